@@ -1,0 +1,48 @@
+PORT ?= 7860
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
+TORCH := torch==2.13.0
+
+.PHONY: app test bench lint types imports unit clean
+.DEFAULT_GOAL := app
+
+app: $(VENV)/.installed
+	$(BIN)/python app.py --port $(PORT)
+
+test: lint types imports unit
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed-test
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m tests.benchmarks
+
+$(VENV)/.torch:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.torch requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed requirements-test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

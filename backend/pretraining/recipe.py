@@ -1,0 +1,55 @@
+"""The two bundled models as configurations, and what is trained with which optimiser."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+from transformers import LlamaConfig
+
+Name = Literal["target", "draft"]
+
+SHAPES = {
+    "target": {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "head_dim": 64},
+    "draft": {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "head_dim": 32},
+}
+
+
+def configuration(name: Name, vocab_size: int, bos: int, eos: int, context: int) -> LlamaConfig:
+    """Return the Llama configuration of a bundled model: 6 query heads on 2 key-value heads."""
+    return LlamaConfig(
+        **SHAPES[name],
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        vocab_size=vocab_size,
+        max_position_embeddings=context,
+        rope_theta=10_000.0,
+        tie_word_embeddings=True,
+        bos_token_id=bos,
+        eos_token_id=eos,
+    )
+
+
+def optimisers(
+    model: nn.Module, kind: Literal["adamw", "muon"], lr: float, weight_decay: float
+) -> list[torch.optim.Optimizer]:
+    """Return the optimisers: AdamW for all, or Muon for the matrices inside the layers.
+
+    Papers: Loshchilov & Hutter, 2019, arXiv:1711.05101; Jordan et al., 2024 (Muon), with the
+    update scale of Liu et al., 2025, arXiv:2502.16982, so that one learning rate serves both.
+    """
+    inner = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    rest_matrix = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" in n]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups = [
+        {"params": rest_matrix, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    if kind == "adamw":
+        groups[0]["params"] = rest_matrix + inner
+        return [torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95))]
+    return [
+        torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95)),
+        torch.optim.Muon(
+            inner, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        ),
+    ]

@@ -1,0 +1,34 @@
+"""The request for a region of one head's attention map."""
+
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from backend.requests import TextRequest
+
+
+class RegionRequest(TextRequest):
+    """Pool one head's attention over queries [query_start, query_stop) x keys [key_start, key_stop)."""
+
+    kind: ClassVar[str] = "region"
+    runner: ClassVar[str] = "backend.region.runner:region"
+    result_class: ClassVar[str] = "backend.region.result:RegionResult"
+
+    layer: int = Field(ge=0, description="Layer, from 0.")
+    head: int = Field(ge=0, description="Query head, from 0.")
+    query_start: int = Field(ge=0, description="First query position.")
+    query_stop: int = Field(ge=1, description="Position after the last query.")
+    key_start: int = Field(ge=0, description="First key position.")
+    key_stop: int = Field(ge=1, description="Position after the last key.")
+    tiles: int = Field(64, ge=1, le=256, description="Most tiles a side.")
+
+    @model_validator(mode="after")
+    def _ranges_not_empty(self) -> Self:
+        for side in ("query", "key"):
+            start, stop = getattr(self, f"{side}_start"), getattr(self, f"{side}_stop")
+            if stop <= start:
+                raise ValueError(
+                    f"{side}_stop={stop} is not above {side}_start={start}: choose a range of at "
+                    "least one token"
+                )
+        return self

@@ -1,0 +1,86 @@
+"""What every request has in common: validation, a stable identity, and who computes it."""
+
+import hashlib
+import json
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+DType = Literal["float32", "bfloat16", "float16"]
+
+
+class Request(BaseModel):
+    """A frozen, validated question to the ``Lab``; subclasses are registered by ``kind``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+    """Name of this kind of run, as stored."""
+    runner: ClassVar[str]
+    """``module:function`` that computes it; imported only when there is something to compute."""
+    result_class: ClassVar[str]
+    """``module:Class`` of its result."""
+    timed: ClassVar[bool] = False
+    """Whether the result carries timings, so that device and versions belong to the key."""
+
+    _kinds: ClassVar[dict[str, type["Request"]]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "kind" not in cls.__dict__:
+            return
+        if cls.kind in Request._kinds:
+            raise TypeError(f"kind={cls.kind!r} is taken by {Request._kinds[cls.kind].__name__}")
+        Request._kinds[cls.kind] = cls
+
+    @staticmethod
+    def from_stored(kind: str, values: dict[str, Any]) -> "Request":
+        """Rebuild a request from its stored kind and values."""
+        return Request._kinds[kind].model_validate(values)
+
+    def key(self, *identity: str) -> str:
+        """Return the SHA-256 of kind, every parameter and ``identity``, in hexadecimal.
+
+        Args:
+            identity: what else the result depends on: fingerprint of model and tokenizer, schema
+                version, and device and library versions where ``timed``.
+        """
+        content = [self.kind, self.model_dump(mode="json"), *identity]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class TextRequest(Request):
+    """A request about one model reading one text."""
+
+    model: str = Field(
+        description="bundled/target, bundled/draft, local/NAME, a folder, or a Hugging Face id."
+    )
+    text: str = Field(
+        min_length=1, max_length=1_000_000, description="The text the model reads; not empty."
+    )
+    dtype: DType = Field(
+        "float32", description="Number format of the weights; statistics are always float32."
+    )
+    add_bos: bool | None = Field(
+        None, description="Begin with the BOS token; None does what the tokenizer does by default."
+    )
+    chat_template: bool = Field(
+        False, description="Wrap the text as one user message of the model's chat template."
+    )
+    overflow: Literal["refuse", "keep_start", "keep_end"] = Field(
+        "refuse",
+        description="A text over the limit is refused, or cut to its start or end, and said.",
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything drawn at random.")
+
+    @field_validator("text")
+    @classmethod
+    def _no_unpaired_surrogate(cls, text: str) -> str:
+        for position, character in enumerate(text):
+            if "\ud800" <= character <= "\udfff":
+                raise ValueError(
+                    f"text has the unpaired surrogate U+{ord(character):04X} at character "
+                    f"{position}, which no tokenizer can encode: remove it"
+                )
+        return text

@@ -1,0 +1,77 @@
+"""Every option of the application, declared once: command line, environment and documentation."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def _on_a_space() -> bool:
+    return bool(os.environ.get("SPACE_ID"))
+
+
+class Settings(BaseSettings):
+    """Options of the application: each is ``--name`` and the variable ``TOKENARIUM_NAME``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TOKENARIUM_",
+        frozen=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_prog_name="app.py",
+        extra="ignore",
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(7860, ge=1, le=65535, description="Port to listen on.")
+    database: str = Field(
+        "duckdb:///runs.duckdb",
+        description="SQLAlchemy URL of the run store; duckdb:///:memory: keeps nothing.",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where models run; auto takes a GPU where there is one."
+    )
+    hosted: bool = Field(
+        default_factory=_on_a_space,
+        description="Public mode: limits, model allow-list, private runs. On by itself on a Space.",
+    )
+    models_dir: Path | None = Field(
+        None, description="Folder whose sub-folders are offered as models named local/NAME."
+    )
+    max_tokens: int = Field(
+        32_768, ge=1, description="Longest text accepted, in tokens, outside hosted mode."
+    )
+    hosted_max_tokens: int = Field(
+        1_024, ge=1, description="Longest text accepted from a visitor, in tokens."
+    )
+    hosted_max_seconds: float = Field(
+        60.0, gt=0, description="Longest computation for a visitor, in seconds."
+    )
+    hosted_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Models a visitor may load beside the bundled ones, comma-separated."
+    )
+    hosted_keep_hours: float = Field(
+        24.0, gt=0, description="A visitor's runs are deleted after this many hours."
+    )
+    queue_size: int = Field(16, ge=1, description="Requests that may wait before 'busy' is shown.")
+    database_limit_mb: int = Field(
+        2_048, ge=16, description="Size above which the oldest unpinned arrays are dropped."
+    )
+    query_rows: int = Field(1_000, ge=1, description="Rows a SQL query may return.")
+    query_seconds: float = Field(5.0, gt=0, description="Time a SQL query may take.")
+
+    @field_validator("hosted_models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @property
+    def token_limit(self) -> int:
+        """Longest text accepted in the current mode, in tokens."""
+        return min(self.max_tokens, self.hosted_max_tokens) if self.hosted else self.max_tokens

@@ -1,0 +1,1 @@
+"""A trace: everything measured while a model reads one text once."""
