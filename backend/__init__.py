@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backend.errors import UserError
     from backend.events import (
         Cancelled,
         CancelToken,
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
         Progress,
         Queued,
     )
-    from backend.lab import Lab, ModelInfo, UserError
+    from backend.lab import Lab
     from backend.region.request import RegionRequest
     from backend.region.result import RegionResult
     from backend.requests import Request, TextRequest
     from backend.results import Quantity, Result
+    from backend.roster import ModelInfo
     from backend.run import Run
     from backend.settings import Settings
     from backend.trace.request import TraceRequest
@@ -33,7 +35,7 @@ _HOME = {
     "Event": "backend.events",
     "Finished": "backend.events",
     "Lab": "backend.lab",
-    "ModelInfo": "backend.lab",
+    "ModelInfo": "backend.roster",
     "Partial": "backend.events",
     "Progress": "backend.events",
     "Quantity": "backend.results",
@@ -47,10 +49,10 @@ _HOME = {
     "TextRequest": "backend.requests",
     "TraceRequest": "backend.trace.request",
     "TraceResult": "backend.trace.result",
-    "UserError": "backend.lab",
+    "UserError": "backend.errors",
 }
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "CancelToken",
     "Cancelled",
     "Event",

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from backend.run import Run
 
 
-class Cancelled(Exception):
+class Cancelled(Exception):  # noqa: N818 - an outcome asked for, not an error
     """The request was cancelled by its owner or ran past its time limit; nothing was stored."""
 
 

@@ -39,6 +39,11 @@ class Request(BaseModel):
         """Rebuild a request from its stored kind and values."""
         return Request._kinds[kind].model_validate(values)
 
+    @property
+    def depends_on_limit(self) -> bool:
+        """Whether the token limit in force changes the result, so that it belongs to the key."""
+        return False
+
     def key(self, *identity: str) -> str:
         """Return the SHA-256 of kind, every parameter and ``identity``, in hexadecimal.
 
@@ -73,6 +78,11 @@ class TextRequest(Request):
         description="A text over the limit is refused, or cut to its start or end, and said.",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything drawn at random.")
+
+    @property
+    def depends_on_limit(self) -> bool:
+        """A text that may be cut gives another result under another limit."""
+        return self.overflow != "refuse"
 
     @field_validator("text")
     @classmethod

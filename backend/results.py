@@ -28,9 +28,7 @@ class Quantity:
     """Authors, year and arXiv id, where it comes from a paper."""
 
 
-def quantity(
-    title: str, axes: str, unit: str, formula: str, meaning: str, source: str = ""
-) -> Any:
+def quantity(title: str, axes: str, unit: str, formula: str, meaning: str, source: str = "") -> Any:
     """Declare a dataclass field together with its definition."""
     definition = Quantity(title, axes, unit, formula, meaning, source)
     return dataclasses.field(metadata={"quantity": definition})
@@ -68,8 +66,13 @@ class Result:
     def from_stored(cls, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Rebuild the result from ``facts()`` and ``arrays()``."""
         tuples = {name for name, hint in get_type_hints(cls).items() if "tuple" in str(hint)}
-        plain = {k: tuple(v) if k in tuples and v is not None else v for k, v in facts.items()}
+        plain = {name: _as_tuples(v) if name in tuples else v for name, v in facts.items()}
         return cls(**plain, **arrays)
 
     def _fields(self) -> list[tuple[str, Any]]:
         return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+
+
+def _as_tuples(value: Any) -> Any:
+    """JSON has lists only; fields are tuples, also of tuples."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value

@@ -14,6 +14,10 @@ def _on_a_space() -> bool:
     return bool(os.environ.get("SPACE_ID"))
 
 
+def _default_host() -> str:
+    return "0.0.0.0" if _on_a_space() else "127.0.0.1"  # noqa: S104
+
+
 class Settings(BaseSettings):
     """Options of the application: each is ``--name`` and the variable ``TOKENARIUM_NAME``."""
 
@@ -26,7 +30,10 @@ class Settings(BaseSettings):
         extra="ignore",
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    host: str = Field(
+        default_factory=_default_host,
+        description="Address to listen on; 0.0.0.0 for all, which is the default on a Space.",
+    )
     port: int = Field(7860, ge=1, le=65535, description="Port to listen on.")
     database: str = Field(
         "duckdb:///runs.duckdb",
@@ -53,6 +60,9 @@ class Settings(BaseSettings):
     )
     hosted_models: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Models a visitor may load beside the bundled ones, comma-separated."
+    )
+    hosted_requests: int = Field(
+        4, ge=1, description="Requests one visitor may have running or waiting at once."
     )
     hosted_keep_hours: float = Field(
         24.0, gt=0, description="A visitor's runs are deleted after this many hours."

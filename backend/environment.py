@@ -1,0 +1,137 @@
+"""What a measurement depends on besides its request: code, machine, libraries."""
+
+import functools
+import os
+import platform
+import shutil
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from backend.settings import PROJECT, Settings
+
+_SPACE_DISK = Path("/data")
+_LIBRARIES = ("torch", "transformers", "numpy")
+
+
+class StartUpError(RuntimeError):
+    """The application cannot start here; the message says what to change."""
+
+
+def refuse_shadowed_kernels() -> None:
+    """Raise if the PyPI distribution ``kernels`` is installed, whose import our folder shadows.
+
+    Raises:
+        StartUpError: transformers would take our ``kernels`` folder for that package and fail.
+    """
+    try:
+        version = metadata.version("kernels")
+    except metadata.PackageNotFoundError:
+        return
+    raise StartUpError(
+        f"the package kernels {version} is installed and has the name of this project's folder "
+        "kernels/, so that transformers would import the wrong one: uninstall it with "
+        "'python -m pip uninstall kernels', or start with 'make app', which uses its own "
+        "environment"
+    )
+
+
+@functools.cache
+def project_version() -> str:
+    """Return the version of this project, also where it runs unpackaged."""
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+@functools.cache
+def commit() -> str:
+    """Return the commit of this checkout, or the version where there is no checkout."""
+    git = shutil.which("git")
+    if git and (PROJECT / ".git").exists():
+        told = subprocess.run(  # noqa: S603
+            [git, "-C", str(PROJECT), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if told.returncode == 0:
+            return told.stdout.strip()
+    return f"version {project_version()}"
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return versions of this project, Python and the libraries that decide numbers."""
+    libraries = {name: metadata.version(name) for name in _LIBRARIES}
+    return {"tokenarium": project_version(), "python": platform.python_version(), **libraries}
+
+
+@functools.cache
+def processor() -> str:
+    """Return the name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+def device_kind(wanted: str) -> str:
+    """Return cpu, cuda or mps; for ``auto`` the best there is, which imports torch."""
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def device_name(kind: str) -> str:
+    """Return the name of the processor or GPU that ``kind`` stands for."""
+    if kind != "cuda":
+        return processor()
+    import torch
+
+    return str(torch.cuda.get_device_name())
+
+
+def describe(device: str, dtype: str, fingerprint: str) -> dict[str, Any]:
+    """Return what is stored with a run; called after its computation, when torch is loaded.
+
+    Args:
+        device: cpu, cuda or mps.
+        dtype: number format of the weights.
+        fingerprint: of model and tokenizer.
+    """
+    import torch
+
+    return {
+        "commit": commit(),
+        "device": device,
+        "device_name": device_name(device),
+        "dtype": dtype,
+        "fingerprint": fingerprint,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+
+
+def timing_identity(device: str) -> list[str]:
+    """Return what a timing depends on: the machine and the versions."""
+    kind = device_kind(device)
+    return [kind, device_name(kind), *(f"{name} {v}" for name, v in sorted(versions().items()))]
+
+
+def storage_note(settings: Settings) -> str:
+    """Return one sentence on how long stored runs last, or nothing where they simply stay."""
+    if ":memory:" in settings.database or settings.database.rstrip("/") == "duckdb:":
+        return "Runs are kept in memory only and are gone when the application stops."
+    file = settings.database.partition("///")[2]
+    on_a_space = bool(os.environ.get("SPACE_ID"))
+    if on_a_space and file and not Path(file).resolve().is_relative_to(_SPACE_DISK):
+        return "This Space has no lasting disk: stored runs are gone when it restarts."
+    return ""

@@ -1,0 +1,68 @@
+"""Failures a person can act on, told in words: argument, value, allowed range, remedy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic import ValidationError
+
+from storage import StoreError
+
+_LONGEST_VALUE = 60
+_FROM_VALIDATORS = ("Value error, ", "Assertion failed, ")
+
+
+class UserError(ValueError):
+    """A message for a person: argument, value, allowed range, remedy."""
+
+
+def in_words(error: Exception) -> UserError | None:
+    """Return ``error`` as a message for a person, or None if it is a defect of the program.
+
+    Args:
+        error: what a runner, a model, the store or a request raised.
+    """
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, ValidationError):
+        return UserError("; ".join(_validation_lines(error)))
+    # torch's own class, recognised by name because torch may not even be imported here.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return UserError(
+            "the memory is used up: take a shorter text, a smaller model, or dtype=bfloat16"
+        )
+    if isinstance(error, StoreError):
+        return UserError(str(error.args[0]) if error.args else type(error).__name__)
+    if isinstance(error, ValueError):
+        return UserError(str(error))
+    return None
+
+
+@contextmanager
+def told_in_words() -> Iterator[None]:
+    """Turn expected failures raised inside into ``UserError``; leave defects as they are."""
+    try:
+        yield
+    except Exception as error:
+        told = in_words(error)
+        if told is None or told is error:
+            raise
+        raise told from error
+
+
+def _validation_lines(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        message = problem["msg"]
+        for prefix in _FROM_VALIDATORS:
+            message = message.removeprefix(prefix)
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] in ("value_error", "assertion_error"):
+            yield message
+        elif problem["type"] == "missing":
+            yield f"{name} is missing: give it"
+        else:
+            yield f"{name}={_shown(problem['input'])}: {message}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
