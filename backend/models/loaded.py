@@ -1,0 +1,34 @@
+"""A model that is ready to be observed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal language model in evaluation mode, with the parts every runner needs.
+
+    One run at a time uses it: the tokenizer and the attention hooks hold state.
+    """
+
+    name: str
+    """As asked for, such as ``bundled/target``."""
+    model: PreTrainedModel
+    """Loaded with ``attn_implementation="tokenarium"``."""
+    tokenizer: PreTrainedTokenizerFast
+    device: torch.device
+    dtype: torch.dtype
+    context: int
+    """Most tokens the model can read at once."""
+    layers: tuple[nn.Module, ...]
+    """Decoder layers, in order."""
+    final_norm: nn.Module | None
+    """Applied to the last residual before ``unembed``; None where there is none."""
+    unembed: Callable[[Tensor], Tensor]
+    """Final-normed hidden [..., D] to logits [..., V], final softcap and logit scale included."""
+    fingerprint: str
+    """SHA-256 over configuration, tokenizer and weights."""
