@@ -1,0 +1,88 @@
+"""The mask handed to instrumented attention: a band of keys where one suffices, else a tensor.
+
+A tensor mask has one entry per query and key: 4 GiB in float32 at 32,768 tokens. Nearly every mask
+is a band, which two integers describe.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.masking_utils import causal_mask_function, eager_mask
+
+
+@dataclass(frozen=True)
+class Band:
+    """Query i sees the keys j with ``i + offset - window < j <= i + offset``.
+
+    ``offset`` is the index of query 0 among the keys; ``window`` None sees every earlier key.
+    """
+
+    offset: int
+    window: int | None
+
+
+def band_mask(
+    batch_size: int,
+    q_length: int,
+    kv_length: int,
+    q_offset: int | Tensor = 0,
+    kv_offset: int = 0,
+    mask_function: Callable[..., Tensor] = causal_mask_function,
+    attention_mask: Tensor | None = None,
+    local_size: int | None = None,
+    allow_is_causal_skip: bool = True,
+    use_vmap: bool = False,
+    device: torch.device | str = "cpu",
+    **kwargs: Any,
+) -> Band | Tensor:
+    """Return the band that transformers' ``mask_function`` describes, or an additive float mask.
+
+    The arguments are those transformers gives to every function in ``AttentionMaskInterface``;
+    ``attention_mask`` [B, S] is true for tokens that are no padding.
+    """
+    first = int(q_offset)
+    if allow_is_causal_skip and not use_vmap and not _has_padding(attention_mask):
+        last = first + q_length - 1 - kv_offset
+        window = local_size if local_size is not None and local_size <= last else None
+        if _is_band(mask_function, q_length, kv_length, first, kv_offset, window, device):
+            return Band(offset=first - kv_offset, window=window)
+    return eager_mask(
+        batch_size=batch_size,
+        q_length=q_length,
+        kv_length=kv_length,
+        q_offset=first,
+        kv_offset=kv_offset,
+        mask_function=mask_function,
+        attention_mask=attention_mask,
+        use_vmap=use_vmap,
+        device=device,
+        **kwargs,
+    )
+
+
+def _has_padding(attention_mask: Tensor | None) -> bool:
+    return attention_mask is not None and not bool(attention_mask.all())
+
+
+def _is_band(
+    mask_function: Callable[..., Tensor],
+    q_length: int,
+    kv_length: int,
+    q_offset: int,
+    kv_offset: int,
+    window: int | None,
+    device: torch.device | str,
+) -> bool:
+    """Ask the mask for both edges of the band at every query: chunked masks have others."""
+    query = torch.arange(q_offset, q_offset + q_length, device=device)
+    newest = query
+    oldest = torch.full_like(query, kv_offset) if window is None else query - window + 1
+    edges = torch.stack((oldest - 1, oldest, newest, newest + 1))
+    expected = torch.tensor([False, True, True, False], device=device)[:, None].expand_as(edges)
+    inside = (edges >= kv_offset) & (edges < kv_offset + kv_length)
+    zero = torch.zeros((), dtype=torch.long, device=device)
+    seen = mask_function(zero, zero, query.expand_as(edges), edges.clamp_min(0))
+    return bool((seen == expected)[inside].all())
