@@ -1,0 +1,115 @@
+// A Plotly figure that follows the page: theme, selection and hover lines, clicks, zoom, export.
+// The figure says in layout.meta what its axes mean: {x: "token", y: "query", zoom: "region"}.
+(() => {
+  const T = window.tokenarium;
+  if (T.plot) return;
+  const P = window.Plotly;
+  T.capturedPlotly = P;
+
+  const css = (element, name, other) => getComputedStyle(element).getPropertyValue(name).trim() || other;
+  const themed = (figure, element) => {
+    const text = css(element, '--body-text-color', '#333'), grid = css(element, '--border-color-primary', '#ccc');
+    const layout = structuredClone(figure.layout);
+    layout.template = undefined;
+    layout.font = {...layout.font, color: text, family: css(document.body, '--font', 'system-ui')};
+    layout.paper_bgcolor = layout.plot_bgcolor = 'rgba(0,0,0,0)';
+    for (const key of Object.keys(layout)) if (/^[xy]axis\d*$/.test(key))
+      layout[key] = {gridcolor: grid, zerolinecolor: grid, linecolor: grid, ...layout[key]};
+    layout.hoverlabel = {bgcolor: css(element, '--block-background-fill', '#fff'), bordercolor: grid, font: {color: text}, ...layout.hoverlabel};
+    layout.modebar = {bgcolor: 'rgba(0,0,0,0)', color: text, activecolor: '#d97706'};
+    return layout;
+  };
+  const save = (host, figure, format) => {
+    const layout = structuredClone(figure.layout), caption = figure.layout.meta?.caption || '';
+    Object.assign(layout, {paper_bgcolor: '#fff', plot_bgcolor: '#fff', font: {...layout.font, color: '#222'}, width: Math.max(host.clientWidth, 640), height: host.clientHeight + 40});
+    layout.margin = {...layout.margin, b: (layout.margin?.b ?? 40) + 40};
+    layout.annotations = [...(layout.annotations || []), {text: caption, xref: 'paper', yref: 'paper', x: 0, y: 0, yanchor: 'top', xanchor: 'left', yshift: -(layout.margin.b - 22), showarrow: false, font: {size: 10, color: '#555'}}];
+    return P.downloadImage({data: figure.data, layout}, {format, scale: 2, width: layout.width, height: layout.height, filename: figure.layout.meta?.name || 'tokenarium'});
+  };
+
+  T.plot = (element, props, watch) => {
+    const host = element.querySelector('.tk-plot'), frame = element.querySelector('.tk-frame');
+    const lines = Object.fromEntries(['selected-x', 'selected-y', 'hover-x'].map(name => {
+      const line = document.createElement('div');
+      line.className = `tk-line tk-${name}`;
+      line.hidden = true;
+      frame.appendChild(line);
+      return [name, line];
+    }));
+    let figure = null, hovered = null, drawn = '';
+
+    const place = (line, axis, value, side) => {
+      const full = host._fullLayout;
+      line.hidden = true;
+      if (!full || !Number.isInteger(value)) return;
+      const ax = full[axis];
+      if (!ax || ax.l2p === undefined) return;
+      const half = Math.abs(ax.l2p(value + .5) - ax.l2p(value - .5)) / 2;
+      const centre = ax.l2p(value), length = ax._length;
+      if (!(centre >= -half - 1 && centre <= length + half + 1)) return;
+      const size = full._size;
+      line.hidden = false;
+      const width = Math.max(2, half * 2);
+      const from = Math.max(0, centre - width / 2), to = Math.min(length, centre + width / 2);
+      Object.assign(line.style, side === 'x'
+        ? {left: `${size.l + from}px`, width: `${Math.max(2, to - from)}px`, top: `${size.t}px`, height: `${size.h}px`}
+        : {top: `${size.t + from}px`, height: `${Math.max(2, to - from)}px`, left: `${size.l}px`, width: `${size.w}px`});
+    };
+    const overlay = () => {
+      const meta = figure?.layout.meta;
+      if (!meta) return;
+      const state = T.state, pick = name => name === 'query' ? (Number.isInteger(state.query) ? state.query : state.token) : state[name];
+      place(lines['selected-x'], meta.mainx || 'xaxis', meta.x ? pick(meta.x) : null, 'x');
+      place(lines['selected-y'], 'yaxis', meta.y ? pick(meta.y) : null, 'y');
+      place(lines['hover-x'], meta.mainx || 'xaxis', meta.x === 'token' ? hovered : null, 'x');
+    };
+    const values = (meta, point) => {
+      const found = {};
+      for (const side of ['x', 'y']) if (meta[side]) found[meta[side]] = Math.round(point[side]);
+      return found;
+    };
+    const wire = () => {
+      host.on('plotly_click', event => {
+        const meta = figure.layout.meta;
+        if (meta) T.select(values(meta, event.points[0]));
+      });
+      host.on('plotly_hover', event => {
+        if (figure.layout.meta?.x === 'token') T.bus.emit('hover', {token: Math.round(event.points[0].x), from: 'plot'});
+      });
+      host.on('plotly_unhover', () => T.bus.emit('hover', {token: null, from: 'plot'}));
+      host.on('plotly_afterplot', overlay);
+      host.on('plotly_relayout', change => {
+        overlay();
+        if (figure.layout.meta?.zoom !== 'region') return;
+        if (change['xaxis.autorange'] || change['yaxis.autorange']) { T.bus.emit('zoom', {reset: true}); return; }
+        if (!Object.keys(change).some(key => key.startsWith('xaxis.range') || key.startsWith('yaxis.range'))) return;
+        const full = host._fullLayout, x = [...full.xaxis.range].sort((a, b) => a - b), y = [...full.yaxis.range].sort((a, b) => a - b);
+        T.bus.emit('zoom', {keys: [Math.max(0, Math.floor(x[0] + .5)), Math.ceil(x[1] + .5)], queries: [Math.max(0, Math.floor(y[0] + .5)), Math.ceil(y[1] + .5)]});
+      });
+    };
+    const draw = async force => {
+      const text = props.value;
+      if (!text) { P.purge(host); figure = null; drawn = ''; frame.classList.add('tk-empty'); return; }
+      if (text === drawn && force !== true) return;
+      frame.classList.remove('tk-empty');
+      drawn = text;
+      figure = JSON.parse(text);
+      const label = figure.layout.meta?.label;
+      if (label) frame.setAttribute('aria-label', label);
+      frame.style.minHeight = `${figure.layout.height}px`;
+      await P.react(host, figure.data, themed(figure, element), {
+        responsive: true, displaylogo: false,
+        modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d'],
+        modeBarButtonsToAdd: ['svg', 'png'].map(format => ({name: `Save as ${format.toUpperCase()}`, icon: format === 'svg' ? P.Icons.disk : P.Icons.camera, click: () => save(host, figure, format)})),
+      });
+      if (!host.dataset.wired) { host.dataset.wired = '1'; wire(); }
+      overlay();
+    };
+    draw();
+    watch('value', () => draw());
+    T.bus.on('select', overlay);
+    T.bus.on('hover', detail => { hovered = detail.token; overlay(); });
+    new MutationObserver(() => draw(true)).observe(document.body, {attributes: true, attributeFilter: ['class']});
+    new ResizeObserver(() => { if (host.data && host.clientWidth) P.Plots.resize(host); }).observe(frame);
+  };
+})();

@@ -1,0 +1,1 @@
+"""The page: one selection, every view linked."""

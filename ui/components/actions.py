@@ -1,0 +1,25 @@
+"""What can be done with the shown run: copy its link, download its data, change the theme."""
+
+from collections.abc import Callable
+
+import gradio as gr
+
+TEMPLATE = """
+<div class="tk-actions">
+  <button type="button" data-do="link">Copy link</button>
+  <button type="button" data-do="json">Download JSON</button>
+  <button type="button" data-do="theme" aria-label="Switch between light and dark">◐</button>
+  <details class="tk-keys"><summary aria-label="Keyboard">?</summary>
+    <dl><dt>← →</dt><dd>token</dd><dt>Home End</dt><dd>first, last token</dd><dt>j k</dt>
+    <dd>layer</dd><dt>[ ]</dt><dd>head</dd><dt>?</dt><dd>these keys</dd></dl></details>
+  <span class="tk-done" role="status"></span>
+</div>
+"""
+JS = "window.tokenarium.actions(element, server);"
+
+
+def actions(export: Callable[[str], str]) -> gr.HTML:
+    """Return the buttons; ``export`` turns a run id into the text of a JSON file."""
+    return gr.HTML(
+        html_template=TEMPLATE, js_on_load=JS, server_functions=[export], elem_id="actions"
+    )

@@ -1,0 +1,117 @@
+"""The token card: every number of the chosen token, each with its definition one click away."""
+
+import math
+
+from backend import Quantity, TraceResult
+from ui.components.selection import Selection
+from ui.text import escape, one_line
+
+
+def token_card(result: TraceResult, chosen: Selection) -> str:
+    """Return the card of the chosen token as HTML; every text in it is escaped."""
+    t, layer, head = chosen.token, chosen.layer, chosen.head
+    start, stop = result.offsets[t].tolist()
+    place = "added, not typed" if result.special[t] else f"characters {start} to {stop}"
+    return (
+        f'<section class="tk-card" aria-label="Token card">'
+        f'<h3><span class="tk-big">{escape(one_line(result.token_text[t]))}</span></h3>'
+        f'<p class="tk-sub">token {t} of {result.length} · id {result.token_ids[t]} · {place}</p>'
+        f"{_numbers(result, t)}"
+        f"{_expectations(result, t)}"
+        f"<h4>In layer {layer}, head {head}</h4>{_head_numbers(result, t, layer, head)}"
+        f"</section>"
+    )
+
+
+def _numbers(result: TraceResult, t: int) -> str:
+    define = result.quantities()
+    surprisal = float(result.surprisal_nats[t])
+    rows = [
+        _row("surprisal", surprisal, define["surprisal_nats"], _chance(surprisal)),
+        _row("rank", float(result.rank[t]) if result.rank[t] >= 0 else math.nan, define["rank"]),
+        _row("entropy after it", float(result.entropy_nats[t]), define["entropy_nats"]),
+        _row("varentropy", float(result.varentropy_nats2[t]), define["varentropy_nats2"]),
+        _row(
+            "received attention, all heads",
+            float(result.received_mass[:, :, t].mean()),
+            define["received_mass"],
+        ),
+        _row(
+            "residual norm, last layer", float(result.residual_norm[-1, t]), define["residual_norm"]
+        ),
+    ]
+    return f'<div class="tk-rows">{"".join(rows)}</div>'
+
+
+def _head_numbers(result: TraceResult, t: int, layer: int, head: int) -> str:
+    define = result.quantities()
+    group = head * result.key_norm.shape[1] // result.heads
+    rows = [
+        _row(
+            "received attention",
+            float(result.received_mass[layer, head, t]),
+            define["received_mass"],
+        ),
+        _row(
+            "attention entropy",
+            float(result.attention_entropy_nats[layer, head, t]),
+            define["attention_entropy_nats"],
+        ),
+        _row(
+            "attention distance",
+            float(result.attention_distance[layer, head, t]),
+            define["attention_distance"],
+        ),
+        _row("key norm", float(result.key_norm[layer, group, t]), define["key_norm"]),
+        _row("value norm", float(result.value_norm[layer, group, t]), define["value_norm"]),
+    ]
+    return f'<div class="tk-rows">{"".join(rows)}</div>'
+
+
+def _expectations(result: TraceResult, t: int) -> str:
+    parts = []
+    if t > 0:
+        actual = int(result.token_ids[t])
+        parts.append(f"<h4>Expected here</h4>{_bars(result, t - 1, actual)}")
+    parts.append(f"<h4>Expected next</h4>{_bars(result, t, None)}")
+    return f'<div class="tk-expect">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
+
+
+def _bars(result: TraceResult, row: int, actual: int | None, most: int = 8) -> str:
+    items = []
+    for text, token, p in zip(
+        result.top_text[row][:most],
+        result.top_ids[row].tolist()[:most],
+        result.top_probs[row].tolist()[:most],
+        strict=True,
+    ):
+        if not math.isfinite(p):
+            continue
+        hit = ' class="tk-hit" title="the token that came"' if token == actual else ""
+        items.append(
+            f'<li{hit}><span class="tk-bar" style="width:{100 * p:.1f}%"></span>'
+            f"<code>{escape(one_line(text))}</code><data>{100 * p:.1f} %</data></li>"
+        )
+    return f'<ol class="tk-bars">{"".join(items)}</ol>'
+
+
+def _row(name: str, value: float, definition: Quantity, extra: str = "") -> str:
+    shown = "n/a" if not math.isfinite(value) else f"{value:.4g}"
+    source = f"<br><cite>{escape(definition.source)}</cite>" if definition.source else ""
+    return (
+        f"<details><summary><span>{escape(name)}</span>"
+        f"<data>{shown} {escape(definition.unit)}{extra}</data></summary>"
+        f"<p>{escape(definition.meaning)}<br><code>{escape(definition.formula)}</code>{source}</p>"
+        f"</details>"
+    )
+
+
+def _chance(surprisal: float) -> str:
+    if not math.isfinite(surprisal):
+        return ""
+    chance = math.exp(-surprisal)
+    return (
+        f" <small>(p = {chance:.2%})</small>"
+        if chance >= 1e-4
+        else " <small>(p &lt; 0.01 %)</small>"
+    )

@@ -1,0 +1,79 @@
+"""The sentence that says what a run shows, filled from its numbers, and lines of status."""
+
+import numpy as np
+
+from backend import ModelInfo, Run, TraceResult
+from ui.text import escape, one_line
+
+SHORTEST_FOR_SINKS = 64
+"""Tokens below which no sink rate is stated: at 9 tokens even uniform attention passes 0.3."""
+
+
+def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
+    """Return the headline of a run as HTML."""
+    if partial:
+        return (
+            '<p class="tk-sentence"><mark>partial</mark> '
+            f"{result.layers_done} of {result.layers} layers measured, {result.length} tokens. "
+            "Nothing partial is stored.</p>"
+        )
+    parts = [_sinks(result), _hardest(result), "Click any token, or step with the arrow keys."]
+    notes = "".join(f'<span class="tk-note">{escape(note)}</span>' for note in result.notes)
+    return (
+        f'<p class="tk-sentence">{" ".join(filter(None, parts))}</p>'
+        f'<p class="tk-sub">{escape(model)} · {result.length} tokens · one text, '
+        f"not the distribution {notes}</p>"
+    )
+
+
+def facts_of(run: Run) -> str:
+    """Return the line under the page: how this run was made."""
+    environment = run.environment
+    known = [
+        f"run {run.id}",
+        f"computed in {run.duration_ms:.0f} ms" + (" (from the store)" if run.cached else ""),
+        *(
+            f"{key} {environment[key]}"
+            for key in ("device", "dtype", "commit")
+            if key in environment
+        ),
+    ]
+    return f'<p class="tk-sub">{escape(" · ".join(known))}</p>'
+
+
+def status(text: str, kind: str = "info", share: float | None = None) -> str:
+    """Return one line of status; ``error`` is announced by screen readers."""
+    role = "alert" if kind == "error" else "status"
+    bar = "" if share is None else f'<progress max="1" value="{share:.3f}"></progress>'
+    return f'<div class="tk-status tk-{kind}" role="{role}">{bar}<span>{escape(text)}</span></div>'
+
+
+def pill(info: ModelInfo) -> str:
+    """Return the state of the model: cold, loading, ready or refused."""
+    return (
+        f'<span class="tk-pill tk-{escape(info.state)}" title="{escape(info.detail)}">'
+        f"{escape(info.title)}: {escape(info.state)}</span>"
+    )
+
+
+def _sinks(result: TraceResult) -> str:
+    if result.length < SHORTEST_FOR_SINKS:
+        return (
+            f"At {result.length} tokens no sink rate is stated: it means something from "
+            f"{SHORTEST_FOR_SINKS} tokens on."
+        )
+    heads = int((result.sink_score > result.sink_threshold).sum())
+    return (
+        f"In this run the first token receives over {result.sink_threshold:.0%} of the attention "
+        f"in <b>{heads} of {result.sink_score.size}</b> heads: attention sinks."
+    )
+
+
+def _hardest(result: TraceResult) -> str:
+    if not np.isfinite(result.surprisal_nats).any():
+        return ""
+    t = int(np.nanargmax(result.surprisal_nats))
+    return (
+        f"The most surprising token is <b>“{escape(one_line(result.token_text[t]).strip())}”</b> "
+        f"({result.surprisal_nats[t]:.1f} nats)."
+    )

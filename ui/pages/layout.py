@@ -1,0 +1,238 @@
+"""Where everything stands on the page, and which event calls which handler."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from backend import Lab, TraceRequest
+from ui.components.actions import actions
+from ui.components.options import controls
+from ui.components.plot import plot
+from ui.components.selection import selection
+from ui.components.strip import strip
+from ui.figures.heads import METRICS
+from ui.pages.explore import OPTIONS, Explore, Shown, Values
+from ui.pages.views import Look
+from ui.text import escape
+
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+EAGER: dict[str, Any] = {**QUIET, "concurrency_limit": None, "trigger_mode": "always_last"}
+FIGURES = {
+    "grid": "Heads",
+    "map": "Attention map",
+    "received": "Who is attended to",
+    "predictability": "How predictable each token was",
+    "lens": "Logit lens: what each layer would say next",
+    "norms": "Norms",
+}
+EXPLAIN = {
+    "grid": "Every head of the model. Click one to open its map.",
+    "map": "Who looks (rows) at whom (columns). Drag a rectangle for finer tiles, double-click to "
+    "see it whole.",
+    "received": "Mean attention each token receives from the tokens after it; log scale.",
+    "predictability": "Surprisal of each token, and the model's entropy just before it.",
+    "lens": "The residual stream of every layer, decoded as if it were the last.",
+    "norms": "Euclidean norms at the chosen layer. Sinks: large residual, small value.",
+}
+
+
+class Layout:
+    """Build the Explore page inside the current ``gr.Blocks``."""
+
+    def __init__(self, lab: Lab, blocks: gr.Blocks) -> None:
+        self.lab, self.blocks, self.explore = lab, blocks, Explore(lab)
+        self.parts: dict[str, Any] = {}
+        first = self.explore.first()
+        self._run_bar(first)
+        self._views(first)
+        self._events()
+
+    def _run_bar(self, first: Values) -> None:
+        parts, lab = self.parts, self.lab
+        with gr.Row(elem_classes="tk-runbar"):
+            with gr.Column(scale=5, min_width=300):
+                parts["text"] = gr.Textbox(
+                    first.get("text", ""),
+                    label="Text",
+                    lines=3,
+                    max_lines=6,
+                    placeholder="Type or paste a text, then press Run.",
+                    elem_id="text",
+                )
+                with gr.Row(elem_classes="tk-chips"):
+                    self.chips = [
+                        (gr.Button(example.title, size="sm", variant="secondary"), example.run_id)
+                        for example in lab.examples()
+                    ]
+            with gr.Column(scale=2, min_width=240):
+                names = [info.name for info in lab.models()]
+                parts["model"] = gr.Dropdown(
+                    names,
+                    value=first.get("model", names[0]),
+                    label="Model",
+                    allow_custom_value=True,
+                    info="Bundled, local, or a Hugging Face id.",
+                    elem_id="model",
+                )
+                with gr.Row():
+                    self.go = gr.Button("Run", variant="primary", elem_id="run")
+                    self.stop = gr.Button("Cancel", elem_id="cancel")
+                self.pill = gr.HTML("", elem_id="pill")
+        with gr.Accordion("Options and stored runs", open=False):
+            with gr.Row(elem_classes="tk-options"):
+                self.options = controls(TraceRequest, OPTIONS)
+            self.library = gr.Dropdown(
+                [], value=None, label="Open a stored run", elem_id="stored", interactive=True
+            )
+        note = _mode_note(lab)
+        if note:
+            gr.HTML(f'<p class="tk-sub">{escape(note)}</p>')
+        parts["status"] = gr.HTML(first.get("status", ""), elem_id="status")
+
+    def _views(self, first: Values) -> None:
+        parts = self.parts
+        parts["sentence"] = gr.HTML(first.get("sentence", ""), elem_id="sentence")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=3, min_width=320):
+                parts["strip"] = strip(first.get("strip"))
+                with gr.Row():
+                    with gr.Column(min_width=300):
+                        self._figure("grid", first)
+                        self.grid_metric = gr.Dropdown(
+                            [(metric.title, name) for name, metric in METRICS.items()],
+                            value="sink",
+                            label="Grid shows",
+                            elem_id="grid-metric",
+                        )
+                    with gr.Column(min_width=300):
+                        self._figure("map", first)
+                        self.pooling = gr.Radio(
+                            [("mean of a tile", "mean"), ("highest of a tile", "max")],
+                            value="mean",
+                            label="Map shows",
+                            elem_id="pooling",
+                        )
+            with gr.Column(scale=1, min_width=300):
+                parts["card"] = gr.HTML(first.get("card", ""), elem_id="card")
+        for pair in (("predictability", "received"), ("lens", "norms")):
+            with gr.Row(equal_height=False):
+                for name in pair:
+                    with gr.Column(min_width=320):
+                        self._figure(name, first)
+        actions(self.export_run)
+        parts["facts"] = gr.HTML(first.get("facts", ""), elem_id="facts")
+        parts["selection"] = selection(first.get("selection"))
+        parts["shown"] = gr.State(first.get("shown"))
+
+    def _figure(self, name: str, first: Values) -> None:
+        gr.HTML(f"<h2>{FIGURES[name]}</h2><p class='tk-sub'>{escape(EXPLAIN[name])}</p>")
+        self.parts[name] = plot(first.get(name), name)
+
+    def _events(self) -> None:
+        parts, explore, look = self.parts, self.explore, [self.grid_metric, self.pooling]
+        every = list(parts.values())
+        seen = [parts["selection"], parts["shown"], *look]
+        parts["selection"].pick(self._selected(explore.pick), seen, every, **EAGER)
+        parts["selection"].zoom(
+            self._selected(explore.zoom), seen, every, concurrency_id="model", **QUIET
+        )
+        gr.on(
+            [control.input for control in look],
+            self._selected(explore.restyle),
+            seen,
+            every,
+            **EAGER,
+        )
+        running = gr.on(
+            [self.go.click],
+            self._run,
+            [parts["model"], parts["text"], *look, *self.options],
+            every,
+            concurrency_limit=None,
+            **QUIET,
+        )
+        self.stop.click(_stopped, None, parts["status"], cancels=[running], queue=False, **QUIET)
+        for chip, run_id in self.chips:
+            chip.click(self._opener(run_id), look, every, **EAGER)
+        self.library.focus(self._listed, None, self.library, **EAGER)
+        self.library.input(self._opened, [self.library, *look], every, **EAGER)
+        self.blocks.load(self._booted, look, every, **EAGER)
+        self._model_state()
+
+    def _model_state(self) -> None:
+        timer = gr.Timer(1.5, active=True)
+        model = self.parts["model"]
+
+        def state(name: str) -> tuple[str, gr.Timer]:
+            shown, moving = self.explore.state(name)
+            return shown, gr.Timer(active=moving)
+
+        def warm(name: str) -> tuple[str, gr.Timer]:
+            self.explore.warm(name)
+            return state(name)
+
+        outputs = [self.pill, timer]
+        timer.tick(state, model, outputs, **EAGER)
+        model.change(warm, model, outputs, **EAGER)
+        self.blocks.load(warm, model, outputs, **EAGER)
+
+    def _selected(self, handler: Callable[..., Values]) -> Callable[..., Values]:
+        def handle(
+            value: object, shown: Shown | None, metric: str, pooling: str, request: gr.Request
+        ) -> Values:
+            return self._placed(handler(value, shown, _look(metric, pooling), request))
+
+        return handle
+
+    def _run(
+        self, model: str, text: str, metric: str, pooling: str, *options: Any, request: gr.Request
+    ) -> Iterator[Values]:
+        for found in self.explore.run(model, text, options, _look(metric, pooling), request):
+            yield self._placed(found)
+
+    def _opener(self, run_id: str) -> Callable[..., Values]:
+        def handle(metric: str, pooling: str, request: gr.Request) -> Values:
+            return self._placed(self.explore.open(run_id, _look(metric, pooling), request))
+
+        return handle
+
+    def _opened(self, run_id: str, metric: str, pooling: str, request: gr.Request) -> Values:
+        return self._placed(self.explore.open(run_id, _look(metric, pooling), request))
+
+    def _booted(self, metric: str, pooling: str, request: gr.Request) -> Values:
+        return self._placed(self.explore.boot(_look(metric, pooling), request))
+
+    def _listed(self, request: gr.Request) -> gr.Dropdown:
+        return gr.Dropdown(choices=self.explore.stored(request))
+
+    def _placed(self, found: Values) -> Values:
+        return {self.parts[name]: value for name, value in found.items()}
+
+    def export_run(self, run_id: str) -> str:
+        """Return a stored run as the text of a JSON file."""
+        return self.lab.export(str(run_id))
+
+
+def _look(metric: object, pooling: object) -> Look:
+    return Look(
+        metric if isinstance(metric, str) and metric in METRICS else "sink",
+        "max" if pooling == "max" else "mean",
+    )
+
+
+def _stopped() -> str:
+    from ui.components.sentence import status
+
+    return status("Cancelled. What was shown stays, marked partial; nothing was stored.", "info")
+
+
+def _mode_note(lab: Lab) -> str:
+    settings = lab.settings
+    if not settings.hosted:
+        return lab.storage_note
+    return (
+        f"Public demo: texts up to {settings.token_limit:,} tokens and "
+        f"{settings.hosted_max_seconds:.0f} s; your runs are listed to you only, open to whoever "
+        f"has their link, and deleted after {settings.hosted_keep_hours:.0f} h. {lab.storage_note}"
+    )

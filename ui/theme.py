@@ -1,0 +1,46 @@
+"""Look of the page: Gradio theme, style sheet and scripts, all served from this machine."""
+
+from pathlib import Path
+
+import gradio as gr
+import plotly
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+SCRIPTS = (PLOTLY_JS, *(ASSETS / "js" / f"{name}.js" for name in ("selection", "strip", "plot")))
+
+
+def theme() -> gr.themes.Base:
+    """Return the theme: system fonts, so that nothing is fetched; contrast of AA or better."""
+    return gr.themes.Default(
+        primary_hue="amber",
+        secondary_hue="blue",
+        neutral_hue="slate",
+        font=["ui-sans-serif", "system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+        radius_size="sm",
+        spacing_size="sm",
+    ).set(
+        button_primary_background_fill="#b45309",
+        button_primary_background_fill_dark="#b45309",
+        button_primary_background_fill_hover="#92400e",
+        button_primary_background_fill_hover_dark="#d97706",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#ffffff",
+        block_label_text_color="#334155",
+        block_label_text_color_dark="#cbd5e1",
+        block_info_text_color="#475569",
+        block_info_text_color_dark="#cbd5e1",
+    )
+
+
+def head() -> str:
+    """Return the scripts of the page; paths are relative, so that a mounted app finds them."""
+    gr.set_static_paths([PLOTLY_JS.parent, ASSETS / "js"])
+    return "\n".join(
+        f'<script src="gradio_api/file={path.as_posix()}"></script>' for path in SCRIPTS
+    )
+
+
+def css() -> str:
+    return (ASSETS / "css" / "page.css").read_text(encoding="utf-8")
