@@ -1,13 +1,15 @@
 """Where Hugging Face keeps what it has downloaded, found without importing any of its packages."""
 
+import json
 import os
 from pathlib import Path
 
-WEIGHTS = "*.safetensors"
+WEIGHTS = "model*.safetensors"
+INDEX = "model.safetensors.index.json"
 
 
 def snapshot(hub_id: str) -> Path | None:
-    """Return the downloaded snapshot of a model's main revision, or None where weights are missing.
+    """Return the downloaded snapshot of a model's main revision, or None if it is incomplete.
 
     Honours HF_HUB_CACHE, HF_HOME and XDG_CACHE_HOME, in that order.
 
@@ -19,8 +21,20 @@ def snapshot(hub_id: str) -> Path | None:
     if not reference.is_file():
         return None
     folder = repository / "snapshots" / reference.read_text().strip()
-    complete = (folder / "config.json").is_file() and any(folder.glob(WEIGHTS))
-    return folder if complete else None
+    tokenizer = any(folder.glob("tokenizer*"))
+    weights = weight_files(folder)
+    whole = bool(weights) and all(file.is_file() for file in weights)
+    return folder if whole and tokenizer and (folder / "config.json").is_file() else None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files a model in this folder consists of, present or not."""
+    index = folder / INDEX
+    if index.is_file():
+        shards = json.loads(index.read_text())["weight_map"].values()
+        return [folder / shard for shard in sorted(set(shards))]
+    single = folder / "model.safetensors"
+    return [single] if single.is_file() else []
 
 
 def content_name(file: Path) -> str | None:

@@ -9,6 +9,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """Whether a model is observed rightly, found out by running it."""
+
+    supported: bool
+    reason: str
+    """What was checked, or what failed."""
+    max_difference: float
+    """Largest difference of logits from the comparison, as a share of the largest |logit|."""
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A causal language model in evaluation mode, with the parts every runner needs.
 
@@ -32,3 +43,5 @@ class LoadedModel:
     """Final-normed hidden [..., D] to logits [..., V], final softcap and logit scale included."""
     fingerprint: str
     """SHA-256 over configuration, tokenizer and weights."""
+    verdict: Verdict | None = None
+    """What the load-time check found."""

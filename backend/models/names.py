@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from backend.models.hub_cache import WEIGHTS, content_name, snapshot
+from backend.models.hub_cache import INDEX, WEIGHTS, content_name, snapshot
 from backend.settings import PROJECT, Settings
 
 BUNDLED = {"bundled/target": "Bundled target", "bundled/draft": "Bundled draft"}
@@ -27,7 +27,7 @@ _IDENTITY = (
     "vocab.json",
     "vocab.txt",
     "merges.txt",
-    "model.safetensors.index.json",
+    INDEX,
 )
 
 
@@ -72,8 +72,8 @@ def resolve(name: str, settings: Settings) -> ModelSource:
     if name.startswith("~"):
         raise ValueError(f"model={name!r} begins with ~: give the folder's full path")
     if Path(name).is_absolute() or name.startswith(".") or (Path(name) / "config.json").is_file():
-        folder = Path(name).resolve()
-        return ModelSource(name, _with_config(name, folder), None, folder.name)
+        path = Path(name).resolve()
+        return ModelSource(name, _with_config(name, path), None, path.name)
     if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
         raise ValueError(
             f"model={name!r} is no model name: use bundled/target, bundled/draft, local/NAME, a "
@@ -98,6 +98,11 @@ def available(settings: Settings) -> list[ModelSource]:
     return found
 
 
+def folder(source: ModelSource) -> Path | None:
+    """Return where the model's files are on this machine; None if they are not downloaded yet."""
+    return source.folder or snapshot(source.hub_id or "")
+
+
 def fingerprint(source: ModelSource, digest_memo: DigestMemo | None = None) -> str | None:
     """Return the SHA-256 over names and contents of configuration, tokenizer and weights.
 
@@ -106,10 +111,10 @@ def fingerprint(source: ModelSource, digest_memo: DigestMemo | None = None) -> s
         digest_memo: spares hashing files that have not changed.
     Returns: hexadecimal digest; None for a Hugging Face model that is not downloaded yet.
     """
-    folder = source.folder or snapshot(source.hub_id or "")
-    if folder is None:
+    home = folder(source)
+    if home is None:
         return None
-    files = [folder / name for name in _IDENTITY] + sorted(folder.glob(WEIGHTS))
+    files = [home / name for name in _IDENTITY] + sorted(home.glob(WEIGHTS))
     whole = hashlib.sha256()
     for file in files:
         if file.is_file():
@@ -120,8 +125,8 @@ def fingerprint(source: ModelSource, digest_memo: DigestMemo | None = None) -> s
 def _bundled(name: str) -> ModelSource:
     if name not in BUNDLED:
         raise ValueError(f"model={name!r} does not exist: bundled are {' and '.join(BUNDLED)}")
-    folder = BUNDLED_FOLDER / name.removeprefix("bundled/")
-    return ModelSource(name, _with_config(name, folder), None, BUNDLED[name])
+    path = BUNDLED_FOLDER / name.removeprefix("bundled/")
+    return ModelSource(name, _with_config(name, path), None, BUNDLED[name])
 
 
 def _local(name: str, models_dir: Path | None) -> ModelSource:
@@ -131,22 +136,22 @@ def _local(name: str, models_dir: Path | None) -> ModelSource:
     if not entry or entry.startswith(".") or "/" in entry or "\\" in entry or "\0" in entry:
         raise ValueError(f"model={name!r}: NAME in local/NAME is one folder name, without a path")
     root = models_dir.expanduser().resolve()
-    folder = (root / entry).resolve()
-    if folder.parent != root:
+    path = (root / entry).resolve()
+    if path.parent != root:
         raise ValueError(
             f"model={name!r} leads out of the models folder: put the folder itself there, not a "
             "link to it"
         )
-    return ModelSource(name, _with_config(name, folder), None, entry)
+    return ModelSource(name, _with_config(name, path), None, entry)
 
 
-def _with_config(name: str, folder: Path) -> Path:
-    if not (folder / "config.json").is_file():
+def _with_config(name: str, path: Path) -> Path:
+    if not (path / "config.json").is_file():
         raise ValueError(
             f"model={name!r} is no folder with a config.json: check the spelling, or save the "
             "model there with save_pretrained"
         )
-    return folder
+    return path
 
 
 def _file_digest(file: Path, memo: DigestMemo | None) -> str:

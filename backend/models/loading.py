@@ -1,0 +1,179 @@
+"""Loading a model: safetensors only, no code from the model, nothing that would not fit."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from backend.instruments import NAME, install
+from backend.models.download import fetch
+from backend.models.loaded import LoadedModel
+from backend.models.memory import count_parameters, free_bytes, need, refuse_unless_fits
+from backend.models.names import DigestMemo, ModelSource, fingerprint
+from backend.models.refusal import ModelRefused
+from backend.models.structure import context_of, embedding_entries, find_structure
+from backend.models.support import check
+
+
+def load(
+    source: ModelSource,
+    dtype: torch.dtype | str,
+    device: torch.device | str,
+    token_limit: int,
+    digest_memo: DigestMemo | None = None,
+) -> LoadedModel:
+    """Load a model, and check that observing it changes nothing.
+
+    Args:
+        source: where it is; one on Hugging Face is downloaded unless it was before.
+        dtype: format to hold the weights in, such as ``torch.bfloat16`` or ``"bfloat16"``.
+        device: where it runs.
+        token_limit: longest text it will be asked to read, in tokens.
+        digest_memo: spares hashing files that have not changed.
+    Raises: ModelRefused where it is not there, would not fit, needs code or pickled weights, or
+        cannot be observed; the message says which, and what to do.
+    """
+
+    kind: torch.dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    place = torch.device(device)
+
+    def accept(folder: Path, parameters: int) -> None:
+        config = read_config(folder, source.name)
+        longest = min(token_limit, context_of(config))
+        wanted = need(parameters, config, kind)
+        refuse_unless_fits(source.name, wanted, free_bytes(place), longest, kind)
+
+    folder = source.folder or fetch(source.hub_id or source.name, accept)
+    accept(folder, count_parameters(folder))
+    config = read_config(folder, source.name)
+    tokenizer = _read_tokenizer(folder, source.name)
+    model = _read_model(folder, source.name, config, kind).to(place)  # type: ignore[arg-type]
+    _refuse_foreign_tokenizer(model, tokenizer, source.name)
+    structure = find_structure(model)
+    loaded = LoadedModel(
+        name=source.name,
+        model=model,
+        tokenizer=tokenizer,
+        device=place,
+        dtype=kind,
+        context=context_of(config),
+        layers=structure.layers,
+        final_norm=structure.final_norm,
+        unembed=structure.unembed,
+        fingerprint=fingerprint(dataclasses.replace(source, folder=folder), digest_memo) or "",
+    )
+    verdict = check(loaded)
+    if not verdict.supported:
+        raise ModelRefused(f"{source.name} cannot be observed: {verdict.reason}")
+    return dataclasses.replace(loaded, verdict=verdict)
+
+
+def read_config(folder: Path, name: str) -> PretrainedConfig:
+    """Return the configuration in ``folder``.
+
+    Raises: ModelRefused where the model needs code of its own, is quantised, is no causal language
+        model, or has attention that cannot be observed.
+    """
+    try:
+        raw: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except ValueError as error:
+        raise ModelRefused(f"{name} has a damaged config.json: download it again") from error
+    kind = raw.get("model_type", "")
+    if kind not in CONFIG_MAPPING:
+        own_code = " and brings its own code, which is not run" if "auto_map" in raw else ""
+        raise ModelRefused(
+            f"{name} is of type {kind!r}, which transformers does not know{own_code}: choose a "
+            "model of a built-in architecture, such as llama or qwen3"
+        )
+    if method := (raw.get("quantization_config") or {}).get("quant_method"):
+        raise ModelRefused(
+            f"{name} has weights quantised with {method}: choose the version that is not quantised"
+        )
+    config: PretrainedConfig = AutoConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    if model_class is None:
+        raise ModelRefused(
+            f"{name} is of type {kind!r}, which is no causal language model: choose one that "
+            "predicts the next token"
+        )
+    if not getattr(model_class, "_supports_attention_backend", False):
+        raise ModelRefused(
+            f"{name} is of type {kind!r}, whose attention in transformers cannot be observed: "
+            "choose another architecture, such as llama, qwen3, gemma3, gpt2 or gpt_neox"
+        )
+    return config
+
+
+def _read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+        raise ModelRefused(
+            f"{name} has no tokenizer that can be read ({error}): put its tokenizer.json beside "
+            "config.json"
+        ) from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ModelRefused(
+            f"{name} has a slow tokenizer, which cannot say where tokens stand in the text: "
+            "convert it to a tokenizer.json"
+        )
+    return tokenizer
+
+
+def _read_model(
+    folder: Path, name: str, config: PretrainedConfig, dtype: torch.dtype
+) -> PreTrainedModel:
+    install()
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            attn_implementation=NAME,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelRefused(
+            f"{name} could not be read ({error}): check that config.json and the weights belong "
+            "together"
+        ) from error
+    model, report = loaded
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelRefused(
+            f"{name} lacks {len(missing)} of its tensors, such as {missing[0]}: config.json and "
+            "the weights do not belong together, download both again"
+        )
+    observed: PreTrainedModel = model.eval().requires_grad_(False)
+    return observed
+
+
+def _refuse_foreign_tokenizer(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, name: str
+) -> None:
+    entries = embedding_entries(model)
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= entries:
+        raise ModelRefused(
+            f"{name} has a tokenizer with ids up to {largest}, but embeddings for {entries} "
+            "tokens: use the tokenizer the model was trained with"
+        )

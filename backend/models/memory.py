@@ -1,0 +1,160 @@
+"""How many bytes a model needs, known before a weight is read, and how many are free."""
+
+import json
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from transformers import PretrainedConfig
+
+from backend.models.hub_cache import weight_files
+from backend.models.refusal import DoesNotFit, ModelRefused
+
+_OVERHEAD_BYTES = 64 * 2**20
+_VOCABULARY_ROWS = 256  # rows of logits the runners hold at once, four float32 copies of each
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes for the weights, for reading anything at all, and for each token of a text."""
+
+    weights_bytes: int
+    fixed_bytes: int
+    per_token_bytes: int
+
+    def total(self, tokens: int) -> int:
+        """Return the bytes needed to read a text of ``tokens`` tokens."""
+        return self.weights_bytes + self.fixed_bytes + tokens * self.per_token_bytes
+
+
+def count_parameters(folder: Path) -> int:
+    """Return the number of stored parameters, read from the headers of the safetensors files.
+
+    Raises: ModelRefused where there is no such file, or one is damaged or cut short.
+    """
+    files = weight_files(folder)
+    if not files:
+        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
+        found = "only pickled weights, which can run code" if pickled else "no weights"
+        raise ModelRefused(
+            f"{folder.name} has {found}: only safetensors are read. Save the model again with "
+            "save_pretrained, or choose a version that has model.safetensors"
+        )
+    return sum(_parameters_of(file) for file in files)
+
+
+def need(parameters: int, config: PretrainedConfig, dtype: torch.dtype) -> Need:
+    """Estimate what a model needs.
+
+    Args:
+        parameters: number of stored parameters.
+        config: its configuration.
+        dtype: format the weights are held in.
+    """
+    text = config.get_text_config()
+    hidden, layers = int(text.hidden_size), int(text.num_hidden_layers)
+    heads = int(text.num_attention_heads)
+    head_size = getattr(text, "head_dim", None) or hidden // heads
+    kv_heads = getattr(text, "num_key_value_heads", None) or heads
+    inner = getattr(text, "intermediate_size", None) or 4 * hidden
+    # A trace keeps the residual stream of every layer in float32, and one layer is at work.
+    per_token = 4 * hidden * (layers + 9) + dtype.itemsize * (
+        2 * layers * kv_heads * head_size + 3 * inner + 4 * heads * head_size
+    )
+    return Need(
+        weights_bytes=parameters * dtype.itemsize,
+        fixed_bytes=_OVERHEAD_BYTES + _VOCABULARY_ROWS * int(text.vocab_size) * 16,
+        per_token_bytes=per_token,
+    )
+
+
+def refuse_unless_fits(
+    name: str, wanted: Need, free: int | None, tokens: int, dtype: torch.dtype
+) -> None:
+    """Refuse a model that would not fit.
+
+    Args:
+        name: of the model.
+        wanted: what it needs.
+        free: bytes that are free; None where nobody can tell, which accepts.
+        tokens: longest text it may be asked to read.
+        dtype: format the weights are to be held in.
+    Raises: DoesNotFit, saying how much is needed, how much is free, and what would help.
+    """
+    if free is None or wanted.total(tokens) <= free:
+        return
+    remedies = []
+    if dtype.itemsize > 2:
+        remedies.append("choose dtype=bfloat16, which halves the weights")
+    fitting = (free - wanted.total(0)) // wanted.per_token_bytes
+    if fitting > 0:
+        remedies.append(f"allow at most {fitting} tokens (max_tokens, now {tokens})")
+    remedies.append("choose a smaller model")
+    raise DoesNotFit(
+        f"{name} needs {_gigabytes(wanted.total(tokens))} "
+        f"({_gigabytes(wanted.weights_bytes)} of weights, the rest to read {tokens} tokens), but "
+        f"{_gigabytes(max(0, free))} are free: {', or '.join(remedies)}"
+    )
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return the memory that can still be taken on ``device``, or None where nobody can tell."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + unused)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    limits = [_machine_free(Path("/proc/meminfo")), _container_free(Path("/sys/fs/cgroup"))]
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known else None
+
+
+def _machine_free(table: Path) -> int | None:
+    if not table.is_file():
+        return None
+    lines = dict(line.split(":", 1) for line in table.read_text().splitlines() if ":" in line)
+    available = lines.get("MemAvailable")
+    return int(available.split()[0]) * 1024 if available else None
+
+
+def _container_free(group: Path) -> int | None:
+    """Return what a control group still allows; its file cache counts as free."""
+    limit, used, details = (group / f"memory.{part}" for part in ("max", "current", "stat"))
+    if not (limit.is_file() and used.is_file() and details.is_file()):
+        return None
+    if not (most := limit.read_text().strip()).isdigit():
+        return None
+    counts = dict(line.split(maxsplit=1) for line in details.read_text().splitlines())
+    cache = int(counts.get("inactive_file", 0)) + int(counts.get("active_file", 0))
+    return int(most) - int(used.read_text()) + cache
+
+
+def _parameters_of(file: Path) -> int:
+    damaged = (
+        f"{file.name} in {file.parent.name} is no whole safetensors file: download it again (a "
+        "file of a few hundred bytes is a Git LFS pointer: run git lfs pull)"
+    )
+    if not file.is_file():
+        raise ModelRefused(f"{file.name} in {file.parent.name} is missing: download it again")
+    with file.open("rb") as content:
+        size = file.stat().st_size
+        start = content.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= size - 8:
+            raise ModelRefused(damaged)
+        try:
+            header = json.loads(content.read(length))
+        except ValueError as error:
+            raise ModelRefused(damaged) from error
+    header.pop("__metadata__", None)
+    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if size < 8 + length + end:
+        raise ModelRefused(damaged)
+    return sum(prod(entry["shape"]) for entry in header.values())
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

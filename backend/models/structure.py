@@ -1,0 +1,87 @@
+"""Where a causal language model keeps its layers, its final norm and its way to the logits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from backend.models.refusal import ModelRefused
+
+UNLIMITED = 2**31 - 1
+"""Context of a model whose configuration names no limit."""
+
+_LAYERS = ("layers", "h", "blocks")
+_FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "final_norm", "norm_f")
+_CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The parts of a model, as ``LoadedModel`` holds them."""
+
+    layers: tuple[nn.Module, ...]
+    final_norm: nn.Module | None
+    unembed: Callable[[Tensor], Tensor]
+
+
+def find_structure(model: PreTrainedModel) -> Structure:
+    """Find the parts by the names that architectures use; the load-time check proves them right.
+
+    Raises: ModelRefused where they are not found.
+    """
+    parts: Any = model
+    count = int(model.config.get_text_config().num_hidden_layers)
+    homes = (parts.get_decoder(), getattr(model, "model", None), model.base_model)
+    decoder, layers = next(
+        (
+            (home, found)
+            for home in homes
+            for name in _LAYERS
+            if isinstance(found := getattr(home, name, None), nn.ModuleList) and len(found) == count
+        ),
+        (None, None),
+    )
+    head = parts.get_output_embeddings()
+    if decoder is None or layers is None or head is None:
+        part = f"list of {count} layers" if layers is None else "unembedding"
+        raise ModelRefused(
+            f"{type(model).__name__} has no {part} where causal language models keep theirs: "
+            "choose another architecture"
+        )
+    norms = (getattr(decoder, name, None) for name in _FINAL_NORMS)
+    final_norm = next((norm for norm in norms if isinstance(norm, nn.Module)), None)
+    return Structure(tuple(layers), final_norm, _unembedding(model, decoder, head))
+
+
+def context_of(config: PretrainedConfig) -> int:
+    """Return the most tokens a model of this configuration can read at once."""
+    text = config.get_text_config()
+    limits = (getattr(text, name, None) for name in _CONTEXTS)
+    return next((int(limit) for limit in limits if limit), UNLIMITED)
+
+
+def embedding_entries(model: PreTrainedModel) -> int:
+    """Return how many token ids the model has an embedding for."""
+    table: Any = model.get_input_embeddings()
+    return int(table.weight.shape[0])
+
+
+def _unembedding(
+    model: PreTrainedModel, decoder: nn.Module, head: nn.Module
+) -> Callable[[Tensor], Tensor]:
+    config = model.config.get_text_config()
+    narrow = getattr(decoder, "project_out", None)  # OPT-350m: embeddings narrower than layers
+    softcap = getattr(config, "final_logit_softcapping", None)  # Gemma 2, arXiv:2408.00118
+    scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
+    scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite
+
+    def unembed(hidden: Tensor) -> Tensor:
+        logits: Tensor = head(hidden if narrow is None else narrow(hidden))
+        if scale != 1.0:
+            logits = logits * scale
+        return logits if softcap is None else torch.tanh(logits / softcap) * softcap
+
+    return unembed

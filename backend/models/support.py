@@ -1,0 +1,177 @@
+"""The load-time check: does the model compute the same when it is observed, and where we think?"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backend.instruments import NAME, AttentionCall, Recorder, recording
+from backend.models.loaded import LoadedModel, Verdict
+from backend.models.structure import embedding_entries
+
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
+"""Largest difference of logits allowed, as a share of the largest |logit|, by dtype."""
+
+_SHORT = 64
+_LONGEST_WINDOW = 512  # tokens; a dry run past a longer window would cost seconds on a CPU
+_FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, AssertionError)
+
+
+class _HeadCounter(Recorder):
+    """Notes which layers fired, and with how many heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads: set[tuple[int, int]] = set()
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        self.heads.add((call.q.shape[1], call.k.shape[1]))
+        return super().attend(call)
+
+
+@dataclass
+class _Stream:
+    """The residual stream as it enters and leaves each layer."""
+
+    entering: list[Tensor] = field(default_factory=list)
+    leaving: list[Tensor] = field(default_factory=list)
+
+
+def check(loaded: LoadedModel) -> Verdict:
+    """Run the model three ways on fixed tokens, and compare.
+
+    Observed attention must fire once per layer, in order, with the same number of heads; the
+    logits must equal those of sdpa, or of eager where the family refuses sdpa; and the last
+    layer's residual through final norm and unembedding must give those logits again.
+
+    Args:
+        loaded: the model; nobody else uses it meanwhile, and it is left as it was.
+    Returns: the verdict; a forward pass that fails is a reason, not an exception.
+    """
+    ids = _fixed_ids(loaded)
+    counter, stream, plain = _HeadCounter(), _Stream(), Recorder()
+    try:
+        with torch.inference_mode():
+            with recording(counter), _watching(loaded.layers, stream):
+                logits = _logits(loaded, ids)
+            compared = _plain_implementation(loaded)
+            with _implementation(loaded, compared), recording(plain):
+                reference = _logits(loaded, ids)
+            hidden = stream.leaving[-1] if stream.leaving else None
+            rebuilt = None if hidden is None else _rebuild(loaded, hidden)
+    except torch.OutOfMemoryError:
+        raise
+    except _FAILURES as error:
+        half = loaded.dtype != torch.float32
+        remedy = "choose dtype=float32, or another model" if half else "choose another model"
+        return Verdict(False, f"a trial run failed ({error}): {remedy}", float("nan"))
+    if plain.order:
+        return Verdict(False, f"it cannot be run with {compared} to compare with", float("nan"))
+    return _judge(loaded, counter, stream, logits, reference, rebuilt, compared)
+
+
+def _judge(
+    loaded: LoadedModel,
+    counter: _HeadCounter,
+    stream: _Stream,
+    logits: Tensor,
+    reference: Tensor,
+    rebuilt: Tensor | None,
+    compared: str,
+) -> Verdict:
+    tolerance = TOLERANCE[loaded.dtype]
+    difference = _difference(logits, reference)
+    again = float("inf") if rebuilt is None else _difference(rebuilt, logits)
+    failure = None
+    if not bool(torch.isfinite(reference).all()):
+        failure = f"its logits overflow in {_name(loaded.dtype)}: choose bfloat16 or float32"
+    elif counter.order != list(range(len(loaded.layers))):
+        failure = (
+            f"attention was seen in layers {counter.order}, not once in each of "
+            f"{len(loaded.layers)}: choose a model with attention in every layer"
+        )
+    elif len(counter.heads) != 1:
+        failure = f"its layers differ in heads {sorted(counter.heads)}: choose another model"
+    elif not difference <= tolerance:
+        failure = (
+            f"observed logits differ from {compared} by {difference:.1e} of the largest, above "
+            f"{tolerance:g}: its attention does more than is understood here, choose another model"
+        )
+    elif not (_is_chain(stream) and again <= tolerance):
+        failure = (
+            "its residual stream does not lead through the layers to the logits: choose another "
+            "model"
+        )
+    if failure:
+        return Verdict(False, failure, difference)
+    return Verdict(
+        True,
+        f"logits equal to {compared} within {tolerance:g} of the largest, {_name(loaded.dtype)}, "
+        f"{logits.shape[0]} tokens, {len(loaded.layers)} layers",
+        difference,
+    )
+
+
+def _fixed_ids(loaded: LoadedModel) -> Tensor:
+    """Return [1, T] ids, going past the attention window where that is cheap."""
+    window = getattr(loaded.model.config.get_text_config(), "sliding_window", None)
+    past = window + 9 if window and window <= _LONGEST_WINDOW else _SHORT
+    length = min(max(past, _SHORT), loaded.context)
+    ids = (torch.arange(length) * 7919 + 13) % embedding_entries(loaded.model)
+    return ids[None].to(loaded.device)
+
+
+def _logits(loaded: LoadedModel, ids: Tensor) -> Tensor:
+    logits: Tensor = loaded.model(input_ids=ids, use_cache=False).logits
+    return logits[0].float()
+
+
+def _rebuild(loaded: LoadedModel, hidden: Tensor) -> Tensor:
+    normed = hidden if loaded.final_norm is None else loaded.final_norm(hidden)
+    return loaded.unembed(normed)[0].float()
+
+
+def _difference(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-6))
+
+
+def _is_chain(stream: _Stream) -> bool:
+    """Whether each layer reads exactly what the layer before it wrote."""
+    return all(map(torch.equal, stream.leaving[:-1], stream.entering[1:]))
+
+
+def _plain_implementation(loaded: LoadedModel) -> str:
+    return "sdpa" if getattr(type(loaded.model), "_supports_sdpa", False) else "eager"
+
+
+@contextmanager
+def _implementation(loaded: LoadedModel, name: str) -> Iterator[None]:
+    loaded.model.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        loaded.model.set_attn_implementation(NAME)
+
+
+@contextmanager
+def _watching(layers: tuple[nn.Module, ...], stream: _Stream) -> Iterator[None]:
+    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        stream.entering.append(args[0] if args else kwargs["hidden_states"])
+
+    def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+        stream.leaving.append(output if isinstance(output, Tensor) else output[0])
+
+    hooks = [layer.register_forward_pre_hook(before, with_kwargs=True) for layer in layers]
+    hooks += [layer.register_forward_hook(after) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
