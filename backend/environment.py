@@ -130,8 +130,9 @@ def storage_note(settings: Settings) -> str:
     """Return one sentence on how long stored runs last, or nothing where they simply stay."""
     if ":memory:" in settings.database or settings.database.rstrip("/") == "duckdb:":
         return "Runs are kept in memory only and are gone when the application stops."
-    file = settings.database.partition("///")[2]
+    scheme, _, file = settings.database.partition("///")
     on_a_space = bool(os.environ.get("SPACE_ID"))
-    if on_a_space and file and not Path(file).resolve().is_relative_to(_SPACE_DISK):
+    local = bool(file) and not scheme.startswith("postgresql")
+    if on_a_space and local and not Path(file).resolve().is_relative_to(_SPACE_DISK):
         return "This Space has no lasting disk: stored runs are gone when it restarts."
     return ""

@@ -2,8 +2,12 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 
-from backend.events import Event
+from backend.events import CancelToken, Event, Finished
+
+# How soon a reader notices that the run was cancelled while the worker is silent.
+_POLL_S = 0.05
 
 
 class Mailbox:
@@ -15,7 +19,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: OrderedDict[type[Event], Event] = OrderedDict()
-        self._outcome: Event | Exception | None = None
+        self._outcome: Finished | BaseException | None = None
 
     def put(self, event: Event) -> None:
         """Add ``event`` in place of an unread one of its kind."""
@@ -24,19 +28,31 @@ class Mailbox:
             self._waiting[type(event)] = event
             self._changed.notify()
 
-    def close(self, outcome: Event | Exception) -> None:
+    def close(self, outcome: Finished | BaseException) -> None:
         """Add the last event, or the exception that ended the run."""
         with self._changed:
             self._outcome = outcome
             self._changed.notify()
 
-    def get(self, timeout_s: float) -> Event | Exception | None:
-        """Return the next event, the outcome once all are read, or None after ``timeout_s``."""
+    def read(self, cancel: CancelToken) -> Iterator[Event]:
+        """Yield events up to ``Finished``, or raise what ended the run.
+
+        Raises:
+            Cancelled: as soon as ``cancel`` says so, whatever the worker is doing.
+        """
+        while True:
+            event = self._next()
+            if isinstance(event, BaseException):
+                raise event
+            if event is not None:
+                yield event
+            if isinstance(event, Finished):
+                return
+            cancel.check()
+
+    def _next(self) -> Event | BaseException | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._outcome, timeout_s)
+            self._changed.wait_for(lambda: self._waiting or self._outcome, _POLL_S)
             if self._waiting:
                 return self._waiting.popitem(last=False)[1]
             return self._outcome
-
-    def __len__(self) -> int:
-        return len(self._waiting)

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import re
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 DType = Literal["float32", "bfloat16", "float16"]
 
@@ -84,13 +87,13 @@ class TextRequest(Request):
         """A text that may be cut gives another result under another limit."""
         return self.overflow != "refuse"
 
-    @field_validator("text")
+    @field_validator("text", mode="before")
     @classmethod
-    def _no_unpaired_surrogate(cls, text: str) -> str:
-        for position, character in enumerate(text):
-            if "\ud800" <= character <= "\udfff":
-                raise ValueError(
-                    f"text has the unpaired surrogate U+{ord(character):04X} at character "
-                    f"{position}, which no tokenizer can encode: remove it"
-                )
+    def _no_unpaired_surrogate(cls, text: object) -> object:
+        # Before pydantic's own check, which does not say where it is.
+        if isinstance(text, str) and (found := _SURROGATE.search(text)):
+            raise ValueError(
+                f"text has the unpaired surrogate U+{ord(found[0]):04X} at character "
+                f"{found.start()}, which no tokenizer can encode: remove it"
+            )
         return text

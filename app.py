@@ -1,0 +1,57 @@
+"""Tokenarium: read the settings, build the page, serve it. ``python app.py --help`` lists all."""
+
+import atexit
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+# Before anything imports them: nothing leaves this machine unasked.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+from backend import Lab, Settings
+from backend.environment import StartUpError, refuse_shadowed_kernels
+from backend.errors import told_in_words
+
+if TYPE_CHECKING:
+    from gradio import Blocks
+
+
+def refuse_taken_port(settings: Settings) -> None:
+    """Raise if another program listens on the port, which a server would only say in passing."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise StartUpError(
+                f"host={settings.host} port={settings.port} cannot be listened on "
+                f"({error.strerror}): choose another with --port, or PORT= for make app"
+            ) from error
+
+
+def prepare() -> tuple["Blocks", dict[str, Any]]:
+    """Return the page and how to launch it, or exit saying in words why it cannot start."""
+    try:
+        refuse_shadowed_kernels()
+        with told_in_words():
+            settings = Settings(_cli_parse_args=True)
+        refuse_taken_port(settings)
+        lab = Lab(settings)
+    except (StartUpError, ValueError) as error:
+        sys.exit(f"Tokenarium cannot start: {error}")
+    atexit.register(lab.close)
+    from ui.page import build, launch_options
+
+    # The Lab queues runs itself and tells their place; here only the room for them is made.
+    together = settings.queue_size + 1
+    page = build(lab).queue(max_size=4 * together, default_concurrency_limit=together)
+    address = {"server_name": settings.host, "server_port": settings.port}
+    return page, {**address, "max_threads": 40 + together, **launch_options(settings)}
+
+
+if __name__ == "__main__":
+    demo, options = prepare()
+    demo.launch(**options)

@@ -1,0 +1,197 @@
+"""The facade: one question in, one stored run out, whatever happens in between."""
+
+from collections.abc import Generator
+from typing import Any, Self, TypeVar
+
+import pyarrow as pa
+
+import backend.region.request
+import backend.trace.request  # noqa: F401 - a stored run of this kind can be opened
+from backend.environment import storage_note
+from backend.errors import UserError, told_in_words
+from backend.events import CancelToken, Event, Finished
+from backend.examples import Example, install
+from backend.export import as_json
+from backend.library import Library
+from backend.requests import Request, TextRequest
+from backend.roster import ModelInfo, Roster
+from backend.run import Run
+from backend.settings import Settings
+from backend.workshop import Workshop
+from storage.record import RunRecord
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+
+
+class Lab:
+    """Answers requests with runs, from the store or by computing; safe to use from many threads.
+
+    Everything that a person can mend surfaces as ``UserError``. ``visitor`` is the private name of
+    who asks; it is required in hosted mode and has no effect outside it.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self._library = Library(self.settings)
+        self._roster = Roster(self.settings, self._library.store)
+        self._workshop = Workshop(self.settings, self._library, self._roster)
+        self._examples = install(self._library)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @staticmethod
+    def request(kind: type[AnyRequest], **values: Any) -> AnyRequest:
+        """Return a validated request.
+
+        Raises:
+            UserError: naming each value that is out of range.
+        """
+        with told_in_words():
+            return kind(**values)
+
+    def run(
+        self, request: TextRequest, *, visitor: str = "", cancel: CancelToken | None = None
+    ) -> Run:
+        """Answer ``request`` and wait for it; see ``stream``."""
+        for event in self.stream(request, visitor=visitor, cancel=cancel):
+            if isinstance(event, Finished):
+                return event.run
+        raise AssertionError("a stream ends with Finished or raises")
+
+    def stream(
+        self, request: TextRequest, *, visitor: str = "", cancel: CancelToken | None = None
+    ) -> Generator[Event, None, None]:
+        """Answer ``request``, telling what happens: Queued, Progress and Partial, then Finished.
+
+        A reader that is slow gets the latest event of each kind; one that stops reading and closes
+        the generator cancels the run.
+
+        Args:
+            request: what to compute, unless it is stored already.
+            visitor: private name of who asks.
+            cancel: stops the run from another thread; serves one run.
+
+        Raises:
+            UserError: what a person can mend, also when too many wait.
+            Cancelled: when cancelled, or over the time limit of hosted mode.
+        """
+        owner = self._library.owner(visitor)
+        with told_in_words():
+            source = self._roster.resolve(request.model)
+            stored = self._workshop.stored(request, source, owner)
+        if stored:
+            yield Finished(stored)
+            return
+        cancel = cancel or CancelToken()
+        mailbox = self._workshop.start(request, source, owner, cancel)
+        finished = False
+        try:
+            for event in mailbox.read(cancel):
+                finished = isinstance(event, Finished)
+                yield event
+        finally:
+            if not finished:
+                cancel.cancel("cancelled: nobody reads this run any more")
+
+    def open(self, run_id: str, *, visitor: str = "") -> Run:
+        """Return a stored run; knowing its id is the permission.
+
+        Raises:
+            UserError: if there is none, its arrays were dropped, or its version cannot be read.
+        """
+        return self._library.open(run_id, visitor)
+
+    def export(self, run_id: str) -> str:
+        """Return a stored run as JSON, with the definition of every quantity.
+
+        Raises:
+            UserError: if there is none, or it cannot be read any more.
+        """
+        return as_json(self._library.open(run_id))
+
+    def search(
+        self,
+        *,
+        visitor: str = "",
+        kind: str | None = None,
+        text: str | None = None,
+        model: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[RunRecord]:
+        """Return descriptions of shared runs and of the visitor's own, newest first."""
+        return self._library.search(
+            visitor=visitor, kind=kind, text=text, model=model, limit=limit, offset=offset
+        )
+
+    def delete(self, run_id: str, *, visitor: str = "") -> None:
+        """Delete a run; in hosted mode a visitor's own only.
+
+        Raises:
+            UserError: if there is no such run, or it is not the visitor's.
+        """
+        self._library.delete(run_id, visitor)
+
+    def pin(self, run_id: str, pinned: bool = True) -> None:
+        """Keep the arrays of a run even when space runs out; refused in hosted mode."""
+        self._library.pin(run_id, pinned)
+
+    def query(self, sql: str) -> pa.Table:
+        """Return the rows of one SELECT over stored runs; in hosted mode over shared ones only.
+
+        Raises:
+            UserError: if it is not one SELECT, or takes too long.
+        """
+        return self._library.query(sql)
+
+    def models(self) -> list[ModelInfo]:
+        """Return the models to offer, with their state."""
+        return self._roster.infos()
+
+    def state(self, model: str) -> ModelInfo:
+        """Return what is known of one model, loaded or not.
+
+        Raises:
+            UserError: if there is no such model, or it is not allowed here.
+        """
+        return self._roster.info(model)
+
+    def warm(self, model: str) -> None:
+        """Load a model in the background; a failure shows in its state.
+
+        Raises:
+            UserError: if there is no such model, or it is not allowed here.
+        """
+        self._roster.warm(model)
+
+    def waiting(self, model: str | None = None) -> int:
+        """Return how many runs wait for ``model``, or for any."""
+        return self._workshop.waiting(model)
+
+    def examples(self) -> tuple[Example, ...]:
+        """Return the stored examples, the one for the first paint first."""
+        return self._examples
+
+    def example(self) -> Run:
+        """Return the run that the page shows first, computed by the real code and shipped.
+
+        Raises:
+            UserError: if none is shipped, or it was deleted.
+        """
+        if not self._examples:
+            raise UserError("no example run is shipped: make them with 'make examples'")
+        return self.open(self._examples[0].run_id)
+
+    @property
+    def storage_note(self) -> str:
+        """One sentence on how long stored runs last; empty where they simply stay."""
+        return storage_note(self.settings)
+
+    def close(self) -> None:
+        """Cancel what runs, wait for it briefly, and close the store."""
+        self._workshop.close()
+        self._library.close()

@@ -1,0 +1,138 @@
+"""Where a request becomes a run: in a thread of its own, when it is its turn."""
+
+import contextvars
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backend.environment import describe
+from backend.errors import in_words
+from backend.events import Cancelled, CancelToken, Finished, Progress, Queued
+from backend.library import Library, imported, new_run
+from backend.mailbox import Mailbox
+from backend.models.names import ModelSource
+from backend.queueing import Lanes
+from backend.requests import TextRequest
+from backend.roster import Roster
+from backend.run import Run
+from backend.settings import Settings
+
+_CLOSING_S = 5.0
+
+
+class Workshop:
+    """Computes what the library does not hold yet, one run at a time per model."""
+
+    def __init__(self, settings: Settings, library: Library, roster: Roster) -> None:
+        self._settings = settings
+        self._library = library
+        self._roster = roster
+        self._lanes = Lanes(
+            settings.queue_size, settings.hosted_requests if settings.hosted else None
+        )
+        self._active: dict[threading.Thread, CancelToken] = {}
+
+    def stored(self, request: TextRequest, source: ModelSource, owner: str) -> Run | None:
+        """Return the stored answer that ``owner`` may be served; needs no model."""
+        fingerprint = self._roster.fingerprint(source)
+        if fingerprint is None:
+            return None
+        return self._library.find(self._library.key(request, fingerprint), owner)
+
+    def start(
+        self, request: TextRequest, source: ModelSource, owner: str, cancel: CancelToken
+    ) -> Mailbox:
+        """Begin to compute and return where its events arrive; never waits for the reader."""
+        mailbox = Mailbox()
+
+        def work() -> None:
+            try:
+                outcome = self._outcome(request, source, owner, cancel, mailbox)
+            finally:
+                self._active.pop(threading.current_thread(), None)
+            mailbox.close(outcome)
+
+        # The page's own request travels along in context variables.
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(work,), name="run", daemon=True)
+        self._active[thread] = cancel
+        thread.start()
+        return mailbox
+
+    def waiting(self, name: str | None) -> int:
+        """Return how many runs wait for model ``name``, or for any."""
+        return self._lanes.waiting(name)
+
+    def close(self) -> None:
+        """Cancel what runs and wait for it briefly."""
+        active = dict(self._active)
+        for cancel in active.values():
+            cancel.cancel("cancelled: the application is closing")
+        for thread in active:
+            thread.join(_CLOSING_S)
+
+    def _outcome(
+        self,
+        request: TextRequest,
+        source: ModelSource,
+        owner: str,
+        cancel: CancelToken,
+        mailbox: Mailbox,
+    ) -> Finished | BaseException:
+        try:
+            with self._lanes.turn(source.name, cancel, lambda p: mailbox.put(Queued(p)), owner):
+                return Finished(self._compute(request, source, owner, cancel, mailbox))
+        except BaseException as error:  # noqa: BLE001 - raised again where the run is read
+            # Frames of a stopped run hold its activations; the message needs none of them.
+            traceback.clear_frames(error.__traceback__)
+            if isinstance(error, Cancelled) or not isinstance(error, Exception):
+                return error
+            told = in_words(error) or error
+            if told is not error:
+                told.__cause__ = error
+            return told
+
+    def _compute(
+        self,
+        request: TextRequest,
+        source: ModelSource,
+        owner: str,
+        cancel: CancelToken,
+        mailbox: Mailbox,
+    ) -> Run:
+        # The one before in the queue may have asked the same.
+        if stored := self.stored(request, source, owner):
+            return stored
+        if self._roster.info(source.name).state != "ready":
+            mailbox.put(Progress(f"loading {source.name}", 0, 1))
+        with self._roster.use(source, request.dtype) as loaded:
+            cancel.check()
+            runner = imported(request.runner)
+            limit = min(self._settings.token_limit, loaded.context)
+            with self._time_limit(cancel):
+                started = time.perf_counter()
+                result = runner(request, loaded, limit, mailbox.put, cancel)
+                duration_ms = (time.perf_counter() - started) * 1000
+            cancel.check()
+            environment = describe(loaded.device.type, request.dtype, loaded.fingerprint)
+        return self._library.save(new_run(request, result, duration_ms, environment, owner))
+
+    @contextmanager
+    def _time_limit(self, cancel: CancelToken) -> Iterator[None]:
+        if not self._settings.hosted:
+            yield
+            return
+        seconds = self._settings.hosted_max_seconds
+        reason = (
+            f"stopped: this took longer than the {seconds:g} seconds allowed here; take a shorter "
+            "text or a smaller model, or run the app on your own machine"
+        )
+        timer = threading.Timer(seconds, cancel.cancel, [reason])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
