@@ -9,7 +9,7 @@ import zipfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -143,7 +143,8 @@ def write(run: Run, example: Example, folder: Path = FOLDER) -> None:
     }
     text = json.dumps(described, ensure_ascii=False, indent=1) + "\n"
     (folder / f"{example.slug}.json").write_text(text, encoding="utf-8")
-    np.savez_compressed(folder / f"{example.slug}.npz", **run.result.arrays())
+    arrays: dict[str, Any] = run.result.arrays()
+    np.savez_compressed(folder / f"{example.slug}.npz", **arrays)
 
 
 def main(folder: Path = FOLDER) -> None:

@@ -226,8 +226,7 @@ class Library:
 
 def result_class(request: Request) -> type[Result]:
     """Return the class of the results of ``request``."""
-    found = imported(request.result_class)
-    assert issubclass(found, Result)
+    found: type[Result] = imported(request.result_class)
     return found
 
 
