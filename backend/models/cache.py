@@ -43,6 +43,8 @@ class ModelShelf:
         self._max_bytes = max_bytes
         self._memo = digest_memo
         self._lock = threading.Lock()
+        # transformers sets torch's default dtype of the whole process while it builds a model.
+        self._one_load = threading.Lock()
         self._places: dict[Key, _Place] = {}  # least recently used first
 
     def get(
@@ -132,7 +134,8 @@ class ModelShelf:
     def _load(self, key: Key, source: ModelSource, token_limit: int) -> LoadedModel:
         while True:
             try:
-                return load(source, key[1], key[2], token_limit, self._memo)
+                with self._one_load:
+                    return load(source, key[1], key[2], token_limit, self._memo)
             except DoesNotFit:
                 if not self._unload_one(key[2]):
                     raise

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -101,9 +102,7 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
         raise ModelRefused(
             f"{name} has weights quantised with {method}: choose the version that is not quantised"
         )
-    config: PretrainedConfig = AutoConfig.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
+    config = _parse_config(folder, name)
     model_class = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     if model_class is None:
         raise ModelRefused(
@@ -115,6 +114,19 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
             f"{name} is of type {kind!r}, whose attention in transformers cannot be observed: "
             "choose another architecture, such as llama, qwen3, gemma3, gpt2 or gpt_neox"
         )
+    return config
+
+
+def _parse_config(folder: Path, name: str) -> PretrainedConfig:
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, TypeError, LookupError, StrictDataclassError) as error:
+        raise ModelRefused(
+            f"{name} has a config.json that transformers does not accept ({error}): correct the "
+            "field, or download the model again"
+        ) from error
     return config
 
 

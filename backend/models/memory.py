@@ -55,10 +55,10 @@ def need(parameters: int, config: PretrainedConfig, dtype: torch.dtype) -> Need:
     """
     text = config.get_text_config()
     hidden, layers = int(text.hidden_size), int(text.num_hidden_layers)
-    heads = int(text.num_attention_heads)
-    head_size = getattr(text, "head_dim", None) or hidden // heads
-    kv_heads = getattr(text, "num_key_value_heads", None) or heads
-    inner = getattr(text, "intermediate_size", None) or 4 * hidden
+    heads = _largest(text, "num_attention_heads", 1)
+    head_size = _largest(text, "head_dim", hidden // heads)
+    kv_heads = _largest(text, "num_key_value_heads", heads)
+    inner = _largest(text, "intermediate_size", 4 * hidden)
     # A trace keeps the residual stream of every layer in float32, and one layer is at work.
     per_token = 4 * hidden * (layers + 9) + dtype.itemsize * (
         2 * layers * kv_heads * head_size + 3 * inner + 4 * heads * head_size
@@ -93,9 +93,9 @@ def refuse_unless_fits(
         remedies.append(f"allow at most {fitting} tokens (max_tokens, now {tokens})")
     remedies.append("choose a smaller model")
     raise DoesNotFit(
-        f"{name} needs {_gigabytes(wanted.total(tokens))} "
-        f"({_gigabytes(wanted.weights_bytes)} of weights, the rest to read {tokens} tokens), but "
-        f"{_gigabytes(max(0, free))} are free: {', or '.join(remedies)}"
+        f"{name} needs {_size(wanted.total(tokens))} "
+        f"({_size(wanted.weights_bytes)} of weights, the rest to read {tokens} tokens), but "
+        f"{_size(max(0, free))} are free: {', or '.join(remedies)}"
     )
 
 
@@ -110,6 +110,12 @@ def free_bytes(device: torch.device) -> int | None:
     limits = [_machine_free(Path("/proc/meminfo")), _container_free(Path("/sys/fs/cgroup"))]
     known = [limit for limit in limits if limit is not None]
     return min(known) if known else None
+
+
+def _largest(config: PretrainedConfig, name: str, otherwise: int) -> int:
+    """Return a size from a configuration; some give a list, one per layer."""
+    value = getattr(config, name, None)
+    return int(max(value) if isinstance(value, list | tuple) else value or otherwise)
 
 
 def _machine_free(table: Path) -> int | None:
@@ -156,5 +162,5 @@ def _parameters_of(file: Path) -> int:
     return sum(prod(entry["shape"]) for entry in header.values())
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,13 +1,30 @@
 """Where tokens stand in a text, when the tokenizer's own answer leaves characters out."""
 
+from typing import Any
+
+from tokenizers import processors
+from transformers import PreTrainedTokenizerFast
+
 Span = tuple[int, int]
+
+
+def keep_spaces(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Make the tokenizer count a space as part of its token, as in `` word``; safe to repeat.
+
+    GPT-NeoX and RoBERTa trim them, after which a token of spaces stands nowhere.
+    """
+    processor = tokenizer.backend_tokenizer.post_processor
+    stages: Any = processor if isinstance(processor, processors.Sequence) else [processor]
+    for stage in stages:
+        if getattr(stage, "trim_offsets", False):
+            stage.trim_offsets = False
 
 
 def close_gaps(text: str, spans: list[Span], special: list[bool]) -> list[Span]:
     """Give every character that no token covers to a neighbour.
 
-    Some tokenizers trim spaces from offsets, and Unicode normalisation loses combining marks. A
-    space goes to the token after it, as in `` word``; anything else to the token before it.
+    Unicode normalisation loses combining marks, and some tokenizers drop spaces. A space goes to
+    the token after it, as in `` word``; anything else to the token before it.
 
     Args:
         text: what was tokenised.

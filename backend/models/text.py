@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from backend.models.chat import Rendered, render
 from backend.models.loaded import LoadedModel
-from backend.models.offsets import close_gaps, place
+from backend.models.offsets import close_gaps, keep_spaces, place
 from backend.models.spelling import special_names, spell
 from backend.requests import TextRequest
 
@@ -78,6 +78,7 @@ Encoded = tuple[list[int], list[tuple[int, int]], list[bool]]
 
 
 def _encode(tokenizer: PreTrainedTokenizerFast, text: str, rendered: Rendered | None) -> Encoded:
+    keep_spaces(tokenizer)
     encoding = tokenizer(
         rendered.text if rendered else text,
         add_special_tokens=rendered is None,
