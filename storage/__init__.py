@@ -1,0 +1,32 @@
+"""Runs on disk: saved whole, found by content, searched, and queried with SQL."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storage.errors import (
+        ArraysDropped,
+        QueryRefused,
+        RunNotFound,
+        StoreError,
+        StoreUnavailable,
+    )
+    from storage.record import RunRecord
+    from storage.store import RunStore
+
+__all__ = [
+    "ArraysDropped",
+    "QueryRefused",
+    "RunNotFound",
+    "RunRecord",
+    "RunStore",
+    "StoreError",
+    "StoreUnavailable",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"storage has no {name!r}")
+    home = {"RunRecord": "storage.record", "RunStore": "storage.store"}
+    return getattr(import_module(home.get(name, "storage.errors")), name)

@@ -1,0 +1,299 @@
+"""The run store: everything that is kept about runs, behind one class."""
+
+import json
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from storage import packing
+from storage.database import open_database
+from storage.door import QueryDoor
+from storage.errors import ArraysDropped, QueryRefused, RunNotFound, StoreError
+from storage.limit import drop_arrays_over
+from storage.record import RunRecord
+from storage.rows import check_tables, insert_rows, insert_table
+from storage.schema import ArrayRow, Base, FileRow, PartRow, RunRow
+
+LONG_FACTS = ""
+"""Name of the parts that hold the facts which are no single values."""
+
+RECORD = [getattr(RunRow, name) for name in RunRecord.model_fields]
+
+
+class RunStore:
+    """Runs in one database; safe to use from many threads.
+
+    Args:
+        url: SQLAlchemy URL, such as ``duckdb:///runs.duckdb`` or ``duckdb:///:memory:``.
+        limit_bytes: compressed bytes of arrays to keep; None for no limit.
+        query_rows: rows a query returns at most.
+        query_seconds: time a query may take.
+    Raises: StoreUnavailable if the database is locked, foreign, corrupt or of another version.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        limit_bytes: int | None = None,
+        query_rows: int = 1_000,
+        query_seconds: float = 5.0,
+    ) -> None:
+        self._database = open_database(url)
+        self._engine = self._database.engine
+        self._limit_bytes = limit_bytes
+        self._writing = threading.Lock()
+        duck = self._database.duck
+        self._door = None if duck is None else QueryDoor(duck, query_rows, query_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database; the store is of no use afterwards."""
+        if self._door is not None:
+            self._door.close()
+        self._database.close()
+
+    def find(self, key: str, owner: str = "") -> RunRecord | None:
+        """Return the newest run with this content address, shared or of ``owner``.
+
+        A run whose arrays were dropped is passed over: it has to be computed again.
+        """
+        # Sorted here: with ORDER BY ... LIMIT, DuckDB reads the table twice and takes ten times
+        # as long as the look-up in the index.
+        query = select(*RECORD).where(
+            RunRow.key == key, RunRow.owner.in_(("", owner)), RunRow.arrays_dropped.is_(False)
+        )
+        with self._engine.connect() as connection:
+            rows = sorted(connection.execute(query), key=lambda row: row.created)
+            return _record(rows[-1], _long_facts(connection, rows[-1].id)) if rows else None
+
+    def save(
+        self,
+        record: RunRecord,
+        tables: Mapping[str, pa.Table],
+        arrays: Mapping[str, NDArray[Any]],
+    ) -> list[str]:
+        """Store a run whole or not at all.
+
+        Args:
+            tables: rows by table name (``tokens``, ``head_metrics``), without ``run_id``; NaN is
+                stored as NULL.
+            arrays: numbers or bools of any shape, by name.
+        Returns: notes for a person, such as how many older runs lost their arrays.
+        Raises: ValueError for an undeclared table or column, a time without zone, an id that is
+            stored already; StoreError if the database refuses.
+        """
+        check_tables(tables)
+        array_rows, parts = packing.pack(record.id, arrays)
+        short, long = _split_facts(record.facts)
+        if long:
+            packed = packing.compress(json.dumps(long).encode())
+            parts.extend(packing.cut(record.id, LONG_FACTS, packed))
+        values = {**record.model_dump(), "facts": short, "arrays_dropped": False}
+        values["array_bytes"] = sum(row["stored_bytes"] for row in array_rows)
+        try:
+            with self._write(shared=not record.owner) as connection:
+                connection.execute(insert(RunRow), values)
+                for name, table in tables.items():
+                    insert_table(connection, name, record.id, table)
+                insert_rows(connection, Base.metadata.tables["arrays"], array_rows)
+                insert_rows(connection, Base.metadata.tables["parts"], parts)
+                return drop_arrays_over(self._limit_bytes, connection, keep=record.id)
+        except IntegrityError as error:
+            raise ValueError(f"id={record.id!r} is stored already: use a new one") from error
+        except DBAPIError as error:
+            raise StoreError(f"run {record.id!r} was not stored: {error.orig}") from error
+
+    def record(self, run_id: str) -> RunRecord:
+        """Return a run without its arrays.
+
+        Raises: RunNotFound.
+        """
+        with self._engine.connect() as connection:
+            row = _one(connection, select(*RECORD).where(RunRow.id == run_id), run_id)
+            return _record(row, _long_facts(connection, run_id))
+
+    def arrays(self, run_id: str) -> dict[str, NDArray[Any]]:
+        """Return a run's arrays by name, bit for bit as saved.
+
+        Raises: RunNotFound; ArraysDropped if they were dropped for size.
+        """
+        with self._engine.connect() as connection:
+            found = select(RunRow.arrays_dropped).where(RunRow.id == run_id)
+            if _one(connection, found, run_id).arrays_dropped:
+                raise ArraysDropped(run_id)
+            rows = connection.execute(
+                select(ArrayRow.name, ArrayRow.dtype, ArrayRow.shape).where(
+                    ArrayRow.run_id == run_id
+                )
+            ).all()
+            data = _parts(connection, run_id, PartRow.name != LONG_FACTS)
+        return {row.name: packing.unpack(row.dtype, row.shape, data[row.name]) for row in rows}
+
+    def search(
+        self,
+        *,
+        kind: str | None = None,
+        text: str | None = None,
+        model: str | None = None,
+        owner: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[RunRecord]:
+        """List runs, newest first; their ``facts`` hold single values only.
+
+        Args:
+            text: part of the text, in any case; % and _ stand for themselves.
+            owner: also list the private runs of this visitor; None for shared runs alone.
+        """
+        query = select(*RECORD).where(RunRow.owner.in_(("", owner or "")))
+        if kind is not None:
+            query = query.where(RunRow.kind == kind)
+        if model is not None:
+            query = query.where(RunRow.model == model)
+        if text:
+            query = query.where(RunRow.text.icontains(text, autoescape=True))
+        query = query.order_by(RunRow.created.desc(), RunRow.id).limit(limit).offset(offset)
+        with self._engine.connect() as connection:
+            return [_record(row, {}) for row in connection.execute(query)]
+
+    def pin(self, run_id: str, pinned: bool) -> None:
+        """Keep a run's arrays, and the run, whatever its age; or stop doing so.
+
+        Raises: RunNotFound.
+        """
+        with self._write(shared=True) as connection:
+            _one(connection, select(RunRow.id).where(RunRow.id == run_id), run_id)
+            connection.execute(update(RunRow).where(RunRow.id == run_id).values(pinned=pinned))
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run.
+
+        Raises: RunNotFound.
+        """
+        with self._write(shared=True) as connection:
+            _one(connection, select(RunRow.id).where(RunRow.id == run_id), run_id)
+            _delete(connection, [run_id])
+
+    def delete_older(self, hours: float, *, owned_only: bool = True) -> int:
+        """Delete the unpinned runs older than ``hours``; return how many.
+
+        Args:
+            owned_only: delete visitors' private runs alone.
+        """
+        before = datetime.now(UTC) - timedelta(hours=hours)
+        query = select(RunRow.id).where(RunRow.created < before, RunRow.pinned.is_(False))
+        if owned_only:
+            query = query.where(RunRow.owner != "")
+        with self._write(shared=not owned_only) as connection:
+            ids = list(connection.scalars(query))
+            _delete(connection, ids)
+        return len(ids)
+
+    def query(self, sql: str, *, shared_only: bool = False) -> pa.Table:
+        """Run one SELECT over the stored runs.
+
+        Args:
+            sql: exactly one SELECT in DuckDB's dialect.
+            shared_only: for visitors: only the tables ``runs``, ``tokens`` and ``head_metrics`` of
+                shared runs exist, in a process of its own with bounded memory.
+        Returns: the rows; the schema's metadata says under ``truncated`` (true, false) whether
+            rows beyond ``row_limit`` were cut off.
+        Raises: QueryRefused with the reason.
+        """
+        if self._door is None:
+            raise QueryRefused(
+                f"queries need a DuckDB database, and this one is {self._engine.dialect.name}: "
+                "use that database's own client"
+            )
+        return self._door.query_shared(sql) if shared_only else self._door.query(sql)
+
+    def digest(self, path: str, size: int, mtime_ns: int) -> str | None:
+        """Return the SHA-256 remembered for a file as it is now, or None."""
+        query = select(FileRow.digest).where(
+            FileRow.path == path, FileRow.size == size, FileRow.mtime_ns == mtime_ns
+        )
+        with self._engine.connect() as connection:
+            return connection.scalar(query)
+
+    def remember_digest(self, path: str, size: int, mtime_ns: int, digest: str) -> None:
+        """Remember the SHA-256 of a file, in place of an earlier one."""
+        values = {"size": size, "mtime_ns": mtime_ns, "digest": digest}
+        with self._write(shared=False) as connection:
+            known = connection.scalar(select(FileRow.path).where(FileRow.path == path))
+            if known is None:
+                connection.execute(insert(FileRow), {"path": path, **values})
+            else:
+                connection.execute(update(FileRow).where(FileRow.path == path).values(values))
+
+    @contextmanager
+    def _write(self, *, shared: bool) -> Iterator[Connection]:
+        # One writer at a time: DuckDB fails the second of two that change the same rows.
+        with self._writing:
+            with self._engine.begin() as connection:
+                yield connection
+            if shared and self._door is not None:
+                self._door.forget_shared()
+
+
+def _one(connection: Connection, query: Select[Any], run_id: str) -> Row[Any]:
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise RunNotFound(run_id)
+    return row
+
+
+def _record(row: Row[Any], long_facts: dict[str, Any]) -> RunRecord:
+    values = row._asdict()
+    return RunRecord(**{**values, "facts": {**values["facts"], **long_facts}})
+
+
+def _split_facts(facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    short = {name: value for name, value in facts.items() if _single(value)}
+    return short, {name: value for name, value in facts.items() if name not in short}
+
+
+def _single(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
+
+
+def _long_facts(connection: Connection, run_id: str) -> dict[str, Any]:
+    data = _parts(connection, run_id, PartRow.name == LONG_FACTS)
+    if not data:
+        return {}
+    facts: dict[str, Any] = json.loads(packing.decompress(data[LONG_FACTS]))
+    return facts
+
+
+def _parts(connection: Connection, run_id: str, condition: Any) -> dict[str, bytes]:
+    query = select(PartRow.name, PartRow.part, PartRow.data)
+    rows = connection.execute(query.where(PartRow.run_id == run_id, condition))
+    return packing.join((row.name, row.part, row.data) for row in rows)
+
+
+def _delete(connection: Connection, run_ids: list[str]) -> None:
+    for table in Base.metadata.tables.values():
+        column = table.c.id if table.name == "runs" else table.c.get("run_id")
+        if column is not None:
+            connection.execute(delete(table).where(column.in_(run_ids)))
