@@ -1,13 +1,10 @@
-"""Look of the page: Gradio theme, style sheet and scripts, all served from this machine."""
+"""Look of the page: Gradio theme and style sheet."""
 
 from pathlib import Path
 
 import gradio as gr
-import plotly
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
-PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-SCRIPTS = (PLOTLY_JS, *(ASSETS / "js" / f"{name}.js" for name in ("selection", "strip", "plot")))
 
 
 def theme() -> gr.themes.Base:
@@ -31,14 +28,6 @@ def theme() -> gr.themes.Base:
         block_label_text_color_dark="#cbd5e1",
         block_info_text_color="#475569",
         block_info_text_color_dark="#cbd5e1",
-    )
-
-
-def head() -> str:
-    """Return the scripts of the page; paths are relative, so that a mounted app finds them."""
-    gr.set_static_paths([PLOTLY_JS.parent, ASSETS / "js"])
-    return "\n".join(
-        f'<script src="gradio_api/file={path.as_posix()}"></script>' for path in SCRIPTS
     )
 
 

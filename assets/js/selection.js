@@ -3,7 +3,7 @@
 (() => {
   if (window.tokenarium) return;
   const bus = new EventTarget();
-  const state = {};
+  const state = {}, home = {};
   const INTEGERS = ['token', 'query', 'layer', 'head'];
   const KEYS = ['run', ...INTEGERS, 'metric'];
   let send = () => {};
@@ -56,13 +56,14 @@
     const another = state.run !== shown.run;
     Object.assign(state, {token: 0, query: null, layer: 0, head: 0}, shown);
     if (shown.run && shown.run !== shown.example) remember(another && history.state ? 'pushState' : 'replaceState');
+    if (state.run && state.run === state.example && !home.run) for (const key of KEYS) home[key] = state[key];
     emit('show', {...state});
     emit('select', {...state});
   };
 
   window.addEventListener('popstate', () => {
-    const wanted = {token: 0, query: null, layer: 0, head: 0, ...fromAddress()};
-    if (wanted.run && wanted.run !== state.run) { send({...wanted, open: wanted.run}); return; }
+    const wanted = {...home, metric: null, ...fromAddress()};
+    if (wanted.run && wanted.run !== state.run) { state.metric = wanted.metric; send(wanted); return; }
     Object.assign(state, limit(wanted));
     emit('select', {...state});
     send({...state});

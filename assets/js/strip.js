@@ -23,7 +23,7 @@
   T.strip = (element, props, watch) => {
     const host = element.querySelector('.tk-strip'), picker = element.querySelector('.tk-metrics');
     const legend = element.querySelector('.tk-legend'), readout = element.querySelector('.tk-readout');
-    let metrics = {}, spans = [], chosen = null, hovered = null, colours = [];
+    let metrics = {}, usual = null, spans = [], chosen = null, hovered = null, colours = [];
 
     const recolour = name => {
       if (!metrics[name]) name = Object.keys(metrics)[0];
@@ -107,7 +107,8 @@
       value.special.forEach(index => spans[index]?.setAttribute('data-special', ''));
       host.dataset.density = value.tokens.length > 2000 ? 'compact' : 'comfortable';
       buttons();
-      recolour(T.fromAddress().metric || chosen || value.metric);
+      usual = value.metric;
+      recolour(T.state.metric || T.fromAddress().metric || usual);
       describe(T.state.token ?? 0);
     };
 
@@ -132,7 +133,8 @@
       T.select({metric: next.dataset.metric}, 'replaceState');
     });
     T.bus.on('select', state => {
-      if (state.metric && state.metric !== chosen) recolour(state.metric);
+      const wanted = state.metric || usual;
+      if (wanted !== chosen) recolour(wanted);
       mark(); reveal(); describe(state.token);
     });
     T.bus.on('hover', detail => hover(detail.token));

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import gradio as gr
 
+from ui.components.scripts import scripts
+
 TEMPLATE = """
 <div class="tk-actions">
   <button type="button" data-do="link">Copy link</button>
@@ -20,6 +22,14 @@ JS = "window.tokenarium.actions(element, server);"
 
 def actions(export: Callable[[str], str]) -> gr.HTML:
     """Return the buttons; ``export`` turns a run id into the text of a JSON file."""
+
+    def export_run(run_id: str) -> str:
+        return export(run_id)
+
     return gr.HTML(
-        html_template=TEMPLATE, js_on_load=JS, server_functions=[export], elem_id="actions"
+        html_template=TEMPLATE,
+        js_on_load=JS,
+        head=scripts(),
+        server_functions=[export_run],
+        elem_id="actions",
     )

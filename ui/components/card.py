@@ -3,11 +3,11 @@
 import math
 
 from backend import Quantity, TraceResult
-from ui.components.selection import Selection
+from ui.components.selection import Chosen
 from ui.text import escape, one_line
 
 
-def token_card(result: TraceResult, chosen: Selection) -> str:
+def token_card(result: TraceResult, chosen: Chosen) -> str:
     """Return the card of the chosen token as HTML; every text in it is escaped."""
     t, layer, head = chosen.token, chosen.layer, chosen.head
     start, stop = result.offsets[t].tolist()

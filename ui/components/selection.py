@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import gradio as gr
+import numpy as np
 
 from backend import TraceResult
+from ui.components.scripts import scripts
 
 JS = """
 const T = window.tokenarium;
@@ -23,8 +25,8 @@ class Selection:
     run: str | None = None
     token: int = 0
     query: int | None = None
-    layer: int = 0
-    head: int = 0
+    layer: int | None = None
+    head: int | None = None
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -35,23 +37,41 @@ class Selection:
             run if isinstance(run, str) and 0 < len(run) <= 64 else None,
             _whole(told.get("token")) or 0,
             _whole(told.get("query")),
-            _whole(told.get("layer")) or 0,
-            _whole(told.get("head")) or 0,
+            _whole(told.get("layer")),
+            _whole(told.get("head")),
         )
 
-    def within(self, result: TraceResult) -> Self:
-        """Return the selection moved inside the result's tokens, layers and heads."""
+    def within(self, result: TraceResult) -> "Chosen":
+        """Return the selection moved inside the result's tokens, layers and heads.
+
+        Where no head is chosen, the strongest sink is: it has the most to show.
+        """
         last = result.length - 1
-        return type(self)(
+        layer, head = self.layer, self.head
+        if layer is None or head is None:
+            sinks = np.nan_to_num(result.sink_score, nan=-1.0)
+            layer, head = (int(i) for i in np.unravel_index(sinks.argmax(), sinks.shape))
+        return Chosen(
             self.run,
             min(self.token, last),
             None if self.query is None else min(self.query, last),
-            min(self.layer, result.layers - 1),
-            min(self.head, result.heads - 1),
+            min(layer, result.layers - 1),
+            min(head, result.heads - 1),
         )
 
 
-def selection_value(chosen: Selection, result: TraceResult, **more: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Chosen:
+    """A selection that fits a result: every number is in range."""
+
+    run: str | None
+    token: int
+    query: int | None
+    layer: int
+    head: int
+
+
+def selection_value(chosen: Chosen, result: TraceResult, **more: Any) -> dict[str, Any]:
     """Return what the browser is told when another run is shown."""
     return {
         "run": chosen.run,
@@ -68,7 +88,9 @@ def selection_value(chosen: Selection, result: TraceResult, **more: Any) -> dict
 
 
 def selection(value: dict[str, Any] | None) -> gr.HTML:
-    return gr.HTML(value, html_template="<i hidden></i>", js_on_load=JS, elem_id="selection")
+    return gr.HTML(
+        value, html_template="<i hidden></i>", js_on_load=JS, head=scripts(), elem_id="selection"
+    )
 
 
 def _whole(value: object) -> int | None:

@@ -63,10 +63,11 @@ def _sinks(result: TraceResult) -> str:
             f"{SHORTEST_FOR_SINKS} tokens on."
         )
     heads = int((result.sink_score > result.sink_threshold).sum())
-    return (
+    found = (
         f"In this run the first token receives over {result.sink_threshold:.0%} of the attention "
-        f"in <b>{heads} of {result.sink_score.size}</b> heads: attention sinks."
+        f"in <b>{heads} of {result.sink_score.size}</b> heads"
     )
+    return f"{found}: attention sinks." if heads else f"{found}: no attention sink."
 
 
 def _hardest(result: TraceResult) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend import Quantity, TraceResult
+from ui.components.scripts import scripts
 from ui.text import visible
 
 TEMPLATE = """
@@ -114,7 +115,12 @@ def strip_patch(result: TraceResult, layer: int, head: int) -> dict[str, Any]:
 
 def strip(value: dict[str, Any] | None) -> gr.HTML:
     return gr.HTML(
-        value, html_template=TEMPLATE, js_on_load=JS, elem_id="strip", elem_classes="tk-block"
+        value,
+        html_template=TEMPLATE,
+        js_on_load=JS,
+        head=scripts(),
+        elem_id="strip",
+        elem_classes="tk-block",
     )
 
 

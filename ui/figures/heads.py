@@ -30,7 +30,7 @@ METRICS = {
 
 def head_values(result: TraceResult, metric: str) -> NDArray[np.float32]:
     """Return [L, H]: the metric of every head, per-query quantities as means over queries."""
-    values = getattr(result, METRICS[metric].field)
+    values: NDArray[np.float32] = getattr(result, METRICS[metric].field)
     return values if values.ndim == 2 else values.mean(-1)
 
 

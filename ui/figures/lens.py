@@ -23,13 +23,14 @@ def logit_lens(result: TraceResult, token: int) -> go.Figure | None:
     start, stop = lens_window(result, token)
     divergence = result.lens_kl_nats[:, start:stop]
     texts = [[plotly_text(t) for t in row[start:stop]] for row in result.lens_text]
+    cells = [[plotly_text(t[:9]) for t in row[start:stop]] for row in result.lens_text]
     doubt = result.lens_entropy_nats[:, start:stop]
-    heads = [plotly_text(t)[:10] for t in result.token_text[start:stop]]
+    heads = [plotly_text(t[:10]) for t in result.token_text[start:stop]]
     figure = go.Figure(
         go.Heatmap(
             z=divergence,
             x=list(range(start, stop)),
-            text=[[text[:9] for text in row] for row in texts],
+            text=cells,
             texttemplate="%{text}",
             textfont={"size": 11},
             customdata=[
@@ -47,7 +48,12 @@ def logit_lens(result: TraceResult, token: int) -> go.Figure | None:
         )
     )
     figure.update_xaxes(
-        title="after token", tickvals=list(range(start, stop)), ticktext=heads, showgrid=False
+        title={"text": "after token", "standoff": 4},
+        tickvals=list(range(start, stop)),
+        ticktext=heads,
+        tickangle=-40,
+        automargin=True,
+        showgrid=False,
     )
     last = result.layers
     figure.update_yaxes(
@@ -55,6 +61,7 @@ def logit_lens(result: TraceResult, token: int) -> go.Figure | None:
         tickvals=list(range(last + 1)),
         ticktext=[*map(str, range(last)), "output"],
         showgrid=False,
+        automargin=True,
     )
     return finish(
         figure,

@@ -15,13 +15,15 @@ from backend import (
     Progress,
     Queued,
     RegionRequest,
+    RegionResult,
     Run,
+    TextRequest,
     TraceRequest,
     TraceResult,
     UserError,
 )
 from ui.components.options import read
-from ui.components.selection import Selection
+from ui.components.selection import Chosen, Selection
 from ui.components.sentence import facts_of, pill, status
 from ui.figures.attention import attention_map, region_map
 from ui.figures.heads import head_grid
@@ -39,6 +41,7 @@ OPTIONS = [
     "logit_lens",
     "sink_threshold",
 ]
+ZOOM_TILES = 128
 
 Values = dict[str, Any]
 
@@ -47,7 +50,7 @@ Values = dict[str, Any]
 class Shown:
     """What one visitor's page shows: which selection is drawn, and a partial result if any."""
 
-    selection: Selection
+    selection: Chosen
     partial: TraceResult | None = None
     request: TraceRequest | None = None
 
@@ -65,22 +68,19 @@ class Explore:
         """Return the views of the stored example, drawn before any visitor comes."""
         try:
             run = self.lab.example()
+            return self._shown(run, Selection(run.id), Look(), example=run.id)
         except UserError as error:
-            return {"status": status(str(error), "error")}
-        return self._run(run, Selection(run.id), Look(), example=run.id)
+            return _told(error)
 
     def boot(self, look: Look, request: gr.Request) -> Values:
         """Open the run that the address names, if it names one."""
         told = dict(request.query_params)
-        numbers = {
-            k: int(v) for k, v in told.items() if v.isascii() and v.isdigit() and len(v) < 10
-        }
-        chosen = Selection.read({**numbers, "run": told.get("run")})
-        return self._open(chosen, look, request) if chosen.run else {}
+        whole = {k: int(v) for k, v in told.items() if v.isascii() and v.isdigit() and len(v) < 10}
+        return self._open(Selection.read({**whole, "run": told.get("run")}), look, request)
 
     def open(self, run_id: str | None, look: Look, request: gr.Request) -> Values:
         """Show a stored run."""
-        return self._open(Selection(run_id), look, request) if run_id else {}
+        return self._open(Selection(run_id), look, request)
 
     def run(
         self, model: str, text: str, options: tuple[Any, ...], look: Look, request: gr.Request
@@ -92,10 +92,8 @@ class Explore:
             )
             for event in self.lab.stream(wanted, visitor=visitor_of(request)):
                 yield self._event(event, wanted, look)
-        except UserError as error:
-            yield {"status": status(str(error), "error")}
-        except Cancelled as stopped:
-            yield {"status": status(f"Stopped: {stopped}. Nothing was stored.", "error")}
+        except (UserError, Cancelled) as error:
+            yield _told(error)
 
     def pick(self, value: object, shown: Shown | None, look: Look, request: gr.Request) -> Values:
         """Draw what another selection changes; another run is opened whole."""
@@ -103,10 +101,10 @@ class Explore:
         try:
             result, asked = self._source(wanted, shown, request)
         except UserError as error:
-            return {"status": status(str(error), "error")}
+            return _told(error)
+        if shown is None or shown.selection.run != wanted.run:
+            return self._open(wanted, look, request)
         now = wanted.within(result)
-        if shown is None or shown.selection.run != now.run:
-            return self._open(now, look, request)
         found = views.changed(result, asked, shown.selection, now, look)
         return {**found, "shown": Shown(now, shown.partial, shown.request)}
 
@@ -114,11 +112,12 @@ class Explore:
         self, value: object, shown: Shown | None, look: Look, request: gr.Request
     ) -> Values:
         """Draw grid and map again with another metric or pooling."""
+        wanted = Selection.read(value)
         try:
-            result, asked = self._source(Selection.read(value), shown, request)
+            result, asked = self._source(wanted, shown, request)
         except UserError as error:
-            return {"status": status(str(error), "error")}
-        now = Selection.read(value).within(result)
+            return _told(error)
+        now = wanted.within(result)
         mark = views.credit(result, asked, now)
         return {
             "grid": views.drawn(head_grid(result, look.grid_metric), mark),
@@ -127,26 +126,26 @@ class Explore:
 
     def zoom(self, value: object, shown: Shown | None, look: Look, request: gr.Request) -> Values:
         """Draw a rectangle of the map in finer tiles, computed by reading the text again."""
-        now = Selection.read(value)
+        wanted = Selection.read(value)
         asked = value.get("zoom") if isinstance(value, dict) else None
+        if wanted.run is None or not isinstance(asked, dict):
+            return {}
         try:
-            result, base = self._source(now, shown, request)
-            if now.run is None or not isinstance(asked, dict):
-                return {}
-            now = now.within(result)
-            whole = attention_map(result, now.layer, now.head, look.pooling)
+            result, base = self._source(wanted, shown, request)
+            now = wanted.within(result)
+            mark = views.credit(result, base, now)
             if asked.get("reset"):
-                return {"map": views.drawn(whole, views.credit(result, base, now))}
+                whole = attention_map(result, now.layer, now.head, look.pooling)
+                return {"map": views.drawn(whole, mark)}
             if result.length <= result.attention_tiles_mean.shape[-1]:
                 return {}
-            wanted = self._region(base, now, asked, result.length)
-            run = self.lab.run(wanted, visitor=visitor_of(request))
-        except UserError as error:
-            return {"status": status(str(error), "error")}
-        except Cancelled as stopped:
-            return {"status": status(f"Zoom stopped: {stopped}.", "error")}
-        figure = region_map(run.result, result, now.layer, now.head, look.pooling)
-        return {"map": views.drawn(figure, views.credit(result, base, now))}
+            question = self._region(base, now, asked, result.length)
+            region = self.lab.run(question, visitor=visitor_of(request)).result
+        except (UserError, Cancelled) as error:
+            return _told(error)
+        assert isinstance(region, RegionResult)
+        figure = region_map(region, result, now.layer, now.head, look.pooling)
+        return {"map": views.drawn(figure, mark)}
 
     def state(self, model: str) -> tuple[str, bool]:
         """Return the model's state as HTML and whether it still changes."""
@@ -156,11 +155,13 @@ class Explore:
             return status(str(error), "error"), False
         return pill(info), info.state in ("cold", "loading")
 
-    def warm(self, model: str) -> None:
+    def warm(self, model: str) -> tuple[str, bool]:
+        """Begin to load a model and return its state."""
         try:
             self.lab.warm(model)
-        except UserError:
-            return  # the state pill tells the same
+        except UserError as error:
+            return status(str(error), "error"), False
+        return self.state(model)
 
     def stored(self, request: gr.Request) -> list[tuple[str, str]]:
         """Return label and id of the newest runs this visitor may list."""
@@ -178,71 +179,73 @@ class Explore:
         if isinstance(event, Partial):
             partial = event.result
             assert isinstance(partial, TraceResult)
-            nothing = Selection()
-            found = views.everything(partial, wanted, nothing, look, partial=True)
-            return {**found, "facts": "", "shown": Shown(nothing, partial, wanted)}
+            first = Selection().within(partial)
+            found = views.everything(partial, wanted, first, look, partial=True)
+            return {**found, "facts": "", "shown": Shown(first, partial, wanted)}
         assert isinstance(event, Finished)
-        return self._run(event.run, Selection(event.run.id), look)
+        return self._shown(event.run, Selection(event.run.id), look)
 
-    def _run(self, run: Run, chosen: Selection, look: Look, **more: Any) -> Values:
-        chosen = chosen.within(run.result)
+    def _shown(self, run: Run, wanted: Selection, look: Look, **more: Any) -> Values:
+        result, request = _trace(run)
+        chosen = wanted.within(result)
         trouble = run.environment.get("storage")
         return {
-            **views.everything(run.result, run.request, chosen, look, **more),
+            **views.everything(result, request, chosen, look, **more),
             "facts": facts_of(run),
             "status": status(str(trouble), "error") if trouble else "",
             "shown": Shown(chosen),
-            "model": run.request.model,
-            "text": run.request.text,
+            "model": request.model,
+            "text": request.text,
         }
 
-    def _open(self, chosen: Selection, look: Look, request: gr.Request) -> Values:
-        assert chosen.run is not None
+    def _open(self, wanted: Selection, look: Look, request: gr.Request) -> Values:
+        if wanted.run is None:
+            return {}
         try:
-            run = self.lab.open(chosen.run, visitor=visitor_of(request))
+            run = self.lab.open(wanted.run, visitor=visitor_of(request))
+            return self._shown(run, wanted, look)
         except UserError as error:
-            return {"status": status(str(error), "error")}
-        if not isinstance(run.result, TraceResult):
-            text = f"run={run.id} is a {run.request.kind}, not a trace: open a trace here"
-            return {"status": status(text, "error")}
-        return self._run(run, chosen, look)
+            return _told(error)
 
     def _source(
         self, wanted: Selection, shown: Shown | None, request: gr.Request
     ) -> tuple[TraceResult, TraceRequest]:
-        if wanted.run is None:
-            if shown is None or shown.partial is None or shown.request is None:
-                raise UserError("no run is shown: press Run first")
-            return shown.partial, shown.request
-        run = self.lab.open(wanted.run, visitor=visitor_of(request))
-        if not isinstance(run.result, TraceResult) or not isinstance(run.request, TraceRequest):
-            raise UserError(f"run={run.id} is a {run.request.kind}, not a trace: open a trace here")
-        return run.result, run.request
+        if wanted.run is not None:
+            return _trace(self.lab.open(wanted.run, visitor=visitor_of(request)))
+        if shown is None or shown.partial is None or shown.request is None:
+            raise UserError("no run is shown: press Run first")
+        return shown.partial, shown.request
 
     def _region(
-        self, base: TraceRequest, now: Selection, asked: Values, length: int
+        self, base: TraceRequest, now: Chosen, asked: dict[str, Any], length: int
     ) -> RegionRequest:
-        def span(name: str) -> tuple[int, int]:
-            told = asked.get(name)
-            if not isinstance(told, list) or len(told) != 2:
-                return 0, length
-            start, stop = (int(v) if isinstance(v, int | float) else 0 for v in told)
-            start = max(0, min(start, length - 1))
-            return start, max(start + 1, min(stop, length))
-
-        (q0, q1), (k0, k1) = span("queries"), span("keys")
+        queries, keys = (_span(asked.get(name), length) for name in ("queries", "keys"))
         return self.lab.request(
             RegionRequest,
-            **{
-                name: getattr(base, name)
-                for name in type(base).model_fields
-                if name in RegionRequest.model_fields and name != "tiles"
-            },
+            **{name: getattr(base, name) for name in TextRequest.model_fields},
             layer=now.layer,
             head=now.head,
-            query_start=q0,
-            query_stop=q1,
-            key_start=k0,
-            key_stop=k1,
-            tiles=128,
+            query_start=queries[0],
+            query_stop=queries[1],
+            key_start=keys[0],
+            key_stop=keys[1],
+            tiles=ZOOM_TILES,
         )
+
+
+def _trace(run: Run) -> tuple[TraceResult, TraceRequest]:
+    if not isinstance(run.result, TraceResult) or not isinstance(run.request, TraceRequest):
+        raise UserError(f"run={run.id} is a {run.request.kind}, not a trace: open a trace here")
+    return run.result, run.request
+
+
+def _span(told: object, length: int) -> tuple[int, int]:
+    if not isinstance(told, list) or len(told) != 2:
+        return 0, length
+    start, stop = (int(v) if isinstance(v, int | float) else 0 for v in told)
+    start = max(0, min(start, length - 1))
+    return start, max(start + 1, min(stop, length))
+
+
+def _told(error: Exception) -> Values:
+    return {"status": status(str(error), "error")}

@@ -10,6 +10,7 @@ from ui.components.actions import actions
 from ui.components.options import controls
 from ui.components.plot import plot
 from ui.components.selection import selection
+from ui.components.sentence import status
 from ui.components.strip import strip
 from ui.figures.heads import METRICS
 from ui.pages.explore import OPTIONS, Explore, Shown, Values
@@ -103,6 +104,7 @@ class Layout:
                             [(metric.title, name) for name, metric in METRICS.items()],
                             value="sink",
                             label="Grid shows",
+                            container=False,
                             elem_id="grid-metric",
                         )
                     with gr.Column(min_width=300):
@@ -111,6 +113,7 @@ class Layout:
                             [("mean of a tile", "mean"), ("highest of a tile", "max")],
                             value="mean",
                             label="Map shows",
+                            container=False,
                             elem_id="pooling",
                         )
             with gr.Column(scale=1, min_width=300):
@@ -118,7 +121,7 @@ class Layout:
         for pair in (("predictability", "received"), ("lens", "norms")):
             with gr.Row(equal_height=False):
                 for name in pair:
-                    with gr.Column(min_width=320):
+                    with gr.Column(min_width=440):
                         self._figure(name, first)
         actions(self.export_run)
         parts["facts"] = gr.HTML(first.get("facts", ""), elem_id="facts")
@@ -126,8 +129,7 @@ class Layout:
         parts["shown"] = gr.State(first.get("shown"))
 
     def _figure(self, name: str, first: Values) -> None:
-        gr.HTML(f"<h2>{FIGURES[name]}</h2><p class='tk-sub'>{escape(EXPLAIN[name])}</p>")
-        self.parts[name] = plot(first.get(name), name)
+        self.parts[name] = plot(first.get(name), name, FIGURES[name], EXPLAIN[name])
 
     def _events(self) -> None:
         parts, explore, look = self.parts, self.explore, [self.grid_metric, self.pooling]
@@ -138,7 +140,7 @@ class Layout:
             self._selected(explore.zoom), seen, every, concurrency_id="model", **QUIET
         )
         gr.on(
-            [control.input for control in look],
+            [self.grid_metric.input, self.pooling.input],
             self._selected(explore.restyle),
             seen,
             every,
@@ -169,8 +171,8 @@ class Layout:
             return shown, gr.Timer(active=moving)
 
         def warm(name: str) -> tuple[str, gr.Timer]:
-            self.explore.warm(name)
-            return state(name)
+            shown, moving = self.explore.warm(name)
+            return shown, gr.Timer(active=moving)
 
         outputs = [self.pill, timer]
         timer.tick(state, model, outputs, **EAGER)
@@ -186,7 +188,13 @@ class Layout:
         return handle
 
     def _run(
-        self, model: str, text: str, metric: str, pooling: str, *options: Any, request: gr.Request
+        self,
+        model: str,
+        text: str,
+        metric: str,
+        pooling: str,
+        request: gr.Request,
+        *options: Any,
     ) -> Iterator[Values]:
         for found in self.explore.run(model, text, options, _look(metric, pooling), request):
             yield self._placed(found)
@@ -207,6 +215,8 @@ class Layout:
         return gr.Dropdown(choices=self.explore.stored(request))
 
     def _placed(self, found: Values) -> Values:
+        # Gradio takes an empty dictionary for a missing value.
+        found = found or {"status": gr.skip()}
         return {self.parts[name]: value for name, value in found.items()}
 
     def export_run(self, run_id: str) -> str:
@@ -222,8 +232,6 @@ def _look(metric: object, pooling: object) -> Look:
 
 
 def _stopped() -> str:
-    from ui.components.sentence import status
-
     return status("Cancelled. What was shown stays, marked partial; nothing was stored.", "info")
 
 

@@ -7,7 +7,7 @@ from plotly.graph_objects import Figure
 
 from backend import TraceRequest, TraceResult
 from ui.components.card import token_card
-from ui.components.selection import Selection, selection_value
+from ui.components.selection import Chosen, selection_value
 from ui.components.sentence import sentence
 from ui.components.strip import strip_patch, strip_value
 from ui.figures.attention import attention_map
@@ -26,7 +26,7 @@ class Look:
 
 
 def everything(
-    result: TraceResult, request: TraceRequest, chosen: Selection, look: Look, **more: Any
+    result: TraceResult, request: TraceRequest, chosen: Chosen, look: Look, **more: Any
 ) -> dict[str, Any]:
     """Return the value of every view, by name; ``more`` is told to the browser's selection."""
     mark = credit(result, request, chosen)
@@ -42,7 +42,7 @@ def everything(
 
 
 def of_head(
-    result: TraceResult, request: TraceRequest, chosen: Selection, look: Look
+    result: TraceResult, request: TraceRequest, chosen: Chosen, look: Look
 ) -> dict[str, Any]:
     """Return what another layer or head changes."""
     mark, layer, head = credit(result, request, chosen), chosen.layer, chosen.head
@@ -53,7 +53,7 @@ def of_head(
     }
 
 
-def of_token(result: TraceResult, request: TraceRequest, chosen: Selection) -> dict[str, Any]:
+def of_token(result: TraceResult, request: TraceRequest, chosen: Chosen) -> dict[str, Any]:
     """Return what another token changes."""
     mark = credit(result, request, chosen)
     return {
@@ -63,7 +63,7 @@ def of_token(result: TraceResult, request: TraceRequest, chosen: Selection) -> d
 
 
 def changed(
-    result: TraceResult, request: TraceRequest, before: Selection, now: Selection, look: Look
+    result: TraceResult, request: TraceRequest, before: Chosen, now: Chosen, look: Look
 ) -> dict[str, Any]:
     """Return only the views that the step from ``before`` to ``now`` changes."""
     found: dict[str, Any] = {"card": token_card(result, now)}
@@ -75,7 +75,7 @@ def changed(
     return found
 
 
-def credit(result: TraceResult, request: TraceRequest, chosen: Selection) -> str:
+def credit(result: TraceResult, request: TraceRequest, chosen: Chosen) -> str:
     """Return the line under exported pictures."""
     run = f"run {chosen.run}" if chosen.run else "partial run"
     return f"Tokenarium · {request.model} · {result.length} tokens · seed {request.seed} · {run}"
