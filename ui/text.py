@@ -1,20 +1,27 @@
 """Text from a model or a visitor, made safe and visible before it reaches the page."""
 
 import html
+import re
 
 _NEWLINE, _TAB, _DELETE = "⏎\n", "⇥", "␡"
 _INERT = str.maketrans({"$": "&#36;", "{": "&#123;", "}": "&#125;", "`": "&#96;"})
+# Seen only beside another character: spaces, joiners, variation selectors, fillers.
+_BLANK = re.compile(
+    r"[^\S\n\t\r\v\f\x1c-\x1f]|[\u034f\u115f\u1160\u200d\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_BREAKS = "\x85\u2028\u2029"
 
 
 def visible(token: str) -> str:
     """Return a token's text with what cannot be seen made visible.
 
-    Newlines become a sign and a line break, control characters their Unicode pictures, and a token
-    of spaces alone becomes dots, so that every token can be seen and clicked.
+    Newlines become a sign and a line break, control characters their Unicode pictures, what has no
+    picture or turns the direction of writing its number, and spaces dots in a token of blanks
+    alone, so that every token can be seen and clicked.
     """
-    if token and not token.strip(" "):
-        return "·" * len(token)
-    return "".join(map(_visible_character, token)) or "∅"
+    if not _BLANK.sub("", token):
+        return "".join("·" if c == " " else _numbered(c) for c in token) or "∅"
+    return "".join(map(_visible_character, token))
 
 
 def one_line(token: str) -> str:
@@ -46,6 +53,10 @@ def _visible_character(character: str) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return _DELETE
-    if not character.isprintable() and not character.isspace() and code != 0x200D:
-        return f"<U+{code:04X}>"
-    return character
+    if character.isprintable() or (_BLANK.match(character) and character not in _BREAKS):
+        return character
+    return _numbered(character)
+
+
+def _numbered(character: str) -> str:
+    return f"<U+{ord(character):04X}>"
