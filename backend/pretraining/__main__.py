@@ -105,9 +105,7 @@ def _train(arguments: argparse.Namespace) -> None:
             arguments.model, len(tokenizer), bos, tokenizer.eos_token_id, arguments.context
         )
     ).to(arguments.device)
-    optimisers = recipe.optimisers(
-        model, arguments.optimiser, arguments.lr, arguments.weight_decay
-    )
+    optimisers = recipe.optimisers(model, arguments.optimiser, arguments.lr, arguments.weight_decay)
     progress = training.load_checkpoint(arguments.folder, model, optimisers)
     ids = np.load(arguments.data / "train.npy", mmap_mode="r")
     held_out = np.load(arguments.data / "validation.npy", mmap_mode="r")
@@ -158,7 +156,9 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _load(folder: Path, data: Path) -> LlamaForCausalLM:
     if (folder / "config.json").exists():
-        return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        ready: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        ready.eval()
+        return ready
     state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)["model"]
     tokenizer = load_tokenizer(data / "tokenizer")
     hidden = state["model.embed_tokens.weight"].shape[1]
@@ -169,7 +169,8 @@ def _load(folder: Path, data: Path) -> LlamaForCausalLM:
         )
     )
     model.load_state_dict(state)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -177,7 +178,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     model = _load(arguments.folder, arguments.data)
     held_out = np.load(arguments.data / "validation.npy", mmap_mode="r")
     bos = tokenizer.bos_token_id
-    spoken = len(tokenizer.decode(held_out[:200_000]).encode())
+    spoken = len(str(tokenizer.decode(held_out[:200_000])).encode())
     windows = Windows(held_out, arguments.length, bos, seed=1)
     bits = measures.bits_per_byte(model, windows, arguments.windows, spoken / 200_000)
     found = measures.sinks(model, Windows(held_out, 64, bos, seed=1), 128)
@@ -191,9 +192,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    model = _load(arguments.folder, arguments.data).to(torch.bfloat16)
+    model = _load(arguments.folder, arguments.data)
+    model.bfloat16()
     model.save_pretrained(arguments.out, max_shard_size="15MB")
-    load_tokenizer(arguments.data / "tokenizer").save_pretrained(arguments.out)
+    tokenizer = load_tokenizer(arguments.data / "tokenizer")
+    tokenizer.model_max_length = model.config.max_position_embeddings
+    tokenizer.save_pretrained(arguments.out)
+    for file in arguments.out.iterdir():
+        file.chmod(0o644)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ SEPARATOR = "<|document|>"
 
 def read_documents(path: Path) -> Iterator[str]:
     """Yield the documents of a ``.txt`` or ``.txt.xz`` file, split at ``<|document|>`` lines."""
-    opened = lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open()
-    with opened as file:
+    reader = lzma.open if path.suffix == ".xz" else open
+    with reader(path, "rt", encoding="utf-8") as file:
         lines: list[str] = []
         for line in file:
             if line.strip() == SEPARATOR:

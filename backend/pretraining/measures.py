@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import LlamaForCausalLM
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from backend.instruments import NAME, AttentionCall, Recorder, install, recording
 from backend.pretraining.corpus import Windows
 
 
@@ -45,29 +45,35 @@ class Sinks:
         return float((self.first_mass > threshold).mean())
 
 
-@torch.inference_mode()
-def sinks(model: LlamaForCausalLM, windows: Windows, count: int = 32) -> Sinks:
-    """Measure the attention that every head gives the first token of ``count`` windows."""
-    per_layer: list[torch.Tensor] = []
-    sdpa = ALL_ATTENTION_FUNCTIONS["sdpa"]
+class _FirstTokenMass(Recorder):
+    """Keeps, per layer, the mean attention [H] that queries pay to position 0."""
 
-    def observing(module, query, key, value, mask, scaling, **kwargs):  # noqa: ANN001, ANN003, ANN202
-        groups = query.shape[1] // key.shape[1]
-        scores = query.float() @ key.repeat_interleave(groups, 1).float().mT * scaling
+    def __init__(self) -> None:
+        super().__init__()
+        self.per_layer: list[torch.Tensor] = []
+
+    def attend(self, call: AttentionCall) -> torch.Tensor:
+        keys = call.k.repeat_interleave(call.q.shape[1] // call.k.shape[1], 1)
+        scores = call.q.float() @ keys.float().mT * call.scaling
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
         weights = scores.masked_fill(future, -torch.inf).softmax(-1)
-        per_layer.append(weights[..., 0].mean((0, 2)))
-        return sdpa(module, query, key, value, mask, scaling=scaling, **kwargs)
+        self.per_layer.append(weights[..., 0].mean((0, 2)))
+        return super().attend(call)
 
-    ALL_ATTENTION_FUNCTIONS["tokenarium_pretraining"] = observing
-    before = model.config._attn_implementation
-    model.set_attn_implementation("tokenarium_pretraining")
+
+@torch.inference_mode()
+def sinks(model: LlamaForCausalLM, windows: Windows, count: int = 32) -> Sinks:
+    """Measure the attention that every head gives the first token of ``count`` short windows."""
+    install()
+    before = model.config._attn_implementation  # noqa: SLF001 - transformers offers no reader
+    model.set_attn_implementation(NAME)
     try:
-        model(input_ids=windows.batch(0, count).to(model.device), use_cache=False)
+        recorder = _FirstTokenMass()
+        with recording(recorder):
+            model(input_ids=windows.batch(0, count).to(model.device), use_cache=False)
     finally:
         model.set_attn_implementation(before)
-        del ALL_ATTENTION_FUNCTIONS["tokenarium_pretraining"]
-    return Sinks(torch.stack(per_layer).float().cpu().numpy())
+    return Sinks(torch.stack(recorder.per_layer).float().cpu().numpy())
 
 
 @torch.inference_mode()
@@ -83,7 +89,9 @@ def agreement(
     same, overlap, positions = 0.0, 0.0, 0
     for start in range(0, count, 4):
         ids = windows.batch(start, min(4, count - start)).to(target.device)
-        p, q = (m(input_ids=ids, use_cache=False).logits.float().softmax(-1) for m in (target, draft))
+        p, q = (
+            m(input_ids=ids, use_cache=False).logits.float().softmax(-1) for m in (target, draft)
+        )
         same += (p.argmax(-1) == q.argmax(-1)).sum().item()
         overlap += torch.minimum(p, q).sum().item()
         positions += ids.numel()

@@ -1,6 +1,6 @@
 """The two bundled models as configurations, and what is trained with which optimiser."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from transformers import LlamaConfig
 
 Name = Literal["target", "draft"]
 
-SHAPES = {
+SHAPES: dict[Name, dict[str, Any]] = {
     "target": {
         "hidden_size": 384,
         "intermediate_size": 1024,
@@ -27,7 +27,7 @@ def configuration(name: Name, vocab_size: int, bos: int, eos: int, context: int)
         num_key_value_heads=2,
         vocab_size=vocab_size,
         max_position_embeddings=context,
-        rope_theta=10_000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=True,
         bos_token_id=bos,
         eos_token_id=eos,
