@@ -1,0 +1,79 @@
+"""Controls say what the request declares: default, bounds, description."""
+
+import math
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from backend import TraceRequest
+from ui.components.options import controls, read
+from ui.pages.explore import OPTIONS
+
+
+def control(name: str) -> gr.components.Component:
+    return controls(TraceRequest, [name])[0]
+
+
+def test_every_choice_of_a_trace_has_a_control() -> None:
+    assert set(OPTIONS) == set(TraceRequest.model_fields) - {"model", "text", "seed"}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_control_explains_itself(name: str) -> None:
+    assert control(name).label == name.replace("_", " ")
+    assert control(name).info == TraceRequest.model_fields[name].description
+
+
+def test_an_integer_is_a_slider_over_its_bounds() -> None:
+    slider = control("top_k")
+    assert isinstance(slider, gr.Slider)
+    assert (slider.minimum, slider.maximum, slider.step, slider.value) == (1, 100, 1, 10)
+
+
+def test_an_open_range_is_a_slider_inside_it() -> None:
+    slider = control("sink_threshold")
+    assert isinstance(slider, gr.Slider)
+    assert 0 < slider.minimum < slider.value == 0.3 < slider.maximum < 1
+    steps = (slider.value - slider.minimum) / slider.step
+    assert math.isclose(steps, round(steps), abs_tol=1e-9)
+
+
+@pytest.mark.parametrize("end", ["minimum", "maximum"])
+@pytest.mark.parametrize("name", ["top_k", "tiles", "sink_threshold"])
+def test_the_ends_of_a_slider_are_accepted(name: str, end: str) -> None:
+    value = getattr(control(name), end)
+    assert getattr(TraceRequest(model="m", text="t", **{name: value}), name) == value
+
+
+@pytest.mark.parametrize("name", ["dtype", "overflow"])
+def test_a_choice_is_a_list_of_what_is_allowed(name: str) -> None:
+    chosen = control(name)
+    assert isinstance(chosen, gr.Dropdown)
+    assert chosen.value == TraceRequest.model_fields[name].default
+    for _, value in chosen.choices:
+        TraceRequest(model="m", text="t", **{name: value})
+
+
+@pytest.mark.parametrize(("name", "default"), [("logit_lens", True), ("chat_template", False)])
+def test_yes_or_no_is_a_box(name: str, default: bool) -> None:
+    box = control(name)
+    assert isinstance(box, gr.Checkbox)
+    assert box.value is default
+
+
+@pytest.mark.parametrize(("told", "wanted"), [("default", None), ("yes", True), ("no", False)])
+def test_a_third_state_is_the_tokenizers_own(told: str, wanted: bool | None) -> None:
+    assert isinstance(control("add_bos"), gr.Radio)
+    assert read(TraceRequest, ["add_bos"], (told,)) == {"add_bos": wanted}
+
+
+def test_controls_left_alone_give_the_request_without_options() -> None:
+    values = tuple(found.value for found in controls(TraceRequest, OPTIONS))
+    told = TraceRequest(model="m", text="t", **read(TraceRequest, OPTIONS, values))
+    assert told == TraceRequest(model="m", text="t")
+
+
+def test_what_a_control_never_sends_is_left_to_the_request() -> None:
+    hostile: dict[str, Any] = read(TraceRequest, ["add_bos", "top_k"], ("perhaps", "<b>"))
+    assert hostile == {"add_bos": "perhaps", "top_k": "<b>"}

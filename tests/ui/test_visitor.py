@@ -1,0 +1,42 @@
+"""A visitor is known by a secret that stays in the browser; the server keeps its hash."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ui.visitor import visitor_of
+
+SECRET = "0123456789abcdef" * 2
+
+
+def request(cookie: str | None, session: str = "s1") -> SimpleNamespace:
+    cookies = {} if cookie is None else {"tokenarium_visitor": cookie}
+    return SimpleNamespace(cookies=cookies, session_hash=session)
+
+
+def test_the_same_browser_is_the_same_visitor() -> None:
+    assert visitor_of(request(SECRET, "s1")) == visitor_of(request(SECRET, "s2"))
+
+
+def test_two_browsers_are_two_visitors() -> None:
+    assert visitor_of(request(SECRET)) != visitor_of(request(SECRET[::-1]))
+
+
+def test_the_secret_is_not_the_name() -> None:
+    name = visitor_of(request(SECRET))
+    assert SECRET not in name
+    assert len(name) == 32
+
+
+@pytest.mark.parametrize(
+    "cookie", [None, "", "x", SECRET.upper(), SECRET + "0", SECRET[:-1], SECRET + "\n", "' OR 1=1"]
+)
+def test_a_cookie_that_we_did_not_make_counts_for_this_page_only(cookie: str | None) -> None:
+    one, other = visitor_of(request(cookie, "s1")), visitor_of(request(cookie, "s2"))
+    assert one != other
+    assert one == visitor_of(request(cookie, "s1"))
+    assert one
+
+
+def test_without_a_request_there_is_no_visitor() -> None:
+    assert visitor_of(None) == ""
