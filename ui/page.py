@@ -6,6 +6,7 @@ import gradio as gr
 
 from backend import Lab, Settings
 from ui import theme
+from ui.api import expose
 from ui.pages.layout import Layout
 
 TITLE = "Tokenarium"
@@ -18,6 +19,7 @@ def build(lab: Lab) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(f'<header class="tk-head"><h1>{TITLE}</h1><p>{TAGLINE}</p></header>')
         Layout(lab, blocks)
+        expose(lab)
     return blocks
 
 
