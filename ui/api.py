@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 import orjson
+from gradio.events import api
 
 from backend import Lab, TraceRequest, UserError
 from ui.visitor import visitor_of
@@ -16,20 +17,19 @@ def expose(lab: Lab) -> None:
         """Read a text with a model and return the run with every number and its definition."""
         try:
             wanted = lab.request(TraceRequest, model=model or "bundled/target", text=text)
-            run = lab.run(wanted, visitor=visitor_of(request))
-            return _content(lab, run.id)
+            return _content(lab, lab.run(wanted, visitor=visitor_of(request)).id)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def run(run_id: str) -> dict[str, Any]:
+    def stored(run_id: str) -> dict[str, Any]:
         """Return a stored run with every number and its definition."""
         try:
-            return _content(lab, run.id)
+            return _content(lab, run_id)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    gr.api(trace, api_name="trace")
-    gr.api(run, api_name="run")
+    api(trace, api_name="trace")
+    api(stored, api_name="run")
 
 
 def _content(lab: Lab, run_id: str) -> dict[str, Any]:
