@@ -1,0 +1,1 @@
+"""Operations on tensors, each with an exact PyTorch reference; every package holds one."""

@@ -1,0 +1,98 @@
+"""The same statistics from the whole attention matrix, in float32: what the tests compare with."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kernels.attention_stats.declaration import AttentionStats, Axis, Want
+
+
+def attention_weights(
+    q: Tensor,
+    k: Tensor,
+    *,
+    scaling: float,
+    offset: int | None = None,
+    window: int | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Return the whole attention matrix [H, T, S]; arguments as in ``attention_stats``."""
+    groups = q.shape[0] // k.shape[0]
+    scores = q.float() @ k.float().repeat_interleave(groups, 0).mT * scaling
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    distance = _distance(q, k, offset)
+    hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
+    scores = scores.masked_fill(hidden, float("-inf"))
+    if mask is not None:
+        scores = scores + mask.float()
+    if sinks is None:
+        return torch.softmax(scores, -1)
+    extra = sinks.float()[:, None, None].expand(-1, scores.shape[1], 1)
+    return torch.softmax(torch.cat((scores, extra), -1), -1)[..., :-1]
+
+
+def attention_stats(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scaling: float,
+    want: Want,
+    offset: int | None = None,
+    window: int | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, AttentionStats]:
+    """Compute what ``kernels.attention_stats`` does, holding [H, T, S] in memory."""
+    a = attention_weights(
+        q, k, scaling=scaling, offset=offset, window=window, softcap=softcap, sinks=sinks, mask=mask
+    )
+    distance = _distance(q, k, offset)
+    nan = float("nan")
+    own = torch.where(distance == 0, a, 0).sum(-1)
+    previous = torch.where(distance == 1, a, 0).sum(-1)
+    mean, highest = _tiles(a, distance, want) if want.tiles else (None, None)
+    stats = AttentionStats(
+        received=a.sum(1) if want.received else None,
+        entropy=-torch.xlogy(a, a).sum(-1) if want.entropy else None,
+        distance=(a * distance).sum(-1) if want.distance else None,
+        self_weight=own if want.neighbours else None,
+        previous_weight=previous.masked_fill(distance[:, 0] == 0, nan) if want.neighbours else None,
+        tiles_mean=mean,
+        tiles_max=highest,
+    )
+    values = v.float().repeat_interleave(q.shape[0] // v.shape[0], 0)
+    return (a @ values).transpose(0, 1).to(q.dtype), stats
+
+
+def _distance(q: Tensor, k: Tensor, offset: int | None) -> Tensor:
+    first = k.shape[1] - q.shape[1] if offset is None else offset
+    positions = torch.arange(q.shape[1], device=q.device)[:, None] + first
+    return positions - torch.arange(k.shape[1], device=q.device)
+
+
+def _tiles(a: Tensor, distance: Tensor, want: Want) -> tuple[Tensor, Tensor]:
+    assert want.tiles is not None
+    position = distance[:, 0]
+    rows = _membership(want.tiles.queries, position)
+    columns = _membership(want.tiles.keys, torch.arange(a.shape[2], device=a.device))
+    causal = (distance >= 0).float()
+    count = rows @ causal @ columns.T
+    mean = (rows @ (a * causal) @ columns.T / count).masked_fill(count == 0, float("nan"))
+    highest = torch.full_like(mean, float("nan"))
+    for row, column in (count > 0).nonzero().tolist():
+        inside = causal * rows[row][:, None] * columns[column]
+        highest[:, row, column] = (a * inside).flatten(1).amax(-1)
+    return mean, highest
+
+
+def _membership(axis: Axis, position: Tensor) -> Tensor:
+    """One row per tile, 1 where a position lies in it, straight from the definition."""
+    inside = (position >= axis.start) & (position < axis.stop)
+    tile = (position - axis.start) * axis.tiles // (axis.stop - axis.start)
+    member = F.one_hot(torch.where(inside, tile, 0).clamp(0, axis.tiles - 1), axis.tiles)
+    return (member * inside[:, None]).T.float()

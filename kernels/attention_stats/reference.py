@@ -1,0 +1,230 @@
+"""Causal grouped-query attention with statistics, from panels of whole rows in PyTorch.
+
+A panel is a block of queries of one key-value group, all heads of the group as rows, against every
+key those queries can see. One softmax over the panel gives the weights; the output and every
+statistic are read from it while it is in cache, and the panel is dropped. Work above the diagonal
+and outside the window is skipped, so memory is that of a few panels: O(T).
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from kernels.attention_stats import workers
+from kernels.attention_stats.declaration import AttentionStats, Grid, Want
+from kernels.attention_stats.product import fastest
+from kernels.attention_stats.tiles import TileSums
+
+HIDDEN = -1e30  # finite: a weight of zero times minus infinity would be NaN in the entropy
+CHUNKS = 8
+SMALL = 1 << 19
+"""Below this many weights one worker is enough."""
+
+
+@torch.inference_mode()
+def attention_stats(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scaling: float,
+    want: Want,
+    offset: int | None = None,
+    window: int | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, AttentionStats]:
+    """Compute attention as ``kernels.attention_stats`` documents it, on any device."""
+    attention = _Panels(q, k, v, scaling, want, offset, window, softcap, sinks, mask)
+    attention.run()
+    return attention.out.flatten(1, 2), attention.stats()
+
+
+class _Panels:
+    """The inputs and the accumulators of one attention layer."""
+
+    def __init__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        scaling: float,
+        want: Want,
+        offset: int | None,
+        window: int | None,
+        softcap: float | None,
+        sinks: Tensor | None,
+        mask: Tensor | None,
+    ) -> None:
+        heads, self.queries, _ = q.shape
+        self.groups, self.keys = k.shape[:2]
+        self.per_group = heads // self.groups
+        split = (self.groups, self.per_group)
+        self.q = (q.float() * (scaling / softcap if softcap else scaling)).unflatten(0, split)
+        self.k, self.v = k.float(), v.float()
+        self.want, self.window, self.softcap = want, window, softcap
+        self.offset = self.keys - self.queries if offset is None else offset
+        self.sinks = None if sinks is None else sinks.float().view(*split, 1, 1)
+        self.mask = None if mask is None else mask.expand(heads, -1, -1).unflatten(0, split)
+        self.block = 64 if self.per_group > 1 else 128
+        new = partial(torch.full, fill_value=float("nan"), device=q.device)
+        rows = (*split, self.queries)
+        self.out = torch.empty(self.queries, *split, v.shape[2], dtype=q.dtype, device=q.device)
+        self.entropy = new(rows) if want.entropy else None
+        self.distance = new(rows) if want.distance else None
+        self.own = new(rows) if want.neighbours else None
+        self.previous = new(rows) if want.neighbours else None
+        self.tiles = TileSums(want.tiles, split, self.offset, q.device) if want.tiles else None
+        self.chunks = self._chunks(want.tiles)
+        self.received = (
+            torch.zeros(len(self.chunks), *split, self.keys, device=q.device)
+            if want.received
+            else None
+        )
+        edge = torch.full((self.block, self.block), HIDDEN, device=q.device)
+        self.after, self.before = edge.triu(1), edge.tril(-1)
+
+    def _chunks(self, grid: Grid | None) -> list[tuple[int, int]]:
+        """Cut the queries where tile rows end, so that no two workers add to the same tile.
+
+        Every sum is then added up in one order, whatever the number of workers.
+        """
+        step = max(self.block, -(-self.queries // CHUNKS))
+        cuts = [0]
+        ends = range(self.block, self.queries, self.block)
+        if grid is not None:
+            ends = sorted({edge - self.offset for edge in grid.queries.edges})
+        for end in ends:
+            if end - cuts[-1] >= step and end < self.queries:
+                cuts.append(end)
+        return list(zip(cuts, [*cuts[1:], self.queries], strict=True))
+
+    def run(self) -> None:
+        """Compute every panel: on a CPU by workers, longest first, elsewhere all groups at once."""
+        if self.q.device.type != "cpu":
+            for index in range(len(self.chunks)):
+                self._chunk(index, slice(0, self.groups))
+            return
+        jobs = [
+            partial(self._chunk, index, slice(group, group + 1))
+            for index in reversed(range(len(self.chunks)))
+            for group in range(self.groups)
+        ]
+        small = self.q[..., 0].numel() * self.keys < SMALL
+        workers.run(jobs, 1 if small else min(torch.get_num_threads(), len(jobs)))
+
+    @torch.inference_mode()  # a mode of the thread, so each worker enters it
+    def _chunk(self, index: int, groups: slice) -> None:
+        start, stop = self.chunks[index]
+        for first in range(start, stop, self.block):
+            self._panel(index, groups, first, min(first + self.block, stop))
+
+    def _panel(self, chunk: int, groups: slice, start: int, stop: int) -> None:
+        """Compute the queries [start, stop) of some groups, weights [n, per_group, rows, keys]."""
+        newest = min(self.keys, self.offset + stop)
+        oldest = 0 if self.window is None else max(0, self.offset + start - self.window + 1)
+        scores = self._scores(groups, start, stop, oldest, newest)
+        if self.want.entropy or self.sinks is not None:
+            weights, entropy = self._softmax_entropy(scores, groups)
+            if self.entropy is not None:
+                self.entropy[groups, :, start:stop] = entropy
+        else:
+            weights = torch.softmax(scores, -1)
+        out = self._product(weights, self.v[groups, oldest:newest].mT)
+        self.out[start:stop, groups] = out.permute(2, 0, 1, 3)
+        if self.distance is not None:
+            self.distance[groups, :, start:stop] = self._distances(weights, start, oldest)
+        if self.own is not None:
+            self._neighbours(weights, groups, start, oldest)
+        received = None if self.received is None else self.received[chunk, groups]
+        if self.tiles is not None:
+            self.tiles.add(weights, groups, start, oldest, received)
+        elif received is not None:
+            ones = weights.new_ones(1, stop - start)
+            received[..., oldest:newest] += (ones @ weights)[:, :, 0]
+
+    def _product(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return a [n, per_group, rows, x] times b [n, y, x] transposed."""
+        rows = a.flatten(1, 2)
+        on_cpu = a.device.type == "cpu"
+        product = fastest()[0](rows[0], b[0])[None] if on_cpu else rows @ b.mT
+        return product.view(*a.shape[:3], b.shape[1])
+
+    def _scores(self, groups: slice, start: int, stop: int, oldest: int, newest: int) -> Tensor:
+        """Logits of a panel, hidden where the query may not look."""
+        scores = self._product(self.q[groups, :, start:stop], self.k[groups, oldest:newest])
+        if self.softcap is not None:
+            scores.tanh_().mul_(self.softcap)
+        rows, first = stop - start, self.offset + start - oldest
+        scores[..., first:].add_(self.after[:rows, : newest - oldest - first])
+        if self.window is not None:
+            cut = oldest - (self.offset + start - self.window + 1)
+            edge = self.before[:rows, cut : cut + newest - oldest]
+            scores[..., : edge.shape[1]].add_(edge)
+        if self.mask is not None:
+            scores.add_(self.mask[groups, :, start:stop, oldest:newest])
+        return scores
+
+    def _softmax_entropy(self, scores: Tensor, groups: slice) -> tuple[Tensor, Tensor]:
+        """Return weights and row entropies, from scores it overwrites.
+
+        With x the scores less the row's highest and Z = sum exp x, the highest weight is 1 / Z, so
+        ln Z costs no exponential, and the entropy is ln Z - sum A x. A learned sink of logit s
+        makes the denominator Z + exp s and takes its share from every weight.
+        """
+        highest = scores.amax(-1, keepdim=True)
+        scores.sub_(highest)
+        weights = torch.softmax(scores, -1)
+        log_sum = -weights.amax(-1, keepdim=True).log()
+        left = 1.0
+        if self.sinks is not None:
+            total = torch.logaddexp(log_sum, self.sinks[groups] - highest)
+            left = torch.exp(log_sum - total)
+            weights.mul_(left)
+            log_sum = total
+        if not self.want.entropy:
+            return weights, log_sum
+        entropy = left * log_sum - scores.mul_(weights).sum(-1, keepdim=True)
+        return weights, entropy[..., 0]
+
+    def _distances(self, weights: Tensor, start: int, oldest: int) -> Tensor:
+        """Mean distances, measured from the block's first query: small numbers, no cancellation."""
+        keys = torch.arange(weights.shape[3], device=weights.device, dtype=torch.float32)
+        back = torch.mv(weights.flatten(0, 2), (self.offset + start - oldest) - keys)
+        row = torch.arange(weights.shape[2], device=weights.device)
+        total = 1.0 if self.sinks is None else weights.sum(-1)
+        return back.view(weights.shape[:3]) + row * total
+
+    def _neighbours(self, weights: Tensor, groups: slice, start: int, oldest: int) -> None:
+        assert self.own is not None
+        assert self.previous is not None
+        rows = slice(start, start + weights.shape[2])
+        first = self.offset + start - oldest
+        self.own[groups, :, rows] = weights[..., first:].diagonal(dim1=2, dim2=3)
+        if first > 0:
+            self.previous[groups, :, rows] = weights[..., first - 1 :].diagonal(dim1=2, dim2=3)
+            return
+        # The block's first query has nothing before it in the panel: no token, or outside a window.
+        later = weights[:, :, 1:].diagonal(dim1=2, dim2=3)
+        self.previous[groups, :, start + 1 : rows.stop] = later
+        if oldest > 0:
+            self.previous[groups, :, start] = 0.0
+
+    def stats(self) -> AttentionStats:
+        """Return what was wanted, heads in one axis."""
+        mean, highest = self.tiles.pooled() if self.tiles is not None else (None, None)
+        return AttentionStats(
+            received=None if self.received is None else self.received.sum(0).flatten(0, 1),
+            entropy=_heads(self.entropy),
+            distance=_heads(self.distance),
+            self_weight=_heads(self.own),
+            previous_weight=_heads(self.previous),
+            tiles_mean=mean,
+            tiles_max=highest,
+        )
+
+
+def _heads(values: Tensor | None) -> Tensor | None:
+    return None if values is None else values.flatten(0, 1)

@@ -1,0 +1,43 @@
+"""Single-threaded workers for jobs of many small operators.
+
+Threads inside each operator meet at a barrier per operator, which costs most when the machine is
+busy; workers that never meet until the end do not.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from threading import Barrier, Lock
+
+import torch
+
+_creating = Lock()
+
+
+@lru_cache(maxsize=8)
+def _pool(_process: int, size: int) -> ThreadPoolExecutor:
+    keep = torch.get_num_threads()
+    executor = ThreadPoolExecutor(size, "attention-stats", initializer=_become_single)
+    everyone = Barrier(size)
+    for started in [executor.submit(everyone.wait) for _ in range(size)]:
+        started.result()
+    # A worker's setting also becomes the default of every thread started later: put it back.
+    torch.set_num_threads(keep)
+    return executor
+
+
+def _become_single() -> None:
+    # A thread takes the process-wide count when it first needs one, which would undo a setting
+    # made before: read first, then set.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+
+
+def run(jobs: Sequence[Callable[[], None]], threads: int) -> None:
+    """Do every job, the first ones first, on ``threads`` workers; raise what a job raised."""
+    with _creating:
+        pool = _pool(os.getpid(), threads)  # a forked process does not inherit the threads
+    running = [pool.submit(job) for job in jobs]
+    for future in running:
+        future.result()
