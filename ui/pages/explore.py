@@ -1,5 +1,6 @@
 """The Explore page: one text, read once, seen token by token, head by head, layer by layer."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -242,7 +243,7 @@ def _trace(run: Run) -> tuple[TraceResult, TraceRequest]:
 def _span(told: object, length: int) -> tuple[int, int]:
     if not isinstance(told, list) or len(told) != 2:
         return 0, length
-    start, stop = (int(v) if isinstance(v, int | float) else 0 for v in told)
+    start, stop = (int(v) if isinstance(v, int | float) and math.isfinite(v) else 0 for v in told)
     start = max(0, min(start, length - 1))
     return start, max(start + 1, min(stop, length))
 
