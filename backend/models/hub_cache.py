@@ -20,7 +20,7 @@ def snapshot(hub_id: str) -> Path | None:
     reference = repository / "refs" / "main"
     if not reference.is_file():
         return None
-    folder = repository / "snapshots" / reference.read_text().strip()
+    folder = repository / "snapshots" / reference.read_text(encoding="utf-8").strip()
     tokenizer = any(folder.glob("tokenizer*"))
     weights = weight_files(folder)
     whole = bool(weights) and all(file.is_file() for file in weights)
@@ -31,7 +31,7 @@ def weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files a model in this folder consists of, present or not."""
     index = folder / INDEX
     if index.is_file():
-        shards = json.loads(index.read_text())["weight_map"].values()
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
         return [folder / shard for shard in sorted(set(shards))]
     single = folder / "model.safetensors"
     return [single] if single.is_file() else []

@@ -88,7 +88,7 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
         model, or has attention that cannot be observed.
     """
     try:
-        raw: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        raw: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelRefused(f"{name} has a damaged config.json: download it again") from error
     kind = raw.get("model_type", "")

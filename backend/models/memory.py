@@ -121,7 +121,9 @@ def _largest(config: PretrainedConfig, name: str, otherwise: int) -> int:
 def _machine_free(table: Path) -> int | None:
     if not table.is_file():
         return None
-    lines = dict(line.split(":", 1) for line in table.read_text().splitlines() if ":" in line)
+    lines = dict(
+        line.split(":", 1) for line in table.read_text(encoding="utf-8").splitlines() if ":" in line
+    )
     available = lines.get("MemAvailable")
     return int(available.split()[0]) * 1024 if available else None
 
@@ -131,11 +133,13 @@ def _container_free(group: Path) -> int | None:
     limit, used, details = (group / f"memory.{part}" for part in ("max", "current", "stat"))
     if not (limit.is_file() and used.is_file() and details.is_file()):
         return None
-    if not (most := limit.read_text().strip()).isdigit():
+    if not (most := limit.read_text(encoding="utf-8").strip()).isdigit():
         return None
-    counts = dict(line.split(maxsplit=1) for line in details.read_text().splitlines())
+    counts = dict(
+        line.split(maxsplit=1) for line in details.read_text(encoding="utf-8").splitlines()
+    )
     cache = int(counts.get("inactive_file", 0)) + int(counts.get("active_file", 0))
-    return int(most) - int(used.read_text()) + cache
+    return int(most) - int(used.read_text(encoding="utf-8")) + cache
 
 
 def _parameters_of(file: Path) -> int:

@@ -92,15 +92,10 @@ def _encode(tokenizer: PreTrainedTokenizerFast, text: str, rendered: Rendered | 
     )
     ids = list(encoding["input_ids"])
     special = [bool(mark) for mark in encoding["special_tokens_mask"]]
-    spans = list(encoding["offset_mapping"])
+    spans = close_gaps(rendered.text if rendered else text, encoding["offset_mapping"], special)
     if rendered:
-        # With add_special_tokens=False the mask also marks special tokens of the template.
-        special = [False] * len(ids)
-        spans = close_gaps(rendered.text, spans, special)
         spans, special = rendered.into_the_message(spans)
-        return ids, place(spans, special), special
-    spans = close_gaps(text, spans, special)
-    if prefix := _added_prefix(tokenizer, ids, spans, special):
+    elif prefix := _added_prefix(tokenizer, ids, spans, special):
         special[prefix - 1] = True
     return ids, place(spans, special), special
 

@@ -151,6 +151,7 @@ def test_tokenise_trimmed_spaces_and_lost_marks_return_to_a_token():
     tokens = _read(Reader(_trimming()), "a  e\u0301 b")
     assert tokens.text == ("a", " ", " ", "<0xC3>", "<0xA9>", " ", "b")
     assert tokens.offsets.tolist() == [[0, 1], [1, 2], [2, 3], [3, 4], [3, 5], [5, 6], [6, 7]]
+    assert _read(Reader(_trimming()), "e\u0301").offsets.tolist() == [[0, 1], [0, 2]]
 
 
 def test_tokenise_spelled_special_token_is_plain_text_and_said(reader):
@@ -270,6 +271,14 @@ def test_tokenise_chat_template_offsets_point_into_the_text(chatting):
     assert tokens.offsets[-1].tolist() == [7, 7]
 
 
+def test_tokenise_chat_template_returns_lost_marks_to_their_token():
+    reader = Reader(_trimming())
+    reader.tokenizer.chat_template = "[{{ messages[0]['content'] }}]"
+    tokens = _read(reader, "e\u0301", chat_template=True)
+    assert tokens.text == ("[", "<0xC3>", "<0xA9>", "]")
+    assert tokens.offsets.tolist() == [[0, 0], [0, 1], [0, 2], [2, 2]]
+
+
 def test_tokenise_chat_template_that_trims_is_followed_and_said(chatting):
     chatting.tokenizer.chat_template = CHAT.replace("m['content']", "m['content'] | trim")
     tokens = _read(chatting, "  hi \n", chat_template=True)
@@ -291,6 +300,7 @@ def test_tokenise_chat_template_obeys_add_bos(chatting):
     [
         (None, "hi", "the tokenizer of this model has none"),
         ("{{ messages[0]['content'] | upper }}", "hi", "rewrites the message"),
+        ("{{ messages[0]['content'] | replace('h', 'j') }}", "hi", "rewrites the message"),
         ("nothing", "hi", "rewrites the message"),
         ("{{ raise_exception('system only') }}", "hi", "system only"),
         (CHAT, "a<|eos|>", r"spells <\|eos\|> at character 1"),
@@ -318,7 +328,7 @@ def test_decode_each_spells_every_id(reader):
 def test_tokenise_100k_characters_take_less_than_a_second(reader, unit):
     text = (unit * 100_000)[:100_000]
     _read(reader, "warm up")
-    started = time.perf_counter()
+    started = time.thread_time()  # not slowed by what else the machine does
     tokens = _read(reader, text)
-    assert time.perf_counter() - started < 1.0 * (3 if unit == "\u65e5" else 1)
+    assert time.thread_time() - started < 1.0 * (3 if unit == "\u65e5" else 1)
     assert tokens.offsets[-1].tolist()[1] == 100_000
