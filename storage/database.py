@@ -105,7 +105,7 @@ def _connect(path: str, **options: Any) -> duckdb.DuckDBPyConnection:
 
 def _unreadable(path: str, error: Exception) -> StoreUnavailable:
     reason = str(error).splitlines()[0]
-    if "lock" in reason.lower():
+    if "Could not set lock" in reason:
         return StoreUnavailable(
             f"{path} is in use by another process: stop that one, or choose another --database "
             f"({reason})"

@@ -11,13 +11,12 @@ from storage.errors import QueryRefused
 from storage.lockdown import LOCKED_DOWN
 
 MEMORY_BYTES = 2**30
-DUCKDB_MEMORY = "512MB"
+CONFIG = {**LOCKED_DOWN, "memory_limit": "512MB", "threads": "1", "temp_directory": ""}
 
 
 def main(path: str, rows: int, seconds: float) -> int:
     _limit_memory()
-    config = {**LOCKED_DOWN, "memory_limit": DUCKDB_MEMORY, "threads": "1", "temp_directory": ""}
-    connection = duckdb.connect(path, read_only=True, config=config)
+    connection = duckdb.connect(path, read_only=True, config=CONFIG)
     try:
         table = run_select(connection, sys.stdin.buffer.read().decode(), rows, seconds)
     except QueryRefused as error:

@@ -14,7 +14,7 @@ from storage import RunRecord, RunStore
 _numbers = itertools.count()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record():
     """Build records with distinct ids and rising times; any field may be given."""
 
@@ -37,7 +37,7 @@ def make_record():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_tables():
     """Build the row tables of a run of ``length`` tokens and 2 x 3 heads."""
 
@@ -61,9 +61,7 @@ def make_tables():
     return make
 
 
-@pytest.fixture(
-    params=["duckdb", "sqlite", pytest.param("postgresql", marks=pytest.mark.external)]
-)
+@pytest.fixture(params=["duckdb", "sqlite", pytest.param("postgresql", marks=pytest.mark.external)])
 def url(request, tmp_path):
     """An empty database: the default one, one that shows the SQL is neutral, and a server."""
     if request.param != "postgresql":

@@ -91,7 +91,7 @@ def test_save_refuses_an_id_twice_and_keeps_the_first(store, make_record, make_t
 
 def test_save_refuses_a_time_without_zone(store, make_record):
     with pytest.raises(Exception, match="has no time zone"):
-        store.save(make_record(created=datetime(2026, 1, 1)), {}, {})  # noqa: DTZ001
+        store.save(make_record(created=datetime(2026, 1, 1)), {}, {})
 
 
 def test_created_is_the_same_moment_in_utc(store, make_record):
@@ -142,8 +142,12 @@ def test_search_filters_by_kind_model_and_literal_text(store, make_record):
         for words in ("0%", "SNAKE_", "sure", "a\\b", "absent", "'; DROP TABLE runs")
     }
     assert found == {
-        **{"0%": ["a"], "SNAKE_": ["c"], "sure": ["a", "b"], "a\\b": ["e"]},
-        **{"absent": [], "'; DROP TABLE runs": []},
+        "0%": ["a"],
+        "SNAKE_": ["c"],
+        "sure": ["a", "b"],
+        "a\\b": ["e"],
+        "absent": [],
+        "'; DROP TABLE runs": [],
     }
     assert [run.id for run in store.search(kind="kind-b")] == ["b"]
     assert [run.id for run in store.search(model="c")] == ["c"]
