@@ -1,17 +1,144 @@
 """Hand-made results, and a lab whose model and runner are stand-ins."""
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 
-from backend import TraceResult
-from tests.ui.hand_made import trace
+from backend import (
+    CancelToken,
+    Event,
+    Lab,
+    Partial,
+    Progress,
+    RegionRequest,
+    RegionResult,
+    Settings,
+    TraceRequest,
+    TraceResult,
+)
+from backend.roster import Roster
+from tests.ui import hand_made
+
+MODEL = "local/tiny"
 
 
 @pytest.fixture(scope="session")
 def small() -> TraceResult:
-    return trace(5)
+    return hand_made.trace(5)
 
 
 @pytest.fixture(scope="session")
 def long() -> TraceResult:
     """A text of 130 tokens, so that tiles of 64 hold 2 or 3 of them."""
-    return trace(130)
+    return hand_made.trace(130)
+
+
+class Reader:
+    """Reads a text one token a character; can be held between its first words and its last."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.texts: list[str] = []
+        self.regions: list[RegionRequest] = []
+
+    def trace(
+        self,
+        request: TraceRequest,
+        loaded: object,
+        limit: int,
+        emit: Callable[[Event], None],
+        cancel: CancelToken,
+    ) -> TraceResult:
+        self.texts.append(request.text)
+        if len(request.text) > limit:
+            raise ValueError(f"text has {len(request.text)} tokens, above {limit}: cut it")
+        emit(Progress("reading layer", 1, 2))
+        emit(Partial(hand_made.unfinished(len(request.text))))
+        while not self.gate.wait(0.005):
+            cancel.check()
+        return hand_made.trace(len(request.text), tiles=request.tiles, lens=request.logit_lens)
+
+    def region(
+        self, request: RegionRequest, loaded: object, limit: int, emit: object, cancel: object
+    ) -> RegionResult:
+        self.regions.append(request)
+        queries, keys = (
+            hand_made.edges(start, stop, request.tiles)
+            for start, stop in (
+                (request.query_start, request.query_stop),
+                (request.key_start, request.key_stop),
+            )
+        )
+        values = hand_made.numbered(len(queries) - 1, len(keys) - 1)
+        return RegionResult(mean=values, highest=values * 2, query_edges=queries, key_edges=keys)
+
+
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[Reader]:
+    """Compute with the stand-in instead of a model, until the module's tests are done."""
+    found = Reader()
+    runners = {"stand-in:trace": found.trace, "stand-in:region": found.region}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TraceRequest, "runner", "stand-in:trace")
+        patch.setattr(RegionRequest, "runner", "stand-in:region")
+        patch.setattr("backend.workshop.imported", runners.__getitem__)
+        patch.setattr("backend.workshop.describe", _described)
+        patch.setattr(Roster, "use", _use)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def make_lab(
+    stand_in: Reader, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Lab]]:
+    """Open labs over one folder with one model, each with its own database."""
+    models = tmp_path_factory.mktemp("models")
+    (models / "tiny").mkdir()
+    (models / "tiny" / "config.json").write_text("{}")
+    opened: list[Lab] = []
+
+    def make(**options: object) -> Lab:
+        values = {
+            "database": f"duckdb:///{models / f'runs{len(opened)}.duckdb'}",
+            "device": "cpu",
+            "models_dir": models,
+            "hosted": False,
+            "hosted_models": (MODEL,),
+        }
+        opened.append(Lab(Settings(**{**values, **options})))
+        return opened[-1]
+
+    yield make
+    stand_in.gate.set()
+    for lab in opened:
+        lab.close()
+
+
+@pytest.fixture(scope="module")
+def lab(make_lab: Callable[..., Lab]) -> Lab:
+    """The lab of a whole module: what was read once is stored."""
+    return make_lab()
+
+
+@pytest.fixture
+def reader(stand_in: Reader) -> Reader:
+    """The stand-in, as if it had read nothing, with its gate open."""
+    stand_in.gate.set()
+    stand_in.texts.clear()
+    stand_in.regions.clear()
+    return stand_in
+
+
+@contextmanager
+def _use(roster: Roster, source: object, dtype: str) -> Iterator[SimpleNamespace]:
+    yield SimpleNamespace(
+        context=512, device=SimpleNamespace(type="cpu"), fingerprint=roster.fingerprint(source)
+    )
+
+
+def _described(device: str, dtype: str, fingerprint: str) -> dict[str, object]:
+    return {"device": device, "dtype": dtype, "commit": "abc", "fingerprint": fingerprint}

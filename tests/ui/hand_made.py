@@ -42,6 +42,11 @@ def numbered(*shape: int) -> np.ndarray:
     return (1 + np.arange(np.prod(shape), dtype=np.float32)).reshape(shape) / 1024
 
 
+def edges(start: int, stop: int, tiles: int) -> np.ndarray:
+    """Return at most tiles + 1 edges from start to stop."""
+    return np.linspace(start, stop, min(stop - start, tiles) + 1).astype(np.int32)
+
+
 def _tokens(length: int) -> dict[str, object]:
     token = np.arange(length, dtype=np.int32)
     surprisal = (token + 0.5).astype(np.float32)
