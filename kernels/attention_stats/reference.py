@@ -7,6 +7,7 @@ and outside the window is skipped, so memory is that of a few panels: O(T).
 """
 
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from kernels.attention_stats import workers
 from kernels.attention_stats.declaration import AttentionStats, Grid, Want
 from kernels.attention_stats.product import fastest
-from kernels.attention_stats.tiles import TileSums
+from kernels.attention_stats.tiles import TileSums, column_sums
 
 HIDDEN = -1e30  # finite: a weight of zero times minus infinity would be NaN in the entropy
 CHUNKS = 8
@@ -86,20 +87,33 @@ class _Panels:
         edge = torch.full((self.block, self.block), HIDDEN, device=q.device)
         self.after, self.before = edge.triu(1), edge.tril(-1)
 
-    def _chunks(self, grid: Grid | None) -> list[tuple[int, int]]:
-        """Cut the queries where tile rows end, so that no two workers add to the same tile.
+    def _blocks(self, grid: Grid | None) -> list[tuple[int, int]]:
+        """Cut the queries into blocks of whole tile rows, or of parts of one tall tile row."""
+        edges = () if grid is None else grid.queries.edges
+        ends = [edge - self.offset for edge in edges if 0 < edge - self.offset < self.queries]
+        blocks, start = [], 0
+        for end, following in pairwise([*ends, self.queries, self.queries + self.block]):
+            while end - start > self.block:
+                blocks.append((start, start + self.block))
+                start += self.block
+            if following - start > self.block and end > start:
+                blocks.append((start, end))
+                start = end
+        return blocks
+
+    def _chunks(self, grid: Grid | None) -> list[list[tuple[int, int]]]:
+        """Group blocks into jobs that end where tile rows do: no two jobs add to the same tile.
 
         Every sum is then added up in one order, whatever the number of workers.
         """
-        step = max(self.block, -(-self.queries // CHUNKS))
-        cuts = [0]
-        ends = range(self.block, self.queries, self.block)
-        if grid is not None:
-            ends = sorted({edge - self.offset for edge in grid.queries.edges})
-        for end in ends:
-            if end - cuts[-1] >= step and end < self.queries:
-                cuts.append(end)
-        return list(zip(cuts, [*cuts[1:], self.queries], strict=True))
+        edges = None if grid is None else {edge - self.offset for edge in grid.queries.edges}
+        chunks: list[list[tuple[int, int]]] = [[]]
+        for block in self._blocks(grid):
+            whole = edges is None or block[0] in edges
+            if whole and chunks[-1] and block[0] - chunks[-1][0][0] >= self.queries / CHUNKS:
+                chunks.append([])
+            chunks[-1].append(block)
+        return chunks
 
     def run(self) -> None:
         """Compute every panel: on a CPU by workers, longest first, elsewhere all groups at once."""
@@ -117,9 +131,8 @@ class _Panels:
 
     @torch.inference_mode()  # a mode of the thread, so each worker enters it
     def _chunk(self, index: int, groups: slice) -> None:
-        start, stop = self.chunks[index]
-        for first in range(start, stop, self.block):
-            self._panel(index, groups, first, min(first + self.block, stop))
+        for start, stop in self.chunks[index]:
+            self._panel(index, groups, start, stop)
 
     def _panel(self, chunk: int, groups: slice, start: int, stop: int) -> None:
         """Compute the queries [start, stop) of some groups, weights [n, per_group, rows, keys]."""
@@ -142,8 +155,7 @@ class _Panels:
         if self.tiles is not None:
             self.tiles.add(weights, groups, start, oldest, received)
         elif received is not None:
-            ones = weights.new_ones(1, stop - start)
-            received[..., oldest:newest] += (ones @ weights)[:, :, 0]
+            received[..., oldest:newest] += column_sums(weights)
 
     def _product(self, a: Tensor, b: Tensor) -> Tensor:
         """Return a [n, per_group, rows, x] times b [n, y, x] transposed."""

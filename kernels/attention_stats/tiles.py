@@ -38,24 +38,27 @@ class TileSums:
             received: [n, per_group, S], to which the column sums are added, if given.
         """
         rows, keys = weights.shape[2:]
-        tiles = _overlapped(self.grid.queries, start + self.offset, start + self.offset + rows)
-        cuts = [
-            min(max(edge - self.offset - start, 0), rows)
-            for edge in self.grid.queries.edges[tiles.start : tiles.stop + 1]
-        ]
-        sums = _row_sums(weights, cuts)  # [n, per_group, row tiles + 1, keys]
-        if received is not None:
-            received[..., oldest : oldest + keys] += sums[:, :, -1]
+        first = start + self.offset
+        tiles = _overlapped(self.grid.queries, first, first + rows)
         columns = _overlapped(self.grid.keys, oldest, oldest + keys)
+        seen = slice(oldest, oldest + keys)
         if tiles.start == tiles.stop or columns.start == columns.stop:
+            if received is not None:
+                received[..., seen] += column_sums(weights)
             return
+        edges = self.grid.queries.edges[tiles.start : tiles.stop + 1]
+        cuts = [min(max(edge - first, 0), rows) for edge in edges]
+        sums, peaks = _pool_rows(weights, cuts)  # [n, per_group, row tiles, keys]
+        if received is not None:
+            whole = cuts[0] == 0 and cuts[-1] == rows
+            received[..., seen] += sums.sum(2) if whole else column_sums(weights)
         cells = (groups, slice(None), tiles, columns)
         members = self.members[:, columns] - oldest
         real = self.real[:, columns] & (members >= 0) & (members < keys)
         members.clamp_(0, keys - 1)
-        self.total[cells] += (_gather(sums[:, :, :-1], members) * real).sum(-2)
+        self.total[cells] += (_gather(sums, members) * real).sum(-2)
         # A member named twice does not change a maximum.
-        peaks = _gather(_row_maxima(weights, cuts), members).amax(-2)
+        peaks = _gather(peaks, members).amax(-2)
         self.highest[cells] = torch.maximum(self.highest[cells], peaks)
 
     def pooled(self) -> tuple[Tensor, Tensor]:
@@ -75,6 +78,11 @@ class TileSums:
         return (below[1:] - below[:-1]).diff(dim=1).neg()
 
 
+def column_sums(weights: Tensor) -> Tensor:
+    """Sum [n, p, rows, keys] over its rows."""
+    return (weights.new_ones(1, weights.shape[2]) @ weights)[:, :, 0]
+
+
 def _overlapped(axis: Axis, start: int, stop: int) -> slice:
     """Tiles that share a position with [start, stop)."""
     low, high = max(start, axis.start), min(stop, axis.stop)
@@ -85,24 +93,16 @@ def _overlapped(axis: Axis, start: int, stop: int) -> slice:
     return slice(first, (high - 1 - axis.start) * axis.tiles // length + 1)
 
 
-def _row_sums(weights: Tensor, cuts: list[int]) -> Tensor:
-    """Sum [n, p, rows, keys] over the rows between cuts, and over all rows as the last entry."""
-    row = torch.arange(weights.shape[2], device=weights.device)
-    low = torch.tensor([*cuts[:-1], 0], device=weights.device)[:, None]
-    high = torch.tensor([*cuts[1:], weights.shape[2]], device=weights.device)[:, None]
-    return ((row >= low) & (row < high)).float() @ weights
-
-
-def _row_maxima(weights: Tensor, cuts: list[int]) -> Tensor:
-    """Maximum of [n, p, rows, keys] over the rows between cuts."""
-    heights = {after - before for before, after in pairwise(cuts)}
+def _pool_rows(weights: Tensor, cuts: list[int]) -> tuple[Tensor, Tensor]:
+    """Sum and maximum of [n, p, rows, keys] over the rows between cuts."""
+    heights = {stop - start for start, stop in pairwise(cuts)}
     if len(heights) == 1:
-        return weights[:, :, cuts[0] : cuts[-1]].unflatten(2, (-1, heights.pop())).amax(3)
-    starts = torch.tensor(cuts[:-1], device=weights.device)
-    ends = torch.tensor(cuts[1:], device=weights.device)
-    reach = torch.arange(max(heights), device=weights.device)
-    rows = torch.minimum(starts[:, None] + reach, ends[:, None] - 1)
-    return weights.index_select(2, rows.flatten()).unflatten(2, rows.shape).amax(3)
+        height = heights.pop()
+        equal = weights[:, :, cuts[0] : cuts[-1]].unflatten(2, (-1, height))
+        return (weights.new_ones(1, height) @ equal)[..., 0, :], equal.amax(3)
+    rows = [weights[:, :, start:stop] for start, stop in pairwise(cuts)]
+    sums = [weights.new_ones(1, piece.shape[2]) @ piece for piece in rows]
+    return torch.cat(sums, 2), torch.stack([piece.amax(2) for piece in rows], 2)
 
 
 def _gather(values: Tensor, members: Tensor) -> Tensor:
