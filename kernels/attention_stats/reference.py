@@ -190,15 +190,14 @@ class _Panels:
         scores.sub_(highest)
         weights = torch.softmax(scores, -1)
         log_sum = -weights.amax(-1, keepdim=True).log()
-        left = 1.0
         if self.sinks is not None:
             total = torch.logaddexp(log_sum, self.sinks[groups] - highest)
             left = torch.exp(log_sum - total)
             weights.mul_(left)
-            log_sum = total
+            log_sum = left * total
         if not self.want.entropy:
             return weights, log_sum
-        entropy = left * log_sum - scores.mul_(weights).sum(-1, keepdim=True)
+        entropy = log_sum - scores.mul_(weights).sum(-1, keepdim=True)
         return weights, entropy[..., 0]
 
     def _distances(self, weights: Tensor, start: int, oldest: int) -> Tensor:
