@@ -30,9 +30,7 @@ def in_words(error: Exception) -> UserError | None:
         return UserError(
             "the memory is used up: take a shorter text, a smaller model, or dtype=bfloat16"
         )
-    if isinstance(error, StoreError):
-        return UserError(str(error.args[0]) if error.args else type(error).__name__)
-    if isinstance(error, ValueError):
+    if isinstance(error, StoreError | ValueError):
         return UserError(str(error))
     return None
 

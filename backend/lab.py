@@ -34,6 +34,7 @@ class Lab:
         self.settings = settings or Settings()
         self._library = Library(self.settings)
         self._roster = Roster(self.settings, self._library.store)
+        self._roster.prime()
         self._workshop = Workshop(self.settings, self._library, self._roster)
         self._examples = install(self._library)
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from backend.environment import device_kind
 from backend.errors import in_words, told_in_words
 from backend.models.hub_cache import weight_files
-from backend.models.names import ModelSource, available, fingerprint, folder, resolve
+from backend.models.names import BUNDLED, ModelSource, available, fingerprint, folder, resolve
 from backend.models.refusal import ModelRefused
 from backend.requests import DType
 from backend.settings import Settings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from backend.models.cache import ModelShelf
     from backend.models.loaded import LoadedModel
 
+FolderState = tuple[tuple[str, int, int], ...]
 State = Literal["cold", "loading", "ready", "refused"]
 
 # Configuration files name the same thing differently; the first name found counts.
@@ -67,6 +69,7 @@ class Roster:
         self._shelf: ModelShelf | None = None
         self._asked_for: Counter[str] = Counter()
         self._refused: dict[str, str] = {}
+        self._fingerprints: dict[Path, tuple[FolderState, str]] = {}
 
     def resolve(self, name: str) -> ModelSource:
         """Return where the model is; refuse what the current mode does not allow."""
@@ -74,7 +77,23 @@ class Roster:
 
     def fingerprint(self, source: ModelSource) -> str | None:
         """Return the SHA-256 of model and tokenizer, or None if it is not on this machine yet."""
-        return fingerprint(source, self._memo)
+        home = folder(source)
+        if home is None:
+            return None
+        state = _state_of(home)
+        known = self._fingerprints.get(home)
+        if known is None or known[0] != state:
+            found = fingerprint(source, self._memo)
+            if found is None:
+                return None
+            known = self._fingerprints[home] = (state, found)
+        return known[1]
+
+    def prime(self) -> None:
+        """Learn the fingerprints of the bundled models, so that the first request is quick."""
+        for source in available(self._settings):
+            if source.name in BUNDLED:
+                self.fingerprint(source)
 
     @contextmanager
     def use(self, source: ModelSource, dtype: DType) -> Iterator["LoadedModel"]:
@@ -158,6 +177,12 @@ class Roster:
             kv_heads=shape.get("kv_heads"),
             detail=detail if state == "refused" else "",
         )
+
+
+def _state_of(home: Path) -> FolderState:
+    """Return what changes whenever a file of the model does, without reading any."""
+    files = ((entry.name, entry.stat()) for entry in os.scandir(home) if entry.is_file())
+    return tuple(sorted((name, found.st_size, found.st_mtime_ns) for name, found in files))
 
 
 def _shape(home: Path) -> dict[str, int]:

@@ -1,14 +1,19 @@
 """A tiny random model in a folder, and labs over it."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from backend.lab import Lab
 from backend.settings import Settings
 from tests.backend import stand_in
+
+if TYPE_CHECKING:
+    from backend.models.cache import ModelShelf
 
 MODEL = "local/tiny"
 
@@ -23,8 +28,6 @@ def until(condition: object, seconds: float = 5.0) -> None:
 @pytest.fixture(autouse=True)
 def no_options_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine's environment sets does not reach the settings under test."""
-    import os
-
     for name in [*os.environ]:
         if name.startswith("TOKENARIUM_") or name == "SPACE_ID":
             monkeypatch.delenv(name)
@@ -74,12 +77,22 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def shelf() -> "ModelShelf":
+    """Loaded models, kept from test to test: loading is tested where it matters."""
+    from backend.models.cache import ModelShelf
+
+    return ModelShelf()
+
+
 @pytest.fixture
-def make_lab(models_dir: Path, tmp_path: Path) -> Iterator[Callable[..., Lab]]:
-    """Open labs on one database file; options override the defaults."""
+def make_lab(
+    models_dir: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Lab]]:
+    """Open labs on one database file; options override the defaults; ``cold`` shares no model."""
     opened: list[Lab] = []
 
-    def make(**options: object) -> Lab:
+    def make(*, cold: bool = False, **options: object) -> Lab:
         values = {
             "database": f"duckdb:///{tmp_path / 'runs.duckdb'}",
             "device": "cpu",
@@ -88,6 +101,8 @@ def make_lab(models_dir: Path, tmp_path: Path) -> Iterator[Callable[..., Lab]]:
             "hosted_models": (MODEL, "local/other"),
         }
         lab = Lab(Settings(**{**values, **options}))
+        if not cold:
+            lab._roster._shelf = request.getfixturevalue("shelf")
         opened.append(lab)
         return lab
 

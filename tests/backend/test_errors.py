@@ -35,7 +35,7 @@ def test_validation_error_shortens_a_long_value() -> None:
 
 def test_expected_failures_become_user_errors_and_defects_do_not() -> None:
     assert str(in_words(ValueError("steps=3 is odd: take 4"))) == "steps=3 is odd: take 4"
-    assert str(in_words(RunNotFound("run='a' is not stored"))) == "run='a' is not stored"
+    assert str(in_words(RunNotFound("a"))).startswith("run 'a' is not stored")
     assert "memory is used up" in str(in_words(MemoryError()))
     assert in_words(RuntimeError("defect")) is None
     with pytest.raises(ZeroDivisionError), told_in_words():

@@ -1,0 +1,25 @@
+import json
+
+import numpy as np
+
+from backend.lab import Lab
+from backend.library import new_run
+from backend.trace.result import TraceResult
+from tests.backend.test_hit import QUESTION, big_result
+
+
+def test_export_holds_every_number_with_its_definition(lab: Lab) -> None:
+    result = big_result()
+    result.surprisal_nats[0] = np.nan
+    run = new_run(QUESTION, result, 1.0, {"fingerprint": "f", "commit": "c"}, "")
+    lab._library.save(run)
+    told = json.loads(lab.export(run.id))
+    assert told["request"]["text"] == QUESTION.text
+    assert told["environment"]["commit"] == "c"
+    assert set(told["values"]) == set(told["definitions"]) == set(TraceResult.quantities())
+    assert told["definitions"]["surprisal_nats"]["unit"] == "nats"
+    assert told["values"]["surprisal_nats"][0] is None
+    for name, array in result.arrays().items():
+        back = np.array(told["values"][name], array.dtype)
+        np.testing.assert_array_equal(back, array)
+    assert told["values"]["top_text"][3][2] == result.top_text[3][2]

@@ -1,0 +1,46 @@
+"""What is cheap to import stays cheap."""
+
+import subprocess
+import sys
+
+import pytest
+
+import backend
+from backend.settings import PROJECT
+
+HEAVY = ("torch", "transformers", "gradio", "plotly", "pandas", "sqlalchemy", "duckdb")
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_backend_loads_its_names_on_first_use() -> None:
+    assert loaded_by("import backend") == set()
+    assert loaded_by("from backend import TraceRequest, TraceResult, Settings") == set()
+
+
+def test_lab_needs_neither_torch_nor_the_interface() -> None:
+    assert loaded_by("from backend import Lab, UserError") <= {"sqlalchemy", "duckdb"}
+
+
+def test_kernels_and_instruments_need_neither_sql_nor_the_interface() -> None:
+    loaded = loaded_by("import kernels.attention_stats, kernels.vocab_stats, backend.instruments")
+    assert "torch" in loaded
+    assert loaded & {"sqlalchemy", "duckdb", "gradio", "plotly"} == set()
+
+
+@pytest.mark.parametrize("name", backend.__all__)
+def test_every_public_name_loads(name: str) -> None:
+    assert getattr(backend, name) is not None
+
+
+def test_public_names_are_declared_once() -> None:
+    assert sorted(backend._HOME) == sorted(backend.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Labb'"):
+        _ = backend.Labb
