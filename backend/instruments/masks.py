@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from transformers.masking_utils import causal_mask_function, eager_mask
 
+MaskFunction = Callable[..., Any]
+"""(batch, head, query, key) indices to whether the query sees the key."""
+
 
 @dataclass(frozen=True)
 class Band:
@@ -30,7 +33,7 @@ def band_mask(
     kv_length: int,
     q_offset: int | Tensor = 0,
     kv_offset: int = 0,
-    mask_function: Callable[..., Tensor] = causal_mask_function,
+    mask_function: MaskFunction = causal_mask_function,
     attention_mask: Tensor | None = None,
     local_size: int | None = None,
     allow_is_causal_skip: bool = True,
@@ -68,7 +71,7 @@ def _has_padding(attention_mask: Tensor | None) -> bool:
 
 
 def _is_band(
-    mask_function: Callable[..., Tensor],
+    mask_function: MaskFunction,
     q_length: int,
     kv_length: int,
     q_offset: int,

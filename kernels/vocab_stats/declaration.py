@@ -7,11 +7,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class VocabStats:
-    """Statistics of N next-token distributions, in float32 and nats.
+    """Statistics of R next-token distributions p over V tokens, in float32 and nats.
 
-    ``logsumexp``, ``entropy`` and ``varentropy`` [N]; ``surprisal`` and ``rank`` [N] belong to the
-    given targets; ``top_ids`` and ``top_probs`` [N, k] fall in probability, ties by id; ``kl`` [N]
-    is KL(other || this); ``probs`` [N, V] only where it was asked for. What was not wanted is None.
+    ``logsumexp`` [R]; ``entropy`` [R] is -sum p ln p; ``varentropy`` [R] is
+    sum p (-ln p - entropy)^2; ``surprisal`` [R] is -ln p of the target and ``rank`` [R] the number
+    of tokens before it by falling p, ties by id; ``top_ids`` and ``top_probs`` [R, k] are by
+    falling p, ties by id; ``kl`` [R] is KL(other || p); ``probs`` [R, V] is p. What was not asked
+    for is None.
     """
 
     logsumexp: Tensor

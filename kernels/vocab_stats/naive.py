@@ -1,44 +1,27 @@
-"""Vocabulary statistics straight from their definitions, in float64: the twin used by tests."""
+"""The same statistics from their definitions: what the tests compare with."""
 
 import torch
 from torch import Tensor
 
-
-def measure(
-    logits: Tensor, top_k: int, targets: Tensor | None, against: Tensor | None
-) -> dict[str, Tensor | None]:
-    """Compute the fields of ``VocabStats`` one row at a time."""
-    rows = [
-        _row(
-            row.double(),
-            top_k,
-            None if targets is None else int(targets[index]),
-            None if against is None else against[index].double(),
-        )
-        for index, row in enumerate(logits)
-    ]
-    return {
-        name: None if rows[0][name] is None else torch.stack([row[name] for row in rows])  # type: ignore[misc]
-        for name in rows[0]
-    }
+from kernels.vocab_stats.declaration import VocabStats
 
 
-def _row(
-    logits: Tensor, top_k: int, target: int | None, against: Tensor | None
-) -> dict[str, Tensor | None]:
-    probs = logits.exp() / logits.exp().sum()
-    surprisals = -probs.log()
-    entropy = (probs * surprisals).sum()
-    order = sorted(range(len(logits)), key=lambda token: (-float(logits[token]), token))
-    top = torch.tensor(order[:top_k])
-    return {
-        "logsumexp": logits.exp().sum().log(),
-        "entropy": entropy,
-        "varentropy": (probs * (surprisals - entropy) ** 2).sum(),
-        "surprisal": None if target is None else surprisals[target],
-        "rank": None if target is None else torch.tensor(order.index(target)),
-        "top_ids": top,
-        "top_probs": probs[top],
-        "divergence": None if against is None else (against.exp() * (against + surprisals)).sum(),
-        "log_probs": -surprisals,
-    }
+def vocab_stats(logits: Tensor, *, targets: Tensor, top_k: int, other: Tensor) -> VocabStats:
+    """Compute everything for ``logits`` [R, V], with KL from the distribution of ``other``."""
+    log_probs = torch.log_softmax(logits.float(), -1)
+    probs = log_probs.exp()
+    entropy = torch.special.entr(probs).sum(-1)
+    order = logits.float().sort(descending=True, stable=True).indices
+    before = torch.log_softmax(other.float(), -1)
+    surprise = (-log_probs - entropy[:, None]).nan_to_num(posinf=0.0)
+    return VocabStats(
+        logsumexp=logits.float().logsumexp(-1),
+        entropy=entropy,
+        varentropy=(probs * surprise**2).sum(-1),
+        surprisal=-log_probs.gather(1, targets[:, None])[:, 0],
+        rank=(order == targets[:, None]).nonzero()[:, 1],
+        top_ids=order[:, :top_k],
+        top_probs=probs.gather(1, order[:, :top_k]),
+        kl=(before.exp() * (before - log_probs)).sum(-1),
+        probs=probs,
+    )

@@ -1,66 +1,88 @@
-"""Vocabulary statistics in PyTorch, row by row, on any device."""
+"""Statistics of rows of logits, from one softmax per row, in PyTorch on any device.
+
+With x the logits less the row's highest and Z = sum exp x, the highest probability is 1 / Z, so
+ln Z costs no exponential and ln p = x - ln Z needs none either.
+"""
 
 import torch
 from torch import Tensor
 
+from kernels.vocab_stats.declaration import VocabStats
+
+LOWEST = -1e30  # finite: a probability of zero times minus infinity would be NaN
+
 
 @torch.inference_mode()
-def measure(
-    logits: Tensor, top_k: int, targets: Tensor | None, against: Tensor | None
-) -> dict[str, Tensor | None]:
-    """Compute the fields of ``VocabStats``."""
+def vocab_stats(
+    logits: Tensor,
+    targets: Tensor | None,
+    top_k: int,
+    varentropy: bool,
+    other: VocabStats | None,
+    keep_probs: bool,
+) -> VocabStats:
+    """Compute what ``kernels.vocab_stats`` documents."""
     logits = logits.float()
     highest = logits.amax(-1, keepdim=True)
-    # Measured from the highest logit, so that large logits lose no digits.
-    shifted = logits - highest
-    log_sum = torch.logsumexp(shifted, -1, keepdim=True)
-    log_probs = shifted.sub_(log_sum)
-    probs = log_probs.exp()
-    entropy = -_weighted(probs, log_probs)
-    ids, values = most_likely(logits, top_k)
-    found: dict[str, Tensor | None] = {
-        "logsumexp": (log_sum + highest)[:, 0],
-        "entropy": entropy.clamp_min(0.0),
-        "varentropy": _weighted(probs, (log_probs + entropy[:, None]).square_()),
-        "top_ids": ids,
-        "top_probs": (values - highest - log_sum).exp(),
-        "surprisal": None,
-        "rank": None,
-        "divergence": None,
-        "log_probs": log_probs,
-    }
+    x = (logits - highest).clamp_min_(LOWEST)
+    probs = torch.softmax(x, -1)
+    log_sum = -probs.amax(-1).log()
+    mean = torch.linalg.vecdot(probs, x)
+    entropy = log_sum - mean
+    surprisal = rank = top_ids = top_probs = spread = kl = None
     if targets is not None:
-        found["surprisal"] = -log_probs.gather(1, targets[:, None])[:, 0]
-        found["rank"] = _rank(logits, targets)
-    if against is not None:
-        # Exact zero is the least a divergence can be; rounding may fall below it.
-        found["divergence"] = _weighted(against.exp(), against - log_probs).clamp_min_(0.0)
-    return found
+        target = targets[:, None]
+        surprisal = log_sum - x.gather(1, target)[:, 0]
+        rank = _rank(logits, target)
+    if top_k:
+        top_ids = _top(logits, top_k)
+        top_probs = probs.gather(1, top_ids)
+    if other is not None:
+        assert other.probs is not None
+        kl = log_sum - torch.linalg.vecdot(other.probs, x) - other.entropy
+        kl.clamp_min_(0)  # between equal rows it comes out as a rounding error of either sign
+    if varentropy:
+        spread = torch.linalg.vecdot(probs, x.sub_(mean[:, None]).square_())
+    return VocabStats(
+        logsumexp=highest[:, 0] + log_sum,
+        entropy=entropy,
+        varentropy=spread,
+        surprisal=surprisal,
+        rank=rank,
+        top_ids=top_ids,
+        top_probs=top_probs,
+        kl=kl,
+        probs=probs if keep_probs else None,
+    )
 
 
-def most_likely(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """Return ids and logits [R, k] by falling logit, ties by id.
-
-    ``topk`` leaves ties in no order, also which of several equal ones it returns at the end.
-    """
-    values, ids = logits.topk(top_k)
-    last = values[:, -1:]
-    cut = (logits == last).sum(1) > (values == last).sum(1)
-    if cut.any():
-        order = logits[cut].argsort(dim=1, descending=True, stable=True)[:, :top_k]
-        ids[cut], values[cut] = order, logits[cut].gather(1, order)
-    by_id = ids.argsort(dim=1)
-    ids, values = ids.gather(1, by_id), values.gather(1, by_id)
-    by_value = values.argsort(dim=1, descending=True, stable=True)
-    return ids.gather(1, by_value), values.gather(1, by_value)
+def _rank(logits: Tensor, target: Tensor) -> Tensor:
+    """How many of each row's logits [R, V] come before the target's [R, 1], ties by id."""
+    chosen = logits.gather(1, target)
+    counted = torch.empty_like(logits)  # as floats, comparisons and their sums are vectorised
+    rank = torch.gt(logits, chosen, out=counted).sum(-1).long()
+    tied = (torch.eq(logits, chosen, out=counted).sum(-1) > 1).nonzero()[:, 0]
+    if len(tied):
+        earlier = torch.arange(logits.shape[1], device=logits.device) < target[tied]
+        rank[tied] += (earlier & (logits[tied] == chosen[tied])).sum(-1)
+    return rank
 
 
-def _rank(logits: Tensor, targets: Tensor) -> Tensor:
-    own = logits.gather(1, targets[:, None])
-    before = torch.arange(logits.shape[1], device=logits.device) < targets[:, None]
-    return ((logits > own) | ((logits == own) & before)).sum(1)
+def _top(logits: Tensor, k: int) -> Tensor:
+    """Ids of the k highest logits [R, k], ties by id."""
+    if k == 1:
+        return logits.argmax(-1, keepdim=True)  # the first of equals
+    values, ids = logits.topk(min(k + 1, logits.shape[1]))
+    tied = (values[:, 1:] == values[:, :-1]).any(-1)
+    ids = ids[:, :k]
+    if bool(tied.any()):  # common in bfloat16; topk takes equals in no stated order
+        ids[tied] = _order(logits[tied]).topk(k).indices
+    return ids
 
 
-def _weighted(weights: Tensor, values: Tensor) -> Tensor:
-    """Sum of weights x values per row [R], where a weight of zero hides any value."""
-    return torch.linalg.vecdot(weights, values.nan_to_num(nan=0.0, neginf=0.0))
+def _order(logits: Tensor) -> Tensor:
+    """Integers that order as the logits do, and equals by falling id."""
+    bits = (logits + 0.0).view(torch.int32)  # adding zero turns -0.0 into 0.0
+    bits ^= (bits >> 31) & 0x7FFFFFFF  # negative floats count down: turn them round
+    ids = torch.arange(logits.shape[1], device=logits.device)
+    return (bits.long() << 32) + (logits.shape[1] - ids)

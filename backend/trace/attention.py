@@ -1,0 +1,68 @@
+"""What a trace keeps of every attention layer."""
+
+import torch
+from torch import Tensor
+
+from backend.events import CancelToken
+from backend.instruments import AttentionCall, Recorder
+from backend.trace.draft import Draft
+from kernels.attention_stats import Grid, Want, attention_stats
+
+
+class AttentionTrace(Recorder):
+    """Fills a draft with each layer's attention statistics and key and value norms."""
+
+    def __init__(self, draft: Draft, tiles: int, cancel: CancelToken) -> None:
+        super().__init__()
+        self._draft, self._cancel = draft, cancel
+        length = draft.length
+        self._want = Want(
+            received=True,
+            entropy=True,
+            distance=True,
+            neighbours=True,
+            tiles=Grid.square(length, tiles),
+        )
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        """Attend as the model does, and keep the layer's statistics."""
+        self._cancel.check()
+        heads, groups = call.q.shape[1], call.k.shape[1]
+        if "sink_score" not in self._draft.arrays:
+            self._draft.open_layers(heads, groups)
+        out, stats = attention_stats(
+            call.q[0],
+            call.k[0],
+            call.v[0],
+            scaling=call.scaling,
+            want=self._want,
+            offset=call.offset,
+            window=call.window,
+            softcap=call.softcap,
+            sinks=call.sinks,
+            mask=None if call.mask is None else call.mask[0],
+        )
+        assert stats.received is not None
+        assert stats.self_weight is not None
+        assert stats.previous_weight is not None
+        queries_after = torch.arange(self._draft.length, 0, -1, device=out.device)
+        received = stats.received / queries_after
+        self._keep(
+            call.layer,
+            received_mass=received,
+            sink_score=received[:, 0],
+            attention_entropy_nats=stats.entropy,
+            attention_distance=stats.distance,
+            self_mass=stats.self_weight.mean(-1),
+            previous_mass=stats.previous_weight[:, 1:].mean(-1),
+            attention_tiles_mean=stats.tiles_mean,
+            attention_tiles_max=stats.tiles_max,
+            key_norm=call.k[0].float().norm(dim=-1),
+            value_norm=call.v[0].float().norm(dim=-1),
+        )
+        return out[None]
+
+    def _keep(self, layer: int, **measured: Tensor | None) -> None:
+        for name, values in measured.items():
+            assert values is not None
+            self._draft.arrays[name][layer] = values.cpu().numpy()

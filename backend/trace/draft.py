@@ -1,0 +1,98 @@
+"""A trace while it is being measured: arrays that fill up, and the result they make so far."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.models.text import Tokens
+from backend.trace.request import TraceRequest
+from backend.trace.result import TraceResult
+
+Spell = Callable[[Sequence[int]], tuple[str, ...]]
+
+
+class Draft:
+    """The arrays of one ``TraceResult``, NaN or -1 where nothing is measured yet."""
+
+    def __init__(self, request: TraceRequest, tokens: Tokens, layers: int, top_k: int) -> None:
+        length = len(tokens.ids)
+        self.layers, self.layers_done = layers, 0
+        self.notes: list[str] = list(tokens.notes)
+        self._request, self._tokens = request, tokens
+        self._spelled: dict[int, str] = {-1: ""}
+        self.arrays: dict[str, NDArray[Any]] = {
+            "surprisal_nats": _unknown(length),
+            "entropy_nats": _unknown(length),
+            "varentropy_nats2": _unknown(length),
+            "rank": _no_id(length),
+            "top_ids": _no_id(length, top_k),
+            "top_probs": _unknown(length, top_k),
+            "residual_norm": _unknown(layers + 1, length),
+        }
+        if request.logit_lens:
+            self.arrays["lens_ids"] = _no_id(layers + 1, length)
+            self.arrays["lens_entropy_nats"] = _unknown(layers + 1, length)
+            self.arrays["lens_kl_nats"] = _unknown(layers + 1, length)
+
+    @property
+    def length(self) -> int:
+        """T, tokens."""
+        return len(self._tokens.ids)
+
+    def open_layers(self, heads: int, groups: int) -> None:
+        """Make room for the attention of ``heads`` query and ``groups`` key-value heads."""
+        side = min(self.length, self._request.tiles)
+        by_head = (self.layers, heads)
+        for name in ("received_mass", "attention_entropy_nats", "attention_distance"):
+            self.arrays[name] = _unknown(*by_head, self.length)
+        for name in ("sink_score", "previous_mass", "self_mass"):
+            self.arrays[name] = _unknown(*by_head)
+        for name in ("attention_tiles_mean", "attention_tiles_max"):
+            self.arrays[name] = _unknown(*by_head, side, side)
+        for name in ("key_norm", "value_norm"):
+            self.arrays[name] = _unknown(self.layers, groups, self.length)
+
+    def result(self, spell: Spell) -> TraceResult:
+        """Return what is known so far, in arrays of its own.
+
+        Args:
+            spell: decodes each id alone.
+        """
+        arrays = {name: array.copy() for name, array in self.arrays.items()}
+        threshold = self._request.sink_threshold
+        done = arrays["sink_score"][: self.layers_done]
+        lens: dict[str, Any] = {"lens_ids": None, "lens_entropy_nats": None, "lens_kl_nats": None}
+        lens_ids = arrays.get("lens_ids")
+        return TraceResult(
+            **{
+                **lens,
+                **arrays,
+                "token_ids": np.asarray(self._tokens.ids, dtype=np.int32),
+                "token_text": self._tokens.text,
+                "offsets": self._tokens.offsets,
+                "special": self._tokens.special,
+                "top_text": self._texts(arrays["top_ids"], spell),
+                "lens_text": None if lens_ids is None else self._texts(lens_ids, spell),
+                "sink_rate": float((done > threshold).mean()) if done.size else float("nan"),
+                "sink_threshold": threshold,
+                "dropped_tokens": self._tokens.dropped,
+                "layers_done": self.layers_done,
+                "notes": tuple(self.notes),
+            }
+        )
+
+    def _texts(self, ids: NDArray[np.int32], spell: Spell) -> tuple[tuple[str, ...], ...]:
+        new = [number for number in np.unique(ids).tolist() if number not in self._spelled]
+        self._spelled.update(zip(new, spell(new), strict=True))
+        rows: Iterable[list[int]] = ids.tolist()
+        return tuple(tuple(map(self._spelled.__getitem__, row)) for row in rows)
+
+
+def _unknown(*shape: int) -> NDArray[np.float32]:
+    return np.full(shape, np.nan, dtype=np.float32)
+
+
+def _no_id(*shape: int) -> NDArray[np.int32]:
+    return np.full(shape, -1, dtype=np.int32)

@@ -1,0 +1,106 @@
+"""Run a trace: one forward pass that is watched, then its predictions."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from backend.events import CancelToken, Event, Partial, Progress
+from backend.instruments import recording
+from backend.instruments.residuals import residuals
+from backend.models.loaded import LoadedModel
+from backend.models.text import decode_each, tokenise
+from backend.trace.attention import AttentionTrace
+from backend.trace.draft import Draft
+from backend.trace.request import TraceRequest
+from backend.trace.result import TraceResult
+from backend.trace.vocabulary import predict
+from kernels.attention_stats import implementation
+
+Emit = Callable[[Event], None]
+
+PARTIAL_SECONDS = 0.2
+PARTIAL_SHARE = 0.1
+"""Partial results come at most this often, and take at most this share of the time."""
+
+
+@torch.inference_mode()
+def trace(
+    request: TraceRequest,
+    loaded: LoadedModel,
+    limit: int,
+    emit: Emit,
+    cancel: CancelToken,
+) -> TraceResult:
+    """Read a text once and measure every token, head and layer.
+
+    Args:
+        limit: most tokens; what happens to a longer text is the request's choice.
+        emit: receives progress and, a few times a second, the unfinished result.
+        cancel: checked in every layer and for every chunk of predictions.
+    Raises: ValueError where the text or a choice does not fit the model; Cancelled.
+    """
+    cancel.check()
+    tokens = tokenise(loaded, request, limit)
+    vocabulary = int(loaded.model.config.get_text_config().vocab_size)
+    draft = Draft(request, tokens, len(loaded.layers), min(request.top_k, vocabulary))
+    if request.top_k > vocabulary:
+        draft.notes.append(f"top_k={request.top_k} is cut to the vocabulary's {vocabulary} tokens")
+    path, reason = implementation(loaded.device)
+    if loaded.device.type != "cpu":
+        draft.notes.append(f"attention statistics by {path}: {reason}")
+    teller = _Teller(draft, loaded, emit, cancel)
+    ids = torch.tensor(tokens.ids, device=loaded.device)
+    streams = _read(request, loaded, ids, draft, teller)
+    predict(loaded, streams, ids, draft, teller.predicted)
+    return teller.result()
+
+
+def _read(
+    request: TraceRequest, loaded: LoadedModel, ids: Tensor, draft: Draft, teller: "_Teller"
+) -> list[Tensor]:
+    """Run the forward pass; return the residual streams that the predictions need."""
+    streams: list[Tensor] = []
+
+    def see(number: int, residual: Tensor) -> None:
+        draft.arrays["residual_norm"][number] = residual[0].float().norm(dim=-1).cpu().numpy()
+        if not request.logit_lens:
+            streams.clear()
+        streams.append(residual[0].clone())  # some families change the stream in place
+        if number:
+            draft.layers_done = number
+            teller.read(number)
+
+    watch = AttentionTrace(draft, request.tiles, teller.cancel)
+    with recording(watch), residuals(loaded.layers, see):
+        # The base model stops before the logits: T x V numbers are never held.
+        loaded.model.base_model(input_ids=ids[None], use_cache=False)
+    return streams
+
+
+class _Teller:
+    """Tells how far the run is, and stops it where it was cancelled."""
+
+    def __init__(self, draft: Draft, loaded: LoadedModel, emit: Emit, cancel: CancelToken) -> None:
+        self.cancel = cancel
+        self._draft, self._loaded, self._emit = draft, loaded, emit
+        self._next = time.monotonic() + PARTIAL_SECONDS
+
+    def read(self, layers: int) -> None:
+        self._tell("layers", layers, self._draft.layers)
+
+    def predicted(self, done: int, total: int) -> None:
+        self._tell("predictions", done, total)
+
+    def result(self) -> TraceResult:
+        return self._draft.result(lambda ids: decode_each(self._loaded, ids))
+
+    def _tell(self, doing: str, done: int, total: int) -> None:
+        self.cancel.check()
+        self._emit(Progress(doing, done, total))
+        start = time.monotonic()
+        if start >= self._next:
+            self._emit(Partial(self.result()))
+            now = time.monotonic()
+            self._next = now + max(PARTIAL_SECONDS, (now - start) / PARTIAL_SHARE)
