@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test bench lint types imports unit clean
+.PHONY: app test bench examples lint types imports unit clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -29,6 +29,9 @@ unit: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks
+
+examples: $(VENV)/.installed
+	$(BIN)/python -m backend.examples
 
 $(VENV)/.torch:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'

@@ -1,0 +1,54 @@
+"""The shipped example runs are what the code computes on the shipped model today."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from backend.examples import EXAMPLES, FOLDER, Example, read
+from backend.lab import Lab
+from backend.settings import Settings
+from backend.trace.result import TraceResult
+
+REMEDY = "run 'make examples' and commit assets/examples"
+SHORTEST, LONGEST = 64, 200  # tokens: below 64 no sink rate is stated; above, files grow large
+# Another processor rounds otherwise, which may swap two candidates of nearly the same probability.
+SAME_INTEGERS = 0.98
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.slug)
+def test_example_belongs_to_the_shipped_model(example: Example, lab: Lab) -> None:
+    assert (FOLDER / f"{example.slug}.npz").is_file(), REMEDY
+    run = read(example)
+    source = lab._roster.resolve(example.request.model)
+    assert run.environment["fingerprint"] == lab._roster.fingerprint(source), REMEDY
+    assert run.environment["schema_version"] == TraceResult.schema_version, REMEDY
+    assert run.request == example.request, REMEDY
+    assert example in lab.examples()
+    assert lab.run(example.request).id == example.run_id
+    size = sum((FOLDER / f"{example.slug}.{kind}").stat().st_size for kind in ("npz", "json"))
+    assert size < 2**20
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.slug)
+def test_example_is_what_the_code_computes(example: Example, lab: Lab) -> None:
+    shipped = read(example).result
+    lab.delete(example.run_id)
+    computed = lab.run(example.request)
+    assert not computed.cached
+    assert SHORTEST <= shipped.length <= LONGEST
+    assert shipped.token_text == computed.result.token_text
+    assert shipped.sink_rate == pytest.approx(computed.result.sink_rate, abs=0.05)
+    for name, array in computed.result.arrays().items():
+        stored = shipped.arrays()[name]
+        assert stored.dtype == array.dtype
+        if array.dtype.kind == "f":
+            np.testing.assert_allclose(stored, array, rtol=1e-3, atol=1e-4, err_msg=name)
+        else:
+            assert np.mean(stored == array) >= SAME_INTEGERS, name
