@@ -88,6 +88,7 @@ def test_resolve_bundled_local_folder_and_hub_id(models_dir, bundled, monkeypatc
         "",
         "a/b/c",
         "org/../name",
+        "org/na..me",
         "org/na--me",
         "org/name ",
         "org/näme",
@@ -101,6 +102,11 @@ def test_resolve_refuses_what_is_no_model(name, models_dir, tmp_path):
     with pytest.raises(ValueError, match="model=") as caught:
         resolve(name, _local(models_dir))
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_resolve_tilde_asks_for_the_full_path(models_dir):
+    with pytest.raises(ValueError, match="begins with ~: give the folder's full path"):
+        resolve("~/mine", _local(models_dir))
 
 
 def test_resolve_local_without_a_models_folder_names_the_option():

@@ -71,7 +71,8 @@ def _trimming():
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(
         models.BPE(
-            {entry: key for key, entry in enumerate([*alphabet, "\u0120\u0120"])}, [("\u0120",) * 2]
+            {entry: key for key, entry in enumerate([*alphabet, "\u0120\u0120", "\u65e5"])},
+            [("\u0120",) * 2],
         )
     )
     core.normalizer = normalizers.NFC()
@@ -320,6 +321,7 @@ def test_decode_each_spells_every_id(reader):
     assert bytes_shown == {chr(byte) for byte in range(128)} | {
         f"<0x{byte:02X}>" for byte in range(128, 256)
     }
+    assert decode_each(Reader(_trimming()), [257]) == ("\u65e5",)
     assert decode_each(Reader(_words()), [1, 2]) == ("hello", "world")
     assert decode_each(reader, []) == ()
 
