@@ -24,6 +24,8 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover_dark="#d97706",
         button_primary_text_color="#ffffff",
         button_primary_text_color_dark="#ffffff",
+        body_text_color_subdued="#475569",
+        body_text_color_subdued_dark="#cbd5e1",
         block_label_text_color="#334155",
         block_label_text_color_dark="#cbd5e1",
         block_info_text_color="#475569",

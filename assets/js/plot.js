@@ -99,6 +99,8 @@
       frame.style.minHeight = `${figure.layout.height}px`;
       await P.react(host, figure.data, themed(figure, element), {
         responsive: true, displaylogo: false,
+        // Plotly offers to upload the chart to its own cloud unless told not to.
+        showSendToCloud: false, plotlyServerURL: '',
         modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d'],
         modeBarButtonsToAdd: ['svg', 'png'].map(format => ({name: `Save as ${format.toUpperCase()}`, icon: format === 'svg' ? P.Icons.disk : P.Icons.camera, click: () => save(host, figure, format)})),
       });

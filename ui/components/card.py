@@ -96,11 +96,11 @@ def _bars(result: TraceResult, row: int, actual: int | None, most: int = 8) -> s
 
 
 def _row(name: str, value: float, definition: Quantity, extra: str = "") -> str:
-    shown = "n/a" if not math.isfinite(value) else f"{value:.4g}"
+    shown = f"{value:.4g} {escape(definition.unit)}{extra}" if math.isfinite(value) else "n/a"
     source = f"<br><cite>{escape(definition.source)}</cite>" if definition.source else ""
     return (
         f"<details><summary><span>{escape(name)}</span>"
-        f"<data>{shown} {escape(definition.unit)}{extra}</data></summary>"
+        f"<data>{shown}</data></summary>"
         f"<p>{escape(definition.meaning)}<br><code>{escape(definition.formula)}</code>{source}</p>"
         f"</details>"
     )

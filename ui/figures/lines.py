@@ -82,4 +82,5 @@ def _token_axis(
 ) -> go.Figure:
     figure.update_layout({axis: {"title": {"text": "token position"}}})
     figure.update_layout(hovermode="closest")
+    figure.update_yaxes(automargin=True)
     return finish(figure, height, name, label, x="token", mainx=axis)

@@ -154,7 +154,8 @@ class Layout:
             concurrency_limit=None,
             **QUIET,
         )
-        self.stop.click(_stopped, None, parts["status"], cancels=[running], queue=False, **QUIET)
+        told = parts["status"]
+        self.stop.click(_stopped, told, told, cancels=[running], queue=False, **QUIET)
         for chip, run_id in self.chips:
             chip.click(self._opener(run_id), look, every, **EAGER)
         self.library.focus(self._listed, None, self.library, **EAGER)
@@ -231,7 +232,9 @@ def _look(metric: object, pooling: object) -> Look:
     )
 
 
-def _stopped() -> str:
+def _stopped(told: str) -> str:
+    if "tk-busy" not in str(told):
+        return status("Nothing is running now.", "info")
     return status("Cancelled. What was shown stays, marked partial; nothing was stored.", "info")
 
 
