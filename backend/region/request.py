@@ -8,7 +8,7 @@ from backend.requests import TextRequest
 
 
 class RegionRequest(TextRequest):
-    """Pool one head's attention over queries [query_start, query_stop) x keys [key_start, key_stop)."""
+    """Pool one head's attention over a rectangle, queries x keys, each range [start, stop)."""
 
     kind: ClassVar[str] = "region"
     runner: ClassVar[str] = "backend.region.runner:region"

@@ -20,5 +20,5 @@ class TraceRequest(TextRequest):
     )
     logit_lens: bool = Field(True, description="Decode every layer's residual stream.")
     sink_threshold: float = Field(
-        0.3, gt=0, lt=1, description="A head above this mean mass on the first token is a sink head."
+        0.3, gt=0, lt=1, description="A head with more mean mass on the first token is a sink head."
     )
