@@ -64,7 +64,8 @@ class _Panels:
         self.per_group = heads // self.groups
         split = (self.groups, self.per_group)
         self.q = (q.float() * (scaling / softcap if softcap else scaling)).unflatten(0, split)
-        self.k, self.v = k.float(), v.float()
+        # Models hand over views with heads and tokens swapped, on which oneDNN is slow.
+        self.k, self.v = k.float().contiguous(), v.float().contiguous()
         self.want, self.window, self.softcap = want, window, softcap
         self.offset = self.keys - self.queries if offset is None else offset
         self.sinks = None if sinks is None else sinks.float().view(*split, 1, 1)
