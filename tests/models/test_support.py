@@ -8,7 +8,15 @@ from torch import nn
 
 from backend.instruments import NAME, Recorder, plain_attention
 from backend.models.loading import load
+from backend.models.names import ModelSource
+from backend.models.refusal import ModelRefused
 from backend.models.support import check
+
+
+def _make_wrong(monkeypatch, **wrong):
+    monkeypatch.setattr(
+        Recorder, "attend", lambda _, call: plain_attention(dataclasses.replace(call, **wrong))
+    )
 
 
 @pytest.fixture
@@ -29,13 +37,25 @@ def llama(saved):
 )
 def test_check_notices_wrong_attention(saved, monkeypatch, family, wrong):
     loaded = load(saved(family), torch.float32, torch.device("cpu"), 512)
-    monkeypatch.setattr(
-        Recorder, "attend", lambda _, call: plain_attention(dataclasses.replace(call, **wrong))
-    )
+    _make_wrong(monkeypatch, **wrong)
     verdict = check(loaded)
     assert not verdict.supported
     assert verdict.max_difference > 1e-3
     assert "observed logits differ" in verdict.reason
+
+
+def test_check_goes_past_a_window_longer_than_a_short_text(tmp_path, save, monkeypatch):
+    folder = save(tmp_path, "mistral", sliding_window=100)
+    loaded = load(ModelSource("m", folder, None, "m"), torch.float32, torch.device("cpu"), 512)
+    assert "109 tokens" in loaded.verdict.reason
+    _make_wrong(monkeypatch, window=101)
+    assert not check(loaded).supported
+
+
+def test_load_refuses_a_model_that_fails_the_check(saved, monkeypatch):
+    _make_wrong(monkeypatch, scaling=0.34)
+    with pytest.raises(ModelRefused, match="local/llama cannot be observed: observed logits"):
+        load(saved("llama"), torch.float32, torch.device("cpu"), 512)
 
 
 def test_check_notices_a_layer_that_is_not_observed(llama, monkeypatch):
@@ -64,7 +84,8 @@ def test_check_notices_wrong_parts(llama, change):
 
 
 def test_check_notices_layers_that_are_no_chain(llama):
-    inner = tuple(layer.mlp for layer in llama.layers)
+    first, second, last = llama.layers
+    inner = (first.mlp, second.mlp, last)
     assert "residual stream" in check(dataclasses.replace(llama, layers=inner)).reason
 
 
