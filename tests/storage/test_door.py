@@ -3,10 +3,12 @@
 import time
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from storage import QueryRefused, RunStore, door, visitor
 from storage.door import run_select
+from storage.lockdown import LOCKED_DOWN
 
 SECRET = "a visitor's secret"
 
@@ -161,11 +163,13 @@ def test_query_refuses_a_result_too_large_to_show(filled):
         filled.query("SELECT repeat('x', 1_000_000) FROM range(90)")
 
 
-def test_query_does_not_see_python_variables(filled):
-    runs_of_python = filled.query("SELECT 1 AS one")
-    with pytest.raises(QueryRefused, match="runs_of_python"):
-        filled.query("SELECT * FROM runs_of_python")
-    assert runs_of_python.num_rows == 1
+def test_a_locked_down_connection_sees_no_python_variable_and_stays_locked():
+    private = pa.table({"secret": [1]})
+    with duckdb.connect(":memory:", config=LOCKED_DOWN) as connection:
+        for sql in ("FROM private", "SET threads = 1", "FROM 'README.md'"):
+            with pytest.raises(duckdb.Error):
+                connection.execute(sql)
+    assert private.num_rows == 1
 
 
 def test_visitor_sees_shared_runs_and_changes_to_them(duck, make_record, make_tables):
@@ -208,7 +212,7 @@ def test_visitor_is_refused_what_the_host_is_refused(filled):
 
 def test_visitor_cannot_exhaust_memory_or_time(filled):
     # DuckDB's own limits miss this one: 10 GB in one vector, uninterrupted for a minute.
-    with pytest.raises(QueryRefused, match=r"(?i)memory|ended|longer"):
+    with pytest.raises(QueryRefused, match=r"(?i)memory"):
         filled.query("SELECT repeat('x', 10_000_000) FROM range(1000)", shared_only=True)
     with pytest.raises(QueryRefused, match="ran longer than 2 s"):
         filled.query(
