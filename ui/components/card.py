@@ -96,7 +96,7 @@ def _bars(result: TraceResult, row: int, actual: int | None, most: int = 8) -> s
 
 
 def _row(name: str, value: float, definition: Quantity, extra: str = "") -> str:
-    shown = f"{value:.4g} {escape(definition.unit)}{extra}" if math.isfinite(value) else "n/a"
+    shown = f"{value + 0.0:.4g} {escape(definition.unit)}{extra}" if math.isfinite(value) else "n/a"
     source = f"<br><cite>{escape(definition.source)}</cite>" if definition.source else ""
     return (
         f"<details><summary><span>{escape(name)}</span>"

@@ -32,11 +32,8 @@ def facts_of(run: Run) -> str:
     known = [
         f"run {run.id}",
         f"computed in {run.duration_ms:.0f} ms" + (" (from the store)" if run.cached else ""),
-        *(
-            f"{key} {environment[key]}"
-            for key in ("device", "dtype", "commit")
-            if key in environment
-        ),
+        *(f"{key} {environment[key]}" for key in ("device", "dtype") if key in environment),
+        f"commit {str(environment.get('commit', 'unknown'))[:10]}",
     ]
     return f'<p class="tk-sub">{escape(" · ".join(known))}</p>'
 
