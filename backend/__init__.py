@@ -19,11 +19,11 @@ if TYPE_CHECKING:
         Queued,
     )
     from backend.lab import Lab
+    from backend.model_info import ModelInfo
     from backend.region.request import RegionRequest
     from backend.region.result import RegionResult
     from backend.requests import Request, TextRequest
     from backend.results import Quantity, Result
-    from backend.roster import ModelInfo
     from backend.run import Run
     from backend.settings import Settings
     from backend.trace.request import TraceRequest
@@ -35,7 +35,7 @@ _HOME = {
     "Event": "backend.events",
     "Finished": "backend.events",
     "Lab": "backend.lab",
-    "ModelInfo": "backend.roster",
+    "ModelInfo": "backend.model_info",
     "Partial": "backend.events",
     "Progress": "backend.events",
     "Quantity": "backend.results",

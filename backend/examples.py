@@ -96,7 +96,9 @@ def install(library: "Library", folder: Path = FOLDER) -> tuple[Example, ...]:
         if not (folder / f"{example.slug}.json").is_file():
             continue
         try:
-            library.adopt(read(example, folder))
+            created = datetime.fromisoformat(_described(example, folder)["created"])
+            if not library.holds(example.run_id, created):
+                library.adopt(read(example, folder))
         except _UNREADABLE as error:
             logging.getLogger(__name__).warning("example %s is left out: %s", example.slug, error)
         else:
@@ -111,7 +113,7 @@ def read(example: Example, folder: Path = FOLDER) -> Run:
         example: which.
         folder: with ``SLUG.json`` and ``SLUG.npz``.
     """
-    described = json.loads((folder / f"{example.slug}.json").read_text(encoding="utf-8"))
+    described = _described(example, folder)
     with np.load(folder / f"{example.slug}.npz", allow_pickle=False) as stored:
         arrays = dict(stored)
     return Run(
@@ -123,6 +125,12 @@ def read(example: Example, folder: Path = FOLDER) -> Run:
         environment=described["environment"],
         cached=True,
     )
+
+
+def _described(example: Example, folder: Path) -> dict[str, Any]:
+    text = (folder / f"{example.slug}.json").read_text(encoding="utf-8")
+    described: dict[str, Any] = json.loads(text)
+    return described
 
 
 def write(run: Run, example: Example, folder: Path = FOLDER) -> None:

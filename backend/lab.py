@@ -13,8 +13,9 @@ from backend.events import CancelToken, Event, Finished
 from backend.examples import Example, install
 from backend.export import as_json
 from backend.library import Library
+from backend.model_info import ModelInfo
 from backend.requests import Request, TextRequest
-from backend.roster import ModelInfo, Roster
+from backend.roster import Roster
 from backend.run import Run
 from backend.settings import Settings
 from backend.workshop import Workshop

@@ -1,21 +1,17 @@
 """Stored runs as people see them: whose they are, how long they stay, and how they come back."""
 
+import contextlib
 import dataclasses
-import secrets
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib import import_module
-from typing import Any
+from datetime import datetime
 
 import pyarrow as pa
 
 from backend.environment import timing_identity
 from backend.errors import UserError, told_in_words
-from backend.requests import Request, TextRequest
-from backend.results import Result
+from backend.records import record_of, result_class, run_of
+from backend.requests import TextRequest
 from backend.run import Run
 from backend.settings import Settings
 from storage import ArraysDropped, RunNotFound, RunStore, StoreError
@@ -92,16 +88,18 @@ class Library:
         said = {"storage": "; ".join(notes)} if notes else {}
         return dataclasses.replace(run, environment=run.environment | said)
 
+    def holds(self, run_id: str, created: datetime) -> bool:
+        """Whether exactly this run is stored, not an older one under the same id."""
+        try:
+            return self.store.record(run_id).created == created
+        except RunNotFound:
+            return False
+
     def adopt(self, run: Run) -> None:
         """Store a shipped run under its own id, in place of an older one; keep it for good."""
-        try:
-            held = self.store.record(run.id)
-        except RunNotFound:
-            self._store(run, pinned=True)
-            return
-        if held.created != run.created:
+        with contextlib.suppress(RunNotFound):
             self.store.delete(run.id)
-            self._store(run, pinned=True)
+        self._store(run, pinned=True)
 
     def open(self, run_id: str, visitor: str = "") -> Run:
         """Return a stored run; knowing its id is the permission.
@@ -187,77 +185,9 @@ class Library:
 
     def _store(self, run: Run, *, pinned: bool) -> list[str]:
         assert isinstance(run.request, TextRequest)
-        record = RunRecord(
-            id=run.id,
-            kind=run.request.kind,
-            key=self.key(run.request, run.environment["fingerprint"]),
-            model=run.request.model,
-            text=run.request.text,
-            created=run.created,
-            duration_ms=run.duration_ms,
-            request=run.request.model_dump(mode="json"),
-            facts=run.result.facts(),
-            environment=run.environment,
-            owner=run.owner,
-            pinned=pinned,
-        )
+        key = self.key(run.request, run.environment["fingerprint"])
+        record = record_of(run, run.request, key, pinned=pinned)
         return self.store.save(record, run.result.tables(), run.result.arrays())
 
     def _run(self, record: RunRecord) -> Run:
-        with _as_another_version(record):
-            request = Request.from_stored(record.kind, record.request)
-            kind = result_class(request)
-            if record.environment.get("schema_version") != kind.schema_version:
-                raise ValueError("another schema version")
-        arrays = self.store.arrays(record.id)
-        with _as_another_version(record):
-            result = kind.from_stored(record.facts, arrays)
-        return Run(
-            id=record.id,
-            request=request,
-            result=result,
-            created=record.created,
-            duration_ms=record.duration_ms,
-            environment=record.environment,
-            cached=True,
-            owner=record.owner,
-        )
-
-
-def result_class(request: Request) -> type[Result]:
-    """Return the class of the results of ``request``."""
-    found: type[Result] = imported(request.result_class)
-    return found
-
-
-def imported(path: str) -> Any:
-    """Return what ``module:name`` stands for."""
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
-
-
-def new_run(
-    request: Request, result: Result, duration_ms: float, environment: dict[str, Any], owner: str
-) -> Run:
-    """Return a run with a fresh id that nobody can guess."""
-    return Run(
-        id=secrets.token_urlsafe(16),
-        request=request,
-        result=result,
-        created=datetime.now(UTC),
-        duration_ms=duration_ms,
-        environment={**environment, "schema_version": result.schema_version},
-        cached=False,
-        owner=owner,
-    )
-
-
-@contextmanager
-def _as_another_version(record: RunRecord) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"run {record.id!r} was stored by another version of this program and cannot be read: "
-            "run its text again"
-        ) from error
+        return run_of(record, lambda: self.store.arrays(record.id))

@@ -1,22 +1,23 @@
 """Which models there are, what is known of each before it is loaded, and its state."""
 
-import json
 import logging
-import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from safetensors import SafetensorError, safe_open
+from typing import TYPE_CHECKING
 
 from backend.environment import device_kind
 from backend.errors import in_words, told_in_words
-from backend.models.hub_cache import weight_files
+from backend.model_info import (
+    FolderState,
+    ModelInfo,
+    State,
+    count_parameters,
+    folder_state,
+    shape_of,
+)
 from backend.models.names import BUNDLED, ModelSource, available, fingerprint, folder, resolve
 from backend.models.refusal import ModelRefused
 from backend.requests import DType
@@ -26,37 +27,6 @@ from storage import RunStore
 if TYPE_CHECKING:
     from backend.models.cache import ModelShelf
     from backend.models.loaded import LoadedModel
-
-FolderState = tuple[tuple[str, int, int], ...]
-State = Literal["cold", "loading", "ready", "refused"]
-
-# Configuration files name the same thing differently; the first name found counts.
-_SHAPE_NAMES = {
-    "context": ("max_position_embeddings", "n_positions"),
-    "layers": ("num_hidden_layers", "n_layer"),
-    "heads": ("num_attention_heads", "n_head"),
-    "kv_heads": ("num_key_value_heads", "num_attention_heads", "n_head"),
-}
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """A model as offered; a number is None while nothing on this machine tells it."""
-
-    name: str
-    title: str
-    state: State
-    parameters: int | None
-    """As stored in the weights; shared ones count once."""
-    context: int | None
-    """Most tokens the model can read at once."""
-    layers: int | None
-    heads: int | None
-    """Query heads of a layer."""
-    kv_heads: int | None
-    """Key-value heads of a layer."""
-    detail: str = ""
-    """Why a model was refused, in words; else empty."""
 
 
 class Roster:
@@ -80,7 +50,7 @@ class Roster:
         home = folder(source)
         if home is None:
             return None
-        state = _state_of(home)
+        state = folder_state(home)
         known = self._fingerprints.get(home)
         if known is None or known[0] != state:
             found = fingerprint(source, self._memo)
@@ -165,45 +135,15 @@ class Roster:
         if state == "cold" and detail:
             state = "refused"
         home = folder(source)
-        shape = _shape(home) if home else {}
+        shape = shape_of(home) if home else {}
         return ModelInfo(
             name=source.name,
             title=source.title,
             state=state,
-            parameters=_parameters(home) if home else None,
+            parameters=count_parameters(home) if home else None,
             context=shape.get("context"),
             layers=shape.get("layers"),
             heads=shape.get("heads"),
             kv_heads=shape.get("kv_heads"),
             detail=detail if state == "refused" else "",
         )
-
-
-def _state_of(home: Path) -> FolderState:
-    """Return what changes whenever a file of the model does, without reading any."""
-    files = ((entry.name, entry.stat()) for entry in os.scandir(home) if entry.is_file())
-    return tuple(sorted((name, found.st_size, found.st_mtime_ns) for name, found in files))
-
-
-def _shape(home: Path) -> dict[str, int]:
-    try:
-        config: dict[str, Any] = json.loads((home / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # loading it will say what is wrong
-    config |= config.get("text_config") or {}
-    found = {
-        what: next((config[name] for name in names if config.get(name)), None)
-        for what, names in _SHAPE_NAMES.items()
-    }
-    return {what: value for what, value in found.items() if isinstance(value, int)}
-
-
-def _parameters(home: Path) -> int | None:
-    total = 0
-    try:
-        for file in weight_files(home):
-            with safe_open(file, framework="numpy") as stored:
-                total += sum(prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
-    except (OSError, ValueError, KeyError, SafetensorError):
-        return None  # loading it will say what is wrong
-    return total or None

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from backend.environment import describe
 from backend.errors import in_words
 from backend.events import Cancelled, CancelToken, Finished, Progress, Queued
-from backend.library import Library, imported, new_run
+from backend.library import Library
 from backend.mailbox import Mailbox
 from backend.models.names import ModelSource
 from backend.queueing import Lanes
+from backend.records import imported, new_run
 from backend.requests import TextRequest
 from backend.roster import Roster
 from backend.run import Run

@@ -47,6 +47,7 @@ def test_user_error_is_left_as_it_is() -> None:
     with pytest.raises(UserError) as caught, told_in_words():
         raise first
     assert caught.value is first
+    assert first.__cause__ is None
 
 
 def test_memory_error_of_torch_is_told_in_words() -> None:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from backend.lab import Lab
-from backend.library import new_run
+from backend.records import new_run
 from backend.trace.result import TraceResult
 from tests.backend.test_hit import QUESTION, big_result
 

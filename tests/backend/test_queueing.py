@@ -89,6 +89,7 @@ def test_turn_is_refused_over_the_limit_of_one_owner_only() -> None:
     Holder(lanes, owner="you").waits_at(2)
     Holder(lanes).waits_at(3)
     Holder(lanes).waits_at(4)
+    Holder(lanes).waits_at(5)
 
 
 def test_turn_cancelled_while_waiting_moves_the_others_up() -> None:

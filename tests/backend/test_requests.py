@@ -17,7 +17,6 @@ def test_key_is_the_same_for_the_same_question_only() -> None:
         ASKED.key("f", "2"),
         ASKED.model_copy(update={"text": "Once upon a time "}).key("f", "1"),
         ASKED.model_copy(update={"model": "bundled/draft"}).key("f", "1"),
-        CountRequest(model="bundled/target", text=ASKED.text).key("f", "1"),
     ]
     changed = {
         "dtype": "bfloat16", "add_bos": True, "chat_template": True, "overflow": "keep_end",
@@ -26,6 +25,15 @@ def test_key_is_the_same_for_the_same_question_only() -> None:
     assert {*changed, "model", "text"} == set(TraceRequest.model_fields)
     others += [ASKED.model_copy(update={name: v}).key("f", "1") for name, v in changed.items()]
     assert len({ASKED.key("f", "1"), *others}) == len(others) + 1
+
+
+def test_key_is_another_for_another_kind_with_the_same_parameters() -> None:
+    class RecountRequest(CountRequest):
+        kind = "recount"
+
+    counted, recounted = (kind(model="m", text="x") for kind in (CountRequest, RecountRequest))
+    assert counted.model_dump() == recounted.model_dump()
+    assert counted.key("f", "1") != recounted.key("f", "1")
 
 
 def test_request_comes_back_from_what_is_stored() -> None:

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 import backend.region.request
 import backend.trace.request  # noqa: F401
-from backend.library import imported, result_class
+from backend.records import imported, result_class
 from backend.requests import Request, TextRequest
 from backend.settings import PROJECT, Settings
 
