@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kernels.vocab_stats.declaration import VocabStats
 
-LOWEST = -1e30  # finite: a probability of zero times minus infinity would be NaN
+LOWEST = -1e18  # finite, squared too: a probability of zero times infinity would be NaN
 
 
 @torch.inference_mode()
@@ -32,7 +32,7 @@ def vocab_stats(
     surprisal = rank = top_ids = top_probs = spread = kl = None
     if targets is not None:
         target = targets[:, None]
-        surprisal = log_sum - x.gather(1, target)[:, 0]
+        surprisal = log_sum + (highest - logits.gather(1, target))[:, 0]
         rank = _rank(logits, target)
     if top_k:
         top_ids = _top(logits, top_k)

@@ -1,0 +1,213 @@
+"""Attention statistics from panels against the whole matrix."""
+
+import dataclasses
+import time
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from kernels.attention_stats import Axis, Grid, Want, attention_stats, implementation, naive
+from kernels.attention_stats import workers as workers_of_stats
+
+EVERYTHING = {"received": True, "entropy": True, "distance": True, "neighbours": True}
+DETAILS = {
+    "plain": {},
+    "window": {"window": 9},
+    "window of one": {"window": 1},
+    "softcap": {"softcap": 2.0},
+    "sinks": {"sinks": True},
+    "all": {"window": 70, "softcap": 3.0, "sinks": True},
+}
+
+
+def make(heads, groups, queries, keys, size=16, values=20, dtype=torch.float32, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    q = torch.randn(heads, queries, size, generator=draw)
+    k = torch.randn(groups, keys, size, generator=draw)
+    v = torch.randn(groups, keys, values, generator=draw)
+    return q.to(dtype), k.to(dtype), v.to(dtype)
+
+
+def worst(ours, theirs):
+    """Largest difference, relative where the number is above 1; NaN must stand alike."""
+    assert ours.shape == theirs.shape
+    assert torch.equal(ours.isnan(), theirs.isnan())
+    scale = 1 + theirs.nan_to_num().abs()
+    return ((ours - theirs).nan_to_num().abs() / scale).max().item() if ours.numel() else 0.0
+
+
+def compare(tensors, want, tolerance=1e-5, **details):
+    if details.get("sinks") is True:
+        details["sinks"] = torch.linspace(-2, 3, tensors[0].shape[0])
+    out, stats = attention_stats(*tensors, scaling=0.25, want=want, **details)
+    plain, expected = naive.attention_stats(*tensors, scaling=0.25, want=want, **details)
+    assert out.dtype == tensors[0].dtype
+    assert worst(out.float(), plain.float()) < (1e-5 if out.dtype == torch.float32 else 1e-2)
+    for field in dataclasses.fields(stats):
+        ours, theirs = getattr(stats, field.name), getattr(expected, field.name)
+        assert (ours is None) == (theirs is None), field.name
+        if ours is not None:
+            assert ours.dtype == torch.float32
+            assert worst(ours, theirs) < tolerance, field.name
+
+
+@pytest.mark.parametrize("details", DETAILS.values(), ids=DETAILS)
+@pytest.mark.parametrize("length", [1, 2, 7, 63, 130, 257])
+@pytest.mark.parametrize(("heads", "groups"), [(3, 3), (4, 2), (4, 1)])
+def test_attention_stats_equals_the_whole_matrix(heads, groups, length, details):
+    want = Want(**EVERYTHING, tiles=Grid.square(length, 24))
+    compare(make(heads, groups, length, length), want, **details)
+
+
+@pytest.mark.parametrize("details", DETAILS.values(), ids=DETAILS)
+def test_attention_stats_of_the_last_queries_of_a_longer_text(details):
+    want = Want(**EVERYTHING, tiles=Grid(Axis(60, 190, 7), Axis(0, 190, 11)))
+    compare(make(4, 2, 130, 190), want, **details)
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys"),
+    [
+        (Axis(40, 90, 50), Axis(3, 91, 5)),
+        (Axis(0, 3, 2), Axis(100, 140, 9)),
+        (Axis(139, 140, 1), Axis(0, 140, 140)),
+        (Axis(10, 137, 1), Axis(0, 1, 1)),
+    ],
+)
+@pytest.mark.parametrize("window", [None, 12])
+def test_attention_stats_pools_any_rectangle(queries, keys, window):
+    compare(make(4, 2, 140, 140), Want(received=True, tiles=Grid(queries, keys)), window=window)
+
+
+def test_attention_stats_of_queries_in_the_middle():
+    q, k, v = make(2, 1, 100, 100)
+    grid = Grid(Axis(30, 50, 6), Axis(10, 60, 7))
+    _, some = attention_stats(q[:, 30:50], k, v, scaling=0.25, want=Want(tiles=grid), offset=30)
+    _, whole = attention_stats(q, k, v, scaling=0.25, want=Want(tiles=grid))
+    assert worst(some.tiles_mean, whole.tiles_mean) < 1e-6
+    assert worst(some.tiles_max, whole.tiles_max) < 1e-6
+
+
+def test_attention_stats_additive_mask_hides_keys():
+    mask = torch.zeros(1, 131, 131)
+    mask[:, 9:, 3:7] = torch.finfo(torch.float32).min
+    compare(make(4, 2, 131, 131), Want(**EVERYTHING, tiles=Grid.square(131, 20)), mask=mask)
+
+
+def test_attention_stats_bfloat16_inputs_give_float32_statistics():
+    tensors = make(4, 2, 97, 97, dtype=torch.bfloat16)
+    compare(tensors, Want(**EVERYTHING, tiles=Grid.square(97, 16)), sinks=True)
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_attention_stats_unwanted_is_absent(name):
+    compare(make(2, 1, 70, 70), Want(**{name: True}))
+    compare(make(2, 1, 70, 70), Want())
+
+
+def test_attention_stats_rows_sum_to_one_less_the_sink():
+    q, k, v = make(4, 2, 99, 99)
+    for sinks in (None, torch.randn(4)):
+        _, stats = attention_stats(q, k, v, scaling=0.25, want=Want(received=True), sinks=sinks)
+        weights = naive.attention_weights(q, k, scaling=0.25, sinks=sinks)
+        torch.testing.assert_close(stats.received.sum(-1), weights.sum((1, 2)))
+        if sinks is None:
+            torch.testing.assert_close(stats.received.sum(-1), torch.full((4,), 99.0))
+
+
+def test_attention_stats_uniform_attention_by_hand():
+    q, k, v = (torch.zeros(1, 4, 8) for _ in range(3))
+    grid = Grid.square(4, 2)
+    _, stats = attention_stats(q, k, v, scaling=1.0, want=Want(**EVERYTHING, tiles=grid))
+    thirds = 1 / 2 + 1 / 3 + 1 / 4
+    torch.testing.assert_close(stats.received[0, :2], torch.tensor([1 + thirds, thirds]))
+    torch.testing.assert_close(stats.entropy[0], torch.tensor([1.0, 2, 3, 4]).log())
+    torch.testing.assert_close(stats.distance[0], torch.tensor([0.0, 0.5, 1.0, 1.5]))
+    torch.testing.assert_close(stats.self_weight[0], 1 / torch.tensor([1.0, 2, 3, 4]))
+    assert stats.previous_weight[0, 0].isnan()
+    mean = [[(1 + 2 / 2) / 3, float("nan")], [(2 / 3 + 2 / 4) / 4, (1 / 3 + 2 / 4) / 3]]
+    torch.testing.assert_close(stats.tiles_mean[0], torch.tensor(mean), equal_nan=True)
+
+
+def test_attention_stats_does_not_depend_on_the_number_of_workers():
+    tensors = make(4, 2, 600, 600)
+    want = Want(**EVERYTHING, tiles=Grid.square(600, 64))
+    found = []
+    for threads in (1, 2, 3):
+        keep = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        found.append(attention_stats(*tensors, scaling=0.25, want=want)[1])
+        torch.set_num_threads(keep)
+    for field in dataclasses.fields(found[0]):
+        first, *others = (getattr(stats, field.name).nan_to_num() for stats in found)
+        assert all(torch.equal(first, other) for other in others), field.name
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if torch.is_tensor(made):
+            self.elements = max(self.elements, made.untyped_storage().nbytes() // 4)
+        return made
+
+
+def test_attention_stats_never_holds_the_matrix(monkeypatch):
+    def in_this_thread(jobs, _):
+        for job in jobs:
+            job()
+
+    monkeypatch.setattr(workers_of_stats, "run", in_this_thread)
+    length = 2048
+    tensors = make(4, 2, length, length, size=8, values=8)
+    want = Want(**EVERYTHING, tiles=Grid.square(length, 32))
+    with Largest() as largest:
+        attention_stats(*tensors, scaling=0.25, want=want)
+    assert largest.elements > 0
+    assert largest.elements <= length * 2 * 64, "one panel: two heads, 64 queries, every key"
+
+
+def test_attention_stats_takes_views_with_heads_and_tokens_swapped_at_full_speed():
+    tensors = make(4, 2, 400, 400, size=32, values=32)
+    swapped = [tensor.transpose(0, 1).contiguous().transpose(0, 1) for tensor in tensors]
+
+    def seconds(arguments):
+        spent = []
+        for _ in range(3):
+            start = time.process_time()
+            attention_stats(*arguments, scaling=0.25, want=Want())
+            spent.append(time.process_time() - start)
+        return min(spent)
+
+    assert seconds(swapped) < 20 * seconds(tensors)
+
+
+def test_attention_stats_refuses_shapes_that_do_not_fit():
+    q, k, v = make(4, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"H a multiple of G"):
+        attention_stats(q, k, v, scaling=1.0, want=Want())
+    with pytest.raises(ValueError, match=r"tiles=9 is not between 1 and the 8 positions"):
+        Grid(Axis(0, 8, 9), Axis(0, 8, 1))
+
+
+def test_implementation_says_why():
+    assert "CPU" in implementation(torch.device("cpu"))[1]
+    assert "cuda" in implementation(torch.device("cuda"))[1]
+
+
+@pytest.mark.gpu
+def test_attention_stats_on_a_gpu_equals_the_cpu():
+    tensors = make(4, 2, 257, 257)
+    want = Want(**EVERYTHING, tiles=Grid.square(257, 24))
+    here, expected = attention_stats(*tensors, scaling=0.25, want=want, window=90)
+    there, stats = attention_stats(
+        *(tensor.cuda() for tensor in tensors), scaling=0.25, want=want, window=90
+    )
+    assert worst(there.cpu(), here) < 1e-5
+    for field in dataclasses.fields(stats):
+        found = getattr(stats, field.name).cpu()
+        assert worst(found, getattr(expected, field.name)) < 1e-5, field.name

@@ -1,0 +1,53 @@
+"""The worker pool and the choice of a matrix product."""
+
+import threading
+
+import pytest
+import torch
+
+from kernels.attention_stats import product, workers
+
+
+def test_workers_do_every_job_single_threaded_and_leave_the_caller_alone():
+    before = torch.get_num_threads()
+    seen = []
+    workers.run([lambda: seen.append(torch.get_num_threads()) for _ in range(12)], 3)
+    assert seen == [1] * 12
+    assert torch.get_num_threads() == before
+    fresh = []
+    later = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert fresh == [before]
+
+
+def test_workers_raise_what_a_job_raised():
+    def fail():
+        raise RuntimeError("no such panel")
+
+    with pytest.raises(RuntimeError, match="no such panel"):
+        workers.run([fail], 1)
+
+
+def test_products_agree():
+    a, b = torch.randn(37, 20), torch.randn(55, 20)
+    torch.testing.assert_close(product.mkl(a, b), a @ b.T)
+    torch.testing.assert_close(product.fastest()[0](a, b), a @ b.T)
+
+
+@pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this build of torch has no oneDNN"
+)
+def test_onednn_product_is_still_reachable():
+    a, b = torch.randn(37, 20), torch.randn(55, 20)
+    torch.testing.assert_close(product.onednn(a, b), a @ b.T)
+
+
+def test_missing_onednn_product_falls_back_and_says_so(monkeypatch):
+    def gone(*_):
+        raise AttributeError("no attribute '_linear_pointwise'")
+
+    monkeypatch.setattr(product, "onednn", gone)
+    chosen, reason = product.fastest.__wrapped__()
+    assert chosen is product.mkl
+    assert "_linear_pointwise" in reason
