@@ -6,7 +6,7 @@
   const state = {}, home = {};
   const INTEGERS = ['token', 'query', 'layer', 'head'];
   const KEYS = ['run', ...INTEGERS, 'metric'];
-  let send = () => {};
+  let send = () => {}, returning = null;
 
   const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, {detail}));
   const on = (name, listener) => bus.addEventListener(name, event => listener(event.detail));
@@ -29,6 +29,7 @@
     }
     return found;
   };
+  if (fromAddress().metric) state.metric = fromAddress().metric;
   const remember = how => history[how]({tokenarium: {...state}}, '', address());
   const clamp = (value, size) => Math.max(0, Math.min(size - 1, value));
 
@@ -55,7 +56,10 @@
     if (!shown || !shown.run && !shown.partial) return;
     const another = state.run !== shown.run;
     Object.assign(state, {token: 0, query: null, layer: 0, head: 0}, shown);
-    if (shown.run && shown.run !== shown.example) remember(another && history.state ? 'pushState' : 'replaceState');
+    // A run opened by Back or Forward is in the history already.
+    const revisited = shown.run === returning;
+    returning = null;
+    if (shown.run && shown.run !== shown.example) remember(another && history.state && !revisited ? 'pushState' : 'replaceState');
     if (state.run && state.run === state.example && !home.run) for (const key of KEYS) home[key] = state[key];
     emit('show', {...state});
     emit('select', {...state});
@@ -63,7 +67,7 @@
 
   window.addEventListener('popstate', () => {
     const wanted = {...home, metric: null, ...fromAddress()};
-    if (wanted.run && wanted.run !== state.run) { state.metric = wanted.metric; send(wanted); return; }
+    if (wanted.run && wanted.run !== state.run) { state.metric = wanted.metric; returning = wanted.run; send(wanted); return; }
     Object.assign(state, limit(wanted));
     emit('select', {...state});
     send({...state});
