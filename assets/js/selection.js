@@ -6,6 +6,7 @@
   const state = {}, home = {};
   const INTEGERS = ['token', 'query', 'layer', 'head'];
   const KEYS = ['run', ...INTEGERS, 'metric'];
+  const SHOWN = ['run', ...INTEGERS, 'tokens', 'layers', 'heads', 'example', 'partial'];
   let send = () => {}, returning = null;
 
   const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, {detail}));
@@ -55,7 +56,8 @@
   const show = shown => {
     if (!shown || !shown.run && !shown.partial) return;
     const another = state.run !== shown.run;
-    Object.assign(state, {token: 0, query: null, layer: 0, head: 0}, shown);
+    Object.assign(state, {token: 0, query: null, layer: 0, head: 0, run: null, partial: false});
+    for (const key of SHOWN) if (key in shown) state[key] = shown[key];
     // A run opened by Back or Forward is in the history already.
     const revisited = shown.run === returning;
     returning = null;
