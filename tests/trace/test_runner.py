@@ -1,0 +1,245 @@
+"""A trace against transformers' eager attention and full logits, and against identities."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import backend.trace.runner as runner
+from backend.events import Cancelled, CancelToken, Partial, Progress
+from backend.instruments.attention import _active
+from backend.models.loading import load
+from backend.models.names import ModelSource
+from backend.settings import PROJECT
+from backend.trace.request import TraceRequest
+from backend.trace.result import TraceResult
+from backend.trace.runner import trace
+from kernels.attention_stats import workers
+from tests.kernels.test_attention_stats import Largest
+from tests.models.conftest import save_model
+from tests.trace.oracle import expected
+
+FAMILIES = ["llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss"]
+NORMS = ("residual_norm", "key_norm", "value_norm")
+
+
+def ask(text: str, **values: Any) -> TraceRequest:
+    return TraceRequest(**{"model": "tiny", "text": text, "top_k": 5, "tiles": 16} | values)
+
+
+def run(loaded: Any, request: TraceRequest, emit: Any = None, cancel: Any = None) -> TraceResult:
+    return trace(request, loaded, 2048, emit or (lambda _: None), cancel or CancelToken())
+
+
+def assert_equals_oracle(result: TraceResult, oracle: Any, tiles: int, top_k: int) -> None:
+    wanted = expected(oracle, result.token_ids.tolist(), tiles, top_k)
+    for name, values in wanted.items():
+        found = getattr(result, name)
+        assert found.shape == values.shape, name
+        if values.dtype.kind == "i":
+            assert found.dtype == np.int32, name
+            np.testing.assert_array_equal(found, values, err_msg=name)
+            continue
+        assert found.dtype == np.float32, name
+        loose = 1e-4 if name in NORMS else 1e-5
+        np.testing.assert_allclose(found, values, rtol=loose, atol=loose, err_msg=name)
+    rate = float((wanted["sink_score"] > result.sink_threshold).mean())
+    assert result.sink_rate == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("length", [1, 7, 63, 130])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_trace_equals_eager_attention_and_full_logits(twins, letters, family, length):
+    loaded, oracle = twins(family)
+    result = run(loaded, ask(letters(length), add_bos=False))
+    assert result.length == length
+    assert_equals_oracle(result, oracle, tiles=16, top_k=5)
+    assert result.layers_done == result.layers == 3
+    arrays = {"offsets", "special"} | expected(oracle, [5], 1, 1).keys()
+    assert result.arrays().keys() == arrays, "every array of a result is compared"
+
+
+def test_trace_describes_its_tokens(twins, letters):
+    loaded, _ = twins("llama")
+    result = run(loaded, ask("Aé", add_bos=True))
+    assert result.special.tolist() == [True, False, False]
+    assert result.offsets.tolist() == [[0, 0], [0, 1], [1, 2]]
+    assert result.token_text == ("<|bos|>", "A", "é")
+    assert [len(row) for row in result.top_text] == [5, 5, 5]
+    spelled = dict(zip(result.top_ids[0].tolist(), result.top_text[0], strict=True))
+    alone = {key: loaded.tokenizer.decode([key]) for key in spelled if 65 <= key < 90}
+    assert alone.items() <= spelled.items()
+    assert result.lens_text[-1] == tuple(row[0] for row in result.top_text)
+    assert (result.dropped_tokens, result.notes) == (0, ())
+
+
+def test_trace_text_that_was_cut_says_so(twins, letters):
+    loaded, _ = twins("llama")
+    request = ask(letters(40), overflow="keep_start", add_bos=False)
+    result = trace(request, loaded, 12, lambda _: None, CancelToken())
+    assert (result.length, result.dropped_tokens) == (12, 28)
+    assert len(result.notes) == 1
+
+
+def test_trace_with_more_alternatives_than_tokens_cuts_and_says_so(tmp_path):
+    save_model(tmp_path, "llama", vocab_size=300)
+    loaded = load(ModelSource("local/x", tmp_path, None, "x"), "float32", "cpu", 64)
+    loaded.model.config.vocab_size = 60
+    loaded = dataclasses.replace(
+        loaded, unembed=lambda hidden: loaded.model.lm_head(hidden)[..., :60]
+    )
+    result = run(loaded, ask("A", top_k=100, add_bos=False))
+    assert result.top_ids.shape == (1, 60)
+    assert "top_k=100" in result.notes[0]
+
+
+def test_trace_without_lens_keeps_the_rest(twins, letters):
+    loaded, _ = twins("qwen3")
+    text = letters(20)
+    full, bare = run(loaded, ask(text)), run(loaded, ask(text, logit_lens=False))
+    assert bare.lens_ids is bare.lens_text is bare.lens_entropy_nats is bare.lens_kl_nats is None
+    for name, values in bare.arrays().items():
+        np.testing.assert_array_equal(values, full.arrays()[name], err_msg=name)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_oss"])
+def test_trace_received_mass_sums_to_the_tokens_less_the_sinks_share(twins, letters, family):
+    loaded, oracle = twins(family)
+    result = run(loaded, ask(letters(50)))
+    mass = (result.received_mass * (result.length - np.arange(result.length))).sum(-1)
+    with torch.inference_mode():
+        ids = torch.from_numpy(result.token_ids.astype(np.int64))[None]
+        weights = torch.cat(oracle(ids, output_attentions=True).attentions)
+    share = 1 - weights.sum(-1).numpy()  # [L, H, T], what learned sinks take
+    np.testing.assert_allclose(mass, result.length - share.sum(-1), rtol=1e-5)
+    assert (mass < result.length - 0.01).all() == (family == "gpt_oss")
+
+
+def test_trace_mean_surprisal_is_the_models_loss(twins, letters):
+    loaded, oracle = twins("gpt2")
+    result = run(loaded, ask(letters(90)))
+    ids = torch.from_numpy(result.token_ids.astype(np.int64))[None]
+    with torch.inference_mode():
+        loss = oracle(ids, labels=ids).loss.item()
+    assert np.nanmean(result.surprisal_nats) == pytest.approx(loss, rel=1e-5)
+
+
+def test_trace_in_chunks_of_rows_is_the_same(twins, letters, monkeypatch):
+    loaded, oracle = twins("llama")
+    monkeypatch.setattr("backend.trace.vocabulary.CHUNK_ROWS", range(9, 11))
+    result = run(loaded, ask(letters(41), add_bos=False))
+    assert_equals_oracle(result, oracle, tiles=16, top_k=5)
+
+
+def count_layers(loaded: Any) -> tuple[list[int], list[Any]]:
+    ran: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda *_, number=number: ran.append(number))
+        for number, layer in enumerate(loaded.layers)
+    ]
+    return ran, hooks
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_trace_cancelled_stops_within_a_layer_and_leaves_nothing(twins, letters, after):
+    loaded, _ = twins("llama")
+    cancel = CancelToken()
+
+    def emit(event: Any) -> None:
+        if isinstance(event, Progress) and event.done == after:
+            cancel.cancel()
+
+    if after == 0:
+        cancel.cancel()
+    ran, hooks = count_layers(loaded)
+    with pytest.raises(Cancelled):
+        run(loaded, ask(letters(30)), emit, cancel)
+    assert len(ran) <= after + 1
+    for hook in hooks:
+        hook.remove()
+    assert _active.get() is None
+    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in loaded.layers)
+
+
+def test_trace_cancelled_during_predictions_stops(twins, letters):
+    loaded, _ = twins("llama")
+    cancel, told = CancelToken(), []
+
+    def emit(event: Any) -> None:
+        told.append(event)
+        if isinstance(event, Progress) and event.doing == "predictions":
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        run(loaded, ask(letters(30)), emit, cancel)
+    assert [event.doing for event in told if isinstance(event, Progress)] == [
+        *["layers"] * 3,
+        "predictions",
+    ]
+
+
+def test_trace_tells_its_progress_and_what_is_known_so_far(twins, letters, monkeypatch):
+    monkeypatch.setattr(runner, "PARTIAL_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "PARTIAL_SHARE", 1e9)
+    loaded, _ = twins("llama")
+    events: list[Any] = []
+    result = run(loaded, ask(letters(30), add_bos=False), events.append)
+    progress = [(e.doing, e.done, e.total) for e in events if isinstance(e, Progress)]
+    assert progress == [
+        *[("layers", done, 3) for done in (1, 2, 3)],
+        *[("predictions", done, 4) for done in (1, 2, 3, 4)],
+    ]
+    partial = [event.result for event in events if isinstance(event, Partial)]
+    assert [part.layers_done for part in partial] == [1, 2, 3, 3, 3, 3, 3]
+    first, last = partial[0], partial[-1]
+    np.testing.assert_array_equal(first.received_mass[0], result.received_mass[0])
+    assert np.isnan(first.received_mass[1:]).all()
+    assert np.isnan(first.surprisal_nats).all()
+    assert (first.rank == -1).all()
+    assert (first.top_ids == -1).all()
+    assert set(first.top_text[0]) == {""}
+    assert first.sink_rate == float((result.sink_score[0] > 0.3).mean())
+    for name, values in last.arrays().items():
+        np.testing.assert_array_equal(values, result.arrays()[name], err_msg=name)
+
+
+def test_trace_partial_results_are_rare(twins, letters, monkeypatch):
+    monkeypatch.setattr(runner, "PARTIAL_SECONDS", 60.0)
+    loaded, _ = twins("llama")
+    events: list[Any] = []
+    run(loaded, ask(letters(30)), events.append)
+    assert not any(isinstance(event, Partial) for event in events)
+
+
+def test_trace_holds_neither_the_attention_matrix_nor_all_logits(twins, letters, monkeypatch):
+    def in_this_thread(jobs: Any, _: int) -> None:
+        for job in jobs:
+            job()
+
+    monkeypatch.setattr(workers, "run", in_this_thread)
+    loaded, _ = twins("llama")
+    length = 1501
+    text = letters(length)
+    with Largest() as largest:
+        run(loaded, ask(text, add_bos=False))
+    vocabulary = loaded.model.config.vocab_size
+    assert largest.elements < length * length / 4
+    assert largest.elements < length * vocabulary
+
+
+@pytest.mark.external
+@pytest.mark.skipif(
+    not (PROJECT.parent / "shared/data/models/stories3m").is_dir(),
+    reason="the data folder beside the project is absent",
+)
+def test_trace_of_a_trained_model_equals_eager():
+    folder = PROJECT.parent / "shared/data/models/stories3m"
+    loaded = load(ModelSource("stories3m", folder, None, "stories3m"), "float32", "cpu", 512)
+    oracle = AutoModelForCausalLM.from_pretrained(
+        folder, attn_implementation="eager", dtype=torch.float32
+    ).eval()
+    text = "Once upon a time there was a little dog who liked to run in the big park. " * 4
+    assert_equals_oracle(run(loaded, ask(text)), oracle, tiles=16, top_k=5)
