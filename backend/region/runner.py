@@ -36,7 +36,7 @@ class _RegionRecorder(Recorder):
 
     def attend(self, call: AttentionCall) -> Tensor:
         self._cancel.check()
-        self._emit(Progress("Reading up to the layer", call.layer, self._request.layer + 1))
+        self._emit(Progress("reading layers", call.layer, self._request.layer + 1))
         if call.layer != self._request.layer:
             return super().attend(call)
         heads = call.q.shape[1]

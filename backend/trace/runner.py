@@ -88,10 +88,10 @@ class _Teller:
         self._next = time.monotonic() + PARTIAL_SECONDS
 
     def read(self, layers: int) -> None:
-        self._tell("layers", layers, self._draft.layers)
+        self._tell("reading layers", layers, self._draft.layers)
 
     def predicted(self, done: int, total: int) -> None:
-        self._tell("predictions", done, total)
+        self._tell("predicting", done, total)
 
     def result(self) -> TraceResult:
         return self._draft.result(lambda ids: decode_each(self._loaded, ids))

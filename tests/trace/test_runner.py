@@ -170,14 +170,14 @@ def test_trace_cancelled_during_predictions_stops(twins, letters):
 
     def emit(event: Any) -> None:
         told.append(event)
-        if isinstance(event, Progress) and event.doing == "predictions":
+        if isinstance(event, Progress) and event.doing == "predicting":
             cancel.cancel()
 
     with pytest.raises(Cancelled):
         run(loaded, ask(letters(30)), emit, cancel)
     assert [event.doing for event in told if isinstance(event, Progress)] == [
-        *["layers"] * 3,
-        "predictions",
+        *["reading layers"] * 3,
+        "predicting",
     ]
 
 
@@ -189,8 +189,8 @@ def test_trace_tells_its_progress_and_what_is_known_so_far(twins, letters, monke
     result = run(loaded, ask(letters(30), add_bos=False), events.append)
     progress = [(e.doing, e.done, e.total) for e in events if isinstance(e, Progress)]
     assert progress == [
-        *[("layers", done, 3) for done in (1, 2, 3)],
-        *[("predictions", done, 4) for done in (1, 2, 3, 4)],
+        *[("reading layers", done, 3) for done in (1, 2, 3)],
+        *[("predicting", done, 4) for done in (1, 2, 3, 4)],
     ]
     partial = [event.result for event in events if isinstance(event, Partial)]
     assert [part.layers_done for part in partial] == [1, 2, 3, 3, 3, 3, 3]
