@@ -58,10 +58,10 @@
     const another = state.run !== shown.run;
     Object.assign(state, {token: 0, query: null, layer: 0, head: 0, run: null, partial: false});
     for (const key of SHOWN) if (key in shown) state[key] = shown[key];
-    // A run opened by Back or Forward is in the history already.
-    const revisited = shown.run === returning;
+    // A run that the address names, or that Back or Forward went to, is in the history already.
+    const revisited = [returning, fromAddress().run].includes(shown.run);
     returning = null;
-    if (shown.run && shown.run !== shown.example) remember(another && history.state && !revisited ? 'pushState' : 'replaceState');
+    if (shown.run && shown.run !== shown.example) remember(another && !revisited ? 'pushState' : 'replaceState');
     if (state.run && state.run === state.example && !home.run) for (const key of KEYS) home[key] = state[key];
     emit('show', {...state});
     emit('select', {...state});

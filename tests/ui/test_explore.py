@@ -30,7 +30,9 @@ def browser(secret: str = "a" * 32, **query: str) -> Any:
 
 
 @pytest.fixture
-def explore(lab: Lab, reader: Reader) -> Explore:
+def explore(lab: Lab, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Explore:
+    """The page's handlers, drawing every part of a run that they are told of."""
+    monkeypatch.setattr("ui.pages.explore.PARTIAL_EVERY_S", 0)
     return Explore(lab)
 
 
@@ -85,6 +87,13 @@ def test_run_tells_progress_then_a_part_then_the_whole(explore: Explore, reader:
     assert last["selection"]["run"]
     assert last["status"] == ""
     assert last["shown"].partial is None
+
+
+def test_a_run_that_is_soon_done_shows_no_part(
+    make_lab: Callable[..., Lab], reader: Reader
+) -> None:
+    steps = running(Explore(make_lab()), "soon done")
+    assert [found["sentence"] for found in steps if "partial" in found.get("sentence", "")] == []
 
 
 def test_a_closed_page_cancels_its_run(make_lab: Callable[..., Lab], reader: Reader) -> None:

@@ -1,6 +1,7 @@
 """The Explore page: one text, read once, seen token by token, head by head, layer by layer."""
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,8 @@ OPTIONS = [
     "sink_threshold",
 ]
 ZOOM_TILES = 128
+PARTIAL_EVERY_S = 1.5
+"""A page that draws more often than this does not hear a click on Cancel in time."""
 
 Values = dict[str, Any]
 
@@ -91,7 +94,12 @@ class Explore:
             wanted = self.lab.request(
                 TraceRequest, model=model, text=text, **read(TraceRequest, OPTIONS, options)
             )
+            drawn = time.monotonic()
             for event in self.lab.stream(wanted, visitor=visitor_of(request)):
+                if isinstance(event, Partial):
+                    if time.monotonic() - drawn < PARTIAL_EVERY_S:
+                        continue
+                    drawn = time.monotonic()
                 yield self._event(event, wanted, look)
         except (UserError, Cancelled) as error:
             yield _told(error)
