@@ -81,7 +81,7 @@ EXAMPLES = (
 )
 
 
-def install(library: "Library", folder: Path = FOLDER) -> tuple[Example, ...]:
+def install(library: "Library", folder: Path | None = None) -> tuple[Example, ...]:
     """Put shipped runs into the store as shared, pinned runs, and return the examples it holds.
 
     A shipped run replaces a stored one of another model or version. What cannot be read is logged
@@ -89,8 +89,9 @@ def install(library: "Library", folder: Path = FOLDER) -> tuple[Example, ...]:
 
     Args:
         library: where runs are stored.
-        folder: with ``SLUG.json`` and ``SLUG.npz`` per example.
+        folder: with ``SLUG.json`` and ``SLUG.npz`` per example; None for the shipped ones.
     """
+    folder = folder or FOLDER
     held = []
     for example in EXAMPLES:
         if not (folder / f"{example.slug}.json").is_file():

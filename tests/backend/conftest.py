@@ -34,6 +34,12 @@ def no_options_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_shipped_examples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A store holds what the test put there, and nothing else."""
+    monkeypatch.setattr("backend.examples.FOLDER", tmp_path / "no examples")
+
+
+@pytest.fixture(autouse=True)
 def watch(monkeypatch: pytest.MonkeyPatch) -> stand_in.Watch:
     fresh = stand_in.Watch()
     monkeypatch.setattr(stand_in, "watch", fresh)

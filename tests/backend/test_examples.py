@@ -24,7 +24,7 @@ def shipped(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch) -
         examples.Example(e.slug, e.title, e.teaser, e.text[:60]) for e in examples.EXAMPLES
     )
     monkeypatch.setattr(examples, "EXAMPLES", short)
-    monkeypatch.setattr(examples.install, "__defaults__", (tmp_path / "examples",))
+    monkeypatch.setattr(examples, "FOLDER", tmp_path / "examples")
     examples.main(tmp_path / "examples")
     return tmp_path / "examples"
 
@@ -90,10 +90,7 @@ def test_damaged_example_is_left_out(
     assert caplog.text.count("is left out") == 2
 
 
-def test_absence_of_examples_is_said(
-    tmp_path: Path, make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(examples.install, "__defaults__", (tmp_path / "nowhere",))
+def test_absence_of_examples_is_said(make_lab: MakeLab) -> None:
     lab = make_lab()
     assert lab.examples() == ()
     with pytest.raises(UserError, match="make examples"):

@@ -21,12 +21,14 @@ QUESTION = TraceRequest(model="bundled/target", text="a word " * 512)
 ASK = """
 import json, sys, time
 from pathlib import Path
+from backend import examples
 from backend.lab import Lab
 from backend.models import names
 from backend.settings import Settings
 from backend.trace.request import TraceRequest
 
 names.BUNDLED_FOLDER = Path(sys.argv[1])
+examples.FOLDER = Path(sys.argv[1]) / "none"
 lab = Lab(Settings(database=sys.argv[2], device="cpu", hosted=False))
 started = time.process_time()
 run = lab.run(TraceRequest(model="bundled/target", text="a word " * 512))

@@ -57,16 +57,18 @@ def test_refusal_is_kept_in_the_state_until_loading_succeeds(
         if file.suffix != ".safetensors":
             (broken / file.name).write_bytes(file.read_bytes())
     lab = make_lab(cold=True, models_dir=tmp_path / "models")
-    lab.warm("local/broken")
-    until(lambda: lab.state("local/broken").state == "refused")
-    assert "no weights" in lab.state("local/broken").detail
-    assert lab.state("local/broken").parameters is None
     with pytest.raises(UserError, match="no weights"):
         lab.run(CountRequest(model="local/broken", text="one"))
+    refused = lab.state("local/broken")
+    assert refused.state == "refused"
+    assert "no weights" in refused.detail
+    assert refused.parameters is None
     weights = "model.safetensors"
     (broken / weights).write_bytes((models_dir / "tiny" / weights).read_bytes())
     lab.run(CountRequest(model="local/broken", text="one"))
     assert (lab.state("local/broken").state, lab.state("local/broken").detail) == ("ready", "")
+    lab._roster._shelf.clear()
+    assert lab.state("local/broken").state == "cold", "unloaded, and not refused any more"
 
 
 def test_defect_while_warming_is_kept_in_the_state(
