@@ -44,7 +44,7 @@ OPTIONS = [
     "sink_threshold",
 ]
 ZOOM_TILES = 128
-PARTIAL_EVERY_S = 1.5
+PARTIAL_EVERY_S = 3.0
 """A page that draws more often than this does not hear a click on Cancel in time."""
 
 Values = dict[str, Any]

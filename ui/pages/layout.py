@@ -155,7 +155,9 @@ class Layout:
             **QUIET,
         )
         told = parts["status"]
-        self.stop.click(_stopped, told, told, cancels=[running], queue=False, **QUIET)
+        # Said after the run is stopped: its last words would otherwise stand over it.
+        stopped = self.stop.click(None, cancels=[running], queue=False, **QUIET)
+        stopped.then(_stopped, told, told, queue=False, **QUIET)
         for chip, run_id in self.chips:
             chip.click(self._opener(run_id), look, every, **EAGER)
         self.library.focus(self._listed, None, self.library, **EAGER)
