@@ -57,6 +57,8 @@ def _validation_lines(error: ValidationError) -> Iterator[str]:
             yield message
         elif problem["type"] == "missing":
             yield f"{name} is missing: give it"
+        elif problem["type"] == "string_too_short":
+            yield f"{name} is empty: give at least one character"
         else:
             yield f"{name}={_shown(problem['input'])}: {message}"
 
