@@ -1,5 +1,7 @@
 """The logit lens: what each layer would say next, around the chosen token."""
 
+import numpy as np
+from numpy.typing import NDArray
 from plotly import graph_objects as go
 
 from backend import TraceResult
@@ -40,6 +42,7 @@ def logit_lens(result: TraceResult, token: int) -> go.Figure | None:
             colorscale=SCALE,
             reversescale=True,
             zmin=0,
+            zmax=_top(result.lens_kl_nats),
             xgap=1,
             ygap=1,
             colorbar=colour_bar("KL to the final answer (nats)"),
@@ -70,3 +73,14 @@ def logit_lens(result: TraceResult, token: int) -> go.Figure | None:
         "Logit lens: most likely next token at every layer",
         x="token",
     )
+
+
+def _top(divergence: NDArray[np.float32]) -> float:
+    """Return the end of the colour scale, from the layers inside the model.
+
+    What enters layer 0 is the bare embedding, whose divergence would wash out all others; cells
+    above the end keep its colour, and their number is shown on hover.
+    """
+    inside = divergence[1:-1]
+    seen = inside[np.isfinite(inside)]
+    return max(float(np.percentile(seen, 98)), 1e-3) if len(seen) else 1.0
