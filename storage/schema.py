@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -94,7 +95,7 @@ class RunRow(Base):
     model: Mapped[str]
     text: Mapped[str]
     created: Mapped[datetime]
-    duration_ms: Mapped[float]
+    duration_ms: Mapped[float] = mapped_column(Double)
     request: Mapped[dict[str, Any]]
     facts: Mapped[dict[str, Any]]
     environment: Mapped[dict[str, Any]]

@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), primary_key=True),
         *_columns(TEXT, "kind key model text"),
         *_columns(sa.DateTime, "created"),
-        *_columns(sa.REAL, "duration_ms"),
+        *_columns(sa.Double, "duration_ms"),
         *_columns(sa.JSON, "request facts environment"),
         *_columns(TEXT, "owner"),
         *_columns(sa.Boolean, "pinned"),
