@@ -69,6 +69,8 @@
 
   window.addEventListener('popstate', () => {
     const wanted = {...home, metric: null, ...fromAddress()};
+    // A run named by the address can be here before the example was: only the server knows that.
+    if (!wanted.run) { location.reload(); return; }
     if (wanted.run && wanted.run !== state.run) { state.metric = wanted.metric; returning = wanted.run; send(wanted); return; }
     Object.assign(state, limit(wanted));
     emit('select', {...state});
