@@ -1,0 +1,276 @@
+"""The application as its own process, Chromium, and pages that must stay clean."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+
+from backend.settings import PROJECT
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # A page that asks for another host fails even where there is a network.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+START_S = 90.0
+STEP_MS = 30_000
+expect.set_options(timeout=STEP_MS)
+DRAWN = """() => {
+  const plots = [...document.querySelectorAll('.tk-figure')];
+  return plots.length === 6 && plots.every(plot => plot.querySelector('.main-svg .cartesianlayer'))
+    && document.querySelectorAll('#strip .tk-token').length > 0
+    && window.tokenarium?.state.tokens > 0;
+}"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the browser's path; where none is found, tests are skipped, but in CI they fail."""
+    told = os.environ.get("CHROMIUM")
+    found = told or next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        reason = f"no Chromium: none of {', '.join(NAMES)} is on the path, nor is CHROMIUM set"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+# One Playwright a module: its event loop would be in the way of other tests that need their own.
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, headless=True, args=FLAGS, timeout=60_000
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass(frozen=True)
+class App:
+    """A running application."""
+
+    url: str
+    log: Path
+
+    def get(self, path: str) -> Any:
+        """Return the JSON at a path."""
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=30) as answer:
+            return json.load(answer)
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., App]]:
+    """Start applications with given options; all end with the session."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str) -> App:
+        folder = tmp_path_factory.mktemp("app")
+        port = _free_port()
+        kept = {n: v for n, v in os.environ.items() if not n.startswith("TOKENARIUM_")}
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "app.py", "--port", str(port), "--device", "cpu"),
+                    *("--database", f"duckdb:///{folder / 'runs.duckdb'}", *options),
+                ],
+                cwd=PROJECT,
+                env=kept | {"HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder / "gradio")},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        started.append(process)
+        app = App(f"http://127.0.0.1:{port}", folder / "log")
+        _wait_for(app, process)
+        return app
+
+    yield start
+    for process in started:
+        process.terminate()
+    for process in started:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def app(serve: Callable[..., App], deep_models: Path) -> App:
+    return serve("--models-dir", str(deep_models))
+
+
+@pytest.fixture(scope="session")
+def deep_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with ``deep``: random, small, and of so many layers that a run can be cancelled."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("models") / "deep"
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bytewise = Tokenizer(models.BPE({c: i for i, c in enumerate(["<|bos|>", *alphabet])}, []))
+    bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytewise.decoder = decoders.ByteLevel()
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(alphabet) + 1,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=48,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=bytewise, bos_token="<|bos|>").save_pretrained(folder)
+    return folder.parent
+
+
+@dataclass
+class Watch:
+    """What pages of one test did that they must not."""
+
+    wrong: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def follow(self, context: BrowserContext, app: App) -> None:
+        context.on("request", lambda request: self._asked(request, app))
+        context.on("page", self._opened)
+
+    def asked(self) -> int:
+        """Return how often a page has asked Python for something."""
+        return sum("/queue/join" in url or "/component_server" in url for url in self.requests)
+
+    def _asked(self, request: Request, app: App) -> None:
+        self.requests.append(request.url)
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("blob", "data") and not request.url.startswith(app.url):
+            self.wrong.append(f"off-host request: {request.url}")
+
+    def _opened(self, page: Page) -> None:
+        page.on(
+            "console",
+            lambda message: (
+                message.type == "error" and self.wrong.append(f"console error: {message.text}")
+            ),
+        )
+        page.on("pageerror", lambda error: self.wrong.append(f"page error: {error}"))
+        page.on("dialog", self._refuse)
+
+    def _refuse(self, dialog: Any) -> None:
+        self.wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Every page of a test is watched; the test fails if one did what it must not."""
+    found = Watch()
+    yield found
+    assert found.wrong == []
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(browser: Browser, app: App, watch: Watch) -> Iterator[Visit]:
+    """Open a page as a new visitor, or as the same one with ``context``, and wait until drawn."""
+    contexts: list[BrowserContext] = []
+
+    def open_page(
+        address: str = "",
+        *,
+        at: App = app,
+        context: BrowserContext | None = None,
+        width: int = 1440,
+        wait: bool = True,
+        **options: Any,
+    ) -> Page:
+        if context is None:
+            context = browser.new_context(
+                viewport={"width": width, "height": 900}, accept_downloads=True, **options
+            )
+            context.set_default_timeout(STEP_MS)
+            watch.follow(context, at)
+            contexts.append(context)
+        page = context.new_page()
+        page.goto(address if address.startswith("http") else f"{at.url}/{address}")
+        if wait:
+            page.wait_for_function(DRAWN)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def chosen(page: Page) -> dict[str, Any]:
+    """Return the shared selection."""
+    found: dict[str, Any] = page.evaluate("({...window.tokenarium.state})")
+    return found
+
+
+def quiet(page: Page) -> None:
+    """Wait until the model is loaded, after which the page asks for nothing by itself."""
+    page.wait_for_function("document.querySelector('#pill').textContent.includes('ready')")
+    page.wait_for_timeout(500)
+
+
+def run_text(page: Page, text: str, *, wait: bool = True) -> None:
+    """Type a text and press Run."""
+    before = chosen(page).get("run")
+    page.locator("#text textarea").fill(text)
+    page.locator("#run").click()
+    if wait:
+        page.wait_for_function(
+            "before => window.tokenarium.state.run && window.tokenarium.state.run !== before",
+            arg=before,
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(app: App, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        try:
+            app.get("gradio_api/startup-events")
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the application did not start:\n{app.log.read_text()[-2000:]}")

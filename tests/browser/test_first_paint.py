@@ -1,0 +1,151 @@
+"""What a visitor sees before doing anything: the stored example, whole, readable and named."""
+
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import DRAWN, App, Visit, chosen
+
+# Contrast of every text against what lies behind it, as WCAG 2 defines it.
+CONTRAST = """selector => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgba = text => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, below) => top.slice(0, 3).map((v, i) => v * top[3] + below[i] * (1 - top[3]));
+  const behind = element => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement)
+      layers.push(rgba(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
+  };
+  const light = c => {
+    const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    const [r, g, b] = c.map(v => linear(v / 255));
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  return [...document.querySelectorAll(selector)]
+    .filter(e => e.textContent.trim() && e.offsetParent)
+    .map(element => {
+      const back = behind(element), front = over(rgba(getComputedStyle(element).color), back);
+      const [dark, bright] = [light(back), light(front)].sort((a, b) => a - b);
+      return [(bright + .05) / (dark + .05), element.className, element.textContent.slice(0, 30)];
+    });
+}"""
+TEXTS = (
+    "#strip .tk-token, .tk-metrics button, .tk-legend span, .tk-readout, .tk-sentence, .tk-sub, "
+    ".tk-card h3, .tk-card h4, .tk-card summary, .tk-bars code, .tk-bars data, .tk-actions button, "
+    "#run, #cancel, #pill, .tk-head h1, .tk-head p, .tk-figure h2, textarea, label span"
+)
+UNNAMED = """() => {
+  const shown = e => e.getClientRects().length && getComputedStyle(e).visibility !== 'hidden';
+  const named = e => e.getAttribute('aria-label') || e.getAttribute('title') || e.textContent.trim()
+    || [...(e.labels || [])].some(l => l.textContent.trim());
+  return [...document.querySelectorAll('button, input, select, textarea, summary, [role=button]')]
+    .filter(e => shown(e) && !named(e)).map(e => e.outerHTML.slice(0, 120));
+}"""
+
+
+def test_the_example_is_drawn_without_asking_python(
+    visit: Visit, app: App, record_property: Callable[[str, object], None]
+) -> None:
+    # Requests to the queue never get an answer, so what is drawn came with the page.
+    page = visit(wait=False)
+    page.route("**/gradio_api/queue/**", lambda _: None)
+    started = time.perf_counter()
+    page.goto(app.url)
+    page.wait_for_function(DRAWN)
+    seconds = time.perf_counter() - started
+    record_property("first_paint_s", round(seconds, 2))
+    sys.stderr.write(f"first paint: {seconds:.1f} s\n")
+    state = chosen(page)
+    assert state["run"] == state["example"]
+    assert page.locator("#strip .tk-token").count() == state["tokens"]
+    said = page.locator("#sentence").inner_text()
+    assert f"of {state['layers'] * state['heads']} heads" in said
+    assert f"token 0 of {state['tokens']}" in page.locator("#card").inner_text()
+    assert seconds < 30
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_text_can_be_read(visit: Visit, theme: str) -> None:
+    page = visit(f"?__theme={theme}")
+    assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+    page.add_style_tag(content="* { transition: none !important; }")
+    # Whatever this run holds, every level of the colour scale is looked at.
+    page.evaluate(
+        "document.querySelectorAll('#strip .tk-token').forEach("
+        "(e, i) => { e.className = i < 16 ? `tk-token tk-l${i}` : 'tk-token tk-none'; })"
+    )
+    found = page.evaluate(CONTRAST, TEXTS)
+    assert len(found) > 100
+    assert [entry for entry in found if entry[0] < 4.5] == []
+
+
+def test_the_button_changes_the_theme_and_it_stays(visit: Visit) -> None:
+    page = visit("", color_scheme="light")
+    ink = _title_colour(page)
+    page.get_by_role("button", name="Switch between light and dark").click()
+    page.wait_for_function("document.body.classList.contains('dark')")
+    page.wait_for_function(
+        "before => getComputedStyle(document.querySelector('#plot-grid .xtitle')).fill !== before",
+        arg=ink,
+    )
+    page.reload()
+    page.wait_for_function(DRAWN)
+    assert page.evaluate("document.body.classList.contains('dark')")
+
+
+@pytest.mark.parametrize("width", [1440, 800, 390])
+def test_nothing_is_cut_off_at_the_side(visit: Visit, width: int) -> None:
+    page = visit(width=width)
+    wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    beyond = page.evaluate(
+        "[...document.querySelectorAll('.tk-strip, .tk-card, .tk-plot, #run, textarea')]"
+        ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.className)"
+    )
+    assert beyond == []
+
+
+def test_everything_has_a_role_and_a_name(visit: Visit) -> None:
+    page = visit()
+    page.get_by_role("button", name="Options and stored runs").click()
+    strip = page.get_by_role("listbox", name="Tokens of the text")
+    assert strip.get_by_role("option").count() == chosen(page)["tokens"]
+    assert strip.get_attribute("aria-activedescendant") == "tk-token-0"
+    metrics = page.get_by_role("radiogroup", name="Colour tokens by").get_by_role("radio")
+    assert metrics.count() > 5
+    assert metrics.and_(page.locator("[aria-checked=true]")).count() == 1
+    frames = page.locator(".tk-frame[role=group]")
+    assert frames.count() == 6
+    assert all(frame.get_attribute("aria-label") for frame in frames.all())
+    assert page.get_by_role("heading", level=1).count() == 1
+    assert page.evaluate(UNNAMED) == []
+
+
+def test_no_chart_can_be_uploaded(visit: Visit) -> None:
+    titles = (
+        visit()
+        .locator(".modebar-btn")
+        .evaluate_all(
+            "all => all.map(e => e.getAttribute('data-title') || e.getAttribute('aria-label'))"
+        )
+    )
+    assert "Save as SVG" in titles
+    assert not [title for title in titles if "hare" in title or "loud" in title]
+
+
+def test_only_named_endpoints_are_offered(app: App) -> None:
+    offered = app.get("gradio_api/info")
+    assert set(offered["named_endpoints"]) == {"/trace", "/run"}
+    assert offered["unnamed_endpoints"] == {}
+
+
+def _title_colour(page: Page) -> str:
+    return str(page.evaluate("getComputedStyle(document.querySelector('#plot-grid .xtitle')).fill"))

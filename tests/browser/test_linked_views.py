@@ -1,0 +1,211 @@
+"""One selection: a click anywhere moves every view, the address, and Back undoes it."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import DRAWN, Visit, Watch, chosen, quiet
+
+CENTRE = """([name, x, y]) => {
+  const host = document.querySelector(`#plot-${name} .js-plotly-plot`);
+  host.scrollIntoView({block: 'center'});
+  const full = host._fullLayout, box = host.getBoundingClientRect();
+  return [box.left + full._size.l + full.xaxis.l2p(x), box.top + full._size.t + full.yaxis.l2p(y)];
+}"""
+# Where the overlay of a figure stands, in the units of its axis.
+LINE = """([name, side]) => {
+  const block = document.querySelector(`#plot-${name}`);
+  const line = block.querySelector(`.tk-selected-${side}`);
+  if (line.hidden) return null;
+  const full = block.querySelector('.js-plotly-plot')._fullLayout;
+  const [axis, start, size, from] = side === 'x' ? ['xaxis', 'left', 'width', full._size.l]
+    : ['yaxis', 'top', 'height', full._size.t];
+  const centre = parseFloat(line.style[start]) + parseFloat(line.style[size]) / 2;
+  return Math.round(full[axis].p2l(centre - from));
+}"""
+
+
+def test_a_token_is_chosen_in_every_view(visit: Visit) -> None:
+    page = visit()
+    page.locator("#tk-token-5").click()
+    expect(page.locator("#tk-token-5")).to_have_attribute("aria-selected", "true")
+    assert page.locator("#strip [aria-selected=true]").count() == 1
+    expect(page.locator("#card")).to_contain_text(f"token 5 of {chosen(page)['tokens']}")
+    assert address(page)["token"] == "5"
+    for figure in ("predictability", "received", "lens", "map"):
+        assert page.evaluate(LINE, [figure, "x"]) == 5
+    assert page.evaluate(LINE, ["map", "y"]) == 5
+    assert page.locator("#strip .tk-readout").inner_text().startswith("token 5 ")
+
+
+def test_keys_alone_move_token_layer_and_head(visit: Visit) -> None:
+    page = visit()
+    start = chosen(page)
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('role')") == "listbox":
+            break
+    else:
+        raise AssertionError("the strip is not reached with Tab")
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+    expect(page.locator("#card")).to_contain_text(f"token 2 of {start['tokens']}")
+    assert page.locator(".tk-strip").get_attribute("aria-activedescendant") == "tk-token-2"
+    page.keyboard.press("End")
+    expect(page.locator("#card")).to_contain_text(f"token {start['tokens'] - 1} of")
+    page.keyboard.press("ArrowRight")
+    assert chosen(page)["token"] == start["tokens"] - 1
+    page.keyboard.press("Home")
+    layer = start["layer"] - 1 if start["layer"] else 1
+    page.keyboard.press("k" if start["layer"] else "j")
+    head = start["head"] - 1 if start["head"] else 1
+    page.keyboard.press("[" if start["head"] else "]")
+    expect(page.locator("#plot-map .tk-frame")).to_have_attribute(
+        "aria-label", starts_with(f"Attention map of layer {layer}, head {head}")
+    )
+    expect(page.locator("#card")).to_contain_text("token 0 of")
+    expect(page.locator("#card")).to_contain_text(f"In layer {layer}, head {head}")
+
+
+def test_typing_a_text_moves_nothing(visit: Visit) -> None:
+    page = visit()
+    page.locator("#text textarea").click()
+    page.keyboard.type("j]")
+    page.keyboard.press("ArrowRight")
+    page.locator(".tk-metrics [data-metric=surprisal]").click()
+    page.keyboard.press("ArrowRight")
+    state = chosen(page)
+    assert state["token"] == 0
+    assert state["metric"] == "entropy"
+
+
+def test_a_click_on_the_grid_opens_its_head(visit: Visit) -> None:
+    page = visit()
+    state = chosen(page)
+    layer, head = (state["layer"] + 1) % state["layers"], (state["head"] + 1) % state["heads"]
+    click(page, "grid", head, layer)
+    name = f"layer {layer}, head {head}"
+    expect(page.locator("#plot-map .tk-frame")).to_have_attribute(
+        "aria-label", starts_with(f"Attention map of {name}")
+    )
+    expect(page.locator("#plot-received .legend")).to_contain_text(name)
+    expect(page.locator("#plot-norms .legend")).to_contain_text(f"residual after layer {layer}")
+    expect(page.locator("#card")).to_contain_text(f"In {name}")
+    assert (address(page)["layer"], address(page)["head"]) == (str(layer), str(head))
+    assert page.evaluate(LINE, ["grid", "x"]) == head
+    assert page.evaluate(LINE, ["grid", "y"]) == layer
+    # The picture under the selection must not have moved by choosing what it shows.
+    assert chosen(page)["token"] == state["token"]
+
+
+def test_a_click_on_the_map_chooses_key_and_query(visit: Visit) -> None:
+    page = visit()
+    click(page, "map", 10, 60)
+    page.wait_for_function("Number.isInteger(window.tokenarium.state.query)")
+    state = chosen(page)
+    assert abs(state["token"] - 10) <= 1
+    assert abs(state["query"] - 60) <= 1
+    expect(page.locator(f"#tk-token-{state['token']}")).to_have_attribute("aria-selected", "true")
+    assert "tk-query" in (page.locator(f"#tk-token-{state['query']}").get_attribute("class") or "")
+    expect(page.locator("#card")).to_contain_text(f"token {state['token']} of")
+    assert address(page)["query"] == str(state["query"])
+    assert page.evaluate(LINE, ["map", "y"]) == state["query"]
+
+
+def test_another_metric_recolours_without_a_request(visit: Visit, watch: Watch) -> None:
+    page = visit()
+    quiet(page)
+    before, asked = colours(page), watch.asked()
+    page.locator(".tk-metrics [data-metric=surprisal]").click()
+    expect(page.locator(".tk-metrics [data-metric=surprisal]")).to_have_attribute(
+        "aria-checked", "true"
+    )
+    assert colours(page) != before
+    assert "nats" in page.locator(".tk-legend").inner_text()
+    page.mouse.move(5, 5)
+    assert "surprisal" in page.locator(".tk-readout").inner_text()
+    assert address(page)["metric"] == "surprisal"
+    page.wait_for_timeout(500)
+    assert watch.asked() == asked
+
+
+def test_a_hover_stays_in_the_browser(visit: Visit, watch: Watch) -> None:
+    page = visit()
+    quiet(page)
+    asked = watch.asked()
+    page.locator("#tk-token-7").hover()
+    assert page.locator(".tk-readout").inner_text().startswith("token 7 ")
+    assert page.locator("#plot-predictability .tk-hover-x").is_visible()
+    page.wait_for_timeout(500)
+    assert watch.asked() == asked
+
+
+def test_the_link_restores_run_and_selection(visit: Visit) -> None:
+    page = visit()
+    page.get_by_role("button", name="Said twice").click()
+    page.wait_for_function("window.tokenarium.state.run === 'example-said-twice'")
+    page.locator("#tk-token-9").click()
+    click(page, "grid", 1, 2)
+    page.locator(".tk-metrics [data-metric=entropy]").click()
+    expect(page.locator("#card")).to_contain_text("In layer 2, head 1")
+    link, said = page.url, page.locator("#strip .tk-strip").inner_text()
+    again = visit(link)
+    again.wait_for_function("window.tokenarium.state.run === 'example-said-twice'")
+    expect(again.locator("#card")).to_contain_text("token 9 of")
+    expect(again.locator("#card")).to_contain_text("In layer 2, head 1")
+    assert again.locator("#strip .tk-strip").inner_text() == said
+    assert chosen(again)["metric"] == "entropy"
+    expect(again.locator(".tk-metrics [data-metric=entropy]")).to_have_attribute(
+        "aria-checked", "true"
+    )
+    assert colours(again) == colours(page)
+    assert again.url == link
+
+
+def test_back_undoes_a_click_and_forward_repeats_it(visit: Visit) -> None:
+    page = visit()
+    page.locator("#tk-token-3").click()
+    page.locator("#tk-token-8").click()
+    page.get_by_role("button", name="One wrong word").click()
+    page.wait_for_function("window.tokenarium.state.run === 'example-one-wrong-word'")
+    page.go_back()
+    page.wait_for_function("window.tokenarium.state.run === 'example-first-token'")
+    expect(page.locator("#card")).to_contain_text("token 8 of")
+    page.go_back()
+    expect(page.locator("#card")).to_contain_text("token 3 of")
+    assert address(page)["token"] == "3"
+    page.go_back()
+    expect(page.locator("#card")).to_contain_text("token 0 of")
+    page.go_forward()
+    expect(page.locator("#card")).to_contain_text("token 3 of")
+
+
+def test_a_link_to_nothing_is_said_and_the_example_stays(visit: Visit) -> None:
+    page = visit("?run=nowhere&token=5")
+    expect(page.locator("#status [role=alert]")).to_contain_text("nowhere")
+    assert page.evaluate(DRAWN)
+
+
+def click(page: Page, figure: str, x: int, y: int) -> None:
+    across, down = page.evaluate(CENTRE, [figure, x, y])
+    # Plotly takes a click for the point that it has seen hovered.
+    page.mouse.move(across - 2, down - 2)
+    page.mouse.move(across, down)
+    page.locator(f"#plot-{figure} .hoverlayer .hovertext").first.wait_for()
+    page.mouse.click(across, down)
+
+
+def address(page: Page) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def colours(page: Page) -> list[str]:
+    found: list[str] = page.locator("#strip .tk-token").evaluate_all(
+        "all => all.map(e => (e.className.match(/tk-(l[0-9]+|none)/) || [])[0])"
+    )
+    return found
+
+
+def starts_with(text: str) -> re.Pattern[str]:
+    return re.compile("^" + re.escape(text))

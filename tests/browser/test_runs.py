@@ -1,0 +1,178 @@
+"""Running a text from the page: progress, cancel, errors in words, hostile text, files."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import DRAWN, App, Visit, chosen, quiet, run_text
+
+HOSTILE = (
+    "<script>alert(1)</script> ${alert(1)} {{x}} `${1}` <img src=x onerror=alert(1)> &lt;b&gt; "
+    "<b>%{y}</b> \"to\" 'left'"
+)
+
+
+def test_a_typed_text_is_read_stored_and_linked(visit: Visit) -> None:
+    page = visit()
+    example = chosen(page)["run"]
+    text = "A grey cat sat on the wall, and it looked at me."
+    run_text(page, text)
+    assert strip_text(page) == text
+    state = chosen(page)
+    assert state["run"] != example
+    assert f"run={state['run']}" in page.url
+    assert (
+        f"At {state['tokens']} tokens no sink rate is stated"
+        in page.locator("#sentence").inner_text()
+    )
+    assert page.locator("#status").is_hidden()
+    assert state["run"] in page.locator("#facts").inner_text()
+    quiet(page)
+    page.reload()
+    page.wait_for_function("run => window.tokenarium?.state.run === run", arg=state["run"])
+    page.wait_for_function(DRAWN)
+    assert strip_text(page) == text
+    expect(page.locator("#text textarea")).to_have_value(text)
+    page.go_back()
+    page.wait_for_function("run => window.tokenarium.state.run === run", arg=example)
+
+
+def test_a_long_run_tells_progress_and_can_be_cancelled(visit: Visit, app: App) -> None:
+    page = visit()
+    example, said = chosen(page)["run"], strip_text(page)
+    page.get_by_label("Model").fill("local/deep")
+    page.keyboard.press("Enter")
+    text = "never stored, " * 140
+    run_text(page, text, wait=False)
+    progress = page.locator("#status progress")
+    expect(progress).to_be_visible()
+    expect(page.locator("#status")).to_contain_text(" of 48")
+    page.locator("#cancel").click()
+    expect(page.locator("#status")).to_contain_text("Cancelled.")
+    expect(progress).to_have_count(0)
+    page.wait_for_timeout(1000)
+    expect(page.locator("#status")).to_contain_text("Cancelled.")
+    partial = strip_text(page) != said
+    assert ("partial" in page.locator("#sentence").inner_text()) == partial
+    page.locator("#tk-token-3").click()
+    expect(page.locator("#card")).to_contain_text("token 3 of")
+    page.get_by_role("button", name="Options and stored runs").click()
+    page.get_by_label("Open a stored run").click()
+    page.locator("#stored [role=option]").first.wait_for()
+    assert "never stored" not in page.locator("#stored").inner_text()
+    page.keyboard.press("Escape")
+    # The model is free again, and the page is as usable as before.
+    page.get_by_label("Model").fill("bundled/target")
+    page.keyboard.press("Enter")
+    run_text(page, "After the storm.")
+    assert strip_text(page) == "After the storm."
+    assert chosen(page)["run"] not in (None, example)
+
+
+def test_cancel_without_a_run_claims_nothing(visit: Visit) -> None:
+    page = visit()
+    page.locator("#cancel").click()
+    expect(page.locator("#status")).to_contain_text("Nothing is running")
+
+
+def test_hostile_text_is_text_in_every_view(visit: Visit) -> None:
+    page = visit()
+    run_text(page, HOSTILE)
+    assert strip_text(page) == HOSTILE
+    for index in range(1, chosen(page)["tokens"], 5):
+        page.locator(f"#tk-token-{index}").click()
+        expect(page.locator("#card")).to_contain_text(f"token {index} of")
+    assert page.locator("#card img, #strip img, #strip b, #card b, .tk-plot script").count() == 0
+    assert "1" not in page.locator("#status").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "said"),
+    [
+        (None, "", "text"),
+        (None, "word " * 4000, "tokens"),
+        ("no such model", "A text.", "no such model"),
+        ("local/nothing", "A text.", "local/nothing"),
+    ],
+    ids=["empty", "too-long", "no-name", "no-folder"],
+)
+def test_what_cannot_be_done_is_said_in_words(
+    visit: Visit, model: str | None, text: str, said: str
+) -> None:
+    page = visit()
+    before = strip_text(page)
+    if model:
+        page.get_by_label("Model").fill(model)
+        page.keyboard.press("Enter")
+    run_text(page, text, wait=False)
+    alert = page.locator("#status [role=alert]")
+    expect(alert).to_contain_text(said)
+    told = alert.inner_text()
+    assert re.search(r": |; ", told), "names the remedy after the problem"
+    assert not re.search(r"Traceback|Error\b|File \"", told)
+    assert page.locator(".toast-wrap .error").count() == 0
+    assert strip_text(page) == before
+
+
+def test_the_file_holds_the_numbers_of_the_strip(visit: Visit, app: App) -> None:
+    page = visit()
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download JSON").click()
+    assert started.value.suggested_filename == f"tokenarium-{chosen(page)['run']}.json"
+    file = json.loads(Path(started.value.path()).read_text(encoding="utf-8"))
+    surprisal = file["values"]["surprisal_nats"]
+    shown = strip_numbers(app, "surprisal")
+    exported = np.float32([np.nan if value is None else value for value in surprisal])
+    assert np.array_equal(shown, exported, equal_nan=True)
+    page.locator(".tk-metrics [data-metric=surprisal]").click()
+    for index in (1, len(surprisal) - 1):
+        page.locator(f"#tk-token-{index}").hover()
+        told = page.locator(".tk-readout").inner_text()
+        number = float(re.search(r"surprisal ([\d.]+) nats", told)[1])
+        assert number == pytest.approx(surprisal[index], rel=0.05)
+
+
+@pytest.mark.parametrize("figure", ["grid", "norms"])
+def test_a_figure_is_saved_as_svg_with_its_caption(visit: Visit, figure: str) -> None:
+    page = visit()
+    host = page.locator(f"#plot-{figure}")
+    host.hover()
+    with page.expect_download() as started:
+        host.locator("[data-title='Save as SVG'], [aria-label='Save as SVG']").first.click()
+    assert started.value.suggested_filename.endswith(".svg")
+    picture = Path(started.value.path()).read_text(encoding="utf-8")
+    assert picture.startswith("<svg")
+    assert f"run {chosen(page)['run']}" in picture
+
+
+def test_the_link_is_offered_to_copy(visit: Visit) -> None:
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#tk-token-4").click()
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator(".tk-done")).to_have_text("Link copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert f"run={chosen(page)['run']}" in copied
+    assert "token=4" in copied
+
+
+def strip_text(page: Page) -> str:
+    """Return the text as the strip shows it, without what the tokenizer added."""
+    shown: str = page.evaluate(
+        "[...document.querySelectorAll('#strip .tk-token:not([data-special])')]"
+        ".map(e => /^·+$/.test(e.textContent) ? e.textContent.replaceAll('·', ' ')"
+        " : e.textContent).join('')"
+    )
+    return shown
+
+
+def strip_numbers(app: App, metric: str) -> Any:
+    """Return the numbers of the strip as the page was given them."""
+    parts = app.get("config")["components"]
+    strip = next(part["props"] for part in parts if part["props"].get("elem_id") == "strip")
+    return np.frombuffer(base64.b64decode(strip["value"]["metrics"][metric]["values"]), "<f4")
