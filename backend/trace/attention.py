@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from backend.events import CancelToken
 from backend.instruments import AttentionCall, Recorder
 from backend.trace.draft import Draft
 from kernels.attention_stats import Grid, Want, attention_stats
@@ -12,9 +11,9 @@ from kernels.attention_stats import Grid, Want, attention_stats
 class AttentionTrace(Recorder):
     """Fills a draft with each layer's attention statistics and key and value norms."""
 
-    def __init__(self, draft: Draft, tiles: int, cancel: CancelToken) -> None:
+    def __init__(self, draft: Draft, tiles: int) -> None:
         super().__init__()
-        self._draft, self._cancel = draft, cancel
+        self._draft = draft
         length = draft.length
         self._want = Want(
             received=True,
@@ -26,7 +25,6 @@ class AttentionTrace(Recorder):
 
     def attend(self, call: AttentionCall) -> Tensor:
         """Attend as the model does, and keep the layer's statistics."""
-        self._cancel.check()
         heads, groups = call.q.shape[1], call.k.shape[1]
         if "sink_score" not in self._draft.arrays:
             self._draft.open_layers(heads, groups)

@@ -72,7 +72,7 @@ def _read(
             draft.layers_done = number
             teller.read(number)
 
-    watch = AttentionTrace(draft, request.tiles, teller.cancel)
+    watch = AttentionTrace(draft, request.tiles)
     with recording(watch), residuals(loaded.layers, see):
         # The base model stops before the logits: T x V numbers are never held.
         loaded.model.base_model(input_ids=ids[None], use_cache=False)
@@ -83,8 +83,7 @@ class _Teller:
     """Tells how far the run is, and stops it where it was cancelled."""
 
     def __init__(self, draft: Draft, loaded: LoadedModel, emit: Emit, cancel: CancelToken) -> None:
-        self.cancel = cancel
-        self._draft, self._loaded, self._emit = draft, loaded, emit
+        self._draft, self._loaded, self._emit, self._cancel = draft, loaded, emit, cancel
         self._next = time.monotonic() + PARTIAL_SECONDS
 
     def read(self, layers: int) -> None:
@@ -97,7 +96,7 @@ class _Teller:
         return self._draft.result(lambda ids: decode_each(self._loaded, ids))
 
     def _tell(self, doing: str, done: int, total: int) -> None:
-        self.cancel.check()
+        self._cancel.check()
         self._emit(Progress(doing, done, total))
         start = time.monotonic()
         if start >= self._next:

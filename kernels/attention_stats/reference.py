@@ -19,6 +19,9 @@ from kernels.attention_stats.tiles import TileSums, column_sums
 
 HIDDEN = -1e30  # finite: a weight of zero times minus infinity would be NaN in the entropy
 CHUNKS = 8
+PANEL_WEIGHTS = 1 << 20
+BLOCK = range(32, 257)
+"""Queries in a panel: many where few keys are seen, so that operators have enough to do."""
 SMALL = 1 << 19
 """Below this many weights one worker is enough."""
 
@@ -38,7 +41,18 @@ def attention_stats(
     mask: Tensor | None = None,
 ) -> tuple[Tensor, AttentionStats]:
     """Compute attention as ``kernels.attention_stats`` documents it, on any device."""
-    attention = _Panels(q, k, v, scaling, want, offset, window, softcap, sinks, mask)
+    attention = _Panels(
+        q,
+        k,
+        v,
+        scaling=scaling,
+        want=want,
+        offset=offset,
+        window=window,
+        softcap=softcap,
+        sinks=sinks,
+        mask=mask,
+    )
     attention.run()
     return attention.out.flatten(1, 2), attention.stats()
 
@@ -51,13 +65,14 @@ class _Panels:
         q: Tensor,
         k: Tensor,
         v: Tensor,
+        *,
         scaling: float,
         want: Want,
-        offset: int | None,
-        window: int | None,
-        softcap: float | None,
-        sinks: Tensor | None,
-        mask: Tensor | None,
+        offset: int | None = None,
+        window: int | None = None,
+        softcap: float | None = None,
+        sinks: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> None:
         heads, self.queries, _ = q.shape
         self.groups, self.keys = k.shape[:2]
@@ -70,7 +85,8 @@ class _Panels:
         self.offset = self.keys - self.queries if offset is None else offset
         self.sinks = None if sinks is None else sinks.float().view(*split, 1, 1)
         self.mask = None if mask is None else mask.expand(heads, -1, -1).unflatten(0, split)
-        self.block = 64 if self.per_group > 1 else 128
+        fitting = PANEL_WEIGHTS // (self.per_group * self.keys)
+        self.block = min(max(fitting, BLOCK.start), BLOCK.stop - 1)
         new = partial(torch.full, fill_value=float("nan"), device=q.device)
         rows = (*split, self.queries)
         self.out = torch.empty(self.queries, *split, v.shape[2], dtype=q.dtype, device=q.device)

@@ -104,7 +104,7 @@ def _forward_jobs(
 
     def watched() -> object:
         draft = Draft(request, tokens, len(loaded.layers), request.top_k)
-        with recording(AttentionTrace(draft, request.tiles, CancelToken())):
+        with recording(AttentionTrace(draft, request.tiles)):
             return read(loaded.model)
 
     return {

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernels.attention_stats import Axis, Grid, Want, attention_stats, implementation, naive
 from kernels.attention_stats import workers as workers_of_stats
+from kernels.attention_stats.reference import _Panels
 
 EVERYTHING = {"received": True, "entropy": True, "distance": True, "neighbours": True}
 DETAILS = {
@@ -131,8 +132,8 @@ def test_attention_stats_uniform_attention_by_hand():
 
 
 def test_attention_stats_does_not_depend_on_the_number_of_workers():
-    tensors = make(4, 2, 600, 600)
-    want = Want(**EVERYTHING, tiles=Grid.square(600, 64))
+    tensors = make(4, 2, 1100, 1100)
+    want = Want(**EVERYTHING, tiles=Grid.square(1100, 64))
     found = []
     for threads in (1, 2, 3):
         keep = torch.get_num_threads()
@@ -142,6 +143,15 @@ def test_attention_stats_does_not_depend_on_the_number_of_workers():
     for field in dataclasses.fields(found[0]):
         first, *others = (getattr(stats, field.name).nan_to_num() for stats in found)
         assert all(torch.equal(first, other) for other in others), field.name
+
+
+@pytest.mark.parametrize("tiles", [1, 3, 40])
+def test_attention_stats_jobs_share_no_tile(tiles):
+    tensors = make(2, 1, 900, 900)
+    grid = Grid.square(900, tiles)
+    starts = {chunk[0][0] for chunk in _Panels(*tensors, scaling=1.0, want=Want(tiles=grid)).chunks}
+    assert starts <= set(grid.queries.edges)
+    assert len(starts) == min(tiles, 4)
 
 
 class Largest(TorchDispatchMode):
@@ -162,13 +172,13 @@ def test_attention_stats_never_holds_the_matrix(monkeypatch):
             job()
 
     monkeypatch.setattr(workers_of_stats, "run", in_this_thread)
-    length = 2048
+    length = 4096
     tensors = make(4, 2, length, length, size=8, values=8)
     want = Want(**EVERYTHING, tiles=Grid.square(length, 32))
     with Largest() as largest:
         attention_stats(*tensors, scaling=0.25, want=want)
     assert largest.elements > 0
-    assert largest.elements <= length * 2 * 64, "one panel: two heads, 64 queries, every key"
+    assert largest.elements <= 1 << 20, "one panel, a sixteenth of one head's matrix"
 
 
 def test_attention_stats_takes_views_with_heads_and_tokens_swapped_at_full_speed():

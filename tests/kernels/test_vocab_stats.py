@@ -39,6 +39,8 @@ def test_vocab_stats_breaks_ties_by_id():
     found = vocab_stats(logits, targets=targets, top_k=4)
     assert found.rank.tolist() == [4, 2, 5]
     assert found.top_ids.tolist() == [[0, 1, 2, 3], [1, 2, 4, 0], [0, 1, 2, 4]]
+    negative = vocab_stats(torch.tensor([[-1.0, -3.0, -1.0, -2.0, -3.0]]), top_k=4)
+    assert negative.top_ids.tolist() == [[0, 2, 3, 1]]
     assert vocab_stats(logits, top_k=1).top_ids.tolist() == [[0], [1], [0]]
 
 
@@ -70,7 +72,7 @@ def test_vocab_stats_forbidden_tokens_have_no_probability():
 
 def test_vocab_stats_divergence_from_itself_is_not_negative():
     logits = torch.randn(50, 300, generator=torch.Generator().manual_seed(0)) * 5
-    found = vocab_stats(logits, other=vocab_stats(logits, keep_probs=True))
+    found = vocab_stats(logits + 7.3, other=vocab_stats(logits, keep_probs=True))
     assert (found.kl >= 0).all()
     assert (found.kl < 1e-5).all()
 

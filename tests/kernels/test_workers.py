@@ -8,17 +8,23 @@ import torch
 from kernels.attention_stats import product, workers
 
 
-def test_workers_do_every_job_single_threaded_and_leave_the_caller_alone():
-    before = torch.get_num_threads()
-    seen = []
-    workers.run([lambda: seen.append(torch.get_num_threads()) for _ in range(12)], 3)
+@pytest.fixture
+def two_threads():
+    keep = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(keep)
+
+
+def test_workers_do_every_job_single_threaded_and_leave_others_alone(two_threads):
+    seen, later = [], []
+    workers.run([lambda: seen.append(torch.get_num_threads()) for _ in range(12)], 5)
     assert seen == [1] * 12
-    assert torch.get_num_threads() == before
-    fresh = []
-    later = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
-    later.start()
-    later.join()
-    assert fresh == [before]
+    assert torch.get_num_threads() == 2
+    fresh = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    fresh.start()
+    fresh.join()
+    assert later == [2]
 
 
 def test_workers_raise_what_a_job_raised():
