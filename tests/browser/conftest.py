@@ -211,16 +211,11 @@ def visit(browser: Browser, app: App, watch: Watch) -> Iterator[Visit]:
         *,
         at: App = app,
         context: BrowserContext | None = None,
-        width: int = 1440,
         wait: bool = True,
         **options: Any,
     ) -> Page:
         if context is None:
-            context = browser.new_context(
-                viewport={"width": width, "height": 900}, accept_downloads=True, **options
-            )
-            context.set_default_timeout(STEP_MS)
-            watch.follow(context, at)
+            context = _new_visitor(browser, watch, at, **options)
             contexts.append(context)
         page = context.new_page()
         page.goto(address if address.startswith("http") else f"{at.url}/{address}")
@@ -233,6 +228,44 @@ def visit(browser: Browser, app: App, watch: Watch) -> Iterator[Visit]:
         context.close()
 
 
+@pytest.fixture(scope="module")
+def module_watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser: Browser, app: App, module_watch: Watch) -> Iterator[Page]:
+    context = _new_visitor(browser, module_watch, app)
+    page = context.new_page()
+    page.goto(app.url)
+    page.wait_for_function(DRAWN)
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def page(shared_page: Page, module_watch: Watch) -> Iterator[Page]:
+    """The page that a module's tests share, for those that need no fresh one."""
+    yield shared_page
+    wrong, module_watch.wrong = module_watch.wrong, []
+    assert wrong == []
+
+
+def _new_visitor(browser: Browser, watch: Watch, app: App, **options: Any) -> BrowserContext:
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900}, accept_downloads=True, **options
+    )
+    context.set_default_timeout(STEP_MS)
+    watch.follow(context, app)
+    return context
+
+
+def choose_model(page: Page, name: str) -> None:
+    """Type a model's name as a visitor would."""
+    page.get_by_label("Model").fill(name)
+    page.keyboard.press("Enter")
+
+
 def chosen(page: Page) -> dict[str, Any]:
     """Return the shared selection."""
     found: dict[str, Any] = page.evaluate("({...window.tokenarium.state})")
@@ -241,7 +274,7 @@ def chosen(page: Page) -> dict[str, Any]:
 
 def quiet(page: Page) -> None:
     """Wait until the model is loaded, after which the page asks for nothing by itself."""
-    page.wait_for_function("document.querySelector('#pill').textContent.includes('ready')")
+    expect(page.locator("#pill")).to_contain_text("ready")
     page.wait_for_timeout(500)
 
 

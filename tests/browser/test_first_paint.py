@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import DRAWN, App, Visit, chosen
+from tests.browser.conftest import DRAWN, App, Visit, chosen, quiet
 
 # Contrast of every text against what lies behind it, as WCAG 2 defines it.
 CONTRAST = """selector => {
@@ -42,6 +42,7 @@ TEXTS = (
     ".tk-card h3, .tk-card h4, .tk-card summary, .tk-bars code, .tk-bars data, .tk-actions button, "
     "#run, #cancel, #pill, .tk-head h1, .tk-head p, .tk-figure h2, textarea, label span"
 )
+TITLE_COLOUR = "getComputedStyle(document.querySelector('#plot-grid .xtitle')).fill"
 UNNAMED = """() => {
   const shown = e => e.getClientRects().length && getComputedStyle(e).visibility !== 'hidden';
   const named = e => e.getAttribute('aria-label') || e.getAttribute('title') || e.textContent.trim()
@@ -72,40 +73,37 @@ def test_the_example_is_drawn_without_asking_python(
     assert seconds < 30
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_text_can_be_read(visit: Visit, theme: str) -> None:
-    page = visit(f"?__theme={theme}")
-    assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+def test_every_text_can_be_read_in_light_and_dark(visit: Visit) -> None:
+    page = visit("", color_scheme="light")
     page.add_style_tag(content="* { transition: none !important; }")
     # Whatever this run holds, every level of the colour scale is looked at.
     page.evaluate(
         "document.querySelectorAll('#strip .tk-token').forEach("
         "(e, i) => { e.className = i < 16 ? `tk-token tk-l${i}` : 'tk-token tk-none'; })"
     )
-    found = page.evaluate(CONTRAST, TEXTS)
-    assert len(found) > 100
-    assert [entry for entry in found if entry[0] < 4.5] == []
-
-
-def test_the_button_changes_the_theme_and_it_stays(visit: Visit) -> None:
-    page = visit("", color_scheme="light")
     ink = _title_colour(page)
+    assert unreadable(page) == []
     page.get_by_role("button", name="Switch between light and dark").click()
-    page.wait_for_function("document.body.classList.contains('dark')")
-    page.wait_for_function(
-        "before => getComputedStyle(document.querySelector('#plot-grid .xtitle')).fill !== before",
-        arg=ink,
-    )
+    assert page.evaluate("document.body.classList.contains('dark')")
+    page.wait_for_function(f"before => {TITLE_COLOUR} !== before", arg=ink)
+    assert unreadable(page) == []
+    quiet(page)
     page.reload()
     page.wait_for_function(DRAWN)
     assert page.evaluate("document.body.classList.contains('dark')")
+    assert _title_colour(page) != ink
+
+
+def test_a_dark_link_opens_dark(visit: Visit) -> None:
+    page = visit("?__theme=dark", wait=False, color_scheme="light")
+    page.wait_for_function("document.body.classList.contains('dark')")
 
 
 @pytest.mark.parametrize("width", [1440, 800, 390])
-def test_nothing_is_cut_off_at_the_side(visit: Visit, width: int) -> None:
-    page = visit(width=width)
-    wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert wide[0] <= wide[1]
+def test_nothing_is_cut_off_at_the_side(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    # Figures follow the width a moment later.
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
     beyond = page.evaluate(
         "[...document.querySelectorAll('.tk-strip, .tk-card, .tk-plot, #run, textarea')]"
         ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.className)"
@@ -113,8 +111,7 @@ def test_nothing_is_cut_off_at_the_side(visit: Visit, width: int) -> None:
     assert beyond == []
 
 
-def test_everything_has_a_role_and_a_name(visit: Visit) -> None:
-    page = visit()
+def test_everything_has_a_role_and_a_name(page: Page) -> None:
     page.get_by_role("button", name="Options and stored runs").click()
     strip = page.get_by_role("listbox", name="Tokens of the text")
     assert strip.get_by_role("option").count() == chosen(page)["tokens"]
@@ -129,13 +126,9 @@ def test_everything_has_a_role_and_a_name(visit: Visit) -> None:
     assert page.evaluate(UNNAMED) == []
 
 
-def test_no_chart_can_be_uploaded(visit: Visit) -> None:
-    titles = (
-        visit()
-        .locator(".modebar-btn")
-        .evaluate_all(
-            "all => all.map(e => e.getAttribute('data-title') || e.getAttribute('aria-label'))"
-        )
+def test_no_chart_can_be_uploaded(page: Page) -> None:
+    titles = page.locator(".modebar-btn").evaluate_all(
+        "all => all.map(e => e.getAttribute('data-title') || e.getAttribute('aria-label'))"
     )
     assert "Save as SVG" in titles
     assert not [title for title in titles if "hare" in title or "loud" in title]
@@ -147,5 +140,12 @@ def test_only_named_endpoints_are_offered(app: App) -> None:
     assert offered["unnamed_endpoints"] == {}
 
 
+def unreadable(page: Page) -> list[object]:
+    """Return every text of too little contrast (AA, 4.5 to 1)."""
+    found: list[list[object]] = page.evaluate(CONTRAST, TEXTS)
+    assert len(found) > 100
+    return [entry for entry in found if float(str(entry[0])) < 4.5]
+
+
 def _title_colour(page: Page) -> str:
-    return str(page.evaluate("getComputedStyle(document.querySelector('#plot-grid .xtitle')).fill"))
+    return str(page.evaluate(TITLE_COLOUR))

@@ -26,8 +26,7 @@ LINE = """([name, side]) => {
 }"""
 
 
-def test_a_token_is_chosen_in_every_view(visit: Visit) -> None:
-    page = visit()
+def test_a_token_is_chosen_in_every_view(page: Page) -> None:
     page.locator("#tk-token-5").click()
     expect(page.locator("#tk-token-5")).to_have_attribute("aria-selected", "true")
     assert page.locator("#strip [aria-selected=true]").count() == 1
@@ -39,8 +38,9 @@ def test_a_token_is_chosen_in_every_view(visit: Visit) -> None:
     assert page.locator("#strip .tk-readout").inner_text().startswith("token 5 ")
 
 
-def test_keys_alone_move_token_layer_and_head(visit: Visit) -> None:
-    page = visit()
+def test_keys_alone_move_token_layer_and_head(page: Page) -> None:
+    page.evaluate("window.tokenarium.select({token: 0})")
+    page.locator("#text textarea").focus()
     start = chosen(page)
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -68,20 +68,19 @@ def test_keys_alone_move_token_layer_and_head(visit: Visit) -> None:
     expect(page.locator("#card")).to_contain_text(f"In layer {layer}, head {head}")
 
 
-def test_typing_a_text_moves_nothing(visit: Visit) -> None:
-    page = visit()
+def test_typing_a_text_moves_nothing(page: Page) -> None:
+    before = chosen(page)["token"]
     page.locator("#text textarea").click()
     page.keyboard.type("j]")
     page.keyboard.press("ArrowRight")
     page.locator(".tk-metrics [data-metric=surprisal]").click()
     page.keyboard.press("ArrowRight")
     state = chosen(page)
-    assert state["token"] == 0
+    assert state["token"] == before
     assert state["metric"] == "entropy"
 
 
-def test_a_click_on_the_grid_opens_its_head(visit: Visit) -> None:
-    page = visit()
+def test_a_click_on_the_grid_opens_its_head(page: Page) -> None:
     state = chosen(page)
     layer, head = (state["layer"] + 1) % state["layers"], (state["head"] + 1) % state["heads"]
     click(page, "grid", head, layer)
@@ -99,8 +98,7 @@ def test_a_click_on_the_grid_opens_its_head(visit: Visit) -> None:
     assert chosen(page)["token"] == state["token"]
 
 
-def test_a_click_on_the_map_chooses_key_and_query(visit: Visit) -> None:
-    page = visit()
+def test_a_click_on_the_map_chooses_key_and_query(page: Page) -> None:
     click(page, "map", 10, 60)
     page.wait_for_function("Number.isInteger(window.tokenarium.state.query)")
     state = chosen(page)
@@ -113,10 +111,9 @@ def test_a_click_on_the_map_chooses_key_and_query(visit: Visit) -> None:
     assert page.evaluate(LINE, ["map", "y"]) == state["query"]
 
 
-def test_another_metric_recolours_without_a_request(visit: Visit, watch: Watch) -> None:
-    page = visit()
+def test_another_metric_recolours_without_a_request(page: Page, module_watch: Watch) -> None:
     quiet(page)
-    before, asked = colours(page), watch.asked()
+    before, asked = colours(page), module_watch.asked()
     page.locator(".tk-metrics [data-metric=surprisal]").click()
     expect(page.locator(".tk-metrics [data-metric=surprisal]")).to_have_attribute(
         "aria-checked", "true"
@@ -127,18 +124,17 @@ def test_another_metric_recolours_without_a_request(visit: Visit, watch: Watch) 
     assert "surprisal" in page.locator(".tk-readout").inner_text()
     assert address(page)["metric"] == "surprisal"
     page.wait_for_timeout(500)
-    assert watch.asked() == asked
+    assert module_watch.asked() == asked
 
 
-def test_a_hover_stays_in_the_browser(visit: Visit, watch: Watch) -> None:
-    page = visit()
+def test_a_hover_stays_in_the_browser(page: Page, module_watch: Watch) -> None:
     quiet(page)
-    asked = watch.asked()
+    asked = module_watch.asked()
     page.locator("#tk-token-7").hover()
     assert page.locator(".tk-readout").inner_text().startswith("token 7 ")
     assert page.locator("#plot-predictability .tk-hover-x").is_visible()
     page.wait_for_timeout(500)
-    assert watch.asked() == asked
+    assert module_watch.asked() == asked
 
 
 def test_the_link_restores_run_and_selection(visit: Visit) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, App, Visit, chosen, quiet, run_text
+from tests.browser.conftest import DRAWN, App, Visit, choose_model, chosen, quiet, run_text
 
 HOSTILE = (
     "<script>alert(1)</script> ${alert(1)} {{x}} `${1}` <img src=x onerror=alert(1)> &lt;b&gt; "
@@ -46,8 +46,7 @@ def test_a_typed_text_is_read_stored_and_linked(visit: Visit) -> None:
 def test_a_long_run_tells_progress_and_can_be_cancelled(visit: Visit, app: App) -> None:
     page = visit()
     example, said = chosen(page)["run"], strip_text(page)
-    page.get_by_label("Model").fill("local/deep")
-    page.keyboard.press("Enter")
+    choose_model(page, "local/deep")
     text = "never stored, " * 140
     run_text(page, text, wait=False)
     progress = page.locator("#status progress")
@@ -68,17 +67,10 @@ def test_a_long_run_tells_progress_and_can_be_cancelled(visit: Visit, app: App) 
     assert "never stored" not in page.locator("#stored").inner_text()
     page.keyboard.press("Escape")
     # The model is free again, and the page is as usable as before.
-    page.get_by_label("Model").fill("bundled/target")
-    page.keyboard.press("Enter")
+    choose_model(page, "bundled/target")
     run_text(page, "After the storm.")
     assert strip_text(page) == "After the storm."
     assert chosen(page)["run"] not in (None, example)
-
-
-def test_cancel_without_a_run_claims_nothing(visit: Visit) -> None:
-    page = visit()
-    page.locator("#cancel").click()
-    expect(page.locator("#status")).to_contain_text("Nothing is running")
 
 
 def test_hostile_text_is_text_in_every_view(visit: Visit) -> None:
@@ -95,21 +87,16 @@ def test_hostile_text_is_text_in_every_view(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("model", "text", "said"),
     [
-        (None, "", "text"),
-        (None, "word " * 4000, "tokens"),
+        ("bundled/target", "", "text"),
+        ("bundled/target", "word " * 4000, "tokens"),
         ("no such model", "A text.", "no such model"),
         ("local/nothing", "A text.", "local/nothing"),
     ],
     ids=["empty", "too-long", "no-name", "no-folder"],
 )
-def test_what_cannot_be_done_is_said_in_words(
-    visit: Visit, model: str | None, text: str, said: str
-) -> None:
-    page = visit()
+def test_what_cannot_be_done_is_said_in_words(page: Page, model: str, text: str, said: str) -> None:
     before = strip_text(page)
-    if model:
-        page.get_by_label("Model").fill(model)
-        page.keyboard.press("Enter")
+    choose_model(page, model)
     run_text(page, text, wait=False)
     alert = page.locator("#status [role=alert]")
     expect(alert).to_contain_text(said)
@@ -118,10 +105,11 @@ def test_what_cannot_be_done_is_said_in_words(
     assert not re.search(r"Traceback|Error\b|File \"", told)
     assert page.locator(".toast-wrap .error").count() == 0
     assert strip_text(page) == before
+    page.locator("#cancel").click()
+    expect(page.locator("#status")).to_contain_text("Nothing is running")
 
 
-def test_the_file_holds_the_numbers_of_the_strip(visit: Visit, app: App) -> None:
-    page = visit()
+def test_the_file_holds_the_numbers_of_the_strip(page: Page, app: App) -> None:
     with page.expect_download() as started:
         page.get_by_role("button", name="Download JSON").click()
     assert started.value.suggested_filename == f"tokenarium-{chosen(page)['run']}.json"
@@ -139,8 +127,7 @@ def test_the_file_holds_the_numbers_of_the_strip(visit: Visit, app: App) -> None
 
 
 @pytest.mark.parametrize("figure", ["grid", "norms"])
-def test_a_figure_is_saved_as_svg_with_its_caption(visit: Visit, figure: str) -> None:
-    page = visit()
+def test_a_figure_is_saved_as_svg_with_its_caption(page: Page, figure: str) -> None:
     host = page.locator(f"#plot-{figure}")
     host.hover()
     with page.expect_download() as started:
@@ -151,8 +138,8 @@ def test_a_figure_is_saved_as_svg_with_its_caption(visit: Visit, figure: str) ->
     assert f"run {chosen(page)['run']}" in picture
 
 
-def test_the_link_is_offered_to_copy(visit: Visit) -> None:
-    page = visit(permissions=["clipboard-read", "clipboard-write"])
+def test_the_link_is_offered_to_copy(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator("#tk-token-4").click()
     page.get_by_role("button", name="Copy link").click()
     expect(page.locator(".tk-done")).to_have_text("Link copied.")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import App, Visit, chosen, run_text
+from tests.browser.conftest import App, Visit, choose_model, chosen, run_text
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_two_visitors_share_neither_selection_nor_result(visit: Visit) -> None:
     assert chosen(other)["token"] == 10
 
 
-def test_hosted_runs_are_their_visitors_own(visit: Visit, hosted: App) -> None:
+def test_a_hosted_page_keeps_runs_and_models_apart(visit: Visit, hosted: App) -> None:
     one = visit(at=hosted)
     other = visit(at=hosted)
     assert "Public demo" in one.locator("main").inner_text()
@@ -39,18 +39,13 @@ def test_hosted_runs_are_their_visitors_own(visit: Visit, hosted: App) -> None:
     assert not any(text[:20] in label for label in stored(other))
     again = visit(at=hosted, context=one.context)
     assert any(text[:20] in label for label in stored(again))
+    choose_model(again, "openai-community/gpt2")
+    run_text(again, "A text.", wait=False)
+    expect(again.locator("#status [role=alert]")).to_contain_text("not offered here")
     # Whoever has the link may look.
     linked = visit(one.url, at=hosted)
     linked.wait_for_function("run => window.tokenarium.state.run === run", arg=chosen(one)["run"])
     assert not any(text[:20] in label for label in stored(linked))
-
-
-def test_a_hosted_page_refuses_models_that_are_not_on_its_list(visit: Visit, hosted: App) -> None:
-    page = visit(at=hosted)
-    page.get_by_label("Model").fill("openai-community/gpt2")
-    page.keyboard.press("Enter")
-    run_text(page, "A text.", wait=False)
-    expect(page.locator("#status [role=alert]")).to_contain_text("not offered here")
 
 
 def stored(page: Page) -> list[str]:
