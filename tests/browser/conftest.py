@@ -32,7 +32,7 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 START_S = 90.0
-STEP_MS = 30_000
+STEP_MS = 60_000
 expect.set_options(timeout=STEP_MS)
 DRAWN = """() => {
   const plots = [...document.querySelectorAll('.tk-figure')];
@@ -46,6 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            # A page on a busy machine is slow, and the first test also starts the application.
+            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")
