@@ -287,7 +287,7 @@ def run_text(page: Page, text: str, *, wait: bool = True) -> None:
     page.locator("#run").click()
     if wait:
         page.wait_for_function(
-            "before => window.tokenarium.state.run && window.tokenarium.state.run !== before",
+            "before => window.tokenarium?.state.run && window.tokenarium?.state.run !== before",
             arg=before,
         )
 

@@ -100,7 +100,7 @@ def test_a_click_on_the_grid_opens_its_head(page: Page) -> None:
 
 def test_a_click_on_the_map_chooses_key_and_query(page: Page) -> None:
     click(page, "map", 10, 60)
-    page.wait_for_function("Number.isInteger(window.tokenarium.state.query)")
+    page.wait_for_function("Number.isInteger(window.tokenarium?.state.query)")
     state = chosen(page)
     assert abs(state["token"] - 10) <= 1
     assert abs(state["query"] - 60) <= 1
@@ -140,14 +140,14 @@ def test_a_hover_stays_in_the_browser(page: Page, module_watch: Watch) -> None:
 def test_the_link_restores_run_and_selection(visit: Visit) -> None:
     page = visit()
     page.get_by_role("button", name="Said twice").click()
-    page.wait_for_function("window.tokenarium.state.run === 'example-said-twice'")
+    page.wait_for_function("window.tokenarium?.state.run === 'example-said-twice'")
     page.locator("#tk-token-9").click()
     click(page, "grid", 1, 2)
     page.locator(".tk-metrics [data-metric=entropy]").click()
     expect(page.locator("#card")).to_contain_text("In layer 2, head 1")
     link, said = page.url, page.locator("#strip .tk-strip").inner_text()
     again = visit(link)
-    again.wait_for_function("window.tokenarium.state.run === 'example-said-twice'")
+    again.wait_for_function("window.tokenarium?.state.run === 'example-said-twice'")
     expect(again.locator("#card")).to_contain_text("token 9 of")
     expect(again.locator("#card")).to_contain_text("In layer 2, head 1")
     assert again.locator("#strip .tk-strip").inner_text() == said
@@ -164,9 +164,9 @@ def test_back_undoes_a_click_and_forward_repeats_it(visit: Visit) -> None:
     page.locator("#tk-token-3").click()
     page.locator("#tk-token-8").click()
     page.get_by_role("button", name="One wrong word").click()
-    page.wait_for_function("window.tokenarium.state.run === 'example-one-wrong-word'")
+    page.wait_for_function("window.tokenarium?.state.run === 'example-one-wrong-word'")
     page.go_back()
-    page.wait_for_function("window.tokenarium.state.run === 'example-first-token'")
+    page.wait_for_function("window.tokenarium?.state.run === 'example-first-token'")
     expect(page.locator("#card")).to_contain_text("token 8 of")
     page.go_back()
     expect(page.locator("#card")).to_contain_text("token 3 of")

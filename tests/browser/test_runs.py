@@ -40,7 +40,7 @@ def test_a_typed_text_is_read_stored_and_linked(visit: Visit) -> None:
     assert strip_text(page) == text
     expect(page.locator("#text textarea")).to_have_value(text)
     page.go_back()
-    page.wait_for_function("run => window.tokenarium.state.run === run", arg=example)
+    page.wait_for_function("run => window.tokenarium?.state.run === run", arg=example)
 
 
 def test_a_long_run_tells_progress_and_can_be_cancelled(visit: Visit, app: App) -> None:
