@@ -94,9 +94,12 @@ def test_every_text_can_be_read_in_light_and_dark(visit: Visit) -> None:
     assert _title_colour(page) != ink
 
 
-def test_a_dark_link_opens_dark(visit: Visit) -> None:
-    page = visit("?__theme=dark", wait=False, color_scheme="light")
-    page.wait_for_function("document.body.classList.contains('dark')")
+def test_a_dark_link_opens_dark_whatever_was_kept(visit: Visit, app: App) -> None:
+    page = visit(wait=False, color_scheme="light")
+    page.evaluate("localStorage.setItem('tokenarium_theme', 'light')")
+    page.goto(f"{app.url}/?__theme=dark")
+    page.wait_for_function(DRAWN)
+    assert page.evaluate("document.body.classList.contains('dark')")
 
 
 @pytest.mark.parametrize("width", [1440, 800, 390])

@@ -78,6 +78,7 @@ def test_scale_of_nothing_is_zero() -> None:
     assert (payload["low"], payload["high"]) == (0, 0)
 
 
+@pytest.mark.filterwarnings("error")
 def test_strip_of_an_unfinished_run_knows_its_tokens_only() -> None:
     value = strip_value(unfinished(5), 0, 0)
     assert len(value["tokens"]) == 5
