@@ -38,6 +38,18 @@ def test_a_token_is_chosen_in_every_view(page: Page) -> None:
     assert page.locator("#strip .tk-readout").inner_text().startswith("token 5 ")
 
 
+def test_figures_stay_whole_when_the_address_changes(page: Page) -> None:
+    page.locator("#tk-token-6").click()
+    assert address(page)["token"] == "6"
+    # What a clip path or a gradient names must be in this document, whatever its address.
+    addresses = page.locator(".tk-plot").evaluate_all(
+        "all => all.map(e => [...e.innerHTML.matchAll(/url\\((?:&quot;|')?([^#]*)#/g)].map(m => m[1]))"
+    )
+    assert len(addresses) == 6
+    assert all(addresses)
+    assert {where for used in addresses for where in used} == {""}
+
+
 def test_keys_alone_move_token_layer_and_head(page: Page) -> None:
     page.evaluate("window.tokenarium.select({token: 0})")
     page.locator("#text textarea").focus()
