@@ -5,6 +5,9 @@
   if (T.plot) return;
   const P = window.Plotly;
   T.capturedPlotly = P;
+  // With Gradio's <base href="./">, clip paths and gradients name the whole address and vanish once a
+  // click has changed it. Without it every other address still leads to the same place.
+  document.querySelector('base[href="./"]')?.remove();
 
   const css = (element, name, other) => getComputedStyle(element).getPropertyValue(name).trim() || other;
   const themed = (figure, element) => {
@@ -87,13 +90,6 @@
         T.bus.emit('zoom', {keys: [Math.max(0, Math.floor(x[0] + .5)), Math.ceil(x[1] + .5)], queries: [Math.max(0, Math.floor(y[0] + .5)), Math.ceil(y[1] + .5)]});
       });
     };
-    // With Gradio's <base>, Plotly writes the whole address into clip paths and gradients, and all of
-    // them vanish when the next click changes the address. It looks once, at the first drawing.
-    const withoutBase = drawing => {
-      const base = document.querySelector('base[href]'), href = base?.getAttribute('href');
-      base?.removeAttribute('href');
-      try { return drawing(); } finally { base?.setAttribute('href', href); }
-    };
     const draw = async force => {
       const text = props.value;
       if (!text) { P.purge(host); delete host.dataset.wired; figure = null; drawn = ''; frame.classList.add('tk-empty'); return; }
@@ -104,13 +100,13 @@
       const label = figure.layout.meta?.label;
       if (label) frame.setAttribute('aria-label', label);
       frame.style.minHeight = `${figure.layout.height}px`;
-      await withoutBase(() => P.react(host, figure.data, themed(figure, element), {
+      await P.react(host, figure.data, themed(figure, element), {
         responsive: true, displaylogo: false,
         // Plotly offers to upload the chart to its own cloud unless told not to.
         showSendToCloud: false, plotlyServerURL: '',
         modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d'],
         modeBarButtonsToAdd: ['svg', 'png'].map(format => ({name: `Save as ${format.toUpperCase()}`, icon: format === 'svg' ? P.Icons.disk : P.Icons.camera, click: () => save(host, figure, format)})),
-      }));
+      });
       if (!host.dataset.wired) { host.dataset.wired = '1'; wire(); }
       overlay();
     };
