@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from backend.settings import PROJECT
+from tests.browser.deep_model import save_deep_model
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -129,31 +130,10 @@ def app(serve: Callable[..., App], deep_models: Path) -> App:
 
 @pytest.fixture(scope="session")
 def deep_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with ``deep``: random, small, and of so many layers that a run can be cancelled."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("models") / "deep"
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bytewise = Tokenizer(models.BPE({c: i for i, c in enumerate(["<|bos|>", *alphabet])}, []))
-    bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bytewise.decoder = decoders.ByteLevel()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(alphabet) + 1,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=48,
-        num_attention_heads=8,
-        num_key_value_heads=2,
-        max_position_embeddings=2048,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=bytewise, bos_token="<|bos|>").save_pretrained(folder)
-    return folder.parent
+    """Folder with ``deep``, of so many layers that a run can be cancelled."""
+    folder = tmp_path_factory.mktemp("models")
+    save_deep_model(folder / "deep")
+    return folder
 
 
 @dataclass
