@@ -40,9 +40,9 @@ def optimisers(
     """Return the optimisers: AdamW for all, or Muon for the value, output and MLP matrices.
 
     Queries and keys stay with AdamW, on a guess that Muon's equal steps in all directions hinder
-    the one strong direction of a sink. Not shown: in one run each, of unequal batch size, after 1.6M
-    tokens the strongest head's first-token mass was 0.34 with AdamW and 0.19 with Muon, but the mean
-    over heads was alike (0.10), and Muon's loss was 0.4 nats better.
+    the one strong direction of a sink. Not shown: in one run each, of unequal batch size, after
+    1.6M tokens the strongest head's first-token mass was 0.34 with AdamW and 0.19 with Muon, but
+    the mean over heads was alike (0.10), and Muon's loss was 0.4 nats better.
 
     Papers: Loshchilov & Hutter, 2019, arXiv:1711.05101; Jordan et al., 2024 (Muon), with the
     update scale of Liu et al., 2025, arXiv:2502.16982, so that one learning rate serves both.
