@@ -11,7 +11,7 @@ from kernels.attention_stats import Grid, Want, attention_stats
 class AttentionTrace(Recorder):
     """Fills a draft with each layer's attention statistics and key and value norms."""
 
-    def __init__(self, draft: Draft, tiles: int) -> None:
+    def __init__(self, draft: Draft, tiles: int, forgetting: tuple[float, ...]) -> None:
         super().__init__()
         self._draft = draft
         length = draft.length
@@ -19,7 +19,10 @@ class AttentionTrace(Recorder):
             received=True,
             entropy=True,
             distance=True,
-            neighbours=True,
+            columns=(0,),
+            diagonals=(0, 1),
+            decay=forgetting,
+            segments=draft.runs,
             tiles=Grid.square(length, tiles),
         )
 
@@ -41,18 +44,20 @@ class AttentionTrace(Recorder):
             mask=None if call.mask is None else call.mask[0],
         )
         assert stats.received is not None
-        assert stats.self_weight is not None
-        assert stats.previous_weight is not None
+        assert stats.diagonals is not None
+        assert stats.columns is not None
         queries_after = torch.arange(self._draft.length, 0, -1, device=out.device)
         received = stats.received / queries_after
         self._keep(
             call.layer,
             received_mass=received,
             sink_score=received[:, 0],
+            first_mass=stats.columns[:, 0],
+            decayed_mass=stats.decayed,
             attention_entropy_nats=stats.entropy,
             attention_distance=stats.distance,
-            self_mass=stats.self_weight.mean(-1),
-            previous_mass=stats.previous_weight[:, 1:].mean(-1),
+            self_mass=stats.diagonals[:, 0].mean(-1),
+            previous_mass=stats.diagonals[:, 1, 1:].mean(-1),
             attention_tiles_mean=stats.tiles_mean,
             attention_tiles_max=stats.tiles_max,
             key_norm=call.k[0].float().norm(dim=-1),

@@ -10,17 +10,22 @@ from backend.models.text import Tokens
 from backend.trace.request import TraceRequest
 from backend.trace.result import TraceResult
 
+TOP_DIMS = 3
+RUNS = 8
+
 Spell = Callable[[Sequence[int]], tuple[str, ...]]
 
 
 class Draft:
     """The arrays of one ``TraceResult``, NaN or -1 where nothing is measured yet."""
 
-    def __init__(self, request: TraceRequest, tokens: Tokens, layers: int, top_k: int) -> None:
+    def __init__(
+        self, request: TraceRequest, tokens: Tokens, layers: int, top_k: int, context: int
+    ) -> None:
         length = len(tokens.ids)
         self.layers, self.layers_done = layers, 0
         self.notes: list[str] = list(tokens.notes)
-        self._request, self._tokens = request, tokens
+        self._request, self._tokens, self._context = request, tokens, context
         self._spelled: dict[int, str] = {-1: ""}
         self.arrays: dict[str, NDArray[Any]] = {
             "surprisal_nats": _unknown(length),
@@ -30,6 +35,10 @@ class Draft:
             "top_ids": _no_id(length, top_k),
             "top_probs": _unknown(length, top_k),
             "residual_norm": _unknown(layers + 1, length),
+            "residual_median": _unknown(layers + 1, length),
+            "residual_top_dims": _no_id(layers + 1, length, TOP_DIMS),
+            "residual_top_values": _unknown(layers + 1, length, TOP_DIMS),
+            "attention_window": np.zeros(layers, np.int32),
         }
         if request.logit_lens:
             self.arrays["lens_ids"] = _no_id(layers + 1, length)
@@ -41,12 +50,22 @@ class Draft:
         """T, tokens."""
         return len(self._tokens.ids)
 
+    @property
+    def runs(self) -> int:
+        """Runs of queries whose pivotal tokens are compared."""
+        return min(RUNS, self.length)
+
     def open_layers(self, heads: int, groups: int) -> None:
         """Make room for the attention of ``heads`` query and ``groups`` key-value heads."""
         side = min(self.length, self._request.tiles)
         by_head = (self.layers, heads)
-        for name in ("received_mass", "attention_entropy_nats", "attention_distance"):
+        per_token = ("received_mass", "first_mass", "attention_entropy_nats", "attention_distance")
+        for name in per_token:
             self.arrays[name] = _unknown(*by_head, self.length)
+        factors = len(self._request.forgetting)
+        self.arrays["decayed_mass"] = _unknown(*by_head, factors, self.length)
+        for name in ("persistence", "persistence_chance"):
+            self.arrays[name] = _unknown(*by_head, max(0, self.runs - 1))
         for name in ("sink_score", "previous_mass", "self_mass"):
             self.arrays[name] = _unknown(*by_head)
         for name in ("attention_tiles_mean", "attention_tiles_max"):
@@ -77,6 +96,8 @@ class Draft:
                 "lens_text": None if lens_ids is None else self._texts(lens_ids, spell),
                 "sink_rate": float((done > threshold).mean()) if done.size else float("nan"),
                 "sink_threshold": threshold,
+                "forgetting": self._request.forgetting,
+                "context": self._context,
                 "dropped_tokens": self._tokens.dropped,
                 "layers_done": self.layers_done,
                 "notes": tuple(self.notes),

@@ -1,6 +1,6 @@
 """The request for a trace."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -21,4 +21,9 @@ class TraceRequest(TextRequest):
     logit_lens: bool = Field(True, description="Decode every layer's residual stream.")
     sink_threshold: float = Field(
         0.3, gt=0, lt=1, description="A head with more mean mass on the first token is a sink head."
+    )
+    forgetting: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (0.999, 0.99, 0.95, 0.9),
+        max_length=8,
+        description="Factors by which accumulated attention shrinks per token (A2SF).",
     )

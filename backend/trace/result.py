@@ -18,6 +18,8 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 
 SINK = "Xiao et al., 2023, arXiv:2309.17453; Gu et al., 2024, arXiv:2410.10781"
+A2SF = "Jo & Shin, 2024, arXiv:2407.20485"
+MASSIVE = "Sun et al., 2024, arXiv:2402.17762"
 LENS = "nostalgebraist, 2020; Belrose et al., 2023, arXiv:2303.08112"
 VIG = "Vig & Belinkov, 2019, arXiv:1906.04284"
 
@@ -26,7 +28,7 @@ VIG = "Vig & Belinkov, 2019, arXiv:1906.04284"
 class TraceResult(Result):
     """Everything measured while a model reads one text once."""
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     token_ids: Integers = quantity(
         "token id", "T", "", "the tokenizer's number of token t", "Which vocabulary entry this is."
@@ -113,6 +115,48 @@ class TraceResult(Result):
         "How much of its attention a head parks on the first token.",
         SINK,
     )
+    first_mass: Floats = quantity(
+        "attention to the first token",
+        "L,H,T",
+        "",
+        "A[i, 0], for query i; its mean over the first n queries is the sink score at length n",
+        "How much this token looks at the first one.",
+        SINK,
+    )
+    decayed_mass: Floats = quantity(
+        "accumulated attention with forgetting",
+        "L,H,F,T",
+        "",
+        "sum over queries i >= j of f^(T-1-i) A[i, j], for key j and each forgetting factor f",
+        "Attention received, old attention counting less.",
+        A2SF,
+    )
+    forgetting: tuple[float, ...] = quantity(
+        "forgetting factors",
+        "F",
+        "",
+        "the factors f of decayed_mass; 1 forgets nothing",
+        "How fast old attention stops counting.",
+        A2SF,
+    )
+    persistence: Floats = quantity(
+        "persistence of pivotal tokens",
+        "L,H,n-1",
+        "",
+        "queries in n equal runs; a key older than runs b-1 and b is pivotal in a run where its "
+        "mean attention is above uniform attention, mean of 1/(i+1) (1/w in a window of w "
+        "keys); share of the keys pivotal in run b that were so in run b-1; NaN where there is none",
+        "Do tokens that matter now go on to matter?",
+        "Liu et al., 2023, arXiv:2305.17118; variant: whole-run thresholds",
+    )
+    persistence_chance: Floats = quantity(
+        "persistence by chance",
+        "L,H,n-1",
+        "",
+        "share of all candidate keys that were pivotal in run b-1: what persistence would be if "
+        "the pivotal keys of run b were drawn at random",
+        "The value that would mean nothing.",
+    )
     attention_entropy_nats: Floats = quantity(
         "attention entropy",
         "L,H,T",
@@ -150,7 +194,32 @@ class TraceResult(Result):
         "",
         "Euclidean norm of the residual stream entering layer l; entry L is before the final norm",
         "How large the token's running representation is; sinks often stand out.",
-        "Sun et al., 2024, arXiv:2402.17762",
+        MASSIVE,
+    )
+    residual_median: Floats = quantity(
+        "median activation",
+        "L+1,T",
+        "",
+        "median over dimensions of |h|, h = the residual stream entering layer l",
+        "The size of an ordinary dimension.",
+        MASSIVE,
+    )
+    residual_top_dims: Integers = quantity(
+        "largest dimensions",
+        "L+1,T,3",
+        "",
+        "the dimensions of the residual stream with the largest |h|, by falling |h|; -1 where the "
+        "stream has fewer",
+        "Which dimensions carry the peak; sinks share a few massive ones.",
+        MASSIVE,
+    )
+    residual_top_values: Floats = quantity(
+        "largest activations",
+        "L+1,T,3",
+        "",
+        "h at residual_top_dims, with its sign",
+        "How large they are; massive means over 100 and over 1,000 times the median.",
+        MASSIVE,
     )
     key_norm: Floats = quantity(
         "key norm",
@@ -221,6 +290,20 @@ class TraceResult(Result):
     )
     sink_threshold: float = quantity(
         "sink threshold", "", "", "as asked (0.3 in the paper)", "Above this a head is a sink head."
+    )
+    attention_window: Integers = quantity(
+        "attention window",
+        "L",
+        "tokens",
+        "most keys a query of layer l sees, itself included; 0 where it sees all",
+        "How far back this layer can look.",
+    )
+    context: int = quantity(
+        "trained context",
+        "",
+        "tokens",
+        "positions the model was made for; tokens after it were never trained",
+        "From here on the model is out of its depth.",
     )
     dropped_tokens: int = quantity(
         "dropped tokens",

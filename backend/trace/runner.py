@@ -44,7 +44,9 @@ def trace(
     cancel.check()
     tokens = tokenise(loaded, request, limit)
     vocabulary = int(loaded.model.config.get_text_config().vocab_size)
-    draft = Draft(request, tokens, len(loaded.layers), min(request.top_k, vocabulary))
+    draft = Draft(
+        request, tokens, len(loaded.layers), min(request.top_k, vocabulary), loaded.context
+    )
     if request.top_k > vocabulary:
         draft.notes.append(f"top_k={request.top_k} is cut to the vocabulary's {vocabulary} tokens")
     path, reason = implementation(loaded.device)
@@ -72,7 +74,7 @@ def _read(
             draft.layers_done = number
             teller.read(number)
 
-    watch = AttentionTrace(draft, request.tiles)
+    watch = AttentionTrace(draft, request.tiles, request.forgetting)
     with recording(watch), residuals(loaded.layers, see):
         # The base model stops before the logits: T x V numbers are never held.
         loaded.model.base_model(input_ids=ids[None], use_cache=False)

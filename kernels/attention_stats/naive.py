@@ -52,21 +52,47 @@ def attention_stats(
         q, k, scaling=scaling, offset=offset, window=window, softcap=softcap, sinks=sinks, mask=mask
     )
     distance = _distance(q, k, offset)
-    nan = float("nan")
-    own = torch.where(distance == 0, a, 0).sum(-1)
-    previous = torch.where(distance == 1, a, 0).sum(-1)
     mean, highest = _tiles(a, distance, want) if want.tiles else (None, None)
     stats = AttentionStats(
         received=a.sum(1) if want.received else None,
         entropy=-torch.xlogy(a, a).sum(-1) if want.entropy else None,
         distance=(a * distance).sum(-1) if want.distance else None,
-        self_weight=own if want.neighbours else None,
-        previous_weight=previous.masked_fill(distance[:, 0] == 0, nan) if want.neighbours else None,
+        columns=_columns(a, want) if want.columns else None,
+        diagonals=_diagonals(a, distance, want) if want.diagonals else None,
+        decayed=_decayed(a, want) if want.decay else None,
+        last=a[:, -want.last :].sum(1) if want.last else None,
+        segments=_segments(a, want) if want.segments else None,
         tiles_mean=mean,
         tiles_max=highest,
     )
     values = v.float().repeat_interleave(q.shape[0] // v.shape[0], 0)
     return (a @ values).transpose(0, 1).to(q.dtype), stats
+
+
+def _columns(a: Tensor, want: Want) -> Tensor:
+    return torch.stack([a[:, :, column] for column in want.columns], 1)
+
+
+def _diagonals(a: Tensor, distance: Tensor, want: Want) -> Tensor:
+    rows = [torch.where(distance == d, a, 0).sum(-1) for d in want.diagonals]
+    there = [(distance[:, 0] >= d) for d in want.diagonals]
+    return torch.stack(rows, 1).masked_fill(~torch.stack(there), float("nan"))
+
+
+def _decayed(a: Tensor, want: Want) -> Tensor:
+    """Follow the recursion S <- f S + A[i]."""
+    sums = []
+    for factor in want.decay:
+        total = torch.zeros_like(a[:, 0])
+        for row in a.unbind(1):
+            total = factor * total + row
+        sums.append(total)
+    return torch.stack(sums, 1)
+
+
+def _segments(a: Tensor, want: Want) -> Tensor:
+    run = torch.arange(a.shape[1], device=a.device) * want.segments // a.shape[1]
+    return torch.stack([a[:, run == n].sum(1) for n in range(want.segments)], 1)
 
 
 def _distance(q: Tensor, k: Tensor, offset: int | None) -> Tensor:

@@ -92,13 +92,21 @@ class _Panels:
         self.out = torch.empty(self.queries, *split, v.shape[2], dtype=q.dtype, device=q.device)
         self.entropy = new(rows) if want.entropy else None
         self.distance = new(rows) if want.distance else None
-        self.own = new(rows) if want.neighbours else None
-        self.previous = new(rows) if want.neighbours else None
+        self.columns = new((*split, len(want.columns), self.queries)) if want.columns else None
+        self.diagonals = (
+            new((*split, len(want.diagonals), self.queries)) if want.diagonals else None
+        )
         self.tiles = TileSums(want.tiles, split, self.offset, q.device) if want.tiles else None
         self.chunks = self._chunks(want.tiles)
         self.received = (
             torch.zeros(len(self.chunks), *split, self.keys, device=q.device)
             if want.received
+            else None
+        )
+        self.factors = _query_factors(want, self.queries, q.device)
+        self.summed = (
+            torch.zeros(len(self.chunks), *split, len(self.factors), self.keys, device=q.device)
+            if len(self.factors)
             else None
         )
         edge = torch.full((self.block, self.block), HIDDEN, device=q.device)
@@ -166,8 +174,16 @@ class _Panels:
         self.out[start:stop, groups] = out.permute(2, 0, 1, 3)
         if self.distance is not None:
             self.distance[groups, :, start:stop] = self._distances(weights, start, oldest)
-        if self.own is not None:
-            self._neighbours(weights, groups, start, oldest)
+        if self.columns is not None:
+            for n, column in enumerate(self.want.columns):
+                seen = oldest <= column < newest
+                found = weights[..., column - oldest] if seen else 0.0
+                self.columns[groups, :, n, start:stop] = found
+        for n, back in enumerate(self.want.diagonals):
+            self._diagonal(n, back, weights, groups, start, oldest)
+        if self.summed is not None:
+            add = self.factors[:, start:stop] @ weights
+            self.summed[chunk, groups, :, :, oldest:newest] += add
         received = None if self.received is None else self.received[chunk, groups]
         if self.tiles is not None:
             self.tiles.add(weights, groups, start, oldest, received)
@@ -225,33 +241,49 @@ class _Panels:
         total = 1.0 if self.sinks is None else weights.sum(-1)
         return back.view(weights.shape[:3]) + row * total
 
-    def _neighbours(self, weights: Tensor, groups: slice, start: int, oldest: int) -> None:
-        assert self.own is not None
-        assert self.previous is not None
-        rows = slice(start, start + weights.shape[2])
-        first = self.offset + start - oldest
-        self.own[groups, :, rows] = weights[..., first:].diagonal(dim1=2, dim2=3)
-        if first > 0:
-            self.previous[groups, :, rows] = weights[..., first - 1 :].diagonal(dim1=2, dim2=3)
-            return
-        # The block's first query has nothing before it in the panel: no token, or outside a window.
-        later = weights[:, :, 1:].diagonal(dim1=2, dim2=3)
-        self.previous[groups, :, start + 1 : rows.stop] = later
+    def _diagonal(
+        self, n: int, back: int, weights: Tensor, groups: slice, start: int, oldest: int
+    ) -> None:
+        """Keep each query's weight on the key ``back`` before it."""
+        assert self.diagonals is not None
+        first = self.offset + start - oldest - back
+        missing = min(max(0, -first), weights.shape[2])  # rows whose key is not in the panel
         if oldest > 0:
-            self.previous[groups, :, start] = 0.0
+            self.diagonals[groups, :, n, start : start + missing] = 0.0
+        found = weights[:, :, missing:, first + missing :].diagonal(dim1=2, dim2=3)
+        rows = slice(start + missing, start + missing + found.shape[-1])
+        self.diagonals[groups, :, n, rows] = found
 
     def stats(self) -> AttentionStats:
         """Return what was wanted, heads in one axis."""
         mean, highest = self.tiles.pooled() if self.tiles is not None else (None, None)
+        decayed = last = segments = None
+        if self.summed is not None:
+            counts = [len(self.want.decay), int(self.want.last > 0), self.want.segments]
+            decayed, last, segments = self.summed.sum(0).flatten(0, 1).split(counts, dim=1)
         return AttentionStats(
             received=None if self.received is None else self.received.sum(0).flatten(0, 1),
             entropy=_heads(self.entropy),
             distance=_heads(self.distance),
-            self_weight=_heads(self.own),
-            previous_weight=_heads(self.previous),
+            columns=_heads(self.columns),
+            diagonals=_heads(self.diagonals),
+            decayed=decayed if self.want.decay else None,
+            last=last[:, 0] if self.want.last else None,
+            segments=segments if self.want.segments else None,
             tiles_mean=mean,
             tiles_max=highest,
         )
+
+
+def _query_factors(want: Want, queries: int, device: torch.device) -> Tensor:
+    """Return [n, T]: what each query's weights count in each wanted sum over queries."""
+    query = torch.arange(queries, device=device)
+    rows = [factor ** (queries - 1 - query).float() for factor in want.decay]
+    if want.last:
+        rows.append((query >= queries - want.last).float())
+    run = query * want.segments // queries
+    rows += [(run == segment).float() for segment in range(want.segments)]
+    return torch.stack(rows) if rows else torch.zeros(0, queries, device=device)
 
 
 def _heads(values: Tensor | None) -> Tensor | None:

@@ -103,8 +103,8 @@ def _forward_jobs(
         return model.base_model(input_ids=ids, use_cache=False, **values)
 
     def watched() -> object:
-        draft = Draft(request, tokens, len(loaded.layers), request.top_k)
-        with recording(AttentionTrace(draft, request.tiles)):
+        draft = Draft(request, tokens, len(loaded.layers), request.top_k, loaded.context)
+        with recording(AttentionTrace(draft, request.tiles, request.forgetting)):
             return read(loaded.model)
 
     return {

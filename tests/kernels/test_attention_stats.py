@@ -11,7 +11,16 @@ from kernels.attention_stats import Axis, Grid, Want, attention_stats, implement
 from kernels.attention_stats import workers as workers_of_stats
 from kernels.attention_stats.reference import _Panels
 
-EVERYTHING = {"received": True, "entropy": True, "distance": True, "neighbours": True}
+EVERYTHING = {
+    "received": True,
+    "entropy": True,
+    "distance": True,
+    "columns": (0,),
+    "diagonals": (0, 1, 5),
+    "decay": (0.9, 1.0),
+    "last": 3,
+    "segments": 1,
+}
 DETAILS = {
     "plain": {},
     "window": {"window": 9},
@@ -125,8 +134,8 @@ def test_attention_stats_uniform_attention_by_hand():
     torch.testing.assert_close(stats.received[0, :2], torch.tensor([1 + thirds, thirds]))
     torch.testing.assert_close(stats.entropy[0], torch.tensor([1.0, 2, 3, 4]).log())
     torch.testing.assert_close(stats.distance[0], torch.tensor([0.0, 0.5, 1.0, 1.5]))
-    torch.testing.assert_close(stats.self_weight[0], 1 / torch.tensor([1.0, 2, 3, 4]))
-    assert stats.previous_weight[0, 0].isnan()
+    torch.testing.assert_close(stats.diagonals[0, 0], 1 / torch.tensor([1.0, 2, 3, 4]))
+    assert stats.diagonals[0, 1, 0].isnan()
     mean = [[(1 + 2 / 2) / 3, float("nan")], [(2 / 3 + 2 / 4) / 4, (1 / 3 + 2 / 4) / 3]]
     torch.testing.assert_close(stats.tiles_mean[0], torch.tensor(mean), equal_nan=True)
 

@@ -7,6 +7,7 @@ import numpy as np
 from backend import TraceResult
 
 LAYERS, HEADS, GROUPS, ALTERNATIVES = 2, 4, 2, 3
+FORGETTING = (0.99, 0.9)
 
 
 def trace(length: int = 5, *, tiles: int = 64, lens: bool = True, **changes: object) -> TraceResult:
@@ -64,6 +65,9 @@ def _tokens(length: int) -> dict[str, object]:
         "top_probs": np.tile(np.float32([0.5, 0.25, 0.125]), (length, 1)),
         "top_text": tuple(tuple(f"t{i}k{k}" for k in range(ALTERNATIVES)) for i in range(length)),
         "residual_norm": numbered(LAYERS + 1, length) + 1,
+        "residual_median": numbered(LAYERS + 1, length) + 0.5,
+        "residual_top_dims": np.tile(np.int32([7, 3, 5]), (LAYERS + 1, length, 1)),
+        "residual_top_values": np.tile(np.float32([-90, 40, 20]), (LAYERS + 1, length, 1)),
         "key_norm": numbered(LAYERS, GROUPS, length) + 2,
         "value_norm": numbered(LAYERS, GROUPS, length) + 3,
     }
@@ -78,6 +82,13 @@ def _heads(length: int, tiles: int) -> dict[str, object]:
     return {
         "received_mass": received,
         "sink_score": sinks,
+        "first_mass": numbered(LAYERS, HEADS, length) / 2,
+        "decayed_mass": numbered(LAYERS, HEADS, len(FORGETTING), length),
+        "forgetting": FORGETTING,
+        "persistence": numbered(LAYERS, HEADS, min(8, length) - 1),
+        "persistence_chance": numbered(LAYERS, HEADS, min(8, length) - 1) / 2,
+        "attention_window": np.zeros(LAYERS, np.int32),
+        "context": 1024,
         "attention_entropy_nats": numbered(LAYERS, HEADS, length) + 4,
         "attention_distance": numbered(LAYERS, HEADS, length) + 5,
         "previous_mass": numbered(LAYERS, HEADS) + 6,
