@@ -3,9 +3,20 @@
 from torch import Tensor, device
 
 from kernels.attention_stats import reference
+from kernels.attention_stats.checks import check_shapes, check_want
 from kernels.attention_stats.declaration import AttentionStats, Axis, Grid, Want
+from kernels.attention_stats.rows import Rows, attention_rows
 
-__all__ = ["AttentionStats", "Axis", "Grid", "Want", "attention_stats", "implementation"]
+__all__ = [
+    "AttentionStats",
+    "Axis",
+    "Grid",
+    "Rows",
+    "Want",
+    "attention_rows",
+    "attention_stats",
+    "implementation",
+]
 
 
 def attention_stats(
@@ -43,13 +54,11 @@ def attention_stats(
     Returns:
         The output [T, H, Dv] in the dtype of q, and the statistics.
     Raises:
-        ValueError: if the shapes do not fit each other.
+        ValueError: if the shapes do not fit each other, or a wanted column, ``last`` or
+            ``segments`` is out of their range.
     """
-    if q.shape[0] % k.shape[0] or k.shape[1] != v.shape[1] or q.shape[2] != k.shape[2]:
-        raise ValueError(
-            f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)} do not fit: they are "
-            "[H, T, D], [G, S, D], [G, S, Dv] with H a multiple of G"
-        )
+    check_shapes(q, k, v)
+    check_want(want, q.shape[1], k.shape[1])
     return reference.attention_stats(
         q,
         k,

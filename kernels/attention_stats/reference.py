@@ -268,7 +268,7 @@ class _Panels:
             columns=_heads(self.columns),
             diagonals=_heads(self.diagonals),
             decayed=decayed if self.want.decay else None,
-            last=last[:, 0] if self.want.last else None,
+            last=last.squeeze(1) if last is not None and self.want.last else None,
             segments=segments if self.want.segments else None,
             tiles_mean=mean,
             tiles_max=highest,

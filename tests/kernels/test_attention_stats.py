@@ -15,11 +15,11 @@ EVERYTHING = {
     "received": True,
     "entropy": True,
     "distance": True,
-    "columns": (0,),
-    "diagonals": (0, 1, 5),
+    "columns": (0, 3, 40, 129),
+    "diagonals": (0, 1, 5, 60),
     "decay": (0.9, 1.0),
     "last": 3,
-    "segments": 1,
+    "segments": 4,
 }
 DETAILS = {
     "plain": {},
@@ -29,6 +29,16 @@ DETAILS = {
     "sinks": {"sinks": True},
     "all": {"window": 70, "softcap": 3.0, "sinks": True},
 }
+
+
+def everything(queries, keys, tiles):
+    """All statistics a text of this size has."""
+    within = {
+        "columns": tuple(column for column in EVERYTHING["columns"] if column < keys),
+        "last": min(EVERYTHING["last"], queries),
+        "segments": min(EVERYTHING["segments"], queries),
+    }
+    return Want(**{**EVERYTHING, **within}, tiles=tiles)
 
 
 def make(heads, groups, queries, keys, size=16, values=20, dtype=torch.float32, seed=0):
@@ -66,13 +76,13 @@ def compare(tensors, want, tolerance=1e-5, **details):
 @pytest.mark.parametrize("length", [1, 2, 7, 63, 130, 257])
 @pytest.mark.parametrize(("heads", "groups"), [(3, 3), (4, 2), (4, 1)])
 def test_attention_stats_equals_the_whole_matrix(heads, groups, length, details):
-    want = Want(**EVERYTHING, tiles=Grid.square(length, 24))
+    want = everything(length, length, Grid.square(length, 24))
     compare(make(heads, groups, length, length), want, **details)
 
 
 @pytest.mark.parametrize("details", DETAILS.values(), ids=DETAILS)
 def test_attention_stats_of_the_last_queries_of_a_longer_text(details):
-    want = Want(**EVERYTHING, tiles=Grid(Axis(60, 190, 7), Axis(0, 190, 11)))
+    want = everything(130, 190, Grid(Axis(60, 190, 7), Axis(0, 190, 11)))
     compare(make(4, 2, 130, 190), want, **details)
 
 
@@ -102,18 +112,18 @@ def test_attention_stats_of_queries_in_the_middle():
 def test_attention_stats_additive_mask_hides_keys():
     mask = torch.zeros(1, 131, 131)
     mask[:, 9:, 3:7] = torch.finfo(torch.float32).min
-    compare(make(4, 2, 131, 131), Want(**EVERYTHING, tiles=Grid.square(131, 20)), mask=mask)
+    compare(make(4, 2, 131, 131), everything(131, 131, Grid.square(131, 20)), mask=mask)
 
 
 def test_attention_stats_bfloat16_inputs_give_float32_statistics():
     tensors = make(4, 2, 97, 97, dtype=torch.bfloat16)
-    compare(tensors, Want(**EVERYTHING, tiles=Grid.square(97, 16)), sinks=True)
+    compare(tensors, everything(97, 97, Grid.square(97, 16)), sinks=True)
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_attention_stats_unwanted_is_absent(name):
-    compare(make(2, 1, 70, 70), Want(**{name: True}))
-    compare(make(2, 1, 70, 70), Want())
+    compare(make(2, 1, 130, 130), Want(**{name: EVERYTHING[name]}))
+    compare(make(2, 1, 130, 130), Want())
 
 
 def test_attention_stats_rows_sum_to_one_less_the_sink():
@@ -129,7 +139,7 @@ def test_attention_stats_rows_sum_to_one_less_the_sink():
 def test_attention_stats_uniform_attention_by_hand():
     q, k, v = (torch.zeros(1, 4, 8) for _ in range(3))
     grid = Grid.square(4, 2)
-    _, stats = attention_stats(q, k, v, scaling=1.0, want=Want(**EVERYTHING, tiles=grid))
+    _, stats = attention_stats(q, k, v, scaling=1.0, want=everything(4, 4, grid))
     thirds = 1 / 2 + 1 / 3 + 1 / 4
     torch.testing.assert_close(stats.received[0, :2], torch.tensor([1 + thirds, thirds]))
     torch.testing.assert_close(stats.entropy[0], torch.tensor([1.0, 2, 3, 4]).log())
@@ -142,7 +152,7 @@ def test_attention_stats_uniform_attention_by_hand():
 
 def test_attention_stats_does_not_depend_on_the_number_of_workers():
     tensors = make(4, 2, 1100, 1100)
-    want = Want(**EVERYTHING, tiles=Grid.square(1100, 64))
+    want = everything(1100, 1100, Grid.square(1100, 64))
     found = []
     for threads in (1, 2, 3):
         keep = torch.get_num_threads()
@@ -183,7 +193,7 @@ def test_attention_stats_never_holds_the_matrix(monkeypatch):
     monkeypatch.setattr(workers_of_stats, "run", in_this_thread)
     length = 4096
     tensors = make(4, 2, length, length, size=8, values=8)
-    want = Want(**EVERYTHING, tiles=Grid.square(length, 32))
+    want = everything(length, length, Grid.square(length, 32))
     with Largest() as largest:
         attention_stats(*tensors, scaling=0.25, want=want)
     assert largest.elements > 0
@@ -213,6 +223,33 @@ def test_attention_stats_refuses_shapes_that_do_not_fit():
         Grid(Axis(0, 8, 9), Axis(0, 8, 1))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"columns": (3, 8)}, r"columns=\[8\] are not among the 8 keys"),
+        ({"columns": (-1,)}, r"columns=\[-1\]"),
+        ({"last": 9}, r"last=9 is not between 0 and the 8 queries"),
+        ({"segments": 9}, r"segments=9 .* lower it to at most 8"),
+    ],
+)
+def test_attention_stats_refuses_positions_the_text_does_not_have(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        attention_stats(*make(2, 1, 8, 8), scaling=1.0, want=Want(**wrong))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"columns": range(65)}, r"columns has 65 positions: follow at most 64"),
+        ({"decay": (0.0,)}, r"decay=\(0.0,\) is not within \(0, 1\]"),
+        ({"diagonals": (-1,)}, r"distances start at 0"),
+    ],
+)
+def test_want_refuses_what_no_text_has(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        Want(**wrong)
+
+
 def test_implementation_says_why():
     assert "CPU" in implementation(torch.device("cpu"))[1]
     assert "cuda" in implementation(torch.device("cuda"))[1]
@@ -221,7 +258,7 @@ def test_implementation_says_why():
 @pytest.mark.gpu
 def test_attention_stats_on_a_gpu_equals_the_cpu():
     tensors = make(4, 2, 257, 257)
-    want = Want(**EVERYTHING, tiles=Grid.square(257, 24))
+    want = everything(257, 257, Grid.square(257, 24))
     here, expected = attention_stats(*tensors, scaling=0.25, want=want, window=90)
     there, stats = attention_stats(
         *(tensor.cuda() for tensor in tensors), scaling=0.25, want=want, window=90
