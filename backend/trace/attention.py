@@ -5,6 +5,7 @@ from torch import Tensor
 
 from backend.instruments import AttentionCall, Recorder
 from backend.trace.draft import Draft
+from backend.trace.persistence import persistence
 from kernels.attention_stats import Grid, Want, attention_stats
 
 
@@ -46,14 +47,19 @@ class AttentionTrace(Recorder):
         assert stats.received is not None
         assert stats.diagonals is not None
         assert stats.columns is not None
+        assert stats.segments is not None
         queries_after = torch.arange(self._draft.length, 0, -1, device=out.device)
         received = stats.received / queries_after
+        lasting, by_chance = persistence(stats.segments, self._draft.length, call.window)
+        self._draft.arrays["attention_window"][call.layer] = call.window or 0
         self._keep(
             call.layer,
             received_mass=received,
             sink_score=received[:, 0],
             first_mass=stats.columns[:, 0],
             decayed_mass=stats.decayed,
+            persistence=lasting,
+            persistence_chance=by_chance,
             attention_entropy_nats=stats.entropy,
             attention_distance=stats.distance,
             self_mass=stats.diagonals[:, 0].mean(-1),
@@ -67,5 +73,5 @@ class AttentionTrace(Recorder):
 
     def _keep(self, layer: int, **measured: Tensor | None) -> None:
         for name, values in measured.items():
-            assert values is not None
-            self._draft.arrays[name][layer] = values.cpu().numpy()
+            if values is not None:
+                self._draft.arrays[name][layer] = values.cpu().numpy()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from backend.models.text import Tokens
@@ -72,6 +73,17 @@ class Draft:
             self.arrays[name] = _unknown(*by_head, side, side)
         for name in ("key_norm", "value_norm"):
             self.arrays[name] = _unknown(self.layers, groups, self.length)
+
+    def keep_residual(self, layer: int, residual: torch.Tensor) -> None:
+        """Measure the residual stream [T, D] entering ``layer``; entry L leaves the last."""
+        stream = residual.float()
+        size = stream.abs()
+        dims = size.topk(min(TOP_DIMS, size.shape[1])).indices
+        kept = (..., slice(dims.shape[1]))
+        self.arrays["residual_norm"][layer] = stream.norm(dim=-1).cpu().numpy()
+        self.arrays["residual_median"][layer] = size.median(-1).values.cpu().numpy()
+        self.arrays["residual_top_dims"][layer][kept] = dims.cpu().numpy()
+        self.arrays["residual_top_values"][layer][kept] = stream.gather(1, dims).cpu().numpy()
 
     def result(self, spell: Spell) -> TraceResult:
         """Return what is known so far, in arrays of its own.

@@ -143,9 +143,10 @@ class TraceResult(Result):
         "persistence of pivotal tokens",
         "L,H,n-1",
         "",
-        "queries in n equal runs; a key older than runs b-1 and b is pivotal in a run where its "
-        "mean attention is above uniform attention, mean of 1/(i+1) (1/w in a window of w "
-        "keys); share of the keys pivotal in run b that were so in run b-1; NaN where there is none",
+        "queries in n equal runs; of the keys older than runs b-1 and b that run b can see, those "
+        "are pivotal in a run whose mean attention is over 1.0001 times uniform attention, mean of "
+        "1/(i+1) (1/w in a window of w keys); share of the keys pivotal in run b that were so in "
+        "run b-1; NaN where there is none",
         "Do tokens that matter now go on to matter?",
         "Liu et al., 2023, arXiv:2305.17118; variant: whole-run thresholds",
     )
@@ -153,8 +154,8 @@ class TraceResult(Result):
         "persistence by chance",
         "L,H,n-1",
         "",
-        "share of all candidate keys that were pivotal in run b-1: what persistence would be if "
-        "the pivotal keys of run b were drawn at random",
+        "share of the keys older than runs b-1 and b that run b can see which were pivotal in run "
+        "b-1: what persistence would be if the pivotal keys of run b were drawn at random",
         "The value that would mean nothing.",
     )
     attention_entropy_nats: Floats = quantity(
@@ -200,7 +201,8 @@ class TraceResult(Result):
         "median activation",
         "L+1,T",
         "",
-        "median over dimensions of |h|, h = the residual stream entering layer l",
+        "median over dimensions of |h| (the lower of two middle ones), h = the residual stream "
+        "entering layer l",
         "The size of an ordinary dimension.",
         MASSIVE,
     )

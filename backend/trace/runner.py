@@ -66,7 +66,7 @@ def _read(
     streams: list[Tensor] = []
 
     def see(number: int, residual: Tensor) -> None:
-        draft.arrays["residual_norm"][number] = residual[0].float().norm(dim=-1).cpu().numpy()
+        draft.keep_residual(number, residual[0])
         if not request.logit_lens:
             streams.clear()
         streams.append(residual[0].clone())  # some families change the stream in place

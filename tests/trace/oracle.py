@@ -10,7 +10,12 @@ NORM = {"gpt2": "transformer.ln_f"}
 LAYERS = {"gpt2": "transformer.h"}
 
 
-def expected(model: PreTrainedModel, ids: list[int], tiles: int, top_k: int) -> dict[str, Any]:
+RUNS = 8
+
+
+def expected(
+    model: PreTrainedModel, ids: list[int], tiles: int, top_k: int, forgetting: tuple[float, ...]
+) -> dict[str, Any]:
     """Compute all arrays from their definitions, in float64 after the forward pass."""
     family = model.config.model_type
     norm = model.get_submodule(NORM.get(family, "model.norm"))
@@ -38,10 +43,11 @@ def expected(model: PreTrainedModel, ids: list[int], tiles: int, top_k: int) -> 
     a = torch.cat(run.attentions).double().numpy()  # [L, H, T, T]
     return (
         _attention(a, tiles)
+        | _accumulated(a, forgetting, windows(model, len(ids)))
+        | _residual(stream.double().numpy())
         | _vocabulary(run.logits[0].double().numpy(), ids, top_k)
         | _lens(lens.double().numpy())
         | {
-            "residual_norm": stream.double().norm(dim=-1).numpy(),
             "key_norm": _norms([layer.keys for layer in cache.layers]),
             "value_norm": _norms([layer.values for layer in cache.layers]),
         }
@@ -63,6 +69,7 @@ def _attention(a: np.ndarray, tiles: int) -> dict[str, Any]:
     return {
         "received_mass": received,
         "sink_score": a[..., 0].mean(-1),
+        "first_mass": a[..., 0],
         "attention_entropy_nats": -(a * logs).sum(-1),
         "attention_distance": (a * back).sum(-1),
         "previous_mass": previous,
@@ -70,6 +77,61 @@ def _attention(a: np.ndarray, tiles: int) -> dict[str, Any]:
         "attention_tiles_mean": mean,
         "attention_tiles_max": highest,
     }
+
+
+def windows(model: PreTrainedModel, length: int) -> list[int]:
+    """The window of each layer where it hides anything in a text of ``length`` tokens, else 0."""
+    config = model.config
+    window = getattr(config, "sliding_window", None) or 0
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * config.num_hidden_layers
+    return [window if kind.startswith("sliding") and window < length else 0 for kind in kinds]
+
+
+def _residual(stream: np.ndarray) -> dict[str, Any]:
+    dims = np.argsort(-np.abs(stream), axis=-1, kind="stable")[..., :3]
+    return {
+        "residual_norm": np.linalg.norm(stream, axis=-1),
+        "residual_median": np.sort(np.abs(stream), axis=-1)[..., (stream.shape[-1] - 1) // 2],
+        "residual_top_dims": dims,
+        "residual_top_values": np.take_along_axis(stream, dims, -1),
+    }
+
+
+def _accumulated(
+    a: np.ndarray, forgetting: tuple[float, ...], windows: list[int]
+) -> dict[str, Any]:
+    length = a.shape[-1]
+    ages = length - 1 - np.arange(length)
+    decayed = [np.einsum("i,lhij->lhj", factor**ages, a) for factor in forgetting]
+    pairs = [persistence(layer, window) for layer, window in zip(a, windows, strict=True)]
+    return {
+        "decayed_mass": np.stack(decayed, 2),
+        "persistence": np.stack([lasting for lasting, _ in pairs]),
+        "persistence_chance": np.stack([chance for _, chance in pairs]),
+        "attention_window": np.asarray(windows),
+    }
+
+
+def persistence(a: np.ndarray, window: int, runs: int = RUNS) -> tuple[np.ndarray, np.ndarray]:
+    """Walk through the keys of one layer [H, T, T] one by one."""
+    heads, length, _ = a.shape
+    runs = min(runs, length)
+    members = [[i for i in range(length) if i * runs // length == run] for run in range(runs)]
+    uniform = [np.mean([1 / min(i + 1, window or i + 1) for i in run]) for run in members]
+    lasting, chance = np.full((2, heads, runs - 1), np.nan)
+    for head, b in np.ndindex(heads, runs - 1):
+        sees = range(members[b][0])
+        if window:
+            sees = [j for j in sees if j > members[b + 1][0] - window]
+        was, now = (
+            {j for j in sees if a[head, members[run], j].mean() > 1.0001 * uniform[run]}
+            for run in (b, b + 1)
+        )
+        if now:
+            lasting[head, b] = len(was & now) / len(now)
+        if sees:
+            chance[head, b] = len(was) / len(sees)
+    return lasting, chance
 
 
 def _tiles(a: np.ndarray, tiles: int) -> tuple[np.ndarray, np.ndarray]:
