@@ -8,16 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backend.errors import UserError
-    from backend.events import (
-        Cancelled,
-        CancelToken,
-        Event,
-        Finished,
-        Partial,
-        Progress,
-        Queued,
+    from backend.analysis.noise import (
+        accumulated_noise,
+        accumulated_noise_by_layer,
+        distance_noise,
+        entropy_noise,
+        received_noise,
+        received_noise_by_layer,
     )
+    from backend.errors import UserError
+    from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
     from backend.lab import Lab
     from backend.model_info import ModelInfo
     from backend.region.request import RegionRequest
@@ -50,6 +50,12 @@ _HOME = {
     "TraceRequest": "backend.trace.request",
     "TraceResult": "backend.trace.result",
     "UserError": "backend.errors",
+    "accumulated_noise": "backend.analysis.noise",
+    "accumulated_noise_by_layer": "backend.analysis.noise",
+    "distance_noise": "backend.analysis.noise",
+    "entropy_noise": "backend.analysis.noise",
+    "received_noise": "backend.analysis.noise",
+    "received_noise_by_layer": "backend.analysis.noise",
 }
 
 __all__ = [
@@ -73,6 +79,12 @@ __all__ = [
     "TraceRequest",
     "TraceResult",
     "UserError",
+    "accumulated_noise",
+    "accumulated_noise_by_layer",
+    "distance_noise",
+    "entropy_noise",
+    "received_noise",
+    "received_noise_by_layer",
 ]
 
 
