@@ -49,9 +49,10 @@ def accumulated_noise(length: int, window: int = 0, factor: float = 1.0) -> Doub
         backwards: Doubles = np.cumsum(given[::-1])
         return backwards[::-1]
     # Sums from the start: old terms are the smallest, so that their differences keep their digits.
-    before = np.concatenate([[0.0], np.cumsum(given)])
+    before: Doubles = np.concatenate([[0.0], np.cumsum(given)])
     key = np.arange(length)
-    return before[np.minimum(key + window, length)] - before[key]
+    after: Doubles = before[np.minimum(key + window, length)]
+    return after - before[key]
 
 
 def received_noise(length: int, window: int = 0) -> Doubles:
