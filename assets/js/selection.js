@@ -1,11 +1,11 @@
-// One selection shared by every view: {run, token, query, layer, head, metric}.
+// One selection shared by every view: {run, view, token, query, layer, head, metric}.
 // Hover stays here; a click is also mirrored in the URL and sent to Python.
 (() => {
   if (window.tokenarium) return;
   const bus = new EventTarget();
   const state = {}, home = {};
   const INTEGERS = ['token', 'query', 'layer', 'head'];
-  const KEYS = ['run', ...INTEGERS, 'metric'];
+  const KEYS = ['run', 'view', ...INTEGERS, 'metric'];
   const SHOWN = ['run', ...INTEGERS, 'tokens', 'layers', 'heads', 'example', 'partial'];
   let send = () => {}, returning = null;
 
@@ -30,7 +30,7 @@
     }
     return found;
   };
-  if (fromAddress().metric) state.metric = fromAddress().metric;
+  for (const key of ['metric', 'view']) if (fromAddress()[key]) state[key] = fromAddress()[key];
   const remember = how => history[how]({tokenarium: {...state}}, '', address());
   const clamp = (value, size) => Math.max(0, Math.min(size - 1, value));
 
@@ -68,10 +68,10 @@
   };
 
   window.addEventListener('popstate', () => {
-    const wanted = {...home, metric: null, ...fromAddress()};
+    const wanted = {...home, metric: null, view: null, ...fromAddress()};
     // A run named by the address can be here before the example was: only the server knows that.
     if (!wanted.run) { location.reload(); return; }
-    if (wanted.run && wanted.run !== state.run) { state.metric = wanted.metric; returning = wanted.run; send(wanted); return; }
+    if (wanted.run && wanted.run !== state.run) { state.metric = wanted.metric; state.view = wanted.view; returning = wanted.run; send(wanted); return; }
     Object.assign(state, limit(wanted));
     emit('select', {...state});
     send({...state});

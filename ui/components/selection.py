@@ -27,18 +27,19 @@ class Selection:
     query: int | None = None
     layer: int | None = None
     head: int | None = None
+    view: str | None = None
 
     @classmethod
     def read(cls, value: object) -> Self:
         """Keep what has the right type; drop the rest: a browser may send anything."""
         told = value if isinstance(value, dict) else {}
-        run = told.get("run")
         return cls(
-            run if isinstance(run, str) and 0 < len(run) <= 64 else None,
+            _name(told.get("run")),
             _whole(told.get("token")) or 0,
             _whole(told.get("query")),
             _whole(told.get("layer")),
             _whole(told.get("head")),
+            _name(told.get("view")),
         )
 
     def within(self, result: TraceResult) -> "Chosen":
@@ -91,6 +92,10 @@ def selection(value: dict[str, Any] | None) -> gr.HTML:
     return gr.HTML(
         value, html_template="<i hidden></i>", js_on_load=JS, head=scripts(), elem_id="selection"
     )
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= 64 else None
 
 
 def _whole(value: object) -> int | None:

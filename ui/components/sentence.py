@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backend import ModelInfo, Run, TraceResult
+from backend import Event, ModelInfo, Progress, Queued, Run, TraceResult
 from ui.text import escape, one_line
 
 SHORTEST_FOR_SINKS = 64
@@ -43,6 +43,16 @@ def status(text: str, kind: str = "info", share: float | None = None) -> str:
     role = "alert" if kind == "error" else "status"
     bar = "" if share is None else f'<progress max="1" value="{share:.3f}"></progress>'
     return f'<div class="tk-status tk-{kind}" role="{role}">{bar}<span>{escape(text)}</span></div>'
+
+
+def told(event: Event) -> str:
+    """Return how far a run is, as one line of status."""
+    if isinstance(event, Queued):
+        return status(f"Waiting: place {event.place} in the queue for this model.", "busy")
+    if isinstance(event, Progress):
+        share = event.done / max(1, event.total)
+        return status(f"{event.doing} · {event.done} of {event.total}", "busy", share)
+    return ""
 
 
 def pill(info: ModelInfo) -> str:

@@ -1,9 +1,8 @@
 """The Explore page: one text, read once, seen token by token, head by head, layer by layer."""
 
-import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -14,23 +13,18 @@ from backend import (
     Finished,
     Lab,
     Partial,
-    Progress,
-    Queued,
-    RegionRequest,
-    RegionResult,
     Run,
-    TextRequest,
     TraceRequest,
     TraceResult,
     UserError,
 )
 from ui.components.options import read
 from ui.components.selection import Chosen, Selection
-from ui.components.sentence import facts_of, pill, status
-from ui.figures.attention import attention_map, region_map
-from ui.figures.heads import head_grid
-from ui.pages import views
-from ui.pages.views import Look
+from ui.components.sentence import facts_of, pill, status, told
+from ui.pages.frame import frame, frame_changed
+from ui.views.attention import Attention
+from ui.views.registry import make_views
+from ui.views.view import Action, Scene, Settings, Values, View
 from ui.visitor import visitor_of
 
 OPTIONS = [
@@ -42,19 +36,18 @@ OPTIONS = [
     "tiles",
     "logit_lens",
     "sink_threshold",
+    "forgetting",
 ]
-ZOOM_TILES = 128
 PARTIAL_EVERY_S = 3.0
 """A page that draws more often than this does not hear a click on Cancel in time."""
-
-Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What one visitor's page shows: which selection is drawn, and a partial result if any."""
+    """What one visitor's page shows: which selection is drawn in which view, a partial result."""
 
     selection: Chosen
+    view: str
     partial: TraceResult | None = None
     request: TraceRequest | None = None
 
@@ -62,34 +55,47 @@ class Shown:
 class Explore:
     """Handlers of the page: each checks its inputs, asks the lab once, and draws.
 
-    They return values by the name of the view; ``ui.pages.layout`` knows which component that is.
+    They return values by the name of the part; ``ui.pages.layout`` knows which component that is.
+    ``settings`` is what the controls of all views say.
     """
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        self.views = make_views(lab)
 
     def first(self) -> Values:
-        """Return the views of the stored example, drawn before any visitor comes."""
+        """Return the parts of the stored example, drawn before any visitor comes."""
         try:
             run = self.lab.example()
-            return self._shown(run, Selection(run.id), Look(), example=run.id)
+            return self._shown(run, Selection(run.id), {}, "", example=run.id)
         except UserError as error:
-            return _told(error)
+            return _said(error)
 
-    def boot(self, look: Look, request: gr.Request) -> Values:
-        """Open the run that the address names, if it names one."""
-        told = dict(request.query_params)
-        whole = {k: int(v) for k, v in told.items() if v.isascii() and v.isdigit() and len(v) < 10}
-        return self._open(Selection.read({**whole, "run": told.get("run")}), look, request)
+    def boot(self, settings: Settings, request: gr.Request) -> Values:
+        """Open the run and the view that the address names, if it names any."""
+        asked = dict(request.query_params)
+        whole = {k: int(v) for k, v in asked.items() if v.isascii() and v.isdigit() and len(v) < 10}
+        named = {name: asked.get(name) for name in ("run", "view")}
+        return self._open(Selection.read({**whole, **named}), settings, request)
 
-    def open(self, run_id: str | None, look: Look, request: gr.Request) -> Values:
-        """Show a stored run."""
-        return self._open(Selection(run_id), look, request)
+    def open(
+        self, run_id: str | None, value: object, settings: Settings, request: gr.Request
+    ) -> Values:
+        """Show a stored run in the view that is open."""
+        view = Selection.read(value).view
+        return self._open(Selection(run_id, view=view), settings, request)
 
     def run(
-        self, model: str, text: str, options: tuple[Any, ...], look: Look, request: gr.Request
+        self,
+        model: str,
+        text: str,
+        options: tuple[Any, ...],
+        value: object,
+        settings: Settings,
+        request: gr.Request,
     ) -> Iterator[Values]:
         """Read a text, showing progress and what is known so far."""
+        view = Selection.read(value).view
         try:
             wanted = self.lab.request(
                 TraceRequest, model=model, text=text, **read(TraceRequest, OPTIONS, options)
@@ -100,61 +106,72 @@ class Explore:
                     if time.monotonic() - drawn < PARTIAL_EVERY_S:
                         continue
                     drawn = time.monotonic()
-                yield self._event(event, wanted, look)
+                yield self._event(event, wanted, view, settings, visitor_of(request))
         except (UserError, Cancelled) as error:
-            yield _told(error)
+            yield _said(error)
 
-    def pick(self, value: object, shown: Shown | None, look: Look, request: gr.Request) -> Values:
-        """Draw what another selection changes; another run is opened whole."""
+    def pick(
+        self, value: object, shown: Shown | None, settings: Settings, request: gr.Request
+    ) -> Values:
+        """Draw what another selection or another view changes; another run is opened whole."""
         wanted = Selection.read(value)
         try:
-            result, asked = self._source(wanted, shown, request)
+            scene = self._scene(wanted, shown, settings, request)
         except UserError as error:
-            return _told(error)
+            return _said(error)
         if shown is None or shown.selection.run != wanted.run:
-            return self._open(wanted, look, request)
-        now = wanted.within(result)
-        found = views.changed(result, asked, shown.selection, now, look)
-        return {**found, "shown": Shown(now, shown.partial, shown.request)}
+            return self._open(wanted, settings, request)
+        view, before = self._view(wanted), shown.selection
+        found = frame_changed(scene, before)
+        if view.slug != shown.view:
+            found |= {"views": gr.Tabs(selected=view.slug), **view.draw(scene)}
+        elif any(getattr(before, use) != getattr(scene.chosen, use) for use in view.uses):
+            found |= view.draw(replace(scene, before=before))
+        return {**found, "shown": Shown(scene.chosen, view.slug, shown.partial, shown.request)}
 
     def restyle(
-        self, value: object, shown: Shown | None, look: Look, request: gr.Request
+        self, value: object, shown: Shown | None, settings: Settings, request: gr.Request
     ) -> Values:
-        """Draw grid and map again with another metric or pooling."""
+        """Draw the open view again as its controls say."""
         wanted = Selection.read(value)
         try:
-            result, asked = self._source(wanted, shown, request)
+            scene = self._scene(wanted, shown, settings, request)
         except UserError as error:
-            return _told(error)
-        now = wanted.within(result)
-        mark = views.credit(result, asked, now)
-        return {
-            "grid": views.drawn(head_grid(result, look.grid_metric), mark),
-            "map": views.drawn(attention_map(result, now.layer, now.head, look.pooling), mark),
-        }
+            return _said(error)
+        return self._view(wanted).draw(scene)
 
-    def zoom(self, value: object, shown: Shown | None, look: Look, request: gr.Request) -> Values:
-        """Draw a rectangle of the map in finer tiles, computed by reading the text again."""
-        wanted = Selection.read(value)
+    def zoom(
+        self, value: object, shown: Shown | None, settings: Settings, request: gr.Request
+    ) -> Values:
+        """Draw a rectangle of the map in finer tiles."""
         asked = value.get("zoom") if isinstance(value, dict) else None
-        if wanted.run is None or not isinstance(asked, dict):
+        wanted, view = Selection.read(value), self.views[Attention.slug]
+        if wanted.run is None or not isinstance(asked, dict) or not isinstance(view, Attention):
             return {}
         try:
-            result, base = self._source(wanted, shown, request)
-            now = wanted.within(result)
-            mark = views.credit(result, base, now)
-            if asked.get("reset"):
-                whole = attention_map(result, now.layer, now.head, look.pooling)
-                return {"map": views.drawn(whole, mark)}
-            if result.length <= result.attention_tiles_mean.shape[-1]:
-                return {}
-            question = self._region(base, now, asked, result.length)
-            region = self.lab.run(question, visitor=visitor_of(request)).result
+            scene = self._scene(wanted, shown, settings, request)
+        except UserError as error:
+            return _said(error)
+        return view.zoom(scene, asked)
+
+    def act(
+        self,
+        action: Action,
+        value: object,
+        shown: Shown | None,
+        settings: Settings,
+        request: gr.Request,
+    ) -> Iterator[Values]:
+        """Let a view ask the lab, showing progress."""
+        try:
+            wanted = Selection.read(value)
+            yield from action.answer(self._scene(wanted, shown, settings, request))
         except (UserError, Cancelled) as error:
-            return _told(error)
-        assert isinstance(region, RegionResult)
-        figure = region_map(region, result, now.layer, now.head, look.pooling)
-        return {"map": views.drawn(figure, mark)}
+            yield _said(error)
+
+    def actions(self) -> list[Action]:
+        """Return everything in the views that asks the lab; their components must be made."""
+        return [action for view in self.views.values() for action in view.actions()]
 
     def state(self, model: str) -> tuple[str, bool]:
         """Return the model's state as HTML and whether it still changes."""
@@ -177,84 +194,79 @@ class Explore:
         found = self.lab.search(visitor=visitor_of(request), kind="trace", limit=30)
         return [(f"{' '.join(r.text.split())[:48]} · {r.model}", r.id) for r in found]
 
-    def _event(self, event: Event, wanted: TraceRequest, look: Look) -> Values:
-        if isinstance(event, Queued):
-            text = f"Waiting: place {event.place} in the queue for this model."
-            return {"status": status(text, "busy")}
-        if isinstance(event, Progress):
-            share = event.done / max(1, event.total)
-            text = f"{event.doing} · {event.done} of {event.total}"
-            return {"status": status(text, "busy", share)}
-        if isinstance(event, Partial):
-            partial = event.result
-            assert isinstance(partial, TraceResult)
-            first = Selection().within(partial)
-            found = views.everything(partial, wanted, first, look, partial=True)
-            return {**found, "facts": "", "shown": Shown(first, partial, wanted)}
-        assert isinstance(event, Finished)
-        return self._shown(event.run, Selection(event.run.id), look)
-
-    def _shown(self, run: Run, wanted: Selection, look: Look, **more: Any) -> Values:
-        result, request = _trace(run)
-        chosen = wanted.within(result)
-        trouble = run.environment.get("storage")
+    def _event(
+        self, event: Event, wanted: TraceRequest, view: str | None, settings: Settings, visitor: str
+    ) -> Values:
+        if isinstance(event, Finished):
+            return self._shown(event.run, Selection(event.run.id, view=view), settings, visitor)
+        if not isinstance(event, Partial):
+            return {"status": told(event)}
+        partial = event.result
+        assert isinstance(partial, TraceResult)
+        first = Selection(view=view)
+        scene = Scene(partial, wanted, first.within(partial), settings, visitor)
+        open_view = self._view(first)
         return {
-            **views.everything(result, request, chosen, look, **more),
+            **frame(scene, partial=True),
+            **open_view.draw(scene),
+            "facts": "",
+            "shown": Shown(scene.chosen, open_view.slug, partial, wanted),
+        }
+
+    def _shown(
+        self, run: Run, wanted: Selection, settings: Settings, visitor: str, **more: Any
+    ) -> Values:
+        result, request = trace_of(run)
+        scene = Scene(result, request, wanted.within(result), settings, visitor)
+        trouble = run.environment.get("storage")
+        view = self._view(wanted)
+        return {
+            **frame(scene, **more),
+            **view.draw(scene),
             "facts": facts_of(run),
             "status": status(str(trouble), "error") if trouble else "",
-            "shown": Shown(chosen),
+            "shown": Shown(scene.chosen, view.slug),
             "model": request.model,
             "text": request.text,
         }
 
-    def _open(self, wanted: Selection, look: Look, request: gr.Request) -> Values:
+    def _open(self, wanted: Selection, settings: Settings, request: gr.Request) -> Values:
+        view = {"views": gr.Tabs(selected=wanted.view)} if wanted.view in self.views else {}
         if wanted.run is None:
-            return {}
+            return view
+        visitor = visitor_of(request)
         try:
-            run = self.lab.open(wanted.run, visitor=visitor_of(request))
-            return self._shown(run, wanted, look)
+            run = self.lab.open(wanted.run, visitor=visitor)
+            return {**view, **self._shown(run, wanted, settings, visitor)}
         except UserError as error:
-            return _told(error)
+            return _said(error)
 
-    def _source(
-        self, wanted: Selection, shown: Shown | None, request: gr.Request
-    ) -> tuple[TraceResult, TraceRequest]:
+    def _scene(
+        self, wanted: Selection, shown: Shown | None, settings: Settings, request: gr.Request
+    ) -> Scene:
+        visitor = visitor_of(request)
         if wanted.run is not None:
-            return _trace(self.lab.open(wanted.run, visitor=visitor_of(request)))
-        if shown is None or shown.partial is None or shown.request is None:
+            result, asked = trace_of(self.lab.open(wanted.run, visitor=visitor))
+        elif shown is None or shown.partial is None or shown.request is None:
             raise UserError("no run is shown: press Run first")
-        return shown.partial, shown.request
+        else:
+            result, asked = shown.partial, shown.request
+        return Scene(result, asked, wanted.within(result), settings, visitor)
 
-    def _region(
-        self, base: TraceRequest, now: Chosen, asked: dict[str, Any], length: int
-    ) -> RegionRequest:
-        queries, keys = (_span(asked.get(name), length) for name in ("queries", "keys"))
-        return self.lab.request(
-            RegionRequest,
-            **{name: getattr(base, name) for name in TextRequest.model_fields},
-            layer=now.layer,
-            head=now.head,
-            query_start=queries[0],
-            query_stop=queries[1],
-            key_start=keys[0],
-            key_stop=keys[1],
-            tiles=ZOOM_TILES,
-        )
+    def _view(self, wanted: Selection) -> View:
+        return self.views.get(wanted.view or "", next(iter(self.views.values())))
 
 
-def _trace(run: Run) -> tuple[TraceResult, TraceRequest]:
+def trace_of(run: Run) -> tuple[TraceResult, TraceRequest]:
+    """Return result and request of a run that must be a trace.
+
+    Raises:
+        UserError: if it is of another kind.
+    """
     if not isinstance(run.result, TraceResult) or not isinstance(run.request, TraceRequest):
         raise UserError(f"run={run.id} is a {run.request.kind}, not a trace: open a trace here")
     return run.result, run.request
 
 
-def _span(told: object, length: int) -> tuple[int, int]:
-    if not isinstance(told, list) or len(told) != 2:
-        return 0, length
-    start, stop = (int(v) if isinstance(v, int | float) and math.isfinite(v) else 0 for v in told)
-    start = max(0, min(start, length - 1))
-    return start, max(start + 1, min(stop, length))
-
-
-def _told(error: Exception) -> Values:
+def _said(error: Exception) -> Values:
     return {"status": status(str(error), "error")}

@@ -8,34 +8,15 @@ import gradio as gr
 from backend import Lab, TraceRequest
 from ui.components.actions import actions
 from ui.components.options import controls
-from ui.components.plot import plot
 from ui.components.selection import selection
 from ui.components.sentence import status
 from ui.components.strip import strip
-from ui.figures.heads import METRICS
-from ui.pages.explore import OPTIONS, Explore, Shown, Values
-from ui.pages.views import Look
+from ui.pages.explore import OPTIONS, Explore, Shown
 from ui.text import escape
+from ui.views.view import Action, Settings, Values, View
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 EAGER: dict[str, Any] = {**QUIET, "concurrency_limit": None, "trigger_mode": "always_last"}
-FIGURES = {
-    "grid": "Heads",
-    "map": "Attention map",
-    "received": "Who is attended to",
-    "predictability": "How predictable each token was",
-    "lens": "Logit lens: what each layer would say next",
-    "norms": "Norms",
-}
-EXPLAIN = {
-    "grid": "Every head of the model. Click one to open its map.",
-    "map": "Who looks (rows) at whom (columns). Drag a rectangle for finer tiles, double-click to "
-    "see it whole.",
-    "received": "Mean attention each token receives from the tokens after it; log scale.",
-    "predictability": "Surprisal of each token, and the model's entropy just before it.",
-    "lens": "The residual stream of every layer, decoded as if it were the last.",
-    "norms": "Euclidean norms at the chosen layer. Sinks: large residual, small value.",
-}
 
 
 class Layout:
@@ -44,6 +25,7 @@ class Layout:
     def __init__(self, lab: Lab, blocks: gr.Blocks) -> None:
         self.lab, self.blocks, self.explore = lab, blocks, Explore(lab)
         self.parts: dict[str, Any] = {}
+        self.controls: dict[str, Any] = {}
         first = self.explore.first()
         self._run_bar(first)
         self._views(first)
@@ -97,74 +79,76 @@ class Layout:
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 parts["strip"] = strip(first.get("strip"))
-                with gr.Row():
-                    with gr.Column(min_width=300):
-                        self._figure("grid", first)
-                        self.grid_metric = gr.Dropdown(
-                            [(metric.title, name) for name, metric in METRICS.items()],
-                            value="sink",
-                            label="Grid shows",
-                            container=False,
-                            elem_id="grid-metric",
-                        )
-                    with gr.Column(min_width=300):
-                        self._figure("map", first)
-                        self.pooling = gr.Radio(
-                            [("mean of a tile", "mean"), ("highest of a tile", "max")],
-                            value="mean",
-                            label="Map shows",
-                            container=False,
-                            elem_id="pooling",
-                        )
+                with gr.Tabs(elem_id="views") as parts["views"]:
+                    self.tabs = [self._view(view, first) for view in self.explore.views.values()]
+                actions(self.export_run)
+                parts["facts"] = gr.HTML(first.get("facts", ""), elem_id="facts")
             with gr.Column(scale=1, min_width=300):
                 parts["card"] = gr.HTML(first.get("card", ""), elem_id="card")
-        for pair in (("predictability", "received"), ("lens", "norms")):
-            with gr.Row(equal_height=False):
-                for name in pair:
-                    with gr.Column(min_width=440):
-                        self._figure(name, first)
-        actions(self.export_run)
-        parts["facts"] = gr.HTML(first.get("facts", ""), elem_id="facts")
         parts["selection"] = selection(first.get("selection"))
         parts["shown"] = gr.State(first.get("shown"))
 
-    def _figure(self, name: str, first: Values) -> None:
-        self.parts[name] = plot(first.get(name), name, FIGURES[name], EXPLAIN[name])
+    def _view(self, view: View, first: Values) -> gr.Tab:
+        tab: gr.Tab
+        with gr.Tab(view.title, id=view.slug, elem_id=f"view-{view.slug}") as tab:
+            view.build(first)
+        assert not self.parts.keys() & view.parts.keys()
+        assert not self.controls.keys() & view.controls.keys()
+        self.parts |= view.parts
+        self.controls |= view.controls
+        return tab
 
     def _events(self) -> None:
-        parts, explore, look = self.parts, self.explore, [self.grid_metric, self.pooling]
+        parts, explore, settings = self.parts, self.explore, list(self.controls.values())
         every = list(parts.values())
-        seen = [parts["selection"], parts["shown"], *look]
+        seen = [parts["selection"], parts["shown"], *settings]
         # Past the queue: a click shall not wait for its turn, and the queue costs 50 ms more.
         parts["selection"].pick(self._selected(explore.pick), seen, every, queue=False, **EAGER)
         parts["selection"].zoom(
             self._selected(explore.zoom), seen, every, concurrency_id="model", **QUIET
         )
-        gr.on(
-            [self.grid_metric.input, self.pooling.input],
-            self._selected(explore.restyle),
-            seen,
-            every,
-            **EAGER,
-        )
+        for view, tab in zip(explore.views.values(), self.tabs, strict=True):
+            # The browser's selection knows which view is open, so the address and Back do too.
+            tab.select(None, js=f"() => window.tokenarium.select({{view: '{view.slug}'}})", **QUIET)
+            shown = list(view.parts.values())
+            if view.controls:
+                inputs = [c.input for c in view.controls.values() if hasattr(c, "input")]
+                gr.on(
+                    inputs,
+                    self._selected(explore.restyle),
+                    seen,
+                    [parts["status"], *shown],
+                    **EAGER,
+                )
         running = gr.on(
             [self.go.click],
             self._run,
-            [parts["model"], parts["text"], *look, *self.options],
+            [parts["model"], parts["text"], parts["selection"], *settings, *self.options],
             every,
             concurrency_limit=None,
             **QUIET,
         )
+        acting = [self._action(action, seen, every) for action in explore.actions()]
         told = parts["status"]
         # Said after the run is stopped: its last words would otherwise stand over it.
-        stopped = self.stop.click(None, cancels=[running], queue=False, **QUIET)
+        stopped = self.stop.click(None, cancels=[running, *acting], queue=False, **QUIET)
         stopped.then(_stopped, told, told, queue=False, **QUIET)
+        opening = [parts["selection"], *settings]
         for chip, run_id in self.chips:
-            chip.click(self._opener(run_id), look, every, **EAGER)
+            chip.click(self._opener(run_id), opening, every, **EAGER)
         self.library.focus(self._listed, None, self.library, **EAGER)
-        self.library.input(self._opened, [self.library, *look], every, **EAGER)
-        self.blocks.load(self._booted, look, every, **EAGER)
+        self.library.input(self._opened, [self.library, *opening], every, **EAGER)
+        self.blocks.load(self._booted, settings, every, **EAGER)
         self._model_state()
+
+    def _action(self, action: Action, seen: list[Any], every: list[Any]) -> Any:
+        def handle(
+            value: object, shown: Shown | None, request: gr.Request, *settings: Any
+        ) -> Iterator[Values]:
+            for found in self.explore.act(action, value, shown, self._settings(settings), request):
+                yield self._placed(found)
+
+        return gr.on(action.triggers, handle, seen, every, concurrency_limit=None, **QUIET)
 
     def _model_state(self) -> None:
         timer = gr.Timer(1.5, active=True)
@@ -185,35 +169,35 @@ class Layout:
 
     def _selected(self, handler: Callable[..., Values]) -> Callable[..., Values]:
         def handle(
-            value: object, shown: Shown | None, metric: str, pooling: str, request: gr.Request
+            value: object, shown: Shown | None, request: gr.Request, *settings: Any
         ) -> Values:
-            return self._placed(handler(value, shown, _look(metric, pooling), request))
+            return self._placed(handler(value, shown, self._settings(settings), request))
 
         return handle
 
     def _run(
-        self,
-        model: str,
-        text: str,
-        metric: str,
-        pooling: str,
-        request: gr.Request,
-        *options: Any,
+        self, model: str, text: str, value: object, request: gr.Request, *told: Any
     ) -> Iterator[Values]:
-        for found in self.explore.run(model, text, options, _look(metric, pooling), request):
+        settings, options = told[: len(self.controls)], told[len(self.controls) :]
+        steps = self.explore.run(model, text, options, value, self._settings(settings), request)
+        for found in steps:
             yield self._placed(found)
 
     def _opener(self, run_id: str) -> Callable[..., Values]:
-        def handle(metric: str, pooling: str, request: gr.Request) -> Values:
-            return self._placed(self.explore.open(run_id, _look(metric, pooling), request))
+        def handle(value: object, request: gr.Request, *settings: Any) -> Values:
+            found = self.explore.open(run_id, value, self._settings(settings), request)
+            return self._placed(found)
 
         return handle
 
-    def _opened(self, run_id: str, metric: str, pooling: str, request: gr.Request) -> Values:
-        return self._placed(self.explore.open(run_id, _look(metric, pooling), request))
+    def _opened(self, run_id: str, value: object, request: gr.Request, *settings: Any) -> Values:
+        return self._placed(self.explore.open(run_id, value, self._settings(settings), request))
 
-    def _booted(self, metric: str, pooling: str, request: gr.Request) -> Values:
-        return self._placed(self.explore.boot(_look(metric, pooling), request))
+    def _booted(self, request: gr.Request, *settings: Any) -> Values:
+        return self._placed(self.explore.boot(self._settings(settings), request))
+
+    def _settings(self, values: tuple[Any, ...]) -> Settings:
+        return dict(zip(self.controls, values, strict=True))
 
     def _listed(self, request: gr.Request) -> gr.Dropdown:
         return gr.Dropdown(choices=self.explore.stored(request))
@@ -226,13 +210,6 @@ class Layout:
     def export_run(self, run_id: str) -> str:
         """Return a stored run as the text of a JSON file."""
         return self.lab.export(str(run_id))
-
-
-def _look(metric: object, pooling: object) -> Look:
-    return Look(
-        metric if isinstance(metric, str) and metric in METRICS else "sink",
-        "max" if pooling == "max" else "mean",
-    )
 
 
 def _stopped(told: str) -> str:
