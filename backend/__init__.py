@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backend.model_info import ModelInfo
     from backend.region.request import RegionRequest
     from backend.region.result import RegionResult
-    from backend.requests import Request, TextRequest
+    from backend.requests import ModelRequest, Request, TextRequest
     from backend.results import Quantity, Result
     from backend.run import Run
     from backend.settings import Settings
@@ -36,6 +36,7 @@ _HOME = {
     "Finished": "backend.events",
     "Lab": "backend.lab",
     "ModelInfo": "backend.model_info",
+    "ModelRequest": "backend.requests",
     "Partial": "backend.events",
     "Progress": "backend.events",
     "Quantity": "backend.results",
@@ -65,6 +66,7 @@ __all__ = [
     "Finished",
     "Lab",
     "ModelInfo",
+    "ModelRequest",
     "Partial",
     "Progress",
     "Quantity",

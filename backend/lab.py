@@ -14,7 +14,7 @@ from backend.examples import Example, install
 from backend.export import as_json
 from backend.library import Library
 from backend.model_info import ModelInfo
-from backend.requests import Request, TextRequest
+from backend.requests import ModelRequest, Request
 from backend.roster import Roster
 from backend.run import Run
 from backend.settings import Settings
@@ -56,7 +56,7 @@ class Lab:
             return kind(**values)
 
     def run(
-        self, request: TextRequest, *, visitor: str = "", cancel: CancelToken | None = None
+        self, request: ModelRequest, *, visitor: str = "", cancel: CancelToken | None = None
     ) -> Run:
         """Answer ``request`` and wait for it; see ``stream``."""
         for event in self.stream(request, visitor=visitor, cancel=cancel):
@@ -65,7 +65,7 @@ class Lab:
         raise AssertionError("a stream ends with Finished or raises")
 
     def stream(
-        self, request: TextRequest, *, visitor: str = "", cancel: CancelToken | None = None
+        self, request: ModelRequest, *, visitor: str = "", cancel: CancelToken | None = None
     ) -> Generator[Event, None, None]:
         """Answer ``request``, telling what happens: Queued, Progress and Partial, then Finished.
 

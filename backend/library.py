@@ -11,7 +11,7 @@ import pyarrow as pa
 from backend.environment import timing_identity
 from backend.errors import UserError, told_in_words
 from backend.records import record_of, result_class, run_of
-from backend.requests import TextRequest
+from backend.requests import ModelRequest
 from backend.run import Run
 from backend.settings import Settings
 from storage import ArraysDropped, RunNotFound, RunStore, StoreError
@@ -54,7 +54,7 @@ class Library:
             raise UserError("visitor='' in hosted mode: pass the visitor's private name")
         return visitor
 
-    def key(self, request: TextRequest, fingerprint: str) -> str:
+    def key(self, request: ModelRequest, fingerprint: str) -> str:
         """Return the content address of the answer to ``request``.
 
         Args:
@@ -184,7 +184,7 @@ class Library:
         self.store.close()
 
     def _store(self, run: Run, *, pinned: bool) -> list[str]:
-        assert isinstance(run.request, TextRequest)
+        assert isinstance(run.request, ModelRequest)
         key = self.key(run.request, run.environment["fingerprint"])
         record = record_of(run, run.request, key, pinned=pinned)
         return self.store.save(record, run.result.tables(), run.result.arrays())

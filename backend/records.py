@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from backend.errors import UserError
-from backend.requests import Request, TextRequest
+from backend.requests import ModelRequest, Request
 from backend.results import Result
 from backend.run import Run
 from storage.record import RunRecord
@@ -32,7 +32,7 @@ def new_run(
     )
 
 
-def record_of(run: Run, request: TextRequest, key: str, *, pinned: bool) -> RunRecord:
+def record_of(run: Run, request: ModelRequest, key: str, *, pinned: bool) -> RunRecord:
     """Return what is stored of ``run`` beside its tables and arrays.
 
     Args:
@@ -46,7 +46,7 @@ def record_of(run: Run, request: TextRequest, key: str, *, pinned: bool) -> RunR
         kind=request.kind,
         key=key,
         model=request.model,
-        text=request.text,
+        text=request.given_text,
         created=run.created,
         duration_ms=run.duration_ms,
         request=request.model_dump(mode="json"),

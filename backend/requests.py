@@ -58,17 +58,28 @@ class Request(BaseModel):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-class TextRequest(Request):
-    """A request about one model reading one text."""
+class ModelRequest(Request):
+    """A request about one model."""
 
     model: str = Field(
         description="bundled/target, bundled/draft, local/NAME, a folder, or a Hugging Face id."
     )
-    text: str = Field(
-        min_length=1, max_length=1_000_000, description="The text the model reads; not empty."
-    )
     dtype: DType = Field(
         "float32", description="Number format of the weights; statistics are always float32."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything drawn at random.")
+
+    @property
+    def given_text(self) -> str:
+        """The text that somebody gave, by which the run is found again; empty where none was."""
+        return ""
+
+
+class TextRequest(ModelRequest):
+    """A request about one model reading one text."""
+
+    text: str = Field(
+        min_length=1, max_length=1_000_000, description="The text the model reads; not empty."
     )
     add_bos: bool | None = Field(
         None, description="Begin with the BOS token; None does what the tokenizer does by default."
@@ -80,7 +91,11 @@ class TextRequest(Request):
         "refuse",
         description="A text over the limit is refused, or cut to its start or end, and said.",
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything drawn at random.")
+
+    @property
+    def given_text(self) -> str:
+        """The text itself."""
+        return self.text
 
     @property
     def depends_on_limit(self) -> bool:

@@ -15,7 +15,7 @@ from backend.mailbox import Mailbox
 from backend.models.names import ModelSource
 from backend.queueing import Lanes
 from backend.records import imported, new_run
-from backend.requests import TextRequest
+from backend.requests import ModelRequest
 from backend.roster import Roster
 from backend.run import Run
 from backend.settings import Settings
@@ -35,7 +35,7 @@ class Workshop:
         )
         self._active: dict[threading.Thread, CancelToken] = {}
 
-    def stored(self, request: TextRequest, source: ModelSource, owner: str) -> Run | None:
+    def stored(self, request: ModelRequest, source: ModelSource, owner: str) -> Run | None:
         """Return the stored answer that ``owner`` may be served; needs no model."""
         fingerprint = self._roster.fingerprint(source)
         if fingerprint is None:
@@ -43,7 +43,7 @@ class Workshop:
         return self._library.find(self._library.key(request, fingerprint), owner)
 
     def start(
-        self, request: TextRequest, source: ModelSource, owner: str, cancel: CancelToken
+        self, request: ModelRequest, source: ModelSource, owner: str, cancel: CancelToken
     ) -> Mailbox:
         """Begin to compute and return where its events arrive; never waits for the reader."""
         mailbox = Mailbox()
@@ -76,7 +76,7 @@ class Workshop:
 
     def _outcome(
         self,
-        request: TextRequest,
+        request: ModelRequest,
         source: ModelSource,
         owner: str,
         cancel: CancelToken,
@@ -97,7 +97,7 @@ class Workshop:
 
     def _compute(
         self,
-        request: TextRequest,
+        request: ModelRequest,
         source: ModelSource,
         owner: str,
         cancel: CancelToken,

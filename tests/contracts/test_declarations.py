@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 import backend.region.request
 import backend.trace.request  # noqa: F401
 from backend.records import imported, result_class
-from backend.requests import Request, TextRequest
+from backend.requests import ModelRequest, Request
 from backend.settings import PROJECT, Settings
 
 # Kinds that tests themselves register are not part of the program.
@@ -55,7 +55,7 @@ def test_every_request_has_a_runner_and_a_result(kind: type[Request]) -> None:
 
 def test_the_kinds_of_runs_are_those_known() -> None:
     assert {kind.kind for kind in REQUESTS} >= {"trace", "region"}
-    assert all(issubclass(kind, TextRequest) for kind in REQUESTS)
+    assert all(issubclass(kind, ModelRequest) for kind in REQUESTS)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
