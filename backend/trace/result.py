@@ -147,7 +147,7 @@ class TraceResult(Result):
         "are pivotal in a run whose mean attention is over 1.0001 times uniform attention, mean of "
         "1/(i+1) (1/w in a window of w keys); share of the keys pivotal in run b that were so in "
         "run b-1; NaN where there is none",
-        "Do tokens that matter now go on to matter?",
+        "Whether the tokens that matter now go on to matter.",
         "Liu et al., 2023, arXiv:2305.17118; variant: whole-run thresholds",
     )
     persistence_chance: Floats = quantity(

@@ -21,6 +21,7 @@ def test_key_is_the_same_for_the_same_question_only() -> None:
     changed = {
         "dtype": "bfloat16", "add_bos": True, "chat_template": True, "overflow": "keep_end",
         "seed": 1, "top_k": 9, "tiles": 63, "logit_lens": False, "sink_threshold": 0.2,
+        "forgetting": (0.5,),
     }  # fmt: skip
     assert {*changed, "model", "text"} == set(TraceRequest.model_fields)
     others += [ASKED.model_copy(update={name: v}).key("f", "1") for name, v in changed.items()]
