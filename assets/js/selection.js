@@ -58,17 +58,18 @@
     const another = state.run !== shown.run;
     Object.assign(state, {token: 0, query: null, layer: 0, head: 0, run: null, partial: false});
     for (const key of SHOWN) if (key in shown) state[key] = shown[key];
+    state.view ??= shown.view;
     // A run that the address names, or that Back or Forward went to, is in the history already.
     const revisited = [returning, fromAddress().run].includes(shown.run);
     returning = null;
     if (shown.run && shown.run !== shown.example) remember(another && !revisited ? 'pushState' : 'replaceState');
-    if (state.run && state.run === state.example && !home.run) for (const key of KEYS) home[key] = state[key];
+    if (state.run && state.run === state.example && !home.run) { for (const key of KEYS) home[key] = state[key]; home.view = shown.view; }
     emit('show', {...state});
     emit('select', {...state});
   };
 
   window.addEventListener('popstate', () => {
-    const wanted = {...home, metric: null, view: null, ...fromAddress()};
+    const wanted = {...home, metric: null, ...fromAddress()};
     // A run named by the address can be here before the example was: only the server knows that.
     if (!wanted.run) { location.reload(); return; }
     if (wanted.run && wanted.run !== state.run) { state.metric = wanted.metric; state.view = wanted.view; returning = wanted.run; send(wanted); return; }

@@ -36,8 +36,9 @@ START_S = 90.0
 STEP_MS = 60_000
 expect.set_options(timeout=STEP_MS)
 DRAWN = """() => {
-  const plots = [...document.querySelectorAll('.tk-figure')];
-  return plots.length === 6 && plots.every(plot => plot.querySelector('.main-svg .cartesianlayer'))
+  const plots = [...document.querySelectorAll('.tk-figure')]
+    .filter(plot => plot.offsetParent && !plot.querySelector('.tk-empty'));
+  return plots.length > 0 && plots.every(plot => plot.querySelector('.main-svg .cartesianlayer'))
     && document.querySelectorAll('#strip .tk-token').length > 0
     && window.tokenarium?.state.tokens > 0;
 }"""
@@ -252,6 +253,12 @@ def chosen(page: Page) -> dict[str, Any]:
     """Return the shared selection."""
     found: dict[str, Any] = page.evaluate("({...window.tokenarium.state})")
     return found
+
+
+def open_view(page: Page, name: str) -> None:
+    """Open a view by the name on its tab, and wait until its figures are drawn."""
+    page.get_by_role("tab", name=name, exact=True).click()
+    page.wait_for_function(DRAWN)
 
 
 def quiet(page: Page) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 
@@ -14,12 +15,14 @@ from backend import Lab
 from tests.ui.conftest import MODEL, Reader
 from tests.ui.test_sentence import words
 from ui.components.options import controls
-from ui.pages.explore import OPTIONS, Explore, TraceRequest, Values
-from ui.pages.views import Look
+from ui.pages.explore import OPTIONS, Explore, TraceRequest
+from ui.views.registry import make_views
+from ui.views.view import Values
 
-VIEWS = {"sentence", "strip", "grid", "map", "received", "predictability", "lens", "norms", "card"}
+PARTS = {"sentence", "strip", "card", "grid", "map", "received"}
 DEFAULTS = tuple(found.value for found in controls(TraceRequest, OPTIONS))
-LOOK = Look()
+AS_BUILT: dict[str, Any] = {}
+"""What the controls of the views say before anybody touches them."""
 Read = Callable[..., Values]
 
 
@@ -47,9 +50,15 @@ def read(explore: Explore) -> Read:
 
 
 def running(
-    explore: Explore, text: str, *, model: str = MODEL, options: Any = DEFAULTS, who: Any = None
+    explore: Explore,
+    text: str,
+    *,
+    model: str = MODEL,
+    options: Any = DEFAULTS,
+    who: Any = None,
+    view: str = "attention",
 ) -> Iterator[Values]:
-    return explore.run(model, text, options, LOOK, who or browser())
+    return explore.run(model, text, options, {"view": view}, AS_BUILT, who or browser())
 
 
 def until_part(steps: Iterator[Values]) -> tuple[list[Values], Values]:
@@ -76,14 +85,14 @@ def test_run_tells_progress_then_a_part_then_the_whole(explore: Explore, reader:
     steps = running(explore, "parts")
     before, part = until_part(steps)
     assert "reading layer · 1 of 2" in before[-1]["status"]
-    assert set(part) >= VIEWS
+    assert set(part) >= PARTS
     assert "partial" in part["sentence"]
     assert part["selection"]["run"] is None
     assert part["selection"]["partial"]
     assert part["shown"].partial is not None
     reader.gate.set()
     last = list(steps)[-1]
-    assert set(last) >= VIEWS
+    assert set(last) >= PARTS
     assert last["selection"]["run"]
     assert last["status"] == ""
     assert last["shown"].partial is None
@@ -140,7 +149,8 @@ def test_an_option_out_of_range_is_named(explore: Explore) -> None:
 
 def test_without_lens_the_lens_view_is_emptied(explore: Explore, read: Read) -> None:
     options = dict(zip(OPTIONS, DEFAULTS, strict=True)) | {"logit_lens": False}
-    assert read("five!", options=tuple(options.values()))["lens"] is None
+    found = read("five!", options=tuple(options.values()), view="predictions")
+    assert found["lens"] is None
 
 
 def test_no_sink_rate_below_64_tokens(read: Read) -> None:
@@ -150,30 +160,58 @@ def test_no_sink_rate_below_64_tokens(read: Read) -> None:
 
 def test_a_token_changes_the_card_only(explore: Explore, read: Read) -> None:
     shown = read("five!")
-    found = explore.pick(told(shown) | {"token": 3}, shown["shown"], LOOK, browser())
+    found = explore.pick(told(shown) | {"token": 3}, shown["shown"], AS_BUILT, browser())
     assert set(found) == {"card", "shown"}
     assert "token 3 of 5" in found["card"]
     assert found["shown"].selection.token == 3
 
 
-def test_a_far_token_moves_the_lens_too(explore: Explore, read: Read) -> None:
-    shown = read("x" * 80)
-    found = explore.pick(told(shown) | {"token": 70}, shown["shown"], LOOK, browser())
-    assert set(found) == {"card", "lens", "shown"}
+def test_a_far_token_moves_the_lens_where_it_is_open(explore: Explore, read: Read) -> None:
+    shown = read("x" * 80, view="predictions")
+    value = told(shown) | {"view": "predictions"}
+    near = explore.pick(value | {"token": 1}, shown["shown"], AS_BUILT, browser())
+    assert set(near) == {"card", "shown"}
+    far = explore.pick(value | {"token": 70}, shown["shown"], AS_BUILT, browser())
+    assert set(far) == {"card", "lens", "shown"}
 
 
 def test_a_head_changes_what_belongs_to_it(explore: Explore, read: Read) -> None:
     shown = read("five!")
-    found = explore.pick(told(shown) | {"layer": 0, "head": 1}, shown["shown"], LOOK, browser())
-    assert set(found) == {"card", "map", "received", "norms", "strip", "shown"}
+    found = explore.pick(told(shown) | {"layer": 0, "head": 1}, shown["shown"], AS_BUILT, browser())
+    assert set(found) == {"card", "map", "received", "strip", "shown"}
     assert "layer 0, head 1" in json.loads(found["map"])["layout"]["meta"]["label"]
     assert set(found["strip"]) == {"patch"}
 
 
+def test_another_view_is_drawn_when_it_is_opened(explore: Explore, read: Read) -> None:
+    shown = read("five!")
+    value = told(shown) | {"view": "predictions"}
+    found = explore.pick(value, shown["shown"], AS_BUILT, browser())
+    assert set(found) == {"views", "predictability", "lens", "shown"}
+    assert found["views"].selected == "predictions"
+    assert explore.pick(value, found["shown"], AS_BUILT, browser()).keys() == {"shown"}
+
+
+def test_a_view_that_does_not_exist_is_the_first_one(explore: Explore, read: Read) -> None:
+    shown = read("five!")
+    found = explore.pick(told(shown) | {"view": "no such"}, shown["shown"], AS_BUILT, browser())
+    assert set(found) == {"shown"}
+    assert found["shown"].view == "attention"
+
+
+@pytest.mark.parametrize("slug", list(make_views(SimpleNamespace())))  # type: ignore[arg-type]
+def test_every_view_draws_all_its_parts(explore: Explore, read: Read, slug: str) -> None:
+    with gr.Blocks():
+        explore.views[slug].build({})
+    found = read("x" * 70, view=slug)
+    assert set(found) >= explore.views[slug].parts.keys()
+    assert found["shown"].view == slug
+
+
 def test_another_run_is_opened_whole(explore: Explore, read: Read) -> None:
     first, second = read("first text"), read("second")
-    found = explore.pick(told(first) | {"token": 2}, second["shown"], LOOK, browser())
-    assert set(found) >= VIEWS
+    found = explore.pick(told(first) | {"token": 2}, second["shown"], AS_BUILT, browser())
+    assert set(found) >= PARTS
     assert found["text"] == "first text"
     assert found["selection"]["token"] == 2
     assert found["shown"].selection.run == first["selection"]["run"]
@@ -181,14 +219,14 @@ def test_another_run_is_opened_whole(explore: Explore, read: Read) -> None:
 
 def test_a_run_that_is_gone_is_said(explore: Explore, read: Read) -> None:
     shown = read("five!")["shown"]
-    found = explore.pick({"run": "nowhere"}, shown, LOOK, browser())
+    found = explore.pick({"run": "nowhere"}, shown, AS_BUILT, browser())
     assert set(found) == {"status"}
     assert "nowhere" in found["status"]
 
 
 @pytest.mark.parametrize("value", [None, "x", 7, [], {"run": 3}, {"token": "1"}])
 def test_nonsense_from_a_browser_is_answered_in_words(explore: Explore, value: object) -> None:
-    found = explore.pick(value, None, LOOK, browser())
+    found = explore.pick(value, None, AS_BUILT, browser())
     assert "press Run first" in found["status"]
 
 
@@ -196,7 +234,7 @@ def test_a_part_can_be_explored_while_it_lasts(explore: Explore, reader: Reader)
     reader.gate.clear()
     steps = running(explore, "piece")
     _, part = until_part(steps)
-    found = explore.pick(told(part) | {"token": 2}, part["shown"], LOOK, browser())
+    found = explore.pick(told(part) | {"token": 2}, part["shown"], AS_BUILT, browser())
     assert "token 2 of 5" in found["card"]
     assert found["shown"].partial is part["shown"].partial
     steps.close()
@@ -205,22 +243,22 @@ def test_a_part_can_be_explored_while_it_lasts(explore: Explore, reader: Reader)
 def test_the_address_opens_run_and_selection(explore: Explore, read: Read) -> None:
     run = read("five!")["selection"]["run"]
     asked = browser(run=run, token="3", layer="0", head="1", query="4")
-    chosen = explore.boot(LOOK, asked)["shown"].selection
+    chosen = explore.boot(AS_BUILT, asked)["shown"].selection
     assert dataclasses.astuple(chosen) == (run, 3, 4, 0, 1)
 
 
 def test_an_address_without_a_run_changes_nothing(explore: Explore) -> None:
-    assert explore.boot(LOOK, browser(token="3")) == {}
+    assert explore.boot(AS_BUILT, browser(token="3")) == {}
 
 
 @pytest.mark.parametrize("token", ["-1", "1e3", "٣", "9" * 30, "<b>", ""])
 def test_a_bad_number_in_the_address_is_left_out(explore: Explore, read: Read, token: str) -> None:
     run = read("five!")["selection"]["run"]
-    assert explore.boot(LOOK, browser(run=run, token=token))["shown"].selection.token == 0
+    assert explore.boot(AS_BUILT, browser(run=run, token=token))["shown"].selection.token == 0
 
 
 def test_a_bad_run_in_the_address_is_said(explore: Explore) -> None:
-    found = explore.boot(LOOK, browser(run="<script>"))
+    found = explore.boot(AS_BUILT, browser(run="<script>"))
     assert 'role="alert"' in found["status"]
     assert "<script>" not in found["status"]
 
@@ -228,8 +266,9 @@ def test_a_bad_run_in_the_address_is_said(explore: Explore) -> None:
 def test_grid_and_map_change_with_the_look(explore: Explore, read: Read) -> None:
     shown = read("five!")
     value = told(shown) | {"layer": 1, "head": 2}
-    found = explore.restyle(value, shown["shown"], Look("self", "max"), browser())
-    assert set(found) == {"grid", "map"}
+    settings = {"grid_metric": "self", "pooling": "max"}
+    found = explore.restyle(value, shown["shown"], settings, browser())
+    assert set(found) == {"grid", "map", "received"}
     assert "attention to itself" in json.loads(found["grid"])["layout"]["meta"]["label"]
     assert "each cell one pair" in json.loads(found["map"])["layout"]["meta"]["label"]
 
@@ -239,7 +278,7 @@ def test_a_rectangle_of_a_long_text_is_read_in_finer_tiles(
 ) -> None:
     shown = read("x" * 130)
     value = told(shown) | {"layer": 0, "head": 3, "zoom": {"queries": [40, 90], "keys": [10, 30]}}
-    found = explore.zoom(value, shown["shown"], LOOK, browser())
+    found = explore.zoom(value, shown["shown"], AS_BUILT, browser())
     asked = reader.regions[0]
     assert (asked.layer, asked.head) == (0, 3)
     assert (asked.query_start, asked.query_stop) == (40, 90)
@@ -251,7 +290,9 @@ def test_a_rectangle_of_a_long_text_is_read_in_finer_tiles(
 
 def test_zooming_out_shows_the_whole_map(explore: Explore, read: Read, reader: Reader) -> None:
     shown = read("x" * 130)
-    found = explore.zoom(told(shown) | {"zoom": {"reset": True}}, shown["shown"], LOOK, browser())
+    found = explore.zoom(
+        told(shown) | {"zoom": {"reset": True}}, shown["shown"], AS_BUILT, browser()
+    )
     assert json.loads(found["map"])["layout"]["xaxis"]["range"] == [-0.5, 129.5]
     assert reader.regions == []
 
@@ -259,7 +300,7 @@ def test_zooming_out_shows_the_whole_map(explore: Explore, read: Read, reader: R
 def test_a_short_text_has_nothing_finer(explore: Explore, read: Read, reader: Reader) -> None:
     shown = read("five!")
     value = told(shown) | {"zoom": {"queries": [0, 3], "keys": [0, 3]}}
-    assert explore.zoom(value, shown["shown"], LOOK, browser()) == {}
+    assert explore.zoom(value, shown["shown"], AS_BUILT, browser()) == {}
     assert reader.regions == []
 
 
@@ -277,7 +318,7 @@ def test_any_rectangle_stays_inside_the_text(
     explore: Explore, read: Read, reader: Reader, zoom: dict[str, Any]
 ) -> None:
     shown = read(repr(zoom).ljust(130))
-    explore.zoom(told(shown) | {"zoom": zoom}, shown["shown"], LOOK, browser())
+    explore.zoom(told(shown) | {"zoom": zoom}, shown["shown"], AS_BUILT, browser())
     asked = reader.regions[0]
     assert 0 <= asked.query_start < asked.query_stop <= 130
     assert 0 <= asked.key_start < asked.key_stop <= 130
@@ -285,7 +326,7 @@ def test_any_rectangle_stays_inside_the_text(
 
 @pytest.mark.parametrize("value", [None, "x", {"zoom": 3}, {"run": "r", "zoom": [1]}])
 def test_a_zoom_without_a_rectangle_changes_nothing(explore: Explore, value: object) -> None:
-    assert explore.zoom(value, None, LOOK, browser()) == {}
+    assert explore.zoom(value, None, AS_BUILT, browser()) == {}
 
 
 def test_the_strip_and_the_exported_file_hold_the_same_numbers(
@@ -314,7 +355,7 @@ def test_hosted_runs_are_listed_to_their_visitor_only(make_lab: Callable[..., La
     run = list(running(explore, "mine", who=one))[-1]["selection"]["run"]
     assert run in {found for _, found in explore.stored(one)}
     assert run not in {found for _, found in explore.stored(other)}
-    assert explore.open(run, LOOK, other)["text"] == "mine"
+    assert explore.open(run, {}, AS_BUILT, other)["text"] == "mine"
 
 
 def test_stored_runs_are_named_by_their_text(explore: Explore, read: Read) -> None:
@@ -323,7 +364,7 @@ def test_stored_runs_are_named_by_their_text(explore: Explore, read: Read) -> No
 
 
 def test_opening_nothing_changes_nothing(explore: Explore) -> None:
-    assert explore.open(None, LOOK, browser()) == {}
+    assert explore.open(None, {}, AS_BUILT, browser()) == {}
 
 
 def test_the_pill_follows_the_model(explore: Explore) -> None:

@@ -36,7 +36,7 @@ def test_whatever_is_told_the_choice_fits_the_run(told: Any) -> None:
 )
 def test_what_is_no_whole_number_in_range_is_dropped(value: object) -> None:
     told = Selection.read(dict.fromkeys(("token", "query", "layer", "head"), value))
-    assert told == Selection(None, 0, None, None, None)
+    assert told == Selection(None, 0, None, None, None, None)
 
 
 @pytest.mark.parametrize("run", ["", "r" * 65, 7, None, ["r"], b"r"])

@@ -207,7 +207,7 @@ class Explore:
         scene = Scene(partial, wanted, first.within(partial), settings, visitor)
         open_view = self._view(first)
         return {
-            **frame(scene, partial=True),
+            **frame(scene, partial=True, view=open_view.slug),
             **open_view.draw(scene),
             "facts": "",
             "shown": Shown(scene.chosen, open_view.slug, partial, wanted),
@@ -221,7 +221,7 @@ class Explore:
         trouble = run.environment.get("storage")
         view = self._view(wanted)
         return {
-            **frame(scene, **more),
+            **frame(scene, view=view.slug, **more),
             **view.draw(scene),
             "facts": facts_of(run),
             "status": status(str(trouble), "error") if trouble else "",
