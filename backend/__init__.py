@@ -8,6 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backend.analysis.classes import CLASSES, ClassMass, mass_by_class, token_classes
+    from backend.analysis.heavy import (
+        accumulated_chance,
+        accumulated_mass,
+        chance_overlap,
+        chosen_mean,
+        coverage,
+        heaviest,
+        held_by_heaviest,
+        known_mean,
+        overlap,
+        times_noise,
+    )
     from backend.analysis.noise import (
         accumulated_noise,
         accumulated_noise_by_layer,
@@ -15,6 +28,14 @@ if TYPE_CHECKING:
         entropy_noise,
         received_noise,
         received_noise_by_layer,
+    )
+    from backend.analysis.sinks import (
+        Dimension,
+        Sink,
+        find_sinks,
+        seen_mass,
+        sink_rate,
+        sink_scores,
     )
     from backend.errors import UserError
     from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
@@ -30,8 +51,11 @@ if TYPE_CHECKING:
     from backend.trace.result import TraceResult
 
 _HOME = {
+    "CLASSES": "backend.analysis.classes",
     "CancelToken": "backend.events",
     "Cancelled": "backend.events",
+    "ClassMass": "backend.analysis.classes",
+    "Dimension": "backend.analysis.sinks",
     "Event": "backend.events",
     "Finished": "backend.events",
     "Lab": "backend.lab",
@@ -47,21 +71,41 @@ _HOME = {
     "Result": "backend.results",
     "Run": "backend.run",
     "Settings": "backend.settings",
+    "Sink": "backend.analysis.sinks",
     "TextRequest": "backend.requests",
     "TraceRequest": "backend.trace.request",
     "TraceResult": "backend.trace.result",
     "UserError": "backend.errors",
+    "accumulated_chance": "backend.analysis.heavy",
+    "accumulated_mass": "backend.analysis.heavy",
     "accumulated_noise": "backend.analysis.noise",
     "accumulated_noise_by_layer": "backend.analysis.noise",
+    "chance_overlap": "backend.analysis.heavy",
+    "chosen_mean": "backend.analysis.heavy",
+    "coverage": "backend.analysis.heavy",
     "distance_noise": "backend.analysis.noise",
     "entropy_noise": "backend.analysis.noise",
+    "find_sinks": "backend.analysis.sinks",
+    "heaviest": "backend.analysis.heavy",
+    "held_by_heaviest": "backend.analysis.heavy",
+    "known_mean": "backend.analysis.heavy",
+    "mass_by_class": "backend.analysis.classes",
+    "overlap": "backend.analysis.heavy",
     "received_noise": "backend.analysis.noise",
     "received_noise_by_layer": "backend.analysis.noise",
+    "seen_mass": "backend.analysis.sinks",
+    "sink_rate": "backend.analysis.sinks",
+    "sink_scores": "backend.analysis.sinks",
+    "times_noise": "backend.analysis.heavy",
+    "token_classes": "backend.analysis.classes",
 }
 
 __all__ = [
+    "CLASSES",
     "CancelToken",
     "Cancelled",
+    "ClassMass",
+    "Dimension",
     "Event",
     "Finished",
     "Lab",
@@ -77,16 +121,33 @@ __all__ = [
     "Result",
     "Run",
     "Settings",
+    "Sink",
     "TextRequest",
     "TraceRequest",
     "TraceResult",
     "UserError",
+    "accumulated_chance",
+    "accumulated_mass",
     "accumulated_noise",
     "accumulated_noise_by_layer",
+    "chance_overlap",
+    "chosen_mean",
+    "coverage",
     "distance_noise",
     "entropy_noise",
+    "find_sinks",
+    "heaviest",
+    "held_by_heaviest",
+    "known_mean",
+    "mass_by_class",
+    "overlap",
     "received_noise",
     "received_noise_by_layer",
+    "seen_mass",
+    "sink_rate",
+    "sink_scores",
+    "times_noise",
+    "token_classes",
 ]
 
 
