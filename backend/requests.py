@@ -43,6 +43,11 @@ class Request(BaseModel):
         return Request._kinds[kind].model_validate(values)
 
     @property
+    def past_context(self) -> bool:
+        """Whether it may read more tokens than the model was trained for."""
+        return False
+
+    @property
     def depends_on_limit(self) -> bool:
         """Whether the token limit in force changes the result, so that it belongs to the key."""
         return False
@@ -87,9 +92,10 @@ class TextRequest(ModelRequest):
     chat_template: bool = Field(
         False, description="Wrap the text as one user message of the model's chat template."
     )
-    overflow: Literal["refuse", "keep_start", "keep_end"] = Field(
+    overflow: Literal["refuse", "keep_start", "keep_end", "exceed"] = Field(
         "refuse",
-        description="A text over the limit is refused, or cut to its start or end, and said.",
+        description="A text over the limit is refused, or cut to its start or end, and said; "
+        "exceed reads past the model's trained context, where positions allow it.",
     )
 
     @property
@@ -98,9 +104,14 @@ class TextRequest(ModelRequest):
         return self.text
 
     @property
+    def past_context(self) -> bool:
+        """Only where asked for."""
+        return self.overflow == "exceed"
+
+    @property
     def depends_on_limit(self) -> bool:
         """A text that may be cut gives another result under another limit."""
-        return self.overflow != "refuse"
+        return self.overflow in ("keep_start", "keep_end")
 
     @field_validator("text", mode="before")
     @classmethod

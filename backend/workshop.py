@@ -111,7 +111,9 @@ class Workshop:
         with self._roster.use(source, request.dtype) as loaded:
             cancel.check()
             runner = imported(request.runner)
-            limit = min(self._settings.token_limit, loaded.context)
+            limit = self._settings.token_limit
+            if not request.past_context:
+                limit = min(limit, loaded.context)
             with self._time_limit(cancel):
                 started = time.perf_counter()
                 result = runner(request, loaded, limit, mailbox.put, cancel)

@@ -34,7 +34,7 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
     context: int
-    """Most tokens the model can read at once."""
+    """Most tokens the model was made to read at once."""
     layers: tuple[nn.Module, ...]
     """Decoder layers, in order."""
     final_norm: nn.Module | None
@@ -45,3 +45,5 @@ class LoadedModel:
     """SHA-256 over configuration, tokenizer and weights."""
     verdict: Verdict | None = None
     """What the load-time check found."""
+    reads_past_context: bool = False
+    """Whether positions after ``context`` can be computed, as rotary ones can."""

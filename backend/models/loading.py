@@ -24,7 +24,12 @@ from backend.models.loaded import LoadedModel
 from backend.models.memory import count_parameters, free_bytes, need, refuse_unless_fits
 from backend.models.names import DigestMemo, ModelSource, fingerprint
 from backend.models.refusal import ModelRefused
-from backend.models.structure import context_of, embedding_entries, find_structure
+from backend.models.structure import (
+    context_of,
+    embedding_entries,
+    find_structure,
+    has_computed_positions,
+)
 from backend.models.support import check
 
 
@@ -74,6 +79,7 @@ def load(
         final_norm=structure.final_norm,
         unembed=structure.unembed,
         fingerprint=fingerprint(dataclasses.replace(source, folder=folder), digest_memo) or "",
+        reads_past_context=has_computed_positions(model),
     )
     verdict = check(loaded)
     if not verdict.supported:

@@ -63,6 +63,17 @@ def context_of(config: PretrainedConfig) -> int:
     return next((int(limit) for limit in limits if limit), UNLIMITED)
 
 
+def has_computed_positions(model: PreTrainedModel) -> bool:
+    """Return whether positions are rotary, with no table that ends where training did."""
+    context = context_of(model.config)
+    tables = (part for part in model.modules() if isinstance(part, nn.Embedding))
+    tokens = model.get_input_embeddings()
+    # OPT's table of positions is longer than its context by two.
+    ends = any(context <= t.num_embeddings <= context + 8 for t in tables if t is not tokens)
+    rotary = any(name.endswith("inv_freq") for name, _ in model.named_buffers())
+    return rotary and not ends
+
+
 def embedding_entries(model: PreTrainedModel) -> int:
     """Return how many token ids the model has an embedding for."""
     table: Any = model.get_input_embeddings()

@@ -41,8 +41,9 @@ def tokenise(loaded: LoadedModel, request: TextRequest, limit: int) -> Tokens:
         loaded: the model; nobody else uses it meanwhile.
         request: the text and its choices.
         limit: most tokens the result may have.
-    Raises: ValueError where the text gives no token, is over ``limit`` with overflow="refuse", or
-        asks for a BOS token or a chat template that the model does not have.
+    Raises: ValueError where the text gives no token, is over ``limit`` and not to be cut, is past
+        the trained context of a model with learned positions, or asks for a BOS token or a chat
+        template that the model does not have.
     """
     tokenizer = loaded.tokenizer
     rendered = render(tokenizer, request.text) if request.chat_template else None
@@ -54,7 +55,7 @@ def tokenise(loaded: LoadedModel, request: TextRequest, limit: int) -> Tokens:
             "letter or digit, or set add_bos=True"
         )
     kept, notes = _within(
-        request, len(ids), limit, begins_with_bos=_is_bos(tokenizer, ids, special)
+        request, loaded, len(ids), limit, begins_with_bos=_is_bos(tokenizer, ids, special)
     )
     notes = _remarks(tokenizer, request.text, rendered, ids, special) + notes
     chosen = [ids[index] for index in kept]
@@ -142,15 +143,21 @@ def _with_bos(
 
 
 def _within(
-    request: TextRequest, length: int, limit: int, begins_with_bos: bool
+    request: TextRequest, loaded: LoadedModel, length: int, limit: int, begins_with_bos: bool
 ) -> tuple[list[int], tuple[str, ...]]:
     """Return the indices of the tokens to keep, and what to say about the rest."""
     if length <= limit:
-        return list(range(length)), ()
-    if request.overflow == "refuse":
+        return list(range(length)), _past_context(request, loaded, length)
+    if request.overflow in ("refuse", "exceed"):
+        past = ""
+        if request.overflow == "refuse" and limit == loaded.context and loaded.reads_past_context:
+            past = (
+                f", or overflow=exceed to read past the {loaded.context} tokens this model was "
+                "trained for"
+            )
         raise ValueError(
             f"the text is {length} tokens, the limit is {limit}: shorten it, or set "
-            "overflow=keep_start or overflow=keep_end to cut it"
+            f"overflow=keep_start or overflow=keep_end to cut it{past}"
         )
     dropped = length - limit
     if request.overflow == "keep_start":
@@ -163,6 +170,18 @@ def _within(
     return kept, (
         f"the text is {length} tokens, the limit is {limit}: the first {dropped}{after} were cut",
     )
+
+
+def _past_context(request: TextRequest, loaded: LoadedModel, length: int) -> tuple[str, ...]:
+    if request.overflow != "exceed" or length <= loaded.context:
+        return ()
+    if not loaded.reads_past_context:
+        raise ValueError(
+            f"overflow=exceed, but {loaded.name} has learned positions for {loaded.context} tokens "
+            f"and the text is {length}: shorten it, set overflow=keep_start or overflow=keep_end "
+            "to cut it, or choose a model with rotary positions"
+        )
+    return (f"tokens from {loaded.context} on are beyond the context this model was trained for",)
 
 
 def _remarks(

@@ -81,6 +81,15 @@ def test_trace_over_the_limit_is_refused_or_cut_as_asked(lab: Lab) -> None:
     assert any("were cut" in note for note in cut.result.notes)
 
 
+def test_trace_past_the_trained_context_keeps_the_limits_in_force(make_lab) -> None:
+    long = asked("x" * 600, overflow="exceed")
+    hosted = make_lab(hosted=True, hosted_max_tokens=560)
+    with pytest.raises(UserError, match="601 tokens, the limit is 560"):
+        hosted.run(long, visitor="anna")
+    result = make_lab(database="duckdb:///:memory:").run(long).result
+    assert (result.length, result.context) == (601, 512)
+
+
 def test_trace_in_bfloat16_says_so(lab: Lab) -> None:
     assert lab.run(asked("x", dtype="bfloat16")).environment["dtype"] == "bfloat16"
 

@@ -67,3 +67,4 @@ def test_request_refuses_what_is_out_of_range(values: dict[str, object], message
 def test_request_depends_on_the_limit_only_if_it_may_cut() -> None:
     assert not ASKED.depends_on_limit
     assert ASKED.model_copy(update={"overflow": "keep_start"}).depends_on_limit
+    assert not ASKED.model_copy(update={"overflow": "exceed"}).depends_on_limit

@@ -44,6 +44,12 @@ def _change_config(folder, **changes):
 
 
 @pytest.mark.parametrize("family", SUPPORTED)
+def test_load_tells_rotary_positions_from_learned_ones(saved, family):
+    loaded = load(saved(family), torch.float32, CPU, 128)
+    assert loaded.reads_past_context == (family not in ("gpt2", "opt"))
+
+
+@pytest.mark.parametrize("family", SUPPORTED)
 def test_load_supported_family_equals_eager_beyond_its_window(saved, family):
     source = saved(family)
     loaded = load(source, torch.float32, CPU, 4096)

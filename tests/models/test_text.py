@@ -35,6 +35,8 @@ class Reader:
 
     tokenizer: PreTrainedTokenizerFast
     name: str = "local/tiny"
+    context: int = 1_000_000
+    reads_past_context: bool = False
 
 
 def _sentencepiece():
@@ -232,6 +234,33 @@ def test_tokenise_keep_start_and_keep_end_cut_and_say_so(reader):
     bare = _read(reader, "abcdef", limit=4, overflow="keep_end", add_bos=False)
     assert bare.text == ("c", "d", "e", "f")
     assert bare.notes == ("the text is 6 tokens, the limit is 4: the first 2 were cut",)
+
+
+def test_tokenise_too_long_names_exceed_only_where_it_would_help(reader):
+    reader.context = 6
+    with pytest.raises(ValueError, match=r"to cut it$"):
+        _read(reader, "abcdef", limit=6)
+    reader.reads_past_context = True
+    with pytest.raises(ValueError, match="overflow=exceed to read past the 6 tokens"):
+        _read(reader, "abcdef", limit=6)
+    for choices in ({}, {"overflow": "exceed"}):
+        with pytest.raises(ValueError, match=r"the limit is 5: .* to cut it$"):
+            _read(reader, "abcdef", limit=5, **choices)
+
+
+def test_tokenise_exceed_reads_past_the_context_and_says_so(reader):
+    reader.context, reader.reads_past_context = 6, True
+    tokens = _read(reader, "abcdef", limit=7, overflow="exceed")
+    assert (len(tokens.ids), tokens.dropped) == (7, 0)
+    assert tokens.notes == ("tokens from 6 on are beyond the context this model was trained for",)
+    assert _read(reader, "abcde", limit=7, overflow="exceed").notes == ()
+
+
+def test_tokenise_exceed_is_refused_where_positions_were_learned(reader):
+    reader.context = 6
+    with pytest.raises(ValueError, match=r"has learned positions for 6 tokens.*is 7: shorten"):
+        _read(reader, "abcdef", limit=7, overflow="exceed")
+    assert len(_read(reader, "abcde", limit=7, overflow="exceed").ids) == 6
 
 
 CHAT = (

@@ -85,6 +85,28 @@ def test_trace_text_that_was_cut_says_so(twins, letters):
     assert len(result.notes) == 1
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_trace_past_the_trained_context_equals_eager_and_says_so(tmp_path, letters, family):
+    save_model(tmp_path, family, max_position_embeddings=32)
+    loaded = load(ModelSource("local/x", tmp_path, None, "x"), "float32", "cpu", 32)
+    oracle = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    text = letters(90)
+    with pytest.raises(ValueError, match="overflow=exceed to read past the 32 tokens"):
+        trace(ask(text), loaded, 32, lambda _: None, CancelToken())
+    result = run(loaded, ask(text, overflow="exceed", add_bos=False))
+    assert_equals_oracle(result, oracle, tiles=16, top_k=5)
+    assert (result.length, result.context) == (90, 32)
+    assert "tokens from 32 on are beyond the context" in result.notes[0]
+    assert run(loaded, ask(text[:32], overflow="exceed", add_bos=False)).notes == ()
+
+
+def test_trace_past_learned_positions_is_refused(tmp_path, letters):
+    save_model(tmp_path, "gpt2", max_position_embeddings=32)
+    loaded = load(ModelSource("local/x", tmp_path, None, "x"), "float32", "cpu", 32)
+    with pytest.raises(ValueError, match="local/x has learned positions for 32 tokens"):
+        run(loaded, ask(letters(90), overflow="exceed"))
+
+
 def test_trace_with_more_alternatives_than_tokens_cuts_and_says_so(tmp_path):
     save_model(tmp_path, "llama", vocab_size=300)
     loaded = load(ModelSource("local/x", tmp_path, None, "x"), "float32", "cpu", 64)
