@@ -111,15 +111,9 @@ class Layout:
             # The browser's selection knows which view is open, so the address and Back do too.
             tab.select(None, js=f"() => window.tokenarium.select({{view: '{view.slug}'}})", **QUIET)
             shown = list(view.parts.values())
-            if view.controls:
-                inputs = [c.input for c in view.controls.values() if hasattr(c, "input")]
-                gr.on(
-                    inputs,
-                    self._selected(explore.restyle),
-                    seen,
-                    [parts["status"], *shown],
-                    **EAGER,
-                )
+            if view.redraws:
+                again = self._selected(explore.restyle)
+                gr.on(view.redraws, again, seen, [parts["status"], *shown], **EAGER)
         running = gr.on(
             [self.go.click],
             self._run,

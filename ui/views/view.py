@@ -1,16 +1,17 @@
 """What every view of a run has in common, and what it is handed to draw."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import gradio as gr
 from plotly.graph_objects import Figure
 
-from backend import Lab, TextRequest, TraceRequest, TraceResult
+from backend import Finished, Lab, ModelRequest, Run, TextRequest, TraceRequest, TraceResult
 from ui.components.plot import plot
 from ui.components.selection import Chosen
+from ui.components.sentence import told
 from ui.figures.style import caption
 
 Values = dict[str, Any]
@@ -80,6 +81,7 @@ class View(ABC):
         self.lab = lab
         self.parts: dict[str, Any] = {}
         self.controls: dict[str, Any] = {}
+        self.redraws: list[Any] = []
 
     @abstractmethod
     def build(self, first: Values) -> None:
@@ -97,14 +99,34 @@ class View(ABC):
         """Return what of this view asks the lab; called after ``build``."""
         return []
 
+    def asked(self, scene: Scene, request: ModelRequest) -> Generator[Values, None, Run]:
+        """Answer a request, telling how far it is; used as ``run = yield from self.asked(...)``.
+
+        Raises:
+            UserError: what a person can mend; the page says it.
+        """
+        for event in self.lab.stream(request, visitor=scene.visitor):
+            if isinstance(event, Finished):
+                return event.run
+            yield {"status": told(event)}
+        raise AssertionError("a stream ends with Finished or raises")
+
     def figure(self, name: str, title: str, explanation: str, first: Values) -> None:
         """Make a host for a figure and add it to the parts."""
         self.parts[name] = plot(first.get(name), name, title, explanation)
 
-    def control(self, name: str, component: Any) -> None:
-        """Add a control; what it says comes in ``scene.settings``, and the view is drawn again."""
+    def control(self, name: str, component: Any, *, redraws: bool = True) -> None:
+        """Add a control: what it says comes in ``scene.settings``.
+
+        Args:
+            name: no other view has a control of this name.
+            component: a Gradio component.
+            redraws: whether the view is drawn again when a visitor moves it.
+        """
         assert isinstance(component, gr.components.Component)
         self.controls[name] = component
+        if redraws:
+            self.redraws.append(component.input)  # type: ignore[attr-defined]
 
 
 def choice(value: object, allowed: Sequence[str], otherwise: str) -> str:

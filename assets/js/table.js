@@ -1,0 +1,9 @@
+// A table whose rows choose something: a button in the row says which part of the selection.
+(() => {
+  const T = window.tokenarium;
+  if (T.table) return;
+  T.table = element => element.addEventListener('click', event => {
+    const button = event.target.closest('[data-select]');
+    if (button) T.select(JSON.parse(button.dataset.select));
+  });
+})();

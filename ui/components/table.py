@@ -1,0 +1,65 @@
+"""A table of numbers with their definitions, whose rows choose a token or a head."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import gradio as gr
+import orjson
+
+from ui.components.scripts import scripts
+from ui.text import escape
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading and what it means, shown when it is pointed at."""
+
+    title: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cell that chooses something when it is pressed."""
+
+    text: str
+    select: dict[str, int]
+    """Parts of the selection: token, layer, head."""
+
+
+Cell = str | Link
+
+
+def table_html(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], caption: str, empty: str
+) -> str:
+    """Return the table as HTML, every text in it escaped; ``empty`` is said where no row is."""
+    if not rows:
+        return f'<p class="tk-sub">{escape(empty)}</p>'
+    head = "".join(
+        f'<th scope="col" title="{escape(column.meaning)}">{escape(column.title)}</th>'
+        for column in columns
+    )
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return (
+        f'<div class="tk-table"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def table(value: str | None, name: str) -> gr.HTML:
+    """Return a host for a table's HTML."""
+    return gr.HTML(
+        value or "",
+        js_on_load="window.tokenarium.table(element);",
+        head=scripts(),
+        elem_id=f"table-{name}",
+        elem_classes="tk-block",
+    )
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return f"<td>{escape(cell)}</td>"
+    told = escape(orjson.dumps(cell.select).decode())
+    return f'<td><button type="button" data-select="{told}">{escape(cell.text)}</button></td>'
