@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backend.analysis.classes import CLASSES, ClassMass, mass_by_class, token_classes
+    from backend.analysis.compare import Comparison, compare, token_difference
     from backend.analysis.heavy import (
         accumulated_chance,
         accumulated_mass,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         overlap,
         times_noise,
     )
+    from backend.analysis.labels import LABEL_RULES, LabelRule, head_labels
     from backend.analysis.noise import (
         accumulated_noise,
         accumulated_noise_by_layer,
@@ -36,6 +38,13 @@ if TYPE_CHECKING:
         seen_mass,
         sink_rate,
         sink_scores,
+    )
+    from backend.analysis.taxonomy import (
+        MEASURES,
+        HeadEvidence,
+        HeadMeasure,
+        RepeatProbe,
+        head_measures,
     )
     from backend.errors import UserError
     from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
@@ -55,10 +64,16 @@ _HOME = {
     "CancelToken": "backend.events",
     "Cancelled": "backend.events",
     "ClassMass": "backend.analysis.classes",
+    "Comparison": "backend.analysis.compare",
     "Dimension": "backend.analysis.sinks",
     "Event": "backend.events",
     "Finished": "backend.events",
+    "HeadEvidence": "backend.analysis.taxonomy",
+    "HeadMeasure": "backend.analysis.taxonomy",
+    "LABEL_RULES": "backend.analysis.labels",
     "Lab": "backend.lab",
+    "LabelRule": "backend.analysis.labels",
+    "MEASURES": "backend.analysis.taxonomy",
     "ModelInfo": "backend.model_info",
     "ModelRequest": "backend.requests",
     "Partial": "backend.events",
@@ -67,6 +82,7 @@ _HOME = {
     "Queued": "backend.events",
     "RegionRequest": "backend.region.request",
     "RegionResult": "backend.region.result",
+    "RepeatProbe": "backend.analysis.taxonomy",
     "Request": "backend.requests",
     "Result": "backend.results",
     "Run": "backend.run",
@@ -82,10 +98,13 @@ _HOME = {
     "accumulated_noise_by_layer": "backend.analysis.noise",
     "chance_overlap": "backend.analysis.heavy",
     "chosen_mean": "backend.analysis.heavy",
+    "compare": "backend.analysis.compare",
     "coverage": "backend.analysis.heavy",
     "distance_noise": "backend.analysis.noise",
     "entropy_noise": "backend.analysis.noise",
     "find_sinks": "backend.analysis.sinks",
+    "head_labels": "backend.analysis.labels",
+    "head_measures": "backend.analysis.taxonomy",
     "heaviest": "backend.analysis.heavy",
     "held_by_heaviest": "backend.analysis.heavy",
     "known_mean": "backend.analysis.heavy",
@@ -98,17 +117,24 @@ _HOME = {
     "sink_scores": "backend.analysis.sinks",
     "times_noise": "backend.analysis.heavy",
     "token_classes": "backend.analysis.classes",
+    "token_difference": "backend.analysis.compare",
 }
 
 __all__ = [
     "CLASSES",
+    "LABEL_RULES",
+    "MEASURES",
     "CancelToken",
     "Cancelled",
     "ClassMass",
+    "Comparison",
     "Dimension",
     "Event",
     "Finished",
+    "HeadEvidence",
+    "HeadMeasure",
     "Lab",
+    "LabelRule",
     "ModelInfo",
     "ModelRequest",
     "Partial",
@@ -117,6 +143,7 @@ __all__ = [
     "Queued",
     "RegionRequest",
     "RegionResult",
+    "RepeatProbe",
     "Request",
     "Result",
     "Run",
@@ -132,10 +159,13 @@ __all__ = [
     "accumulated_noise_by_layer",
     "chance_overlap",
     "chosen_mean",
+    "compare",
     "coverage",
     "distance_noise",
     "entropy_noise",
     "find_sinks",
+    "head_labels",
+    "head_measures",
     "heaviest",
     "held_by_heaviest",
     "known_mean",
@@ -148,6 +178,7 @@ __all__ = [
     "sink_scores",
     "times_noise",
     "token_classes",
+    "token_difference",
 ]
 
 

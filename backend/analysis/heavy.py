@@ -63,7 +63,8 @@ def accumulated_chance(
 ) -> Doubles:
     """Return [T]: what uniform attention accumulates, for one layer or as the mean of all."""
     noise = accumulated_noise_by_layer(result, factor)
-    return noise.mean(0) if layer is None else noise[layer]
+    chosen: Doubles = noise.mean(0) if layer is None else noise[layer]
+    return chosen
 
 
 def times_noise(mass: Floats, noise: Floats) -> Doubles:

@@ -85,9 +85,15 @@ def distance_noise(length: int, window: int = 0) -> Doubles:
     return (seen_keys(length, window) - 1) / 2
 
 
+def layer_windows(result: TraceResult) -> list[int]:
+    """Return each layer's window, tokens; 0 where it sees all, or is not measured yet."""
+    windows: list[int] = np.maximum(result.attention_window, 0).tolist()
+    return windows
+
+
 def accumulated_noise_by_layer(result: TraceResult, factor: float = 1.0) -> Doubles:
     """Return [L, T]: ``accumulated_noise`` with each layer's own window."""
-    windows = result.attention_window.tolist()
+    windows = layer_windows(result)
     rows = {w: accumulated_noise(result.length, w, factor) for w in set(windows)}
     return np.stack([rows[w] for w in windows])
 

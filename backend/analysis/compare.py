@@ -1,0 +1,78 @@
+"""Two runs side by side: the same measures on the same scales, and the heads that switch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.analysis.sinks import LENGTH_TOKENS, THRESHOLD, sink_scores
+from backend.analysis.taxonomy import HeadEvidence, PerHead, head_measures
+from backend.trace.result import TraceResult
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs of models with the same number of layers and heads."""
+
+    threshold: float
+    length: int
+    """Queries that both sink scores are means of, tokens: no more than the shorter text has."""
+    first: Mapping[str, PerHead]
+    """[L, H] by measure (see ``MEASURES``), of the first run."""
+    second: Mapping[str, PerHead]
+    switched: NDArray[np.bool_]
+    """[L, H]: sink score above the threshold in one run and not in the other."""
+
+    def difference(self, measure: str) -> PerHead:
+        """Return [L, H]: the second run less the first."""
+        return self.second[measure] - self.first[measure]
+
+
+def compare(
+    first: TraceResult,
+    second: TraceResult,
+    threshold: float = THRESHOLD,
+    length: int = LENGTH_TOKENS,
+) -> Comparison:
+    """Compare two runs head by head; their texts may differ, their models in weights only.
+
+    Args:
+        threshold: sink score above which a head is dormant.
+        length: queries that a sink score is the mean of, cut to the shorter text.
+    Raises: ValueError if the numbers of layers or heads differ.
+    """
+    one, two = first.sink_score.shape, second.sink_score.shape
+    if one != two:
+        raise ValueError(
+            f"the first run has {one[0]} layers of {one[1]} heads, the second {two[0]} of {two[1]}:"
+            " heads can be paired only between runs of one model, or of two models of one shape"
+        )
+    length = min(length, first.length, second.length)
+    here, there = sink_scores(first, length), sink_scores(second, length)
+    known = np.isfinite(here) & np.isfinite(there)
+    return Comparison(
+        threshold=threshold,
+        length=length,
+        first=head_measures(HeadEvidence(first, length=length)),
+        second=head_measures(HeadEvidence(second, length=length)),
+        switched=known & ((here > threshold) != (there > threshold)),
+    )
+
+
+def token_difference(
+    first: TraceResult, second: TraceResult, values: str = "surprisal_nats"
+) -> NDArray[np.float32]:
+    """Return [T]: a per-token quantity of the second run less that of the first.
+
+    Args:
+        values: name of a field of shape [T].
+    Raises: ValueError if the two runs did not read the same tokens.
+    """
+    if not np.array_equal(first.token_ids, second.token_ids):
+        raise ValueError(
+            f"the runs read different tokens ({first.length} and {second.length}): differences by "
+            "token need one text and one tokenizer"
+        )
+    difference: NDArray[np.float32] = getattr(second, values) - getattr(first, values)
+    return difference
