@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     )
     from backend.errors import UserError
     from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
+    from backend.interventions.declaration import Intervention
+    from backend.interventions.request import InterventionRequest
+    from backend.interventions.result import InterventionResult
     from backend.lab import Lab
     from backend.model_info import ModelInfo
     from backend.region.request import RegionRequest
@@ -68,6 +71,9 @@ _HOME = {
     "Dimension": "backend.analysis.sinks",
     "Event": "backend.events",
     "Finished": "backend.events",
+    "Intervention": "backend.interventions.declaration",
+    "InterventionRequest": "backend.interventions.request",
+    "InterventionResult": "backend.interventions.result",
     "HeadEvidence": "backend.analysis.taxonomy",
     "HeadMeasure": "backend.analysis.taxonomy",
     "LABEL_RULES": "backend.analysis.labels",
@@ -133,6 +139,9 @@ __all__ = [
     "Finished",
     "HeadEvidence",
     "HeadMeasure",
+    "Intervention",
+    "InterventionRequest",
+    "InterventionResult",
     "Lab",
     "LabelRule",
     "ModelInfo",

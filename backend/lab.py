@@ -5,6 +5,7 @@ from typing import Any, Self, TypeVar
 
 import pyarrow as pa
 
+import backend.interventions.request
 import backend.region.request
 import backend.trace.request  # noqa: F401 - a stored run of this kind can be opened
 from backend.environment import storage_note
@@ -12,6 +13,7 @@ from backend.errors import UserError, told_in_words
 from backend.events import CancelToken, Event, Finished
 from backend.examples import Example, install
 from backend.export import as_json
+from backend.interventions.declaration import Intervention, registered
 from backend.library import Library
 from backend.model_info import ModelInfo
 from backend.requests import ModelRequest, Request
@@ -149,6 +151,11 @@ class Lab:
             UserError: if it is not one SELECT, or takes too long.
         """
         return self._library.query(sql)
+
+    @staticmethod
+    def interventions() -> tuple[type[Intervention], ...]:
+        """Return every way to change a run; a class's fields are its parameters."""
+        return registered()
 
     def models(self) -> list[ModelInfo]:
         """Return the models to offer, with their state."""

@@ -1,0 +1,82 @@
+"""Let every token see the first and the latest tokens only, none of them too far away."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from backend.interventions.declaration import Acts, Intervention
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from backend.interventions.layer import Change, Layer, Reweigh
+    from backend.interventions.rotary import Rotary
+    from backend.models.loaded import LoadedModel
+    from kernels.attention_stats import Rows
+
+
+class LambdaMask(Intervention):
+    """Query i sees key j if j < first or i - j < last; a distance above the cap counts as the cap.
+
+    Queries turned to position ``cap`` against keys turned back to 0 give the logits at that
+    distance.
+    """
+
+    slug: ClassVar[str] = "lm_infinite"
+    title: ClassVar[str] = "Lambda mask with distance cap (LM-Infinite)"
+    explanation: ClassVar[str] = (
+        "Shows every token only the first tokens and its latest ones, and lets no distance grow "
+        "beyond the cap, so that a model can read past the length it was trained on."
+    )
+    paper: ClassVar[str] = "Han et al., 2023, arXiv:2308.16137"
+    differs: ClassVar[str] = (
+        "the optional return of middle tokens in some layers is left out; a layer with a window of "
+        "its own keeps it"
+    )
+    acts: ClassVar[Acts] = "mask"
+
+    first: int = Field(10, ge=0, le=4096, description="First tokens that all later ones see.")
+    last: int = Field(
+        512, ge=1, le=1_000_000, description="Latest tokens that each sees, itself included."
+    )
+    cap: int = Field(
+        0, ge=0, le=1_000_000, description="Largest distance in tokens; 0 takes the value of last."
+    )
+
+    def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
+        """Change all heads of all layers, each with its own rotation."""
+        from backend.interventions.layer import Change
+        from backend.interventions.rotary import rotary_layers
+
+        return {
+            number: Change(self._with(rotary))
+            for number, rotary in enumerate(rotary_layers(loaded))
+        }
+
+    def _with(self, rotary: "Rotary | None") -> "Callable[[Layer], Reweigh]":
+        cap = self.cap or self.last
+
+        def begin(layer: "Layer") -> "Reweigh":
+            keys = layer.keys
+            # With the cap at or above the window, only the first tokens can be farther than it.
+            far = min(len(keys), self.first) if cap >= self.last - 1 else len(keys)
+            still = None if rotary is None else rotary.turned(layer.k[:, :far], -keys[:far])
+
+            def reweigh(rows: "Rows") -> "Tensor":
+                distance = layer.distance(rows)
+                logits = rows.logits
+                if rotary is not None and still is not None:
+                    q = layer.q[:, rows.start : rows.stop]
+                    at_cap = rotary.turned(q, cap - layer.positions(rows))
+                    beyond = distance[:, :far] > cap
+                    capped = layer.logits(at_cap, still)
+                    logits[..., :far] = capped.where(beyond, logits[..., :far])
+                seen = (distance < self.last) | (keys < self.first)
+                hidden = ~(layer.visible(rows) & seen)
+                return layer.softmax(logits.masked_fill(hidden, float("-inf")))
+
+            return reweigh
+
+        return begin

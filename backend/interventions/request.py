@@ -1,0 +1,50 @@
+"""The request for an intervention."""
+
+from typing import ClassVar
+
+from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator
+
+from backend.interventions import methods  # noqa: F401 - every method registers itself
+from backend.interventions.declaration import Intervention, find
+from backend.requests import TextRequest
+
+
+class InterventionRequest(TextRequest):
+    """Read a text twice, as it is and with one thing changed, and compare."""
+
+    kind: ClassVar[str] = "intervention"
+    runner: ClassVar[str] = "backend.interventions.runner:intervene"
+    result_class: ClassVar[str] = "backend.interventions.result:InterventionResult"
+
+    intervention: str = Field(description="Name of the method, such as drop_first.")
+    parameters: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="Parameters of the method by name; what is left out takes its default.",
+    )
+
+    @property
+    def method(self) -> Intervention:
+        """The method with its parameters."""
+        return find(self.intervention).model_validate(self.parameters)
+
+    @field_validator("intervention")
+    @classmethod
+    def _known(cls, slug: str) -> str:
+        return find(slug).slug
+
+    @field_validator("parameters")
+    @classmethod
+    def _complete(
+        cls, parameters: dict[str, JsonValue], info: ValidationInfo
+    ) -> dict[str, JsonValue]:
+        """Fill in the defaults, so that the same question has the same key."""
+        if "intervention" not in info.data:
+            return parameters
+        try:
+            method = find(info.data["intervention"]).model_validate(parameters)
+        except ValidationError as error:
+            from backend.errors import in_words
+
+            raise ValueError(str(in_words(error))) from error
+        return method.model_dump(mode="json")

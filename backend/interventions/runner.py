@@ -1,0 +1,110 @@
+"""Run an intervention: the text twice, plain and changed, with the same instruments."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from backend.events import CancelToken, Event, Progress
+from backend.interventions.predictions import Predictions, compare
+from backend.interventions.reading import most_attended, read, received_mean
+from backend.interventions.request import InterventionRequest
+from backend.interventions.result import InterventionResult
+from backend.models.loaded import LoadedModel
+from backend.models.text import decode_each, tokenise
+
+
+@torch.inference_mode()
+def intervene(
+    request: InterventionRequest,
+    loaded: LoadedModel,
+    limit: int,
+    emit: Callable[[Event], None],
+    cancel: CancelToken,
+) -> InterventionResult:
+    """Read a text as it is and with one thing changed.
+
+    Args:
+        limit: most tokens; what happens to a longer text is the request's choice.
+        emit: receives progress.
+        cancel: checked in every layer, for every block of changed rows and every chunk of
+            predictions.
+    Raises: ValueError where the text, a parameter or the model does not allow it; Cancelled.
+    """
+    cancel.check()
+    method = request.method
+    tokens = tokenise(loaded, request, limit)
+    edited = method.edit(loaded, tokens.ids)
+    changes = method.changes(loaded, int(loaded.model.config.get_text_config().num_attention_heads))
+    layers = len(loaded.layers)
+
+    def tell(doing: str, done: int, total: int) -> None:
+        cancel.check()
+        emit(Progress(doing, done, total))
+
+    plain_stream, plain = read(
+        loaded, tokens.ids, {}, lambda layer: tell("reading layers", layer, 2 * layers)
+    )
+    stream, changed = read(
+        loaded,
+        edited.ids,
+        changes,
+        lambda layer: tell("reading layers, changed", layers + layer, 2 * layers),
+    )
+    predicted = compare(
+        loaded,
+        (plain_stream, tokens.ids),
+        (stream, edited.ids),
+        edited.aligned,
+        lambda done, total: tell("predicting", done, total),
+    )
+    received, changed_received = received_mean(plain), received_mean(changed)
+    touched = np.zeros(received.shape[:2], np.bool_)
+    for layer, heads in enumerate(changed.touched):
+        touched[layer, list(heads)] = True
+    return InterventionResult(
+        token_ids=np.asarray(tokens.ids, np.int32),
+        token_text=tokens.text,
+        changed_ids=np.asarray(edited.ids, np.int32),
+        changed_text=decode_each(loaded, edited.ids),
+        aligned=np.asarray(edited.aligned, np.int32),
+        surprisal_nats=predicted.surprisal,
+        changed_surprisal_nats=predicted.changed_surprisal,
+        entropy_nats=predicted.entropy,
+        changed_entropy_nats=predicted.changed_entropy,
+        kl_nats=predicted.kl,
+        sink_score=received[..., 0].copy(),
+        changed_sink_score=changed_received[..., 0].copy(),
+        sink_position=most_attended(received),
+        changed_sink_position=most_attended(changed_received),
+        received_mass=received,
+        changed_received_mass=changed_received,
+        touched=touched,
+        taken_mass=torch.stack(changed.taken).cpu().numpy(),
+        **_losses(predicted, edited.aligned),
+        acts=method.acts,
+        dropped_tokens=tokens.dropped,
+        notes=tokens.notes,
+    )
+
+
+def _losses(predicted: Predictions, aligned: list[int]) -> dict[str, Any]:
+    """Return the losses over the tokens that both runs predict, and how sure their difference is.
+
+    A token that an edit put in stands first, where nothing is predicted.
+    """
+    there = np.asarray(aligned)
+    plain = np.where(there >= 0, predicted.surprisal[there], np.nan).astype(np.float64)
+    changed = predicted.changed_surprisal.astype(np.float64)
+    both = np.isfinite(plain) & np.isfinite(changed)
+    count = int(both.sum())
+    difference = (changed - plain)[both]
+    nan = float("nan")
+    return {
+        "loss_nats": float(plain[both].mean()) if count else nan,
+        "changed_loss_nats": float(changed[both].mean()) if count else nan,
+        "loss_difference_nats": float(difference.mean()) if count else nan,
+        "loss_error_nats": float(difference.std(ddof=1) / count**0.5) if count > 1 else nan,
+        "compared_tokens": count,
+    }
