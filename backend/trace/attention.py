@@ -4,17 +4,28 @@ import torch
 from torch import Tensor
 
 from backend.instruments import AttentionCall, Recorder
+from backend.instruments.kept import KEPT, Reading
 from backend.trace.draft import Draft
 from backend.trace.persistence import persistence
 from kernels.attention_stats import Grid, Want, attention_stats
 
 
 class AttentionTrace(Recorder):
-    """Fills a draft with each layer's attention statistics and key and value norms."""
+    """Fills a draft with each layer's attention statistics and key and value norms.
 
-    def __init__(self, draft: Draft, tiles: int, forgetting: tuple[float, ...]) -> None:
+    With ``reading`` the queries and keys are kept for a closer look; a run that changes what the
+    model computes must not give one.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        tiles: int,
+        forgetting: tuple[float, ...],
+        reading: Reading | None = None,
+    ) -> None:
         super().__init__()
-        self._draft = draft
+        self._draft, self._reading = draft, reading
         length = draft.length
         self._want = Want(
             received=True,
@@ -32,6 +43,7 @@ class AttentionTrace(Recorder):
         heads, groups = call.q.shape[1], call.k.shape[1]
         if "sink_score" not in self._draft.arrays:
             self._draft.open_layers(heads, groups)
+        KEPT.put(self._reading, call)
         out, stats = attention_stats(
             call.q[0],
             call.k[0],

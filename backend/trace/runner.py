@@ -8,6 +8,7 @@ from torch import Tensor
 
 from backend.events import CancelToken, Event, Partial, Progress
 from backend.instruments import recording
+from backend.instruments.kept import Reading
 from backend.instruments.residuals import residuals
 from backend.models.loaded import LoadedModel
 from backend.models.text import decode_each, tokenise
@@ -74,7 +75,8 @@ def _read(
             draft.layers_done = number
             teller.read(number)
 
-    watch = AttentionTrace(draft, request.tiles, request.forgetting)
+    reading = Reading.of(loaded, ids.tolist())
+    watch = AttentionTrace(draft, request.tiles, request.forgetting, reading)
     with recording(watch), residuals(loaded.layers, see):
         # The base model stops before the logits: T x V numbers are never held.
         loaded.model.base_model(input_ids=ids[None], use_cache=False)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from backend.events import Cancelled, CancelToken, Progress
+from backend.instruments import kept
 from backend.instruments.attention import _active
 from backend.region.request import RegionRequest
 from backend.region.result import RegionResult
@@ -126,3 +127,74 @@ def test_region_cancelled_stops(twins, letters):
     with pytest.raises(Cancelled):
         run(loaded, ask(letters(LENGTH)), None, cancel)
     assert _active.get() is None
+
+
+def forward_passes(loaded: Any) -> tuple[list[int], Any]:
+    ran: list[int] = []
+    hook = loaded.layers[0].register_forward_pre_hook(lambda *_: ran.append(1))
+    return ran, hook
+
+
+@pytest.mark.parametrize("by", ["trace", "region"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "gemma2", "gpt_oss", "gpt_neox"])
+def test_region_from_kept_queries_and_keys_is_the_recomputed_one(twins, letters, family, by):
+    loaded, _ = twins(family)
+    text = letters(LENGTH)
+    whole = {"query_start": 0, "query_stop": LENGTH, "key_start": 0, "key_stop": LENGTH}
+    layers = (0, 2)
+    asked = [ask(text, layer=layer, head=3, **where) for layer in layers for where in ({}, whole)]
+    again = []
+    for request in asked:
+        kept.KEPT.clear()
+        again.append(run(loaded, request))
+    if by == "trace":
+        kept.KEPT.clear()
+        traced = TraceRequest(model="tiny", text=text, add_bos=False)
+        trace(traced, loaded, 2048, lambda _: None, CancelToken())
+    ran, hook = forward_passes(loaded)
+    found = [run(loaded, request) for request in asked]
+    hook.remove()
+    assert ran == []
+    for request, one, other in zip(asked, found, again, strict=True):
+        assert other.source == "the model read the text again"
+        assert one.source == "kept queries and keys"
+        # A trace's own kernel rounds what later layers read in another order.
+        exact = by == "region" or request.layer == 0
+        for name, values in one.arrays().items():
+            tolerance = 0 if exact else 1e-5
+            np.testing.assert_allclose(
+                values, other.arrays()[name], rtol=tolerance, atol=tolerance / 10, err_msg=name
+            )
+
+
+def test_region_keeps_the_layers_it_passes(twins, letters):
+    loaded, _ = twins("llama")
+    text = letters(LENGTH)
+    run(loaded, ask(text, layer=1))
+    ran, hook = forward_passes(loaded)
+    assert run(loaded, ask(text, layer=0)).source == "kept queries and keys"
+    assert run(loaded, ask(text[1:], layer=0, query_stop=60)).source != "kept queries and keys"
+    assert run(loaded, ask(text, layer=2)).source != "kept queries and keys"
+    hook.remove()
+    assert len(ran) == 2
+
+
+def test_region_from_what_is_kept_refuses_a_head_outside_the_model(twins, letters):
+    loaded, _ = twins("llama")
+    run(loaded, ask(letters(LENGTH)))
+    with pytest.raises(ValueError, match=r"head=4 .*choose 0 to 3"):
+        run(loaded, ask(letters(LENGTH), head=4))
+
+
+def test_region_above_the_length_kept_reads_the_text_again(twins, letters, monkeypatch):
+    monkeypatch.setattr(kept, "MOST_TOKENS", LENGTH - 1)
+    loaded, _ = twins("llama")
+    for _ in range(2):
+        assert run(loaded, ask(letters(LENGTH))).source == "the model read the text again"
+    assert kept.KEPT.held_bytes == 0
+
+
+def test_region_has_up_to_512_tiles_a_side(twins, letters):
+    loaded, _ = twins("llama")
+    where = {"query_start": 0, "query_stop": 600, "key_start": 0, "key_stop": 600, "tiles": 512}
+    assert run(loaded, ask(letters(600), **where)).mean.shape == (512, 512)

@@ -74,7 +74,7 @@ class Reader:
             )
         )
         values = hand_made.numbered(len(queries) - 1, len(keys) - 1)
-        return RegionResult(mean=values, highest=values * 2, query_edges=queries, key_edges=keys)
+        return RegionResult(values, values * 2, queries, keys, "kept queries and keys")
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,7 @@ def test_region_shows_its_own_rectangle(long: TraceResult) -> None:
         highest=np.float32([[0.75, np.nan], [0.5, 0.25]]),
         query_edges=np.int32([10, 12, 14]),
         key_edges=np.int32([11, 12, 14]),
+        source="kept queries and keys",
     )
     figure = region_map(region, long, 1, 2, "max")
     assert np.array_equal(np.asarray(figure.data[0].z), region.highest, equal_nan=True)
