@@ -1,5 +1,6 @@
 """What is kept of a run's attention, and when it is forgotten."""
 
+import sys
 import threading
 
 import pytest
@@ -77,11 +78,14 @@ def test_kept_is_whole_after_many_threads():
         except (LookupError, RuntimeError) as error:
             failures.append(error)
 
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads meet often
     threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    sys.setswitchinterval(interval)
     assert failures == []
     assert kept.held_bytes == 5 * SIZE
     kept.clear()
