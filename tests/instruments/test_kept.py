@@ -69,11 +69,12 @@ def test_kept_leaves_out_layers_with_a_mask_and_runs_without_identity():
 def test_kept_is_whole_after_many_threads():
     kept = KeptAttention(most_bytes=5 * SIZE)
     failures: list[Exception] = []
+    calls = [call(layer) for layer in range(7)]
 
     def work(digest: str) -> None:
         try:
-            for turn in range(200):
-                kept.put(Reading("f", "x", digest), call(turn % 7))
+            for turn in range(1000):
+                kept.put(Reading("f", "x", digest), calls[turn % 7])
                 kept.get(Reading("f", "x", digest), turn % 3)
         except (LookupError, RuntimeError) as error:
             failures.append(error)
