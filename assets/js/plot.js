@@ -1,5 +1,6 @@
 // A Plotly figure that follows the page: theme, selection and hover lines, clicks, zoom, export.
-// The figure says in layout.meta what its axes mean: {x: "token", y: "query", zoom: "region"}.
+// The figure says in layout.meta what its axes mean: {x: "token", y: "query", zoom: "region"}; where
+// points stand for something else, their customdata does: {point: ["layer", "head"]}.
 (() => {
   const T = window.tokenarium;
   if (T.plot) return;
@@ -69,6 +70,7 @@
     const values = (meta, point) => {
       const found = {};
       for (const side of ['x', 'y']) if (meta[side]) found[meta[side]] = Math.round(point[side]);
+      (meta.point || []).forEach((name, place) => { if (Number.isInteger(point.customdata?.[place])) found[name] = point.customdata[place]; });
       return found;
     };
     const wire = () => {
