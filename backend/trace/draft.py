@@ -52,6 +52,11 @@ class Draft:
         return len(self._tokens.ids)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    @property
     def runs(self) -> int:
         """Runs of queries whose pivotal tokens are compared."""
         return min(RUNS, self.length)
@@ -85,13 +90,14 @@ class Draft:
         self.arrays["residual_top_dims"][layer][kept] = dims.cpu().numpy()
         self.arrays["residual_top_values"][layer][kept] = stream.gather(1, dims).cpu().numpy()
 
-    def result(self, spell: Spell) -> TraceResult:
-        """Return what is known so far, in arrays of its own.
+    def result(self, spell: Spell, finished: bool) -> TraceResult:
+        """Return what is known so far: in arrays of its own, or at the end in those of the draft.
 
         Args:
             spell: decodes each id alone.
+            finished: whether nothing will be added any more.
         """
-        arrays = {name: array.copy() for name, array in self.arrays.items()}
+        arrays = {name: a if finished else a.copy() for name, a in self.arrays.items()}
         threshold = self._request.sink_threshold
         done = arrays["sink_score"][: self.layers_done]
         lens: dict[str, Any] = {"lens_ids": None, "lens_entropy_nats": None, "lens_kl_nats": None}

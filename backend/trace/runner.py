@@ -16,6 +16,7 @@ from backend.trace.attention import AttentionTrace
 from backend.trace.draft import Draft
 from backend.trace.request import TraceRequest
 from backend.trace.result import TraceResult
+from backend.trace.second_pass import lens_by_second_pass, streams_fit
 from backend.trace.vocabulary import predict
 from kernels.attention_stats import implementation
 
@@ -24,6 +25,8 @@ Emit = Callable[[Event], None]
 PARTIAL_SECONDS = 0.2
 PARTIAL_SHARE = 0.1
 """Partial results come at most this often, and take at most this share of the time."""
+PARTIAL_BYTES = 128 * 2**20
+"""Each is a copy, so above this size there is none, and progress alone is told."""
 
 
 @torch.inference_mode()
@@ -56,21 +59,28 @@ def trace(
     teller = _Teller(draft, loaded, emit, cancel)
     ids = torch.tensor(tokens.ids, device=loaded.device)
     streams = _read(request, loaded, ids, draft, teller)
-    predict(loaded, streams, ids, draft, teller.predicted)
-    return teller.result()
+    final = streams.pop(draft.layers)
+    predict(loaded, final, streams, ids, draft, teller.predicted)
+    if request.logit_lens and not streams:
+        draft.notes.append(
+            "the logit lens was computed while the model read the text a second time: the residual "
+            "streams of all layers are too large to keep at once"
+        )
+        lens_by_second_pass(loaded, ids, final, draft, teller.tell)
+    return teller.result(finished=True)
 
 
 def _read(
     request: TraceRequest, loaded: LoadedModel, ids: Tensor, draft: Draft, teller: "_Teller"
-) -> list[Tensor]:
-    """Run the forward pass; return the residual streams that the predictions need."""
-    streams: list[Tensor] = []
+) -> dict[int, Tensor]:
+    """Run the forward pass; return the residual streams [T, D] that are kept, by layer."""
+    streams: dict[int, Tensor] = {}
 
     def see(number: int, residual: Tensor) -> None:
         draft.keep_residual(number, residual[0])
-        if not request.logit_lens:
-            streams.clear()
-        streams.append(residual[0].clone())  # some families change the stream in place
+        lens = request.logit_lens and streams_fit(residual, draft.layers)
+        if lens or number == draft.layers:
+            streams[number] = residual[0].clone()  # some families change the stream in place
         if number:
             draft.layers_done = number
             teller.read(number)
@@ -91,19 +101,19 @@ class _Teller:
         self._next = time.monotonic() + PARTIAL_SECONDS
 
     def read(self, layers: int) -> None:
-        self._tell("reading layers", layers, self._draft.layers)
+        self.tell("reading layers", layers, self._draft.layers)
 
     def predicted(self, done: int, total: int) -> None:
-        self._tell("predicting", done, total)
+        self.tell("predicting", done, total)
 
-    def result(self) -> TraceResult:
-        return self._draft.result(lambda ids: decode_each(self._loaded, ids))
+    def result(self, finished: bool) -> TraceResult:
+        return self._draft.result(lambda ids: decode_each(self._loaded, ids), finished)
 
-    def _tell(self, doing: str, done: int, total: int) -> None:
+    def tell(self, doing: str, done: int, total: int) -> None:
         self._cancel.check()
         self._emit(Progress(doing, done, total))
         start = time.monotonic()
-        if start >= self._next:
-            self._emit(Partial(self.result()))
+        if start >= self._next and self._draft.nbytes <= PARTIAL_BYTES:
+            self._emit(Partial(self.result(finished=False)))
             now = time.monotonic()
             self._next = now + max(PARTIAL_SECONDS, (now - start) / PARTIAL_SHARE)

@@ -1,6 +1,6 @@
 """From residual streams to next-token distributions, reduced a few rows at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -18,42 +18,69 @@ CHUNK_ROWS = range(32, 257)
 
 def predict(
     loaded: LoadedModel,
-    residuals: Sequence[Tensor],
+    final: Tensor,
+    lens: Mapping[int, Tensor],
     ids: Tensor,
     draft: Draft,
     step: Callable[[int, int], None],
 ) -> None:
-    """Fill a draft with the model's next-token statistics and, where asked for, the logit lens.
+    """Fill a draft with the model's next-token statistics and, where given, the logit lens.
 
     Args:
-        residuals: entries 0..L [T, D] of the residual stream with the lens, else entry L alone.
+        final: [T, D] the residual stream after the last layer.
+        lens: residual streams [T, D] by the layer they enter.
         ids: [T] token ids.
         step: called with (done, total) after each distribution of each chunk.
     """
     top_k = draft.arrays["top_ids"].shape[1]
-    rows = _chunk_rows(int(loaded.model.config.get_text_config().vocab_size))
-    starts = range(0, len(ids), rows)
-    total, done = len(starts) * len(residuals), 0
-    for start in starts:
-        chunk = slice(start, min(start + rows, len(ids)))
-        logits = _logits(loaded, residuals[-1][chunk])
+    chunks = _chunks(loaded, len(ids))
+    total, done = len(chunks) * (1 + len(lens)), 0
+    for chunk in chunks:
+        logits = _logits(loaded, final[chunk])
         targets = ids[chunk.start + 1 : chunk.stop + 1]
-        final = vocab_stats(
+        stats = vocab_stats(
             logits,
             targets=torch.nn.functional.pad(targets, (0, chunk.stop - chunk.start - len(targets))),
             top_k=top_k,
             varentropy=True,
-            keep_probs=len(residuals) > 1,
+            keep_probs=bool(lens),
         )
         del logits
-        _keep_final(draft, chunk, len(targets), final)
+        _keep_final(draft, chunk, len(targets), stats)
         done += 1
         step(done, total)
-        for layer, residual in enumerate(residuals[:-1]):
-            stats = vocab_stats(_logits(loaded, residual[chunk]), top_k=1, other=final)
-            _keep_lens(draft, layer, chunk, stats, stats.kl)
+        for _ in _look(loaded, stats, lens, chunk, draft):
             done += 1
             step(done, total)
+
+
+def look(
+    loaded: LoadedModel,
+    final: Tensor,
+    lens: Mapping[int, Tensor],
+    draft: Draft,
+    step: Callable[[], None],
+) -> None:
+    """Fill a draft with the logit lens of some layers; see ``predict``."""
+    for chunk in _chunks(loaded, len(final)):
+        stats = vocab_stats(_logits(loaded, final[chunk]), keep_probs=True)
+        for _ in _look(loaded, stats, lens, chunk, draft):
+            step()
+
+
+def _look(
+    loaded: LoadedModel, final: VocabStats, lens: Mapping[int, Tensor], chunk: slice, draft: Draft
+) -> Iterator[None]:
+    """Decode a chunk of each stream, and pause after each."""
+    for layer, residual in lens.items():
+        stats = vocab_stats(_logits(loaded, residual[chunk]), top_k=1, other=final)
+        _keep_lens(draft, layer, chunk, stats, stats.kl)
+        yield
+
+
+def _chunks(loaded: LoadedModel, length: int) -> list[slice]:
+    rows = _chunk_rows(int(loaded.model.config.get_text_config().vocab_size))
+    return [slice(start, min(start + rows, length)) for start in range(0, length, rows)]
 
 
 def _chunk_rows(vocabulary: int) -> int:

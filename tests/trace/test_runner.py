@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import backend.trace.runner as runner
+import backend.trace.second_pass as second_pass
 from backend.events import Cancelled, CancelToken, Partial, Progress
 from backend.instruments.attention import _active
 from backend.models.loading import load
@@ -166,6 +167,55 @@ def test_trace_in_chunks_of_rows_is_the_same(twins, letters, monkeypatch):
     assert_equals_oracle(result, oracle, tiles=16, top_k=5)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt_oss"])
+@pytest.mark.parametrize("streams", [0, 2, 3])
+def test_trace_reads_twice_where_streams_are_too_large_and_finds_the_same(
+    twins, letters, monkeypatch, family, streams
+):
+    loaded, oracle = twins(family)
+    request = ask(letters(41), add_bos=False)
+    once = run(loaded, request)
+    ran, hooks = count_layers(loaded)
+    held = streams * 41 * 32 * 4
+    monkeypatch.setattr(second_pass, "STREAM_BYTES", held)
+    largest = []
+    look = second_pass.look
+    monkeypatch.setattr(second_pass, "look", lambda *a: (largest.append(len(a[2])), look(*a)))
+    events: list[Any] = []
+    twice = run(loaded, request, events.append)
+    for hook in hooks:
+        hook.remove()
+    assert ran == [0, 1, 2, 0, 1]
+    assert largest == {0: [1, 1, 1], 2: [1, 1, 1], 3: [2, 1]}[streams]
+    assert once.notes == ()
+    assert "read the text a second time" in twice.notes[0]
+    assert_equals_oracle(twice, oracle, tiles=16, top_k=5)
+    for name, values in once.arrays().items():
+        if not name.startswith("lens"):
+            np.testing.assert_array_equal(values, twice.arrays()[name], err_msg=name)
+    told = [(e.doing, e.done) for e in events if isinstance(e, Progress)]
+    assert told[-1] == ("logit lens", 2)
+    assert ("reading layers again", 1) in told
+
+
+def test_trace_cancelled_while_it_reads_again_stops(twins, letters, monkeypatch):
+    monkeypatch.setattr(second_pass, "STREAM_BYTES", 0)
+    loaded, _ = twins("llama")
+    cancel = CancelToken()
+
+    def emit(event: Any) -> None:
+        if isinstance(event, Progress) and event.doing == "reading layers again":
+            cancel.cancel()
+
+    ran, hooks = count_layers(loaded)
+    with pytest.raises(Cancelled):
+        run(loaded, ask(letters(30)), emit, cancel)
+    for hook in hooks:
+        hook.remove()
+    assert ran == [0, 1, 2]
+    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in loaded.layers)
+
+
 def count_layers(loaded: Any) -> tuple[list[int], list[Any]]:
     ran: list[int] = []
     hooks = [
@@ -244,6 +294,16 @@ def test_trace_partial_results_are_rare(twins, letters, monkeypatch):
     loaded, _ = twins("llama")
     events: list[Any] = []
     run(loaded, ask(letters(30)), events.append)
+    assert not any(isinstance(event, Partial) for event in events)
+
+
+def test_trace_too_large_to_copy_tells_progress_alone(twins, letters, monkeypatch):
+    monkeypatch.setattr(runner, "PARTIAL_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "PARTIAL_BYTES", 1000)
+    loaded, _ = twins("llama")
+    events: list[Any] = []
+    run(loaded, ask(letters(30)), events.append)
+    assert len(events) == 7
     assert not any(isinstance(event, Partial) for event in events)
 
 

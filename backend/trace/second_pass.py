@@ -1,0 +1,54 @@
+"""The logit lens of a long text: a second forward pass that keeps a few streams at a time."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from torch import Tensor
+
+from backend.instruments.residuals import residuals
+from backend.models.loaded import LoadedModel
+from backend.trace.draft import Draft
+from backend.trace.vocabulary import look
+
+STREAM_BYTES = 1 << 30
+"""Residual streams held at once. Where those of all layers are larger, the text is read twice."""
+
+
+def streams_fit(stream: Tensor, layers: int) -> bool:
+    """Return whether the residual streams of all layers, each like this one, are kept at once."""
+    return stream.nbytes * (layers + 1) <= STREAM_BYTES
+
+
+class _AllSeen(Exception):  # noqa: N818 - a way out, not an error
+    """Every stream the lens needs went by; the last layer need not run."""
+
+
+def lens_by_second_pass(
+    loaded: LoadedModel,
+    ids: Tensor,
+    final: Tensor,
+    draft: Draft,
+    tell: Callable[[str, int, int], None],
+) -> None:
+    """Read the text again and fill a draft with the logit lens, O(T D) memory at a time.
+
+    Args:
+        ids: [T] token ids.
+        final: [T, D] the residual stream after the last layer, from the first pass.
+        tell: called with (what is done, done, total); may raise to stop.
+    """
+    at_once = max(1, STREAM_BYTES // final.nbytes - 1)
+    held: dict[int, Tensor] = {}
+
+    def see(number: int, residual: Tensor) -> None:
+        tell("reading layers again", number, draft.layers)
+        held[number] = residual[0].clone()
+        last = number == draft.layers - 1
+        if len(held) == at_once or last:
+            look(loaded, final, held, draft, lambda: tell("logit lens", number, draft.layers))
+            held.clear()
+        if last:
+            raise _AllSeen
+
+    with residuals(loaded.layers, see), suppress(_AllSeen):
+        loaded.model.base_model(input_ids=ids[None], use_cache=False)
