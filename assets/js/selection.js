@@ -1,11 +1,13 @@
-// One selection shared by every view: {run, view, token, query, layer, head, metric}.
+// One selection shared by every view: {run, view, token, query, layer, head}, and how the strip shows
+// it: {metric, unit, density}, which Python hears of only when the strip lacks what it is to show.
 // Hover stays here; a click is also mirrored in the URL and sent to Python.
 (() => {
   if (window.tokenarium) return;
   const bus = new EventTarget();
   const state = {}, home = {};
   const INTEGERS = ['token', 'query', 'layer', 'head'];
-  const KEYS = ['run', 'view', ...INTEGERS, 'metric'];
+  const LOCAL = ['metric', 'unit', 'density'];
+  const KEYS = ['run', 'view', ...INTEGERS, ...LOCAL];
   const SHOWN = ['run', ...INTEGERS, 'tokens', 'layers', 'heads', 'example', 'partial'];
   let send = () => {}, returning = null;
 
@@ -30,7 +32,7 @@
     }
     return found;
   };
-  for (const key of ['metric', 'view']) if (fromAddress()[key]) state[key] = fromAddress()[key];
+  for (const key of [...LOCAL, 'view']) if (fromAddress()[key]) state[key] = fromAddress()[key];
   const remember = how => history[how]({tokenarium: {...state}}, '', address());
   const clamp = (value, size) => Math.max(0, Math.min(size - 1, value));
 
@@ -41,6 +43,8 @@
     return found;
   };
 
+  const tell = () => send({...state});
+
   // A change made by the visitor: every view hears it at once, Python right after.
   const select = (patch, how = 'pushState') => {
     const wanted = limit(patch);
@@ -49,7 +53,7 @@
     Object.assign(state, wanted);
     if (how) remember(how);
     emit('select', {...state});
-    if (Object.keys(wanted).some(key => key !== 'metric')) send({...state});
+    if (Object.keys(wanted).some(key => !LOCAL.includes(key))) tell();
   };
 
   // A change made by Python: a new run is on the page.
@@ -69,18 +73,20 @@
   };
 
   window.addEventListener('popstate', () => {
-    const wanted = {...home, metric: null, ...fromAddress()};
+    const wanted = {...home, ...Object.fromEntries(LOCAL.map(key => [key, null])), ...fromAddress()};
     // A run named by the address can be here before the example was: only the server knows that.
     if (!wanted.run) { location.reload(); return; }
-    if (wanted.run && wanted.run !== state.run) { state.metric = wanted.metric; state.view = wanted.view; returning = wanted.run; send(wanted); return; }
+    if (wanted.run && wanted.run !== state.run) { for (const key of [...LOCAL, 'view']) state[key] = wanted[key]; returning = wanted.run; send(wanted); return; }
     Object.assign(state, limit(wanted));
     emit('select', {...state});
-    send({...state});
+    tell();
   });
 
-  const typing = target => target.closest('input, textarea, select, [contenteditable=true], [role=combobox], [role=radiogroup], [role=slider]');
+  const typing = target => target.closest('input, textarea, select, [contenteditable=true], [role=combobox], [role=radiogroup], [role=slider]:not(.tk-strip)');
+  // The strip knows where its words and sentences begin.
+  const step = by => window.tokenarium.step?.(state.token, by) ?? state.token + by;
   const KEYMAP = {
-    ArrowRight: () => ({token: state.token + 1}), ArrowLeft: () => ({token: state.token - 1}),
+    ArrowRight: () => ({token: step(1)}), ArrowLeft: () => ({token: step(-1)}),
     Home: () => ({token: 0}), End: () => ({token: state.tokens - 1}),
     j: () => ({layer: state.layer + 1}), k: () => ({layer: state.layer - 1}),
     ']': () => ({head: state.head + 1}), '[': () => ({head: state.head - 1}),
@@ -105,7 +111,7 @@
   document.cookie = `tokenarium_visitor=${name}; path=/; max-age=31536000${secure}`;
 
   window.tokenarium = {
-    bus: {on, emit}, state, select, show, fromAddress, address,
+    bus: {on, emit}, state, select, show, tell, fromAddress, address,
     connect: sender => { send = sender; },
   };
 })();

@@ -1,143 +1,236 @@
-// The token strip: every token a span, coloured by the chosen metric, a listbox for the keyboard.
+// The token strip: tokens, words or sentences, as text or as a grid of pixels, coloured by a number.
 (() => {
   const T = window.tokenarium;
   if (T.strip) return;
-  const LEVELS = 16;
+  const V = T.values;
+  const UNITS = {token: 'Token', word: 'Word', sentence: 'Sentence'};
+  const DENSITIES = {comfortable: 'Comfortable', compact: 'Compact', pixel: 'Pixel'};
+  const CHUNK = 1024;
 
-  const floats = text => {
-    const bytes = Uint8Array.from(atob(text), character => character.charCodeAt(0));
-    return new Float32Array(bytes.buffer);
-  };
-  const levels = metric => {
-    const low = metric.low, high = metric.high;
-    const scale = metric.scale === 'log' ? value => Math.log1p(Math.max(0, value - low)) / Math.log1p(high - low)
-      : value => (value - low) / (high - low);
-    return Array.from(metric.values, value => {
-      if (!Number.isFinite(value)) return -1;
-      if (!(high > low)) return 0;
-      return Math.max(0, Math.min(LEVELS - 1, Math.floor(scale(value) * LEVELS)));
-    });
-  };
-  const number = value => !Number.isFinite(value) ? '–' : Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(1) : value.toPrecision(2);
+  const usualDensity = count => count <= 2000 ? 'comfortable' : count <= 8000 ? 'compact' : 'pixel';
+  const clipped = (text, most) => text.length > most ? `${text.slice(0, most)}…` : text;
 
-  T.strip = (element, props, watch) => {
-    const host = element.querySelector('.tk-strip'), picker = element.querySelector('.tk-metrics');
-    const legend = element.querySelector('.tk-legend'), readout = element.querySelector('.tk-readout');
-    let metrics = {}, usual = null, spans = [], chosen = null, hovered = null, colours = [];
-
-    const recolour = name => {
-      if (!metrics[name]) name = Object.keys(metrics)[0];
-      if (!name) return;
-      chosen = name;
-      const metric = metrics[name];
-      colours = levels(metric);
-      spans.forEach((span, index) => {
-        const level = colours[index];
-        span.className = level < 0 ? 'tk-token tk-none' : `tk-token tk-l${level}`;
-      });
-      mark();
-      picker.querySelectorAll('button').forEach(button => button.setAttribute('aria-checked', String(button.dataset.metric === name)));
-      legend.querySelector('.tk-low').textContent = number(metric.low);
-      legend.querySelector('.tk-high').textContent = `${number(metric.high)} ${metric.unit}`.trim();
-      legend.querySelector('.tk-meaning').textContent = metric.meaning;
-      legend.title = metric.formula;
-    };
-    const mark = () => {
-      host.querySelectorAll('[aria-selected=true]').forEach(span => span.setAttribute('aria-selected', 'false'));
-      host.querySelector('.tk-query')?.classList.remove('tk-query');
-      const span = spans[T.state.token];
-      if (span) {
-        span.setAttribute('aria-selected', 'true');
-        host.setAttribute('aria-activedescendant', span.id);
-      }
-      if (Number.isInteger(T.state.query)) spans[T.state.query]?.classList.add('tk-query');
-    };
-    const reveal = () => {
-      const span = spans[T.state.token];
-      if (!span) return;
-      const top = span.offsetTop - host.offsetTop;
-      if (top < host.scrollTop || top + span.offsetHeight > host.scrollTop + host.clientHeight)
-        host.scrollTop = top - host.clientHeight / 2;
-    };
-    const describe = index => {
-      const span = spans[index], metric = metrics[chosen];
-      if (!span || !metric) { readout.textContent = ''; return; }
-      readout.textContent = `token ${index} “${span.textContent.replace(/\n/g, '')}” · ${metric.title} ${number(metric.values[index])} ${metric.unit}`.trim();
-    };
-    const hover = index => {
-      spans[hovered]?.classList.remove('tk-hover');
-      hovered = index;
-      spans[hovered]?.classList.add('tk-hover');
-      describe(index ?? T.state.token);
-    };
-    const accept = found => {
-      for (const [name, metric] of Object.entries(found)) metrics[name] = {...metric, values: floats(metric.values)};
-    };
-    const buttons = () => {
-      picker.textContent = '';
-      for (const [name, metric] of Object.entries(metrics)) {
-        const button = document.createElement('button');
-        button.type = 'button';
-        button.setAttribute('role', 'radio');
-        button.dataset.metric = name;
-        button.textContent = metric.title;
-        button.title = `${metric.meaning}\n${metric.formula}`;
-        picker.appendChild(button);
-      }
-    };
-    const draw = () => {
-      const value = props.value || {};
-      if (value.patch) { accept(value.patch); recolour(chosen); describe(T.state.token); return; }
-      if (!value.tokens) return;
-      metrics = {};
-      accept(value.metrics);
-      host.textContent = '';
-      const part = document.createDocumentFragment();
-      spans = value.tokens.map((text, index) => {
-        const span = document.createElement('span');
-        span.id = `tk-token-${index}`;
-        span.dataset.index = index;
-        span.setAttribute('role', 'option');
-        span.setAttribute('aria-selected', 'false');
-        span.textContent = text;
-        part.appendChild(span);
-        return span;
-      });
-      host.appendChild(part);
-      value.special.forEach(index => spans[index]?.setAttribute('data-special', ''));
-      host.dataset.density = value.tokens.length > 2000 ? 'compact' : 'comfortable';
-      buttons();
-      usual = value.metric;
-      recolour(T.state.metric || T.fromAddress().metric || usual);
-      describe(T.state.token ?? 0);
-    };
-
-    const at = event => {
-      const span = event.target.closest('.tk-token');
-      return span && Number(span.dataset.index);
-    };
-    host.addEventListener('click', event => { const index = at(event); if (Number.isInteger(index)) T.select({token: index}); });
-    host.addEventListener('mouseover', event => { const index = at(event); if (Number.isInteger(index)) T.bus.emit('hover', {token: index, from: 'strip'}); });
-    host.addEventListener('mouseleave', () => T.bus.emit('hover', {token: null, from: 'strip'}));
-    picker.addEventListener('click', event => {
+  // A group of buttons of which one is chosen, as the keyboard expects of radio buttons.
+  const radios = (host, name, choose) => {
+    host.addEventListener('click', event => {
       const button = event.target.closest('button');
-      if (button) T.select({metric: button.dataset.metric}, 'replaceState');
+      if (button) choose(button.dataset[name]);
     });
-    picker.addEventListener('keydown', event => {
+    host.addEventListener('keydown', event => {
       const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
       if (!step) return;
       event.preventDefault();
-      const all = [...picker.querySelectorAll('button')], now = all.indexOf(document.activeElement);
+      const all = [...host.querySelectorAll('button')], now = all.indexOf(document.activeElement);
       const next = all[(now + step + all.length) % all.length];
       next.focus();
-      T.select({metric: next.dataset.metric}, 'replaceState');
+      choose(next.dataset[name]);
     });
+    return {
+      fill: entries => {
+        host.textContent = '';
+        for (const [key, title, hint] of entries) {
+          const button = Object.assign(document.createElement('button'), {type: 'button', textContent: title, title: hint || ''});
+          button.setAttribute('role', 'radio');
+          button.dataset[name] = key;
+          host.appendChild(button);
+        }
+      },
+      check: chosen => host.querySelectorAll('button').forEach(button => {
+        const on = button.dataset[name] === chosen;
+        button.setAttribute('aria-checked', String(on));
+        button.tabIndex = on ? 0 : -1;
+      }),
+    };
+  };
+
+  T.strip = (element, props, watch) => {
+    const part = name => element.querySelector(`.tk-${name}`);
+    const host = part('strip'), legend = part('legend'), readout = part('readout');
+    const [unitHost, densityHost] = element.querySelectorAll('.tk-choice');
+    const prefer = key => chosen => T.select({[key]: chosen}, 'replaceState');
+    const metricRadios = radios(part('metrics'), 'metric', prefer('metric'));
+    const unitRadios = radios(unitHost, 'unit', prefer('unit')), densityRadios = radios(densityHost, 'density', prefer('density'));
+    unitRadios.fill(Object.entries(UNITS));
+    densityRadios.fill(Object.entries(DENSITIES));
+    const pixels = T.pixels(host);
+    let metrics = {}, run = null, usual = null, texts = [], special = new Set(), context = null, kinds = {};
+    let chosen = null, unit = 'token', density = null, units = V.whole(0), numbers = new Float32Array(), spans = [];
+    let marked = {}, hovered = null, asked = '';
+
+    const unitOf = token => Number.isInteger(token) && token >= 0 && token < texts.length ? units.of[token] : -1;
+    const extent = token => { const u = unitOf(token); return u < 0 ? null : [units.first[u], units.first[u + 1]]; };
+    const few = token => Number.isInteger(metrics[chosen]?.few) && token >= metrics[chosen].few;
+
+    // In a long text Python keeps the numbers until they are wanted. The selection may still be of the
+    // run before, which must not be asked for again.
+    const ask = () => {
+      const question = [chosen, run, T.state.layer, T.state.head].join();
+      if (run !== (T.state.run ?? null) || asked === question) return;
+      asked = question;
+      T.tell();
+    };
+    const recolour = name => {
+      if (!metrics[name]) name = usual;
+      const metric = metrics[name];
+      if (!metric) return;
+      chosen = name;
+      metricRadios.check(name);
+      part('meaning').textContent = metric.meaning;
+      legend.title = metric.formula;
+      if (!metric.numbers) {
+        element.setAttribute('aria-busy', 'true');
+        ask();
+        return;
+      }
+      element.removeAttribute('aria-busy');
+      numbers = V.gather(metric.numbers, units, metric.total);
+      const range = V.range(numbers, metric.scale), levels = V.levels(numbers, metric.scale, range);
+      if (density === 'pixel') pixels.show({levels: Int8Array.from(units.of, u => levels[u]), few: metric.few, edge: context});
+      spans.forEach((span, u) => {
+        span.className = `tk-token tk-${levels[u] < 0 ? 'none' : `l${levels[u]}`}${few(units.first[u]) ? ' tk-few' : ''}`;
+      });
+      part('low').textContent = V.shown(range.low);
+      part('high').textContent = `${range.clipped ? '≥ ' : ''}${V.shown(range.high)} ${metric.unit}`.trim();
+      part('key-few').hidden = metric.few === null;
+      part('key-edge').hidden = context === null;
+      mark();
+      describe(hovered ?? T.state.token);
+    };
+
+    const mark = () => {
+      const wanted = {selected: T.state.token, query: T.state.query, hover: hovered};
+      if (density === 'pixel') {
+        pixels.mark(Object.fromEntries(Object.entries(wanted).map(([name, token]) => [name, extent(token)])));
+        host.setAttribute('aria-valuenow', T.state.token ?? 0);
+        return;
+      }
+      for (const [name, span] of Object.entries(marked))
+        if (name === 'selected') span.setAttribute('aria-selected', 'false'); else span.classList.remove(`tk-${name}`);
+      marked = {};
+      for (const [name, token] of Object.entries(wanted)) {
+        const span = spans[unitOf(token)];
+        if (!span) continue;
+        marked[name] = span;
+        if (name === 'selected') { span.setAttribute('aria-selected', 'true'); host.setAttribute('aria-activedescendant', span.id); }
+        else span.classList.add(`tk-${name}`);
+      }
+    };
+    const reveal = () => {
+      const span = spans[unitOf(T.state.token)];
+      if (!span) return;
+      const inside = host.getBoundingClientRect(), box = span.getBoundingClientRect();
+      if (box.top < inside.top || box.bottom > inside.bottom) host.scrollTop += box.top - inside.top - inside.height / 2;
+    };
+    const text = (from, to, most) => clipped(texts.slice(from, to).join('').replace(/\n/g, ''), most);
+    const describe = token => {
+      const place = extent(token), metric = metrics[chosen];
+      if (!place || !metric?.numbers) { readout.textContent = ''; return; }
+      const [from, to] = place, several = to - from > 1;
+      const name = unit === 'token' ? `token ${from}` : `${unit} of ${several ? `tokens ${from} to ${to - 1}` : `token ${from}`}`;
+      const how = unit !== 'token' && several ? ` (${metric.total ? 'sum' : 'mean'} of its tokens)` : '';
+      const said = [
+        density === 'pixel' ? name : `${name} “${text(from, to, 80)}”`,
+        `${metric.title} ${V.shown(numbers[unitOf(token)])} ${metric.unit}`.trim() + how,
+        few(from) ? `fewer than ${texts.length - metric.few} later tokens to look at it` : '',
+        context !== null && to > context ? `never trained: beyond ${context} tokens` : '',
+        density === 'pixel' ? `… ${text(Math.max(0, from - 8), from, 60)}▸${text(from, to, 60)}◂${text(to, to + 8, 60)} …` : '',
+      ];
+      readout.textContent = said.filter(Boolean).join(' · ');
+      if (density === 'pixel') host.setAttribute('aria-valuetext', readout.textContent);
+    };
+    const hover = token => {
+      if (token === hovered) return;
+      hovered = token;
+      mark();
+      describe(hovered ?? T.state.token);
+    };
+
+    const spanOf = u => {
+      const span = document.createElement('span'), from = units.first[u], to = units.first[u + 1];
+      span.id = `tk-token-${from}`;
+      span.dataset.index = from;
+      span.setAttribute('role', 'option');
+      span.setAttribute('aria-selected', 'false');
+      span.textContent = texts.slice(from, to).join('');
+      if (special.has(from)) span.dataset.special = '';
+      if (context !== null && from <= context && context < to) span.dataset.edge = '';
+      return span;
+    };
+    // Chunks out of sight cost the browser nothing: a long text as spans stays usable.
+    const chunked = all => {
+      if (all.length <= 4 * CHUNK) return all;
+      return Array.from({length: Math.ceil(all.length / CHUNK)}, (_, index) => {
+        const chunk = document.createElement('div');
+        chunk.className = 'tk-chunk';
+        chunk.setAttribute('role', 'presentation');
+        chunk.append(...all.slice(index * CHUNK, (index + 1) * CHUNK));
+        return chunk;
+      });
+    };
+    const build = () => {
+      unit = T.state.unit in UNITS ? T.state.unit : 'token';
+      density = T.state.density in DENSITIES ? T.state.density : usualDensity(texts.length);
+      units = kinds[unit];
+      unitRadios.check(unit);
+      densityRadios.check(density);
+      host.dataset.density = density;
+      marked = {};
+      spans = [];
+      const asGrid = density === 'pixel';
+      host.setAttribute('role', asGrid ? 'slider' : 'listbox');
+      host.removeAttribute('aria-activedescendant');
+      for (const [name, value] of [['aria-valuemin', 0], ['aria-valuemax', texts.length - 1], ['aria-valuenow', 0], ['aria-valuetext', '']])
+        if (asGrid) host.setAttribute(name, value); else host.removeAttribute(name);
+      if (asGrid) { host.replaceChildren(pixels.box); return; }
+      spans = Array.from({length: units.count}, (_, u) => spanOf(u));
+      host.replaceChildren(...chunked(spans));
+    };
+    const accept = found => {
+      for (const [name, metric] of Object.entries(found)) metrics[name] = {...metric, numbers: metric.values === undefined ? null : V.numbers(metric)};
+    };
+    const draw = () => {
+      const value = props.value || {};
+      if (value.patch) { accept(value.patch); recolour(T.state.metric || usual); return; }
+      if (!value.texts) return;
+      metrics = {};
+      asked = '';
+      accept(value.metrics);
+      ({run, usual, context} = value);
+      texts = V.texts(value.texts);
+      special = new Set(value.special);
+      kinds = {token: V.whole(texts.length), word: V.units(value.words, texts.length), sentence: V.units(value.sentences, texts.length)};
+      metricRadios.fill(Object.entries(metrics).map(([name, metric]) => [name, metric.title, `${metric.meaning}\n${metric.formula}`]));
+      build();
+      recolour(T.state.metric || T.fromAddress().metric || usual);
+    };
+
+    const at = event => {
+      if (density === 'pixel') { const token = pixels.at(event); return token === null ? null : extent(token)[0]; }
+      const span = event.target.closest('.tk-token');
+      return span && Number(span.dataset.index);
+    };
+    host.addEventListener('click', event => { const token = at(event); if (Number.isInteger(token)) T.select({token}); });
+    host.addEventListener('mousemove', event => { const token = at(event); if (Number.isInteger(token) && token !== hovered) T.bus.emit('hover', {token, from: 'strip'}); });
+    host.addEventListener('mouseleave', () => T.bus.emit('hover', {token: null, from: 'strip'}));
+    host.addEventListener('keydown', event => {
+      const rows = {ArrowUp: -1, ArrowDown: 1}[event.key];
+      if (!rows || density !== 'pixel') return;
+      event.preventDefault();
+      T.select({token: extent(Math.max(0, Math.min(texts.length - 1, T.state.token + rows * pixels.across())))[0]}, 'replaceState');
+    });
+    T.step = (token, by) => texts.length ? units.first[Math.max(0, Math.min(units.count - 1, unitOf(token) + by))] : token + by;
     T.bus.on('select', state => {
-      const wanted = state.metric || usual;
-      if (wanted !== chosen) recolour(wanted);
-      mark(); reveal(); describe(state.token);
+      if (!texts.length) return;
+      const split = state.unit in UNITS ? state.unit : 'token', packed = state.density in DENSITIES ? state.density : usualDensity(texts.length);
+      if (split !== unit || packed !== density) { build(); chosen = null; }
+      const wanted = state.metric in metrics ? state.metric : usual;
+      if (wanted !== chosen || !metrics[wanted].numbers) recolour(wanted); else { mark(); describe(hovered ?? state.token); }
+      reveal();
     });
     T.bus.on('hover', detail => hover(detail.token));
+    const again = () => { if (density === 'pixel') pixels.redraw(); };
+    new ResizeObserver(again).observe(host);
+    new MutationObserver(again).observe(document.body, {attributes: true, attributeFilter: ['class']});
     draw();
     watch('value', draw);
   };

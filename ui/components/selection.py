@@ -28,6 +28,7 @@ class Selection:
     layer: int | None = None
     head: int | None = None
     view: str | None = None
+    metric: str | None = None
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -40,6 +41,7 @@ class Selection:
             _whole(told.get("layer")),
             _whole(told.get("head")),
             _name(told.get("view")),
+            _name(told.get("metric")),
         )
 
     def within(self, result: TraceResult) -> "Chosen":
@@ -58,18 +60,20 @@ class Selection:
             None if self.query is None else min(self.query, last),
             min(layer, result.layers - 1),
             min(head, result.heads - 1),
+            self.metric,
         )
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A selection that fits a result: every number is in range."""
+    """A selection that fits a result: every number is in range; ``metric`` is as told."""
 
     run: str | None
     token: int
     query: int | None
     layer: int
     head: int
+    metric: str | None = None
 
 
 def selection_value(chosen: Chosen, result: TraceResult, **more: Any) -> dict[str, Any]:

@@ -1,116 +1,64 @@
-"""The token strip: the text as tokens, coloured by a metric without asking Python again."""
+"""The token strip: the text as tokens, words or sentences, coloured by a number per token."""
 
 import base64
-from dataclasses import dataclass
+import math
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from backend import Quantity, TraceResult
+from backend import TraceResult
+from ui.components.colouring import COLOURINGS, USUAL, Numbers
 from ui.components.scripts import scripts
+from ui.components.selection import Chosen
+from ui.components.units import starts
 from ui.text import visible
 
 TEMPLATE = """
 <div class="tk-strip-head">
   <div class="tk-metrics" role="radiogroup" aria-label="Colour tokens by"></div>
+  <div class="tk-modes">
+    <div class="tk-choice" role="radiogroup" aria-label="Split the text into"></div>
+    <div class="tk-choice" role="radiogroup" aria-label="Density"></div>
+  </div>
   <div class="tk-legend"><span class="tk-low"></span><i class="tk-ramp" aria-hidden="true"></i>
-    <span class="tk-high"></span><span class="tk-meaning"></span></div>
+    <span class="tk-high"></span><span class="tk-meaning"></span>
+    <span class="tk-key-few" hidden><i></i>few later tokens look at it</span>
+    <span class="tk-key-edge" hidden><i></i>never trained on from here</span></div>
 </div>
-<div class="tk-strip" role="listbox" tabindex="0" aria-label="Tokens of the text"></div>
+<div class="tk-strip" tabindex="0" aria-label="Tokens of the text"></div>
 <div class="tk-readout" aria-live="polite"></div>
 """
+SEPARATOR = "\x7f"
+"""No text that is shown has it, and in JSON it is one byte, unlike quotes and a comma."""
 JS = "window.tokenarium.strip(element, props, watch);"
+TOGETHER_BYTES = 200_000
+"""Up to here the numbers of every colouring are sent at once; above, only those shown."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One way to colour the strip: a number per token and its definition."""
-
-    title: str
-    values: NDArray[np.floating[Any]]
-    definition: Quantity
-    scale: str = "linear"
-
-    def payload(self) -> dict[str, Any]:
-        """Return what the browser needs; colours run from the lowest value to the 99th percentile,
-        so that one extreme token does not hide all others, and to the maximum if that is less
-        than double."""
-        values = self.values.astype("<f4")
-        seen = values[np.isfinite(values)]
-        low, high, top = (
-            (0.0, 0.0, 0.0)
-            if not len(seen)
-            else (float(seen.min()), float(np.percentile(seen, 99)), float(seen.max()))
-        )
-        return {
-            "title": self.title,
-            "values": base64.b64encode(values.tobytes()).decode(),
-            "low": low,
-            "high": top if top < 2 * high or self.scale == "log" else high,
-            "unit": self.definition.unit,
-            "scale": self.scale,
-            "meaning": self.definition.meaning,
-            "formula": self.definition.formula,
-        }
-
-
-def metrics(result: TraceResult, layer: int, head: int) -> dict[str, Metric]:
-    """Return the metrics of the strip, by the name used in the URL."""
-    define = result.quantities()
-    group = head * result.key_norm.shape[1] // result.heads
-    rank = np.where(result.rank < 0, np.nan, result.rank)
+def strip_value(result: TraceResult, chosen: Chosen) -> dict[str, Any]:
+    """Return the whole strip: texts, where words and sentences begin, and the numbers."""
+    words, sentences = starts(result.token_text, result.special)
     return {
-        "attention": Metric(
-            "received attention",
-            np.nanmean(result.received_mass, (0, 1)) if result.layers_done else _nothing(result),
-            define["received_mass"],
-            "log",
-        ),
-        "surprisal": Metric("surprisal", result.surprisal_nats, define["surprisal_nats"]),
-        "entropy": Metric("entropy", result.entropy_nats, define["entropy_nats"]),
-        "varentropy": Metric("varentropy", result.varentropy_nats2, define["varentropy_nats2"]),
-        "rank": Metric("rank", rank, define["rank"], "log"),
-        "residual": Metric(
-            "residual norm", result.residual_norm[-1], define["residual_norm"], "log"
-        ),
-        **head_metrics(result, layer, head, group),
-    }
-
-
-def head_metrics(
-    result: TraceResult, layer: int, head: int, group: int | None = None
-) -> dict[str, Metric]:
-    """Return the metrics that belong to one head."""
-    define = result.quantities()
-    if group is None:
-        group = head * result.key_norm.shape[1] // result.heads
-    return {
-        "head": Metric(
-            "received in this head",
-            result.received_mass[layer, head],
-            define["received_mass"],
-            "log",
-        ),
-        "value": Metric("value norm", result.value_norm[layer, group], define["value_norm"]),
-        "key": Metric("key norm", result.key_norm[layer, group], define["key_norm"]),
-    }
-
-
-def strip_value(result: TraceResult, layer: int, head: int) -> dict[str, Any]:
-    """Return the whole strip: texts, marks and every metric."""
-    return {
-        "tokens": [visible(text) for text in result.token_text],
+        "run": chosen.run,
+        "texts": packed_texts(result.token_text),
         "special": np.flatnonzero(result.special).tolist(),
-        "metrics": {name: m.payload() for name, m in metrics(result, layer, head).items()},
-        "metric": "attention",
+        "words": _bits(words),
+        "sentences": _bits(sentences),
+        "context": result.context if 0 < result.context < result.length else None,
+        "metrics": _metrics(result, chosen, list(COLOURINGS)),
+        "usual": USUAL,
     }
 
 
-def strip_patch(result: TraceResult, layer: int, head: int) -> dict[str, Any]:
-    """Return only what another head changes."""
-    return {"patch": {n: m.payload() for n, m in head_metrics(result, layer, head).items()}}
+def strip_patch(result: TraceResult, chosen: Chosen) -> dict[str, Any]:
+    """Return only what another head or colouring changes.
+
+    Numbers of another head that are not sent are known to be out of date by their absence.
+    """
+    wanted = [name for name, c in COLOURINGS.items() if c.of_head or name == chosen.metric]
+    return {"patch": _metrics(result, chosen, wanted)}
 
 
 def strip(value: dict[str, Any] | None) -> gr.HTML:
@@ -124,5 +72,47 @@ def strip(value: dict[str, Any] | None) -> gr.HTML:
     )
 
 
-def _nothing(result: TraceResult) -> NDArray[np.float32]:
-    return np.full(result.length, np.nan, np.float32)
+def packed_texts(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Return each different text once, as shown, and which one every token has.
+
+    A long text repeats its tokens: 32,768 of them take a third of what a plain list would.
+    """
+    place: dict[str, int] = {}
+    which = np.asarray([place.setdefault(text, len(place)) for text in texts])
+    found: dict[str, Any] = {"vocabulary": SEPARATOR.join(map(visible, place))}
+    if len(place) < len(texts):
+        wide = "<u4" if len(place) > 2**16 else "<u2"
+        found |= {"which": _text(which.astype(wide)), "wide": wide == "<u4"}
+    return found
+
+
+def packed_numbers(values: Numbers) -> dict[str, Any]:
+    """Return numbers in half precision (11 bits, over 3 digits), scaled by a power of two.
+
+    The scale brings the largest below 2^15, so that none overflows: value = half / 2^exponent.
+    """
+    finite = np.abs(values[np.isfinite(values)])
+    largest = float(finite.max()) if len(finite) else 0.0
+    exponent = 15 - math.frexp(largest)[1] if largest else 0
+    halves = np.ldexp(values.astype(np.float64), exponent).astype("<f2")
+    return {"values": _text(halves), "exponent": exponent}
+
+
+def _metrics(result: TraceResult, chosen: Chosen, names: list[str]) -> dict[str, Any]:
+    shown = chosen.metric if chosen.metric in COLOURINGS else USUAL
+    every = len(COLOURINGS) * result.length * 2 * 4 / 3 <= TOGETHER_BYTES
+    found: dict[str, Any] = {}
+    for name in names:
+        colouring = COLOURINGS[name]
+        found[name] = colouring.described(result)
+        if every or name == shown:
+            found[name] |= packed_numbers(colouring.values(result, chosen.layer, chosen.head))
+    return found
+
+
+def _bits(flags: NDArray[np.bool_]) -> str:
+    return _text(np.packbits(flags, bitorder="little"))
+
+
+def _text(values: NDArray[Any]) -> str:
+    return base64.b64encode(values.tobytes()).decode()

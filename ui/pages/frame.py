@@ -15,7 +15,7 @@ def frame(scene: Scene, **more: Any) -> Values:
     return {
         "selection": selection_value(chosen, result, **more),
         "sentence": sentence(result, scene.request.model, partial=chosen.run is None),
-        "strip": strip_value(result, chosen.layer, chosen.head),
+        "strip": strip_value(result, chosen),
         "card": token_card(result, chosen),
     }
 
@@ -27,6 +27,6 @@ def frame_changed(scene: Scene, before: Chosen) -> Values:
     found: Values = {}
     if any(getattr(before, place) != getattr(now, place) for place in places):
         found["card"] = token_card(result, now)
-    if (before.layer, before.head) != (now.layer, now.head):
-        found["strip"] = strip_patch(result, now.layer, now.head)
+    if any(getattr(before, name) != getattr(now, name) for name in ("layer", "head", "metric")):
+        found["strip"] = strip_patch(result, now)
     return found

@@ -1,0 +1,71 @@
+"""A page with the strip alone, over a made-up text of any length: ``?length=32768``."""
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from backend import TraceResult
+from tests.ui.hand_made import HEADS, LAYERS, trace
+from ui.components.selection import Selection, selection, selection_value
+from ui.components.strip import strip, strip_patch, strip_value
+
+WORDS = ("The", " old", " king", " un", "believ", "ably", " saw", " it", ".", " “", "Go", "!”")
+
+
+def long_text(length: int, **changes: object) -> TraceResult:
+    """Return a result of a text that repeats a few thousand different tokens, as real ones do.
+
+    Attention falls as that of a real text: the first token takes half of what there is.
+    """
+    random = np.random.default_rng(0)
+    rare = [f" w{n}" for n in range(4000)]
+    usual = [WORDS[i % len(WORDS)] for i in range(length)]
+    texts = tuple(
+        "<|bos|>" if i == 0 else rare[random.integers(4000)] if i % 5 == 0 else word
+        for i, word in enumerate(usual)
+    )
+    even = np.cumsum(1 / np.arange(1, length + 1))
+    spread = random.lognormal(0, 1, (LAYERS, HEADS, length)).astype(np.float32)
+    received = (even[-1] - even + 1 / length) / np.arange(length, 0, -1) * spread
+    received[:, :, 0] = 0.5
+    surprisal = random.gamma(1, 2, length).astype(np.float32)
+    surprisal[0] = np.nan
+    return trace(
+        length,
+        token_text=texts,
+        received_mass=received.astype(np.float32),
+        surprisal_nats=surprisal,
+        **changes,
+    )
+
+
+def build() -> gr.Blocks:
+    """Return the page; its results are made when a visitor names their length."""
+    results: dict[int, TraceResult] = {}
+
+    def result_of(length: int) -> TraceResult:
+        return results.setdefault(length, long_text(length, context=1024))
+
+    def load(request: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
+        length = int(request.query_params.get("length", 512))
+        chosen = Selection(run=str(length)).within(result_of(length))
+        return strip_value(result_of(length), chosen), selection_value(chosen, result_of(length))
+
+    def pick(value: dict[str, Any]) -> dict[str, Any]:
+        wanted = Selection.read(value)
+        assert wanted.run is not None
+        result = result_of(int(wanted.run))
+        return strip_patch(result, wanted.within(result))
+
+    with gr.Blocks() as blocks:
+        shown, chosen = strip(None), selection(None)
+        blocks.load(load, None, [shown, chosen], show_progress="hidden")
+        chosen.pick(pick, chosen, shown, queue=False, show_progress="hidden")
+    return blocks
+
+
+if __name__ == "__main__":
+    from ui.theme import css, theme
+
+    build().launch(server_port=7871, theme=theme(), css=css())
