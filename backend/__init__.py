@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from backend.analysis.classes import CLASSES, ClassMass, mass_by_class, token_classes
     from backend.analysis.compare import Comparison, compare, token_difference
     from backend.analysis.heavy import (
+        COVERAGE_SHARES,
         accumulated_chance,
         accumulated_mass,
         chance_overlap,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Dimension,
         Sink,
         find_sinks,
+        over_median,
         seen_mass,
         sink_rate,
         sink_scores,
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from backend.interventions.result import InterventionResult
     from backend.lab import Lab
     from backend.model_info import ModelInfo
+    from backend.probe.request import ProbeRequest
+    from backend.probe.result import ProbeResult
     from backend.region.request import RegionRequest
     from backend.region.result import RegionResult
     from backend.requests import ModelRequest, Request, TextRequest
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CLASSES": "backend.analysis.classes",
+    "COVERAGE_SHARES": "backend.analysis.heavy",
     "CancelToken": "backend.events",
     "Cancelled": "backend.events",
     "ClassMass": "backend.analysis.classes",
@@ -71,11 +76,11 @@ _HOME = {
     "Dimension": "backend.analysis.sinks",
     "Event": "backend.events",
     "Finished": "backend.events",
+    "HeadEvidence": "backend.analysis.taxonomy",
+    "HeadMeasure": "backend.analysis.taxonomy",
     "Intervention": "backend.interventions.declaration",
     "InterventionRequest": "backend.interventions.request",
     "InterventionResult": "backend.interventions.result",
-    "HeadEvidence": "backend.analysis.taxonomy",
-    "HeadMeasure": "backend.analysis.taxonomy",
     "LABEL_RULES": "backend.analysis.labels",
     "Lab": "backend.lab",
     "LabelRule": "backend.analysis.labels",
@@ -83,6 +88,8 @@ _HOME = {
     "ModelInfo": "backend.model_info",
     "ModelRequest": "backend.requests",
     "Partial": "backend.events",
+    "ProbeRequest": "backend.probe.request",
+    "ProbeResult": "backend.probe.result",
     "Progress": "backend.events",
     "Quantity": "backend.results",
     "Queued": "backend.events",
@@ -115,6 +122,7 @@ _HOME = {
     "held_by_heaviest": "backend.analysis.heavy",
     "known_mean": "backend.analysis.heavy",
     "mass_by_class": "backend.analysis.classes",
+    "over_median": "backend.analysis.sinks",
     "overlap": "backend.analysis.heavy",
     "received_noise": "backend.analysis.noise",
     "received_noise_by_layer": "backend.analysis.noise",
@@ -128,6 +136,7 @@ _HOME = {
 
 __all__ = [
     "CLASSES",
+    "COVERAGE_SHARES",
     "LABEL_RULES",
     "MEASURES",
     "CancelToken",
@@ -147,6 +156,8 @@ __all__ = [
     "ModelInfo",
     "ModelRequest",
     "Partial",
+    "ProbeRequest",
+    "ProbeResult",
     "Progress",
     "Quantity",
     "Queued",
@@ -179,6 +190,7 @@ __all__ = [
     "held_by_heaviest",
     "known_mean",
     "mass_by_class",
+    "over_median",
     "overlap",
     "received_noise",
     "received_noise_by_layer",

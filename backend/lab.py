@@ -6,6 +6,7 @@ from typing import Any, Self, TypeVar
 import pyarrow as pa
 
 import backend.interventions.request
+import backend.probe.request
 import backend.region.request
 import backend.trace.request  # noqa: F401 - a stored run of this kind can be opened
 from backend.environment import storage_note

@@ -8,6 +8,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 import backend.interventions.request
+import backend.probe.request
 import backend.region.request
 import backend.trace.request  # noqa: F401
 from backend.records import imported, result_class
@@ -55,7 +56,7 @@ def test_every_request_has_a_runner_and_a_result(kind: type[Request]) -> None:
 
 
 def test_the_kinds_of_runs_are_those_known() -> None:
-    assert {kind.kind for kind in REQUESTS} >= {"trace", "region", "intervention"}
+    assert {kind.kind for kind in REQUESTS} >= {"trace", "region", "intervention", "probe"}
     assert all(issubclass(kind, ModelRequest) for kind in REQUESTS)
 
 
