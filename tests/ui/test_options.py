@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from pydantic import BaseModel, Field, ValidationError
 
 from backend import TraceRequest
 from ui.components.options import controls, read
@@ -21,14 +22,51 @@ def test_every_choice_of_a_trace_has_a_control() -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_control_explains_itself(name: str) -> None:
-    assert control(name).label == name.replace("_", " ")
-    assert control(name).info == TraceRequest.model_fields[name].description
+    field = TraceRequest.model_fields[name]
+    assert control(name).label == field.title or name.replace("_", " ").capitalize()
+    assert str(control(name).info).startswith(str(field.description))
 
 
 def test_an_integer_is_a_slider_over_its_bounds() -> None:
     slider = control("top_k")
     assert isinstance(slider, gr.Slider)
     assert (slider.minimum, slider.maximum, slider.step, slider.value) == (1, 100, 1, 10)
+
+
+class Varied(BaseModel):
+    """A declaration with the kinds of parameters that a trace has none of."""
+
+    word: str = Field(".", description="A word.")
+    number: int = Field(-1, ge=-1, description="A number without an upper end.")
+    heads: tuple[tuple[int, int], ...] = Field((), description="Heads.")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("0.9", (0.9,)), (" 0.99, 0.5 ,", (0.99, 0.5)), ("", ())]
+)
+def test_a_list_is_written_with_commas(text: str, wanted: tuple[float, ...]) -> None:
+    assert isinstance(control("forgetting"), gr.Textbox)
+    told = read(TraceRequest, ["forgetting"], (text,))
+    assert TraceRequest(model="m", text="t", **told).forgetting == wanted
+
+
+def test_heads_are_written_as_layer_and_head() -> None:
+    told = read(Varied, ["heads"], ("5.0, 10.11",))
+    assert Varied(**told).heads == ((5, 0), (10, 11))
+
+
+def test_a_list_that_is_none_is_named_by_the_request() -> None:
+    told = read(TraceRequest, ["forgetting"], ("0.9, many",))
+    with pytest.raises(ValidationError, match="forgetting"):
+        TraceRequest(model="m", text="t", **told)
+
+
+def test_words_and_numbers_without_an_end_are_typed() -> None:
+    word, number = controls(Varied, ["word", "number"])
+    assert isinstance(word, gr.Textbox)
+    assert word.value == "."
+    assert isinstance(number, gr.Number)
+    assert (number.value, number.minimum) == (-1, -1)
 
 
 def test_an_open_range_is_a_slider_inside_it() -> None:

@@ -1,34 +1,40 @@
-"""Controls built from a request's own declaration: default, bounds and description."""
+"""Controls built from a declaration of parameters: default, bounds and description."""
 
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-
-from backend import Request
 
 _TRISTATE = {"default": None, "yes": True, "no": False}
 
 
-def controls(request: type[Request], names: list[str]) -> list[gr.components.Component]:
+def controls(declared: type[BaseModel], names: list[str]) -> list[gr.components.Component]:
     """Return one control per named field, in order."""
-    return [_control(name, request.model_fields[name]) for name in names]
+    return [_control(name, declared.model_fields[name]) for name in names]
 
 
-def read(request: type[Request], names: list[str], values: tuple[Any, ...]) -> dict[str, Any]:
-    """Return what the controls say, as the request's parameters."""
-    told = dict(zip(names, values, strict=True))
-    return {
-        name: _TRISTATE.get(value, value)
-        if _is_tristate(request.model_fields[name]) and isinstance(value, str)
-        else value
-        for name, value in told.items()
-    }
+def read(declared: type[BaseModel], names: list[str], values: tuple[Any, ...]) -> dict[str, Any]:
+    """Return what the controls say, as parameters that the declaration then checks."""
+    told = zip(names, values, strict=True)
+    return {name: _told(declared.model_fields[name], value) for name, value in told}
+
+
+def _told(field: FieldInfo, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if _is_tristate(field):
+        return _TRISTATE.get(value, value)
+    if get_origin(field.annotation) is tuple:
+        entries = [entry.strip() for entry in value.split(",") if entry.strip()]
+        return [entry.split(".", 1) if _is_pairs(field) else entry for entry in entries]
+    return value
 
 
 def _control(name: str, field: FieldInfo) -> gr.components.Component:
-    label, info = name.replace("_", " "), field.description
+    label = field.title or name.replace("_", " ").capitalize()
+    info = field.description
     if get_origin(field.annotation) is Literal:
         choices = list(get_args(field.annotation))
         return gr.Dropdown(choices, value=field.default, label=label, info=info)
@@ -36,7 +42,14 @@ def _control(name: str, field: FieldInfo) -> gr.components.Component:
         return gr.Radio(list(_TRISTATE), value="default", label=label, info=info)
     if field.annotation is bool:
         return gr.Checkbox(field.default, label=label, info=info)
+    if field.annotation is str:
+        return gr.Textbox(field.default, label=label, info=info, max_lines=1)
+    if get_origin(field.annotation) is tuple:
+        return gr.Textbox(_listed(field), label=label, info=_how_to_list(field), max_lines=1)
     low, high = _bounds(field)
+    if field.annotation is int and high is None:
+        return gr.Number(field.default, label=label, info=info, precision=0, minimum=low)
+    low, high = low or 0.0, 1.0 if high is None else high
     if field.annotation is int:
         return gr.Slider(low, high, value=field.default, step=1, label=label, info=info)
     step = (high - low) / 100
@@ -45,14 +58,31 @@ def _control(name: str, field: FieldInfo) -> gr.components.Component:
     )
 
 
+def _listed(field: FieldInfo) -> str:
+    entries = field.get_default(call_default_factory=True) or ()
+    return ", ".join(
+        ".".join(map(str, entry)) if _is_pairs(field) else str(entry) for entry in entries
+    )
+
+
+def _how_to_list(field: FieldInfo) -> str:
+    how = "as layer.head, separated by commas" if _is_pairs(field) else "separated by commas"
+    return f"{field.description} Write them {how}."
+
+
+def _is_pairs(field: FieldInfo) -> bool:
+    entries = get_args(field.annotation)
+    return bool(entries) and get_origin(entries[0]) is tuple
+
+
 def _is_tristate(field: FieldInfo) -> bool:
     return set(get_args(field.annotation)) == {bool, NoneType}
 
 
-def _bounds(field: FieldInfo) -> tuple[float, float]:
+def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
     found: dict[str, float] = {}
     for constraint in field.metadata:
         for end in ("ge", "gt", "le", "lt"):
             if getattr(constraint, end, None) is not None:
                 found[end] = getattr(constraint, end)
-    return found.get("ge", found.get("gt", 0.0)), found.get("le", found.get("lt", 1.0))
+    return found.get("ge", found.get("gt")), found.get("le", found.get("lt"))

@@ -189,11 +189,6 @@ class Explore:
             return status(str(error), "error"), False
         return self.state(model)
 
-    def stored(self, request: gr.Request) -> list[tuple[str, str]]:
-        """Return label and id of the newest runs this visitor may list."""
-        found = self.lab.search(visitor=visitor_of(request), kind="trace", limit=30)
-        return [(f"{' '.join(r.text.split())[:48]} · {r.model}", r.id) for r in found]
-
     def _event(
         self, event: Event, wanted: TraceRequest, view: str | None, settings: Settings, visitor: str
     ) -> Values:

@@ -8,6 +8,7 @@ import gradio as gr
 from backend import Lab, TraceRequest
 from ui.components.actions import actions
 from ui.components.options import controls
+from ui.components.runs import run_picker
 from ui.components.selection import selection
 from ui.components.sentence import status
 from ui.components.strip import strip
@@ -65,9 +66,7 @@ class Layout:
         with gr.Accordion("Options and stored runs", open=False):
             with gr.Row(elem_classes="tk-options"):
                 self.options = controls(TraceRequest, OPTIONS)
-            self.library = gr.Dropdown(
-                [], value=None, label="Open a stored run", elem_id="stored", interactive=True
-            )
+            self.library = run_picker(lab, "Open a stored run", "stored")
         note = _mode_note(lab)
         if note:
             gr.HTML(f'<p class="tk-sub">{escape(note)}</p>')
@@ -130,7 +129,6 @@ class Layout:
         opening = [parts["selection"], *settings]
         for chip, run_id in self.chips:
             chip.click(self._opener(run_id), opening, every, **EAGER)
-        self.library.focus(self._listed, None, self.library, **EAGER)
         self.library.input(self._opened, [self.library, *opening], every, **EAGER)
         self.blocks.load(self._booted, settings, every, **EAGER)
         self._model_state()
@@ -192,9 +190,6 @@ class Layout:
 
     def _settings(self, values: tuple[Any, ...]) -> Settings:
         return dict(zip(self.controls, values, strict=True))
-
-    def _listed(self, request: gr.Request) -> gr.Dropdown:
-        return gr.Dropdown(choices=self.explore.stored(request))
 
     def _placed(self, found: Values) -> Values:
         # Gradio takes an empty dictionary for a missing value.
