@@ -123,7 +123,7 @@ def _interval(
         return float("nan"), float("nan")
     ratios = np.empty(RESAMPLES)
     for n in range(RESAMPLES):
-        times = np.bincount(random.integers(0, size, size, dtype=np.int32), minlength=size)
-        ratios[n] = (times @ held) / (times @ chance)
+        drawn = random.integers(0, size, size, dtype=np.int32)
+        ratios[n] = held[drawn].sum() / chance[drawn].sum()
     low, high = np.percentile(ratios, (2.5, 97.5))
     return float(low), float(high)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from backend.analysis.noise import accumulated_noise_by_layer
 from backend.trace.result import TraceResult
 
-SHARES = (0.5, 0.8, 0.9, 0.95)
+COVERAGE_SHARES = (0.5, 0.8, 0.9, 0.95)
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -51,9 +51,11 @@ def chosen_mean(values: Floats, layer: int | None = None, head: int | None = Non
 
 def known_mean(values: Floats, axis: int | tuple[int, ...]) -> Doubles:
     """Return the mean over the finite entries along ``axis``; NaN where there is none."""
-    known = np.isfinite(values)
-    count = known.sum(axis)
-    total: Doubles = np.where(known, values, 0).sum(axis, dtype=np.float64)
+    total: Doubles = values.sum(axis, dtype=np.float64)
+    count = np.full(total.shape, values.size // max(1, total.size))
+    if not np.isfinite(total).all():
+        known = np.isfinite(values)
+        total, count = np.where(known, values, 0).sum(axis, dtype=np.float64), known.sum(axis)
     mean: Doubles = np.where(count, total / np.maximum(count, 1), np.nan)
     return mean
 
@@ -80,7 +82,7 @@ def times_noise(mass: Floats, noise: Floats) -> Doubles:
     return np.where(enough, mass / np.where(enough, noise, 1), np.nan)
 
 
-def coverage(mass: Floats, shares: tuple[float, ...] = SHARES) -> Doubles:
+def coverage(mass: Floats, shares: tuple[float, ...] = COVERAGE_SHARES) -> Doubles:
     """Return [..., n]: share of tokens that hold at least each share of the mass, heaviest first.
 
     Args:

@@ -83,7 +83,13 @@ def seen_mass(result: TraceResult) -> NDArray[np.float32]:
     later = np.arange(result.length, 0, -1)
     windows = result.attention_window[:, None]
     seeing = np.minimum(later, np.where(windows > 0, windows, result.length))
-    return (result.received_mass * (later / seeing)[:, None]).astype(np.float32)
+    return result.received_mass * (later / seeing).astype(np.float32)[:, None]
+
+
+def over_median(norms: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return [..., T]: each norm over the median of its row; NaN where that is 0 or unknown."""
+    median = np.median(norms, axis=-1, keepdims=True)
+    return np.where(median > 0, norms / np.where(median > 0, median, 1), np.nan)
 
 
 def find_sinks(
@@ -120,9 +126,9 @@ class _Norms:
 
     def __init__(self, result: TraceResult) -> None:
         self.result = result
-        self.value = _over_median(result.value_norm)
-        self.key = _over_median(result.key_norm)
-        self.residual = _over_median(result.residual_norm)
+        self.value = over_median(result.value_norm)
+        self.key = over_median(result.key_norm)
+        self.residual = over_median(result.residual_norm)
 
     def dimensions(self, layer: int, position: int) -> tuple[Dimension, ...]:
         result = self.result
@@ -140,11 +146,6 @@ class _Norms:
             for dim, value in zip(dims, values, strict=True)
             if dim >= 0
         )
-
-
-def _over_median(norms: NDArray[np.float32]) -> NDArray[np.float32]:
-    median = np.median(norms, axis=-1, keepdims=True)
-    return np.where(median > 0, norms / np.where(median > 0, median, 1), np.nan)
 
 
 def _sink(

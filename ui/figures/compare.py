@@ -1,0 +1,97 @@
+"""Two runs on the same scales: which heads switch, and where everything else differs."""
+
+import numpy as np
+from numpy.typing import NDArray
+from plotly import graph_objects as go
+from plotly.subplots import make_subplots
+
+from backend import MEASURES, Comparison
+from ui.figures.definitions import defined
+from ui.figures.grids import by_head, difference_cells, grid_cells
+from ui.figures.style import AMBER, GREY, colour_bar, finish
+from ui.figures.taxonomy import natural_range
+
+
+def switching_heads(comparison: Comparison, first_name: str, second_name: str) -> go.Figure:
+    """Draw the sink score of every head in both runs; diamonds off the diagonal switch.
+
+    Args:
+        first_name, second_name: what the runs are called on the axes.
+    """
+    x, y = comparison.first["sink"], comparison.second["sink"]
+    threshold = comparison.threshold
+    kinds = (
+        (~comparison.switched, "same side of the threshold", "circle", GREY, 7),
+        (comparison.switched, "switches", "diamond", AMBER, 11),
+    )
+    figure = go.Figure([_points(x, y, *kind) for kind in kinds])
+    figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": GREY, "dash": "dot"})
+    figure.add_hline(y=threshold, line={"color": GREY, "width": 1})
+    figure.add_vline(x=threshold, line={"color": GREY, "width": 1})
+    figure.update_xaxes(title=f"sink score, {first_name}", range=[-0.03, 1.03])
+    figure.update_yaxes(title=f"sink score, {second_name}", range=[-0.03, 1.03])
+    label = (
+        f"Sink scores of every head in both runs, over the first {comparison.length} tokens: "
+        f"{int(comparison.switched.sum())} switch at {threshold:g}"
+    )
+    return finish(figure, 420, "switching-heads", label, point=["layer", "head"])
+
+
+def side_by_side(
+    comparison: Comparison, measure: str, first_name: str, second_name: str
+) -> go.Figure:
+    """Draw one measure of every head for both runs, in one scale of colours."""
+    chosen = MEASURES[measure]
+    both = comparison.first[measure], comparison.second[measure]
+    names = (first_name, second_name)
+    figure = make_subplots(rows=1, cols=2, subplot_titles=names, horizontal_spacing=0.08)
+    for column, values in enumerate(both, start=1):
+        cells = grid_cells(values, chosen.title, chosen.definition)
+        cells.update(coloraxis="coloraxis", colorbar=None)
+        figure.add_trace(cells, row=1, col=column)
+    every = np.concatenate([values.ravel() for values in both])
+    ends = natural_range(chosen, every)
+    figure.update_layout(
+        coloraxis={
+            "colorscale": "Cividis",
+            "cmin": chosen.low if chosen.low is not None else ends[0],
+            "cmax": chosen.high if chosen.high is not None else ends[1],
+            "colorbar": colour_bar(chosen.title),
+        }
+    )
+    label = f"{chosen.title} by layer and head of both runs, on one scale"
+    figure = by_head(figure, both[0].shape, f"both-{measure}", label)
+    figure.update_layout(margin={"t": 28})
+    return figure
+
+
+def difference_grid(comparison: Comparison, measure: str) -> go.Figure:
+    """Draw the second run less the first for every head."""
+    chosen = MEASURES[measure]
+    values = comparison.difference(measure)
+    definition = f"second run less the first; {chosen.definition}"
+    figure = go.Figure(difference_cells(values, f"change in {chosen.title}", definition))
+    label = f"Change in {chosen.title} by layer and head, second run less the first"
+    return by_head(figure, values.shape, f"difference-{measure}", label)
+
+
+def _points(
+    x: NDArray[np.floating],
+    y: NDArray[np.floating],
+    here: NDArray[np.bool_],
+    name: str,
+    symbol: str,
+    colour: str,
+    size: int,
+) -> go.Scatter:
+    places = np.argwhere(here)
+    return go.Scatter(
+        x=x[here].astype(np.float32),
+        y=y[here].astype(np.float32),
+        mode="markers",
+        name=f"{name} ({len(places)})",
+        marker={"symbol": symbol, "color": colour, "size": size},
+        customdata=places.tolist(),
+        hovertemplate="layer %{customdata[0]}, head %{customdata[1]}<br>sink score %{x:.3f}, then "
+        f"%{{y:.3f}}<br>{name}{defined(MEASURES['sink'].definition)}<extra></extra>",
+    )
