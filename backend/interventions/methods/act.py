@@ -46,7 +46,7 @@ class CalibrateSinks(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change the chosen heads, or all heads of the middle layers."""
-        from backend.interventions.choice import check_head
+        from backend.models.choice import check_head
         from backend.interventions.layer import Change
 
         layers = len(loaded.layers)

@@ -52,7 +52,7 @@ class Softplus(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change all heads of the chosen layers."""
-        from backend.interventions.choice import chosen_layers
+        from backend.models.choice import chosen_layers
         from backend.interventions.layer import Change
 
         chosen = chosen_layers(self.layers, len(loaded.layers))

@@ -32,7 +32,7 @@ class ZeroHead(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change the one head."""
-        from backend.interventions.choice import check_head
+        from backend.models.choice import check_head
         from backend.interventions.layer import Change
 
         check_head(self.layer, self.head, len(loaded.layers), heads)

@@ -1,4 +1,16 @@
-"""Which layers and heads an intervention is asked to change, checked against the model."""
+"""Which layers and heads of a model are meant, checked against what it has."""
+
+
+def refuse_above(name: str, value: int, count: int) -> None:
+    """Refuse a layer or head that the model does not have.
+
+    Raises:
+        ValueError: naming the range.
+    """
+    if value >= count:
+        raise ValueError(
+            f"{name}={value} is not below the model's {count}: choose 0 to {count - 1}"
+        )
 
 
 def check_head(layer: int, head: int, layers: int, heads: int) -> None:
@@ -7,11 +19,8 @@ def check_head(layer: int, head: int, layers: int, heads: int) -> None:
     Raises:
         ValueError: naming what is out of range, and the range.
     """
-    for name, value, count in (("layer", layer, layers), ("head", head, heads)):
-        if value >= count:
-            raise ValueError(
-                f"{name}={value} is not below the model's {count}: choose 0 to {count - 1}"
-            )
+    refuse_above("layer", layer, layers)
+    refuse_above("head", head, heads)
 
 
 def chosen_layers(asked: tuple[int, ...], layers: int) -> tuple[int, ...]:

@@ -1,0 +1,74 @@
+"""What one layer's attention is about to compute: kept from a run before, or read again."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import torch
+from torch import Tensor
+
+from backend.events import CancelToken, Event, Progress
+from backend.instruments import AttentionCall, Recorder, recording
+from backend.instruments.kept import KEPT, Reading
+from backend.models.choice import refuse_above
+from backend.models.loaded import LoadedModel
+
+KEPT_SOURCE = "kept queries and keys"
+READ_SOURCE = "the model read the text again"
+
+
+class _Reached(Exception):  # noqa: N818 - a way out, not an error
+    """The wanted layer is reached; it and the layers after it need not run."""
+
+
+class _Reader(Recorder):
+    """Reads on to the wanted layer, and keeps the queries and keys it passes."""
+
+    def __init__(
+        self,
+        layer: int,
+        reading: Reading | None,
+        emit: Callable[[Event], None],
+        cancel: CancelToken,
+    ) -> None:
+        super().__init__()
+        self._layer, self._reading = layer, reading
+        self._emit, self._cancel = emit, cancel
+        self.wanted: AttentionCall | None = None
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        self._cancel.check()
+        self._emit(Progress("reading layers", call.layer, self._layer + 1))
+        KEPT.put(self._reading, call)
+        if call.layer != self._layer:
+            return super().attend(call)
+        self.wanted = call
+        raise _Reached
+
+
+def attention_of(
+    loaded: LoadedModel,
+    ids: list[int],
+    layer: int,
+    emit: Callable[[Event], None],
+    cancel: CancelToken,
+) -> tuple[AttentionCall, str]:
+    """Return the queries and keys of ``layer`` for a text, and where they came from.
+
+    Args:
+        ids: the text's tokens.
+        emit: receives progress where the model reads.
+        cancel: checked in every layer.
+    Raises: ValueError if there is no such layer; Cancelled.
+    """
+    refuse_above("layer", layer, len(loaded.layers))
+    reading = Reading.of(loaded, ids)
+    kept = KEPT.get(reading, layer)
+    if kept is not None:
+        return kept, KEPT_SOURCE
+    reader = _Reader(layer, reading, emit, cancel)
+    with recording(reader), suppress(_Reached):
+        loaded.model.base_model(
+            input_ids=torch.tensor([ids], device=loaded.device), use_cache=False
+        )
+    assert reader.wanted is not None
+    return reader.wanted, READ_SOURCE
