@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from backend.interventions.declaration import Acts, Intervention
+from backend.models.choice import check_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +47,6 @@ class CalibrateSinks(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change the chosen heads, or all heads of the middle layers."""
-        from backend.models.choice import check_head
         from backend.interventions.layer import Change
 
         layers = len(loaded.layers)

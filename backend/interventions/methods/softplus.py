@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from backend.interventions.declaration import Acts, Intervention
+from backend.models.choice import chosen_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +53,6 @@ class Softplus(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change all heads of the chosen layers."""
-        from backend.models.choice import chosen_layers
         from backend.interventions.layer import Change
 
         chosen = chosen_layers(self.layers, len(loaded.layers))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from backend.interventions.declaration import Acts, Intervention
+from backend.models.choice import check_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,6 @@ class ZeroHead(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change the one head."""
-        from backend.models.choice import check_head
         from backend.interventions.layer import Change
 
         check_head(self.layer, self.head, len(loaded.layers), heads)
