@@ -42,6 +42,8 @@ class Sink:
     """The strongest head."""
     score: float
     """Mean attention of the queries that see this token, in the strongest head."""
+    queries: int
+    """How many queries that is the mean of; few late in the text, so that scores there say less."""
     value_ratio: float
     """Its value norm over the median value norm of that layer and KV group; below 1 is drained."""
     key_ratio: float
@@ -74,6 +76,13 @@ def sink_rate(scores: NDArray[np.floating], threshold: float = THRESHOLD) -> flo
     return float((known > threshold).mean()) if known.size else float("nan")
 
 
+def seeing_queries(result: TraceResult) -> NDArray[np.int64]:
+    """Return [L, T]: how many queries of each layer see each key, its own included."""
+    later = np.arange(result.length, 0, -1)
+    windows = result.attention_window[:, None]
+    return np.minimum(later, np.where(windows > 0, windows, result.length))
+
+
 def seen_mass(result: TraceResult) -> NDArray[np.float32]:
     """Return [L, H, T]: mean attention to each key, over the queries that can see it.
 
@@ -81,9 +90,7 @@ def seen_mass(result: TraceResult) -> NDArray[np.float32]:
     counts the queries that have left the key behind.
     """
     later = np.arange(result.length, 0, -1)
-    windows = result.attention_window[:, None]
-    seeing = np.minimum(later, np.where(windows > 0, windows, result.length))
-    return result.received_mass * (later / seeing).astype(np.float32)[:, None]
+    return result.received_mass * (later / seeing_queries(result)).astype(np.float32)[:, None]
 
 
 def over_median(norms: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -116,16 +123,17 @@ def find_sinks(
     positions: list[int] = np.flatnonzero(above.any((0, 1))).tolist()
     if not positions:
         return ()
-    norms = _Norms(result)
+    known = _Measured(result)
     classes = token_classes(result)
-    return tuple(_sink(j, mass[:, :, j], above[:, :, j], norms, int(classes[j])) for j in positions)
+    return tuple(_sink(j, mass[:, :, j], above[:, :, j], known, int(classes[j])) for j in positions)
 
 
-class _Norms:
-    """Norms of every token relative to the median token, computed once for all sinks."""
+class _Measured:
+    """What all sinks are measured against, computed once."""
 
     def __init__(self, result: TraceResult) -> None:
         self.result = result
+        self.seeing = seeing_queries(result)
         self.value = over_median(result.value_norm)
         self.key = over_median(result.key_norm)
         self.residual = over_median(result.residual_norm)
@@ -152,14 +160,14 @@ def _sink(
     position: int,
     mass: NDArray[np.float32],
     above: NDArray[np.bool_],
-    norms: _Norms,
+    known: _Measured,
     token_class: int,
 ) -> Sink:
     heads = [(int(layer), int(head)) for layer, head in np.argwhere(above)]
     heads.sort(key=lambda place: -mass[place])
     layer, head = heads[0]
-    group = head * norms.value.shape[1] // mass.shape[1]
-    peaks = np.nan_to_num(norms.residual[:, position], nan=-1.0)
+    group = head * known.value.shape[1] // mass.shape[1]
+    peaks = np.nan_to_num(known.residual[:, position], nan=-1.0)
     peak = int(peaks.argmax())
     return Sink(
         position=position,
@@ -168,9 +176,10 @@ def _sink(
         layer=layer,
         head=head,
         score=float(mass[layer, head]),
-        value_ratio=float(norms.value[layer, group, position]),
-        key_ratio=float(norms.key[layer, group, position]),
-        residual_ratio=float(norms.residual[peak, position]),
+        queries=int(known.seeing[layer, position]),
+        value_ratio=float(known.value[layer, group, position]),
+        key_ratio=float(known.key[layer, group, position]),
+        residual_ratio=float(known.residual[peak, position]),
         residual_layer=peak,
-        dimensions=norms.dimensions(peak, position),
+        dimensions=known.dimensions(peak, position),
     )

@@ -48,8 +48,9 @@ class HeadMeasure:
 
     title: str
     definition: str
-    low: float | None
+    low: float
     high: float | None
+    """None where it has no upper end."""
     compute: Callable[[HeadEvidence], PerHead | None]
     """Gives [L, H], or None where the evidence it needs was not gathered."""
     source: str = ""

@@ -58,6 +58,7 @@ def test_every_column_above_the_threshold_is_a_sink() -> None:
     assert first.heads == ((1, 3), (0, 1))
     assert (first.layer, first.head, first.score) == (1, 3, pytest.approx(0.8))
     assert first.token_class == "first"
+    assert (first.queries, inside.queries) == (40, 23)
     assert (inside.heads, inside.token_class) == (((1, 2),), "content")
     assert len(find_sinks(quiet(received_mass=mass), 0.25)) == 3
 
@@ -87,25 +88,26 @@ def test_a_sink_carries_the_norms_of_its_strongest_head() -> None:
     assert (sink.residual_ratio, sink.residual_layer) == (10, 1)
 
 
-def test_massive_dimensions_need_both_size_and_ratio() -> None:
+@pytest.mark.parametrize(
+    ("median", "massive"), [(0.05, [True, False, True]), (0.11, [True, False, False])]
+)
+def test_massive_dimensions_need_both_size_and_ratio(median: float, massive: list[bool]) -> None:
     values = np.zeros((LAYERS + 1, LENGTH, 3), np.float32)
-    residual = quiet().residual_norm.copy()
-    residual[2, 17] = 80
-    values[2, 17] = -120, 90, 101
-    median = quiet().residual_median.copy()
-    median[2, 17] = 0.1005
+    residual, medians = quiet().residual_norm.copy(), quiet().residual_median.copy()
+    residual[2, 17], medians[2, 17] = 80, median
+    values[2, 17] = -120, 90, 101  # 90 is 1,800 times 0.05, and 101 only 918 times 0.11
     sink = find_sinks(
         quiet(
             received_mass=with_mass((0, 0, 17, 0.5)),
             residual_norm=residual,
-            residual_median=median,
+            residual_median=medians,
             residual_top_values=values,
         )
     )[0]
-    assert [d.massive for d in sink.dimensions] == [True, False, True]
+    assert [d.massive for d in sink.dimensions] == massive
     assert [d.dim for d in sink.dimensions] == [7, 3, 5]
     assert [d.layer for d in sink.dimensions] == [2, 2, 2]
-    assert sink.dimensions[0].times_median == pytest.approx(120 / 0.1005)
+    assert sink.dimensions[0].times_median == pytest.approx(120 / median)
 
 
 def test_a_window_counts_only_the_queries_that_see_the_key() -> None:
@@ -114,7 +116,7 @@ def test_a_window_counts_only_the_queries_that_see_the_key() -> None:
     result = quiet(received_mass=mass, attention_window=np.int32([0, 4]))
     assert seen_mass(result)[1, 0, 10] == pytest.approx(0.6)
     assert np.array_equal(seen_mass(result)[0], mass[0])
-    assert [sink.position for sink in find_sinks(result)] == [10]
+    assert [(sink.position, sink.queries) for sink in find_sinks(result)] == [(10, 4)]
 
 
 @pytest.mark.parametrize("length", [1, 5, 60])

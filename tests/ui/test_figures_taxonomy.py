@@ -16,7 +16,7 @@ from backend import (
 )
 from tests.ui.hand_made import HEADS, LAYERS, numbered, trace, unfinished
 from ui.figures.compare import difference_grid, side_by_side, switching_heads
-from ui.figures.taxonomy import MARKS, head_scatter, natural_range
+from ui.figures.taxonomy import MARKS, head_scatter, readable_range
 
 
 def points(figure: object) -> dict[tuple[int, int], tuple[float, float]]:
@@ -58,12 +58,14 @@ def test_kinds_of_heads_are_told_by_shape_and_colour() -> None:
     assert "sink score above the threshold" in dormant.hovertemplate.replace("<br>", " ")
 
 
-def test_axes_span_the_natural_range() -> None:
-    assert natural_range(MEASURES["sink"], np.array([0.5])) == pytest.approx([-0.03, 1.03])
-    assert natural_range(MEASURES["distance"], np.array([3.0, np.nan])) == pytest.approx(
-        [-0.09, 3.09]
+def test_axes_go_from_the_lowest_there_can_be_as_far_as_the_values() -> None:
+    assert readable_range(MEASURES["sink"], np.array([0.2, 0.5])) == pytest.approx([-0.025, 0.525])
+    assert readable_range(MEASURES["distance"], np.array([3.0, np.nan])) == pytest.approx(
+        [-0.15, 3.15]
     )
-    assert natural_range(MEASURES["distance"], np.array([np.nan])) == pytest.approx([-0.03, 1.03])
+    lasting = readable_range(MEASURES["persistence"], np.array([-0.4, 0.6]))
+    assert lasting == pytest.approx([-0.45, 0.65])
+    assert readable_range(MEASURES["sink"], np.array([np.nan])) == pytest.approx([-0.005, 0.105])
 
 
 def test_switching_heads_have_their_own_mark() -> None:
@@ -77,6 +79,8 @@ def test_switching_heads_have_their_own_mark() -> None:
     assert same.marker.symbol != switch.marker.symbol
     assert same.marker.color != switch.marker.color
     assert figure.layout.meta["point"] == ["layer", "head"]
+    assert list(figure.layout.xaxis.range) == list(figure.layout.yaxis.range)
+    assert figure.layout.xaxis.range[1] > 0.8
     assert "2 switch at 0.3" in figure.layout.meta["label"]
     assert "first 30 tokens" in figure.layout.meta["label"]
 

@@ -8,8 +8,7 @@ from plotly.subplots import make_subplots
 from backend import MEASURES, Comparison
 from ui.figures.definitions import defined
 from ui.figures.grids import by_head, difference_cells, grid_cells
-from ui.figures.style import AMBER, GREY, colour_bar, finish
-from ui.figures.taxonomy import natural_range
+from ui.figures.style import AMBER, GREY, SCALE, colour_bar, finish
 
 
 def switching_heads(comparison: Comparison, first_name: str, second_name: str) -> go.Figure:
@@ -28,8 +27,10 @@ def switching_heads(comparison: Comparison, first_name: str, second_name: str) -
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": GREY, "dash": "dot"})
     figure.add_hline(y=threshold, line={"color": GREY, "width": 1})
     figure.add_vline(x=threshold, line={"color": GREY, "width": 1})
-    figure.update_xaxes(title=f"sink score, {first_name}", range=[-0.03, 1.03])
-    figure.update_yaxes(title=f"sink score, {second_name}", range=[-0.03, 1.03])
+    highest = max(threshold, *(float(v[np.isfinite(v)].max(initial=0)) for v in (x, y)))
+    ends = [-0.05 * highest, 1.05 * highest]
+    figure.update_xaxes(title=f"sink score, {first_name}", range=ends)
+    figure.update_yaxes(title=f"sink score, {second_name}", range=ends)
     label = (
         f"Sink scores of every head in both runs, over the first {comparison.length} tokens: "
         f"{int(comparison.switched.sum())} switch at {threshold:g}"
@@ -49,13 +50,12 @@ def side_by_side(
         cells = grid_cells(values, chosen.title, chosen.definition)
         cells.update(coloraxis="coloraxis", colorbar=None)
         figure.add_trace(cells, row=1, col=column)
-    every = np.concatenate([values.ravel() for values in both])
-    ends = natural_range(chosen, every)
+    highest = max(float(v[np.isfinite(v)].max(initial=0)) for v in both)
     figure.update_layout(
         coloraxis={
-            "colorscale": "Cividis",
-            "cmin": chosen.low if chosen.low is not None else ends[0],
-            "cmax": chosen.high if chosen.high is not None else ends[1],
+            "colorscale": SCALE,
+            "cmin": chosen.low,
+            "cmax": (highest or 1.0) if chosen.high is None else chosen.high,
             "colorbar": colour_bar(chosen.title),
         }
     )

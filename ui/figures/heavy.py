@@ -19,6 +19,7 @@ from ui.figures.style import AMBER, BLUE, GREEN, GREY, finish
 from ui.figures.token_lines import along_tokens, token_line
 
 MOST_CURVE_POINTS = 256
+TOKEN_TICKS = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.5, 1)
 
 
 def accumulated(result: TraceResult, layer: int, head: int, factor: float = 1.0) -> go.Figure:
@@ -76,12 +77,14 @@ def coverage_curves(result: TraceResult, layer: int, head: int, factor: float = 
             for values, name, colour in rows
         ]
     )
-    figure.update_xaxes(title="share of tokens, heaviest first", type="log", tickformat=".3~%")
+    figure.update_xaxes(
+        title="share of tokens, heaviest first", type="log", tickvals=TOKEN_TICKS, tickformat=".3~%"
+    )
     figure.update_yaxes(
         title="share of the mass", range=[0, 1.02], tickvals=[0, *COVERAGE_SHARES], tickformat=".0%"
     )
     label = "Share of all attention mass held by the heaviest tokens, log scale of tokens"
-    return finish(figure, 300, "coverage", label)
+    return finish(figure, 380, "coverage", label)
 
 
 def coverage_grid(result: TraceResult, share: float, factor: float = 1.0) -> go.Figure:

@@ -130,8 +130,9 @@ def extremes(
 
 
 def _ratio_colours(maps: dict[str, NDArray[np.floating]]) -> dict[str, object]:
+    """Return colours for all but the most extreme hundredth, which keep those of the ends."""
     found = np.concatenate([ratios[np.isfinite(ratios) & (ratios > 0)] for ratios in maps.values()])
-    low, high = (found.min(), found.max()) if found.size else (1.0, 1.0)
+    low, high = np.percentile(found, (0.5, 99.5)) if found.size else (1.0, 1.0)
     ends = min(float(np.log10(low)), -0.1), max(float(np.log10(high)), 0.1)
     steps = np.linspace(*ends, 5)
     return {

@@ -71,16 +71,15 @@ def head_scatter(
             hoverinfo="skip",
         )
     )
-    figure.update_xaxes(title=MEASURES[across].title, range=natural_range(MEASURES[across], x))
-    figure.update_yaxes(title=MEASURES[up].title, range=natural_range(MEASURES[up], y))
+    figure.update_xaxes(title=MEASURES[across].title, range=readable_range(MEASURES[across], x))
+    figure.update_yaxes(title=MEASURES[up].title, range=readable_range(MEASURES[up], y))
     label = f"Every head by {MEASURES[across].title} and {MEASURES[up].title}"
     return finish(figure, 420, "heads", label, point=["layer", "head"])
 
 
-def natural_range(measure: HeadMeasure, values: NDArray[np.floating]) -> list[float]:
-    """Return the ends of an axis: the measure's own range, or as far as the values go."""
+def readable_range(measure: HeadMeasure, values: NDArray[np.floating]) -> list[float]:
+    """Return the ends of an axis: from the lowest a measure can be, as far as the values go."""
     known = values[np.isfinite(values)]
-    low = float(known.min(initial=0.0)) if measure.low is None else measure.low
-    high = float(known.max(initial=1.0)) if measure.high is None else measure.high
-    margin = 0.03 * (high - low)
+    low, high = max(measure.low, float(known.min(initial=0))), float(known.max(initial=0.1))
+    margin = 0.05 * (high - low)
     return [low - margin, high + margin]
