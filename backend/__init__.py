@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     )
     from backend.errors import UserError
     from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
+    from backend.heartbeat.request import HeartbeatRequest
+    from backend.heartbeat.result import HeartbeatResult
     from backend.interventions.declaration import Intervention
     from backend.interventions.request import InterventionRequest
     from backend.interventions.result import InterventionResult
@@ -76,6 +78,8 @@ _HOME = {
     "Dimension": "backend.analysis.sinks",
     "Event": "backend.events",
     "Finished": "backend.events",
+    "HeartbeatRequest": "backend.heartbeat.request",
+    "HeartbeatResult": "backend.heartbeat.result",
     "HeadEvidence": "backend.analysis.taxonomy",
     "HeadMeasure": "backend.analysis.taxonomy",
     "Intervention": "backend.interventions.declaration",
@@ -148,6 +152,8 @@ __all__ = [
     "Finished",
     "HeadEvidence",
     "HeadMeasure",
+    "HeartbeatRequest",
+    "HeartbeatResult",
     "Intervention",
     "InterventionRequest",
     "InterventionResult",

@@ -7,6 +7,7 @@ import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
+import backend.heartbeat.request
 import backend.interventions.request
 import backend.probe.request
 import backend.region.request
@@ -56,7 +57,13 @@ def test_every_request_has_a_runner_and_a_result(kind: type[Request]) -> None:
 
 
 def test_the_kinds_of_runs_are_those_known() -> None:
-    assert {kind.kind for kind in REQUESTS} >= {"trace", "region", "intervention", "probe"}
+    assert {kind.kind for kind in REQUESTS} >= {
+        "trace",
+        "region",
+        "intervention",
+        "probe",
+        "heartbeat",
+    }
     assert all(issubclass(kind, ModelRequest) for kind in REQUESTS)
 
 

@@ -1,0 +1,102 @@
+"""Run a heartbeat: one head's weights, some queries at a time, against a threshold."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backend.events import CancelToken, Event, Progress
+from backend.heartbeat.pulse import Pulse, causal_pairs
+from backend.heartbeat.request import HeartbeatRequest
+from backend.heartbeat.result import HeartbeatResult
+from backend.instruments import AttentionCall
+from backend.models.choice import refuse_above
+from backend.models.loaded import LoadedModel
+from backend.models.text import tokenise
+from backend.region.layer import attention_of
+from kernels.attention_stats import Axis, attention_rows
+
+BLOCK = 128
+"""Queries whose weights are held at once."""
+
+
+@torch.inference_mode()
+def heartbeat(
+    request: HeartbeatRequest,
+    loaded: LoadedModel,
+    limit: int,
+    emit: Callable[[Event], None],
+    cancel: CancelToken,
+) -> HeartbeatResult:
+    """Find when queries look at each key through one head.
+
+    Args:
+        limit: most tokens; what happens to a longer text is the request's choice.
+        emit: receives progress.
+        cancel: checked in every layer and for every block of queries.
+    Raises: ValueError if the model has no such layer or head; Cancelled.
+    """
+    cancel.check()
+    tokens = tokenise(loaded, request, limit)
+    length = len(tokens.ids)
+    call, source = attention_of(loaded, tokens.ids, request.layer, emit, cancel)
+    refuse_above("head", request.head, call.q.shape[1])
+    axis = Axis(0, length, min(length, request.bins))
+    pulse = Pulse(axis, call.q.device)
+    for start, weights in _weights(call, request.head):
+        cancel.check()
+        emit(Progress("following tokens", start, length))
+        pulse.add(start, weights >= _least(request, call, start, weights))
+    pairs = causal_pairs(axis.edges)
+    cells = pulse.cells.cpu().numpy()
+    last, gap = _integers(pulse.last), _integers(pulse.gap)
+    return HeartbeatResult(
+        token_text=tokens.text,
+        raster=np.where(pairs > 0, cells / np.maximum(pairs, 1), np.nan).astype(np.float32),
+        edges=np.asarray(axis.edges, np.int32),
+        activations=_integers(pulse.count),
+        last_activation=last,
+        longest_gap=gap,
+        next_expected=np.where(gap > 0, last + gap, -1).astype(np.int32),
+        active_share=float(pulse.count.sum()) / (length * (length + 1) / 2),
+        source=source,
+        dropped_tokens=tokens.dropped,
+        notes=tokens.notes,
+    )
+
+
+def _weights(call: AttentionCall, head: int) -> Iterator[tuple[int, Tensor]]:
+    """Yield the position of the first query and the weights of each block on the keys up to it."""
+    heads, groups = call.q.shape[1], call.k.shape[1]
+    only, group = slice(head, head + 1), head * groups // heads
+    mask = None if call.mask is None else call.mask[0]
+    for rows in attention_rows(
+        call.q[0, only],
+        call.k[0, group : group + 1],
+        scaling=call.scaling,
+        offset=call.offset,
+        window=call.window,
+        softcap=call.softcap,
+        sinks=None if call.sinks is None else call.sinks[only],
+        mask=mask if mask is None or mask.shape[0] == 1 else mask[only],
+        block=BLOCK,
+    ):
+        yield rows.start, rows.weights[0, :, : call.offset + rows.stop]
+
+
+def _least(request: HeartbeatRequest, call: AttentionCall, start: int, weights: Tensor) -> Tensor:
+    """Return [rows, 1] the weight from which each query activates a key."""
+    if request.measured_in == "weight":
+        return weights.new_full((len(weights), 1), request.threshold)
+    seen = torch.arange(start + 1, start + 1 + len(weights), device=weights.device)
+    if call.window is not None:
+        seen = seen.clamp(max=call.window)
+    # An exactly even row is active at threshold 1 whatever its rounding.
+    return (request.threshold * (1 - 1e-6) / seen)[:, None]
+
+
+def _integers(values: Tensor) -> NDArray[np.int32]:
+    found: NDArray[np.int32] = values.cpu().numpy().astype(np.int32)
+    return found
