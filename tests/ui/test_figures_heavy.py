@@ -91,7 +91,7 @@ def test_class_bars_show_ratio_interval_and_count() -> None:
     )
     bars, intervals = class_bars(classes).data
     assert list(bars.y) == [5.0, 0.5]
-    assert list(bars.x) == ["first<br>1 tokens", "content<br>20 tokens"]
+    assert list(bars.x) == ["first<br>1 token", "content<br>20 tokens"]
     assert (list(intervals.x), list(intervals.y)) == (["content<br>20 tokens"], [0.5])
     assert list(intervals.error_y.array) == [0.5]
     assert list(intervals.error_y.arrayminus) == [0.25]

@@ -13,7 +13,7 @@ from ui.figures.style import AMBER, GREY, finish
 def class_bars(classes: Sequence[ClassMass]) -> go.Figure:
     """Draw how many times its chance share each class of tokens holds, with 95 % intervals."""
     definition = "attention mass of the class over what uniform attention gives its positions"
-    names = {c: f"{c.name}<br>{c.count} tokens" for c in classes}
+    names = {c: f"{c.name}<br>{_counted(c)}" for c in classes}
     bars = go.Bar(
         x=list(names.values()),
         y=[c.times_noise for c in classes],
@@ -31,8 +31,12 @@ def class_bars(classes: Sequence[ClassMass]) -> go.Figure:
 
 
 def _told(c: ClassMass) -> str:
-    told = f"{c.count} tokens ({c.token_share:.1%}) hold {c.mass_share:.1%} of the mass"
+    told = f"{_counted(c)} ({c.token_share:.1%}) with {c.mass_share:.1%} of the mass"
     return told + (f"<br>95 % interval {c.low:.2f} to {c.high:.2f}" if isfinite(c.low) else "")
+
+
+def _counted(c: ClassMass) -> str:
+    return f"{c.count} token{'s' if c.count > 1 else ''}"
 
 
 def _intervals(names: Mapping[ClassMass, str]) -> go.Scatter:

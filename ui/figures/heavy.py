@@ -45,7 +45,7 @@ def accumulated(result: TraceResult, layer: int, head: int, factor: float = 1.0)
         for values, name, colour in rows
     ]
     figure = go.Figure(lines)
-    figure.update_yaxes(title="accumulated attention", type="log")
+    figure.update_yaxes(title="accumulated attention", type="log", exponentformat="power")
     label = f"Attention accumulated by every token, log scale; {how}"
     return along_tokens(figure, result.length, 260, "accumulated", label)
 

@@ -32,7 +32,12 @@ def sink_grid(result: TraceResult, threshold: float, length: int) -> go.Figure:
         y=layers,
         mode="markers",
         name=f"above {threshold:g}",
-        marker={"symbol": "square-open", "size": 16, "color": AMBER, "line": {"width": 2}},
+        marker={
+            "symbol": "square-open",
+            "size": 30 if result.heads <= 16 else 10,
+            "color": AMBER,
+            "line": {"width": 2},
+        },
         hoverinfo="skip",
     )
     measured = int(np.isfinite(scores).sum())
