@@ -39,6 +39,7 @@ class Varied(BaseModel):
     word: str = Field(".", description="A word.")
     number: int = Field(-1, ge=-1, description="A number without an upper end.")
     heads: tuple[tuple[int, int], ...] = Field((), description="Heads.")
+    share: float = Field(1.0, ge=0, le=1, description="A share, both ends allowed.")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,12 @@ def test_words_and_numbers_without_an_end_are_typed() -> None:
     assert word.value == "."
     assert isinstance(number, gr.Number)
     assert (number.value, number.minimum) == (-1, -1)
+
+
+def test_a_closed_range_has_its_ends() -> None:
+    slider = controls(Varied, ["share"])[0]
+    assert isinstance(slider, gr.Slider)
+    assert (slider.minimum, slider.maximum, slider.value) == (0, 1, 1)
 
 
 def test_an_open_range_is_a_slider_inside_it() -> None:

@@ -46,16 +46,14 @@ def _control(name: str, field: FieldInfo) -> gr.components.Component:
         return gr.Textbox(field.default, label=label, info=info, max_lines=1)
     if get_origin(field.annotation) is tuple:
         return gr.Textbox(_listed(field), label=label, info=_how_to_list(field), max_lines=1)
-    low, high = _bounds(field)
+    ends = _ends(field)
+    low, high = ends.get("ge", ends.get("gt", 0.0)), ends.get("le", ends.get("lt"))
     if field.annotation is int and high is None:
         return gr.Number(field.default, label=label, info=info, precision=0, minimum=low)
-    low, high = low or 0.0, 1.0 if high is None else high
-    if field.annotation is int:
-        return gr.Slider(low, high, value=field.default, step=1, label=label, info=info)
-    step = (high - low) / 100
-    return gr.Slider(
-        low + step, high - step, value=field.default, step=step, label=label, info=info
-    )
+    high = 1.0 if high is None else high
+    step = 1 if field.annotation is int else (high - low) / 100
+    low, high = low + step * ("gt" in ends), high - step * ("lt" in ends)
+    return gr.Slider(low, high, value=field.default, step=step, label=label, info=info)
 
 
 def _listed(field: FieldInfo) -> str:
@@ -79,10 +77,11 @@ def _is_tristate(field: FieldInfo) -> bool:
     return set(get_args(field.annotation)) == {bool, NoneType}
 
 
-def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
-    found: dict[str, float] = {}
-    for constraint in field.metadata:
-        for end in ("ge", "gt", "le", "lt"):
-            if getattr(constraint, end, None) is not None:
-                found[end] = getattr(constraint, end)
-    return found.get("ge", found.get("gt")), found.get("le", found.get("lt"))
+def _ends(field: FieldInfo) -> dict[str, float]:
+    """Return the ends of the range of a number: ge or gt, le or lt."""
+    return {
+        end: value
+        for constraint in field.metadata
+        for end in ("ge", "gt", "le", "lt")
+        if (value := getattr(constraint, end, None)) is not None
+    }

@@ -124,6 +124,9 @@ class View(ABC):
             redraws: whether the view is drawn again when a visitor moves it.
         """
         assert isinstance(component, gr.components.Component)
+        if not isinstance(component, gr.State):
+            # Views check what they are told: a number out of range here must not stop every click.
+            component.preprocess = lambda sent: sent  # type: ignore[method-assign,assignment]
         self.controls[name] = component
         if redraws:
             self.redraws.append(component.input)  # type: ignore[attr-defined]

@@ -1,0 +1,199 @@
+"""Interventions: change one thing, read the text again, see what it does."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import gradio as gr
+import numpy as np
+
+from backend import (
+    Intervention,
+    InterventionRequest,
+    InterventionResult,
+    Run,
+    UserError,
+)
+from ui.components.options import controls, read
+from ui.components.sentence import status
+from ui.figures.intervention import divergence, sink_change, surprisal_change
+from ui.text import escape, one_line
+from ui.views.view import Action, Scene, Values, View, choice
+
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+CHOSEN = ("layer", "head")
+"""Parameters that are taken from the selection: the head that the whole page is about."""
+
+
+class Intervene(View):
+    """Run the text with one thing changed beside the text as it is."""
+
+    slug, title, order = "intervene", "Intervene", 6
+    uses: ClassVar[frozenset[str]] = frozenset()
+
+    def build(self, first: Values) -> None:
+        """Make the choice of a method, its parameters, and what the change did."""
+        methods = {method.slug: method for method in self.lab.interventions()}
+        names = [(method.title, slug) for slug, method in methods.items()]
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=2, min_width=280):
+                self.method = gr.Dropdown(
+                    names, value=names[0][1], label="Change", elem_id="intervention"
+                )
+                self.control("intervention", self.method, redraws=False)
+                self.go = gr.Button("Read again with the change", variant="primary", size="sm")
+            with gr.Column(scale=5, min_width=320):
+                groups = [
+                    self._method(method, slug == names[0][1]) for slug, method in methods.items()
+                ]
+        self.method.change(
+            lambda slug: [gr.Column(visible=slug == known) for known in methods],
+            self.method,
+            groups,
+            **QUIET,
+        )
+        self.control("intervention_run", gr.State(None), redraws=False)
+        self.parts["intervention_run"] = self.controls["intervention_run"]
+        self.parts["intervene_said"] = gr.HTML("", elem_id="intervene-said")
+        self.figure(
+            "surprisal_change",
+            "What it does to every prediction",
+            "Surprisal of each token as it is, and with the change.",
+            first,
+        )
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=320):
+                self.figure(
+                    "divergence",
+                    "Where it matters",
+                    "How far the prediction after each token moves.",
+                    first,
+                )
+            with gr.Column(min_width=320):
+                self.figure(
+                    "sink_change",
+                    "What it does to the sinks",
+                    "Sink score of every head with the change, less that without.",
+                    first,
+                )
+
+    def actions(self) -> list[Action]:
+        """Return the button that reads the text again."""
+        return [Action([self.go.click], self.intervene)]
+
+    def intervene(self, scene: Scene) -> Iterator[Values]:
+        """Read the text plainly and changed, and show the difference."""
+        slug = scene.settings.get("intervention")
+        methods = {method.slug: method for method in self.lab.interventions()}
+        method = methods[choice(slug, tuple(methods), next(iter(methods)))]
+        request = self.lab.request(
+            InterventionRequest,
+            **scene.text,
+            intervention=method.slug,
+            parameters=_parameters(method, scene),
+        )
+        run = yield from self.asked(scene, request)
+        yield {"status": "", "intervention_run": run.id, **_shown(scene, run)}
+
+    def draw(self, scene: Scene) -> Values:
+        """Return the last change, if it is one of this text."""
+        run_id = scene.settings.get("intervention_run")
+        if not isinstance(run_id, str):
+            return _nothing()
+        try:
+            run = self.lab.open(run_id, visitor=scene.visitor)
+        except UserError as error:
+            return {**_nothing(), "status": status(str(error), "error")}
+        same = isinstance(run.request, InterventionRequest) and all(
+            getattr(run.request, name) == value for name, value in scene.text.items()
+        )
+        return _shown(scene, run) if same else _nothing()
+
+    def _method(self, method: type[Intervention], visible: bool) -> gr.Column:
+        column: gr.Column
+        with gr.Column(visible=visible, elem_classes="tk-method") as column:
+            gr.HTML(_explained(method))
+            names = _free(method)
+            with gr.Row(elem_classes="tk-options"):
+                for name, component in zip(names, controls(method, names), strict=True):
+                    self.control(f"{method.slug}.{name}", component, redraws=False)
+        return column
+
+
+def _free(method: type[Intervention]) -> list[str]:
+    return [name for name in method.model_fields if name not in CHOSEN]
+
+
+def _parameters(method: type[Intervention], scene: Scene) -> dict[str, Any]:
+    names = _free(method)
+    values = tuple(scene.settings.get(f"{method.slug}.{name}") for name in names)
+    from_page = {
+        name: getattr(scene.chosen, name) for name in CHOSEN if name in method.model_fields
+    }
+    return read(method, names, values) | from_page
+
+
+def _explained(method: type[Intervention]) -> str:
+    head = (
+        "<br>It acts on the head that is chosen on this page."
+        if set(CHOSEN) <= method.model_fields.keys()
+        else ""
+    )
+    differs = "" if method.differs == "no" else f"<br><b>Variant:</b> {escape(method.differs)}"
+    return (
+        f'<p>{escape(method.explanation)} <span class="tk-note">{escape(method.acts)}</span></p>'
+        f'<p class="tk-sub">{escape(method.paper)}{differs}{head}</p>'
+    )
+
+
+def _nothing() -> Values:
+    said = '<p class="tk-sub">Choose a change and press the button: the text is read twice.</p>'
+    figures = ("surprisal_change", "divergence", "sink_change")
+    return {"intervene_said": said, **dict.fromkeys(figures)}
+
+
+def _shown(scene: Scene, run: Run) -> Values:
+    result = run.result
+    assert isinstance(result, InterventionResult)
+    texts = result.token_text
+    return {
+        "intervene_said": _said(result, run),
+        "surprisal_change": scene.drawn(
+            surprisal_change(
+                result.surprisal_nats, result.changed_surprisal_nats, result.aligned, texts
+            )
+        ),
+        "divergence": scene.drawn(divergence(result.kl_nats, result.aligned, texts)),
+        "sink_change": scene.drawn(sink_change(result.sink_score, result.changed_sink_score)),
+    }
+
+
+def _said(result: InterventionResult, run: Run) -> str:
+    change, error = result.loss_difference_nats, result.loss_error_nats
+    clear = abs(change) > 2 * error if error == error else False
+    verdict = ("worse" if change > 0 else "better") if clear else "the same within chance"
+    threshold = 0.3
+    before, after = (
+        int((scores > threshold).sum()) for scores in (result.sink_score, result.changed_sink_score)
+    )
+    assert isinstance(run.request, InterventionRequest)
+    notes = "".join(f'<span class="tk-note">{escape(note)}</span> ' for note in result.notes)
+    return (
+        f'<p class="tk-sentence"><b>{escape(run.request.method.title)}</b>: the loss over '
+        f"{result.compared_tokens} tokens goes from {result.loss_nats:.3f} to "
+        f"{result.changed_loss_nats:.3f} nats ({change:+.3f} ± {error:.3f}): predictions are "
+        f"<b>{verdict}</b>. Heads that give the first token over {threshold:.0%} of their "
+        f"attention: {before} before, <b>{after}</b> after.{_most_moved(result)}</p>"
+        f'<p class="tk-sub">{int(result.touched.sum())} of {result.touched.size} heads were '
+        f"changed ({escape(result.acts)}); it saves neither memory nor time. ± is one standard "
+        f"error over tokens of this one text. {notes}</p>"
+    )
+
+
+def _most_moved(result: InterventionResult) -> str:
+    if not np.isfinite(result.kl_nats).any():
+        return ""
+    t = int(np.nanargmax(result.kl_nats))
+    return (
+        f" The prediction moves most after <b>“{escape(one_line(result.changed_text[t]).strip())}”"
+        f"</b> ({result.kl_nats[t]:.2f} nats)."
+    )
