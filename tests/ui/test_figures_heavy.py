@@ -109,6 +109,8 @@ def test_a_line_goes_through_the_highest_and_lowest_token(length: int, seed: int
     assert 0 <= at[0] <= at[-1] < length
     if length > 1:
         assert {int(np.nanargmax(values)), int(np.nanargmin(values))} <= set(at.tolist())
+    if length > MOST_POINTS:
+        assert np.isfinite(values[at]).all()
     assert (pooling_note(length) == "") == (len(at) == length)
 
 
