@@ -115,11 +115,13 @@
         else span.classList.add(`tk-${name}`);
       }
     };
-    const reveal = () => {
+    // Chunks get their true height a frame after they are seen, which moves the token again.
+    const reveal = (steps = 4) => {
       const span = spans[unitOf(T.state.token)];
       if (!span) return;
       const inside = host.getBoundingClientRect(), box = span.getBoundingClientRect();
       if (box.top < inside.top || box.bottom > inside.bottom) host.scrollTop += box.top - inside.top - inside.height / 2;
+      if (steps && span.closest('.tk-chunk')) requestAnimationFrame(() => reveal(steps - 1));
     };
     const text = (from, to, most) => clipped(texts.slice(from, to).join('').replace(/\n/g, ''), most);
     const describe = token => {
@@ -156,14 +158,21 @@
       if (context !== null && from <= context && context < to) span.dataset.edge = '';
       return span;
     };
-    // Chunks out of sight cost the browser nothing: a long text as spans stays usable.
+    // Chunks out of sight cost the browser nothing, so that a long text as spans stays usable. A chunk
+    // begins a line: where a sentence does, unless that is far away.
     const chunked = all => {
-      if (all.length <= 4 * CHUNK) return all;
-      return Array.from({length: Math.ceil(all.length / CHUNK)}, (_, index) => {
+      if (all.length <= 2 * CHUNK) return all;
+      const sentence = kinds.sentence, found = [];
+      for (const [index, span] of all.entries()) {
+        const token = units.first[index], size = found.at(-1)?.length ?? 2 * CHUNK;
+        if (size >= 2 * CHUNK || size >= CHUNK && sentence.first[sentence.of[token]] === token) found.push([]);
+        found.at(-1).push(span);
+      }
+      return found.map(part => {
         const chunk = document.createElement('div');
         chunk.className = 'tk-chunk';
         chunk.setAttribute('role', 'presentation');
-        chunk.append(...all.slice(index * CHUNK, (index + 1) * CHUNK));
+        chunk.append(...part);
         return chunk;
       });
     };

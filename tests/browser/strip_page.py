@@ -61,7 +61,9 @@ def build() -> gr.Blocks:
     with gr.Blocks() as blocks:
         shown, chosen = strip(None), selection(None)
         blocks.load(load, None, [shown, chosen], show_progress="hidden")
-        chosen.pick(pick, chosen, shown, queue=False, show_progress="hidden")
+        chosen.pick(
+            pick, chosen, shown, queue=False, trigger_mode="always_last", show_progress="hidden"
+        )
     return blocks
 
 
