@@ -39,9 +39,9 @@ def test_the_finest_raster_stays_small() -> None:
     assert len(heartbeat_raster(raster, edges, edges, 0, 0, "A > 0.1").to_json()) < 400_000
 
 
-def test_gaps_leave_out_tokens_without_two_activations() -> None:
-    figure = heartbeat_gaps(np.int32([3, -1, 7, 0]), WORDS, "A > 0.1")
-    assert np.array_equal(figure.data[0].y, np.float32([3, NAN, 7, 0]), equal_nan=True)
+def test_gaps_leave_out_tokens_that_were_never_activated_again() -> None:
+    figure = heartbeat_gaps(np.int32([3, 0, 7, 1]), WORDS, "A > 0.1")
+    assert np.array_equal(figure.data[0].y, np.float32([3, NAN, 7, 1]), equal_nan=True)
     assert list(figure.data[0].customdata) == list(WORDS)
 
 
@@ -92,7 +92,7 @@ def test_one_token_and_nothing_known_draw() -> None:
         surprisal_change(nothing, nothing, np.int32([-1]), one),
         divergence(nothing, np.int32([-1]), one),
         sink_change(np.full((1, 1), NAN), np.full((1, 1), NAN)),
-        heartbeat_gaps(np.int32([-1]), one, "A > 0.1"),
+        heartbeat_gaps(np.int32([0]), one, "A > 0.1"),
         heartbeat_raster(np.full((1, 1), NAN), [0, 1], [0, 1], 0, 0, "A > 0.1"),
     ):
         assert json.loads(figure.to_json())["data"]

@@ -1,4 +1,4 @@
-"""When a head comes back to a token: a raster of its activations, and the longest pauses."""
+"""When a head comes back to a token: a raster of its activations, and the longest gaps."""
 
 from collections.abc import Sequence
 
@@ -59,19 +59,22 @@ def heartbeat_raster(
 def heartbeat_gaps(
     longest_gap: NDArray[np.floating], texts: Sequence[str], threshold: str
 ) -> go.Figure:
-    """Draw the longest pause between two activations of every token.
+    """Draw the longest gap between an activation of every token and the one before it.
 
     Args:
-        longest_gap: [T], tokens; NaN or below 0 where there are no two activations.
+        longest_gap: [T], tokens; 0 where a token was never activated again.
         texts: T token texts.
         threshold: what counts as active, in words.
     """
-    gaps = np.where(longest_gap >= 0, longest_gap, np.nan).astype(np.float32)
-    definition = f"most queries between two activations of the token; active where {threshold}"
-    line = token_line(gaps, texts, "longest pause", AMBER, unit="tokens", definition=definition)
+    gaps = np.where(longest_gap > 0, longest_gap, np.nan).astype(np.float32)
+    definition = (
+        "largest distance between two activations in a row, its own position counting as the "
+        f"first; active where {threshold}"
+    )
+    line = token_line(gaps, texts, "longest gap", AMBER, unit="tokens", definition=definition)
     figure = go.Figure(line)
-    figure.update_yaxes(title="longest pause (tokens)", rangemode="tozero")
-    label = "Longest pause between two activations of every token"
+    figure.update_yaxes(title="longest gap (tokens)", rangemode="tozero")
+    label = "Longest gap between two activations of every token"
     return along_tokens(figure, len(gaps), 230, "heartbeat-gaps", label)
 
 
