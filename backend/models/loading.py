@@ -32,6 +32,9 @@ from backend.models.structure import (
 )
 from backend.models.support import check
 
+SHORT_TEXT = 512
+"""Tokens that a model must be able to read for it to be loaded."""
+
 
 def load(
     source: ModelSource,
@@ -57,8 +60,9 @@ def load(
 
     def accept(folder: Path, parameters: int) -> None:
         config = read_config(folder, source.name)
-        longest = min(token_limit, context_of(config))
-        wanted = need(parameters, config, kind)
+        # A longer text is refused when it is asked for, with the length that would fit.
+        longest = min(token_limit, context_of(config), SHORT_TEXT)
+        wanted = need(parameters, config, kind, place)
         refuse_unless_fits(source.name, wanted, free_bytes(place), longest, kind)
 
     folder = source.folder or fetch(source.hub_id or source.name, accept)

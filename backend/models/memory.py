@@ -2,7 +2,7 @@
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -10,23 +10,21 @@ import torch
 from transformers import PretrainedConfig
 
 from backend.models.hub_cache import weight_files
+from backend.models.loaded import LoadedModel
 from backend.models.refusal import DoesNotFit, ModelRefused
-
-_OVERHEAD_BYTES = 64 * 2**20
-_VOCABULARY_ROWS = 256  # rows of logits the runners hold at once, four float32 copies of each
+from backend.models.work import Bytes, Choices, Sizes, of_result, on_device
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes for the weights, for reading anything at all, and for each token of a text."""
+    """Bytes for the weights, and for a trace of a text."""
 
     weights_bytes: int
-    fixed_bytes: int
-    per_token_bytes: int
+    work: Bytes
 
     def total(self, tokens: int) -> int:
         """Return the bytes needed to read a text of ``tokens`` tokens."""
-        return self.weights_bytes + self.fixed_bytes + tokens * self.per_token_bytes
+        return self.weights_bytes + self.work.total(tokens)
 
 
 def count_parameters(folder: Path) -> int:
@@ -45,29 +43,18 @@ def count_parameters(folder: Path) -> int:
     return sum(_parameters_of(file) for file in files)
 
 
-def need(parameters: int, config: PretrainedConfig, dtype: torch.dtype) -> Need:
-    """Estimate what a model needs.
+def need(
+    parameters: int, config: PretrainedConfig, dtype: torch.dtype, device: torch.device
+) -> Need:
+    """Estimate what a model and a trace of it need where the model runs.
 
     Args:
         parameters: number of stored parameters.
         config: its configuration.
         dtype: format the weights are held in.
+        device: where it runs.
     """
-    text = config.get_text_config()
-    hidden, layers = int(text.hidden_size), int(text.num_hidden_layers)
-    heads = _largest(text, "num_attention_heads", 1)
-    head_size = _largest(text, "head_dim", hidden // heads)
-    kv_heads = _largest(text, "num_key_value_heads", heads)
-    inner = _largest(text, "intermediate_size", 4 * hidden)
-    # A trace keeps the residual stream of every layer in float32, and one layer is at work.
-    per_token = 4 * hidden * (layers + 9) + dtype.itemsize * (
-        2 * layers * kv_heads * head_size + 3 * inner + 4 * heads * head_size
-    )
-    return Need(
-        weights_bytes=parameters * dtype.itemsize,
-        fixed_bytes=_OVERHEAD_BYTES + _VOCABULARY_ROWS * int(text.vocab_size) * 16,
-        per_token_bytes=per_token,
-    )
+    return Need(parameters * dtype.itemsize, _places(config, dtype, device, Choices())[device])
 
 
 def refuse_unless_fits(
@@ -88,8 +75,8 @@ def refuse_unless_fits(
     remedies = []
     if dtype.itemsize > 2:
         remedies.append("choose dtype=bfloat16, which halves the weights")
-    fitting = (free - wanted.total(0)) // wanted.per_token_bytes
-    if fitting > 0:
+    fitting = wanted.work.most_tokens(free - wanted.weights_bytes, tokens)
+    if fitting:
         remedies.append(f"allow at most {fitting} tokens (max_tokens, now {tokens})")
     remedies.append("choose a smaller model")
     raise DoesNotFit(
@@ -97,6 +84,42 @@ def refuse_unless_fits(
         f"({_size(wanted.weights_bytes)} of weights, the rest to read {tokens} tokens), but "
         f"{_size(max(0, free))} are free: {', or '.join(remedies)}"
     )
+
+
+def refuse_run_unless_fits(loaded: LoadedModel, tokens: int, choices: Choices) -> None:
+    """Refuse a run that would not fit into what is free now, beside the model.
+
+    Args:
+        loaded: the model, which is in memory already.
+        tokens: length of the text.
+        choices: what the run keeps.
+    Raises: ValueError naming the largest length that would fit.
+    """
+    config, dtype = loaded.model.config, loaded.dtype
+    bare = _places(config, dtype, loaded.device, replace(choices, lens=False))
+    for device, wanted in _places(config, dtype, loaded.device, choices).items():
+        free = free_bytes(device)
+        if free is None or wanted.total(tokens) <= free:
+            continue
+        fitting = wanted.most_tokens(free, tokens)
+        remedies = [f"shorten the text to at most {fitting} tokens"] if fitting else []
+        if choices.lens and bare[device].total(tokens) <= free:
+            remedies.append("set logit_lens=False")
+        remedies.append("choose a smaller model")
+        raise ValueError(
+            f"reading {tokens} tokens with {loaded.name} needs {_size(wanted.total(tokens))} of "
+            f"{device.type} memory beside the model, but {_size(max(0, free))} are free: "
+            f"{', or '.join(remedies)}"
+        )
+
+
+def _places(
+    config: PretrainedConfig, dtype: torch.dtype, device: torch.device, choices: Choices
+) -> dict[torch.device, Bytes]:
+    """What a run takes in the memory of each device; results are held in main memory."""
+    sizes, main = Sizes.of(config), torch.device("cpu")
+    work, result = on_device(sizes, dtype, choices, device), of_result(sizes, choices)
+    return {main: work + result} if device == main else {device: work, main: result}
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -110,12 +133,6 @@ def free_bytes(device: torch.device) -> int | None:
     limits = [_machine_free(Path("/proc/meminfo")), _container_free(Path("/sys/fs/cgroup"))]
     known = [limit for limit in limits if limit is not None]
     return min(known) if known else None
-
-
-def _largest(config: PretrainedConfig, name: str, otherwise: int) -> int:
-    """Return a size from a configuration; some give a list, one per layer."""
-    value = getattr(config, name, None)
-    return int(max(value) if isinstance(value, list | tuple) else value or otherwise)
 
 
 def _machine_free(table: Path) -> int | None:

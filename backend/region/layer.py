@@ -11,6 +11,8 @@ from backend.instruments import AttentionCall, Recorder, recording
 from backend.instruments.kept import KEPT, Reading
 from backend.models.choice import refuse_above
 from backend.models.loaded import LoadedModel
+from backend.models.memory import refuse_run_unless_fits
+from backend.models.work import Choices
 
 KEPT_SOURCE = "kept queries and keys"
 READ_SOURCE = "the model read the text again"
@@ -65,6 +67,7 @@ def attention_of(
     kept = KEPT.get(reading, layer)
     if kept is not None:
         return kept, KEPT_SOURCE
+    refuse_run_unless_fits(loaded, len(ids), Choices(top_k=0, factors=0, lens=False))
     reader = _Reader(layer, reading, emit, cancel)
     with recording(reader), suppress(_Reached):
         loaded.model.base_model(

@@ -11,7 +11,9 @@ from backend.instruments import recording
 from backend.instruments.kept import Reading
 from backend.instruments.residuals import residuals
 from backend.models.loaded import LoadedModel
+from backend.models.memory import refuse_run_unless_fits
 from backend.models.text import decode_each, tokenise
+from backend.models.work import PARTIAL_BYTES, Choices
 from backend.trace.attention import AttentionTrace
 from backend.trace.draft import Draft
 from backend.trace.request import TraceRequest
@@ -25,8 +27,6 @@ Emit = Callable[[Event], None]
 PARTIAL_SECONDS = 0.2
 PARTIAL_SHARE = 0.1
 """Partial results come at most this often, and take at most this share of the time."""
-PARTIAL_BYTES = 128 * 2**20
-"""Each is a copy, so above this size there is none, and progress alone is told."""
 
 
 @torch.inference_mode()
@@ -47,6 +47,8 @@ def trace(
     """
     cancel.check()
     tokens = tokenise(loaded, request, limit)
+    choices = Choices(request.tiles, request.top_k, len(request.forgetting), request.logit_lens)
+    refuse_run_unless_fits(loaded, len(tokens.ids), choices)
     vocabulary = int(loaded.model.config.get_text_config().vocab_size)
     draft = Draft(
         request, tokens, len(loaded.layers), min(request.top_k, vocabulary), loaded.context
@@ -113,6 +115,7 @@ class _Teller:
         self._cancel.check()
         self._emit(Progress(doing, done, total))
         start = time.monotonic()
+        # Each is a copy: a large result is told by progress alone.
         if start >= self._next and self._draft.nbytes <= PARTIAL_BYTES:
             self._emit(Partial(self.result(finished=False)))
             now = time.monotonic()

@@ -7,11 +7,9 @@ from torch import Tensor
 
 from backend.instruments.residuals import residuals
 from backend.models.loaded import LoadedModel
+from backend.models.work import STREAM_BYTES
 from backend.trace.draft import Draft
 from backend.trace.vocabulary import look
-
-STREAM_BYTES = 1 << 30
-"""Residual streams held at once. Where those of all layers are larger, the text is read twice."""
 
 
 def streams_fit(stream: Tensor, layers: int) -> bool:

@@ -194,6 +194,15 @@ def test_region_above_the_length_kept_reads_the_text_again(twins, letters, monke
     assert kept.KEPT.held_bytes == 0
 
 
+def test_region_that_would_not_fit_is_refused_unless_it_is_kept(twins, letters, monkeypatch):
+    loaded, _ = twins("llama")
+    run(loaded, ask(letters(LENGTH)))
+    monkeypatch.setattr("backend.models.memory.free_bytes", lambda _: 1000)
+    assert run(loaded, ask(letters(LENGTH))).source == "kept queries and keys"
+    with pytest.raises(ValueError, match="are free: choose a smaller model"):
+        run(loaded, ask(letters(LENGTH), layer=2))
+
+
 def test_region_has_up_to_512_tiles_a_side(twins, letters):
     loaded, _ = twins("llama")
     where = {"query_start": 0, "query_stop": 600, "key_start": 0, "key_stop": 600, "tiles": 512}

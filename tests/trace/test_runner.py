@@ -8,12 +8,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+import backend.models.memory as memory
 import backend.trace.runner as runner
 import backend.trace.second_pass as second_pass
 from backend.events import Cancelled, CancelToken, Partial, Progress
 from backend.instruments.attention import _active
 from backend.models.loading import load
+from backend.models.memory import need
 from backend.models.names import ModelSource
+from backend.models.work import Choices, Sizes, of_result
 from backend.settings import PROJECT
 from backend.trace.request import TraceRequest
 from backend.trace.result import TraceResult
@@ -295,6 +298,30 @@ def test_trace_partial_results_are_rare(twins, letters, monkeypatch):
     events: list[Any] = []
     run(loaded, ask(letters(30)), events.append)
     assert not any(isinstance(event, Partial) for event in events)
+
+
+def test_trace_that_would_not_fit_is_refused_before_it_starts(twins, letters, monkeypatch):
+    loaded, _ = twins("llama")
+    wanted = need(0, loaded.model.config, torch.float32, loaded.device).work
+    monkeypatch.setattr(memory, "free_bytes", lambda _: wanted.total(200))
+    ran, hooks = count_layers(loaded)
+    with pytest.raises(ValueError, match="shorten the text to at most 200 tokens"):
+        run(loaded, ask(letters(201), add_bos=False, tiles=64, top_k=10))
+    assert ran == []
+    run(loaded, ask(letters(200), add_bos=False, tiles=64, top_k=10))
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_trace_result_is_as_large_as_was_estimated(twins, letters, family):
+    loaded, _ = twins(family)
+    choices = Choices(tiles=64, top_k=100, factors=8, lens=True)
+    request = ask(letters(700), tiles=64, top_k=100, forgetting=(0.9,) * 8)
+    result = run(loaded, request)
+    estimate = of_result(Sizes.of(loaded.model.config), choices)
+    held = sum(array.nbytes for array in result.arrays().values())
+    assert held < estimate.fixed / 2 + estimate.per_token / 2 * result.length < 1.5 * held
 
 
 def test_trace_too_large_to_copy_tells_progress_alone(twins, letters, monkeypatch):
