@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     )
     from backend.errors import UserError
     from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
+    from backend.follow.request import FollowRequest
+    from backend.follow.result import FollowResult
     from backend.heartbeat.request import HeartbeatRequest
     from backend.heartbeat.result import HeartbeatResult
     from backend.interventions.declaration import Intervention
@@ -78,6 +80,8 @@ _HOME = {
     "Dimension": "backend.analysis.sinks",
     "Event": "backend.events",
     "Finished": "backend.events",
+    "FollowRequest": "backend.follow.request",
+    "FollowResult": "backend.follow.result",
     "HeartbeatRequest": "backend.heartbeat.request",
     "HeartbeatResult": "backend.heartbeat.result",
     "HeadEvidence": "backend.analysis.taxonomy",
@@ -150,6 +154,8 @@ __all__ = [
     "Dimension",
     "Event",
     "Finished",
+    "FollowRequest",
+    "FollowResult",
     "HeadEvidence",
     "HeadMeasure",
     "HeartbeatRequest",

@@ -5,6 +5,7 @@ from typing import Any, Self, TypeVar
 
 import pyarrow as pa
 
+import backend.follow.request
 import backend.heartbeat.request
 import backend.interventions.request
 import backend.probe.request

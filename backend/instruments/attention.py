@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,6 +40,23 @@ class AttentionCall:
     softcap: float | None = None
     sinks: Tensor | None = None
     mask: Tensor | None = None
+
+    def of_head(self, head: int, queries: slice = slice(None)) -> "AttentionCall":
+        """Return the same for one query head and its keys, and for some of the queries."""
+        only = slice(head, head + 1)
+        group = head * self.k.shape[1] // self.q.shape[1]
+        mask = self.mask
+        if mask is not None:
+            mask = mask[:, only if mask.shape[1] > 1 else slice(0, 1), queries]
+        return replace(
+            self,
+            q=self.q[:, only, queries],
+            k=self.k[:, group : group + 1],
+            v=self.v[:, group : group + 1],
+            offset=self.offset + (queries.start or 0),
+            sinks=None if self.sinks is None else self.sinks[only],
+            mask=mask,
+        )
 
 
 class Recorder:

@@ -7,6 +7,7 @@ import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
+import backend.follow.request
 import backend.heartbeat.request
 import backend.interventions.request
 import backend.probe.request
@@ -63,6 +64,7 @@ def test_the_kinds_of_runs_are_those_known() -> None:
         "intervention",
         "probe",
         "heartbeat",
+        "follow",
     }
     assert all(issubclass(kind, ModelRequest) for kind in REQUESTS)
 

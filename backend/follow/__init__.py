@@ -1,0 +1,1 @@
+"""Follow a token: where it looks, and who looks at it, through one head."""

@@ -1,0 +1,68 @@
+"""Follow a token: one row and one column of a head's attention, in O(T) memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from backend.events import CancelToken, Event
+from backend.follow.request import FollowRequest
+from backend.follow.result import FollowResult
+from backend.models.choice import refuse_above
+from backend.models.loaded import LoadedModel
+from backend.models.text import tokenise
+from backend.region.layer import attention_of
+from kernels.attention_stats import Want, attention_rows, attention_stats
+
+
+@torch.inference_mode()
+def follow(
+    request: FollowRequest,
+    loaded: LoadedModel,
+    limit: int,
+    emit: Callable[[Event], None],
+    cancel: CancelToken,
+) -> FollowResult:
+    """Return where a token looks, and who looks at it.
+
+    Raises: ValueError if layer, head or token lie outside the model or the text; Cancelled.
+    """
+    cancel.check()
+    tokens = tokenise(loaded, request, limit)
+    length, token = len(tokens.ids), request.token
+    refuse_above("token", token, length)
+    call, source = attention_of(loaded, tokens.ids, request.layer, emit, cancel)
+    refuse_above("head", request.head, call.q.shape[1])
+    unknown = torch.full((length,), float("nan"))
+    looks_at, looked_at_by = unknown.clone(), unknown
+    own = call.of_head(request.head, slice(token, token + 1))
+    details: dict[str, Any] = {
+        "scaling": call.scaling,
+        "window": call.window,
+        "softcap": call.softcap,
+    }
+    row = next(
+        attention_rows(
+            own.q[0],
+            own.k[0],
+            offset=own.offset,
+            sinks=own.sinks,
+            mask=None if own.mask is None else own.mask[0],
+            **details,
+        )
+    )
+    looks_at[: token + 1] = row.weights[0, 0, : token + 1].cpu()
+    later = call.of_head(request.head, slice(token, length))
+    _, stats = attention_stats(
+        later.q[0],
+        later.k[0],
+        later.k[0, :, :, :1],  # the output is not wanted, so any values do
+        want=Want(columns=(token,)),
+        offset=later.offset,
+        sinks=later.sinks,
+        mask=None if later.mask is None else later.mask[0],
+        **details,
+    )
+    assert stats.columns is not None
+    looked_at_by[token:] = stats.columns[0, 0].cpu()
+    return FollowResult(looks_at.numpy(), looked_at_by.numpy(), source)
