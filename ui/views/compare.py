@@ -31,7 +31,7 @@ EMPTY: Values = {
 class Compare(View):
     """Sink scores and every other measure of the heads in two runs, and their difference."""
 
-    slug, title, order = "compare", "Compare", 8
+    slug, title, order = "compare", "Compare", 9
     uses: ClassVar[frozenset[str]] = frozenset()
 
     def build(self, first: Values) -> None:

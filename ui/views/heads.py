@@ -42,7 +42,7 @@ COLUMNS = (
 class Heads(View):
     """A scatter of all heads with any measure on either axis, and the kinds of heads."""
 
-    slug, title, order = "heads", "Kinds of heads", 6
+    slug, title, order = "heads", "Kinds of heads", 7
     uses: ClassVar[frozenset[str]] = frozenset({"layer", "head"})
 
     def build(self, first: Values) -> None:

@@ -27,7 +27,7 @@ COLUMNS = (
 class Heartbeat(View):
     """A raster of activations of the chosen head, and every token's longest pause."""
 
-    slug, title, order = "heartbeat", "Heartbeat", 5
+    slug, title, order = "heartbeat", "Heartbeat", 6
     uses: ClassVar[frozenset[str]] = frozenset({"layer", "head"})
 
     def build(self, first: Values) -> None:

@@ -35,7 +35,7 @@ COLUMNS = (
 class Heavy(View):
     """Accumulated attention against chance, coverage, persistence, classes and overlap."""
 
-    slug, title, order = "heavy", "Heavy hitters", 4
+    slug, title, order = "heavy", "Heavy hitters", 5
     uses: ClassVar[frozenset[str]] = frozenset({"layer", "head"})
 
     def build(self, first: Values) -> None:

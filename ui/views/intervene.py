@@ -27,7 +27,7 @@ CHOSEN = ("layer", "head")
 class Intervene(View):
     """Run the text with one thing changed beside the text as it is."""
 
-    slug, title, order = "intervene", "Intervene", 7
+    slug, title, order = "intervene", "Intervene", 8
     uses: ClassVar[frozenset[str]] = frozenset()
 
     def build(self, first: Values) -> None:

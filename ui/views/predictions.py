@@ -8,7 +8,7 @@ from ui.views.view import Scene, Values, View
 class Predictions(View):
     """Surprisal and entropy along the text, and the logit lens around the chosen token."""
 
-    slug, title, order = "predictions", "Predictions", 2
+    slug, title, order = "predictions", "Predictions", 3
     uses = frozenset({"token"})
 
     def build(self, first: Values) -> None:

@@ -27,7 +27,7 @@ COLUMNS = (
 class Sinks(View):
     """Sink scores at a threshold and a length of your choice, and every sink of the text."""
 
-    slug, title, order = "sinks", "Sinks", 3
+    slug, title, order = "sinks", "Sinks", 4
     uses: ClassVar[frozenset[str]] = frozenset()
 
     def build(self, first: Values) -> None:

@@ -9,7 +9,7 @@ import gradio as gr
 from plotly.graph_objects import Figure
 
 from backend import Finished, Lab, ModelRequest, Run, TextRequest, TraceRequest, TraceResult
-from ui.components.plot import plot
+from ui.components.plot import figure_json, plot
 from ui.components.selection import Chosen
 from ui.components.sentence import told
 from ui.figures.style import caption
@@ -49,7 +49,7 @@ class Scene:
 
     def drawn(self, figure: Figure | None) -> str | None:
         """Return a figure as the browser reads it, with its caption."""
-        return None if figure is None else str(caption(figure, self.credit).to_json())
+        return None if figure is None else figure_json(caption(figure, self.credit))
 
 
 Ask = Callable[[Scene], Iterator[Values]]
