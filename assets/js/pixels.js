@@ -38,8 +38,11 @@
       for (let token = 0; token < count; token++) {
         const [x, y] = place(token), level = levels[token];
         pen.fillStyle = level < 0 ? none : shade[level];
+        const unsure = few !== null && token >= few;
+        pen.globalAlpha = unsure ? .25 : 1;
         pen.fillRect(x, y, cell - gap, cell - gap);
-        if (few !== null && token >= few) { pen.fillStyle = bar; pen.fillRect(x, y, Math.max(1, (cell - gap) / 2), Math.max(1, (cell - gap) / 2)); }
+        pen.globalAlpha = 1;
+        if (unsure) { pen.fillStyle = bar; pen.fillRect(x, y, Math.max(1, (cell - gap) / 2), Math.max(1, (cell - gap) / 2)); }
       }
       if (edge !== null) {
         const [x, y] = place(edge);

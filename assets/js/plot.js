@@ -28,7 +28,32 @@
     Object.assign(layout, {paper_bgcolor: '#fff', plot_bgcolor: '#fff', font: {...layout.font, color: '#222'}, width: Math.max(host.clientWidth, 640), height: host.clientHeight + 40});
     layout.margin = {...layout.margin, b: (layout.margin?.b ?? 40) + 40};
     layout.annotations = [...(layout.annotations || []), {text: caption, xref: 'paper', yref: 'paper', x: 0, y: 0, yanchor: 'top', xanchor: 'left', yshift: -(layout.margin.b - 22), showarrow: false, font: {size: 10, color: '#555'}}];
-    return P.downloadImage({data: figure.data, layout}, {format, scale: 2, width: layout.width, height: layout.height, filename: figure.layout.meta?.name || 'tokenarium'});
+    return P.downloadImage({data: host.data, layout}, {format, scale: 2, width: layout.width, height: layout.height, filename: figure.layout.meta?.name || 'tokenarium'});
+  };
+
+  // A map of many cells sends the names of its rows and columns, not of every pair of them.
+  const named = ({rows, columns}) => rows.map(row => columns.map(column => `from ${row}<br>to ${column}`));
+  // Text in cells is cut to what they have room for; wide characters take two places.
+  const plain = {'&lt;': '<', '&gt;': '>', '&amp;': '&'}, marked = Object.fromEntries(Object.entries(plain).map(([entity, sign]) => [sign, entity]));
+  const cut = (text, room) => {
+    const signs = [...text.replace(/&(lt|gt|amp);/g, entity => plain[entity])], sizes = signs.map(sign => sign.codePointAt(0) > 0x2e80 ? 2 : 1);
+    let used = 0, end = 0;
+    while (end < signs.length && used + sizes[end] <= room) used += sizes[end++];
+    if (end < signs.length) signs.splice(Math.max(1, end - 1), signs.length, '…');
+    return signs.join('').replace(/[<>&]/g, sign => marked[sign]);
+  };
+  const AXIS_AND_BAR = 150, SIGN = 6.6;
+  const roomIn = (host, cells) => Math.max(2, Math.floor(((host.clientWidth - AXIS_AND_BAR) / cells - 4) / SIGN));
+  // Numbers of a large map come as 16-bit steps.
+  const unpacked = ({bdata, shape}, {low, step}) => {
+    const places = new Uint16Array(Uint8Array.from(atob(bdata), sign => sign.charCodeAt(0)).buffer), across = Number(shape.split(',')[1]);
+    const values = Float32Array.from(places, place => place ? low + step * (place - 1) : NaN);
+    return Array.from({length: values.length / across}, (_, row) => values.subarray(row * across, (row + 1) * across));
+  };
+  const filled = ({data, layout: {meta}}, room) => {
+    if (!meta?.names && !meta?.cells && !meta?.steps) return data;
+    const [first, ...rest] = data;
+    return [{...first, ...meta.steps && {z: unpacked(first.z, meta.steps)}, ...meta.names && {customdata: named(meta.names)}, ...meta.cells && {text: first.text.map(row => row.map(text => cut(text, room)))}}, ...rest];
   };
 
   T.plot = (element, props, watch) => {
@@ -40,7 +65,7 @@
       frame.appendChild(line);
       return [name, line];
     }));
-    let figure = null, hovered = null, drawn = '';
+    let figure = null, hovered = null, drawn = '', room = 0;
 
     const place = (line, axis, value, side) => {
       const full = host._fullLayout;
@@ -102,7 +127,8 @@
       const label = figure.layout.meta?.label;
       if (label) frame.setAttribute('aria-label', label);
       frame.style.minHeight = `${figure.layout.height}px`;
-      await P.react(host, figure.data, themed(figure, element), {
+      room = roomIn(host, figure.layout.meta?.cells || 1);
+      await P.react(host, filled(figure, room), themed(figure, element), {
         responsive: true, displaylogo: false,
         // Plotly offers to upload the chart to its own cloud unless told not to.
         showSendToCloud: false, plotlyServerURL: '',
@@ -117,6 +143,9 @@
     T.bus.on('select', overlay);
     T.bus.on('hover', detail => { hovered = detail.token; overlay(); });
     new MutationObserver(() => draw(true)).observe(document.body, {attributes: true, attributeFilter: ['class']});
-    new ResizeObserver(() => { if (host.data && host.clientWidth) P.Plots.resize(host); }).observe(frame);
+    new ResizeObserver(() => {
+      if (!host.data || !host.clientWidth) return;
+      if (figure?.layout.meta?.cells && roomIn(host, figure.layout.meta.cells) !== room) draw(true); else P.Plots.resize(host);
+    }).observe(frame);
   };
 })();

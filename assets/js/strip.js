@@ -84,7 +84,9 @@
       }
       element.removeAttribute('aria-busy');
       numbers = V.gather(metric.numbers, units, metric.total);
-      const range = V.range(numbers, metric.scale), levels = V.levels(numbers, metric.scale, range);
+      // What few queries saw sets no scale, unless the whole text is as short as that.
+      const firm = metric.few > 0 ? numbers.filter((_, u) => !few(units.first[u])) : numbers;
+      const range = V.range(firm, metric.scale), levels = V.levels(numbers, metric.scale, range);
       if (density === 'pixel') pixels.show({levels: Int8Array.from(units.of, u => levels[u]), few: metric.few, edge: context});
       spans.forEach((span, u) => {
         span.className = `tk-token tk-${levels[u] < 0 ? 'none' : `l${levels[u]}`}${few(units.first[u]) ? ' tk-few' : ''}`;

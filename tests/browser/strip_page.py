@@ -29,7 +29,7 @@ def long_text(length: int, **changes: object) -> TraceResult:
     spread = random.lognormal(0, 1, (LAYERS, HEADS, length)).astype(np.float32)
     received = (even[-1] - even + 1 / length) / np.arange(length, 0, -1) * spread
     received[:, :, 0] = 0.5
-    surprisal = random.gamma(1, 2, length).astype(np.float32)
+    surprisal = random.lognormal(0.5, 1.3, length).astype(np.float32)
     surprisal[0] = np.nan
     return trace(
         length,

@@ -1,9 +1,11 @@
 """Figures hold the numbers of the result: data is compared, not pixels."""
 
+import base64
 import json
 from collections.abc import Callable
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from plotly.graph_objects import Figure
 
 from backend import RegionResult, TraceResult
 from tests.ui.hand_made import HEADS, LAYERS, trace, unfinished
+from ui.components.plot import figure_json
 from ui.figures.attention import attention_map, region_map, tile_edges
 from ui.figures.heads import METRICS, head_grid, head_values
 from ui.figures.lens import WIDTH, lens_window, logit_lens
@@ -26,6 +29,12 @@ EVERY: dict[str, Callable[[TraceResult], Figure | None]] = {
     "norms": lambda r: norms(r, 1, 2),
 }
 SELECTABLE = {"token", "query", "layer", "head"}
+
+
+@pytest.fixture(scope="module")
+def longest() -> TraceResult:
+    """A text of 32,768 tokens with the finest map there is, longer than the trained context."""
+    return trace(32_768, tiles=256)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -77,10 +86,13 @@ def test_map_shows_the_tiles_of_the_chosen_head(long: TraceResult, pooling: str)
 
 
 def test_map_names_a_cell_by_token_or_by_range(small: TraceResult, long: TraceResult) -> None:
-    assert attention_map(small, 0, 0).data[0].customdata[3][1] == "from 3 “ w3”<br>to 1 “ w1”"
+    names = attention_map(small, 0, 0).layout.meta["names"]
+    assert (names["rows"][3], names["columns"][1]) == ("3 “ w3”", "1 “ w1”")
     edges = tile_edges(130, 64)
     first = f"{edges[0]} to {edges[1] - 1}"
-    assert attention_map(long, 0, 0).data[0].customdata[0][0] == f"from {first}<br>to {first}"
+    names = attention_map(long, 0, 0).layout.meta["names"]
+    assert (names["rows"][0], names["columns"][0]) == (first, first)
+    assert len(names["rows"]) == len(names["columns"]) == 64
 
 
 def test_map_of_one_token_draws() -> None:
@@ -106,12 +118,86 @@ def test_region_shows_its_own_rectangle(long: TraceResult) -> None:
 
 
 def test_received_shows_head_layer_and_all(small: TraceResult) -> None:
-    everywhere, layer, head = received(small, 1, 2).data
+    everywhere, layer, head, _ = received(small, 1, 2).data
     assert np.array_equal(head.y, small.received_mass[1, 2])
     assert layer.y == pytest.approx(sum(small.received_mass[1, h] for h in range(HEADS)) / HEADS)
     assert everywhere.y[3] == pytest.approx(
         sum(small.received_mass[n, h, 3] for n in range(LAYERS) for h in range(HEADS)) / 8
     )
+
+
+@pytest.mark.parametrize(("window", "noise"), [(0, 137 / 300), (2, (1 + 1 / 2) / 5)])
+def test_received_shows_what_even_looks_would_give(window: int, noise: float) -> None:
+    result = trace(5, attention_window=np.int32([0, window]))
+    line = received(result, 1, 2).data[3]
+    # Five rows of uniform attention: 1 + 1/2 + 1/3 + 1/4 + 1/5 = 137 / 60 on the first key.
+    assert line.y[0] == pytest.approx(noise)
+    assert line.y[4] == pytest.approx(1 / min(5, window or 5))
+
+
+@pytest.mark.parametrize("name", ["received", "predictability", "norms"])
+def test_lines_show_where_the_trained_context_ends(name: str) -> None:
+    beyond, within = (EVERY[name](trace(130, context=context)) for context in (100, 130))
+    assert beyond is not None
+    assert within is not None
+    assert {shape.x0 for shape in beyond.layout.shapes} == {99.5}
+    assert "up to token 99 only" in beyond.layout.meta["label"]
+    assert not within.layout.shapes
+    assert "trained" not in within.layout.meta["label"]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_figure_of_the_longest_text_is_small(longest: TraceResult, name: str) -> None:
+    figure = EVERY[name](longest)
+    assert figure is not None
+    # As it travels: a text inside JSON.
+    assert len(orjson.dumps(figure_json(figure))) < 400_000
+
+
+def test_a_map_of_many_cells_is_sent_in_steps_that_hover_cannot_tell(
+    longest: TraceResult,
+) -> None:
+    sent = json.loads(figure_json(attention_map(longest, 1, 2)))
+    steps = sent["layout"]["meta"]["steps"]
+    raw = np.frombuffer(base64.b64decode(sent["data"][0]["z"]["bdata"]), "<u2")
+    read = np.where(raw == 0, np.nan, steps["low"] + steps["step"] * (raw - 1.0)).reshape(256, 256)
+    field = longest.attention_tiles_mean[1, 2]
+    assert read == pytest.approx(field, abs=0.51 * steps["step"], nan_ok=True)
+    assert steps["step"] < np.nanmax(field) / 60_000
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, np.nan])
+def test_a_map_of_one_number_survives_the_steps(value: float) -> None:
+    maps = np.full((LAYERS, HEADS, 256, 256), value, np.float32)
+    result = trace(300, tiles=256, attention_tiles_mean=maps)
+    sent = json.loads(figure_json(attention_map(result, 0, 0)))
+    raw = np.frombuffer(base64.b64decode(sent["data"][0]["z"]["bdata"]), "<u2")
+    steps = sent["layout"]["meta"]["steps"]
+    read = np.where(raw == 0, np.nan, steps["low"] + steps["step"] * (raw - 1.0))
+    assert np.array_equal(read, np.full(256 * 256, value), equal_nan=True)
+
+
+def test_a_small_map_is_sent_as_it_is(long: TraceResult) -> None:
+    sent = json.loads(figure_json(attention_map(long, 1, 2)))
+    assert "steps" not in sent["layout"]["meta"]
+    assert sent["data"][0]["z"]["dtype"] == "f4"
+
+
+@pytest.mark.parametrize("name", ["received", "predictability", "norms"])
+def test_a_pooled_line_says_so_and_keeps_every_peak(longest: TraceResult, name: str) -> None:
+    figure = EVERY[name](longest)
+    assert figure is not None
+    assert "of every 64 tokens" in figure.layout.meta["label"]
+    shown = figure.data[0]
+    whole = {
+        "received": longest.received_mass.mean((0, 1)),
+        "predictability": longest.surprisal_nats,
+        "norms": longest.residual_norm[2],
+    }[name]
+    assert len(shown.x) <= 1024
+    assert np.array_equal(shown.y, whole[np.asarray(shown.x)], equal_nan=True)
+    assert np.nanmax(shown.y) == np.nanmax(whole)
+    assert np.nanmin(shown.y) == np.nanmin(whole)
 
 
 @pytest.mark.parametrize(("head", "group"), [(0, 0), (1, 0), (2, 1), (3, 1)])

@@ -16,10 +16,10 @@ def token_card(result: TraceResult, chosen: Chosen) -> str:
         f'<section class="tk-card" aria-label="Token card">'
         f'<h3><span class="tk-big">{escape(one_line(result.token_text[t]))}</span></h3>'
         f'<p class="tk-sub">token {t} of {result.length} · id {result.token_ids[t]} · {place}</p>'
-        f"{_numbers(result, t)}"
-        f"{_expectations(result, t)}"
-        f"<h4>In layer {layer}, head {head}</h4>{_head_numbers(result, t, layer, head)}"
-        f"</section>"
+        f'<div class="tk-parts"><div>{_numbers(result, t)}</div>'
+        f"<div>{_expectations(result, t)}</div>"
+        f"<div><h4>In layer {layer}, head {head}</h4>{_head_numbers(result, t, layer, head)}</div>"
+        f"</div></section>"
     )
 
 
@@ -96,7 +96,11 @@ def _bars(result: TraceResult, row: int, actual: int | None, most: int = 8) -> s
 
 
 def _row(name: str, value: float, definition: Quantity, extra: str = "") -> str:
-    shown = f"{value + 0.0:.4g} {escape(definition.unit)}{extra}" if math.isfinite(value) else "n/a"
+    shown = (
+        f"{value + 0.0:.4g} {escape(definition.unit.replace('^2', '²'))}{extra}"
+        if math.isfinite(value)
+        else "n/a"
+    )
     source = f"<br><cite>{escape(definition.source)}</cite>" if definition.source else ""
     return (
         f"<details><summary><span>{escape(name)}</span>"

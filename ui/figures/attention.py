@@ -1,5 +1,7 @@
 """The attention map of one head, pooled, or a rectangle of it in finer tiles."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
@@ -51,7 +53,6 @@ def _map(
             zmin=0,
             zmax=float(np.percentile(seen, 99.5)) if len(seen) and seen.max() > 0 else 1.0,
             colorbar=colour_bar(f"attention ({scale})"),
-            customdata=_labels(rows, columns, result),
             hovertemplate="%{customdata}<br>attention %{z:.4f}<extra></extra>",
             hoverongaps=False,
         )
@@ -70,18 +71,13 @@ def _map(
         x="token",
         y="query",
         zoom="region",
+        names={"rows": _names(rows, result), "columns": _names(columns, result)},
     )
 
 
-def _labels(
-    rows: NDArray[np.int32], columns: NDArray[np.int32], result: TraceResult
-) -> list[list[str]]:
-    def names(edges: NDArray[np.int32]) -> list[str]:
-        spans = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-        return [
-            f"{a} “{plotly_text(result.token_text[a])}”" if b - a == 1 else f"{a} to {b - 1}"
-            for a, b in spans
-        ]
-
-    keys = names(columns)
-    return [[f"from {query}<br>to {key}" for key in keys] for query in names(rows)]
+def _names(edges: NDArray[np.int32], result: TraceResult) -> list[str]:
+    """Return what each tile of an axis covers; the page names a cell by its row and column."""
+    return [
+        f"{a} “{plotly_text(result.token_text[a])}”" if b - a == 1 else f"{a} to {b - 1}"
+        for a, b in pairwise(edges.tolist())
+    ]

@@ -10,6 +10,8 @@ from ui.text import plotly_text
 
 WIDTH = 14
 """Tokens shown at once, so that every cell's text can be read."""
+LONGEST = 16
+"""Characters of a token that a cell may show; the page cuts them to the room there is."""
 
 
 def lens_window(result: TraceResult, token: int) -> tuple[int, int]:
@@ -25,7 +27,7 @@ def logit_lens(result: TraceResult, token: int) -> go.Figure | None:
     start, stop = lens_window(result, token)
     divergence = result.lens_kl_nats[:, start:stop]
     texts = [[plotly_text(t) for t in row[start:stop]] for row in result.lens_text]
-    cells = [[plotly_text(t[:9]) for t in row[start:stop]] for row in result.lens_text]
+    cells = [[plotly_text(t[:LONGEST]) for t in row[start:stop]] for row in result.lens_text]
     doubt = result.lens_entropy_nats[:, start:stop]
     heads = [plotly_text(t[:10]) for t in result.token_text[start:stop]]
     figure = go.Figure(
@@ -72,6 +74,7 @@ def logit_lens(result: TraceResult, token: int) -> go.Figure | None:
         "lens",
         "Logit lens: most likely next token at every layer",
         x="token",
+        cells=stop - start,
     )
 
 

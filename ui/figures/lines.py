@@ -1,13 +1,16 @@
 """Lines over the tokens: predictability, received attention, norms."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from backend import TraceResult
-from ui.figures.style import AMBER, BLUE, GREEN, GREY, finish
-from ui.text import plotly_text
+from backend.analysis.noise import received_noise_by_layer
+from ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
+from ui.figures.token_lines import along_tokens, pooling_note, token_line
 
 
 def predictability(result: TraceResult) -> go.Figure:
@@ -19,26 +22,34 @@ def predictability(result: TraceResult) -> go.Figure:
     before = np.concatenate([[np.nan], result.entropy_nats[:-1]]).astype(np.float32)
     figure = go.Figure(
         [
-            _line(result, result.surprisal_nats, "surprisal", "nats", AMBER),
-            _line(result, before, "entropy before it", "nats", BLUE, dash="dot"),
+            _line(result, result.surprisal_nats, "surprisal", AMBER, unit="nats"),
+            _line(result, before, "entropy before it", BLUE, unit="nats", dash="dot"),
         ]
     )
     figure.update_yaxes(title="nats", rangemode="tozero")
-    return _token_axis(figure, 230, "predictability", "Surprisal and entropy of every token")
+    label = "Surprisal and entropy of every token"
+    return mark_context(along_tokens(figure, result.length, 230, "predictability", label), result)
 
 
 def received(result: TraceResult, layer: int, head: int) -> go.Figure:
-    """Draw the attention every token receives: in the chosen head, in its layer, in all heads."""
+    """Draw the attention every token receives: in the chosen head, in its layer, in all heads.
+
+    The noise baseline of the layer is what every token would receive if all queries looked evenly.
+    """
     mass = result.received_mass
+    noise = received_noise_by_layer(result)[layer].astype(np.float32)
     figure = go.Figure(
         [
-            _line(result, mass.mean((0, 1)), "all heads", "", GREY),
-            _line(result, mass[layer].mean(0), f"layer {layer}", "", BLUE, dash="dot"),
-            _line(result, mass[layer, head], f"layer {layer}, head {head}", "", AMBER),
+            _line(result, mass.mean((0, 1)), "all heads", GREY),
+            _line(result, mass[layer].mean(0), f"layer {layer}", BLUE, dash="dot"),
+            _line(result, mass[layer, head], f"layer {layer}, head {head}", AMBER),
+            _line(result, noise, "if all looked evenly", RED, dash="dash"),
         ]
     )
+    figure.data[-1].update(mode="lines")
     figure.update_yaxes(title="mean attention", type="log")
-    return _token_axis(figure, 230, "received", "Attention received by every token, log scale")
+    label = "Attention received by every token, log scale"
+    return mark_context(along_tokens(figure, result.length, 230, "received", label), result)
 
 
 def norms(result: TraceResult, layer: int, head: int) -> go.Figure:
@@ -51,36 +62,42 @@ def norms(result: TraceResult, layer: int, head: int) -> go.Figure:
     )
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for row, (values, name, colour) in enumerate(rows, start=1):
-        figure.add_trace(_line(result, values, name, "", colour), row=row, col=1)
-    figure.update_yaxes(rangemode="tozero", nticks=4)
-    return _token_axis(figure, 340, "norms", "Norms of residual stream, key and value", "xaxis3")
+        figure.add_trace(_line(result, values, name, colour), row=row, col=1)
+    figure.update_yaxes(rangemode="tozero", nticks=4, automargin=True)
+    note = pooling_note(result.length)
+    figure.update_xaxes(range=[-0.5, result.length - 0.5])
+    figure.update_layout(xaxis3={"title": "token position" + note}, hovermode="closest")
+    label = "Norms of residual stream, key and value" + note
+    figure = finish(figure, 340, "norms", label, x="token", mainx="xaxis3")
+    return mark_context(figure, result)
+
+
+def mark_context(figure: go.Figure, result: TraceResult) -> go.Figure:
+    """Add a line where the trained context ends, if the text goes on after it."""
+    if not 0 < result.context < result.length:
+        return figure
+    figure.add_vline(x=result.context - 0.5, line={"color": RED, "width": 1.5, "dash": "dash"})
+    figure.add_annotation(
+        x=result.context - 0.5,
+        y=1,
+        yref="paper",
+        text="never trained →",
+        xanchor="left",
+        yanchor="top",
+        showarrow=False,
+        font={"size": 11},
+    )
+    meta = figure.layout.meta
+    label = f"{meta['label']}; the model was trained up to token {result.context - 1} only"
+    return figure.update_layout(meta={**meta, "label": label})
 
 
 def _line(
     result: TraceResult,
-    values: NDArray[np.float32],
+    values: NDArray[np.floating[Any]],
     name: str,
-    unit: str,
     colour: str,
+    unit: str = "",
     dash: str | None = None,
 ) -> go.Scatter:
-    short = result.length <= 400
-    return go.Scatter(
-        x=np.arange(result.length),
-        y=values,
-        name=name,
-        mode="lines+markers" if short else "lines",
-        line={"color": colour, "width": 1.5, "dash": dash},
-        marker={"size": 4},
-        customdata=[plotly_text(text) for text in result.token_text],
-        hovertemplate=f"%{{x}} “%{{customdata}}”<br>{name} %{{y:.4g}} {unit}<extra></extra>",
-    )
-
-
-def _token_axis(
-    figure: go.Figure, height: int, name: str, label: str, axis: str = "xaxis"
-) -> go.Figure:
-    figure.update_layout({axis: {"title": {"text": "token position"}}})
-    figure.update_layout(hovermode="closest")
-    figure.update_yaxes(automargin=True)
-    return finish(figure, height, name, label, x="token", mainx=axis)
+    return token_line(values, result.token_text, name, colour, unit=unit, dash=dash)

@@ -5,7 +5,7 @@ from typing import Any
 from plotly.graph_objects import Figure
 
 SCALE = "Cividis"
-AMBER, BLUE, GREEN, GREY = "#d97706", "#3b82f6", "#10b981", "#94a3b8"
+AMBER, BLUE, GREEN, GREY, RED = "#d97706", "#3b82f6", "#10b981", "#94a3b8", "#dc2626"
 
 
 def finish(figure: Figure, height: int, name: str, label: str, **meta: Any) -> Figure:
