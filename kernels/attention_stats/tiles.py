@@ -8,11 +8,11 @@ from torch import Tensor
 from kernels.attention_stats.declaration import Axis, Grid
 
 
-class TileSums:
-    """Sums and maxima of the tiles of a grid, added to panel by panel.
+class Tiles:
+    """Sums and maxima of the tiles of a grid.
 
-    Rows are pooled first, which runs along memory; only then columns, on a tensor smaller by the
-    height of a tile.
+    Rows are pooled first, panel by panel, which runs along memory; only then columns, on tensors
+    smaller by the height of a tile.
     """
 
     def __init__(
@@ -28,38 +28,55 @@ class TileSums:
         self.real = self.members < edges[1:]
         self.members = torch.minimum(self.members, edges[1:] - 1)
 
-    def add(
-        self, weights: Tensor, groups: slice, start: int, oldest: int, received: Tensor | None
-    ) -> None:
-        """Add a panel of queries from ``start`` over keys from ``oldest``.
+    def rows(self, start: int, stop: int) -> slice:
+        """Tile rows with a query of [start, stop)."""
+        return _overlapped(self.grid.queries, start + self.offset, stop + self.offset)
+
+    def row_peaks(self, weights: Tensor, start: int) -> tuple[slice, Tensor]:
+        """Return the tile rows of a panel and their maxima over its queries [n, p, m, keys].
 
         Args:
-            weights: [n, per_group, rows, keys].
-            received: [n, per_group, S], to which the column sums are added, if given.
+            weights: [n, per_group, rows, keys] of the queries from ``start``.
         """
-        rows, keys = weights.shape[2:]
-        first = start + self.offset
-        tiles = _overlapped(self.grid.queries, first, first + rows)
-        columns = _overlapped(self.grid.keys, oldest, oldest + keys)
-        seen = slice(oldest, oldest + keys)
-        if tiles.start == tiles.stop or columns.start == columns.stop:
-            if received is not None:
-                received[..., seen] += column_sums(weights)
-            return
-        edges = self.grid.queries.edges[tiles.start : tiles.stop + 1]
-        cuts = [min(max(edge - first, 0), rows) for edge in edges]
-        sums, peaks = _pool_rows(weights, cuts)  # [n, per_group, row tiles, keys]
-        if received is not None:
-            whole = cuts[0] == 0 and cuts[-1] == rows
-            received[..., seen] += sums.sum(2) if whole else column_sums(weights)
-        cells = (groups, slice(None), tiles, columns)
-        members = self.members[:, columns] - oldest
-        real = self.real[:, columns] & (members >= 0) & (members < keys)
-        members.clamp_(0, keys - 1)
-        self.total[cells] += (_gather(sums, members) * real).sum(-2)
-        # A member named twice does not change a maximum.
-        peaks = _gather(peaks, members).amax(-2)
-        self.highest[cells] = torch.maximum(self.highest[cells], peaks)
+        rows, count = self.rows(start, start + weights.shape[2]), weights.shape[2]
+        edges = self.grid.queries.edges[rows.start : rows.stop + 1]
+        cuts = [min(max(edge - self.offset - start, 0), count) for edge in edges]
+        heights = {high - low for low, high in pairwise(cuts)}
+        if len(heights) == 1:
+            whole = weights[:, :, cuts[0] : cuts[-1]]
+            return rows, whole.unflatten(2, (-1, heights.pop())).amax(3)
+        pieces = [weights[:, :, low:high].amax(2) for low, high in pairwise(cuts)]
+        return rows, torch.stack(pieces, 2) if pieces else weights[:, :, :0]
+
+    def add_sums(self, groups: slice, starts: Tensor, keys: tuple[int, int], sums: Tensor) -> None:
+        """Add pieces of queries, none of which crosses the edge of a tile.
+
+        Args:
+            starts: [m], the first query of each piece.
+            keys: the first key, and the one after the last.
+            sums: [n, per_group, m, keys], each piece summed over its queries.
+        """
+        axis = self.grid.queries
+        positions = starts + self.offset
+        inside = (positions >= axis.start) & (positions < axis.stop)
+        row = (positions[inside] - axis.start) * axis.tiles // (axis.stop - axis.start)
+        columns, members, real = self._members(keys)
+        pooled = (_gather(sums[:, :, inside], members) * real).sum(-2)
+        self.total[groups, ..., columns].index_add_(2, row, pooled)
+
+    def add_peaks(self, groups: slice, rows: slice, keys: tuple[int, int], peaks: Tensor) -> None:
+        """Raise the maxima of tile rows to peaks [n, per_group, m, keys]."""
+        columns, members, _ = self._members(keys)
+        cells = self.highest[groups, :, rows, columns]
+        # A key taken twice does not change a maximum.
+        torch.maximum(cells, _gather(peaks, members).amax(-2), out=cells)
+
+    def _members(self, keys: tuple[int, int]) -> tuple[slice, Tensor, Tensor]:
+        """Return the tile columns with a key of a range, their keys in it, and which are real."""
+        columns, count = _overlapped(self.grid.keys, *keys), keys[1] - keys[0]
+        members = self.members[:, columns] - keys[0]
+        real = self.real[:, columns] & (members >= 0) & (members < count)
+        return columns, members.clamp_(0, count - 1), real
 
     def pooled(self) -> tuple[Tensor, Tensor]:
         """Return means and maxima [H, rows, columns] over causal pairs, NaN where there is none."""
@@ -78,11 +95,6 @@ class TileSums:
         return (below[1:] - below[:-1]).diff(dim=1).neg()
 
 
-def column_sums(weights: Tensor) -> Tensor:
-    """Sum [n, p, rows, keys] over its rows."""
-    return (weights.new_ones(1, weights.shape[2]) @ weights)[:, :, 0]
-
-
 def _overlapped(axis: Axis, start: int, stop: int) -> slice:
     """Tiles that share a position with [start, stop)."""
     low, high = max(start, axis.start), min(stop, axis.stop)
@@ -91,18 +103,6 @@ def _overlapped(axis: Axis, start: int, stop: int) -> slice:
     length = axis.stop - axis.start
     first = (low - axis.start) * axis.tiles // length
     return slice(first, (high - 1 - axis.start) * axis.tiles // length + 1)
-
-
-def _pool_rows(weights: Tensor, cuts: list[int]) -> tuple[Tensor, Tensor]:
-    """Sum and maximum of [n, p, rows, keys] over the rows between cuts."""
-    heights = {stop - start for start, stop in pairwise(cuts)}
-    if len(heights) == 1:
-        height = heights.pop()
-        equal = weights[:, :, cuts[0] : cuts[-1]].unflatten(2, (-1, height))
-        return (weights.new_ones(1, height) @ equal)[..., 0, :], equal.amax(3)
-    rows = [weights[:, :, start:stop] for start, stop in pairwise(cuts)]
-    sums = [weights.new_ones(1, piece.shape[2]) @ piece for piece in rows]
-    return torch.cat(sums, 2), torch.stack([piece.amax(2) for piece in rows], 2)
 
 
 def _gather(values: Tensor, members: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernels.attention_stats import Axis, Grid, Want, attention_stats, implementation, naive
 from kernels.attention_stats import workers as workers_of_stats
-from kernels.attention_stats.reference import _Panels
 
 EVERYTHING = {
     "received": True,
@@ -162,15 +161,6 @@ def test_attention_stats_does_not_depend_on_the_number_of_workers():
     for field in dataclasses.fields(found[0]):
         first, *others = (getattr(stats, field.name).nan_to_num() for stats in found)
         assert all(torch.equal(first, other) for other in others), field.name
-
-
-@pytest.mark.parametrize("tiles", [1, 3, 40])
-def test_attention_stats_jobs_share_no_tile(tiles):
-    tensors = make(2, 1, 900, 900)
-    grid = Grid.square(900, tiles)
-    starts = {chunk[0][0] for chunk in _Panels(*tensors, scaling=1.0, want=Want(tiles=grid)).chunks}
-    assert starts <= set(grid.queries.edges)
-    assert len(starts) == min(tiles, 4)
 
 
 class Largest(TorchDispatchMode):
