@@ -32,17 +32,18 @@ class Pulse:
             start: position of the first of them.
             active: [rows, n] true where a query activates a key, for n keys up to the last query.
         """
-        rows, keys = self._position[start : start + active.shape[0]], slice(active.shape[1])
-        when = torch.where(active, rows[:, None], -1)
-        latest = torch.cat((self._active_at[None, keys], when)).cummax(0).values  # [rows + 1, n]
-        gaps = (rows[:, None] - latest[:-1]).masked_fill_(~active, 0)
-        self.gap[keys] = torch.maximum(self.gap[keys], gaps.amax(0))
-        self._active_at[keys] = latest[-1]
-        self.last[keys] = torch.maximum(self.last[keys], when.amax(0))
-        self.count[keys] += active.sum(0, dtype=torch.int32)
-        columns = torch.zeros(len(rows), self.cells.shape[1], device=active.device)
-        columns.index_add_(1, self._cell[keys], active.float())
-        self.cells.index_add_(0, self._cell[rows], columns.double())
+        queries, keys = self._position[start : start + active.shape[0]], slice(active.shape[1])
+        by_key = active.T.contiguous()  # [n, rows]; running maxima are fast along rows in memory
+        when = torch.where(by_key, queries, -1)
+        latest = torch.cat((self._active_at[keys, None], when), 1).cummax(1).values
+        gaps = (queries - latest[:, :-1]).masked_fill_(~by_key, 0)
+        self.gap[keys] = torch.maximum(self.gap[keys], gaps.amax(1))
+        self._active_at[keys] = latest[:, -1]
+        self.last[keys] = torch.maximum(self.last[keys], when.amax(1))
+        self.count[keys] += by_key.sum(1, dtype=torch.int32)
+        columns = torch.zeros(self.cells.shape[1], len(queries), device=active.device)
+        columns.index_add_(0, self._cell[keys], by_key.float())
+        self.cells.index_add_(0, self._cell[queries], columns.T.double())
 
 
 def causal_pairs(edges: tuple[int, ...]) -> NDArray[np.int64]:

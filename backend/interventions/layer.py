@@ -11,7 +11,8 @@ from backend.instruments import AttentionCall
 from kernels.attention_stats import Rows, Want, attention_rows, attention_stats
 
 Reweigh = Callable[[Rows], Tensor]
-"""From the model's own weights [H', rows, S] of some queries to changed ones."""
+"""From the model's own weights [H', rows, n] of some queries on the first n keys to a new tensor of
+changed ones; the logits are its to change."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Layer:
         )
 
     def rows(self, block: int) -> Iterator[Rows]:
-        """Yield the model's own weights, ``block`` queries at a time."""
-        return attention_rows(
+        """Yield the model's own weights, ``block`` queries at a time, on the keys up to them."""
+        for rows in attention_rows(
             self.q,
             self.k,
             scaling=self.scaling,
@@ -73,7 +74,9 @@ class Layer:
             sinks=self.sinks,
             mask=self.mask,
             block=block,
-        )
+        ):
+            seen = self.offset + rows.stop
+            yield Rows(rows.start, rows.stop, rows.logits[..., :seen], rows.weights[..., :seen])
 
     def received(self) -> Tensor:
         """Return [H', S] sum over queries of the model's own weights, for each key."""
@@ -94,7 +97,7 @@ class Layer:
 
     @cached_property
     def keys(self) -> Tensor:
-        """[S] the position of each key."""
+        """[S] the position of each key; rows of queries hold the first n of them."""
         return torch.arange(self.k.shape[1], device=self.q.device)
 
     def positions(self, rows: Rows) -> Tensor:
@@ -107,18 +110,19 @@ class Layer:
         return (self.offset + length - self.keys).clamp(max=length)
 
     def distance(self, rows: Rows) -> Tensor:
-        """Return [rows, S] how many tokens each key lies before each query; negative ahead."""
-        return self.positions(rows)[:, None] - self.keys
+        """Return [rows, n] how many tokens each key lies before each query; negative ahead."""
+        return self.positions(rows)[:, None] - self.keys[: rows.weights.shape[-1]]
 
     def visible(self, rows: Rows) -> Tensor:
-        """Return [H' or 1, rows, S] true where the model lets a query see a key."""
+        """Return [H' or 1, rows, n] true where the model lets a query see a key."""
         distance = self.distance(rows)
         seen = (distance >= 0)[None]
         if self.window is not None:
             seen = seen & (distance < self.window)
         if self.mask is None:
             return seen
-        return seen & (self.mask[:, rows.start : rows.stop] > torch.finfo(self.mask.dtype).min / 2)
+        added = self.mask[:, rows.start : rows.stop, : seen.shape[-1]]
+        return seen & (added > torch.finfo(added.dtype).min / 2)
 
     def logits(self, q: Tensor, k: Tensor) -> Tensor:
         """Return [H', rows, n] scaled and capped logits of other queries and keys, unmasked."""
@@ -127,7 +131,7 @@ class Layer:
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
     def softmax(self, logits: Tensor) -> Tensor:
-        """Return [H', rows, S] weights of ``logits``, with the share of learned sinks taken off."""
+        """Return [H', rows, n] weights of ``logits``, with the share of learned sinks taken off."""
         weights = torch.softmax(logits, -1)
         if self.sinks is None:
             return weights

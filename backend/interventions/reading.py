@@ -66,12 +66,13 @@ class Reading(Recorder):
         sums = torch.zeros_like(received[heads])
         for rows in layer.rows(BLOCK):
             self._step(layer.number)
-            before = rows.weights.clone()
             weights = reweigh(rows)
-            sums += weights.sum(1)
-            taken[heads] += (before - weights).clamp_(min=0).sum((1, 2)) / layer.q.shape[1]
-            folded = weights.reshape(values.shape[0], -1, weights.shape[-1])
-            read = (folded @ values).view(len(heads), rows.stop - rows.start, -1)
+            seen = weights.shape[-1]
+            sums[:, :seen] += weights.sum(1)
+            lost = (rows.weights - weights).clamp_(min=0).sum((1, 2))
+            taken[heads] += lost / layer.q.shape[1]
+            folded = weights.reshape(values.shape[0], -1, seen)
+            read = (folded @ values[:, :seen]).view(len(heads), rows.stop - rows.start, -1)
             out[rows.start : rows.stop, heads] = read.transpose(0, 1).to(out.dtype)
         received[heads] = sums
 

@@ -67,14 +67,17 @@ class CalibrateSinks(Intervention):
         queries = layer.queries_from()
         sinks = (received / queries > self.threshold) & (queries >= self.least_queries)
         sinks[:, 0] = False
-        kept = 1 - (1 - self.factor) * sinks.float()[:, None]  # [H', 1, S]
+        column = sinks.float()[..., None]  # [H', S, 1]
 
         def reweigh(rows: "Rows") -> "Tensor":
-            calibrated = rows.weights * kept
-            others = rows.weights.masked_fill(sinks[:, None], 0).sum(-1, keepdim=True)
-            freed = (rows.weights - calibrated).sum(-1, keepdim=True)
+            weights = rows.weights
+            seen = weights.shape[-1]
+            soaked = weights @ column[:, :seen]  # [H', rows, 1]
+            others = weights @ (1 - column[:, :seen])
             # A row that sees nothing but sinks has nobody to give to, and stays as it is.
-            gain = (1 + freed / others).expand_as(calibrated).masked_fill(sinks[:, None], 1)
-            return (calibrated * gain).where(others > 0, rows.weights)
+            alone = others == 0
+            gain = (1 + (1 - self.factor) * soaked / others).masked_fill(alone, 1)
+            kept = alone.float().clamp(min=self.factor)
+            return weights * kept.where(sinks[:, None, :seen], gain)
 
         return reweigh

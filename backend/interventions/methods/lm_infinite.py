@@ -70,10 +70,10 @@ class LambdaMask(Intervention):
                 if rotary is not None and still is not None:
                     q = layer.q[:, rows.start : rows.stop]
                     at_cap = rotary.turned(q, cap - layer.positions(rows))
-                    beyond = distance[:, :far] > cap
-                    capped = layer.logits(at_cap, still)
-                    logits[..., :far] = capped.where(beyond, logits[..., :far])
-                seen = (distance < self.last) | (keys < self.first)
+                    capped = layer.logits(at_cap, still[:, : distance.shape[-1]])
+                    near = logits[..., :far]
+                    near.copy_(capped.where(distance[:, :far] > cap, near))
+                seen = (distance < self.last) | (keys[: distance.shape[-1]] < self.first)
                 hidden = ~(layer.visible(rows) & seen)
                 return layer.softmax(logits.masked_fill(hidden, float("-inf")))
 

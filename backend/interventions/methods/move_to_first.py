@@ -43,10 +43,8 @@ class MoveToFirst(Intervention):
 
     def _begin(self, _: "Layer") -> "Reweigh":
         def reweigh(rows: "Rows") -> "Tensor":
-            weights = rows.weights
-            moved = weights.sum(-1) * self.share
-            weights *= 1 - self.share
-            weights[..., 0] += moved
+            weights = rows.weights * (1 - self.share)
+            weights[..., 0] += rows.weights.sum(-1) * self.share
             return weights
 
         return reweigh

@@ -69,7 +69,7 @@ class Softplus(Intervention):
                 return rows.logits
             q = normalize(layer.q[:, rows.start : rows.stop].float(), dim=-1)
             folded = q.reshape(k.shape[0], -1, size)
-            cosine = (folded @ k.mT).view(rows.logits.shape)
+            cosine = (folded @ k[:, : visible.shape[-1]].mT).view(rows.logits.shape)
             return cosine * (math.log(size) * visible.sum(-1, keepdim=True).log())
 
         def reweigh(rows: "Rows") -> "Tensor":
