@@ -1,0 +1,114 @@
+"""Compile kernels for GPUs that are not here, and read what they use from the machine code.
+
+``python -m tests.kernels.ahead_of_time attention_stats bfloat16:64 float32:128`` prints one line
+of JSON for each kernel and target; a process of its own, because the interpreter changes Triton.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from kernels.attention_stats import Grid, Want
+from kernels.attention_stats.triton.forward import forward_launch
+from kernels.attention_stats.triton.layer import Launch, Layer
+from kernels.attention_stats.triton.picked import picked_launch
+from kernels.attention_stats.triton.summing import sums_launch
+
+TARGETS = (80, 90)
+LENGTH = 8192
+TYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.int32: "i32"}
+CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+
+
+def attention_launches(dtype: torch.dtype, size: int, target: int) -> list[Launch]:
+    """Every kernel of attention_stats with every output, as ``size`` wide heads would start it."""
+    q, k, v = (torch.empty(heads, LENGTH, size, dtype=dtype, device="meta") for heads in (8, 2, 2))
+    options = {"scaling": 1.0, "offset": 0, "window": None, "softcap": None, "sinks": None}
+    layer = Layer(q, k, v, **options, mask=None, target=target)
+    want = Want(
+        received=True,
+        entropy=True,
+        distance=True,
+        columns=tuple(range(64)),
+        diagonals=(0, 1),
+        decay=(0.9, 0.99, 0.999),
+        last=32,
+        segments=16,
+        tiles=Grid.square(LENGTH, 64),
+    )
+    rows = forward_launch(layer, want)
+    others = (picked_launch, sums_launch)
+    return [rows.launch, *(other(layer, want, rows.log_sum).launch for other in others)]
+
+
+def compiled(launch: Launch, target: int):
+    """Compile a launch as the just-in-time compiler would for its arguments."""
+    kernel, signature, constants, hints = launch.kernel, {}, {}, {}
+    for index, parameter in enumerate(kernel.params):
+        value = launch.arguments[parameter.name]
+        plain = parameter.do_not_specialize
+        if parameter.is_constexpr or value is None or (is_int(value) and value == 1 and not plain):
+            signature[parameter.name] = "constexpr"
+            constants[(index,)] = value
+        elif torch.is_tensor(value):
+            signature[parameter.name] = "*" + TYPES[value.dtype]
+            hints[(index,)] = [["tt.divisibility", 16]]
+        else:
+            signature[parameter.name] = "i32" if is_int(value) else "fp32"
+            if is_int(value) and value % 16 == 0 and not plain:
+                hints[(index,)] = [["tt.divisibility", 16]]
+    options = {
+        "num_warps": launch.blocks.warps,
+        "num_stages": launch.blocks.stages,
+        "enable_fp_fusion": True,
+    }
+    source = ASTSource(kernel, signature, constants, hints)
+    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+
+
+def is_int(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def usage(launch: Launch, target: int) -> dict:
+    """Return registers and spilled bytes a thread, shared memory a block, and matrix units."""
+    made = compiled(launch, target)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(made.asm["cubin"])
+        file.flush()
+        command = [CUOBJDUMP, "-res-usage", file.name]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    registers, stack = (int(re.search(rf"{name}:(\d+)", found)[1]) for name in ("REG", "STACK"))
+    return {
+        "kernel": launch.kernel.__name__,
+        "target": f"sm_{target}",
+        "queries": launch.blocks.queries,
+        "keys": launch.blocks.keys,
+        "warps": launch.blocks.warps,
+        "stages": launch.blocks.stages,
+        "registers": registers,
+        "shared_bytes": made.metadata.shared,
+        "spilled_bytes": stack,
+        "matrix_units": "mma" in made.asm["ptx"],
+    }
+
+
+def main(names: list[str]) -> None:
+    for name in names:
+        dtype, size = name.split(":")
+        for target in TARGETS:
+            for launch in attention_launches(getattr(torch, dtype), int(size), target):
+                line = {"dtype": dtype, "size": int(size), **usage(launch, target)}
+                print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
