@@ -19,7 +19,7 @@ from backend.region.layer import attention_of
 from kernels.attention_stats import Axis, attention_rows
 
 BLOCK = 128
-"""Queries whose weights are held at once."""
+"""Queries whose weights are held at once, of one head."""
 
 
 @torch.inference_mode()

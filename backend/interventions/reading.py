@@ -14,8 +14,9 @@ from backend.interventions.result import LEAST_QUERIES
 from backend.models.loaded import LoadedModel
 from kernels.attention_stats import Want, attention_stats
 
-BLOCK = 128
-"""Queries whose changed weights are held at once."""
+BLOCK = range(16, 129)
+"""Queries whose changed weights are held at once, by what fits into ``HELD_WEIGHTS``."""
+HELD_WEIGHTS = 1 << 23
 
 
 class Reading(Recorder):
@@ -64,7 +65,8 @@ class Reading(Recorder):
         reweigh = change.begin(layer)
         values = layer.v.float()
         sums = torch.zeros_like(received[heads])
-        for rows in layer.rows(BLOCK):
+        fitting = HELD_WEIGHTS // (len(heads) * received.shape[1])
+        for rows in layer.rows(min(max(fitting, BLOCK.start), BLOCK.stop - 1)):
             self._step(layer.number)
             weights = reweigh(rows)
             seen = weights.shape[-1]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from backend.events import Cancelled, CancelToken, Progress
 from backend.heartbeat import runner
@@ -140,6 +141,26 @@ def test_heartbeat_of_one_token(twins):
     assert result.raster.tolist() == [[1]]
     assert (result.activations.tolist(), result.longest_gap.tolist()) == ([1], [0])
     assert result.next_expected.tolist() == [-1]
+
+
+class _Largest(TorchDispatchMode):
+    """Notes the most numbers that one tensor held."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor):
+            self.numbers = max(self.numbers, out.numel())
+        return out
+
+
+def test_the_matrix_is_never_held(twins, letters, monkeypatch):
+    monkeypatch.setattr(runner, "BLOCK", 128)
+    loaded, _ = twins("llama")
+    with _Largest() as largest:
+        run(loaded, letters(2000), bins=512)
+    assert 0 < largest.numbers <= 2000 * 129 + 512**2
 
 
 def test_second_look_needs_no_pass_and_is_the_same(twins, letters):

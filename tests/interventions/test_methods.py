@@ -21,7 +21,7 @@ CLOSE = {"rtol": 2e-4, "atol": 2e-5}
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Rows come in several blocks, the last one short."""
-    monkeypatch.setattr(reading, "BLOCK", 16)
+    monkeypatch.setattr(reading, "HELD_WEIGHTS", 1)
 
 
 def run(loaded: Any, said: str, method: str, /, **parameters: Any) -> InterventionResult:

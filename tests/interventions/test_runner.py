@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from backend.events import Cancelled, CancelToken, Progress
 from backend.instruments.attention import _active
@@ -115,6 +116,28 @@ def test_what_the_model_does_not_have_is_refused_in_words(
     loaded, _ = twins("llama")
     with pytest.raises(ValueError, match=message):
         run(loaded, ask(letters(9), method, parameters))
+
+
+class _Largest(TorchDispatchMode):
+    """Notes the most numbers that one tensor held."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor):
+            self.numbers = max(self.numbers, out.numel())
+        return out
+
+
+@pytest.mark.parametrize("method", ["softplus", "lm_infinite", "act"])
+def test_changed_weights_are_held_a_few_rows_at_a_time(twins, letters, method):
+    loaded, _ = twins("llama")
+    with _Largest() as largest:
+        run(loaded, ask(letters(2000), method))
+    rows, heads, length = 128, 4, 2001
+    assert 0 < largest.numbers <= rows * heads * length
+    assert rows * heads * length < heads * length**2 / 10
 
 
 def test_reading_past_one_block_of_predictions(twins, letters):
