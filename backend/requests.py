@@ -70,7 +70,9 @@ class ModelRequest(Request):
         description="bundled/target, bundled/draft, local/NAME, a folder, or a Hugging Face id."
     )
     dtype: DType = Field(
-        "float32", description="Number format of the weights; statistics are always float32."
+        "float32",
+        title="Number format",
+        description="Number format of the weights; statistics are always float32.",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything drawn at random.")
 
@@ -87,13 +89,16 @@ class TextRequest(ModelRequest):
         min_length=1, max_length=1_000_000, description="The text the model reads; not empty."
     )
     add_bos: bool | None = Field(
-        None, description="Begin with the BOS token; None does what the tokenizer does by default."
+        None,
+        title="Begin with BOS",
+        description="Begin with the BOS token; None does what the tokenizer does by default.",
     )
     chat_template: bool = Field(
         False, description="Wrap the text as one user message of the model's chat template."
     )
     overflow: Literal["refuse", "keep_start", "keep_end", "exceed"] = Field(
         "refuse",
+        title="Text over the limit",
         description="A text over the limit is refused, or cut to its start or end, and said; "
         "exceed reads past the model's trained context, where positions allow it.",
     )

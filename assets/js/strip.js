@@ -210,7 +210,7 @@
       texts = V.texts(value.texts);
       special = new Set(value.special);
       kinds = {token: V.whole(texts.length), word: V.units(value.words, texts.length), sentence: V.units(value.sentences, texts.length)};
-      metricRadios.fill(Object.entries(metrics).map(([name, metric]) => [name, metric.title, `${metric.meaning}\n${metric.formula}`]));
+      metricRadios.fill(Object.entries(metrics).map(([name, metric]) => [name, metric.button, `${metric.title}: ${metric.meaning}\n${metric.formula}`]));
       build();
       recolour(T.state.metric || T.fromAddress().metric || usual);
     };

@@ -14,9 +14,19 @@ class TraceRequest(TextRequest):
     runner: ClassVar[str] = "backend.trace.runner:trace"
     result_class: ClassVar[str] = "backend.trace.result:TraceResult"
 
-    top_k: int = Field(10, ge=1, le=100, description="Most likely next tokens kept per position.")
+    top_k: int = Field(
+        10,
+        ge=1,
+        le=100,
+        title="Likely tokens kept",
+        description="Most likely next tokens kept per position.",
+    )
     tiles: int = Field(
-        64, ge=1, le=256, description="Attention maps are pooled to at most this many tiles a side."
+        64,
+        ge=1,
+        le=256,
+        title="Map tiles",
+        description="Attention maps are pooled to at most this many tiles a side.",
     )
     logit_lens: bool = Field(True, description="Decode every layer's residual stream.")
     sink_threshold: float = Field(
@@ -25,5 +35,6 @@ class TraceRequest(TextRequest):
     forgetting: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (0.999, 0.99, 0.95, 0.9),
         max_length=8,
+        title="Forgetting factors",
         description="Factors by which accumulated attention shrinks per token (A2SF).",
     )

@@ -20,7 +20,7 @@ OVER_NOISE = Quantity(
     "times",
     "received attention, mean over layers and heads / the same if every query looked evenly: "
     "mean over i >= j of 1/min(i+1, window)",
-    "How many times the attention a token in this place would get by chance.",
+    "Attention received, in multiples of what chance would give here.",
     "baseline: see received attention; late tokens are seen by few queries, which spread less",
 )
 PEAK = Quantity(
@@ -48,6 +48,8 @@ class Colouring:
     """Whether another head changes it."""
     total: bool = False
     """Whether a word's number is the sum of its tokens'; else it is their mean."""
+    button: str = ""
+    """What its button says, where that is shorter than the title."""
     over_queries: bool = False
     """Whether it is a mean over later queries, which the last tokens have few of."""
 
@@ -57,6 +59,7 @@ class Colouring:
         define = result.quantities()[known] if isinstance(known, str) else known
         return {
             "title": self.title,
+            "button": self.button or self.title,
             "unit": define.unit,
             "scale": self.scale,
             "meaning": define.meaning,
@@ -89,7 +92,12 @@ def _peak(result: TraceResult, *_: int) -> Numbers:
 COLOURINGS = {
     "noise": Colouring("attention over noise", OVER_NOISE, _over_noise, "times", over_queries=True),
     "attention": Colouring(
-        "received attention", "received_mass", _received, "log", over_queries=True
+        "received attention",
+        "received_mass",
+        _received,
+        "log",
+        button="received",
+        over_queries=True,
     ),
     "head": Colouring(
         "received in this head",
@@ -97,6 +105,7 @@ COLOURINGS = {
         lambda r, layer, head: r.received_mass[layer, head],
         "log",
         of_head=True,
+        button="in this head",
         over_queries=True,
     ),
     "surprisal": Colouring(

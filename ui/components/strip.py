@@ -24,8 +24,8 @@ TEMPLATE = """
   </div>
   <div class="tk-legend"><span class="tk-low"></span><i class="tk-ramp" aria-hidden="true"></i>
     <span class="tk-high"></span><span class="tk-meaning"></span>
-    <span class="tk-key-few" hidden><i></i>few later tokens look at it</span>
-    <span class="tk-key-edge" hidden><i></i>never trained on from here</span></div>
+    <span class="tk-key-few" hidden><i></i>few later tokens</span>
+    <span class="tk-key-edge" hidden><i></i>trained up to here</span></div>
 </div>
 <div class="tk-strip" tabindex="0" aria-label="Tokens of the text"></div>
 <div class="tk-readout" aria-live="polite"></div>
