@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         received_noise_by_layer,
     )
     from backend.analysis.sinks import (
+        LATER_QUERIES,
         Dimension,
         Sink,
         find_sinks,
@@ -91,6 +92,7 @@ _HOME = {
     "InterventionResult": "backend.interventions.result",
     "LABEL_RULES": "backend.analysis.labels",
     "Lab": "backend.lab",
+    "LATER_QUERIES": "backend.analysis.sinks",
     "LabelRule": "backend.analysis.labels",
     "MEASURES": "backend.analysis.taxonomy",
     "ModelInfo": "backend.model_info",
@@ -146,6 +148,7 @@ __all__ = [
     "CLASSES",
     "COVERAGE_SHARES",
     "LABEL_RULES",
+    "LATER_QUERIES",
     "MEASURES",
     "CancelToken",
     "Cancelled",

@@ -69,6 +69,12 @@ LABEL_RULES = (
         lambda measures, _: ~np.isfinite(measures["sink"]),
     ),
     LabelRule(
+        "retrieval",
+        f"echo or induction score above {RETRIEVAL_ABOVE}: the head finds earlier copies, "
+        "also where it rests on this text",
+        _retrieves,
+    ),
+    LabelRule(
         "active-dormant",
         "sink score above the threshold on one of the two texts only (Guo et al., 2024, "
         "arXiv:2410.13835)",
@@ -79,11 +85,6 @@ LABEL_RULES = (
         "sink score above the threshold on this text, and on the other text where there is one: "
         "the head parks its attention on the first token",
         lambda measures, threshold: measures["sink"] > threshold,
-    ),
-    LabelRule(
-        "retrieval",
-        f"echo or induction score above {RETRIEVAL_ABOVE}: the head finds earlier copies",
-        _retrieves,
     ),
     LabelRule(
         "previous token",

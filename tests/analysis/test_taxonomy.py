@@ -93,7 +93,7 @@ def heads(**changes: float) -> dict[str, np.ndarray]:
         ({"sink": 0.4, "other_sink": 0.2}, "active-dormant"),
         ({"sink": 0.2, "other_sink": 0.4}, "active-dormant"),
         ({"sink": 0.4, "other_sink": float("nan")}, "dormant"),
-        ({"sink": 0.4, "echo": 0.9}, "dormant"),
+        ({"sink": 0.4, "echo": 0.9}, "retrieval"),
         ({"echo": 0.2, "previous": 0.9}, "retrieval"),
         ({"induction": 0.2, "echo": 0.0}, "retrieval"),
         ({"induction": 0.1, "echo": 0.1}, "mixed"),

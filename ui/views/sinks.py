@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import gradio as gr
 
-from backend import Sink, TraceResult, find_sinks, sink_rate, sink_scores
+from backend import LATER_QUERIES, Sink, TraceResult, find_sinks, sink_rate, sink_scores
 from ui.components.table import Cell, Column, Link, table, table_html
 from ui.figures.sinks import sink_grid, sink_layers, sink_norms
 from ui.text import escape, one_line
@@ -13,10 +13,11 @@ from ui.views.view import Scene, Values, View, number
 MOST_ROWS = 40
 COLUMNS = (
     Column("token", "Press one to choose it."),
-    Column("class", "First token of the text, punctuation, function word, content word or rare."),
+    Column("class", "First, special, punctuation, function word, content word or rare."),
     Column("heads", "Heads that give this token more attention than the threshold, on average."),
     Column("strongest head", "Press it to open that head."),
     Column("its attention", "Mean attention of the queries that see this token, in that head."),
+    Column("queries", "Later tokens that this mean rests on; a few dozen say little."),
     Column("value norm", "Its value's norm over the median token's: below 1 the value is drained."),
     Column("key norm", "Its key's norm over the median token's."),
     Column("residual peak", "Largest norm of its residual stream over the median token's."),
@@ -128,7 +129,8 @@ def _table(result: TraceResult, found: tuple[Sink, ...], threshold: float) -> st
         COLUMNS,
         [_row(result, sink) for sink in kept],
         f"Every token that some head gives more than {threshold:.0%} of its attention{more}",
-        f"No token of this text gets more than {threshold:.0%} of any head's attention.",
+        f"No token with at least {LATER_QUERIES} later ones gets more than {threshold:.0%} of any "
+        "head's attention.",
     )
 
 
@@ -144,6 +146,7 @@ def _row(result: TraceResult, sink: Sink) -> list[Cell]:
         str(len(sink.heads)),
         Link(f"layer {sink.layer}, head {sink.head}", {"layer": sink.layer, "head": sink.head}),
         f"{sink.score:.2f}",
+        str(sink.queries),
         f"{sink.value_ratio:.2f} x",
         f"{sink.key_ratio:.2f} x",
         f"{sink.residual_ratio:.1f} x entering layer {sink.residual_layer}",

@@ -1,0 +1,148 @@
+"""Every view of a run, opened and used as a visitor would."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import DRAWN, Visit, chosen, open_view, quiet
+from ui.views.registry import find_views
+
+VIEWS = {view.slug: view.title for view in find_views()}
+DRAWN_AT_ONCE = ("attention", "predictions", "sinks", "heavy", "heads", "compare", "follow")
+
+
+def test_every_view_has_a_tab_in_its_place(page: Page) -> None:
+    names = page.locator("#views [role=tab]").all_inner_texts()
+    assert [name.strip() for name in names] == list(VIEWS.values())
+
+
+@pytest.mark.parametrize("slug", DRAWN_AT_ONCE)
+def test_a_view_is_drawn_when_it_is_opened(page: Page, slug: str) -> None:
+    quiet(page)
+    open_view(page, "Predictions" if slug == "attention" else "Attention")
+    open_view(page, VIEWS[slug])
+    asked = parse_qs(urlsplit(page.url).query)
+    assert asked["view"] == [slug]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_threshold_and_length_change_the_sink_rate(page: Page) -> None:
+    open_view(page, "Sinks")
+    said = page.locator("#sinks-said")
+    before = said.inner_text()
+    page.locator("#sink-threshold input[type=number]").fill("0.6")
+    page.keyboard.press("Tab")
+    expect(said).to_contain_text("more than 60%")
+    assert said.inner_text() != before
+    page.locator("#sink-length input[type=number]").fill("32")
+    page.keyboard.press("Tab")
+    expect(said).to_contain_text("Over the first 32 tokens")
+
+
+def test_a_row_of_a_table_chooses_its_token_and_its_head(page: Page) -> None:
+    open_view(page, "Sinks")
+    page.evaluate("window.tokenarium.select({token: 20, layer: 0, head: 0})")
+    row = page.locator("#table-sinks tbody tr").first
+    token = re.findall(r"\d+", row.locator("button").nth(0).inner_text())[0]
+    row.locator("button").nth(0).click()
+    expect(page.locator("#card")).to_contain_text(f"token {token} of")
+    named = re.findall(r"\d+", row.locator("button").nth(1).inner_text())
+    row.locator("button").nth(1).click()
+    expect(page.locator("#card")).to_contain_text(f"In layer {named[0]}, head {named[1]}")
+    assert [chosen(page)["layer"], chosen(page)["head"]] == [int(n) for n in named]
+
+
+def test_heavy_hitters_follow_scope_and_forgetting(page: Page) -> None:
+    open_view(page, "Heavy hitters")
+    caption = page.locator("#table-heavy caption")
+    expect(caption).to_contain_text("all heads")
+    page.locator("#heavy-scope").get_by_text("the chosen head").click()
+    expect(caption).to_contain_text("the chosen head")
+    page.locator("#heavy-factor input").click()
+    page.get_by_role("option", name="0.9", exact=True).click()
+    expect(page.locator("#plot-accumulated .tk-frame")).to_have_attribute(
+        "aria-label", re.compile(r"counts 0\.9\^k")
+    )
+
+
+def test_a_head_is_chosen_in_the_scatter_and_the_probe_measures(visit: Visit) -> None:
+    page = visit("?run=example-first-token&view=heads")
+    quiet(page)
+    where = page.evaluate(
+        """() => {
+      const host = document.querySelector('#plot-scatter .js-plotly-plot'), full = host._fullLayout;
+      const box = host.getBoundingClientRect(), trace = host.data[0];
+      return [trace.customdata[0], box.left + full._size.l + full.xaxis.l2p(trace.x[0]),
+        box.top + full._size.t + full.yaxis.l2p(trace.y[0])];
+    }"""
+    )
+    head, across, down = where
+    page.mouse.move(across - 2, down - 2)
+    page.mouse.move(across, down)
+    page.locator("#plot-scatter .hoverlayer .hovertext").first.wait_for()
+    page.mouse.click(across, down)
+    page.wait_for_function(
+        "head => head.join() === [window.tokenarium.state.layer, window.tokenarium.state.head]"
+        ".join()",
+        arg=head,
+    )
+    page.locator("#probe").click()
+    expect(page.locator("#plot-scatter .xtitle")).to_contain_text("echo score")
+    expect(page.locator("#heads-up input")).to_have_value(re.compile("induction"))
+
+
+def test_an_intervention_says_what_it_does_to_the_loss(visit: Visit) -> None:
+    page = visit("?run=example-first-token&view=intervene", wait=False)
+    page.locator("#intervention input").fill("Zero a head")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Read again with the change").click()
+    said = page.locator("#intervene-said")
+    expect(said).to_contain_text(re.compile(r"Zero a head: the loss over \d+ tokens goes from"))
+    expect(said).to_contain_text("1 of 48 heads were changed (mask)")
+    page.wait_for_function(DRAWN)
+    open_view(page, "Attention")
+    open_view(page, "Intervene")
+    expect(said).to_contain_text("Zero a head: the loss over")
+
+
+def test_a_wrong_parameter_is_named_and_the_page_goes_on(visit: Visit) -> None:
+    page = visit("?run=example-first-token&view=intervene", wait=False)
+    page.locator("#intervention input").fill("Calibrate sinks (ACT)")
+    page.keyboard.press("Enter")
+    page.get_by_label("Heads").last.fill("5.0, many")
+    page.get_by_role("button", name="Read again with the change").click()
+    expect(page.locator("#status [role=alert]")).to_contain_text("heads")
+    page.locator("#tk-token-7").click()
+    expect(page.locator("#card")).to_contain_text("token 7 of")
+
+
+def test_two_runs_are_compared(visit: Visit) -> None:
+    page = visit("?run=example-first-token&view=compare")
+    said = page.locator("#compare-said")
+    expect(said).to_contain_text("heads switch between this run and")
+    before = said.inner_text()
+    page.locator("#other-run input").click()
+    page.get_by_role("option", name=re.compile("wrong|every|The ", re.I)).first.click()
+    expect(said).not_to_have_text(before)
+
+
+def test_the_heartbeat_of_a_head_is_measured(visit: Visit) -> None:
+    page = visit("?run=example-first-token&view=heartbeat", wait=False)
+    page.locator("#beat").click()
+    page.wait_for_function(DRAWN)
+    expect(page.locator("#beat-said")).to_contain_text("of all pairs are active")
+    page.locator("#table-heartbeat button").first.click()
+    expect(page.locator("#card")).to_contain_text(f"token {chosen(page)['token']} of")
+
+
+def test_a_token_is_followed(visit: Visit) -> None:
+    page = visit("?run=example-first-token&view=follow&token=30", wait=False)
+    quiet(page)
+    page.locator("#tk-token-31").click()
+    expect(page.locator("#follow-said")).to_contain_text("Token 31")
+    page.wait_for_function(DRAWN)
+    page.locator("#table-follow button").first.click()
+    page.wait_for_function("window.tokenarium.state.token !== 31")
+    expect(page.locator("#follow-said")).to_contain_text(f"Token {chosen(page)['token']} ")

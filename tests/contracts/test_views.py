@@ -1,0 +1,119 @@
+"""Every view draws runs of every architecture, of any length, in a message a page can load."""
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from backend import Lab, Run, Settings, TraceRequest, TraceResult
+from backend.settings import PROJECT
+from tests.models.conftest import save_model
+from tests.ui.hand_made import trace as hand_made
+from tests.ui.hand_made import unfinished
+from ui.components.selection import Selection
+from ui.pages.explore import Explore
+from ui.views.registry import find_views
+from ui.views.view import Scene
+
+FAMILIES = ("llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss")
+SLUGS = [view.slug for view in find_views()]
+LARGEST_MESSAGE = 400_000
+STORIES = PROJECT.parent / "shared/data/models/stories3m"
+VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("models")
+    for family in FAMILIES:
+        save_model(folder / family, family)
+    settings = Settings(
+        database="duckdb:///:memory:", models_dir=folder, device="cpu", hosted=False
+    )
+    with Lab(settings) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def read(lab: Lab) -> Callable[[str, int], Run]:
+    """Read so many letters with a model, once."""
+    runs: dict[tuple[str, int], Run] = {}
+
+    def run(family: str, length: int) -> Run:
+        if (family, length) not in runs:
+            letters = "".join(map(chr, 65 + np.random.default_rng(length).integers(0, 26, length)))
+            asked = TraceRequest(model=f"local/{family}", text=letters)
+            runs[family, length] = lab.run(asked)
+        return runs[family, length]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def explore(lab: Lab) -> Explore:
+    return with_views(lab)
+
+
+def with_views(lab: Lab) -> Explore:
+    """Return the page's handlers with every view's components made."""
+    explore = Explore(lab)
+    with gr.Blocks():
+        for view in explore.views.values():
+            view.build({})
+    return explore
+
+
+def too_large(values: dict[str, Any]) -> dict[str, int]:
+    sizes = {name: len(value) for name, value in values.items() if isinstance(value, str)}
+    return {name: size for name, size in sizes.items() if size > LARGEST_MESSAGE}
+
+
+@pytest.mark.parametrize("length", [1, 90])
+@pytest.mark.parametrize("slug", SLUGS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_view_draws_every_architecture(
+    explore: Explore, read: Callable[[str, int], Run], family: str, slug: str, length: int
+) -> None:
+    view = explore.views[slug]
+    found = explore.open(read(family, length).id, {"view": slug}, {}, VISITOR)
+    assert found.get("status", "") == ""
+    assert set(found) >= view.parts.keys() - view.controls.keys()
+    assert "alert" not in " ".join(str(found.get(name) or "")[:2000] for name in view.parts)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_a_view_of_32768_tokens_is_a_message_a_page_can_load(explore: Explore, slug: str) -> None:
+    result = hand_made(32_768, tiles=64)
+    view = explore.views[slug]
+    request = TraceRequest(model="local/llama", text="x")
+    scene = Scene(result, request, Selection(run=None).within(result))
+    assert too_large(view.draw(scene)) == {}
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_a_part_of_a_run_is_drawn_too(explore: Explore, slug: str) -> None:
+    result = unfinished(70)
+    view = explore.views[slug]
+    request = TraceRequest(model="local/llama", text="x")
+    found = view.draw(Scene(result, request, Selection().within(result)))
+    assert set(found) >= view.parts.keys() - view.controls.keys()
+
+
+@pytest.mark.external
+def test_every_view_draws_a_model_of_someone_else() -> None:
+    if not STORIES.is_dir():
+        pytest.skip(f"{STORIES} is not there")
+    settings = Settings(database="duckdb:///:memory:", models_dir=STORIES.parent, hosted=False)
+    with Lab(settings) as lab:
+        text = "Once upon a time there was a little girl who liked to play in the park. " * 12
+        run = lab.run(TraceRequest(model="local/stories3m", text=text))
+        assert isinstance(run.result, TraceResult)
+        explore = with_views(lab)
+        for slug, view in explore.views.items():
+            found = explore.open(run.id, {"view": slug}, {}, VISITOR)
+            assert found.get("status", "") == ""
+            assert set(found) >= view.parts.keys() - view.controls.keys()
+            assert too_large(found) == {}
