@@ -100,7 +100,10 @@ def over_median(norms: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def find_sinks(
-    result: TraceResult, threshold: float = THRESHOLD, later: int = LATER_QUERIES
+    result: TraceResult,
+    threshold: float = THRESHOLD,
+    later: int = LATER_QUERIES,
+    most: int | None = None,
 ) -> tuple[Sink, ...]:
     """Return every sink of the text in order of position, wherever it stands.
 
@@ -112,6 +115,7 @@ def find_sinks(
     Args:
         threshold: share of attention in (0, 1).
         later: least number of queries after the token.
+        most: keep so many, those with the highest score; None keeps all.
     Raises: ValueError if threshold is outside (0, 1) or later is negative.
     """
     if not 0 < threshold < 1:
@@ -120,9 +124,11 @@ def find_sinks(
         raise ValueError(f"later={later} is negative: give a number of queries, 0 or more")
     mass = seen_mass(result)[:, :, : max(0, result.length - later)]
     above = mass > threshold
-    positions: list[int] = np.flatnonzero(above.any((0, 1))).tolist()
-    if not positions:
+    found = np.flatnonzero(above.any((0, 1)))
+    if not len(found):
         return ()
+    strength = mass[:, :, found].max((0, 1))
+    positions = np.sort(found[np.argsort(-strength, kind="stable")[:most]]).tolist()
     known = _Measured(result)
     classes = token_classes(result)
     return tuple(_sink(j, mass[:, :, j], above[:, :, j], known, int(classes[j])) for j in positions)

@@ -138,3 +138,11 @@ def test_nothing_measured_has_no_sinks(length: int) -> None:
 def test_values_out_of_range_are_refused(call: object, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call(trace(5))
+
+
+def test_only_the_strongest_sinks_are_kept_in_order_of_position() -> None:
+    received = np.full((1, 1, 40), 0.4, np.float32)
+    received[0, 0, [3, 9, 20]] = 0.9, 0.7, 0.8
+    result = trace(40, received_mass=np.tile(received, (2, 4, 1)))
+    assert [sink.position for sink in find_sinks(result, 0.3, most=2)] == [3, 20]
+    assert len(find_sinks(result, 0.3)) == 24

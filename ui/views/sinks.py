@@ -82,7 +82,7 @@ class Sinks(View):
         """Return every part."""
         result = scene.result
         threshold, length = threshold_of(scene), length_of(scene)
-        found = find_sinks(result, threshold)
+        found = find_sinks(result, threshold, most=MOST_ROWS)
         return {
             "sinks_said": _said(result, threshold, length),
             "sink_grid": scene.drawn(sink_grid(result, threshold, length)),
@@ -123,12 +123,11 @@ def _said(result: TraceResult, threshold: float, length: int) -> str:
 
 
 def _table(result: TraceResult, found: tuple[Sink, ...], threshold: float) -> str:
-    more = f"; the {MOST_ROWS} strongest of {len(found)}" if len(found) > MOST_ROWS else ""
-    kept = sorted(sorted(found, key=lambda s: -s.score)[:MOST_ROWS], key=lambda s: s.position)
+    which = f"The {MOST_ROWS} strongest tokens" if len(found) == MOST_ROWS else "Every token"
     return table_html(
         COLUMNS,
-        [_row(result, sink) for sink in kept],
-        f"Every token that some head gives more than {threshold:.0%} of its attention{more}",
+        [_row(result, sink) for sink in found],
+        f"{which} that some head gives more than {threshold:.0%} of its attention",
         f"No token with at least {LATER_QUERIES} later ones gets more than {threshold:.0%} of any "
         "head's attention.",
     )
