@@ -80,13 +80,13 @@ def _diagonals(a: Tensor, distance: Tensor, want: Want) -> Tensor:
 
 
 def _decayed(a: Tensor, want: Want) -> Tensor:
-    """Follow the recursion S <- f S + A[i]."""
+    """Follow the recursion S <- f S + A[i], in float64: rounding f alone adds up over a text."""
     sums = []
     for factor in want.decay:
-        total = torch.zeros_like(a[:, 0])
+        total = torch.zeros_like(a[:, 0], dtype=torch.float64)
         for row in a.unbind(1):
             total = factor * total + row
-        sums.append(total)
+        sums.append(total.float())
     return torch.stack(sums, 1)
 
 

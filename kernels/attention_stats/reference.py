@@ -20,7 +20,7 @@ from kernels.attention_stats.sums import JobSums, QuerySums
 
 BITS = 1 / math.log(2)  # logits in bits: 2^x is computed several times faster than e^x
 HIDDEN = -1e30  # finite: a weight of zero times minus infinity would be NaN in the entropy
-PANEL_WEIGHTS = 1 << 20
+PANEL_WEIGHTS = 1 << 21
 FEWEST, MOST = 96, 128
 """Rows of a panel: at least so many for the products, queries at most so many for the diagonal."""
 SMALL = 1 << 19
@@ -205,13 +205,16 @@ class _Panels:
         return weights, (total.log() * (share / total) - in_bits / BITS)[..., 0]
 
     def _distances(self, weights: Tensor, start: int, oldest: int) -> Tensor:
-        """Mean distances, measured from the block's middle: small numbers, no cancellation."""
+        """Mean distances, measured from the block's middle and moved to each row.
+
+        The sum by which they move is not taken to be 1: its rounding error, times a row's place
+        in the block, would exceed that of the distance itself.
+        """
         middle = weights.shape[2] // 2
         first = self.keys - (self.offset + start + middle - oldest)
         back = torch.mv(weights.flatten(0, 2), self.back[first : first + weights.shape[3]])
         row = torch.arange(weights.shape[2], device=weights.device) - middle
-        total = 1.0 if self.sinks is None else weights.sum(-1)
-        return back.view(weights.shape[:3]) + row * total
+        return back.view(weights.shape[:3]) + row * weights.sum(-1)
 
     def _diagonal(
         self, n: int, back: int, weights: Tensor, groups: slice, start: int, oldest: int
