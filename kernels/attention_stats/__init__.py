@@ -1,11 +1,12 @@
 """Causal and windowed grouped-query attention that also returns its statistics, in O(T) memory."""
 
-from torch import Tensor, device
+from torch import Tensor, bfloat16, device, float16, float32
 
 from kernels.attention_stats import reference
 from kernels.attention_stats.checks import check_shapes, check_want
 from kernels.attention_stats.declaration import AttentionStats, Axis, Grid, Want
 from kernels.attention_stats.rows import Rows, attention_rows
+from kernels.device import why_not_triton
 
 __all__ = [
     "AttentionStats",
@@ -17,6 +18,9 @@ __all__ = [
     "attention_stats",
     "implementation",
 ]
+
+WIDEST = 256
+"""Head sizes above this are left to PyTorch: their blocks do not fit a GPU's registers."""
 
 
 def attention_stats(
@@ -59,7 +63,12 @@ def attention_stats(
     """
     check_shapes(q, k, v)
     check_want(want, q.shape[1], k.shape[1])
-    return reference.attention_stats(
+    compute = reference.attention_stats
+    if why_not_triton(q.device) is None and _fits_kernels(q, v, want):
+        from kernels.attention_stats import triton  # not installed everywhere
+
+        compute = triton.attention_stats
+    return compute(
         q,
         k,
         v,
@@ -77,4 +86,20 @@ def implementation(where: device) -> tuple[str, str]:
     """Return which implementation runs on a device, and why."""
     if where.type == "cpu":
         return "pytorch panels", "the path for a CPU"
-    return "pytorch panels", f"no fused kernel is installed for {where.type}"
+    problem = why_not_triton(where)
+    if problem is not None:
+        return "pytorch panels", problem
+    return (
+        "triton kernels",
+        f"a {where.type} device with Triton; heads wider than {WIDEST} go by pytorch panels",
+    )
+
+
+def _fits_kernels(q: Tensor, v: Tensor, want: Want) -> bool:
+    """Whether the kernels take these head sizes, this number format and this grid of tiles."""
+    axes = () if want.tiles is None else (want.tiles.queries, want.tiles.keys)
+    return (
+        max(q.shape[2], v.shape[2]) <= WIDEST
+        and q.dtype in (float32, float16, bfloat16)
+        and all((axis.stop - axis.start) * axis.tiles < 1 << 31 for axis in axes)
+    )

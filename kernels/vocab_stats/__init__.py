@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from kernels.device import why_not_triton
 from kernels.vocab_stats import reference
 from kernels.vocab_stats.declaration import VocabStats
 
@@ -15,6 +16,7 @@ def vocab_stats(
     top_k: int = 0,
     varentropy: bool = False,
     other: VocabStats | None = None,
+    other_logits: Tensor | None = None,
     keep_probs: bool = False,
 ) -> VocabStats:
     """Reduce a chunk of rows; the caller chooses chunks small enough to hold.
@@ -25,9 +27,11 @@ def vocab_stats(
         top_k: how many of the likeliest tokens to return, at most V.
         varentropy: whether to compute the variance of -ln p.
         other: statistics of R rows made with ``keep_probs``, for KL(other || p).
+        other_logits: [R, V] in place of ``other``, so that nobody keeps probabilities.
         keep_probs: whether to return the probabilities too.
     Raises:
-        ValueError: if ``top_k`` is not in 0..V, or ``other`` was made without ``keep_probs``.
+        ValueError: if ``top_k`` is not in 0..V, ``other`` was made without ``keep_probs``, or
+            ``other_logits`` has another shape or comes beside ``other``.
     """
     if not 0 <= top_k <= logits.shape[1]:
         raise ValueError(
@@ -36,4 +40,17 @@ def vocab_stats(
         )
     if other is not None and other.probs is None:
         raise ValueError("other has no probs: make it with keep_probs=True")
+    if other_logits is not None and (other is not None or other_logits.shape != logits.shape):
+        raise ValueError(
+            f"other_logits {tuple(other_logits.shape)} must have the shape {tuple(logits.shape)} "
+            "of logits and stand alone: give either other or other_logits"
+        )
+    if why_not_triton(logits.device) is None:
+        from kernels.vocab_stats import triton  # not installed everywhere
+
+        return triton.vocab_stats(
+            logits, targets, top_k, varentropy, other, other_logits, keep_probs
+        )
+    if other_logits is not None:
+        other = reference.vocab_stats(other_logits, None, 0, False, None, keep_probs=True)
     return reference.vocab_stats(logits, targets, top_k, varentropy, other, keep_probs)

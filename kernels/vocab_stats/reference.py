@@ -35,7 +35,7 @@ def vocab_stats(
         surprisal = log_sum + (highest - logits.gather(1, target))[:, 0]
         rank = _rank(logits, target)
     if top_k:
-        top_ids = _top(logits, top_k)
+        top_ids = top(logits, top_k)
         top_probs = probs.gather(1, top_ids)
     if other is not None:
         assert other.probs is not None
@@ -68,7 +68,7 @@ def _rank(logits: Tensor, target: Tensor) -> Tensor:
     return rank
 
 
-def _top(logits: Tensor, k: int) -> Tensor:
+def top(logits: Tensor, k: int) -> Tensor:
     """Ids of the k highest logits [R, k], ties by id."""
     if k == 1:
         return logits.argmax(-1, keepdim=True)  # the first of equals

@@ -47,10 +47,12 @@ def forward_blocks(dtype: torch.dtype, size: int, target: int) -> Blocks:
 def sums_blocks(dtype: torch.dtype, size: int) -> Blocks:
     """Choose for ``sums``, for heads padded to ``size``."""
     if dtype == torch.float32:
-        return Blocks(32 if size <= 64 else 16, 32, 8, 1)
-    return Blocks(32, 128, 8, 1)
+        return Blocks(16, 32 if size <= 64 else 16, 8, 1)
+    return Blocks(64 if size <= 64 else 32, 128, 8, 1)
 
 
-def picked_blocks() -> Blocks:
+def picked_blocks(dtype: torch.dtype) -> Blocks:
     """Choose for ``picked``, where the keys are the wanted columns, at most 64."""
+    if dtype == torch.float32:
+        return Blocks(16, 64, 8, 1)
     return Blocks(32, 64, 4, 1)

@@ -94,7 +94,7 @@ def picked_launch(layer: Layer, want: Want, log_sum: Tensor) -> Picks | None:
         return None
     columns = layer.empty(len(want.columns), layer.queries) if want.columns else None
     diagonals = layer.empty(len(want.diagonals), layer.queries) if want.diagonals else None
-    blocks = picked_blocks()
+    blocks = picked_blocks(layer.q.dtype)
     arguments = layer.arguments() | {
         "log_sum": log_sum,
         "wanted_columns": _positions(want.columns, layer.q.device),

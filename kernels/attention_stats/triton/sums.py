@@ -178,26 +178,23 @@ def _overlapped(first, stop, axis_start, axis_stop, tiles):
     low = tl.maximum(first, axis_start)
     high = tl.minimum(stop, axis_stop)
     length = axis_stop - axis_start
-    begin = tl.cast(low - axis_start, tl.int64) * tiles // length
-    end = tl.cast(high - 1 - axis_start, tl.int64) * tiles // length + 1
-    return tl.cast(begin, tl.int32), tl.cast(tl.where(low < high, end, begin), tl.int32)
+    begin = (low - axis_start) * tiles // length
+    end = (high - 1 - axis_start) * tiles // length + 1
+    return begin, tl.where(low < high, end, begin)
 
 
 @triton.jit
 def _edges(n, axis_start, axis_stop, tiles):
     """Rows [lower, upper) of tile ``n``, as ``Axis.edges`` has them."""
-    length = tl.cast(axis_stop - axis_start, tl.int64)
+    length = axis_stop - axis_start
     lower = axis_start + (n * length + tiles - 1) // tiles
-    upper = axis_start + ((n + 1) * length + tiles - 1) // tiles
-    return tl.cast(lower, tl.int32), tl.cast(upper, tl.int32)
+    return lower, axis_start + ((n + 1) * length + tiles - 1) // tiles
 
 
 @triton.jit
 def _slots(key, start, keys, axis_start, axis_stop, tiles):
     """Place of each key's tile among those the block overlaps; -1 outside the axis."""
     length = axis_stop - axis_start
-    low = tl.maximum(start, axis_start) - axis_start
-    tile = (key - axis_start).to(tl.int64) * tiles // length
-    slot = tile - tl.cast(low, tl.int64) * tiles // length
+    before = (tl.maximum(start, axis_start) - axis_start) * tiles // length
     inside = (key >= axis_start) & (key < axis_stop) & (key < keys)
-    return tl.where(inside, slot, -1)
+    return tl.where(inside, (key - axis_start) * tiles // length - before, -1)
