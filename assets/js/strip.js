@@ -76,7 +76,7 @@
       chosen = name;
       metricRadios.check(name);
       part('meaning').textContent = metric.meaning;
-      legend.title = metric.formula;
+      part('meaning').title = legend.title = metric.formula;
       if (!metric.numbers) {
         element.setAttribute('aria-busy', 'true');
         ask();

@@ -95,6 +95,7 @@ def test_strip_has_no_rank_for_the_first_token(small: TraceResult) -> None:
 def test_the_last_sixteen_tokens_are_told_where_few_look_at_them(long: TraceResult) -> None:
     described = strip_value(long, FIRST)["metrics"]
     assert {name for name, m in described.items() if m["few"] is not None} == {
+        "neighbours",
         "noise",
         "attention",
         "head",

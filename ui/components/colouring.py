@@ -8,12 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend import Quantity, TraceResult
+from backend.analysis.neighbours import over_neighbours
 from backend.analysis.noise import received_noise_by_layer
 
 Numbers = NDArray[np.floating[Any]]
 FEWEST_QUERIES = 16
 """Later queries below which a mean over them says little; such tokens are shown hatched."""
 
+OVER_NEIGHBOURS = Quantity(
+    "attention over neighbours",
+    "T",
+    "times",
+    "received attention, mean over layers and heads / its median over up to 32 tokens on either "
+    "side (as many before as after, near the end)",
+    "Attention received, in multiples of what the tokens around it get.",
+)
 OVER_NOISE = Quantity(
     "attention over noise",
     "T",
@@ -90,7 +99,22 @@ def _peak(result: TraceResult, *_: int) -> Numbers:
 
 
 COLOURINGS = {
-    "noise": Colouring("attention over noise", OVER_NOISE, _over_noise, "times", over_queries=True),
+    "neighbours": Colouring(
+        "attention over neighbours",
+        OVER_NEIGHBOURS,
+        lambda r, *_: over_neighbours(_received(r)),
+        "times",
+        button="over neighbours",
+        over_queries=True,
+    ),
+    "noise": Colouring(
+        "attention over noise",
+        OVER_NOISE,
+        _over_noise,
+        "times",
+        button="over noise",
+        over_queries=True,
+    ),
     "attention": Colouring(
         "received attention",
         "received_mass",
@@ -117,7 +141,7 @@ COLOURINGS = {
     "residual": Colouring(
         "residual norm", "residual_norm", lambda r, *_: r.residual_norm[-1], "log"
     ),
-    "peak": Colouring("peak dimension", PEAK, _peak, "log"),
+    "peak": Colouring("peak dimension", PEAK, _peak, "log", button="peak"),
     "value": Colouring(
         "value norm",
         "value_norm",

@@ -23,12 +23,13 @@ TEMPLATE = """
     <div class="tk-choice" role="radiogroup" aria-label="Density"></div>
   </div>
   <div class="tk-legend"><span class="tk-low"></span><i class="tk-ramp" aria-hidden="true"></i>
-    <span class="tk-high"></span><span class="tk-meaning"></span>
+    <span class="tk-high"></span>
     <span class="tk-key-few" hidden><i></i>few later tokens</span>
     <span class="tk-key-edge" hidden><i></i>trained up to here</span></div>
 </div>
 <div class="tk-strip" tabindex="0" aria-label="Tokens of the text"></div>
-<div class="tk-readout" aria-live="polite"></div>
+<div class="tk-foot"><div class="tk-readout" aria-live="polite"></div>
+  <div class="tk-meaning"></div></div>
 """
 SEPARATOR = "\x7f"
 """No text that is shown has it, and in JSON it is one byte, unlike quotes and a comma."""
