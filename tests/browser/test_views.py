@@ -1,7 +1,6 @@
 """Every view of a run, opened and used as a visitor would."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -23,8 +22,8 @@ def test_a_view_is_drawn_when_it_is_opened(page: Page, slug: str) -> None:
     quiet(page)
     open_view(page, "Predictions" if slug == "attention" else "Attention")
     open_view(page, VIEWS[slug])
-    asked = parse_qs(urlsplit(page.url).query)
-    assert asked["view"] == [slug]
+    page.wait_for_url(re.compile(f"[?&]view={slug}(&|$)"))
+    page.wait_for_function(DRAWN)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -73,9 +72,10 @@ def test_a_head_is_chosen_in_the_scatter_and_the_probe_measures(visit: Visit) ->
     where = page.evaluate(
         """() => {
       const host = document.querySelector('#plot-scatter .js-plotly-plot'), full = host._fullLayout;
-      const box = host.getBoundingClientRect(), trace = host.data[0];
-      return [trace.customdata[0], box.left + full._size.l + full.xaxis.l2p(trace.x[0]),
-        box.top + full._size.t + full.yaxis.l2p(trace.y[0])];
+      host.scrollIntoView({block: 'center'});
+      const box = host.getBoundingClientRect(), point = host.calcdata[0][0];
+      return [host.data[0].customdata[0], box.left + full._size.l + full.xaxis.l2p(point.x),
+        box.top + full._size.t + full.yaxis.l2p(point.y)];
     }"""
     )
     head, across, down = where
