@@ -1,4 +1,4 @@
-"""A page with the strip alone, over a made-up text of any length: ``?length=32768``."""
+"""A page with the strip, a map and a lens, over a made-up text of any length: ``?length=32768``."""
 
 from typing import Any
 
@@ -7,8 +7,11 @@ import numpy as np
 
 from backend import TraceResult
 from tests.ui.hand_made import HEADS, LAYERS, trace
+from ui.components.plot import figure_json, plot
 from ui.components.selection import Selection, selection, selection_value
 from ui.components.strip import strip, strip_patch, strip_value
+from ui.figures.attention import attention_map
+from ui.figures.lens import logit_lens
 
 WORDS = ("The", " old", " king", " un", "believ", "ably", " saw", " it", ".", " “", "Go", "!”")
 
@@ -33,6 +36,7 @@ def long_text(length: int, **changes: object) -> TraceResult:
     surprisal[0] = np.nan
     return trace(
         length,
+        tiles=256,
         token_text=texts,
         received_mass=received.astype(np.float32),
         surprisal_nats=surprisal,
@@ -47,10 +51,17 @@ def build() -> gr.Blocks:
     def result_of(length: int) -> TraceResult:
         return results.setdefault(length, long_text(length, context=1024))
 
-    def load(request: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
-        length = int(request.query_params.get("length", 512))
-        chosen = Selection(run=str(length)).within(result_of(length))
-        return strip_value(result_of(length), chosen), selection_value(chosen, result_of(length))
+    def load(request: gr.Request) -> tuple[Any, ...]:
+        result = result_of(int(request.query_params.get("length", 512)))
+        chosen = Selection(run=str(result.length)).within(result)
+        lens = logit_lens(result, 0)
+        assert lens is not None
+        return (
+            strip_value(result, chosen),
+            selection_value(chosen, result),
+            figure_json(attention_map(result, chosen.layer, chosen.head)),
+            figure_json(lens),
+        )
 
     def pick(value: dict[str, Any]) -> dict[str, Any]:
         wanted = Selection.read(value)
@@ -60,7 +71,8 @@ def build() -> gr.Blocks:
 
     with gr.Blocks() as blocks:
         shown, chosen = strip(None), selection(None)
-        blocks.load(load, None, [shown, chosen], show_progress="hidden")
+        figures = [plot(None, name, name, "") for name in ("map", "lens")]
+        blocks.load(load, None, [shown, chosen, *figures], show_progress="hidden")
         chosen.pick(
             pick, chosen, shown, queue=False, trigger_mode="always_last", show_progress="hidden"
         )

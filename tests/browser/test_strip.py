@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser.strip_page import build, long_text
+from tests.browser.test_first_paint import CONTRAST
 from ui.components.units import starts
 from ui.theme import css, theme
 
@@ -223,6 +224,56 @@ def test_text_of_a_long_run_can_be_read_and_chosen(strip_at: Any) -> None:
     page.locator("#tk-token-30000").click()
     expect(page.locator("#tk-token-30000")).to_have_attribute("aria-selected", "true")
     assert page.locator("#tk-token-1024").get_attribute("data-edge") is not None
+
+
+def test_a_large_map_shows_its_numbers_and_names(strip_at: Any) -> None:
+    page = strip_at(LONGEST)
+    page.wait_for_function("document.querySelector('#plot-map .js-plotly-plot')?.data")
+    place = state(page)
+    field = long_text(LONGEST).attention_tiles_mean[place["layer"], place["head"]]
+    drawn = page.evaluate(
+        "() => { const d = document.querySelector('#plot-map .js-plotly-plot').data[0];"
+        " return [[255, 0], [100, 99], [7, 7]].map(([r, c]) => [d.z[r][c], d.customdata[r][c]]); }"
+    )
+    step = float(np.nanmax(field)) / 65_534
+    for (row, column), (value, name) in zip(((255, 0), (100, 99), (7, 7)), drawn, strict=True):
+        assert value == pytest.approx(field[row, column], abs=0.6 * step)
+        rows, columns = (f"{128 * n} to {128 * n + 127}" for n in (row, column))
+        assert name == f"from {rows}<br>to {columns}"
+    hidden = page.evaluate(
+        "Number.isNaN(document.querySelector('#plot-map .js-plotly-plot').data[0].z[0][5])"
+    )
+    assert hidden
+
+
+def test_text_in_the_lens_is_cut_to_its_cell(strip_at: Any, window: Page) -> None:
+    page = strip_at(TEXT)
+    page.wait_for_function("document.querySelector('#plot-lens .js-plotly-plot')?.data")
+    shown = "document.querySelector('#plot-lens .js-plotly-plot').data[0].text[2][12]"
+    assert page.evaluate(shown) == "L2t12"
+    try:
+        window.set_viewport_size({"width": 640, "height": 900})
+        page.wait_for_function(f"{shown} !== 'L2t12'")
+        assert page.evaluate(shown).endswith("…")
+        assert "L2t12".startswith(page.evaluate(shown)[:-1])
+    finally:
+        window.set_viewport_size({"width": 1440, "height": 900})
+    page.wait_for_function(f"{shown} === 'L2t12'")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_level_can_be_read_also_where_few_look(strip_at: Any, dark: bool) -> None:
+    page = strip_at(TEXT)
+    page.add_style_tag(content="* { transition: none !important; }")
+    page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+    page.evaluate(
+        "document.querySelectorAll('.tk-token').forEach((e, i) => {"
+        " e.className = `tk-token tk-l${i % 16}${i % 32 < 16 ? ' tk-few' : ''}`; })"
+    )
+    texts = ".tk-token, .tk-strip-head button, .tk-legend span, .tk-foot div"
+    found: list[list[Any]] = page.evaluate(CONTRAST, texts)
+    assert len(found) > TEXT
+    assert [entry for entry in found if entry[0] < 4.5] == []
 
 
 def strip(page: Page) -> Any:
