@@ -12,7 +12,8 @@ TEMPLATE = """
   <button type="button" data-do="json">Download JSON</button>
   <button type="button" data-do="theme" aria-label="Switch between light and dark">◐</button>
   <details class="tk-keys"><summary aria-label="Keyboard">?</summary>
-    <dl><dt>← →</dt><dd>token</dd><dt>Home End</dt><dd>first, last token</dd><dt>j k</dt>
+    <dl><dt>← →</dt><dd>token, or word or sentence</dd><dt>↑ ↓</dt><dd>row of pixels</dd>
+    <dt>Home End</dt><dd>first, last token</dd><dt>j k</dt>
     <dd>layer</dd><dt>[ ]</dt><dd>head</dd><dt>?</dt><dd>these keys</dd></dl></details>
   <span class="tk-done" role="status"></span>
 </div>

@@ -85,7 +85,8 @@ def _group(result: TraceResult, head: int) -> int:
 def _received(result: TraceResult, *_: int) -> Numbers:
     if not result.layers_done:
         return np.full(result.length, np.nan, np.float32)
-    return np.asarray(np.nanmean(result.received_mass, (0, 1)))
+    # A partial result has its first layers.
+    return np.asarray(result.received_mass[: result.layers_done].mean((0, 1)))
 
 
 def _over_noise(result: TraceResult, *_: int) -> Numbers:
