@@ -235,7 +235,7 @@ def test_a_large_map_shows_its_numbers_and_names(strip_at: Any) -> None:
         "() => { const d = document.querySelector('#plot-map .js-plotly-plot').data[0];"
         " return [[255, 0], [100, 99], [7, 7]].map(([r, c]) => [d.z[r][c], d.customdata[r][c]]); }"
     )
-    step = float(np.nanmax(field)) / 65_534
+    step = float(np.nanmax(field) - np.nanmin(field)) / 65_534
     for (row, column), (value, name) in zip(((255, 0), (100, 99), (7, 7)), drawn, strict=True):
         assert value == pytest.approx(field[row, column], abs=0.6 * step)
         rows, columns = (f"{128 * n} to {128 * n + 127}" for n in (row, column))
