@@ -61,7 +61,10 @@ def _map(
         title="key: attended-to token", range=[columns[0] - 0.5, columns[-1] - 0.5], showgrid=False
     )
     figure.update_yaxes(
-        title="query: looking token", range=[rows[-1] - 0.5, rows[0] - 0.5], showgrid=False
+        title="query: looking token",
+        range=[rows[-1] - 0.5, rows[0] - 0.5],
+        showgrid=False,
+        automargin=True,
     )
     return finish(
         figure,
