@@ -1,0 +1,48 @@
+"""What a policy sees of one layer while a text is read and continued."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.eviction.entries import Entries
+from backend.eviction.policy import Reduction
+
+
+@dataclass
+class Held:
+    """One layer's cache, and where the run stands.
+
+    H query heads share G KV heads; S entries in a head (of the fullest one where heads differ).
+    """
+
+    layer: int
+    layers: int
+    entries: Entries
+    heads: int
+    """H, query heads."""
+    reduction: Reduction
+    random: torch.Generator
+    """Seeded by the request; one for the whole run."""
+    prompt: int
+    """Tokens of the prompt."""
+    budget: int = 0
+    """Entries a head may hold in this layer right after an eviction."""
+    seen: int = 0
+    """Tokens read so far, those of this step included."""
+    step: int = 0
+    """Decode steps done; 0 while the prompt is read."""
+    queries: Tensor | None = None
+    """[H, n, D] of this step (of the prompt: its last ones), after position encoding."""
+    surprisal: Tensor | None = None
+    """[seen] in nats, where the policy reads it; NaN for the first token."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """The policy's own, per layer."""
+
+    def per_kv_head(self, values: Tensor) -> Tensor:
+        """Join query heads [H, ...] that share a KV head into [G, ...], as the request chose."""
+        grouped = values.view(self.entries.groups, -1, *values.shape[1:])
+        if self.reduction == "max":
+            return grouped.amax(1)
+        return grouped.sum(1) if self.reduction == "sum" else grouped.mean(1)

@@ -1,0 +1,57 @@
+"""Keep the heavy hitters and the newest tokens."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from backend.eviction.policy import Policy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backend.eviction.held import Held
+    from kernels.attention_stats import AttentionStats, Want
+
+
+class H2O(Policy):
+    """The running sum of attention that each token has received, while decoding too."""
+
+    slug: ClassVar[str] = "h2o"
+    title: ClassVar[str] = "H2O"
+    explanation: ClassVar[str] = (
+        "Keeps the tokens that have received most attention so far, and the newest ones."
+    )
+    paper: ClassVar[str] = "Zhang et al., 2023, arXiv:2306.14048"
+    differs: ClassVar[str] = (
+        "the prompt is read with full attention and then reduced at once; query heads that share a "
+        "KV head are joined"
+    )
+    watches: ClassVar[bool] = True
+
+    recent_share: float = Field(
+        0.5, ge=0, lt=1, description="Share of the budget for the newest tokens; the paper's half."
+    )
+
+    def want(self, length: int) -> "Want":
+        """Return the column sums of the prompt's attention."""
+        from kernels.attention_stats import Want
+
+        return Want(received=True)
+
+    def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
+        """Begin with what the prompt's tokens received."""
+        assert stats.received is not None
+        held.entries.put("mass", held.per_kv_head(stats.received))
+
+    def stepped(self, held: "Held", weights: "Tensor") -> None:
+        """Add what the newest queries give."""
+        mass = held.entries.rows("mass") + held.per_kv_head(weights.sum(1))
+        held.entries.put("mass", mass)
+
+    def protects(self, held: "Held") -> tuple[int, int]:
+        """Return the window of newest tokens."""
+        return 0, round(self.recent_share * held.budget)
+
+    def scores(self, held: "Held") -> "Tensor":
+        """Return the accumulated attention."""
+        return held.entries.rows("mass")

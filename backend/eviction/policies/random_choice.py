@@ -1,0 +1,30 @@
+"""Keep tokens drawn at random."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from backend.eviction.policy import Policy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backend.eviction.held import Held
+
+
+class RandomChoice(Policy):
+    """Chance: a method that is no better has found nothing."""
+
+    slug: ClassVar[str] = "random"
+    title: ClassVar[str] = "Random"
+    explanation: ClassVar[str] = "Keeps tokens drawn at random: the floor for every other method."
+    paper: ClassVar[str] = "none; a baseline"
+
+    def protects(self, held: "Held") -> tuple[int, int]:
+        """Return the newest token, which has not been used yet."""
+        return 0, 1
+
+    def scores(self, held: "Held") -> "Tensor":
+        """Return fresh random numbers."""
+        import torch
+
+        shape = held.entries.rows("positions").shape
+        return torch.rand(shape, generator=held.random).to(held.entries.buffers["keys"].device)

@@ -1,0 +1,25 @@
+"""Keep the newest tokens only."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from backend.eviction.policy import Policy, Scope
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backend.eviction.held import Held
+
+
+class Recent(Policy):
+    """A sliding window: what leaves it is gone, the first tokens too."""
+
+    slug: ClassVar[str] = "recent"
+    title: ClassVar[str] = "Recent only"
+    explanation: ClassVar[str] = "Keeps the newest tokens and nothing else: a plain window."
+    paper: ClassVar[str] = "Beltagy et al., 2020, arXiv:2004.05150"
+    differs: ClassVar[str] = "the window is applied to a model that was not trained with it"
+    scope: ClassVar[Scope] = "model"
+
+    def scores(self, held: "Held") -> "Tensor":
+        """Return the positions: newer is kept."""
+        return held.entries.rows("positions").float()

@@ -1,0 +1,130 @@
+"""What a KV-cache policy declares; everything else about it is derived from that."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backend.eviction.held import Held
+    from kernels.attention_stats import AttentionStats, Want
+
+Label = Literal["nothing", "evict", "select", "mask", "reshape", "merge"]
+"""What is really done: memory freed, a subset read, pairs hidden, other dimensions, joined."""
+When = Literal["never", "prefill", "step"]
+"""When entries are dropped: never, once after the prompt, or while decoding too."""
+Scope = Literal["head", "layer", "model"]
+"""What shares one set of kept tokens: nothing (each KV head its own), a layer, or all layers."""
+Positions = Literal["original", "rolled", "capped"]
+"""Where kept keys stand: where they stood, moved together, or no further away than a cap."""
+Reduction = Literal["mean", "max", "sum"]
+"""How the query heads that share a KV head are joined into one score."""
+
+_registered: dict[str, type["Policy"]] = {}
+
+
+class Policy(BaseModel):
+    """One way to choose what a cache keeps; subclassing registers it, fields are its parameters.
+
+    A subclass overrides ``scores``, or ``kept`` where a choice is no score. What it must remember
+    per entry it puts into ``held.entries``; what it must remember per layer, into ``held.memory``.
+    Requests and stored runs are checked against subclasses, so they import torch inside functions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slug: ClassVar[str]
+    """Name of the policy in requests."""
+    title: ClassVar[str]
+    """Name of the policy for people."""
+    explanation: ClassVar[str]
+    """What it keeps and why, in one sentence; shown as the tooltip."""
+    paper: ClassVar[str]
+    """Authors, year, arXiv id."""
+    differs: ClassVar[str] = "no"
+    """How this reading differs from the paper; the method is then marked a variant."""
+    label: ClassVar[Label] = "evict"
+    """What is really done, whatever the paper calls it."""
+    when: ClassVar[When] = "step"
+    """When entries are dropped."""
+    scope: ClassVar[Scope] = "head"
+    """What shares one set of kept tokens."""
+    watches: ClassVar[bool] = False
+    """Whether it needs the attention weights of every decode step."""
+    reads_surprisal: ClassVar[bool] = False
+    """Whether it needs the surprisal of every token."""
+
+    positions: Positions = Field(
+        "original", description="Where kept keys stand; the default is the paper's."
+    )
+    reduction: Reduction = Field(
+        "mean", description="How query heads that share a KV head are joined into one score."
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "slug" not in cls.__dict__:
+            return
+        if cls.slug in _registered:
+            raise TypeError(f"slug={cls.slug!r} is taken by {_registered[cls.slug].__name__}")
+        _registered[cls.slug] = cls
+
+    def smallest_budget(self) -> int:
+        """Return the fewest entries a head must hold, such as sink + window + 1."""
+        return 1
+
+    def every(self) -> int:
+        """Return the decode steps between two evictions; all but one of them are slack."""
+        return 1
+
+    def budgets(self, budget: int, layers: int, length: int) -> list[int]:
+        """Return the budget of each layer, entries per head, for a prompt of ``length`` tokens."""
+        return [budget] * layers
+
+    def want(self, length: int) -> "Want":
+        """Return the statistics of the prompt's attention that ``prefilled`` needs."""
+        from kernels.attention_stats import Want
+
+        return Want()
+
+    def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
+        """Remember what matters of a layer's attention over the prompt."""
+
+    def stepped(self, held: "Held", weights: "Tensor") -> None:
+        """Remember what matters of a decode step; only where the policy ``watches``.
+
+        Args:
+            weights: [H, n, S] of the n newest queries over the layer's entries.
+        """
+
+    def protects(self, held: "Held") -> tuple[int, int]:
+        """Return how many first tokens and how many newest entries are never dropped."""
+        return 0, 0
+
+    def scores(self, held: "Held") -> "Tensor":
+        """Return [G, S] float32 scores of the layer's entries; higher is kept, ties by position."""
+        raise NotImplementedError(f"{self.slug} neither scores nor overrides kept")
+
+    def kept(self, held: "Held", budget: int) -> "list[Tensor]":
+        """Return for each KV head the ascending indices of the entries to keep."""
+        from backend.eviction.choosing import highest
+
+        return highest(self.scores(held), held, budget, self.protects(held), self.scope)
+
+
+def registered() -> tuple[type[Policy], ...]:
+    """Return every policy known so far, by title."""
+    return tuple(sorted(_registered.values(), key=lambda policy: policy.title))
+
+
+def find(slug: str) -> type[Policy]:
+    """Return the policy named ``slug``.
+
+    Raises:
+        ValueError: if there is none, naming those there are.
+    """
+    if slug not in _registered:
+        raise ValueError(f"policy={slug!r} is unknown: choose {', '.join(sorted(_registered))}")
+    return _registered[slug]

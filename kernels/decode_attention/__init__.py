@@ -1,0 +1,66 @@
+"""Attention of a few new queries over a cache whose heads may hold different entries."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from kernels.decode_attention import reference
+
+__all__ = ["decode_attention"]
+
+
+def decode_attention(
+    q: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    starts: Sequence[int],
+    counts: Sequence[int],
+    *,
+    scaling: float,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+    window: int | None = None,
+    want_weights: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Attend over what is kept, and return the weights the scores need from the same pass.
+
+    Head g of the cache holds the entries [starts[g], starts[g] + counts[g]) of the buffers, in the
+    order of their positions; the last n of them belong to the n queries, so query i sees all but
+    the last n - 1 - i.
+
+    Args:
+        q: [H, n, D], after position encoding; H a multiple of G.
+        keys: [N, D], the buffer of all G heads.
+        values: [N, Dv].
+        starts: G offsets into the buffers.
+        counts: G numbers of entries, each at least n.
+        scaling: factor on the logits q k.
+        softcap: c bounds the logits as c tanh(x / c).
+        sinks: [H] learned logits that join the denominator without a key.
+        window: most entries a query sees, its own included.
+        want_weights: whether to return the weights too.
+    Returns:
+        The output [n, H, Dv] in the dtype of q, and the weights [H, n, S] in float32, S the largest
+        count, entries of a head in order and 0 after its last; None where not wanted.
+    Raises:
+        ValueError: if the shapes do not fit each other.
+    """
+    groups = len(starts)
+    fits = len(counts) == groups and groups and q.shape[0] % groups == 0
+    if not fits or q.shape[2] != keys.shape[1] or min(counts) < q.shape[1]:
+        raise ValueError(
+            f"q {tuple(q.shape)}, keys {tuple(keys.shape)}, counts {list(counts)} do not fit: q is "
+            "[H, n, D] with H a multiple of the number of counts, keys [N, D], counts at least n"
+        )
+    return reference.decode_attention(
+        q,
+        keys,
+        values,
+        starts,
+        counts,
+        scaling=scaling,
+        softcap=softcap,
+        sinks=sinks,
+        window=window,
+        want_weights=want_weights,
+    )
