@@ -6,14 +6,13 @@ without the cancellation that E[x^2] - E[x]^2 has.
 """
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.launch import Launch
 from kernels.vocab_stats.declaration import VocabStats
 from kernels.vocab_stats.reference import top
 
@@ -143,20 +142,6 @@ def _keep_best(codes, best, top_k: tl.constexpr):
         best = tl.where((best == lowest) & (code > lowest), code, best)
         codes = tl.where(codes == code, NO_CODE, codes)
     return best
-
-
-@dataclass(frozen=True)
-class Launch:
-    """The kernel and its arguments by name: to be run here, or compiled for elsewhere."""
-
-    kernel: Any
-    grid: tuple[int]
-    arguments: dict[str, Any]
-    options: dict[str, int]
-
-    def run(self) -> None:
-        """Start the kernel on the current device."""
-        self.kernel[self.grid](**self.arguments, **self.options)
 
 
 def launch(

@@ -1,7 +1,8 @@
 """Compile kernels for GPUs that are not here, and read what they use from the machine code.
 
-``python -m tests.kernels.ahead_of_time attention_stats bfloat16:64 float32:128`` prints one line
-of JSON for each kernel and target; a process of its own, because the interpreter changes Triton.
+``python -m tests.kernels.ahead_of_time attention_stats:bfloat16:64 vocab_stats:float32:32000``
+prints one line of JSON for each kernel and target, with the number format and the head size or the
+vocabulary. A process of its own, because the interpreter changes Triton.
 """
 
 import json
@@ -18,21 +19,42 @@ from triton.compiler import ASTSource
 
 from kernels.attention_stats import Grid, Want
 from kernels.attention_stats.triton.forward import forward_launch
-from kernels.attention_stats.triton.layer import Launch, Layer
+from kernels.attention_stats.triton.layer import Layer
 from kernels.attention_stats.triton.picked import picked_launch
 from kernels.attention_stats.triton.summing import sums_launch
+from kernels.launch import Launch
+from kernels.vocab_stats.triton import launch as vocab_launch
 
 TARGETS = (80, 90)
 LENGTH = 8192
-TYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.int32: "i32"}
+TYPES = {
+    torch.float32: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+    torch.int32: "i32",
+    torch.int64: "i64",
+}
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 
 
-def attention_launches(dtype: torch.dtype, size: int, target: int) -> list[Launch]:
-    """Every kernel of attention_stats with every output, as ``size`` wide heads would start it."""
+def attention_launches(dtype: torch.dtype, size: int, target: int, special: bool) -> list[Launch]:
+    """Every kernel of attention_stats with every output, as heads of ``size`` would start it.
+
+    ``special`` adds a window, a cap, learned sinks and a mask.
+    """
     q, k, v = (torch.empty(heads, LENGTH, size, dtype=dtype, device="meta") for heads in (8, 2, 2))
-    options = {"scaling": 1.0, "offset": 0, "window": None, "softcap": None, "sinks": None}
-    layer = Layer(q, k, v, **options, mask=None, target=target)
+    layer = Layer(
+        q,
+        k,
+        v,
+        scaling=1.0,
+        offset=0,
+        window=100 if special else None,
+        softcap=30.0 if special else None,
+        sinks=torch.empty(8, device="meta") if special else None,
+        mask=torch.empty(1, LENGTH, LENGTH, device="meta") if special else None,
+        target=target,
+    )
     want = Want(
         received=True,
         entropy=True,
@@ -47,6 +69,13 @@ def attention_launches(dtype: torch.dtype, size: int, target: int) -> list[Launc
     rows = forward_launch(layer, want)
     others = (picked_launch, sums_launch)
     return [rows.launch, *(other(layer, want, rows.log_sum).launch for other in others)]
+
+
+def vocabulary_launches(dtype: torch.dtype, vocabulary: int) -> list[Launch]:
+    """The kernel of vocab_stats with every output."""
+    logits, other = (torch.empty(256, vocabulary, dtype=dtype, device="meta") for _ in range(2))
+    targets = torch.empty(256, dtype=torch.int64, device="meta")
+    return [vocab_launch(logits, targets, 10, True, None, other)]
 
 
 def compiled(launch: Launch, target: int):
@@ -65,11 +94,7 @@ def compiled(launch: Launch, target: int):
             signature[parameter.name] = "i32" if is_int(value) else "fp32"
             if is_int(value) and value % 16 == 0 and not plain:
                 hints[(index,)] = [["tt.divisibility", 16]]
-    options = {
-        "num_warps": launch.blocks.warps,
-        "num_stages": launch.blocks.stages,
-        "enable_fp_fusion": True,
-    }
+    options = launch.options | {"enable_fp_fusion": True}
     source = ASTSource(kernel, signature, constants, hints)
     return triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
 
@@ -90,10 +115,8 @@ def usage(launch: Launch, target: int) -> dict:
     return {
         "kernel": launch.kernel.__name__,
         "target": f"sm_{target}",
-        "queries": launch.blocks.queries,
-        "keys": launch.blocks.keys,
-        "warps": launch.blocks.warps,
-        "stages": launch.blocks.stages,
+        "block": [value for name, value in launch.arguments.items() if name.startswith("block")],
+        "warps": launch.options["num_warps"],
         "registers": registers,
         "shared_bytes": made.metadata.shared,
         "spilled_bytes": stack,
@@ -101,12 +124,18 @@ def usage(launch: Launch, target: int) -> dict:
     }
 
 
-def main(names: list[str]) -> None:
-    for name in names:
-        dtype, size = name.split(":")
+def launches(name: str, dtype: torch.dtype, size: int, target: int) -> list[Launch]:
+    if name == "vocab_stats":
+        return vocabulary_launches(dtype, size)
+    return attention_launches(dtype, size, target, special=name == "attention_stats_special")
+
+
+def main(cases: list[str]) -> None:
+    for case in cases:
+        name, dtype, size = case.split(":")
         for target in TARGETS:
-            for launch in attention_launches(getattr(torch, dtype), int(size), target):
-                line = {"dtype": dtype, "size": int(size), **usage(launch, target)}
+            for launch in launches(name, getattr(torch, dtype), int(size), target):
+                line = {"case": case, **usage(launch, target)}
                 print(json.dumps(line), flush=True)
 
 

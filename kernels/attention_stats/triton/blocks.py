@@ -16,6 +16,7 @@ class Blocks:
 
     @property
     def options(self) -> dict[str, int]:
+        """What Triton calls the last two."""
         return {"num_warps": self.warps, "num_stages": self.stages}
 
 
@@ -29,19 +30,18 @@ def padded_size(size: int) -> int:
     return max(16, power_of_two(size))
 
 
-def forward_blocks(dtype: torch.dtype, size: int, target: int) -> Blocks:
+def forward_blocks(dtype: torch.dtype, size: int, masked: bool, target: int) -> Blocks:
     """Choose for ``forward``, for heads padded to ``size`` on a device of capability ``target``.
 
     These are the largest blocks found that spill no register; below capability 9.0, where some
     devices have only 99 KB of shared memory a block, they are smaller.
     """
     if dtype == torch.float32:
-        return Blocks(32, 32 if size <= 64 else 16, 8, 2)
-    if size <= 64:
-        return Blocks(128, 64, 8, 3)
+        return Blocks(32, 32 if size <= 64 and not masked else 16, 8, 2)
     if size <= 128:
-        return Blocks(128, 64 if target == 90 else 32, 8, 3)
-    return Blocks(64, 32, 8, 2)
+        wide = not masked and (size <= 64 or target == 90)  # a block of the mask needs room too
+        return Blocks(128, 64 if wide else 32, 8, 3)
+    return Blocks(32 if masked else 64, 32, 8, 2)
 
 
 def sums_blocks(dtype: torch.dtype, size: int) -> Blocks:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from kernels.attention_stats.declaration import Want
 from kernels.attention_stats.triton.blocks import forward_blocks, padded_size
-from kernels.attention_stats.triton.layer import Launch, Layer, empty
+from kernels.attention_stats.triton.layer import Layer, empty
 from kernels.attention_stats.triton.weights import HIDDEN, LOG2_E, biased, hidden, product, scaled
+from kernels.launch import Launch
 
 LN_2 = tl.constexpr(0.6931471805599453)
 
@@ -139,7 +140,8 @@ def forward_launch(layer: Layer, want: Want) -> Rows:
     log_sum = layer.empty(queries)
     entropy = layer.empty(queries) if want.entropy else None
     distance = layer.empty(queries) if want.distance else None
-    blocks = forward_blocks(layer.q.dtype, max(layer.padded, padded_size(values)), layer.target)
+    size = max(layer.padded, padded_size(values))
+    blocks = forward_blocks(layer.q.dtype, size, layer.mask is not None, layer.target)
     arguments = layer.arguments() | {
         "v": layer.v,
         "v_head": layer.v.stride(0),
@@ -154,5 +156,7 @@ def forward_launch(layer: Layer, want: Want) -> Rows:
         "block_queries": blocks.queries,
         "block_keys": blocks.keys,
     }
-    launch = Launch(forward, (triton.cdiv(queries, blocks.queries), heads), arguments, blocks)
+    launch = Launch(
+        forward, (triton.cdiv(queries, blocks.queries), heads), arguments, blocks.options
+    )
     return Rows(launch, out, log_sum, entropy, distance)

@@ -1,4 +1,4 @@
-"""One layer's inputs as the kernels take them, and a kernel together with its arguments."""
+"""One layer's inputs as the kernels take them, and room for what they write."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,27 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.attention_stats.triton.blocks import Blocks, padded_size
+from kernels.attention_stats.triton.blocks import padded_size
 
 LOG2_E = 1.4426950408889634
 
 empty, zeros = torch.empty, torch.zeros
 """Where outputs come from: ``zeros`` where a kernel writes only what is not zero."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A kernel, its grid and its arguments by name: to be run here, or compiled for elsewhere."""
-
-    kernel: Any
-    grid: tuple[int, int]
-    arguments: dict[str, Any]
-    blocks: Blocks
-
-    def run(self) -> None:
-        """Start the kernel on the current device."""
-        options = {"num_warps": self.blocks.warps, "num_stages": self.blocks.stages}
-        self.kernel[self.grid](**self.arguments, **options)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from kernels.attention_stats.declaration import Want
 from kernels.attention_stats.triton.blocks import padded_size, picked_blocks
-from kernels.attention_stats.triton.layer import Launch, Layer
+from kernels.attention_stats.triton.layer import Layer
 from kernels.attention_stats.triton.weights import biased, hidden, product, scaled
+from kernels.launch import Launch
 
 
 @triton.jit(
@@ -107,7 +108,7 @@ def picked_launch(layer: Layer, want: Want, log_sum: Tensor) -> Picks | None:
         "block_queries": blocks.queries,
     }
     grid = (triton.cdiv(layer.queries, blocks.queries), layer.heads)
-    return Picks(Launch(picked, grid, arguments, blocks), columns, diagonals)
+    return Picks(Launch(picked, grid, arguments, blocks.options), columns, diagonals)
 
 
 @lru_cache(maxsize=32)

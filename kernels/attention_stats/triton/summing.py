@@ -9,9 +9,10 @@ from torch import Tensor
 
 from kernels.attention_stats.declaration import Axis, Want
 from kernels.attention_stats.triton.blocks import power_of_two, sums_blocks
-from kernels.attention_stats.triton.layer import Launch, Layer
+from kernels.attention_stats.triton.layer import Layer
 from kernels.attention_stats.triton.pooling import Shares
 from kernels.attention_stats.triton.sums import sums
+from kernels.launch import Launch
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def sums_launch(layer: Layer, want: Want, log_sum: Tensor) -> Adding | None:
         "block_queries": blocks.queries,
         "block_keys": blocks.keys,
     }
-    launch = Launch(sums, (count, layer.heads), arguments, blocks)
+    launch = Launch(sums, (count, layer.heads), arguments, blocks.options)
     return Adding(launch, weighted, runs, shares, tile_sums, tile_peaks)
 
 
