@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         times_noise,
     )
     from backend.analysis.labels import LABEL_RULES, LabelRule, head_labels
+    from backend.analysis.neighbours import over_neighbours
     from backend.analysis.noise import (
         accumulated_noise,
         accumulated_noise_by_layer,
@@ -133,6 +134,7 @@ _HOME = {
     "known_mean": "backend.analysis.heavy",
     "mass_by_class": "backend.analysis.classes",
     "over_median": "backend.analysis.sinks",
+    "over_neighbours": "backend.analysis.neighbours",
     "overlap": "backend.analysis.heavy",
     "received_noise": "backend.analysis.noise",
     "received_noise_by_layer": "backend.analysis.noise",
@@ -206,6 +208,7 @@ __all__ = [
     "known_mean",
     "mass_by_class",
     "over_median",
+    "over_neighbours",
     "overlap",
     "received_noise",
     "received_noise_by_layer",

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend import Quantity, TraceResult
-from backend.analysis.neighbours import over_neighbours
-from backend.analysis.noise import received_noise_by_layer
+from backend import (
+    LATER_QUERIES,
+    Quantity,
+    TraceResult,
+    over_neighbours,
+    received_noise_by_layer,
+)
 
 Numbers = NDArray[np.floating[Any]]
-FEWEST_QUERIES = 16
-"""Later queries below which a mean over them says little; such tokens are shown hatched."""
 
 OVER_NEIGHBOURS = Quantity(
     "attention over neighbours",
@@ -60,7 +62,7 @@ class Colouring:
     button: str = ""
     """What its button says, where that is shorter than the title."""
     over_queries: bool = False
-    """Whether it is a mean over later queries, which the last tokens have few of."""
+    """Whether it is a mean over later queries: tokens with too few of them are shown hatched."""
 
     def described(self, result: TraceResult) -> dict[str, Any]:
         """Return what the browser says about it; not its numbers."""
@@ -74,7 +76,7 @@ class Colouring:
             "meaning": define.meaning,
             "formula": define.formula,
             "total": self.total,
-            "few": max(0, result.length - FEWEST_QUERIES) if self.over_queries else None,
+            "few": max(0, result.length - LATER_QUERIES) if self.over_queries else None,
         }
 
 

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from backend import TraceResult
-from backend.analysis.noise import received_noise_by_layer
+from backend import TraceResult, received_noise_by_layer
 from ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
 from ui.figures.token_lines import along_tokens, pooling_note, token_line
 
