@@ -1,0 +1,67 @@
+"""The models that are measured: random weights in shapes of note, with every kind of attention."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
+
+from backend.models.loaded import LoadedModel
+from backend.models.loading import load
+from backend.models.names import ModelSource
+from tests.models.conftest import byte_tokenizer
+
+SHAPES = {
+    "llama-19m": {
+        "vocab_size": 6144,
+        "hidden_size": 384,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+    },
+    "llama-1b": {
+        "vocab_size": 128_256,
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "tie_word_embeddings": True,
+    },
+}
+LONGEST = 1 << 16
+
+
+@dataclass(frozen=True)
+class Models:
+    """One model with our attention, and a twin of the same weights with each of transformers'."""
+
+    loaded: LoadedModel
+    twins: dict[str, PreTrainedModel]
+
+
+def build(shape: str, dtype: str, device: str) -> Models:
+    """Make a random Llama of a shape; the twins share its weights."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        **SHAPES[shape], bos_token_id=0, eos_token_id=1, max_position_embeddings=LONGEST
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        kind = getattr(torch, dtype)
+        AutoModelForCausalLM.from_config(config, dtype=kind).save_pretrained(folder)
+        byte_tokenizer().save_pretrained(folder)
+        loaded = load(ModelSource(shape, folder, None, shape), dtype, device, LONGEST)
+        twins = {
+            attention: AutoModelForCausalLM.from_pretrained(
+                folder, attn_implementation=attention, dtype=kind
+            )
+            .to(device)
+            .eval()
+            for attention in ("sdpa", "eager")
+        }
+    for twin in twins.values():
+        twin.load_state_dict(loaded.model.state_dict(), assign=True)
+    return Models(loaded, twins)
