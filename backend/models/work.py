@@ -15,7 +15,7 @@ STREAM_BYTES = 1 << 30
 PARTIAL_BYTES = 128 * 2**20
 """Largest unfinished result that is copied to be shown."""
 
-_OVERHEAD_BYTES = 64 * 2**20
+_OVERHEAD_BYTES = 128 * 2**20  # also what libraries prepare for shapes they have not met
 _LOGITS = 1 << 24
 _ROWS = range(32, 257)  # rows of logits at once, six float32 copies of each
 _PANEL_ROWS, _PANEL_WEIGHTS = 128, 1 << 20  # of attention weights, five float32 copies of each

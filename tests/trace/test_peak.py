@@ -17,7 +17,7 @@ MIB = 2**20
 @pytest.mark.parametrize(
     ("length", "most"),
     [
-        (8_192, 192 * MIB),
+        (8_192, 240 * MIB),
         pytest.param(32_768, 512 * MIB, marks=pytest.mark.slow),
     ],
 )
