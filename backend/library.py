@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from backend.environment import timing_identity
 from backend.errors import UserError, told_in_words
+from backend.opened import OpenedRuns
 from backend.records import record_of, result_class, run_of
 from backend.requests import ModelRequest
 from backend.run import Run
@@ -38,6 +39,7 @@ class Library:
                 query_rows=settings.query_rows,
                 query_seconds=settings.query_seconds,
             )
+        self._opened = OpenedRuns()
         self._expired_at = -_EXPIRE_EVERY_S
         self._expiring = threading.Lock()
         self.expire()
@@ -190,4 +192,6 @@ class Library:
         return self.store.save(record, run.result.tables(), run.result.arrays())
 
     def _run(self, record: RunRecord) -> Run:
-        return run_of(record, lambda: self.store.arrays(record.id))
+        return self._opened.get(
+            record, lambda: run_of(record, lambda: self.store.arrays(record.id))
+        )
