@@ -43,7 +43,7 @@ def big_result() -> TraceResult:
     """Numbers of the size of a real trace of the bundled model at 1,024 tokens."""
     random = np.random.default_rng(0)
     axes = {"T": TOKENS, "L": LAYERS, "H": HEADS, "G": KV_HEADS, "k": TOP, "g": TILES}
-    axes |= {"L+1": LAYERS + 1, "2": 2}
+    axes |= {"L+1": LAYERS + 1, "2": 2, "3": 3, "F": 4, "n-1": 7}
     texts = {
         "token_text": tuple(f"w{i}" for i in range(TOKENS)),
         "top_text": tuple(tuple(f"w{i}" for i in range(TOP)) for _ in range(TOKENS)),
