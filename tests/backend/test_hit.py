@@ -49,7 +49,13 @@ def big_result() -> TraceResult:
         "top_text": tuple(tuple(f"w{i}" for i in range(TOP)) for _ in range(TOKENS)),
         "lens_text": tuple(tuple(f"w{i}" for i in range(TOKENS)) for _ in range(LAYERS + 1)),
     }
-    facts = {"sink_rate": 0.5, "sink_threshold": 0.3, "dropped_tokens": 0, "layers_done": LAYERS}
+    facts: dict[str, object] = {
+        "sink_rate": 0.5,
+        "sink_threshold": 0.3,
+        "dropped_tokens": 0,
+        "layers_done": LAYERS,
+    }
+    facts |= {"forgetting": (0.999, 0.99, 0.95, 0.9), "context": TOKENS}
     values: dict[str, object] = {**texts, **facts, "notes": ()}
     for name, quantity in TraceResult.quantities().items():
         if name not in values:
