@@ -12,7 +12,9 @@ from backend.interventions.reading import most_attended, read, received_mean
 from backend.interventions.request import InterventionRequest
 from backend.interventions.result import InterventionResult
 from backend.models.loaded import LoadedModel
+from backend.models.memory import refuse_run_unless_fits
 from backend.models.text import decode_each, tokenise
+from backend.models.work import Choices
 
 
 @torch.inference_mode()
@@ -35,6 +37,7 @@ def intervene(
     cancel.check()
     method = request.method
     tokens = tokenise(loaded, request, limit)
+    refuse_run_unless_fits(loaded, len(tokens.ids), Choices(tiles=1, top_k=1, lens=False))
     edited = method.edit(loaded, tokens.ids)
     changes = method.changes(loaded, int(loaded.model.config.get_text_config().num_attention_heads))
     layers = len(loaded.layers)

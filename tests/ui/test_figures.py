@@ -17,7 +17,7 @@ from ui.components.plot import figure_json
 from ui.figures.attention import attention_map, region_map, tile_edges
 from ui.figures.heads import METRICS, head_grid, head_values
 from ui.figures.lens import WIDTH, lens_window, logit_lens
-from ui.figures.lines import norms, predictability, received
+from ui.figures.lines import RUNNING, norms, predictability, received, running_mean
 from ui.figures.style import caption
 
 EVERY: dict[str, Callable[[TraceResult], Figure | None]] = {
@@ -65,6 +65,17 @@ def test_predictability_moves_entropy_by_one_token(small: TraceResult) -> None:
     assert np.isnan(entropy.y[0])
     assert np.array_equal(entropy.y[1:], small.entropy_nats[:-1])
     assert list(entropy.x) == [0, 1, 2, 3, 4]
+
+
+def test_a_running_mean_is_of_the_last_tokens() -> None:
+    values = np.float32([np.nan, 1, 2, 3, 6])
+    np.testing.assert_allclose(running_mean(values, 2), [np.nan, 1, 1.5, 2.5, 4.5])
+
+
+def test_a_long_text_shows_its_mean_surprisal() -> None:
+    assert len(predictability(trace(2 * RUNNING - 1)).data) == 2
+    drawn = predictability(trace(2 * RUNNING)).data[2]
+    assert f"mean surprisal of {RUNNING} tokens" in drawn.name
 
 
 @given(length=st.integers(1, 300), tiles=st.integers(1, 128))

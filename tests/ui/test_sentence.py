@@ -37,6 +37,15 @@ def test_a_run_without_sinks_says_so() -> None:
     assert "in 0 of 8 heads: no attention sink" in said
 
 
+def test_what_happens_beyond_the_trained_context_is_said() -> None:
+    surprisal = np.concatenate([np.full(60, 2.0), np.full(20, 5.0)]).astype(np.float32)
+    surprisal[0] = np.nan
+    said = words(sentence(trace(80, surprisal_nats=surprisal, context=60), "m"))
+    assert "trained on 60 tokens at most: the mean surprisal is 2.00 nats" in said
+    assert "5.00 beyond" in said
+    assert "trained on" not in words(sentence(trace(80, surprisal_nats=surprisal), "m"))
+
+
 def test_the_most_surprising_token_is_named() -> None:
     surprisal = np.float32([np.nan, 1, 7.25, 3, 2])
     said = words(sentence(trace(5, surprisal_nats=surprisal), "m"))

@@ -17,7 +17,12 @@ def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
             f"{result.layers_done} of {result.layers} layers measured, {result.length} tokens. "
             "Nothing partial is stored.</p>"
         )
-    parts = [_sinks(result), _hardest(result), "Click any token, or step with the arrow keys."]
+    parts = [
+        _sinks(result),
+        _hardest(result),
+        _beyond(result),
+        "Click any token, or step with the arrow keys.",
+    ]
     notes = "".join(f'<span class="tk-note">{escape(note)}</span>' for note in result.notes)
     return (
         f'<p class="tk-sentence">{" ".join(filter(None, parts))}</p>'
@@ -75,6 +80,22 @@ def _sinks(result: TraceResult) -> str:
         f"in <b>{heads} of {result.sink_score.size}</b> heads"
     )
     return f"{found}: attention sinks." if heads else f"{found}: no attention sink."
+
+
+def _beyond(result: TraceResult) -> str:
+    """Say what happens past the trained context, in a text that goes there."""
+    if result.context >= result.length:
+        return ""
+    before, after = (
+        part[np.isfinite(part)]
+        for part in np.split(result.surprisal_nats.astype(np.float64), [result.context])
+    )
+    if not len(before) or not len(after):
+        return ""
+    return (
+        f"This model was trained on {result.context:,} tokens at most: the mean surprisal is "
+        f"{before.mean():.2f} nats up to there and <b>{after.mean():.2f}</b> beyond."
+    )
 
 
 def _hardest(result: TraceResult) -> str:

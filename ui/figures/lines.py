@@ -11,6 +11,9 @@ from backend import TraceResult, received_noise_by_layer
 from ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
 from ui.figures.token_lines import along_tokens, pooling_note, token_line
 
+RUNNING = 128
+"""Tokens whose mean surprisal is drawn, once a text has twice as many."""
+
 
 def predictability(result: TraceResult) -> go.Figure:
     """Draw surprisal of each token, and entropy of the distribution it was drawn from.
@@ -25,9 +28,24 @@ def predictability(result: TraceResult) -> go.Figure:
             _line(result, before, "entropy before it", BLUE, unit="nats", dash="dot"),
         ]
     )
+    if result.length >= 2 * RUNNING:
+        mean = running_mean(result.surprisal_nats, RUNNING)
+        name = f"mean surprisal of {RUNNING} tokens"
+        figure.add_trace(_line(result, mean, name, RED, unit="nats"))
     figure.update_yaxes(title="nats", rangemode="tozero")
     label = "Surprisal and entropy of every token"
     return mark_context(along_tokens(figure, result.length, 230, "predictability", label), result)
+
+
+def running_mean(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return [T]: the mean of the known values among the last ``count``; NaN before there are."""
+    known = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0), dtype=np.float64)])
+    counts = np.concatenate([[0], np.cumsum(known)])
+    mean = np.full(len(values), np.nan, np.float32)
+    inside = np.maximum(counts[count:] - counts[:-count], 1)
+    mean[count - 1 :] = (sums[count:] - sums[:-count]) / inside
+    return mean
 
 
 def received(result: TraceResult, layer: int, head: int) -> go.Figure:

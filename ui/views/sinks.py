@@ -6,6 +6,7 @@ import gradio as gr
 
 from backend import LATER_QUERIES, Sink, TraceResult, find_sinks, sink_rate, sink_scores
 from ui.components.table import Cell, Column, Link, table, table_html
+from ui.figures.lines import norms
 from ui.figures.sinks import sink_grid, sink_layers, sink_norms
 from ui.text import escape, one_line
 from ui.views.view import Scene, Values, View, number
@@ -29,7 +30,7 @@ class Sinks(View):
     """Sink scores at a threshold and a length of your choice, and every sink of the text."""
 
     slug, title, order = "sinks", "Sinks", 4
-    uses: ClassVar[frozenset[str]] = frozenset()
+    uses: ClassVar[frozenset[str]] = frozenset({"layer", "head"})
 
     def build(self, first: Values) -> None:
         """Make the controls, the sentence, the grid, the table and the norms."""
@@ -76,14 +77,23 @@ class Sinks(View):
                     "Residual stream, key and value of every token; sinks are marked.",
                     first,
                 )
+        self.figure(
+            "norms",
+            "Norms in the chosen layer",
+            "Residual stream after it, and key and value of the chosen head's group.",
+            first,
+        )
         self.parts["sinks_table"] = table(first.get("sinks_table"), "sinks")
 
     def draw(self, scene: Scene) -> Values:
         """Return every part."""
-        result = scene.result
+        result, chosen = scene.result, scene.chosen
+        lines: Values = {"norms": scene.drawn(norms(result, chosen.layer, chosen.head))}
+        if scene.before is not None:
+            return lines
         threshold, length = threshold_of(scene), length_of(scene)
         found = find_sinks(result, threshold, most=MOST_ROWS)
-        return {
+        return lines | {
             "sinks_said": _said(result, threshold, length),
             "sink_grid": scene.drawn(sink_grid(result, threshold, length)),
             "sink_layers": scene.drawn(sink_layers(result, threshold, length)),

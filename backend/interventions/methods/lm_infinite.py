@@ -51,11 +51,12 @@ class LambdaMask(Intervention):
         from backend.interventions.rotary import rotary_layers
 
         return {
-            number: Change(self._with(rotary))
+            number: Change(self.hiding(rotary))
             for number, rotary in enumerate(rotary_layers(loaded))
         }
 
-    def _with(self, rotary: "Rotary | None") -> "Callable[[Layer], Reweigh]":
+    def hiding(self, rotary: "Rotary | None") -> "Callable[[Layer], Reweigh]":
+        """Return how a layer's rows change; without rotation no distance is capped."""
         cap = self.cap or self.last
 
         def begin(layer: "Layer") -> "Reweigh":
