@@ -1,7 +1,8 @@
 """One sequence read and continued under a policy: one forward pass per step, entries dropped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,9 +12,12 @@ from backend.eviction.entries import Entries
 from backend.eviction.held import Held
 from backend.eviction.placing import Placing
 from backend.eviction.policy import Policy
+from backend.eviction.surprise import surprisal
 from backend.instruments import AttentionCall, Recorder, recording
+from backend.interventions.layer import Change
+from backend.interventions.reading import HELD_WEIGHTS, Reading
 from backend.models.loaded import LoadedModel
-from kernels.attention_stats import Want, attention_stats
+from kernels.attention_stats import AttentionStats, Rows, Want, attention_rows, attention_stats
 from kernels.decode_attention import decode_attention
 
 
@@ -52,7 +56,10 @@ class Sequence:
         self.seen = self.step = self.prompt = 0
         self.check = check
         self.random = torch.Generator().manual_seed(seed)
-        self.placing = Placing.of(loaded, policy.positions)
+        self.placing = Placing.of(loaded, policy.positions, policy.cap())
+        self.changes: dict[int, Change] = {}
+        self._turns: list[int] = []
+        self._surprisal = self._before = torch.empty(0, device=loaded.device)
         self._cache = PassingCache(len(loaded.layers))
         self._recorder = _Keeper(self)
 
@@ -69,7 +76,11 @@ class Sequence:
         """
         device = self.loaded.device
         first = self.seen == 0
-        self.prompt = len(ids) if first else self.prompt
+        if first:
+            self.prompt = len(ids)
+            self.changes = self.policy.reads(self.loaded, self.budget, len(ids))
+        if first or len(ids) > 1:
+            self._turns.append(self.seen)
         self.step += 0 if first else 1
         self.seen += len(ids)
         positions = torch.arange(self.seen - len(ids), self.seen, device=device)
@@ -82,6 +93,8 @@ class Sequence:
                 use_cache=True,
             )
         self._cache.advance(len(ids))
+        if self.policy.reads_surprisal:
+            self._hear(ids, out.last_hidden_state[0])
         if self.policy.scope == "model":
             self._evict_together()
         return self.loaded.unembed(out.last_hidden_state[0, -1])
@@ -90,12 +103,25 @@ class Sequence:
         """Whether entries are dropped at this step."""
         if self.policy.when == "never" or (self.policy.when == "prefill" and self.step):
             return False
-        return self.step % self.policy.every() == 0
+        return self.step % self.policy.every(self.budget) == 0
 
     def evict(self, held: Held) -> None:
         """Bring one layer down to its budget."""
         if max(held.entries.counts) > held.budget:
             self._keep(held, self.policy.kept(held, held.budget))
+
+    def _hear(self, ids: list[int], hidden: Tensor) -> None:
+        """Add the surprisal of ``ids``; the state [D] before them predicts the first."""
+        if self.step:
+            before = torch.cat((self._before, hidden[:-1]))
+            heard = surprisal(self.loaded, before, ids)
+        else:
+            unknown = torch.full((1,), float("nan"), device=hidden.device)
+            heard = torch.cat((unknown, surprisal(self.loaded, hidden[:-1], ids[1:])))
+        self._before = hidden[-1:].clone()
+        self._surprisal = torch.cat((self._surprisal, heard))
+        for held in self.layers:
+            held.surprisal, held.turns = self._surprisal, tuple(self._turns)
 
     def _evict_together(self) -> None:
         """Let the first layer choose for all, where its score is the same in every layer."""
@@ -141,18 +167,7 @@ class _Keeper(Recorder):
 
     def _prefill(self, call: AttentionCall) -> tuple[Tensor, Held]:
         run, policy = self._run, self._run.policy
-        wanted = policy.want(call.q.shape[2])
-        out, stats = attention_stats(
-            call.q[0],
-            call.k[0],
-            call.v[0],
-            scaling=call.scaling,
-            want=wanted if isinstance(wanted, Want) else Want(),
-            offset=0,
-            window=call.window,
-            softcap=call.softcap,
-            sinks=call.sinks,
-        )
+        out, stats = self._read(call)
         entries = Entries(call.k[0], call.v[0], run.positions)
         held = Held(
             layer=call.layer,
@@ -165,10 +180,31 @@ class _Keeper(Recorder):
             budget=policy.budgets(run.budget, len(run.loaded.layers), run.prompt)[call.layer],
             seen=run.seen,
             queries=call.q[0],
+            rows=partial(_last_rows, call),
         )
         run.layers.append(held)
         policy.prefilled(held, stats)
+        held.rows = None
         return out, held
+
+    def _read(self, call: AttentionCall) -> tuple[Tensor, AttentionStats]:
+        """Attend over the prompt: as the model does, or as the policy changes it."""
+        run = self._run
+        if call.layer in run.changes:
+            changed = Reading({call.layer: run.changes[call.layer]}, lambda _: run.check())
+            return changed.attend(call)[0], AttentionStats()
+        wanted = run.policy.want(call.q.shape[2])
+        return attention_stats(
+            call.q[0],
+            call.k[0],
+            call.v[0],
+            scaling=call.scaling,
+            want=wanted if isinstance(wanted, Want) else Want(),
+            offset=0,
+            window=call.window,
+            softcap=call.softcap,
+            sinks=call.sinks,
+        )
 
     def _decode(self, call: AttentionCall) -> tuple[Tensor, Held]:
         run, policy = self._run, self._run.policy
@@ -192,3 +228,19 @@ class _Keeper(Recorder):
         if weights is not None:
             policy.stepped(held, weights)
         return out, held
+
+
+def _last_rows(call: AttentionCall, last: int) -> Iterator[Rows]:
+    """Yield the weights of the last so many queries (all there are, where fewer)."""
+    length = call.q.shape[2]
+    first = max(0, length - last)
+    return attention_rows(
+        call.q[0, :, first:],
+        call.k[0],
+        scaling=call.scaling,
+        offset=first,
+        window=call.window,
+        softcap=call.softcap,
+        sinks=call.sinks,
+        block=max(1, min(128, HELD_WEIGHTS // (call.q.shape[1] * length))),
+    )

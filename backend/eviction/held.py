@@ -1,5 +1,6 @@
 """What a policy sees of one layer while a text is read and continued."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from backend.eviction.entries import Entries
 from backend.eviction.policy import Reduction
+from kernels.attention_stats import Rows
 
 
 @dataclass
@@ -35,8 +37,12 @@ class Held:
     """Decode steps done; 0 while the prompt is read."""
     queries: Tensor | None = None
     """[H, n, D] of this step (of the prompt: its last ones), after position encoding."""
+    rows: Callable[[int], Iterator[Rows]] | None = None
+    """The weights of the prompt's last so many queries, some at a time; while it is read only."""
     surprisal: Tensor | None = None
     """[seen] in nats, where the policy reads it; NaN for the first token."""
+    turns: tuple[int, ...] = (0,)
+    """Where each turn begins: the prompt, and every later step of several tokens."""
     memory: dict[str, Any] = field(default_factory=dict)
     """The policy's own, per layer."""
 

@@ -31,7 +31,7 @@ class Placing:
             ValueError: if keys must move and the model does not place them by rotation.
         """
         rotary = () if mode == "original" else rotary_layers(loaded)
-        return Placing(mode, rotary, loaded.context if cap is None else cap)
+        return Placing(mode, rotary, loaded.context - 1 if cap is None else cap)
 
     def settle(self, entries: Entries, layer: int) -> None:
         """Move keys together after an eviction, so that ranks are distances."""

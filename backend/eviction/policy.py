@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from backend.eviction.held import Held
+    from backend.interventions.layer import Change
+    from backend.models.loaded import LoadedModel
     from kernels.attention_stats import AttentionStats, Want
 
 Label = Literal["nothing", "evict", "select", "mask", "reshape", "merge"]
@@ -53,7 +55,7 @@ class Policy(BaseModel):
     watches: ClassVar[bool] = False
     """Whether it needs the attention weights of every decode step."""
     reads_surprisal: ClassVar[bool] = False
-    """Whether it needs the surprisal of every token."""
+    """Whether it needs the surprisal of every token; then its scope is the model."""
 
     positions: Positions = Field(
         "original", description="Where kept keys stand; the default is the paper's."
@@ -75,16 +77,27 @@ class Policy(BaseModel):
         """Return the fewest entries a head must hold, such as sink + window + 1."""
         return 1
 
-    def every(self) -> int:
+    def every(self, budget: int) -> int:
         """Return the decode steps between two evictions; all but one of them are slack."""
         return 1
+
+    def cap(self) -> int | None:
+        """Return the largest distance where positions are capped; None takes the model's."""
+        return None
+
+    def reads(self, loaded: "LoadedModel", budget: int, length: int) -> "dict[int, Change]":
+        """Return, by layer, how attention is changed while a prompt of ``length`` is read."""
+        return {}
 
     def budgets(self, budget: int, layers: int, length: int) -> list[int]:
         """Return the budget of each layer, entries per head, for a prompt of ``length`` tokens."""
         return [budget] * layers
 
     def want(self, length: int) -> "Want":
-        """Return the statistics of the prompt's attention that ``prefilled`` needs."""
+        """Return the statistics of the prompt's attention that ``prefilled`` needs.
+
+        A layer whose attention ``reads`` changes has none of them.
+        """
         from kernels.attention_stats import Want
 
         return Want()

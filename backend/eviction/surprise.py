@@ -1,0 +1,29 @@
+"""How surprising tokens were, from the states before them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from backend.models.loaded import LoadedModel
+from backend.trace.vocabulary import CHUNK_LOGITS, CHUNK_ROWS
+from kernels.vocab_stats import vocab_stats
+
+
+def surprisal(loaded: LoadedModel, hidden: Tensor, ids: Sequence[int]) -> Tensor:
+    """Return [n] nats, -ln of the probability that each state gives the token after it.
+
+    Args:
+        hidden: [n, D], after the final norm.
+        ids: n tokens, each the one that followed.
+    """
+    targets = torch.tensor(ids, device=hidden.device, dtype=torch.long)
+    vocabulary = int(loaded.model.config.get_text_config().vocab_size)
+    rows = min(max(CHUNK_LOGITS // vocabulary, CHUNK_ROWS.start), CHUNK_ROWS.stop - 1)
+    parts = [hidden.new_empty(0, dtype=torch.float32)]
+    for start in range(0, len(ids), rows):
+        chunk = slice(start, start + rows)
+        found = vocab_stats(loaded.unembed(hidden[chunk]), targets=targets[chunk]).surprisal
+        assert found is not None
+        parts.append(found)
+    return torch.cat(parts)
