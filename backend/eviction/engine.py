@@ -16,6 +16,7 @@ from backend.eviction.surprise import surprisal
 from backend.instruments import AttentionCall, Recorder, recording
 from backend.interventions.layer import Change
 from backend.interventions.reading import HELD_WEIGHTS, Reading
+from backend.interventions.rotary import rotary_layers
 from backend.models.loaded import LoadedModel
 from kernels.attention_stats import AttentionStats, Rows, Want, attention_rows, attention_stats
 from kernels.decode_attention import decode_attention
@@ -50,13 +51,15 @@ class Sequence:
         seed: int = 0,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.loaded, self.policy, self.budget = loaded, policy, budget
+        self.loaded, self.budget = loaded, budget
+        self.policy = policy = policy.fitted(budget, len(loaded.layers), loaded.context)
         self.layers: list[Held] = []
         self.dropped: list[Dropped] = []
         self.seen = self.step = self.prompt = 0
         self.check = check
         self.random = torch.Generator().manual_seed(seed)
         self.placing = Placing.of(loaded, policy.positions, policy.cap())
+        self.rotary = rotary_layers(loaded) if policy.reads_rotation else None
         self.changes: dict[int, Change] = {}
         self._turns: list[int] = []
         self._surprisal = self._before = torch.empty(0, device=loaded.device)
@@ -163,6 +166,7 @@ class _Keeper(Recorder):
             out, held = self._decode(call)
         if policy.scope != "model" and run.due():
             run.evict(held)
+        held.queries = None
         return out[None]
 
     def _prefill(self, call: AttentionCall) -> tuple[Tensor, Held]:
@@ -180,6 +184,8 @@ class _Keeper(Recorder):
             budget=policy.budgets(run.budget, len(run.loaded.layers), run.prompt)[call.layer],
             seen=run.seen,
             queries=call.q[0],
+            scaling=call.scaling,
+            rotary=run.rotary[call.layer] if run.rotary else None,
             rows=partial(_last_rows, call),
         )
         run.layers.append(held)

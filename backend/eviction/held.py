@@ -9,6 +9,7 @@ from torch import Tensor
 
 from backend.eviction.entries import Entries
 from backend.eviction.policy import Reduction
+from backend.interventions.rotary import Rotary
 from kernels.attention_stats import Rows
 
 
@@ -36,7 +37,12 @@ class Held:
     step: int = 0
     """Decode steps done; 0 while the prompt is read."""
     queries: Tensor | None = None
-    """[H, n, D] of this step (of the prompt: its last ones), after position encoding."""
+    """[H, n, D] of this step (of the whole prompt, while it is read), after position encoding;
+    None once the layer is done."""
+    scaling: float = 1.0
+    """Factor on the logits q k."""
+    rotary: Rotary | None = None
+    """How queries and keys turn, where the policy reads it; None where they do not turn."""
     rows: Callable[[int], Iterator[Rows]] | None = None
     """The weights of the prompt's last so many queries, some at a time; while it is read only."""
     surprisal: Tensor | None = None

@@ -1,6 +1,7 @@
 """What a KV-cache policy declares; everything else about it is derived from that."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,6 +58,13 @@ class Policy(BaseModel):
     reads_surprisal: ClassVar[bool] = False
     """Whether it needs the surprisal of every token; then its scope is the model."""
 
+    reads_rotation: ClassVar[bool] = False
+    """Whether it needs to know how the model turns queries and keys with their positions."""
+    ragged: ClassVar[bool] = False
+    """Whether heads may hold different numbers: then the layer's sum keeps to the budget."""
+    published: ClassVar[Mapping[str, Any]] = {}
+    """Values of the paper for parameters whose defaults follow the budget: offered as a preset."""
+
     positions: Positions = Field(
         "original", description="Where kept keys stand; the default is the paper's."
     )
@@ -72,6 +80,16 @@ class Policy(BaseModel):
         if cls.slug in _registered:
             raise TypeError(f"slug={cls.slug!r} is taken by {_registered[cls.slug].__name__}")
         _registered[cls.slug] = cls
+
+    def fitted(self, budget: int, layers: int, context: int) -> Self:
+        """Return the policy with every parameter that was left open set for a run.
+
+        Args:
+            budget: entries per head, averaged over the layers.
+            layers: of the model.
+            context: most tokens the model was made to read at once.
+        """
+        return self
 
     def smallest_budget(self) -> int:
         """Return the fewest entries a head must hold, such as sink + window + 1."""

@@ -29,10 +29,22 @@ class Rotary:
 
     def turned(self, x: Tensor, by: Tensor) -> Tensor:
         """Return ``x`` [..., T, D] with vector t moved on by ``by`` [T] positions, in float32."""
+        angle = self._angles(by)
+        return self._combined(x, angle.cos(), angle.sin())
+
+    def averaged(self, x: Tensor, by: Tensor) -> Tensor:
+        """Return the mean over ``by`` [n] of ``x`` [..., D] moved on by so many positions."""
+        angle = self._angles(by)
+        return self._combined(x, angle.cos().mean(0), angle.sin().mean(0))
+
+    def _angles(self, by: Tensor) -> Tensor:
+        """Return [n, half] radians."""
         frequencies: Tensor = getattr(self.module, self.name)
-        angle = by.to(torch.float32)[:, None] * frequencies.float()  # [T, half]
-        cosine, sine = angle.cos(), angle.sin()
-        half = frequencies.shape[0]
+        return by.to(torch.float32)[:, None] * frequencies.float()
+
+    def _combined(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        """Rotate, and scale where cosine and sine are means, every pair of ``x`` [..., D]."""
+        half = cosine.shape[-1]
         turning, still = x.float().split((2 * half, x.shape[-1] - 2 * half), -1)
         if self.interleaved:
             a, b = turning.unflatten(-1, (half, 2)).unbind(-1)
@@ -93,6 +105,6 @@ def _found(loaded: LoadedModel, candidates: list[Rotary], keys: Tensor) -> Rotar
         if fits and constant(candidate.turned(keys, back)):
             return candidate
     raise ValueError(
-        f"{loaded.name} does not place its tokens by rotation (RoPE), so their distance cannot be "
-        "capped: choose a model with rotary positions, such as a Llama"
+        f"{loaded.name} does not place its tokens by rotation (RoPE), so keys and queries "
+        "cannot be turned to other places: choose a model with rotary positions, such as a Llama"
     )
