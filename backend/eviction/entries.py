@@ -7,15 +7,20 @@ from torch import Tensor
 
 from kernels.compact_kv import compact_kv
 
-ROOM = 32
-"""Entries a head may gain before its buffers grow; they count as held memory."""
+LEAST_ROOM, ROOM_SHARE = 8, 32
+"""A head has room for 1/32 more entries, at least 8, before it moves; they count as held."""
+
+
+def _room(count: int) -> int:
+    return max(LEAST_ROOM, count // ROOM_SHARE)
 
 
 class Entries:
     """The cache of one layer: G heads, each with entries of its own, in the order of positions.
 
     Buffers are [N, ...] for all heads together; head g's entries are the rows
-    [starts[g], starts[g] + counts[g]). Named numbers travel with the entries.
+    [starts[g], starts[g] + counts[g]). Named numbers travel with the entries. A head's entries lie
+    somewhere in its region of the buffers, so that dropping an early entry moves few of them.
     """
 
     def __init__(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
@@ -27,14 +32,16 @@ class Entries:
             positions: [T], original positions, ascending.
         """
         groups, length, _ = keys.shape
+        size = length + _room(length)
         self.counts: list[int] = [length] * groups
-        self.starts: list[int] = [g * length for g in range(groups)]
-        self._room: list[int] = [length] * groups
-        self.buffers: dict[str, Tensor] = {
-            "keys": keys.reshape(groups * length, -1).contiguous(),
-            "values": values.reshape(groups * length, -1).contiguous(),
-            "positions": positions.to(torch.int32).repeat(groups),
-        }
+        self._regions = [(g * size, size) for g in range(groups)]
+        self.starts: list[int] = [start for start, _ in self._regions]
+        self.buffers: dict[str, Tensor] = {}
+        shared = positions.to(torch.int32).expand(groups, -1)
+        for name, given in (("keys", keys), ("values", values), ("positions", shared)):
+            buffer = given.new_zeros(groups, size, *given.shape[2:])
+            buffer[:, :length] = given
+            self.buffers[name] = buffer.flatten(0, 1)
 
     @property
     def groups(self) -> int:
@@ -48,9 +55,8 @@ class Entries:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the storage behind keys, values and positions, room to grow included."""
-        kept = (self.buffers[name] for name in ("keys", "values", "positions"))
-        return sum(buffer.untyped_storage().nbytes() for buffer in kept)
+        """Bytes of the storage behind all buffers: room to grow and policies' numbers too."""
+        return sum(buffer.untyped_storage().nbytes() for buffer in self.buffers.values())
 
     def head(self, name: str, g: int) -> Tensor:
         """Return the rows [S_g, ...] of one head: keys, values, positions or a named number."""
@@ -58,10 +64,9 @@ class Entries:
 
     def rows(self, name: str) -> Tensor:
         """Return [G, S, ...] of an even cache; for a ragged one, 0 after each head's last entry."""
+        if self._aligned():
+            return self._rectangle(name)
         buffer = self.buffers[name]
-        if self.even and len(set(self._room)) == 1:
-            rectangle = buffer.view(self.groups, self._room[0], *buffer.shape[1:])
-            return rectangle[:, : self.counts[0]]
         padded = buffer.new_zeros(self.groups, max(self.counts), *buffer.shape[1:])
         for g, count in enumerate(self.counts):
             padded[g, :count] = self.head(name, g)
@@ -78,6 +83,9 @@ class Entries:
         if name not in self.buffers:
             size = len(self.buffers["keys"])
             self.buffers[name] = values.new_zeros(size, dtype=torch.float32)
+        if self._aligned():
+            self._rectangle(name).copy_(values)
+            return
         for g, count in enumerate(self.counts):
             self.head(name, g).copy_(values[g, :count])
 
@@ -90,33 +98,123 @@ class Entries:
             positions: [n], each above those held.
         """
         new = keys.shape[1]
-        if any(count + new > room for count, room in zip(self.counts, self._room, strict=True)):
-            self._resize([count + new + ROOM for count in self.counts])
-        shared = positions.to(torch.int32).expand(self.groups, -1)
-        fresh = {"keys": keys, "values": values, "positions": shared}
+        self._make_room(new)
+        before = self.counts
+        self.counts = [count + new for count in before]
+        fresh = {"keys": keys, "values": values, "positions": positions.expand(self.groups, -1)}
+        aligned = self._aligned()
         for name, buffer in self.buffers.items():
-            for g, (start, count) in enumerate(zip(self.starts, self.counts, strict=True)):
-                place = slice(start + count, start + count + new)
-                buffer[place] = fresh[name][g] if name in fresh else 0
-        self.counts = [count + new for count in self.counts]
+            given = fresh.get(name)
+            if aligned:
+                end = self._rectangle(name)[:, before[0] :]
+                end.zero_() if given is None else end.copy_(given)
+                continue
+            for g, (start, count) in enumerate(zip(self.starts, before, strict=True)):
+                buffer[start + count : start + count + new] = 0 if given is None else given[g]
 
-    def keep(self, kept: Sequence[Tensor]) -> None:
-        """Drop every entry but those at the ascending indices ``kept`` [n_g] of each head."""
+    def keep(self, kept: Sequence[Tensor]) -> list[Tensor]:
+        """Drop every entry but those at the ascending indices ``kept`` [n_g] of each head.
+
+        Returns: the original positions [m_g] of what each head dropped, ascending.
+        """
         counts = [len(rows) for rows in kept]
-        if any(room - count > 2 * ROOM for count, room in zip(counts, self._room, strict=True)):
-            self._resize([count + ROOM for count in counts], kept)
+        if counts == self.counts:
+            return [rows[:0] for rows in kept]
+        if self._aligned() and len(set(counts)) == 1:
+            return self._keep_evenly(torch.stack(tuple(kept)))
+        dropped = []
+        for g, rows in enumerate(kept):
+            gone = torch.ones(self.counts[g], dtype=torch.bool, device=rows.device)
+            gone[rows] = False
+            dropped.append(self.head("positions", g)[gone])
+        if self._too_roomy(counts):
+            self._resize([count + _room(count) for count in counts], kept)
         else:
             for buffer in self.buffers.values():
                 compact_kv(buffer, self.starts, kept)
         self.counts = counts
+        return dropped
 
-    def _resize(self, room: list[int], kept: Sequence[Tensor] | None = None) -> None:
-        """Move to buffers with other room, taking along what is kept; the old ones are freed."""
-        starts = [sum(room[:g]) for g in range(len(room))]
+    def forget_oldest(self, count: int) -> None:
+        """Drop the ``count`` oldest entries of every head; nothing moves."""
+        self.starts = [start + count for start in self.starts]
+        self.counts = [held - count for held in self.counts]
+
+    def forget_newest(self, count: int) -> None:
+        """Drop the ``count`` newest entries of every head, as if they had never been added."""
+        self.counts = [held - count for held in self.counts]
+
+    def _keep_evenly(self, kept: Tensor) -> list[Tensor]:
+        """Drop as many entries from every head, moving what lies before or after them together."""
+        count, left = self.counts[0], kept.shape[1]
+        gone = torch.ones(self.groups, count, dtype=torch.bool, device=kept.device)
+        gone.scatter_(1, kept, value=False)
+        rows = gone.nonzero()[:, 1].view(self.groups, count - left)
+        dropped = list(self._rectangle("positions").gather(1, rows))
+        if self._too_roomy([left] * self.groups):
+            self._resize([left + _room(left)] * self.groups, list(kept))
+        else:
+            first, last = (int(edge) for edge in rows.aminmax())
+            down, up = left - first, last + 1 - (count - left)  # rows that would move
+            if down <= up:
+                starts = [start + first for start in self.starts]
+                self._move(starts, kept[:, first:] - first, starts)
+            else:
+                by = count - left
+                places = [start + by for start in self.starts]
+                self._move(self.starts, kept[:, :up], places)
+                self.starts = places
+        self.counts = [left] * self.groups
+        return dropped
+
+    def _move(self, starts: list[int], kept: Tensor, places: list[int]) -> None:
+        if kept.shape[1]:
+            for buffer in self.buffers.values():
+                compact_kv(buffer, starts, kept, places)
+
+    def _aligned(self) -> bool:
+        """Whether all heads hold equally many entries at the same place of equal regions."""
+        (begin, size), start, count = self._regions[0], self.starts[0], self.counts[0]
+        return all(
+            region == (begin + g * size, size)
+            and self.starts[g] == start + g * size
+            and self.counts[g] == count
+            for g, region in enumerate(self._regions)
+        )
+
+    def _rectangle(self, name: str) -> Tensor:
+        size, start = self._regions[0][1], self.starts[0]
+        buffer = self.buffers[name]
+        rectangle = buffer.view(self.groups, size, *buffer.shape[1:])
+        return rectangle[:, start : start + self.counts[0]]
+
+    def _make_room(self, new: int) -> None:
+        """Let every head grow by ``new``: to the front of its region, else into a larger one."""
+        regions = list(zip(self._regions, self.starts, self.counts, strict=True))
+        if all(start + n + new <= first + size for (first, size), start, n in regions):
+            return
+        if any(n + new > size for (_, size), _, n in regions):
+            self._resize([n + new + _room(n + new) for n in self.counts])
+            return
+        fronts = [first for first, _ in self._regions]
+        device = self.buffers["keys"].device
+        for buffer in self.buffers.values():
+            kept = [torch.arange(count, device=device) for count in self.counts]
+            every = torch.stack(kept) if self._aligned() else kept
+            compact_kv(buffer, self.starts, every, fronts)
+        self.starts = fronts
+
+    def _too_roomy(self, counts: list[int]) -> bool:
+        sizes = zip(counts, self._regions, strict=True)
+        return any(size - count > 2 * _room(count) for count, (_, size) in sizes)
+
+    def _resize(self, sizes: list[int], kept: Sequence[Tensor] | None = None) -> None:
+        """Move to buffers of other sizes, taking along what is kept; the old ones are freed."""
+        starts = [sum(sizes[:g]) for g in range(len(sizes))]
         for name, buffer in self.buffers.items():
-            grown = buffer.new_zeros(sum(room), *buffer.shape[1:])
+            grown = buffer.new_zeros(sum(sizes), *buffer.shape[1:])
             for g, start in enumerate(starts):
                 rows = self.head(name, g) if kept is None else self.head(name, g)[kept[g]]
                 grown[start : start + len(rows)] = rows
             self.buffers[name] = grown
-        self.starts, self._room = starts, room
+        self.starts, self._regions = list(starts), list(zip(starts, sizes, strict=True))

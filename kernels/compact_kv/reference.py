@@ -1,6 +1,7 @@
 """Compaction in PyTorch: one gather for all heads where they keep equally many."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -8,14 +9,25 @@ from torch import Tensor
 
 @torch.inference_mode()
 def compact_kv(
-    buffer: Tensor, starts: Sequence[int], kept: Sequence[Tensor], target: Tensor | None
+    buffer: Tensor, starts: Sequence[int], kept: Sequence[Tensor] | Tensor, places: Sequence[int]
 ) -> None:
     """Compute what ``kernels.compact_kv`` documents."""
-    place = 0
-    for start, rows in zip(starts, kept, strict=True):
-        found = buffer.index_select(0, rows + start)
-        if target is None:
-            buffer[start : start + len(rows)] = found
-        else:
-            target[place : place + len(rows)] = found
-            place += len(rows)
+    stride = _stride(starts, places)
+    if isinstance(kept, Tensor) and stride:
+        heads, count = kept.shape
+        first = torch.arange(heads, device=buffer.device)[:, None] * stride + starts[0]
+        found = buffer.index_select(0, (kept + first).flatten())
+        shape, steps = (heads, count, *buffer.shape[1:]), buffer.stride()
+        target = buffer.as_strided(shape, (stride * steps[0], *steps), places[0] * steps[0])
+        target.copy_(found.view(shape))
+        return
+    for start, rows, place in zip(starts, kept, places, strict=True):
+        buffer[place : place + len(rows)] = buffer.index_select(0, rows + start)
+
+
+def _stride(starts: Sequence[int], places: Sequence[int]) -> int:
+    """Return the rows from one head to the next, or 0 where that differs between heads."""
+    steps = {b - a for offsets in (starts, places) for a, b in pairwise(offsets)}
+    if len(starts) == 1:
+        return 1
+    return steps.pop() if len(steps) == 1 else 0

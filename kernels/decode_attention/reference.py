@@ -46,14 +46,15 @@ def decode_attention(
 
 
 def _evenly_spaced(starts: Sequence[int]) -> bool:
-    steps = {b - a for a, b in pairwise(starts)}
-    return starts[0] == 0 and len(steps) <= 1
+    return len({b - a for a, b in pairwise(starts)}) <= 1
 
 
 def _rectangle(buffer: Tensor, starts: Sequence[int], count: int) -> Tensor:
     """View [N, D] as [G, count, D]."""
-    stride = starts[1] if len(starts) > 1 else len(buffer)
-    return buffer[: stride * len(starts)].view(len(starts), stride, -1)[:, :count]
+    row, one = buffer.stride()
+    head = (starts[1] - starts[0]) * row if len(starts) > 1 else 0
+    shape = (len(starts), count, buffer.shape[1])
+    return buffer.as_strided(shape, (head, row, one), starts[0] * row)
 
 
 def _attend(
