@@ -22,7 +22,7 @@ NO_CODE = tl.constexpr(-(1 << 63))
 KEPT = tl.constexpr((1 << 63) - 1)
 
 BLOCK = 4096
-OPTIONS = {"num_warps": 8, "num_stages": 1}
+OPTIONS = {"num_warps": 8, "num_stages": 1, "enable_fp_fusion": True}
 MOST_IN_ONE_PASS = 64
 """More top tokens than this are found by ``torch.topk``: each costs a search of its block."""
 

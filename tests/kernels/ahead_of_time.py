@@ -94,9 +94,8 @@ def compiled(launch: Launch, target: int):
             signature[parameter.name] = "i32" if is_int(value) else "fp32"
             if is_int(value) and value % 16 == 0 and not plain:
                 hints[(index,)] = [["tt.divisibility", 16]]
-    options = launch.options | {"enable_fp_fusion": True}
     source = ASTSource(kernel, signature, constants, hints)
-    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+    return triton.compile(source, target=GPUTarget("cuda", target, 32), options=launch.options)
 
 
 def is_int(value) -> bool:

@@ -66,9 +66,11 @@ def make(heads, groups, queries, keys, size, dtype=torch.float32, values=None):
 
 
 def masked(heads, queries, keys):
-    """Hide two keys from all later queries; shared by the heads or not."""
+    """Hide two keys from all later queries, other ones in other heads."""
     mask = torch.zeros(heads, queries, keys, device=DEVICE)
-    mask[:, keys - queries + 1 :, keys // 3 : keys // 3 + 2] = torch.finfo(torch.float32).min
+    for head in range(heads):
+        hidden = slice(keys // 3 + head, keys // 3 + head + 2)
+        mask[head, keys - queries + 1 + head :, hidden] = torch.finfo(torch.float32).min
     return mask
 
 
@@ -131,9 +133,11 @@ def test_triton_attention_of_the_last_queries_of_a_longer_text(details):
     compare(tensors, dataclasses.replace(everything(70, 190), tiles=grid), **details)
 
 
-def test_triton_attention_of_queries_in_the_middle():
-    want = dataclasses.replace(everything(20, 100), tiles=Grid(Axis(32, 50, 6), Axis(10, 60, 7)))
-    compare(make(2, 1, 20, 100, 32), want, offset=30)
+@pytest.mark.parametrize("offset", [1, 30])
+def test_triton_attention_of_queries_in_the_middle(offset):
+    grid = Grid(Axis(offset + 2, 100, 7), Axis(0, 60, 7))
+    want = dataclasses.replace(everything(33, 100), tiles=grid)
+    compare(make(2, 1, 33, 100, 32), want, offset=offset)
 
 
 @pytest.mark.parametrize(
