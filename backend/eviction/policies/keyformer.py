@@ -1,0 +1,86 @@
+"""Keep key tokens by accumulated attention with noise, and the newest tokens."""
+
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from backend.eviction.policy import Policy
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from backend.eviction.held import Held
+    from kernels.attention_stats import AttentionStats
+
+
+class Keyformer(Policy):
+    """Running sum of softmax((x + g) / t): logits x, fresh Gumbel noise g, rising temperature t.
+
+    The noise gives tokens that were passed over a chance; the score is random by design.
+    """
+
+    slug: ClassVar[str] = "keyformer"
+    title: ClassVar[str] = "Keyformer"
+    explanation: ClassVar[str] = (
+        "Keeps the tokens with most attention so far, with random noise that gives others a "
+        "chance, and the newest ones."
+    )
+    paper: ClassVar[str] = "Adnan et al., 2024, arXiv:2403.09054"
+    differs: ClassVar[str] = (
+        "entries are really dropped, where the authors' code hides them; of a long prompt only the "
+        "last queries are scored; the noise comes from the request's seed"
+    )
+    watches: ClassVar[bool] = True
+
+    recent_share: float = Field(
+        0.3, ge=0, lt=1, description="Share of the budget for the newest tokens; the authors' 0.3."
+    )
+    temperature: float = Field(
+        1.0, gt=0, le=10, description="Temperature for the prompt; the authors' 1."
+    )
+    warming: float = Field(
+        0.01, ge=0, le=1, description="Temperature added at every decode step; the authors' 0.01."
+    )
+    observed: int = Field(
+        1024,
+        ge=1,
+        le=1_000_000,
+        description="Last queries of the prompt that are scored; the authors score all.",
+    )
+
+    def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
+        """Begin with the noisy attention of the prompt's last queries."""
+        assert held.rows is not None
+        noisy = (
+            _noisy(rows.weights, self.temperature, held.random).sum(1)
+            for rows in held.rows(self.observed)
+        )
+        held.entries.put("mass", held.per_kv_head(reduce(add, noisy)))
+
+    def stepped(self, held: "Held", weights: "Tensor") -> None:
+        """Add the noisy attention of the newest queries."""
+        temperature = self.temperature + held.step * self.warming
+        given = _noisy(weights, temperature, held.random).sum(1)
+        held.entries.put("mass", held.entries.rows("mass") + held.per_kv_head(given))
+
+    def protects(self, held: "Held") -> tuple[int, int]:
+        """Return the window of newest tokens."""
+        return 0, round(self.recent_share * held.budget)
+
+    def scores(self, held: "Held") -> "Tensor":
+        """Return the accumulated noisy attention."""
+        return held.entries.rows("mass")
+
+
+def _noisy(weights: "Tensor", temperature: float, random: "Generator") -> "Tensor":
+    """Return softmax((ln w + g) / temperature); ln w stands for logits, which differ by a constant.
+
+    Args:
+        weights: [H, n, S], 0 where a query may not look.
+    """
+    import torch
+
+    drawn = torch.empty(weights.shape).exponential_(generator=random).to(weights.device)
+    return torch.softmax((weights.log() - drawn.log()) / temperature, -1)

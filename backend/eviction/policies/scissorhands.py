@@ -1,0 +1,117 @@
+"""Drop in bulk the tokens that were seldom looked at lately."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from backend.eviction.policy import Policy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backend.eviction.held import Held
+    from kernels.attention_stats import AttentionStats
+
+
+class Scissorhands(Policy):
+    """Counts over the last steps how often a token got less than an even share of attention.
+
+    When the cache is full, the tokens with the highest count go, half the budget at once. Only the
+    steps before that moment are counted, so that nothing older need be remembered.
+    """
+
+    slug: ClassVar[str] = "scissorhands"
+    title: ClassVar[str] = "Scissorhands"
+    explanation: ClassVar[str] = (
+        "Drops half of the cache whenever it is full: the tokens that most often got less than an "
+        "even share of attention lately."
+    )
+    paper: ClassVar[str] = "Liu et al., 2023, arXiv:2305.17118"
+    differs: ClassVar[str] = (
+        "no code was published: the rule is read from the paper, its step counts are shares of the "
+        "budget here, the history ends at the last eviction, and a prompt over the budget is "
+        "reduced as a full cache is"
+    )
+    watches: ClassVar[bool] = True
+
+    drop_share: float = Field(
+        0.5, gt=0, le=0.9, description="Share of the budget dropped at once; the paper's half."
+    )
+    history_share: float = Field(
+        0.4,
+        gt=0,
+        le=1,
+        description="Last steps that are counted, as a share of the budget and at most as many as "
+        "are dropped; the paper's 400 steps.",
+    )
+    recent_share: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="Share of the budget for the newest tokens, one at least; the paper's 10.",
+    )
+
+    def smallest_budget(self) -> int:
+        """Return two: one to drop and one to keep."""
+        return 2
+
+    def dropped(self, budget: int) -> int:
+        """Return how many entries go at once, so that the newest still fit."""
+        return max(1, min(round(self.drop_share * budget), budget - self._newest(budget)))
+
+    def history(self, budget: int) -> int:
+        """Return how many steps before an eviction are counted."""
+        return max(1, min(round(self.history_share * budget), self.dropped(budget)))
+
+    def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
+        """Count over the prompt's last queries."""
+        import torch
+
+        assert held.rows is not None
+        length = held.prompt
+        first = max(0, length - self.history(held.budget))
+        shape = (held.heads, length)
+        counts = torch.zeros(shape, device=held.entries.buffers["keys"].device)
+        for rows in held.rows(length - first):
+            counts += _unseen(rows.weights, first + rows.start).sum(1)
+        held.entries.put("unseen", held.per_kv_head(counts))
+
+    def stepped(self, held: "Held", weights: "Tensor") -> None:
+        """Count where the next eviction is near."""
+        queries, held_now = weights.shape[1:]
+        if held.budget + 1 - held_now >= self.history(held.budget):
+            return
+        counts = held.per_kv_head(_unseen(weights, held_now - queries).sum(1))
+        held.entries.put("unseen", held.entries.rows("unseen") + counts)
+
+    def protects(self, held: "Held") -> tuple[int, int]:
+        """Return the window of newest tokens."""
+        return 0, self._newest(held.budget)
+
+    def scores(self, held: "Held") -> "Tensor":
+        """Return minus the count."""
+        return -held.entries.rows("unseen")
+
+    def kept(self, held: "Held", budget: int) -> "list[Tensor]":
+        """Return what stays when the share has been dropped, and begin to count anew."""
+        kept = super().kept(held, budget - self.dropped(budget))
+        import torch
+
+        held.entries.put("unseen", torch.zeros_like(held.entries.rows("unseen")))
+        return kept
+
+    def _newest(self, budget: int) -> int:
+        return max(1, round(self.recent_share * budget))
+
+
+def _unseen(weights: "Tensor", first: int) -> "Tensor":
+    """Return [H, n, S] float32, 1 where a query gives an entry less than an even share.
+
+    Args:
+        weights: [H, n, S]; query i sees the first ``first + i + 1`` entries.
+    """
+    import torch
+
+    entry = torch.arange(weights.shape[2], device=weights.device)
+    seen = first + 1 + torch.arange(weights.shape[1], device=weights.device)[:, None]
+    return ((weights < 1 / seen) & (entry < seen)).float()
