@@ -59,7 +59,7 @@ class Sequence:
         self.check = check
         self.random = torch.Generator().manual_seed(seed)
         self.placing = Placing.of(loaded, policy.positions, policy.cap())
-        self.rotary = rotary_layers(loaded) if policy.reads_rotation else None
+        self.rotary = rotary_layers(loaded) if policy.reads_rotation() else None
         self.changes: dict[int, Change] = {}
         self._turns: list[int] = []
         self._surprisal = self._before = torch.empty(0, device=loaded.device)

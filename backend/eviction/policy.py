@@ -58,8 +58,6 @@ class Policy(BaseModel):
     reads_surprisal: ClassVar[bool] = False
     """Whether it needs the surprisal of every token; then its scope is the model."""
 
-    reads_rotation: ClassVar[bool] = False
-    """Whether it needs to know how the model turns queries and keys with their positions."""
     ragged: ClassVar[bool] = False
     """Whether heads may hold different numbers: then the layer's sum keeps to the budget."""
     published: ClassVar[Mapping[str, Any]] = {}
@@ -90,6 +88,10 @@ class Policy(BaseModel):
             context: most tokens the model was made to read at once.
         """
         return self
+
+    def reads_rotation(self) -> bool:
+        """Return whether it needs to know how the model turns queries and keys with position."""
+        return False
 
     def smallest_budget(self) -> int:
         """Return the fewest entries a head must hold, such as sink + window + 1."""
