@@ -25,4 +25,5 @@ class Knorm(Policy):
         """Return minus the length of each key."""
         import torch
 
-        return -torch.linalg.vector_norm(held.entries.rows("keys").float(), dim=-1)
+        lengths: Tensor = torch.linalg.vector_norm(held.entries.rows("keys").float(), dim=-1)
+        return -lengths

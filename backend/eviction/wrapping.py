@@ -1,0 +1,89 @@
+"""Policies that take the scores of another one and choose differently."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field, PrivateAttr, field_validator
+
+from backend.eviction.policy import Policy, When, find, registered
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backend.eviction.held import Held
+    from kernels.attention_stats import AttentionStats, Want
+
+
+def bases() -> tuple[str, ...]:
+    """Return the policies that can be wrapped: their scores are known when a prompt was read."""
+    return tuple(policy.slug for policy in registered() if _scores_prompt(policy))
+
+
+def _scores_prompt(policy: type[Policy]) -> bool:
+    chooses_by_score = policy.scores is not Policy.scores and policy.kept is Policy.kept
+    alone = policy.reads is Policy.reads and not issubclass(policy, Wrapper)
+    return policy.label == "evict" and chooses_by_score and alone and not policy.reads_surprisal
+
+
+def _with_choices(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(bases())
+
+
+class Wrapper(Policy):
+    """A policy that changes, once after the prompt, what is made of another's scores."""
+
+    when: ClassVar[When] = "prefill"
+
+    base: str = Field(
+        "snapkv",
+        description="The policy whose scores, budgets per layer and protected tokens are used.",
+        json_schema_extra=_with_choices,
+    )
+    _inner: Policy | None = PrivateAttr(None)
+
+    @field_validator("base")
+    @classmethod
+    def _known(cls, base: str) -> str:
+        if base not in bases():
+            raise ValueError(
+                f"base={base!r} gives no scores of a prompt: choose {', '.join(sorted(bases()))}"
+            )
+        return base
+
+    @property
+    def inner(self) -> Policy:
+        """The policy whose scores are used."""
+        return self._inner or find(self.base)(reduction=self.reduction)
+
+    def fitted(self, budget: int, layers: int, context: int) -> Self:
+        """Fit the policy whose scores are used."""
+        own = self.model_copy()
+        own._inner = self.inner.fitted(budget, layers, context)  # noqa: SLF001 - a copy of its own
+        return own
+
+    def reads_rotation(self) -> bool:
+        """Return what the scores need."""
+        return self.inner.reads_rotation()
+
+    def smallest_budget(self) -> int:
+        """Return what the base needs."""
+        return self.inner.smallest_budget()
+
+    def budgets(self, budget: int, layers: int, length: int) -> list[int]:
+        """Return the base's budgets."""
+        return self.inner.budgets(budget, layers, length)
+
+    def want(self, length: int) -> "Want":
+        """Return what the scores need."""
+        return self.inner.want(length)
+
+    def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
+        """Let the base see the prompt."""
+        self.inner.prefilled(held, stats)
+
+    def protects(self, held: "Held") -> tuple[int, int]:
+        """Return what the base protects."""
+        return self.inner.protects(held)
+
+    def scores(self, held: "Held") -> "Tensor":
+        """Return the base's scores."""
+        return self.inner.scores(held)
