@@ -20,14 +20,34 @@ def highest(
         scope: whether the heads of the layer share one choice: then their mean score decides.
     """
     entries = held.entries
+    held.scored = scores
     if scope != "head":
-        scores = scores.float().mean(0, keepdim=True).expand(entries.groups, -1)
+        scores = scores.float().mean(0, keepdim=True)
+    if entries.even:
+        count = entries.counts[0]
+        positions = entries.rows("positions")[: len(scores)]
+        kept = _best(scores[:, :count], positions, budget, protects)
+        return list(kept.expand(entries.groups, -1))
+    rows = scores.expand(entries.groups, -1)
+    return [
+        _best(rows[g : g + 1, :count], entries.head("positions", g)[None], budget, protects)[0]
+        for g, count in enumerate(entries.counts)
+    ]
+
+
+def _best(scores: Tensor, positions: Tensor, budget: int, protects: tuple[int, int]) -> Tensor:
+    """Return [g, n] ascending indices of scores [g, S]."""
     first, newest = protects
-    kept = []
-    for g, count in enumerate(entries.counts):
-        own = scores[g, :count].float().clone()
-        own[entries.head("positions", g) < first] = float("inf")
-        own[max(0, count - newest) :] = float("inf")
-        order = torch.argsort(own, descending=True, stable=True)[:budget]
-        kept.append(order.sort().values)
-    return kept
+    count = scores.shape[1]
+    own = scores.float()
+    if first:
+        own = own.masked_fill(positions < first, float("inf"))
+    if newest:
+        own = own.clone() if own is scores else own
+        own[:, max(0, count - newest) :] = float("inf")
+    if count == budget + 1:  # every decode step comes here, so no sort
+        gone = budget - own.flip(1).argmin(1, keepdim=True)
+        ahead = torch.arange(budget, device=own.device)
+        return ahead + (ahead >= gone)
+    order = torch.argsort(own, dim=1, descending=True, stable=True)[:, :budget]
+    return order.sort(1).values

@@ -30,6 +30,10 @@ class Dropped:
     layer: int
     positions: list[Tensor]
     """G original positions [n_g], ascending."""
+    scores: Tensor | None = None
+    """[G, S] what the policy made of all entries; where asked for, and where it scores."""
+    among: Tensor | None = None
+    """[G, S] the original positions that were scored; -1 after a head's last."""
 
 
 class Sequence:
@@ -41,6 +45,11 @@ class Sequence:
         budget: entries per head right after an eviction.
         seed: of everything drawn at random.
         check: called in every layer; raises to stop.
+        keep_scores: whether ``dropped`` tells the scores too.
+        free_windows: whether layers with a window of their own free what leaves it.
+    Raises:
+        ValueError: if the budget is below what the policy needs, or the model does not place its
+            tokens as the policy asks.
     """
 
     def __init__(
@@ -50,9 +59,13 @@ class Sequence:
         budget: int,
         seed: int = 0,
         check: Callable[[], None] = lambda: None,
+        keep_scores: bool = False,
+        free_windows: bool = True,
     ) -> None:
         self.loaded, self.budget = loaded, budget
+        self.keep_scores, self.free_windows = keep_scores, free_windows
         self.policy = policy = policy.fitted(budget, len(loaded.layers), loaded.context)
+        refuse_below(policy, budget)
         self.layers: list[Held] = []
         self.dropped: list[Dropped] = []
         self.seen = self.step = self.prompt = 0
@@ -64,12 +77,16 @@ class Sequence:
         self._turns: list[int] = []
         self._surprisal = self._before = torch.empty(0, device=loaded.device)
         self._cache = PassingCache(len(loaded.layers))
-        self._recorder = _Keeper(self)
 
     @property
     def held_bytes(self) -> int:
         """Bytes of all layers' entries."""
         return sum(held.entries.held_bytes for held in self.layers)
+
+    @property
+    def left_alone(self) -> tuple[int, ...]:
+        """Layers that see a window only: no policy acts there, what leaves the window is freed."""
+        return tuple(held.layer for held in self.layers if held.window is not None)
 
     @torch.inference_mode()
     def read(self, ids: list[int]) -> Tensor:
@@ -77,6 +94,15 @@ class Sequence:
 
         The first call reads the prompt; every later one is a decode step, of one token or more.
         """
+        return self.loaded.unembed(self._forward(ids)[-1])
+
+    @torch.inference_mode()
+    def read_each(self, ids: list[int]) -> Tensor:
+        """Read as ``read`` does, and return the logits after every token [n, V]."""
+        return self.loaded.unembed(self._forward(ids))
+
+    def _forward(self, ids: list[int]) -> Tensor:
+        """Return the final states [n, hidden] of the tokens."""
         device = self.loaded.device
         first = self.seen == 0
         if first:
@@ -88,7 +114,8 @@ class Sequence:
         self.seen += len(ids)
         positions = torch.arange(self.seen - len(ids), self.seen, device=device)
         self.positions = positions
-        with recording(self._recorder):
+        # Made anew each time: kept, it would hold this and all its entries in a cycle.
+        with recording(_Keeper(self)):
             out = self.loaded.model.base_model(
                 input_ids=torch.tensor([ids], device=device),
                 position_ids=positions[None],
@@ -100,7 +127,8 @@ class Sequence:
             self._hear(ids, out.last_hidden_state[0])
         if self.policy.scope == "model":
             self._evict_together()
-        return self.loaded.unembed(out.last_hidden_state[0, -1])
+        hidden: Tensor = out.last_hidden_state[0]
+        return hidden
 
     def due(self) -> bool:
         """Whether entries are dropped at this step."""
@@ -110,8 +138,15 @@ class Sequence:
 
     def evict(self, held: Held) -> None:
         """Bring one layer down to its budget."""
-        if max(held.entries.counts) > held.budget:
+        if self._over(held):
             self._keep(held, self.policy.kept(held, held.budget))
+
+    def _over(self, held: Held) -> bool:
+        """Whether a layer holds more than its budget: some head, or all together where ragged."""
+        counts = held.entries.counts
+        if self.policy.ragged:
+            return sum(counts) > held.budget * len(counts)
+        return max(counts) > held.budget
 
     def _hear(self, ids: list[int], hidden: Tensor) -> None:
         """Add the surprisal of ``ids``; the state [D] before them predicts the first."""
@@ -130,22 +165,35 @@ class Sequence:
         """Let the first layer choose for all, where its score is the same in every layer."""
         if not self.due():
             return
-        over = [held for held in self.layers if max(held.entries.counts) > held.budget]
+        over = [held for held in self.layers if held.window is None and self._over(held)]
         if over:
             kept = self.policy.kept(over[0], over[0].budget)
+            scores = over[0].scored
             for held in over:
+                held.scored = scores
                 self._keep(held, kept)
 
     def _keep(self, held: Held, kept: list[Tensor]) -> None:
-        entries = held.entries
-        positions = []
-        for g, rows in enumerate(kept):
-            gone = torch.ones(entries.counts[g], dtype=torch.bool, device=rows.device)
-            gone[rows] = False
-            positions.append(entries.head("positions", g)[gone].clone())
-        self.dropped.append(Dropped(self.step, held.layer, positions))
-        entries.keep(kept)
-        self.placing.settle(entries, held.layer)
+        entries, scores, among = held.entries, held.scored, None
+        held.scored = None
+        if self.keep_scores and scores is not None:
+            among = entries.rows("positions").where(entries.held(), -1)
+            scores = scores.clone()  # it may be a view of what is about to move
+        else:
+            scores = None
+        positions = entries.keep(kept)
+        self.dropped.append(Dropped(self.step, held.layer, positions, scores, among))
+        self.placing.settle(entries, held.layer, self.seen - 1)
+
+    def free_outside(self, held: Held) -> None:
+        """Free what no later query of a layer with a window can see."""
+        assert held.window is not None
+        outside = max(held.entries.counts) - (held.window - 1)
+        if outside <= 0 or not self.free_windows:
+            return
+        gone = [positions.clone() for positions in held.entries.rows("positions")[:, :outside]]
+        self.dropped.append(Dropped(self.step, held.layer, gone))
+        held.entries.forget_oldest(outside)
 
 
 class _Keeper(Recorder):
@@ -164,7 +212,9 @@ class _Keeper(Recorder):
             out, held = self._prefill(call)
         else:
             out, held = self._decode(call)
-        if policy.scope != "model" and run.due():
+        if held.window is not None:
+            run.free_outside(held)
+        elif policy.scope != "model" and run.due():
             run.evict(held)
         held.queries = None
         return out[None]
@@ -187,25 +237,27 @@ class _Keeper(Recorder):
             scaling=call.scaling,
             rotary=run.rotary[call.layer] if run.rotary else None,
             rows=partial(_last_rows, call),
+            window=call.declared_window,
         )
         run.layers.append(held)
-        policy.prefilled(held, stats)
+        if held.window is None:
+            policy.prefilled(held, stats)
         held.rows = None
         return out, held
 
     def _read(self, call: AttentionCall) -> tuple[Tensor, AttentionStats]:
         """Attend over the prompt: as the model does, or as the policy changes it."""
         run = self._run
-        if call.layer in run.changes:
+        if call.layer in run.changes and call.declared_window is None:
             changed = Reading({call.layer: run.changes[call.layer]}, lambda _: run.check())
             return changed.attend(call)[0], AttentionStats()
-        wanted = run.policy.want(call.q.shape[2])
+        wanted = Want() if call.declared_window else run.policy.want(call.q.shape[2])
         return attention_stats(
             call.q[0],
             call.k[0],
             call.v[0],
             scaling=call.scaling,
-            want=wanted if isinstance(wanted, Want) else Want(),
+            want=wanted,
             offset=0,
             window=call.window,
             softcap=call.softcap,
@@ -218,7 +270,9 @@ class _Keeper(Recorder):
         held.step, held.seen, held.queries = run.step, run.seen, call.q[0]
         entries = held.entries
         entries.append(call.k[0], call.v[0], run.positions)
-        run.placing.before(entries, call.layer, run.seen - 1)
+        alone = held.window is not None
+        if not alone:
+            run.placing.before(entries, call.layer, run.seen - 1)
         out, weights = decode_attention(
             call.q[0],
             entries.buffers["keys"],
@@ -229,11 +283,25 @@ class _Keeper(Recorder):
             softcap=call.softcap,
             sinks=call.sinks,
             window=call.window,
-            want_weights=policy.watches,
+            want_weights=policy.watches and not alone,
         )
         if weights is not None:
             policy.stepped(held, weights)
         return out, held
+
+
+def refuse_below(policy: Policy, budget: int) -> None:
+    """Refuse a budget that is smaller than what the policy always keeps.
+
+    Raises:
+        ValueError: naming the smallest budget.
+    """
+    least = policy.smallest_budget()
+    if policy.when != "never" and budget < least:
+        raise ValueError(
+            f"budget={budget} tokens per head is below the {least} that {policy.title} needs with "
+            f"these parameters: raise budget to at least {least}"
+        )
 
 
 def _last_rows(call: AttentionCall, last: int) -> Iterator[Rows]:

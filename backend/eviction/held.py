@@ -49,6 +49,10 @@ class Held:
     """[seen] in nats, where the policy reads it; NaN for the first token."""
     turns: tuple[int, ...] = (0,)
     """Where each turn begins: the prompt, and every later step of several tokens."""
+    scored: Tensor | None = None
+    """[G, S] scores of the choice just made, where it was made by scores."""
+    window: int | None = None
+    """Most keys a query of this layer sees by itself; such a layer is left alone."""
     memory: dict[str, Any] = field(default_factory=dict)
     """The policy's own, per layer."""
 

@@ -33,35 +33,51 @@ class Placing:
         rotary = () if mode == "original" else rotary_layers(loaded)
         return Placing(mode, rotary, loaded.context - 1 if cap is None else cap)
 
-    def settle(self, entries: Entries, layer: int) -> None:
-        """Move keys together after an eviction, so that ranks are distances."""
+    def settle(self, entries: Entries, layer: int, newest: int) -> None:
+        """Move keys together up to position ``newest`` after an eviction: ranks are distances."""
         if self.mode != "rolled":
             return
-        for g, count in enumerate(entries.counts):
-            newest = int(entries.head("positions", g)[-1])
-            rank = torch.arange(count, device=entries.buffers["keys"].device)
-            self._turn(entries, g, layer, newest - (count - 1) + rank)
+        device = entries.buffers["keys"].device
+        first = newest + 1 - torch.tensor(entries.counts, device=device)
+        rank = torch.arange(max(entries.counts), device=device)
+        self._turn(entries, layer, first[:, None] + rank - self._placed(entries))
 
     def before(self, entries: Entries, layer: int, newest: int) -> None:
         """Move keys that are further than the cap from the newest token up to it."""
         if self.mode != "capped":
             return
-        for g in range(entries.groups):
-            placed = self._placed(entries, g)
-            self._turn(entries, g, layer, placed.clamp(min=newest - self.cap))
+        self._turn(entries, layer, (newest - self.cap - self._placed(entries)).clamp(min=0))
 
-    def _placed(self, entries: Entries, g: int) -> Tensor:
-        """Return where each key of a head is turned to: its position and what it was moved by."""
+    @staticmethod
+    def _placed(entries: Entries) -> Tensor:
+        """Return [G, S] where each key is turned to: its position and what it was moved by."""
         if "moved" not in entries.buffers:
             entries.put("moved", torch.zeros_like(entries.rows("positions"), dtype=torch.float32))
-        return entries.head("positions", g) + entries.head("moved", g).long()
+        return entries.rows("positions") + entries.rows("moved").long()
 
-    def _turn(self, entries: Entries, g: int, layer: int, wanted: Tensor) -> None:
+    def _turn(self, entries: Entries, layer: int, by: Tensor) -> None:
+        """Turn keys on by [G, S] positions."""
         rotary = self.rotary[layer]
-        by = wanted - self._placed(entries, g)
-        far = by.nonzero()[:, 0]
-        if rotary is None or not len(far):
+        if rotary is None:
             return
-        keys = entries.head("keys", g)
-        keys[far] = rotary.turned(keys[far], by[far]).to(keys.dtype)
-        entries.head("moved", g)[far] += by[far]
+        if not entries.even:
+            by = by.where(entries.held(), 0)
+        far = by.nonzero()
+        if not len(far):
+            return
+        starts = torch.tensor(entries.starts, device=by.device)
+        at = starts[far[:, 0]] + far[:, 1]
+        keys, moved = entries.buffers["keys"], entries.buffers["moved"]
+        step = by[far[:, 0], far[:, 1]]
+        before = moved[at]
+        moved[at] = before + step
+        if keys.dtype == torch.float32:
+            keys[at] = rotary.turned(keys[at], step)
+            return
+        # In half precision, turning a key step by step would round it every time.
+        if "unmoved" not in entries.buffers:
+            entries.buffers["unmoved"] = torch.zeros_like(keys)
+        original = entries.buffers["unmoved"]
+        source = keys[at].where((before == 0)[:, None], original[at])
+        original[at] = source
+        keys[at] = rotary.turned(source, before.long() + step).to(keys.dtype)

@@ -28,6 +28,7 @@ class AttentionCall:
     after the cache; query i stands at key ``offset + i`` and sees at most ``window`` keys, itself
     included. ``softcap`` c bounds logits as c tanh(x / c). ``sinks`` [H] are learned logits that
     join the softmax's denominator without a key. ``mask`` [B, 1 or H, T, S] is added to the logits.
+    ``declared_window`` is the layer's window, also while the text is too short for it to matter.
     """
 
     layer: int
@@ -40,6 +41,7 @@ class AttentionCall:
     softcap: float | None = None
     sinks: Tensor | None = None
     mask: Tensor | None = None
+    declared_window: int | None = None
 
     def of_head(self, head: int, queries: slice = slice(None)) -> "AttentionCall":
         """Return the same for one query head and its keys, and for some of the queries."""
@@ -111,6 +113,7 @@ def _observed_attention(
     softcap: float | None = None,
     s_aux: Tensor | None = None,
     position_bias: Tensor | None = None,
+    sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     if dropout:
@@ -131,6 +134,7 @@ def _observed_attention(
         softcap=softcap,
         sinks=s_aux,
         mask=_additive(attention_mask, query),
+        declared_window=sliding_window,
     )
     recorder = _active.get()
     return (plain_attention(call) if recorder is None else recorder.observe(call)), None
