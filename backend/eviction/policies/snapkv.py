@@ -79,7 +79,7 @@ class SnapKV(Policy):
         if votes.shape[1]:
             pool = F.avg_pool1d if self.pooling == "mean" else F.max_pool1d
             votes = pool(votes[None], self.kernel, stride=1, padding=self.kernel // 2)[0]
-        held.entries.put("votes", F.pad(held.per_kv_head(votes), (0, voters)))
+        held.entries.put("votes", held.per_kv_head(F.pad(votes, (0, voters))))
 
     def protects(self, held: "Held") -> tuple[int, int]:
         """Return the window."""

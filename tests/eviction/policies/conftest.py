@@ -1,0 +1,51 @@
+"""A tiny Llama under a policy, with its eager twin."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from backend.eviction import engine
+from backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
+from backend.eviction.policy import find
+from backend.models.loaded import LoadedModel
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same weights, loaded as the application does and with eager attention."""
+
+    loaded: LoadedModel
+    eager: PreTrainedModel
+
+    def prompt(self, length: int) -> list[int]:
+        """So many tokens, drawn once for each length."""
+        draw = torch.Generator().manual_seed(length)
+        return torch.randint(10, 200, (length,), generator=draw).tolist()
+
+    def under(
+        self, slug: str, budget: int, ids: list[int], steps: Sequence[int] = (), **parameters: Any
+    ) -> engine.Sequence:
+        """Read a prompt, and tokens after it one by one."""
+        sequence = engine.Sequence(self.loaded, find(slug)(**parameters), budget)
+        sequence.read(ids)
+        for token in steps:
+            sequence.read([token])
+        return sequence
+
+
+@pytest.fixture
+def tiny(twins) -> Callable[..., Pair]:
+    """A function to a pair, of a Llama where no family is named."""
+    return lambda family="llama": Pair(*twins(family))
+
+
+def kept(sequence: engine.Sequence) -> list[list[list[int]]]:
+    """Positions by layer and KV head."""
+    return [
+        [held.entries.head("positions", g).tolist() for g in range(held.entries.groups)]
+        for held in sequence.layers
+    ]
