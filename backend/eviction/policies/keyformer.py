@@ -1,8 +1,9 @@
 """Keep key tokens by accumulated attention with noise, and the newest tokens."""
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -33,6 +34,7 @@ class Keyformer(Policy):
         "last queries are scored; the noise comes from the request's seed"
     )
     watches: ClassVar[bool] = True
+    published: ClassVar[Mapping[str, Any]] = {"observed": 1_000_000}
 
     recent_share: float = Field(
         0.3, ge=0, lt=1, description="Share of the budget for the newest tokens; the authors' 0.3."

@@ -1,6 +1,7 @@
 """Keep the tokens whose attention is due to come back."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -32,13 +33,14 @@ class LazyEviction(Policy):
         "an even share of attention unless it is set"
     )
     watches: ClassVar[bool] = True
+    published: ClassVar[Mapping[str, Any]] = {"window": 175, "threshold": 1e-4}
 
-    window_share: float = Field(
-        0.125,
-        gt=0,
-        le=0.5,
-        description="Steps between evictions, and newest tokens that always stay, as a share of "
-        "the budget; a reproduction used 175 steps.",
+    window: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Steps between evictions, and newest tokens that always stay; left open, an "
+        "eighth of the budget; a reproduction used 175.",
     )
     threshold: float = Field(
         0.0,
@@ -48,13 +50,17 @@ class LazyEviction(Policy):
         "used 0.0001.",
     )
 
+    def fitted(self, budget: int, layers: int, context: int) -> Self:
+        """Return the policy with its window set from the budget."""
+        return self.model_copy(update={"window": self.every(budget)})
+
     def smallest_budget(self) -> int:
-        """Return two: the newest and one more."""
-        return 2
+        """Return the window and one more token."""
+        return (self.window or 1) + 1
 
     def every(self, budget: int) -> int:
         """Return the window in steps."""
-        return max(1, round(self.window_share * budget))
+        return self.window or max(1, budget // 8)
 
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Begin with every token active where it stands, and watch the last queries."""

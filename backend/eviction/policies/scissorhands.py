@@ -1,6 +1,7 @@
 """Drop in bulk the tokens that were seldom looked at lately."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -33,43 +34,45 @@ class Scissorhands(Policy):
         "reduced as a full cache is"
     )
     watches: ClassVar[bool] = True
+    published: ClassVar[Mapping[str, Any]] = {"drop_share": 0.5, "history": 400, "recent": 10}
 
     drop_share: float = Field(
         0.5, gt=0, le=0.9, description="Share of the budget dropped at once; the paper's half."
     )
-    history_share: float = Field(
-        0.4,
-        gt=0,
-        le=1,
-        description="Last steps that are counted, as a share of the budget and at most as many as "
-        "are dropped; the paper's 400 steps.",
+    history: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Last steps that are counted, at most as many as are dropped; left open, 0.4 "
+        "of the budget; the paper's 400.",
     )
-    recent_share: float = Field(
-        0.05,
-        ge=0,
-        le=0.5,
-        description="Share of the budget for the newest tokens, one at least; the paper's 10.",
+    recent: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Newest tokens that always stay; left open, 0.05 of the budget; the paper's "
+        "10.",
     )
+
+    def fitted(self, budget: int, layers: int, context: int) -> Self:
+        """Return the policy with its history and window set from the budget."""
+        recent = self.recent or max(1, round(0.05 * budget))
+        dropped = max(1, min(round(self.drop_share * budget), budget - recent))
+        history = min(self.history or max(1, round(0.4 * budget)), dropped)
+        return self.model_copy(update={"history": history, "recent": recent})
 
     def smallest_budget(self) -> int:
-        """Return two: one to drop and one to keep."""
-        return 2
-
-    def dropped(self, budget: int) -> int:
-        """Return how many entries go at once, so that the newest still fit."""
-        return max(1, min(round(self.drop_share * budget), budget - self._newest(budget)))
-
-    def history(self, budget: int) -> int:
-        """Return how many steps before an eviction are counted."""
-        return max(1, min(round(self.history_share * budget), self.dropped(budget)))
+        """Return the newest tokens and one to drop."""
+        return (self.recent or 1) + 1
 
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Count over the prompt's last queries."""
         import torch
 
         assert held.rows is not None
+        assert self.history is not None
         length = held.prompt
-        first = max(0, length - self.history(held.budget))
+        first = max(0, length - self.history)
         shape = (held.heads, length)
         counts = torch.zeros(shape, device=held.entries.buffers["keys"].device)
         for rows in held.rows(length - first):
@@ -78,15 +81,17 @@ class Scissorhands(Policy):
 
     def stepped(self, held: "Held", weights: "Tensor") -> None:
         """Count where the next eviction is near."""
+        assert self.history is not None
         queries, held_now = weights.shape[1:]
-        if held.budget + 1 - held_now >= self.history(held.budget):
+        if held.budget + 1 - held_now >= self.history:
             return
         counts = held.per_kv_head(_unseen(weights, held_now - queries).sum(1))
         held.entries.put("unseen", held.entries.rows("unseen") + counts)
 
     def protects(self, held: "Held") -> tuple[int, int]:
         """Return the window of newest tokens."""
-        return 0, self._newest(held.budget)
+        assert self.recent is not None
+        return 0, self.recent
 
     def scores(self, held: "Held") -> "Tensor":
         """Return minus the count."""
@@ -94,14 +99,13 @@ class Scissorhands(Policy):
 
     def kept(self, held: "Held", budget: int) -> "list[Tensor]":
         """Return what stays when the share has been dropped, and begin to count anew."""
-        kept = super().kept(held, budget - self.dropped(budget))
         import torch
 
+        assert self.recent is not None
+        dropped = max(1, min(round(self.drop_share * budget), budget - self.recent))
+        kept = super().kept(held, budget - dropped)
         held.entries.put("unseen", torch.zeros_like(held.entries.rows("unseen")))
         return kept
-
-    def _newest(self, budget: int) -> int:
-        return max(1, round(self.recent_share * budget))
 
 
 def _unseen(weights: "Tensor", first: int) -> "Tensor":

@@ -1,6 +1,7 @@
 """Keep the first tokens, the surprising ones, and the newest."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -30,6 +31,7 @@ class SirLLM(Policy):
     )
     scope: ClassVar[Scope] = "model"
     reads_surprisal: ClassVar[bool] = True
+    published: ClassVar[Mapping[str, Any]] = {"sink": 4, "recent_share": 0.0}
 
     positions: Positions = Field(
         "rolled", description="Where kept keys stand; the authors count positions in the cache."
