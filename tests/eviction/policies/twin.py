@@ -29,7 +29,8 @@ class Twin:
 
     model: PreTrainedModel
     budget: int
-    score: Score
+    score: Score | None = None
+    """None where the choice waits for the whole step."""
     first: int = 0
     newest: int = 0
     every: int = 1
@@ -62,8 +63,8 @@ class Twin:
         visible = self.seen[layer][:, :length, :length]
         weights = weights * visible.repeat_interleave(len(weights) // len(visible), 0)
         weights = weights / weights.sum(-1, keepdim=True)
-        scores = self.score(layer, weights, visible)
-        if step % self.every == 0:
+        scores = None if self.score is None else self.score(layer, weights, visible)
+        if scores is not None and step % self.every == 0:
             self.drop(layer, scores)
         return weights
 
