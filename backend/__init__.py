@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     )
     from backend.errors import UserError
     from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
+    from backend.eviction.policy import Policy
+    from backend.eviction.request import CacheRequest, PolicySpec
+    from backend.eviction.result import CacheResult, PolicyRun, Scores
     from backend.follow.request import FollowRequest
     from backend.follow.result import FollowResult
     from backend.heartbeat.request import HeartbeatRequest
@@ -75,6 +78,8 @@ if TYPE_CHECKING:
 _HOME = {
     "CLASSES": "backend.analysis.classes",
     "COVERAGE_SHARES": "backend.analysis.heavy",
+    "CacheRequest": "backend.eviction.request",
+    "CacheResult": "backend.eviction.result",
     "CancelToken": "backend.events",
     "Cancelled": "backend.events",
     "ClassMass": "backend.analysis.classes",
@@ -84,21 +89,24 @@ _HOME = {
     "Finished": "backend.events",
     "FollowRequest": "backend.follow.request",
     "FollowResult": "backend.follow.result",
-    "HeartbeatRequest": "backend.heartbeat.request",
-    "HeartbeatResult": "backend.heartbeat.result",
     "HeadEvidence": "backend.analysis.taxonomy",
     "HeadMeasure": "backend.analysis.taxonomy",
+    "HeartbeatRequest": "backend.heartbeat.request",
+    "HeartbeatResult": "backend.heartbeat.result",
     "Intervention": "backend.interventions.declaration",
     "InterventionRequest": "backend.interventions.request",
     "InterventionResult": "backend.interventions.result",
     "LABEL_RULES": "backend.analysis.labels",
-    "Lab": "backend.lab",
     "LATER_QUERIES": "backend.analysis.sinks",
+    "Lab": "backend.lab",
     "LabelRule": "backend.analysis.labels",
     "MEASURES": "backend.analysis.taxonomy",
     "ModelInfo": "backend.model_info",
     "ModelRequest": "backend.requests",
     "Partial": "backend.events",
+    "Policy": "backend.eviction.policy",
+    "PolicyRun": "backend.eviction.result",
+    "PolicySpec": "backend.eviction.request",
     "ProbeRequest": "backend.probe.request",
     "ProbeResult": "backend.probe.result",
     "Progress": "backend.events",
@@ -110,6 +118,7 @@ _HOME = {
     "Request": "backend.requests",
     "Result": "backend.results",
     "Run": "backend.run",
+    "Scores": "backend.eviction.result",
     "Settings": "backend.settings",
     "Sink": "backend.analysis.sinks",
     "TextRequest": "backend.requests",
@@ -152,6 +161,8 @@ __all__ = [
     "LABEL_RULES",
     "LATER_QUERIES",
     "MEASURES",
+    "CacheRequest",
+    "CacheResult",
     "CancelToken",
     "Cancelled",
     "ClassMass",
@@ -173,6 +184,9 @@ __all__ = [
     "ModelInfo",
     "ModelRequest",
     "Partial",
+    "Policy",
+    "PolicyRun",
+    "PolicySpec",
     "ProbeRequest",
     "ProbeResult",
     "Progress",
@@ -184,6 +198,7 @@ __all__ = [
     "Request",
     "Result",
     "Run",
+    "Scores",
     "Settings",
     "Sink",
     "TextRequest",

@@ -5,6 +5,7 @@ from typing import Any, Self, TypeVar
 
 import pyarrow as pa
 
+import backend.eviction.request
 import backend.follow.request
 import backend.heartbeat.request
 import backend.interventions.request
@@ -14,6 +15,8 @@ import backend.trace.request  # noqa: F401 - a stored run of this kind can be op
 from backend.environment import storage_note
 from backend.errors import UserError, told_in_words
 from backend.events import CancelToken, Event, Finished
+from backend.eviction.policy import Policy
+from backend.eviction.policy import registered as registered_policies
 from backend.examples import Example, install
 from backend.export import as_json
 from backend.interventions.declaration import Intervention, registered
@@ -159,6 +162,11 @@ class Lab:
     def interventions() -> tuple[type[Intervention], ...]:
         """Return every way to change a run; a class's fields are its parameters."""
         return registered()
+
+    @staticmethod
+    def policies() -> tuple[type[Policy], ...]:
+        """Return every KV-cache policy; a class's fields are its parameters."""
+        return registered_policies()
 
     def models(self) -> list[ModelInfo]:
         """Return the models to offer, with their state."""

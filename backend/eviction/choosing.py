@@ -20,9 +20,9 @@ def highest(
         scope: whether the heads of the layer share one choice: then their mean score decides.
     """
     entries = held.entries
-    held.scored = scores
     if scope != "head":
         scores = scores.float().mean(0, keepdim=True)
+    held.scored = scores.expand(entries.groups, -1)
     if entries.even:
         count = entries.counts[0]
         positions = entries.rows("positions")[: len(scores)]

@@ -1,8 +1,10 @@
 """One sequence read and continued under a policy: one forward pass per step, entries dropped."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch import Tensor
 from backend.eviction.cache import PassingCache
 from backend.eviction.entries import Entries
 from backend.eviction.held import Held
+from backend.eviction.narrowing import Narrowing
 from backend.eviction.placing import Placing
 from backend.eviction.policy import Policy
 from backend.eviction.surprise import surprisal
@@ -20,6 +23,7 @@ from backend.interventions.rotary import rotary_layers
 from backend.models.loaded import LoadedModel
 from kernels.attention_stats import AttentionStats, Rows, Want, attention_rows, attention_stats
 from kernels.decode_attention import decode_attention
+from kernels.gather_attention import gather_attention
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,16 @@ class Dropped:
     """[G, S] the original positions that were scored; -1 after a head's last."""
 
 
+@dataclass(frozen=True)
+class Selected:
+    """What the queries of a step read in one layer, where that was not everything."""
+
+    positions: list[Tensor]
+    """G original positions [n_g], ascending."""
+    scores: Tensor | None = None
+    """[G, S] what all entries were chosen by; where asked for."""
+
+
 class Sequence:
     """A text under a policy; feed it tokens, it returns what comes next.
 
@@ -49,7 +63,7 @@ class Sequence:
         free_windows: whether layers with a window of their own free what leaves it.
     Raises:
         ValueError: if the budget is below what the policy needs, or the model does not place its
-            tokens as the policy asks.
+            tokens as the policy asks, or cannot go on with some of them.
     """
 
     def __init__(
@@ -68,11 +82,14 @@ class Sequence:
         refuse_below(policy, budget)
         self.layers: list[Held] = []
         self.dropped: list[Dropped] = []
+        self.selected: dict[int, Selected] = {}  # by layer, of the newest step
+        self.shared: dict[str, Any] = {}
         self.seen = self.step = self.prompt = 0
         self.check = check
         self.random = torch.Generator().manual_seed(seed)
         self.placing = Placing.of(loaded, policy.positions, policy.cap())
         self.rotary = rotary_layers(loaded) if policy.reads_rotation() else None
+        self.narrowing = Narrowing(loaded) if policy.narrows else None
         self.changes: dict[int, Change] = {}
         self._turns: list[int] = []
         self._surprisal = self._before = torch.empty(0, device=loaded.device)
@@ -101,6 +118,14 @@ class Sequence:
         """Read as ``read`` does, and return the logits after every token [n, V]."""
         return self.loaded.unembed(self._forward(ids))
 
+    def rewind(self) -> None:
+        """Go back to the end of the prompt; only where nothing was dropped since."""
+        since = self.seen - self.prompt
+        for held in self.layers:
+            held.entries.forget_newest(since)
+        self._cache.advance(-since)
+        self.seen, self.step = self.prompt, 0
+
     def _forward(self, ids: list[int]) -> Tensor:
         """Return the final states [n, hidden] of the tokens."""
         device = self.loaded.device
@@ -114,8 +139,10 @@ class Sequence:
         self.seen += len(ids)
         positions = torch.arange(self.seen - len(ids), self.seen, device=device)
         self.positions = positions
+        self.selected = {}
+        narrowed = self.narrowing.over(len(ids)) if first and self.narrowing else nullcontext()
         # Made anew each time: kept, it would hold this and all its entries in a cycle.
-        with recording(_Keeper(self)):
+        with recording(_Keeper(self)), narrowed:
             out = self.loaded.model.base_model(
                 input_ids=torch.tensor([ids], device=device),
                 position_ids=positions[None],
@@ -222,7 +249,7 @@ class _Keeper(Recorder):
     def _prefill(self, call: AttentionCall) -> tuple[Tensor, Held]:
         run, policy = self._run, self._run.policy
         out, stats = self._read(call)
-        entries = Entries(call.k[0], call.v[0], run.positions)
+        entries = Entries(call.k[0], call.v[0], self._gone_on(call))
         held = Held(
             layer=call.layer,
             layers=len(run.loaded.layers),
@@ -238,12 +265,26 @@ class _Keeper(Recorder):
             rotary=run.rotary[call.layer] if run.rotary else None,
             rows=partial(_last_rows, call),
             window=call.declared_window,
+            shared=run.shared,
         )
         run.layers.append(held)
         if held.window is None:
             policy.prefilled(held, stats)
         held.rows = None
+        if run.narrowing is not None and run.narrowing.kept is None:
+            run.narrowing.kept = policy.goes_on(held)
         return out, held
+
+    def _gone_on(self, call: AttentionCall) -> Tensor:
+        """Return the positions [T] of the prompt's tokens in a layer; the others are gone there."""
+        run = self._run
+        if run.narrowing is None or run.narrowing.kept is None:
+            return run.positions
+        gone = torch.ones_like(run.positions, dtype=torch.bool)
+        gone[run.narrowing.kept] = False
+        lost = [run.positions[gone]] * call.k.shape[1]
+        run.dropped.append(Dropped(run.step, call.layer, lost))
+        return run.positions[run.narrowing.kept]
 
     def _read(self, call: AttentionCall) -> tuple[Tensor, AttentionStats]:
         """Attend over the prompt: as the model does, or as the policy changes it."""
@@ -273,6 +314,9 @@ class _Keeper(Recorder):
         alone = held.window is not None
         if not alone:
             run.placing.before(entries, call.layer, run.seen - 1)
+            chosen = policy.selects(held)
+            if chosen is not None:
+                return self._choice(call, held, chosen), held
         out, weights = decode_attention(
             call.q[0],
             entries.buffers["keys"],
@@ -289,6 +333,24 @@ class _Keeper(Recorder):
             policy.stepped(held, weights)
         return out, held
 
+    def _choice(self, call: AttentionCall, held: Held, chosen: list[Tensor]) -> Tensor:
+        """Attend over the chosen entries, and note which they were."""
+        run, entries = self._run, held.entries
+        positions = [entries.head("positions", g)[rows] for g, rows in enumerate(chosen)]
+        scores, held.scored = held.scored if run.keep_scores else None, None
+        run.selected[call.layer] = Selected(positions, scores)
+        return gather_attention(
+            call.q[0],
+            entries.buffers["keys"],
+            entries.buffers["values"],
+            entries.starts,
+            entries.counts,
+            chosen,
+            scaling=call.scaling,
+            softcap=call.softcap,
+            sinks=call.sinks,
+        )[0]
+
 
 def refuse_below(policy: Policy, budget: int) -> None:
     """Refuse a budget that is smaller than what the policy always keeps.
@@ -297,7 +359,7 @@ def refuse_below(policy: Policy, budget: int) -> None:
         ValueError: naming the smallest budget.
     """
     least = policy.smallest_budget()
-    if policy.when != "never" and budget < least:
+    if policy.label != "nothing" and budget < least:
         raise ValueError(
             f"budget={budget} tokens per head is below the {least} that {policy.title} needs with "
             f"these parameters: raise budget to at least {least}"

@@ -17,6 +17,8 @@ from backend.eviction import policies as _every  # noqa: F401 - every policy reg
 from backend.eviction.policy import Policy, find
 from backend.requests import TextRequest
 
+MOST_STEPS = 4096
+
 BudgetUnit = Literal["tokens", "ratio", "megabytes"]
 
 
@@ -72,7 +74,7 @@ class CacheRequest(TextRequest):
         "counts keys and values of all layers that are not left alone.",
     )
     max_new_tokens: int = Field(
-        64, ge=1, le=4096, description="Most tokens to generate; an end-of-text token stops."
+        64, ge=1, le=MOST_STEPS, description="Most tokens to generate; an end-of-text token stops."
     )
     oracle: bool = Field(
         True, description="Whether the full model reads along, to tell what each policy costs."

@@ -7,6 +7,7 @@ import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
+import backend.eviction.request
 import backend.follow.request
 import backend.heartbeat.request
 import backend.interventions.request
@@ -65,6 +66,7 @@ def test_the_kinds_of_runs_are_those_known() -> None:
         "probe",
         "heartbeat",
         "follow",
+        "cache",
     }
     assert all(issubclass(kind, ModelRequest) for kind in REQUESTS)
 
