@@ -7,6 +7,7 @@ import gradio as gr
 from backend import Lab, Settings
 from ui import theme
 from ui.api import expose
+from ui.pages.cache_layout import CacheLayout
 from ui.pages.layout import Layout
 
 TITLE = "Tokenarium"
@@ -18,7 +19,11 @@ def build(lab: Lab) -> gr.Blocks:
     blocks: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(f'<header class="tk-head"><h1>{TITLE}</h1><p>{TAGLINE}</p></header>')
-        Layout(lab, blocks)
+        with gr.Tabs(elem_id="pages"):
+            with gr.Tab("Explore", id="explore"):
+                Layout(lab, blocks)
+            with gr.Tab("Cache", id="cache"):
+                CacheLayout(lab)
         expose(lab)
     return blocks
 

@@ -1,0 +1,80 @@
+// Policies side by side: the same text under each, with what it has dropped by the chosen step.
+(() => {
+  const T = window.tokenarium;
+  if (T.lanes) return;
+
+  const shorts = text => new Int16Array(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);
+  const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text ?? ''});
+
+  T.lanes = (element, props, watch) => {
+    const range = element.querySelector('input'), told = element.querySelector('output');
+    const play = element.querySelector('.tk-play'), host = element.querySelector('.tk-lanes');
+    let lanes = [], prompt = 0, steps = 0, timer = null;
+
+    const draw = step => {
+      told.textContent = step === 0 ? 'after the prompt' : `step ${step} of ${steps}`;
+      for (const lane of lanes) {
+        let held = 0;
+        lane.spans.forEach((span, index) => {
+          const here = index < prompt + step, gone = lane.gone[index];
+          const dropped = gone >= 0 && gone <= step;
+          if (here && !dropped) held += 1;
+          span.className = `tk-entry${here ? '' : ' tk-ahead'}${dropped ? ' tk-gone' : ''}${gone === step && here ? ' tk-now' : ''}${index >= prompt ? ' tk-made' : ''}`;
+        });
+        lane.count.textContent = `holds ${held} of ${prompt + step} tokens`;
+      }
+      T.bus.emit('step', {step});
+    };
+    const go = step => { range.value = step; draw(Number(range.value)); };
+    const stop = () => { clearInterval(timer); timer = null; play.textContent = '▶'; play.setAttribute('aria-label', 'Play'); };
+
+    const build = () => {
+      stop();
+      const value = props.value || {};
+      host.textContent = '';
+      element.classList.toggle('tk-nothing', !value.lanes);
+      if (!value.lanes) { lanes = []; return; }
+      ({prompt, steps} = value);
+      range.max = steps;
+      lanes = value.lanes.map(lane => {
+        const box = make('section', 'tk-lane'), head = make('h3', ''), strip = make('div', 'tk-lane-strip');
+        head.append(make('span', '', lane.title), make('span', 'tk-note', lane.label));
+        const count = head.appendChild(make('span', 'tk-sub'));
+        box.append(head, strip);
+        const texts = [...value.texts, ...lane.texts];
+        const spans = texts.map((text, index) => {
+          const span = make('span', 'tk-entry', text);
+          span.dataset.index = index;
+          return span;
+        });
+        strip.append(...spans);
+        strip.dataset.density = texts.length > 600 ? 'compact' : 'comfortable';
+        lane.apart.forEach(step => spans[prompt + step]?.setAttribute('data-apart', ''));
+        host.appendChild(box);
+        return {spans, count, gone: shorts(lane.gone)};
+      });
+      go(Math.min(Number(value.step ?? steps), steps));
+    };
+
+    range.addEventListener('input', () => { stop(); draw(Number(range.value)); });
+    play.addEventListener('click', () => {
+      if (timer) { stop(); return; }
+      if (Number(range.value) >= steps) go(0);
+      play.textContent = '❚❚';
+      play.setAttribute('aria-label', 'Pause');
+      timer = setInterval(() => {
+        if (Number(range.value) >= steps) { stop(); return; }
+        go(Number(range.value) + 1);
+      }, 160);
+    });
+    host.addEventListener('mouseover', event => {
+      const span = event.target.closest('.tk-entry');
+      if (!span) return;
+      const index = span.dataset.index;
+      host.querySelectorAll('.tk-entry.tk-hover').forEach(e => e.classList.remove('tk-hover'));
+      for (const lane of lanes) lane.spans[index]?.classList.add('tk-hover');
+    });
+    build();
+    watch('value', build);
+  };
+})();
