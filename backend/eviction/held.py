@@ -55,6 +55,8 @@ class Held:
     """Most keys a query of this layer sees by itself; such a layer is left alone."""
     memory: dict[str, Any] = field(default_factory=dict)
     """The policy's own, per layer."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """The policy's own, one for all layers of the run."""
 
     def per_kv_head(self, values: Tensor) -> Tensor:
         """Join query heads [H, ...] that share a KV head into [G, ...], as the request chose."""

@@ -57,7 +57,8 @@ class Policy(BaseModel):
     """Whether it needs the attention weights of every decode step."""
     reads_surprisal: ClassVar[bool] = False
     """Whether it needs the surprisal of every token; then its scope is the model."""
-
+    narrows: ClassVar[bool] = False
+    """Whether only some of the prompt's tokens go on to later layers, by ``goes_on``."""
     ragged: ClassVar[bool] = False
     """Whether heads may hold different numbers: then the layer's sum keeps to the budget."""
     published: ClassVar[Mapping[str, Any]] = {}
@@ -125,8 +126,25 @@ class Policy(BaseModel):
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Remember what matters of a layer's attention over the prompt."""
 
+    def goes_on(self, held: "Held") -> "Tensor | None":
+        """Return the ascending indices of the prompt's tokens that go on after this layer.
+
+        Asked after ``prefilled`` where the policy ``narrows``, until it is not None for all; the
+        last token must be among them.
+        """
+        return None
+
+    def selects(self, held: "Held") -> "list[Tensor] | None":
+        """Return for each KV head the ascending indices of what this step's queries read.
+
+        None reads everything. A query must find itself or an older entry among them.
+        """
+        return None
+
     def stepped(self, held: "Held", weights: "Tensor") -> None:
         """Remember what matters of a decode step; only where the policy ``watches``.
+
+        A layer that reads a selection has no such weights.
 
         Args:
             weights: [H, n, S] of the n newest queries over the layer's entries.
