@@ -20,7 +20,7 @@ from kernels.attention_stats.sums import JobSums, QuerySums
 
 BITS = 1 / math.log(2)  # logits in bits: 2^x is computed several times faster than e^x
 HIDDEN = -1e30  # finite: a weight of zero times minus infinity would be NaN in the entropy
-PANEL_WEIGHTS = 1 << 21
+PANEL_WEIGHTS = 3 << 19
 FEWEST, MOST = 96, 128
 """Rows of a panel: at least so many for the products, queries at most so many for the diagonal."""
 SMALL = 1 << 19
@@ -81,8 +81,8 @@ class _Panels:
         self.groups, self.keys = k.shape[:2]
         self.per_group = heads // self.groups
         split = (self.groups, self.per_group)
-        factor = 2 * BITS * scaling / softcap if softcap else BITS * scaling
-        self.q = (q.float() * factor).unflatten(0, split)
+        self.q = q.unflatten(0, split)
+        self.scaling = 2 * BITS * scaling / softcap if softcap else BITS * scaling
         # Models hand over views with heads and tokens swapped, on which oneDNN is slow.
         self.k, self.v = k.float().contiguous(), v.float().contiguous()
         self.want, self.window, self.softcap = want, window, softcap
@@ -99,6 +99,7 @@ class _Panels:
         blocks = plan.blocks(self.sums.cuts, self._most_rows)
         self.jobs = plan.jobs(blocks)
         most = max(stop - start for start, stop in blocks)
+        self.largest = max(map(self._weights, blocks))
         edge = torch.full((most, most + plan.widest_margin(self.keys)), HIDDEN, device=q.device)
         self.after, self.before = edge.triu(1), edge.tril(-1)
         self.back = torch.arange(self.keys, -self.keys, -1, device=q.device, dtype=torch.float32)
@@ -108,10 +109,14 @@ class _Panels:
         oldest = 0 if self.window is None else max(0, self.offset + start - self.window + 1)
         return oldest, min(self.keys, oldest + plan.rounded(self.offset + stop - oldest))
 
+    def _weights(self, block: plan.Block) -> int:
+        oldest, newest = self._seen(*block)
+        return self.per_group * (block[1] - block[0]) * (newest - oldest)
+
     def _most_rows(self, stop: int) -> int:
         oldest, newest = self._seen(max(0, stop - MOST), stop)
         fitting = max(PANEL_WEIGHTS // (newest - oldest), FEWEST) // self.per_group
-        return min(1 << max(fitting, 1).bit_length() - 1, MOST)
+        return min(1 << max(fitting, 1).bit_length() - 1, MOST)  # few shapes, as of widths
 
     def run(self) -> None:
         """Compute every panel: on a CPU by workers, longest first, elsewhere all groups at once."""
@@ -134,7 +139,7 @@ class _Panels:
         seen = [self._seen(*block) for block in blocks]
         keys = seen[0][0], max(newest for _, newest in seen)
         sums = JobSums(self.sums, groups, order, queries, keys)
-        for start, stop in blocks:
+        for start, stop in reversed(blocks):  # the largest first: their memory fits the others
             self._panel(sums, groups, start, stop)
         self.sums.close(sums)
 
@@ -166,7 +171,8 @@ class _Panels:
 
     def _scores(self, groups: slice, start: int, stop: int, oldest: int, newest: int) -> Tensor:
         """Logits of a panel in bits, hidden where the query may not look."""
-        scores = self._product(self.q[groups, :, start:stop], self.k[groups, oldest:newest])
+        queries = self.q[groups, :, start:stop].float() * self.scaling
+        scores = self._product(queries, self.k[groups, oldest:newest])
         if self.softcap is not None:
             # c tanh x = c - 2c / (1 + e^2x); a softmax does not see c, taken off the sinks as well.
             scores.exp2_().add_(1).reciprocal_().mul_(-2 * BITS * self.softcap)
@@ -194,7 +200,7 @@ class _Panels:
             highest = torch.maximum(highest, sinks)
         scores.sub_(highest)
         keep = self.want.entropy
-        weights = torch.exp2(scores, out=_scratch(scores) if keep else scores)
+        weights = torch.exp2(scores, out=_scratch(scores, self.largest) if keep else scores)
         total = share = weights.sum(-1, keepdim=True)
         if sinks is not None:
             total = share + torch.exp2(sinks - highest)
@@ -246,12 +252,12 @@ class _Panels:
         )
 
 
-def _scratch(like: Tensor) -> Tensor:
-    """Return memory of a tensor's size and shape that this thread keeps: fresh pages are slow."""
+def _scratch(like: Tensor, largest: int) -> Tensor:
+    """Return memory for a tensor, kept by this thread for the next one: fresh pages are slow."""
     if like.device.type != "cpu":
         return torch.empty_like(like)
-    if getattr(_kept, "memory", None) is None or _kept.memory.numel() < like.numel():
-        _kept.memory = torch.empty(like.numel())
+    if getattr(_kept, "memory", None) is None or _kept.memory.numel() < largest:
+        _kept.memory = torch.empty(largest)
     kept: Tensor = _kept.memory[: like.numel()].view(like.shape)
     return kept
 
