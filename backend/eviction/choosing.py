@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from backend.eviction.entries import AllBut
 from backend.eviction.held import Held
 from backend.eviction.policy import Scope
 
@@ -26,28 +27,32 @@ def highest(
     if entries.even:
         count = entries.counts[0]
         positions = entries.rows("positions")[: len(scores)]
-        kept = _best(scores[:, :count], positions, budget, protects)
-        return list(kept.expand(entries.groups, -1))
+        own = _guarded(scores[:, :count], positions, protects)
+        if count == budget + 1:  # every decode step comes here, so no sort
+            gone = budget - own.flip(1).argmin(1, keepdim=True)
+            return AllBut(gone.expand(entries.groups, 1), count)
+        return list(_best(own, budget).expand(entries.groups, -1))
     rows = scores.expand(entries.groups, -1)
-    return [
-        _best(rows[g : g + 1, :count], entries.head("positions", g)[None], budget, protects)[0]
+    guarded = (
+        _guarded(rows[g : g + 1, :count], entries.head("positions", g)[None], protects)
         for g, count in enumerate(entries.counts)
-    ]
+    )
+    return [_best(own, budget)[0] for own in guarded]
 
 
-def _best(scores: Tensor, positions: Tensor, budget: int, protects: tuple[int, int]) -> Tensor:
-    """Return [g, n] ascending indices of scores [g, S]."""
+def _guarded(scores: Tensor, positions: Tensor, protects: tuple[int, int]) -> Tensor:
+    """Return scores [g, S] with those of protected entries infinite."""
     first, newest = protects
-    count = scores.shape[1]
     own = scores.float()
     if first:
         own = own.masked_fill(positions < first, float("inf"))
     if newest:
         own = own.clone() if own is scores else own
-        own[:, max(0, count - newest) :] = float("inf")
-    if count == budget + 1:  # every decode step comes here, so no sort
-        gone = budget - own.flip(1).argmin(1, keepdim=True)
-        ahead = torch.arange(budget, device=own.device)
-        return ahead + (ahead >= gone)
-    order = torch.argsort(own, dim=1, descending=True, stable=True)[:, :budget]
+        own[:, max(0, scores.shape[1] - newest) :] = float("inf")
+    return own
+
+
+def _best(scores: Tensor, budget: int) -> Tensor:
+    """Return [g, n] ascending indices of the highest scores [g, S]."""
+    order = torch.argsort(scores, dim=1, descending=True, stable=True)[:, :budget]
     return order.sort(1).values

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernels.compact_kv import compact_kv
+from kernels.compact_kv import close_gaps, compact_kv
 
 LEAST_ROOM, ROOM_SHARE = 8, 32
 """A head has room for 1/32 more entries, at least 8, before it moves; they count as held."""
@@ -13,6 +13,16 @@ LEAST_ROOM, ROOM_SHARE = 8, 32
 
 def _room(count: int) -> int:
     return max(LEAST_ROOM, count // ROOM_SHARE)
+
+
+class AllBut(list[Tensor]):
+    """Indices to keep, G lists: all but the ascending ``gone`` [G, d], few of every head."""
+
+    def __init__(self, gone: Tensor, count: int) -> None:
+        """Leave out ``gone`` of the entries 0 to ``count`` of each head; d is 1."""
+        ahead = torch.arange(count - 1, device=gone.device)
+        super().__init__(ahead + (ahead >= gone))
+        self.gone = gone
 
 
 class Entries:
@@ -121,6 +131,8 @@ class Entries:
         if counts == self.counts:
             return [rows[:0] for rows in kept]
         if self._aligned() and len(set(counts)) == 1:
+            if isinstance(kept, AllBut) and kept.gone.device.type == "cpu":
+                return self._leave_out(kept.gone)
             return self._keep_evenly(torch.stack(tuple(kept)))
         dropped = []
         for g, rows in enumerate(kept):
@@ -143,6 +155,19 @@ class Entries:
     def forget_newest(self, count: int) -> None:
         """Drop the ``count`` newest entries of every head, as if they had never been added."""
         self.counts = [held - count for held in self.counts]
+
+    def _leave_out(self, gone: Tensor) -> list[Tensor]:
+        """Drop the ascending entries ``gone`` [G, d], as few in every head."""
+        dropped = self._rectangle("positions").gather(1, gone)
+        count, by = self.counts[0], gone.shape[1]
+        rows = gone.tolist()
+        up = sum(own[-1] + 1 - by for own in rows) < sum(count - by - own[0] for own in rows)
+        for buffer in self.buffers.values():
+            close_gaps(buffer, self.starts, count, rows, up=up)
+        if up:
+            self.starts = [start + by for start in self.starts]
+        self.counts = [count - by] * self.groups
+        return list(dropped)
 
     def _keep_evenly(self, kept: Tensor) -> list[Tensor]:
         """Drop as many entries from every head, moving what lies before or after them together."""

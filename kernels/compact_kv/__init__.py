@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kernels.compact_kv import reference
 
-__all__ = ["compact_kv"]
+__all__ = ["close_gaps", "compact_kv"]
 
 
 def compact_kv(
@@ -34,3 +34,29 @@ def compact_kv(
             f"{len(starts)} starts do not fit {len(kept)} lists of kept rows and their places"
         )
     reference.compact_kv(buffer, starts, kept, starts if places is None else places)
+
+
+def close_gaps(
+    buffer: Tensor, starts: Sequence[int], count: int, gone: Sequence[Sequence[int]], *, up: bool
+) -> None:
+    """Take few rows out of every head, moving no more than lies on one side of them.
+
+    For a buffer in main memory; elsewhere ``compact_kv`` moves all heads at once.
+
+    Args:
+        buffer: [N, ...] contiguous rows of all heads; head g's begin at starts[g].
+        starts: G offsets into the buffer.
+        count: rows of each head.
+        gone: for each head the same number d of ascending indices to take out, counted from its
+            start.
+        up: whether the rows before a gap move up, so that the head begins d rows later; else the
+            rows after it move down.
+    Raises:
+        ValueError: if the buffer is elsewhere or not contiguous.
+    """
+    if buffer.device.type != "cpu" or not buffer.is_contiguous():
+        raise ValueError(
+            f"buffer is on {buffer.device} with strides {buffer.stride()}: rows move in place in "
+            "contiguous main memory only, use compact_kv elsewhere"
+        )
+    reference.close_gaps(buffer, starts, count, gone, up)

@@ -1,5 +1,6 @@
 """Compaction in PyTorch: one gather for all heads where they keep equally many."""
 
+import ctypes
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -31,3 +32,23 @@ def _stride(starts: Sequence[int], places: Sequence[int]) -> int:
     if len(starts) == 1:
         return 1
     return steps.pop() if len(steps) == 1 else 0
+
+
+def close_gaps(
+    buffer: Tensor, starts: Sequence[int], count: int, gone: Sequence[Sequence[int]], up: bool
+) -> None:
+    """Compute what ``kernels.compact_kv.close_gaps`` documents.
+
+    Rows move over themselves, which PyTorch's copies do not allow: a gather would write them twice.
+    """
+    row = buffer.stride(0) * buffer.itemsize
+    for start, own in zip(starts, gone, strict=True):
+        first = buffer.data_ptr() + start * row
+        edges = [-1, *own, count]
+        pieces = [(a + 1, b - a - 1) for a, b in pairwise(edges)]  # (first row, rows) between gaps
+        if up:
+            moves = [(at, at + len(own) - j, n) for j, (at, n) in enumerate(pieces[:-1])][::-1]
+        else:
+            moves = [(at, at - j, n) for j, (at, n) in enumerate(pieces) if j]
+        for source, target, rows in moves:
+            ctypes.memmove(first + target * row, first + source * row, rows * row)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from backend.eviction.entries import LEAST_ROOM, Entries
+from backend.eviction.entries import LEAST_ROOM, AllBut, Entries
 
 G, D = 2, 4
 
@@ -79,17 +79,21 @@ def test_entries_are_those_of_plain_lists(length: int, ragged: bool) -> None:
         same(entries, twin)
 
 
-@pytest.mark.parametrize("index", [0, 3, 198, 199])
-def test_dropping_one_entry_a_step_keeps_order_and_storage(index: int) -> None:
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("index", [0, 3, 99, 198, 199])
+def test_dropping_one_entry_a_step_keeps_order_and_storage(index: int, told: bool) -> None:
     entries, twin = started(200), Twin(200)
     storage = entries.held_bytes
     for position in range(200, 280):
         here = torch.tensor([position])
         entries.append(vectors(here), -vectors(here), here)
         twin.append([position])
-        kept = torch.cat((torch.arange(index), torch.arange(index + 1, 201)))
-        entries.keep([kept, kept])
-        twin.keep([kept.tolist()] * G)
+        other = 200 - index
+        kept = AllBut(torch.tensor([[index], [other]]), 201)
+        assert [len(rows) for rows in kept] == [200, 200]
+        dropped = entries.keep(kept if told else list(kept))
+        gone = twin.keep([rows.tolist() for rows in kept])
+        assert [positions.tolist() for positions in dropped] == gone
         same(entries, twin)
     assert entries.held_bytes == storage
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernels.compact_kv import compact_kv
+from kernels.compact_kv import close_gaps, compact_kv
 
 
 def chosen(counts: list[int], lefts: list[int]) -> list[torch.Tensor]:
@@ -57,3 +57,25 @@ def test_other_numbers_of_heads_are_refused() -> None:
     rows = torch.arange(2)
     with pytest.raises(ValueError, match="2 starts do not fit 1 lists"):
         compact_kv(torch.zeros(8, 2), [0, 4], [rows])
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("gone", [[[0], [29]], [[29], [5]], [[3, 4, 17], [0, 1, 29]], [[], []]])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_gaps_are_closed_from_either_side(shape, gone, up: bool) -> None:
+    starts, count = [4, 50], 30
+    before = torch.randn(90, *shape)
+    buffer = before.clone()
+    close_gaps(buffer, starts, count, gone, up=up)
+    rest = torch.ones(90, dtype=torch.bool)
+    for start, own in zip(starts, gone, strict=True):
+        kept = [index for index in range(count) if index not in own]
+        place = start + len(own) * up
+        assert torch.equal(buffer[place : place + len(kept)], before[start:][kept])
+        rest[start : start + count] = False
+    assert torch.equal(buffer[rest], before[rest])
+
+
+def test_gaps_are_closed_in_contiguous_memory_only() -> None:
+    with pytest.raises(ValueError, match="contiguous main memory only"):
+        close_gaps(torch.zeros(4, 6).t(), [0], 4, [[1]], up=False)
