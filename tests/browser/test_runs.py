@@ -31,7 +31,7 @@ def test_a_typed_text_is_read_stored_and_linked(visit: Visit) -> None:
         f"At {state['tokens']} tokens no sink rate is stated"
         in page.locator("#sentence").inner_text()
     )
-    assert page.locator("#status").is_hidden()
+    assert page.locator("#status").inner_text().strip() == ""
     assert state["run"] in page.locator("#facts").inner_text()
     quiet(page)
     page.reload()
@@ -117,7 +117,8 @@ def test_the_file_holds_the_numbers_of_the_strip(page: Page, app: App) -> None:
     surprisal = file["values"]["surprisal_nats"]
     shown = strip_numbers(app, "surprisal")
     exported = np.float32([np.nan if value is None else value for value in surprisal])
-    assert np.array_equal(shown, exported, equal_nan=True)
+    # The strip is sent 11 bits of every number, over three digits.
+    np.testing.assert_allclose(shown, exported, rtol=2**-11)
     page.locator(".tk-metrics [data-metric=surprisal]").click()
     for index in (1, len(surprisal) - 1):
         page.locator(f"#tk-token-{index}").hover()
@@ -126,7 +127,7 @@ def test_the_file_holds_the_numbers_of_the_strip(page: Page, app: App) -> None:
         assert number == pytest.approx(surprisal[index], rel=0.05)
 
 
-@pytest.mark.parametrize("figure", ["grid", "norms"])
+@pytest.mark.parametrize("figure", ["grid", "received"])
 def test_a_figure_is_saved_as_svg_with_its_caption(page: Page, figure: str) -> None:
     host = page.locator(f"#plot-{figure}")
     host.hover()
@@ -162,4 +163,6 @@ def strip_numbers(app: App, metric: str) -> Any:
     """Return the numbers of the strip as the page was given them."""
     parts = app.get("config")["components"]
     strip = next(part["props"] for part in parts if part["props"].get("elem_id") == "strip")
-    return np.frombuffer(base64.b64decode(strip["value"]["metrics"][metric]["values"]), "<f4")
+    packed = strip["value"]["metrics"][metric]
+    halves = np.frombuffer(base64.b64decode(packed["values"]), "<f2")
+    return np.ldexp(halves.astype(np.float64), -packed["exponent"])
