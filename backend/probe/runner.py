@@ -11,7 +11,7 @@ from torch import Tensor
 from backend.events import CancelToken, Event, Progress
 from backend.instruments import AttentionCall, Recorder, recording
 from backend.models.loaded import LoadedModel
-from backend.models.structure import embedding_entries
+from backend.models.ordinary import leading_bos, ordinary_tokens
 from backend.models.text import decode_each
 from backend.probe.chance import copies_before, even_attention, mean_at
 from backend.probe.request import ProbeRequest
@@ -36,7 +36,7 @@ def probe(
     Raises: ValueError where the copies do not fit or the vocabulary is too small; Cancelled.
     """
     cancel.check()
-    bos = _leading_bos(loaded)
+    bos = leading_bos(loaded)
     _refuse_unless_fits(request, len(bos), min(limit, loaded.context))
     ids = bos + _random_tokens(request, loaded) * request.repeats
     watch = _Diagonals(request, len(bos), len(ids), len(loaded.layers), emit, cancel)
@@ -143,12 +143,6 @@ class _Diagonals(Recorder):
             kept.setdefault(name, []).append(value)
 
 
-def _leading_bos(loaded: LoadedModel) -> list[int]:
-    """Return the BOS token where the tokenizer begins every text with it."""
-    bos = loaded.tokenizer.bos_token_id
-    return [bos] if bos is not None and loaded.tokenizer("a")["input_ids"][:1] == [bos] else []
-
-
 def _refuse_unless_fits(request: ProbeRequest, before: int, limit: int) -> None:
     length = before + request.period * request.repeats
     if length <= limit:
@@ -163,9 +157,7 @@ def _refuse_unless_fits(request: ProbeRequest, before: int, limit: int) -> None:
 
 def _random_tokens(request: ProbeRequest, loaded: LoadedModel) -> list[int]:
     """Return distinct ordinary tokens, in an order drawn with the request's seed."""
-    special = {*loaded.tokenizer.all_special_ids, *loaded.tokenizer.added_tokens_decoder}
-    entries = min(len(loaded.tokenizer), embedding_entries(loaded.model))
-    ordinary = [key for key in range(entries) if key not in special]
+    ordinary = ordinary_tokens(loaded)
     if len(ordinary) < request.period:
         raise ValueError(
             f"period={request.period} is above the {len(ordinary)} ordinary tokens of "
