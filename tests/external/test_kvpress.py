@@ -1,0 +1,98 @@
+"""Kept sets against kvpress 0.5.5, from the same keys, values and hidden states.
+
+kvpress needs an older transformers, so it runs in an environment of its own; name its Python in
+TOKENARIUM_KVPRESS_PYTHON:
+
+    python -m venv elsewhere
+    elsewhere/bin/pip install torch "transformers>=4.56,<5.3" "numpy<3" "accelerate<2" \
+        "cachetools<6" "fire<0.7" peft "pandas<3" datasets requests
+    elsewhere/bin/pip install --no-deps kvpress==0.5.5
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from tests.eviction.policies.conftest import kept
+
+pytestmark = [pytest.mark.external, pytest.mark.timeout(300)]
+
+PYTHON = os.environ.get("TOKENARIUM_KVPRESS_PYTHON")
+LENGTH, BUDGET, WINDOW = 200, 50, 8
+RATIO = {"compression_ratio": 0.75}
+SNAPKV = ["SnapKVPress", RATIO | {"window_size": WINDOW, "kernel_size": 5}]
+EXPECTED = ["ExpectedAttentionPress", RATIO | {"n_future_positions": 512, "epsilon": 0.01}]
+
+PRESSES = {
+    "snapkv": SNAPKV,
+    "keydiff": ["KeyDiffPress", RATIO],
+    "knorm": ["KnormPress", RATIO],
+    "tova": ["TOVAPress", RATIO],
+    "expected_attention": EXPECTED,
+    "pyramidkv": ["PyramidKVPress", SNAPKV[1] | {"beta": 4}],
+    "adakv": ["AdaKVPress", {"press": ["SnapKVPress", RATIO | {"window_size": BUDGET // 4}]}],
+    "adakv of keys": ["AdaKVPress", {"press": ["KeyDiffPress", RATIO]}],
+}
+OURS = {
+    "snapkv": {"window": WINDOW},
+    "keydiff": {},
+    "knorm": {},
+    "tova": {"newest": 1},
+    "expected_attention": {"future": 512, "epsilon": 0.01},
+    # kvpress counts the window inside the pyramid: its last layer has 50 / 4 in all, ours has the
+    # window and (50 - 8) / beta.
+    "pyramidkv": {"window": WINDOW, "beta": (BUDGET - WINDOW) / (BUDGET / 4 - WINDOW)},
+    "adakv": {"base": "snapkv"},
+    "adakv of keys": {"base": "keydiff"},
+}
+
+
+def states(model: PreTrainedModel, ids: list[int]) -> dict[str, np.ndarray]:
+    """What kvpress's presses are given, by layer."""
+    hidden: list[torch.Tensor] = []
+    hooks = [
+        layer.self_attn.q_proj.register_forward_pre_hook(lambda _, given: hidden.append(given[0]))
+        for layer in model.model.layers
+    ]
+    cache = DynamicCache()
+    with torch.inference_mode():
+        model(torch.tensor([ids]), past_key_values=cache)
+        cosine, sine = model.model.rotary_emb(hidden[0], torch.arange(len(ids))[None])
+    for hook in hooks:
+        hook.remove()
+    found = {"cosine": cosine, "sine": sine}
+    for layer, own in enumerate(cache.layers):
+        found |= {f"hidden{layer}": hidden[layer]}
+        found |= {f"keys{layer}": own.keys, f"values{layer}": own.values}
+    return {name: tensor.numpy() for name, tensor in found.items()}
+
+
+@pytest.mark.skipif(
+    not PYTHON, reason="TOKENARIUM_KVPRESS_PYTHON names no environment with kvpress 0.5.5"
+)
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_kept_sets_equal_those_of_kvpress(tiny, tmp_path, family):
+    pair = tiny(family)
+    ids = pair.prompt(LENGTH)
+    pair.eager.save_pretrained(tmp_path)
+    np.savez(tmp_path / "states.npz", **states(pair.eager, ids))
+    (tmp_path / "presses.json").write_text(json.dumps(PRESSES))
+    script = Path(__file__).with_name("kvpress_kept.py")
+    run = subprocess.run(
+        [PYTHON, script, tmp_path, tmp_path / "states.npz", tmp_path / "presses.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout.splitlines()[-1])
+    assert answer["version"] == "0.5.5"
+    for name, parameters in OURS.items():
+        slug = name.split()[0]
+        assert kept(pair.under(slug, BUDGET, ids, **parameters)) == answer["kept"][name], name
