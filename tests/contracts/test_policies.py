@@ -1,0 +1,265 @@
+"""What every registered KV-cache policy must declare, refuse and deliver."""
+
+import gc
+import re
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import annotated_types
+import pytest
+import torch
+
+import backend.eviction.policies
+from backend.events import Cancelled, CancelToken
+from backend.eviction.engine import Sequence
+from backend.eviction.policy import Label, Policy, Scope, When, registered
+from backend.eviction.request import CacheRequest, PolicySpec
+from backend.eviction.runner import follow_policies
+from backend.lab import Lab
+from tests.trace.conftest import letters, twins
+
+__all__ = ["letters", "twins"]
+
+POLICIES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+EVERY = pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.slug)
+SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
+PROMPT, BUDGET, STEPS = 90, 40, 14
+
+
+def ids(count: int, seed: int = 0) -> list[int]:
+    return torch.randint(2, 258, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def start(loaded: Any, policy: type[Policy], budget: int, **rest: Any) -> Sequence:
+    return Sequence(loaded, policy(), budget, **rest)
+
+
+def stepped(sequence: Sequence, length: int = PROMPT) -> Iterator[torch.Tensor]:
+    """Yield the logits after the prompt and after every step."""
+    yield sequence.read(ids(length))
+    for token in ids(STEPS, 1):
+        yield sequence.read([token])
+
+
+def held(sequence: Sequence) -> list[list[list[int]]]:
+    """Positions by layer and head."""
+    return [
+        [layer.entries.head("positions", g).tolist() for g in range(layer.entries.groups)]
+        for layer in sequence.layers
+    ]
+
+
+def out_of_bounds(policy: type[Policy]) -> Iterator[tuple[str, object]]:
+    """Values just outside every declared bound."""
+    for name, field in policy.model_fields.items():
+        for bound in field.metadata:
+            if isinstance(bound, annotated_types.Ge):
+                yield name, bound.ge - 1
+            if isinstance(bound, annotated_types.Gt):
+                yield name, bound.gt
+            if isinstance(bound, annotated_types.Le):
+                yield name, bound.le + 1
+            if isinstance(bound, annotated_types.Lt):
+                yield name, bound.lt
+
+
+def test_every_file_of_the_family_is_one_policy() -> None:
+    folder = Path(backend.eviction.policies.__path__[0])
+    files = {file.stem for file in folder.glob("*.py")} - {"__init__"}
+    assert {policy.__module__.rpartition(".")[2] for policy in POLICIES} == files
+    assert len(POLICIES) == len(files) >= 5
+    assert Lab.policies() == registered()
+
+
+@EVERY
+def test_it_declares_all_that_the_page_shows(policy: type[Policy]) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", policy.slug)
+    assert policy.title
+    assert policy.differs
+    assert SENTENCE.fullmatch(policy.explanation)
+    assert re.search(r"\d{4}, arXiv:\d{4}\.\d{5}|a baseline", policy.paper)
+    assert policy.label in get_args(Label)
+    assert policy.when in get_args(When)
+    assert policy.scope in get_args(Scope)
+    for name, field in policy.model_fields.items():
+        assert SENTENCE.fullmatch(field.description or ""), name
+        assert not field.is_required(), f"{name} has no default"
+        numbers = {int, float} & {field.annotation, *get_args(field.annotation)}
+        if numbers:
+            assert any(name == given for given, _ in out_of_bounds(policy)), f"{name} is unbounded"
+    policy(**policy.published)
+
+
+@EVERY
+def test_it_refuses_what_is_out_of_bounds_by_name(policy: type[Policy]) -> None:
+    for name, value in out_of_bounds(policy):
+        with pytest.raises(ValueError, match=f"{name}="):
+            PolicySpec(policy.slug, **{name: value})
+    with pytest.raises(ValueError, match="colour='red'"):
+        PolicySpec(policy.slug, colour="red")
+
+
+@EVERY
+def test_held_entries_keep_to_the_budget_and_its_slack(twins, policy) -> None:
+    loaded, _ = twins("llama")
+    sequence = start(loaded, policy, BUDGET)
+    fitted = sequence.policy
+    for step, _ in enumerate(stepped(sequence)):
+        slack = 0
+        if fitted.when == "prefill":
+            slack = step
+        elif fitted.when == "step":
+            slack = step % fitted.every(BUDGET)
+        for layer in sequence.layers:
+            counts = layer.entries.counts
+            if fitted.when == "never":
+                assert counts == [PROMPT + step] * 2
+                continue
+            most = sum(counts) / 2 if fitted.ragged else max(counts)
+            assert most <= layer.budget + slack, f"step {step}, layer {layer.layer}"
+            assert min(counts) >= 1
+    budgets = [layer.budget for layer in sequence.layers]
+    assert sum(budgets) <= BUDGET * len(budgets) + len(budgets)  # rounded, each by less than one
+
+
+@EVERY
+def test_kept_positions_ascend_and_protected_ones_stay(twins, policy) -> None:
+    loaded, _ = twins("llama")
+    sequence = start(loaded, policy, BUDGET)
+    for step, _ in enumerate(stepped(sequence)):
+        for layer, heads in zip(sequence.layers, held(sequence), strict=True):
+            layer.queries = torch.zeros(4, 1, 8)  # as while the step ran
+            first, newest = sequence.policy.protects(layer)
+            layer.queries = None
+            selected = sequence.selected.get(layer.layer)
+            assert (selected is None) or policy.label == "select"
+            read = [] if selected is None else [rows.tolist() for rows in selected.positions]
+            for positions in heads + read:
+                assert positions == sorted(set(positions))
+                assert set(range(first)) <= set(positions)
+                assert set(range(PROMPT + step - newest, PROMPT + step)) <= set(positions)
+        if sequence.policy.scope != "head":
+            assert all(heads[0] == heads[1] for heads in held(sequence))
+    assert bool(sequence.selected) == (policy.label == "select")
+
+
+@EVERY
+def test_bytes_freed_are_what_the_label_promises(twins, policy) -> None:
+    loaded, _ = twins("llama")
+    full = Sequence(loaded, backend.eviction.policies.full.Full(), 1)
+    sequence = start(loaded, policy, 32)
+    for one in (full, sequence):
+        one.read(ids(512))
+    kept = sum(
+        layer.entries.buffers[name].untyped_storage().nbytes()
+        for layer in sequence.layers
+        for name in ("keys", "values")
+    )
+    whole = 3 * 2 * 2 * (512 + 16) * 8 * 4
+    if policy.label in ("evict", "merge"):
+        assert kept <= 3 * 2 * 2 * (32 + 8 + 1) * 8 * 4
+        assert sequence.held_bytes < 0.35 * full.held_bytes
+        assert sequence.dropped
+    if policy.label in ("nothing", "select", "mask"):
+        assert kept == whole
+        assert sequence.dropped == []
+
+
+@EVERY
+def test_the_same_seed_is_the_same_run(twins, policy) -> None:
+    loaded, _ = twins("llama")
+    first, again = (start(loaded, policy, BUDGET, seed=5) for _ in range(2))
+    for one, other in zip(stepped(first), stepped(again), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+        assert held(first) == held(again)
+
+
+@EVERY
+def test_a_budget_that_holds_everything_is_the_full_cache(twins, policy) -> None:
+    loaded, _ = twins("llama")
+    budget = 20 * (PROMPT + STEPS)  # also in the layers to which a policy gives least
+    sequence = start(loaded, policy, budget)
+    plain = Sequence(loaded, backend.eviction.policies.full.Full(), 1)
+    for one, other in zip(stepped(sequence), stepped(plain), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert sequence.dropped == []
+
+
+@EVERY
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_prompt_of_few_tokens_is_read_and_continued(twins, policy, length: int) -> None:
+    loaded, _ = twins("llama")
+    for budget in (policy().smallest_budget(), BUDGET):
+        sequence = start(loaded, policy, budget)
+        for logits in stepped(sequence, length):
+            assert logits.isfinite().all()
+
+
+@EVERY
+def test_the_smallest_budget_runs_and_less_is_refused(twins, policy) -> None:
+    loaded, _ = twins("llama")
+    least = policy().smallest_budget()
+    sequence = start(loaded, policy, least)
+    for logits in stepped(sequence):
+        assert logits.isfinite().all()
+    assert (least == 1) or policy.label != "nothing"
+    if least > 1:
+        with pytest.raises(ValueError, match=f"raise budget to at least {least}"):
+            start(loaded, policy, least - 1)
+
+
+@EVERY
+def test_a_second_turn_of_several_tokens_is_read(twins, policy) -> None:
+    loaded, _ = twins("llama")
+    sequence = start(loaded, policy, BUDGET)
+    sequence.read(ids(PROMPT))
+    for turn in (ids(7, 3), ids(1, 4), ids(60, 5)):
+        assert sequence.read(turn).isfinite().all()
+    for heads in held(sequence):
+        assert all(positions == sorted(set(positions)) for positions in heads)
+
+
+@EVERY
+def test_cancelled_in_the_middle_it_frees_its_memory(twins, policy) -> None:
+    loaded, _ = twins("llama")
+    token = CancelToken()
+    sequence = start(loaded, policy, BUDGET, check=token.check)
+    sequence.read(ids(PROMPT))
+    gone = [weakref.ref(layer.entries.buffers["keys"]) for layer in sequence.layers]
+    gone += [weakref.ref(layer.entries.buffers["values"]) for layer in sequence.layers]
+    token.cancel()
+    gc.disable()
+    try:
+        with pytest.raises(Cancelled):
+            sequence.read([5])
+        del sequence
+        assert [ref() for ref in gone if ref() is not None] == []
+    finally:
+        gc.enable()
+
+
+@EVERY
+def test_it_runs_from_a_request_to_a_result(twins, letters, policy) -> None:
+    loaded, _ = twins("llama")
+    request = CacheRequest(
+        model="tiny", prompt=letters(60), policies=[policy.slug], budget=40, max_new_tokens=6
+    )
+    assert CacheRequest.from_stored("cache", request.model_dump(mode="json")) == request
+    result = follow_policies(request, loaded, 2048, lambda _: None, CancelToken())
+    [one] = result.runs
+    assert one.steps == 6 or one.token_ids[-1] == 1
+    assert (one.label, one.policy) == (policy.label, policy.slug)
+    assert any(note == f"variant: {policy.differs}" for note in one.notes) == (
+        policy.differs != "no"
+    )
+    for step in range(one.steps):
+        for layer in range(3):
+            counts = [len(one.kept(step, layer, head)) for head in range(2)]
+            assert sum(counts) / 2 == result.entries[0, step, layer]
+
+
+def test_a_slug_is_taken_once() -> None:
+    with pytest.raises(TypeError, match="slug='h2o' is taken by H2O"):
+        type("Again", (Policy,), {"slug": "h2o", "__annotations__": {}})
