@@ -31,12 +31,17 @@ class Narrowing:
 
     @contextmanager
     def over(self, length: int) -> Iterator[None]:
-        """Watch one reading of ``length`` tokens."""
+        """Watch one reading of ``length`` tokens.
+
+        What leaves the last layer has all rows again, as some models insist; those of tokens that
+        did not go on are NaN.
+        """
         self.kept = None
         handles = [
             layer.register_forward_pre_hook(partial(self._before, length), with_kwargs=True)
             for layer in self._layers
         ]
+        handles.append(self._layers[-1].register_forward_hook(partial(self._after, length)))
         try:
             yield
         finally:
@@ -50,6 +55,14 @@ class Narrowing:
             return None
         narrowed: tuple[Any, ...] = _cut(args, self.kept, length)
         return narrowed, _cut(kwargs, self.kept, length)
+
+    def _after(self, length: int, _: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
+        states: Tensor = output[0] if isinstance(output, tuple) else output
+        if self.kept is None or states.shape[1] == length:
+            return None
+        whole = states.new_full((1, length, states.shape[2]), float("nan"))
+        whole[:, self.kept] = states
+        return (whole, *output[1:]) if isinstance(output, tuple) else whole
 
 
 def _cut(given: Any, kept: Tensor, length: int) -> Any:
