@@ -99,8 +99,12 @@ class CacheLayout:
         parts["cache_table"] = table(_INTRODUCTION, "cache")
         with gr.Row():
             parts["cache_which"] = gr.Dropdown([], label="Policy in the map", elem_id="cache-which")
-            parts["cache_layer"] = gr.Slider(0, 1, value=0, step=1, label="Layer")
-            parts["cache_head"] = gr.Slider(0, 1, value=0, step=1, label="KV head")
+            parts["cache_layer"] = gr.Slider(
+                0, 1, value=0, step=1, label="Layer", elem_id="cache-layer"
+            )
+            parts["cache_head"] = gr.Slider(
+                0, 1, value=0, step=1, label="KV head", elem_id="cache-head"
+            )
             self.step = gr.Slider(0, 512, value=512, step=1, label="Scores at step")
         names = list(FIGURES)
         for pair in zip(names[::2], names[1::2], strict=True):
@@ -127,7 +131,7 @@ class CacheLayout:
         ]
         running = self.go.click(self._run, [*asked, *place], every, concurrency_limit=None, **QUIET)
         self.stop.click(None, cancels=[running], queue=False, **QUIET)
-        moves = [c.release for c in place[:3]] + [parts["cache_which"].input]
+        moves = [component.input for component in place]
         gr.on(moves, self._moved, [parts["cache_run"], *place], every, **EAGER)
         self.library.focus(self._listed, None, self.library, **EAGER)
         self.library.input(self._opened, [self.library, *place], every, **EAGER)
