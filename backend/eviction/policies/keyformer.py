@@ -46,7 +46,7 @@ class Keyformer(Policy):
         0.01, ge=0, le=1, description="Temperature added at every decode step; the authors' 0.01."
     )
     observed: int = Field(
-        1024,
+        256,
         ge=1,
         le=1_000_000,
         description="Last queries of the prompt that are scored; the authors score all.",
@@ -77,7 +77,9 @@ class Keyformer(Policy):
 
 
 def _noisy(weights: "Tensor", temperature: float, random: "Generator") -> "Tensor":
-    """Return softmax((ln w + g) / temperature); ln w stands for logits, which differ by a constant.
+    """Return softmax((x + g) / temperature) as normalised (w / e) ** (1 / temperature).
+
+    The weights are w = exp(x) up to a factor, and -ln e of an exponential e is Gumbel noise.
 
     Args:
         weights: [H, n, S], 0 where a query may not look.
@@ -85,4 +87,7 @@ def _noisy(weights: "Tensor", temperature: float, random: "Generator") -> "Tenso
     import torch
 
     drawn = torch.empty(weights.shape).exponential_(generator=random).to(weights.device)
-    return torch.softmax((weights.log() - drawn.log()) / temperature, -1)
+    odds = weights / drawn.clamp_(min=torch.finfo(torch.float32).tiny)
+    if temperature != 1:
+        odds = (odds / odds.amax(-1, keepdim=True)) ** (1 / temperature)
+    return odds / odds.sum(-1, keepdim=True)

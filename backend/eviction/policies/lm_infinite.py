@@ -57,10 +57,10 @@ class LMInfinite(Policy):
         from backend.interventions.layer import Change
         from backend.interventions.methods.lm_infinite import LambdaMask
 
-        capped = self.positions == "capped"
         cap = self.largest or loaded.context - 1
+        capped = self.positions == "capped" and length - 1 > cap
         # A decode step sees the budget and the newest token, which is dropped from it afterwards.
-        if length <= budget + 1 and not (capped and length - 1 > cap):
+        if length <= budget + 1 and not capped:
             return {}
         mask = LambdaMask(first=self.first, last=budget + 1 - self.first, cap=cap)
         if capped:

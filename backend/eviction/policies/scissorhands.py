@@ -76,7 +76,7 @@ class Scissorhands(Policy):
         shape = (held.heads, length)
         counts = torch.zeros(shape, device=held.entries.buffers["keys"].device)
         for rows in held.rows(length - first):
-            counts += _unseen(rows.weights, first + rows.start).sum(1)
+            counts += _unseen(rows.weights, first + rows.start)
         held.entries.put("unseen", held.per_kv_head(counts))
 
     def stepped(self, held: "Held", weights: "Tensor") -> None:
@@ -85,7 +85,7 @@ class Scissorhands(Policy):
         queries, held_now = weights.shape[1:]
         if held.budget + 1 - held_now >= self.history:
             return
-        counts = held.per_kv_head(_unseen(weights, held_now - queries).sum(1))
+        counts = held.per_kv_head(_unseen(weights, held_now - queries))
         held.entries.put("unseen", held.entries.rows("unseen") + counts)
 
     def protects(self, held: "Held") -> tuple[int, int]:
@@ -109,13 +109,15 @@ class Scissorhands(Policy):
 
 
 def _unseen(weights: "Tensor", first: int) -> "Tensor":
-    """Return [H, n, S] float32, 1 where a query gives an entry less than an even share.
+    """Return [H, S] float32, how many of n queries give an entry less than an even share.
 
     Args:
         weights: [H, n, S]; query i sees the first ``first + i + 1`` entries.
     """
     import torch
 
-    entry = torch.arange(weights.shape[2], device=weights.device)
-    seen = first + 1 + torch.arange(weights.shape[1], device=weights.device)[:, None]
-    return ((weights < 1 / seen) & (entry < seen)).float()
+    queries, size = weights.shape[1:]
+    seen = first + 1 + torch.arange(queries, device=weights.device)[:, None]
+    below = (weights < 1 / seen).sum(1, dtype=torch.float32)
+    ahead = torch.arange(size, device=weights.device) - first  # queries that come before an entry
+    return below - ahead.clamp(0, queries)

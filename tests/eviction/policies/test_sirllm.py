@@ -50,6 +50,9 @@ def test_surprisal_is_that_of_the_token_itself(twins):
 def test_rolled_keys_give_one_choice_for_the_model(twins):
     loaded, _ = twins("llama")
     once, again = (list(kept_live(loaded, SirLLM(), 12)) for _ in range(2))
+    as_they_stood = list(kept_live(loaded, SirLLM(positions="original"), 12))
+    assert once[0] == as_they_stood[0]
+    assert once != as_they_stood  # later surprisals depend on where the keys stand
     assert once == again
     for length, step in enumerate(once, 24):
         assert all(head == step[0][0] for layer in step for head in layer)
