@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from backend.eviction.policy import Policy
     from backend.eviction.request import CacheRequest, PolicySpec
     from backend.eviction.result import CacheResult, PolicyRun, Scores
+    from backend.eviction.task import Task
     from backend.follow.request import FollowRequest
     from backend.follow.result import FollowResult
     from backend.heartbeat.request import HeartbeatRequest
@@ -72,6 +73,8 @@ if TYPE_CHECKING:
     from backend.results import Quantity, Result
     from backend.run import Run
     from backend.settings import Settings
+    from backend.sweep.request import SweepRequest
+    from backend.sweep.result import SweepResult
     from backend.trace.request import TraceRequest
     from backend.trace.result import TraceResult
 
@@ -121,6 +124,9 @@ _HOME = {
     "Scores": "backend.eviction.result",
     "Settings": "backend.settings",
     "Sink": "backend.analysis.sinks",
+    "SweepRequest": "backend.sweep.request",
+    "SweepResult": "backend.sweep.result",
+    "Task": "backend.eviction.task",
     "TextRequest": "backend.requests",
     "TraceRequest": "backend.trace.request",
     "TraceResult": "backend.trace.result",
@@ -201,6 +207,9 @@ __all__ = [
     "Scores",
     "Settings",
     "Sink",
+    "SweepRequest",
+    "SweepResult",
+    "Task",
     "TextRequest",
     "TraceRequest",
     "TraceResult",

@@ -11,12 +11,15 @@ import backend.heartbeat.request
 import backend.interventions.request
 import backend.probe.request
 import backend.region.request
+import backend.sweep.request
 import backend.trace.request  # noqa: F401 - a stored run of this kind can be opened
 from backend.environment import storage_note
 from backend.errors import UserError, told_in_words
 from backend.events import CancelToken, Event, Finished
 from backend.eviction.policy import Policy
 from backend.eviction.policy import registered as registered_policies
+from backend.eviction.task import Task
+from backend.eviction.task import registered as registered_tasks
 from backend.examples import Example, install
 from backend.export import as_json
 from backend.interventions.declaration import Intervention, registered
@@ -167,6 +170,11 @@ class Lab:
     def policies() -> tuple[type[Policy], ...]:
         """Return every KV-cache policy; a class's fields are its parameters."""
         return registered_policies()
+
+    @staticmethod
+    def tasks() -> tuple[type[Task], ...]:
+        """Return every task with an answer; a class's fields are its parameters."""
+        return registered_tasks()
 
     def models(self) -> list[ModelInfo]:
         """Return the models to offer, with their state."""

@@ -40,7 +40,7 @@ class Following:
         logits, took = self._read(self.teller.tokens.ids, 0)
         numbers["prefill_ms"][number] = took
         peak = _peak(self.loaded.device)
-        stops = set() if self.given else _end_of_text(self.loaded)
+        stops = set() if self.given else end_of_text(self.loaded)
         for step in range(self.ledger.steps):
             token = self.given[step] if self.given else int(logits.argmax())
             self.ids.append(token)
@@ -68,10 +68,10 @@ class Following:
     def _read(self, ids: list[int], step: int) -> tuple[Tensor, float]:
         """Read tokens; return the logits [V] and the milliseconds it took."""
         self.sequence.keep_scores = self.ledger.wants_scores(step)
-        _wait(self.loaded.device)
+        wait(self.loaded.device)
         start = time.perf_counter()
         logits = self.sequence.read(ids)
-        _wait(self.loaded.device)
+        wait(self.loaded.device)
         took = (time.perf_counter() - start) * 1e3
         self.ledger.took(self.number, step, self.sequence)
         return logits.float(), took
@@ -105,7 +105,8 @@ class Following:
             self.ledger.first_divergence[number] = other[0]
 
 
-def _end_of_text(loaded: LoadedModel) -> set[int]:
+def end_of_text(loaded: LoadedModel) -> set[int]:
+    """Return the tokens after which a model stops."""
     config = loaded.model.generation_config
     ends = loaded.tokenizer.eos_token_id if config is None else config.eos_token_id
     if ends is None:
@@ -113,7 +114,8 @@ def _end_of_text(loaded: LoadedModel) -> set[int]:
     return set(ends) if isinstance(ends, list) else {ends} - {None}
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Wait until everything asked of a device is done, so that a clock tells its time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

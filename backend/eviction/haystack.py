@@ -21,7 +21,7 @@ def ask(
     question: every answer begins with it.
     """
     asked, said, *wrong = (encode(loaded, text) for text in (question, answer, *others))
-    while len(said) > 1 and not loaded.tokenizer.decode(said[:1]).strip():
+    while len(said) > 1 and not str(loaded.tokenizer.decode(said[:1])).strip():
         asked.append(said.pop(0))
         wrong = [tokens[1:] for tokens in wrong]
     first = {tokens[0] for tokens in wrong if tokens} - {said[0]}

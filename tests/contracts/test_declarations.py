@@ -13,6 +13,7 @@ import backend.heartbeat.request
 import backend.interventions.request
 import backend.probe.request
 import backend.region.request
+import backend.sweep.request
 import backend.trace.request  # noqa: F401
 from backend.records import imported, result_class
 from backend.requests import ModelRequest, Request
@@ -66,6 +67,7 @@ def test_the_kinds_of_runs_are_those_known() -> None:
         "probe",
         "heartbeat",
         "follow",
+        "sweep",
         "cache",
     }
     assert all(issubclass(kind, ModelRequest) for kind in REQUESTS)

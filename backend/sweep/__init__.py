@@ -1,0 +1,1 @@
+"""Policies x budgets x depths: what a smaller cache costs, over many trials."""
