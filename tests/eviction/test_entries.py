@@ -88,7 +88,7 @@ def test_dropping_one_entry_a_step_keeps_order_and_storage(index: int, told: boo
         here = torch.tensor([position])
         entries.append(vectors(here), -vectors(here), here)
         twin.append([position])
-        other = 200 - index
+        other = (index + 3) % 201
         kept = AllBut(torch.tensor([[index], [other]]), 201)
         assert [len(rows) for rows in kept] == [200, 200]
         dropped = entries.keep(kept if told else list(kept))

@@ -1,0 +1,112 @@
+"""What the full model finds missing, against transformers' eager attention matrices."""
+
+import numpy as np
+import pytest
+import torch
+
+from backend.events import CancelToken
+from backend.eviction.oracle import Oracle, divergence
+from backend.eviction.request import CacheRequest
+from backend.eviction.runner import follow_policies
+
+
+def test_divergence_is_the_definition_by_hand() -> None:
+    full = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]]))
+    policy = torch.log(torch.tensor([[0.25, 0.5, 0.25], [0.2, 0.2, 0.6]]))
+    found = divergence(full + 3.0, policy - 1.0, [1, 2])
+    expected = 0.5 * np.log(2) + 0.25 * np.log(0.5)
+    np.testing.assert_allclose(found["kl_nats"], [expected, 0], atol=1e-6)
+    np.testing.assert_array_equal(found["top1_agree"], [0, 1])
+    np.testing.assert_allclose(found["surprisal_nats"], -np.log([0.5, 0.6]), rtol=1e-5)
+    np.testing.assert_allclose(found["full_surprisal_nats"], -np.log([0.25, 0.6]), rtol=1e-5)
+
+
+def test_kl_is_not_taken_the_other_way_round() -> None:
+    full, policy = torch.log(torch.tensor([[[0.9, 0.1]], [[0.5, 0.5]]]))
+    expected = 0.9 * np.log(0.9 / 0.5) + 0.1 * np.log(0.1 / 0.5)
+    assert divergence(full, policy, [0])["kl_nats"][0] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def compared(twins, letters):
+    """A run under three policies, and each one's full attention [L, H, T, T] over its own text."""
+    loaded, oracle = twins("llama")
+    request = CacheRequest(
+        model="tiny",
+        text=letters(50),
+        policies=["h2o", "streaming_llm", "random"],
+        budget=14,
+        max_new_tokens=21,
+    )
+    result = follow_policies(request, loaded, 2048, lambda _: None, CancelToken())
+    attentions = []
+    for one in result.runs:
+        ids = result.prompt_ids.tolist() + one.token_ids.tolist()
+        with torch.inference_mode():
+            out = oracle(torch.tensor([ids]), output_attentions=True, use_cache=False)
+        joined = torch.stack(out.attentions)[:, 0].unflatten(1, (2, 2)).mean(2)
+        attentions.append(joined.numpy())  # [L, G, T, T]
+    return result, attentions
+
+
+def test_attention_lost_is_that_to_what_was_dropped_before_the_step(compared) -> None:
+    result, attentions = compared
+    prompt = len(result.prompt_ids)
+    for one, attention in zip(result.runs, attentions, strict=True):
+        assert np.isnan(result.lost_mass[one.number, 0]).all()
+        for step in range(1, one.steps):
+            query = prompt + step - 1
+            for layer in range(3):
+                lost, overlap = [], []
+                for head in range(2):
+                    # What was held when the step began, and the token that it brings itself.
+                    before = set(one.kept(step - 1, layer, head).tolist()) | {query}
+                    row = attention[layer, head, query, : query + 1]
+                    lost.append(sum(row[p] for p in range(query + 1) if p not in before))
+                    best = np.argsort(-row, kind="stable")[: len(before)]
+                    overlap.append(len(before & set(best.tolist())) / len(before))
+                assert result.lost_mass[one.number, step, layer] == pytest.approx(
+                    np.mean(lost), abs=1e-5
+                )
+                assert result.topk_overlap[one.number, step, layer] == pytest.approx(
+                    np.mean(overlap), abs=1e-6
+                )
+
+
+def test_what_was_needed_later_is_the_highest_weight_on_what_was_dropped(compared) -> None:
+    result, attentions = compared
+    prompt = len(result.prompt_ids)
+    for one, attention in zip(result.runs, attentions, strict=True):
+        gone_at = result.evicted_at[one.number]
+        most = {}
+        for layer, head, position in zip(*np.nonzero(gone_at >= 0), strict=True):
+            first = gone_at[layer, head, position] + 1
+            rows = attention[layer, head, prompt + first - 1 : prompt + one.steps - 1, position]
+            if len(rows):
+                at = int(rows.argmax())
+                most[layer, head, position] = (rows[at], first + at)
+        expected = sorted(most.items(), key=lambda item: -item[1][0])[:256]
+        found = one.needed_later
+        assert len(found) == min(256, len(most))
+        np.testing.assert_allclose(
+            [weight for *_, weight in found], [weight for _, (weight, _) in expected], rtol=1e-3
+        )
+        for step, layer, head, position, weight in found[:20]:
+            told, when = most[layer, head, position]
+            assert weight == pytest.approx(told, abs=1e-5)
+            assert step == when
+
+
+def test_going_back_to_the_prompt_forgets_the_rest(twins) -> None:
+    loaded, _ = twins("llama")
+    oracle = Oracle(loaded, list(range(5, 40)), lambda: None, 60)
+    nothing = np.full((3, 2, 60), -1, np.int16)
+    oracle.begin(nothing)
+    first = oracle.read([7, 8, 9])
+    oracle.read([10])
+    oracle.begin(nothing)
+    torch.testing.assert_close(oracle.read([7, 8, 9]), first, rtol=0, atol=0)
+    together = first.clone()
+    oracle.begin(nothing)
+    apart = torch.cat([oracle.read([token]) for token in (7, 8, 9)])
+    torch.testing.assert_close(apart, together, rtol=1e-5, atol=1e-5 * float(together.abs().max()))
