@@ -74,6 +74,9 @@ class Following:
         wait(self.loaded.device)
         took = (time.perf_counter() - start) * 1e3
         self.ledger.took(self.number, step, self.sequence)
+        if self.oracle is not None:
+            for layer, read in self.ledger.read_by(self.sequence).items():
+                self.oracle.missed.read[step, layer] = read
         return logits.float(), took
 
     def _compare(self) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from backend.eviction.engine import Dropped, Sequence
 from backend.eviction.result import CacheResult
 
-MOST_SCORE_BYTES = 32 * 2**20
+MOST_SCORE_BYTES = MOST_SELECTED_BYTES = 32 * 2**20
 NEAR, PARTS = 16, 64
 NEEDED = 256
 _RECORD_BYTES = 4 * 4 + 4 + NEAR * 8 + PARTS * 4
@@ -46,6 +46,11 @@ class Ledger:
         self._records: list[tuple[NDArray[Any], ...]] = []
         records = policies * steps * layers * heads
         self.every = -(-records * _RECORD_BYTES // MOST_SCORE_BYTES)
+        self.places = prompt + steps
+        bits = heads * -(-self.places // 8)
+        self._every_selection = -(-policies * steps * layers * bits // MOST_SELECTED_BYTES)
+        self._selected_at: list[tuple[int, int, int]] = []
+        self._selected = [np.zeros((0, heads, -(-self.places // 8)), np.uint8)]
 
     @staticmethod
     def size_bytes(policies: int, steps: int, layers: int, heads: int, prompt: int) -> int:
@@ -53,13 +58,15 @@ class Ledger:
         places = policies * layers * heads * (prompt + steps)
         numbers = policies * steps * (4 * (len(_PER_STEP) + len(_PER_LAYER) * layers) + 12)
         records = policies * steps * layers * heads * _RECORD_BYTES
-        return 2 * places + numbers + min(records, MOST_SCORE_BYTES) + 20 * NEEDED * policies
+        recorded = min(records, MOST_SCORE_BYTES) + min(places * steps // 8, MOST_SELECTED_BYTES)
+        return 2 * places + numbers + recorded + 20 * NEEDED * policies
 
     @property
     def nbytes(self) -> int:
         """Bytes that a copy of everything takes."""
         numbers = sum(values.nbytes for values in self.numbers.values())
-        return self.evicted_at.nbytes + numbers + len(self._records) * _RECORD_BYTES
+        selected = sum(bits.nbytes for bits in self._selected)
+        return self.evicted_at.nbytes + numbers + len(self._records) * _RECORD_BYTES + selected
 
     def wants_scores(self, step: int) -> bool:
         """Whether the scores of a step are recorded."""
@@ -78,6 +85,19 @@ class Ledger:
             if drop.scores is not None and drop.among is not None:
                 self._record(number, drop, drop.scores, drop.among)
         sequence.dropped.clear()
+        for layer, read in self.read_by(sequence).items():
+            if step % self._every_selection == 0:
+                self._selected_at.append((number, step, layer))
+                self._selected.append(np.packbits(read, axis=1)[None])
+
+    def read_by(self, sequence: Sequence) -> dict[int, NDArray[np.bool_]]:
+        """Return by layer what the last step read [G, T + S], where that was not everything."""
+        read = {}
+        for layer, chosen in sequence.selected.items():
+            read[layer] = np.zeros((len(chosen.positions), self.places), np.bool_)
+            for head, positions in enumerate(chosen.positions):
+                read[layer][head, positions.cpu().numpy()] = True
+        return read
 
     def _record(self, number: int, drop: Dropped, scores: Tensor, among: Tensor) -> None:
         """Keep scores [G, S] exactly near the threshold, and pooled elsewhere."""
@@ -140,6 +160,8 @@ class Ledger:
             needed_position=position,
             needed_weight=self.needed_weight.copy(),
             notes=tuple(map(tuple, self.notes)),
+            selected_at=np.asarray(self._selected_at, np.int32).reshape(-1, 3),
+            selected_bits=np.concatenate(self._selected)[..., : -(-(self.prompt + done) // 8)],
             **per_step,
             **dict[str, Any]((name, self.numbers[name].copy()) for name in _PER_POLICY),
             **self._scores(),

@@ -68,7 +68,7 @@ class Oracle:
 
 
 class Missed:
-    """Compares the full model's attention with what a policy had dropped by then."""
+    """Compares the full model's attention with what a policy had dropped by then, or not read."""
 
     def __init__(self, prompt: int, places: int) -> None:
         self._prompt, self._places = prompt, places
@@ -80,6 +80,8 @@ class Missed:
     def begin(self, evicted_at: NDArray[np.int16]) -> None:
         """Look at another policy; see ``Oracle.begin``."""
         self._evicted_at = evicted_at
+        self.read: dict[tuple[int, int], NDArray[np.bool_]] = {}
+        """[G, positions] by step and layer what a step read, where that was not everything."""
         shape = (*evicted_at.shape[:2], self._places)
         self.most = np.zeros(shape, np.float32)
         """Highest weight that each entry got after it was dropped."""
@@ -95,6 +97,9 @@ class Missed:
         # Step s reads token s - 1, at position T + s - 1; what went after step s was still there.
         step = at - self._prompt + 1
         gone = (gone_at >= 0)[:, None] & (gone_at[:, None] < step)  # [G, n, S]
+        for row, number in enumerate(step[:, 0].tolist()):
+            if (read := self.read.pop((number, held.layer), None)) is not None:
+                gone[:, row] |= ~torch.from_numpy(read[:, :places]).to(gone.device)
         seen = torch.arange(places, device=joined.device) <= at
         lost = joined.where(gone, 0.0)
         self.lost_mass.append(lost.sum(2).mean(0).cpu().numpy())

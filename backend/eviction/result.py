@@ -165,7 +165,7 @@ class CacheResult(Result):
         "P,S,L",
         "",
         "mean over KV heads of the full model's attention at step s to entries the policy had "
-        "dropped by then; NaN without the oracle, and for step 0",
+        "dropped by then, or did not read at this step; NaN without the oracle, and for step 0",
         "How much the full model looks at what is gone.",
     )
     topk_overlap: Floats = quantity(
@@ -173,7 +173,7 @@ class CacheResult(Result):
         "P,S,L",
         "",
         "mean over KV heads of the share of the k entries with most attention in the full model at "
-        "step s that the policy held, k = entries it held; by chance k / (T + s)",
+        "step s that the policy read, k = entries it read; by chance k / (T + s)",
         "Whether the kept tokens are those that matter now.",
     )
     evicted_at: NDArray[np.int16] = quantity(
@@ -182,6 +182,21 @@ class CacheResult(Result):
         "",
         "step after which the entry of this position was dropped; -1 where it never was",
         "When each token was forgotten.",
+    )
+    selected_at: Integers = quantity(
+        "recorded selections",
+        "Q,3",
+        "",
+        "policy, step, layer; only of policies that select, every n-th step, so that they stay "
+        "under 32 MiB",
+        "Which selections are recorded.",
+    )
+    selected_bits: NDArray[np.uint8] = quantity(
+        "what was read",
+        "Q,G,(T+S)/8",
+        "",
+        "bit p, the highest of each byte first: whether the step read the entry of position p",
+        "What a policy that keeps everything looked at.",
     )
     score_at: Integers = quantity(
         "recorded choices",
@@ -215,8 +230,8 @@ class CacheResult(Result):
         "needed at step",
         "P,n",
         "",
-        "of the entries that were dropped, those the full model later gives the highest single "
-        "weight: the step of that weight; -1 after the last",
+        "of the entries that were dropped, or not read at a step, those the full model then gives "
+        "the highest single weight: the step of that weight; -1 after the last",
         "When a forgotten token was missed most.",
     )
     needed_layer: Integers = quantity(
@@ -333,6 +348,15 @@ class PolicyRun:
         read = len(self.result.prompt_ids) + step
         held = (gone[:read] < 0) | (gone[:read] > step)
         return np.flatnonzero(held).astype(np.int32)
+
+    def selected(self, step: int, layer: int, head: int) -> Integers | None:
+        """Return the ascending positions that a step read; None where everything, or not told."""
+        at = self.result.selected_at
+        rows = np.flatnonzero((at == (self.number, step, layer)).all(1))
+        if not len(rows):
+            return None
+        read = np.unpackbits(self.result.selected_bits[rows[0], head])
+        return np.flatnonzero(read).astype(np.int32)
 
     def score(self, step: int, layer: int, head: int) -> Scores | None:
         """Return the scores of the latest recorded choice up to a step; None where there is none.

@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import torch
 from backend.events import Cancelled, CancelToken, Partial, Progress
 from backend.eviction.budget import CacheSizes, needed_bytes, tokens_per_head
 from backend.eviction.entries import LEAST_ROOM
-from backend.eviction.policy import find
+from backend.eviction.policy import Label, Policy, When, _registered, find
 from backend.eviction.request import CacheRequest, PolicySpec
 from backend.eviction.result import CacheResult
 from backend.eviction.runner import follow_policies
@@ -157,6 +157,47 @@ def test_scores_are_exact_near_the_threshold(twins, letters, found) -> None:
     assert found.runs[0].score(5, 1, 0) is None
 
 
+@pytest.fixture
+def first_half():
+    """A policy that keeps everything and reads the oldest entries and the newest, by head."""
+
+    class FirstHalf(Policy):
+        slug: ClassVar[str] = "first_half"
+        title: ClassVar[str] = "First half"
+        label: ClassVar[Label] = "select"
+        when: ClassVar[When] = "never"
+
+        def selects(self, held):
+            last = held.entries.counts[0] - 1
+            return [torch.tensor([*range(20 + g), last]) for g in range(held.entries.groups)]
+
+    yield FirstHalf
+    _registered.pop("first_half")
+
+
+def test_what_a_selecting_policy_read_is_told(twins, letters, first_half) -> None:
+    loaded, oracle = twins("llama")
+    result = run(loaded, ask(letters(60), policies=["recent", "first_half"], max_new_tokens=7))
+    one, prompt = result.runs[1], len(result.prompt_ids)
+    ids = result.prompt_ids.tolist() + one.token_ids.tolist()
+    with torch.inference_mode():
+        attentions = oracle(torch.tensor([ids]), output_attentions=True).attentions
+    assert one.selected(0, 1, 0) is None
+    for step in range(1, 7):
+        query = prompt + step - 1
+        for layer in range(3):
+            rows = attentions[layer][0, :, query].view(2, 2, -1).mean(1).numpy()
+            lost = []
+            for head in range(2):
+                read = [*range(20 + head), query]
+                assert one.selected(step, layer, head).tolist() == read
+                assert len(one.kept(step, layer, head)) == query + 1
+                lost.append(1 - rows[head, read].sum())
+            assert result.lost_mass[1, step, layer] == pytest.approx(np.mean(lost), abs=1e-5)
+    assert result.runs[0].selected(3, 1, 0) is None
+    assert all(20 <= position < prompt + 6 for *_, position, _ in one.needed_later)
+
+
 def test_scores_stay_under_their_size(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
     monkeypatch.setattr("backend.eviction.ledger.MOST_SCORE_BYTES", 20_000)
@@ -173,7 +214,7 @@ def test_result_comes_back_from_its_stored_form(found) -> None:
     assert again.facts() == found.facts()
     np.testing.assert_array_equal(again.runs[1].kept(4, 1, 1), found.runs[1].kept(4, 1, 1))
     sizes = {"P": 5, "S": 12, "L": 3, "G": 2, "T": 61, "T+S": 73, "n": 256}
-    sizes["R"] = len(found.score_at)
+    sizes |= {"R": len(found.score_at), "Q": 0, "(T+S)/8": 10}
     for name, quantity in found.quantities().items():
         if isinstance(value := getattr(found, name), np.ndarray):
             shape = tuple(sizes.get(axis, axis) for axis in quantity.axes.split(","))
