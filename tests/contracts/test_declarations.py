@@ -15,6 +15,7 @@ import backend.probe.request
 import backend.region.request
 import backend.sweep.request
 import backend.trace.request  # noqa: F401
+from backend.eviction.catalogue import BEGIN, END, methods_table
 from backend.records import imported, result_class
 from backend.requests import ModelRequest, Request
 from backend.settings import PROJECT, Settings
@@ -83,3 +84,9 @@ def test_every_option_is_in_the_readme_as_it_is_declared(name: str) -> None:
     assert row.endswith(f"| {declared.description} |")
     if isinstance(declared.default, int | float | str) and declared.default_factory is None:
         assert f"| `{declared.default}` |" in row
+
+
+def test_the_policies_in_the_readme_are_those_registered() -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    shown = readme.split(BEGIN)[1].split(END)[0].strip()
+    assert shown == methods_table(), "print the new table: python -m backend.eviction.catalogue"

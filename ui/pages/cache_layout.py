@@ -9,7 +9,9 @@ from backend import Lab, ModelRequest
 from ui.components.lanes import lanes
 from ui.components.plot import plot
 from ui.components.table import Cell, Column, table, table_html
+from ui.figures.tradeoff import MEASURES
 from ui.pages.cache import MOST_POLICIES, UNITS, Asked, CachePage
+from ui.pages.tradeoff import PROMPT, Tradeoff
 from ui.views.view import Values
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -35,7 +37,7 @@ class CacheLayout:
     """Build the Cache page inside the current ``gr.Blocks``."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab, self.page = lab, CachePage(lab)
+        self.lab, self.page, self.tradeoff = lab, CachePage(lab), Tradeoff(lab)
         self.parts: dict[str, Any] = {}
         self._run_bar()
         self._views()
@@ -114,6 +116,43 @@ class CacheLayout:
                         parts[name] = plot(None, name, *FIGURES[name])
         parts["cache_facts"] = gr.HTML("")
         parts["cache_run"] = gr.State(None)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        parts = self.parts
+        gr.HTML(
+            '<h2>Trade-off</h2><p class="tk-sub">The chosen policies at several budgets: quality '
+            "against bytes and against time. Points that are done are not done again.</p>"
+        )
+        tasks = [(task.title, task.slug) for task in self.lab.tasks()]
+        with gr.Row():
+            self.sweep: dict[str, Any] = {
+                "task": gr.Dropdown(
+                    [("continue the prompt above", PROMPT), *tasks],
+                    value=PROMPT,
+                    label="On",
+                    elem_id="sweep-task",
+                ),
+                "budgets": gr.Textbox("0.5, 0.25, 0.1", label="Budgets (shares of the prompt)"),
+                "length": gr.Number(256, label="Prompt tokens of a task", precision=0),
+                "trials": gr.Slider(1, 50, value=5, step=1, label="Trials per point"),
+                "measure": gr.Dropdown(
+                    [(measure.title, name) for name, measure in MEASURES.items()],
+                    value="kl",
+                    label="Quality is",
+                ),
+            }
+        with gr.Row():
+            self.sweep_go = gr.Button("Sweep", variant="primary", size="sm", elem_id="sweep")
+            self.sweep_stop = gr.Button("Cancel", size="sm")
+        parts["sweep_status"] = gr.HTML("", elem_id="sweep-status")
+        parts["sweep_said"] = gr.HTML("", elem_id="sweep-said")
+        with gr.Row(equal_height=False):
+            for name, title in (("sweep_bytes", "Against bytes"), ("sweep_ms", "Against time")):
+                with gr.Column(min_width=320):
+                    parts[name] = plot(None, name, title, "A line joins the budgets of a policy.")
+        parts["sweep_table"] = table(None, "sweep")
+        parts["sweep_run"] = gr.State(None)
 
     def _events(self) -> None:
         parts = self.parts
@@ -135,6 +174,26 @@ class CacheLayout:
         gr.on(moves, self._moved, [parts["cache_run"], *place], every, **EAGER)
         self.library.focus(self._listed, None, self.library, **EAGER)
         self.library.input(self._opened, [self.library, *place], every, **EAGER)
+
+        swept = [
+            parts["cache_model"],
+            parts["cache_prompt"],
+            self.policies,
+            *self.sweep.values(),
+        ]
+        sweeping = self.sweep_go.click(self._swept, swept, every, concurrency_limit=None, **QUIET)
+        self.sweep_stop.click(None, cancels=[sweeping], queue=False, **QUIET)
+        self.sweep["measure"].input(self._restyled, [parts["sweep_run"], *swept], every, **EAGER)
+
+    def _swept(self, model: object, request: gr.Request, *told: Any) -> Iterator[Values]:
+        for found in self.tradeoff.run(self._sweep_asked(model, *told), request):
+            yield self._placed(found)
+
+    def _restyled(self, run_id: object, request: gr.Request, *told: Any) -> Values:
+        return self._placed(self.tradeoff.restyle(run_id, self._sweep_asked(*told), request))
+
+    def _sweep_asked(self, *told: object) -> dict[str, object]:
+        return dict(zip(("model", "prompt", "policies", *self.sweep), told, strict=True))
 
     def _run(self, model: object, request: gr.Request, *told: Any) -> Iterator[Values]:
         asked, place = Asked(model, *told[:7]), told[7:]

@@ -1,0 +1,79 @@
+"""Quality against bytes and against time, for every policy over its budgets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from plotly import graph_objects as go
+
+from backend import SweepResult
+from ui.figures.definitions import defined
+from ui.figures.eviction import COLOURS, DASHES
+from ui.figures.style import finish
+from ui.text import plotly_text
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "x")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What can stand on the upright axis."""
+
+    title: str
+    field: str
+
+
+MEASURES = {
+    "kl": Measure("divergence from the full cache (nats)", "kl_nats"),
+    "agree": Measure("agreement with the full cache", "top1_agree"),
+    "accuracy": Measure("accuracy", "accuracy"),
+    "tokens": Measure("right tokens", "token_accuracy"),
+    "perplexity": Measure("perplexity", "perplexity"),
+}
+
+
+def tradeoff(result: SweepResult, measure: str, against: str) -> go.Figure:
+    """Draw one point per policy and budget, means over depths; budgets of a policy are joined.
+
+    Args:
+        measure: a name in ``MEASURES``.
+        against: ``bytes`` or ``ms``.
+    """
+    chosen = MEASURES[measure]
+    definition = result.quantities()[chosen.field]
+    x = result.cache_bytes / 2**20 if against == "bytes" else result.step_ms_p50
+    y = getattr(result, chosen.field)
+    figure = go.Figure()
+    for number, title in enumerate(result.titles):
+        ratios = sorted({float(r) for r in result.ratio[result.policy == number]})
+        points = [(ratio, *_means(result, number, ratio, x, y)) for ratio in ratios]
+        known = [point for point in points if np.isfinite(point[1:]).all()]
+        if not known:
+            continue
+        colour = COLOURS[number % len(COLOURS)]
+        figure.add_trace(
+            go.Scatter(
+                x=[point[1] for point in known],
+                y=[point[2] for point in known],
+                customdata=[f"{point[0]:.0%}" for point in known],
+                name=plotly_text(title),
+                mode="lines+markers",
+                line={"color": colour, "dash": DASHES[number % len(DASHES)], "width": 1.5},
+                marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 9, "color": colour},
+                hovertemplate=f"{plotly_text(title)}, budget %{{customdata}}<br>%{{x:.3g}}, "
+                f"{chosen.title} %{{y:.4g}}{defined(definition.formula)}<extra></extra>",
+            )
+        )
+    figure.update_xaxes(title="cache (MiB)" if against == "bytes" else "ms per token, median")
+    figure.update_yaxes(title=chosen.title)
+    label = f"{chosen.title} against {'bytes' if against == 'bytes' else 'time'}, by policy"
+    return finish(figure, 340, f"tradeoff-{measure}-{against}", label)
+
+
+def _means(
+    result: SweepResult, policy: int, ratio: float, x: np.ndarray, y: np.ndarray
+) -> tuple[float, float]:
+    here = (result.policy == policy) & (result.ratio == np.float32(ratio))
+    usable = here & np.isfinite(x) & np.isfinite(y)
+    if not usable.any():
+        return float("nan"), float("nan")
+    return float(x[usable].mean()), float(y[usable].mean())
