@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backend.events import Cancelled, CancelToken
+from backend.eviction.request import CacheRequest, PolicySpec
 from backend.heartbeat.request import HeartbeatRequest
 from backend.interventions.request import InterventionRequest
 from backend.lab import Lab
@@ -21,6 +22,13 @@ REQUESTS = (
     ),
     ProbeRequest(model=MODEL, period=8, repeats=3),
     HeartbeatRequest(model=MODEL, text=TEXT, layer=1, head=2),
+    CacheRequest(
+        model=MODEL,
+        text=TEXT,
+        policies=("full", PolicySpec("streaming_llm", sink=2)),
+        budget=8,
+        max_new_tokens=4,
+    ),
 )
 EVERY = pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request.kind)
 
