@@ -8,8 +8,11 @@ from backend.models.ordinary import leading_bos
 
 
 def encode(loaded: LoadedModel, text: str) -> list[int]:
-    """Return the tokens of a piece of text, nothing added."""
-    return list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
+    """Return the tokens of a piece of text, nothing added; special tokens are plain characters."""
+    encoded = loaded.tokenizer(
+        text, add_special_tokens=False, split_special_tokens=True, truncation=False, verbose=False
+    )
+    return [int(key) for key in encoded["input_ids"]]
 
 
 def ask(
