@@ -1,6 +1,5 @@
 """From scores to the entries that stay."""
 
-import torch
 from torch import Tensor
 
 from backend.eviction.entries import AllBut
@@ -53,6 +52,10 @@ def _guarded(scores: Tensor, positions: Tensor, protects: tuple[int, int]) -> Te
 
 
 def _best(scores: Tensor, budget: int) -> Tensor:
-    """Return [g, n] ascending indices of the highest scores [g, S]."""
-    order = torch.argsort(scores, dim=1, descending=True, stable=True)[:, :budget]
-    return order.sort(1).values
+    """Return [g, n] ascending indices of the highest scores [g, S], by a threshold: no sort."""
+    budget = min(budget, scores.shape[1])
+    least = scores.topk(budget, 1).values[:, -1:]
+    above, level = scores > least, scores == least
+    spare = budget - above.sum(1, keepdim=True)
+    kept = above | (level & (level.cumsum(1) <= spare))
+    return kept.nonzero()[:, 1].view(len(scores), budget)
