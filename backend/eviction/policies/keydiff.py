@@ -2,12 +2,16 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from backend.eviction.policies.knorm import key_lengths
 from backend.eviction.policy import Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from backend.eviction.held import Held
+
+_LEAST = 1e-12
+"""Stands for the length of a key of zeros, which has no direction."""
 
 
 class KeyDiff(Policy):
@@ -26,8 +30,14 @@ class KeyDiff(Policy):
 
     def scores(self, held: "Held") -> "Tensor":
         """Return minus the cosine between each key and the mean of the unit keys."""
-        import torch.nn.functional as F
+        import torch
 
-        keys = held.entries.rows("keys").float()
-        anchor = F.normalize(keys, dim=-1).mean(1, keepdim=True)
-        return -F.cosine_similarity(keys, anchor, dim=-1)
+        lengths = key_lengths(held)
+        found = torch.zeros_like(lengths)
+        for g, count in enumerate(held.entries.counts):
+            keys = held.entries.head("keys", g).float()
+            inverse = 1 / lengths[g, :count].clamp(min=_LEAST)
+            anchor = inverse @ keys
+            cosine = (keys @ anchor) * inverse / anchor.norm().clamp(min=_LEAST)
+            found[g, :count] = -cosine
+        return found

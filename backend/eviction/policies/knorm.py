@@ -23,7 +23,21 @@ class Knorm(Policy):
 
     def scores(self, held: "Held") -> "Tensor":
         """Return minus the length of each key."""
-        import torch
+        return -key_lengths(held)
 
-        lengths: Tensor = torch.linalg.vector_norm(held.entries.rows("keys").float(), dim=-1)
-        return -lengths
+
+def key_lengths(held: "Held") -> "Tensor":
+    """Return [G, S] lengths of the keys; each is measured once, as turning does not change it."""
+    import torch
+
+    entries = held.entries
+    fresh = held.seen - held.memory.get("measured", 0)
+    held.memory["measured"] = held.seen
+    if "length" not in entries.buffers:
+        entries.put("length", torch.zeros_like(entries.rows("positions")))
+        fresh = max(entries.counts)
+    for g, count in enumerate(entries.counts):
+        new = slice(max(0, count - fresh), count)
+        lengths = torch.linalg.vector_norm(entries.head("keys", g)[new].float(), dim=-1)
+        entries.head("length", g)[new] = lengths
+    return entries.rows("length")

@@ -47,7 +47,7 @@ class KVCrush(Wrapper):
         scores = self.scores(held).float()
         first, newest = self.protects(held)
         sinks = int((held.entries.head("positions", 0) < first).sum())
-        asked = min(round(self.share * budget), max(0, budget - sinks - newest))
+        asked = min(round(self.share * budget), budget - max(1, sinks + newest))
         best = highest(scores, held, budget - asked, (first, newest), "layer")[0]
         others = torch.ones(scores.shape[1], dtype=torch.bool, device=scores.device)
         others[best] = False
