@@ -24,17 +24,43 @@ def surprisal_change(
         aligned: [T'], position in the text of each token of the changed run; -1 for none.
         texts: T token texts.
     """
+    label = "Surprisal of every token, as it is and after the change"
+    return _before_and_after(plain, changed, aligned, texts, "surprisal", label)
+
+
+def entropy_change(
+    plain: Floats, changed: Floats, aligned: NDArray[np.integer], texts: Sequence[str]
+) -> go.Figure:
+    """Draw the entropy of the prediction after every token as it is, after the change, and between.
+
+    Args:
+        plain: [T], nats, of the text as it is.
+        changed: [T'], nats, of the changed run.
+        aligned: [T'], position in the text of each token of the changed run; -1 for none.
+        texts: T token texts.
+    """
+    label = "Entropy after every token, as it is and after the change"
+    return _before_and_after(plain, changed, aligned, texts, "entropy", label)
+
+
+def _before_and_after(
+    plain: Floats,
+    changed: Floats,
+    aligned: NDArray[np.integer],
+    texts: Sequence[str],
+    name: str,
+    label: str,
+) -> go.Figure:
     after = in_text(changed, aligned, len(plain))
     figure = go.Figure(
         [
-            token_line(plain, texts, "surprisal as it is", BLUE, unit="nats"),
-            token_line(after, texts, "surprisal after the change", AMBER, unit="nats"),
+            token_line(plain, texts, f"{name} as it is", BLUE, unit="nats"),
+            token_line(after, texts, f"{name} after the change", AMBER, unit="nats"),
             token_line(after - plain, texts, "difference", GREY, unit="nats", dash="dot"),
         ]
     )
     figure.update_yaxes(title="nats")
-    label = "Surprisal of every token, as it is and after the change"
-    return along_tokens(figure, len(plain), 260, "intervention-surprisal", label)
+    return along_tokens(figure, len(plain), 260, f"intervention-{name}", label)
 
 
 def divergence(kl_nats: Floats, aligned: NDArray[np.integer], texts: Sequence[str]) -> go.Figure:

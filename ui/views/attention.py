@@ -90,7 +90,8 @@ class Attention(View):
             return {"status": status(str(error), "error")}
         assert isinstance(region, RegionResult)
         figure = region_map(region, result, now.layer, now.head, pooling)
-        return {"map": scene.drawn(figure)}
+        how = f"Finer tiles, at most {ZOOM_TILES} a side: {region.source}."
+        return {"map": scene.drawn(figure), "status": status(how)}
 
     def _region(self, scene: Scene, asked: dict[str, Any]) -> RegionRequest:
         length, now = scene.result.length, scene.chosen

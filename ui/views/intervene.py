@@ -15,7 +15,7 @@ from backend import (
 )
 from ui.components.options import controls, read
 from ui.components.sentence import status
-from ui.figures.intervention import divergence, sink_change, surprisal_change
+from ui.figures.intervention import divergence, entropy_change, sink_change, surprisal_change
 from ui.text import escape, one_line
 from ui.views.view import Action, Scene, Values, View, choice
 
@@ -58,6 +58,12 @@ class Intervene(View):
             "surprisal_change",
             "What it does to every prediction",
             "Surprisal of each token as it is, and with the change.",
+            first,
+        )
+        self.figure(
+            "entropy_change",
+            "What it does to the model's doubt",
+            "Entropy of the prediction after each token, as it is and with the change.",
             first,
         )
         with gr.Row(equal_height=False):
@@ -147,7 +153,7 @@ def _explained(method: type[Intervention]) -> str:
 
 def _nothing() -> Values:
     said = '<p class="tk-sub">Choose a change and press the button: the text is read twice.</p>'
-    figures = ("surprisal_change", "divergence", "sink_change")
+    figures = ("surprisal_change", "entropy_change", "divergence", "sink_change")
     return {"intervene_said": said, **dict.fromkeys(figures)}
 
 
@@ -161,6 +167,9 @@ def _shown(scene: Scene, run: Run) -> Values:
             surprisal_change(
                 result.surprisal_nats, result.changed_surprisal_nats, result.aligned, texts
             )
+        ),
+        "entropy_change": scene.drawn(
+            entropy_change(result.entropy_nats, result.changed_entropy_nats, result.aligned, texts)
         ),
         "divergence": scene.drawn(divergence(result.kl_nats, result.aligned, texts)),
         "sink_change": scene.drawn(sink_change(result.sink_score, result.changed_sink_score)),
@@ -181,12 +190,21 @@ def _said(result: InterventionResult, run: Run) -> str:
         f'<p class="tk-sentence"><b>{escape(run.request.method.title)}</b>: the loss over '
         f"{result.compared_tokens} tokens goes from {result.loss_nats:.3f} to "
         f"{result.changed_loss_nats:.3f} nats ({change:+.3f} ± {error:.3f}): predictions are "
-        f"<b>{verdict}</b>. Heads that give the first token over {threshold:.0%} of their "
-        f"attention: {before} before, <b>{after}</b> after.{_most_moved(result)}</p>"
+        f"<b>{verdict}</b>.{_doubt(result)} Heads that give the first token over {threshold:.0%} "
+        f"of their attention: {before} before, <b>{after}</b> after.{_most_moved(result)}</p>"
         f'<p class="tk-sub">{int(result.touched.sum())} of {result.touched.size} heads were '
         f"changed ({escape(result.acts)}); it saves neither memory nor time. ± is one standard "
         f"error over tokens of this one text. {notes}</p>"
     )
+
+
+def _doubt(result: InterventionResult) -> str:
+    """Say how the mean entropy moves, over the tokens that both runs have."""
+    both = result.aligned >= 0
+    before, after = result.entropy_nats[result.aligned[both]], result.changed_entropy_nats[both]
+    if not len(before):
+        return ""
+    return f" The mean entropy goes from {before.mean():.3f} to {after.mean():.3f} nats."
 
 
 def _most_moved(result: InterventionResult) -> str:
