@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, bfloat16, float16, float32
 
+from kernels.attention_stats import WIDEST
 from kernels.decode_attention import reference
+from kernels.device import why_not_triton
 
-__all__ = ["decode_attention"]
+__all__ = ["decode_attention", "fits_kernels"]
 
 
 def decode_attention(
@@ -52,7 +54,12 @@ def decode_attention(
             f"q {tuple(q.shape)}, keys {tuple(keys.shape)}, counts {list(counts)} do not fit: q is "
             "[H, n, D] with H a multiple of the number of counts, keys [N, D], counts at least n"
         )
-    return reference.decode_attention(
+    compute = reference.decode_attention
+    if why_not_triton(q.device) is None and fits_kernels(q, values):
+        from kernels.decode_attention import triton  # not installed everywhere
+
+        compute = triton.decode_attention
+    return compute(
         q,
         keys,
         values,
@@ -64,3 +71,8 @@ def decode_attention(
         window=window,
         want_weights=want_weights,
     )
+
+
+def fits_kernels(q: Tensor, values: Tensor) -> bool:
+    """Whether the kernels take these head sizes and this number format."""
+    return max(q.shape[2], values.shape[1]) <= WIDEST and q.dtype in (float32, float16, bfloat16)

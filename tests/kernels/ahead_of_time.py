@@ -22,6 +22,7 @@ from kernels.attention_stats.triton.forward import forward_launch
 from kernels.attention_stats.triton.layer import Layer
 from kernels.attention_stats.triton.picked import picked_launch
 from kernels.attention_stats.triton.summing import sums_launch
+from kernels.decode_attention.triton import decoding
 from kernels.launch import Launch
 from kernels.vocab_stats.triton import launch as vocab_launch
 
@@ -78,6 +79,28 @@ def vocabulary_launches(dtype: torch.dtype, vocabulary: int) -> list[Launch]:
     return [vocab_launch(logits, targets, 10, True, None, other)]
 
 
+def decode_launches(dtype: torch.dtype, size: int, special: bool) -> list[Launch]:
+    """Both kernels of decode_attention; ``special`` adds a window, a cap and learned sinks."""
+
+    def meta(*shape: int, dtype: torch.dtype = dtype) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    prepared = decoding(
+        meta(8, 40 if special else 1, size),
+        meta(4 * LENGTH, size),
+        meta(4 * LENGTH, size),
+        meta(4, 2, dtype=torch.int64),
+        LENGTH,
+        None,
+        scaling=1.0,
+        softcap=30.0 if special else None,
+        sinks=meta(8) if special else None,
+        window=100 if special else None,
+        want_weights=True,
+    )
+    return list(prepared.launches)
+
+
 def compiled(launch: Launch, target: int):
     """Compile a launch as the just-in-time compiler would for its arguments."""
     kernel, signature, constants, hints = launch.kernel, {}, {}, {}
@@ -126,6 +149,8 @@ def usage(launch: Launch, target: int) -> dict:
 def launches(name: str, dtype: torch.dtype, size: int, target: int) -> list[Launch]:
     if name == "vocab_stats":
         return vocabulary_launches(dtype, size)
+    if name.startswith("decode_attention"):
+        return decode_launches(dtype, size, special=name == "decode_attention_special")
     return attention_launches(dtype, size, target, special=name == "attention_stats_special")
 
 

@@ -13,17 +13,25 @@ pytest.importorskip("triton", reason="Triton is not made for this platform")
 SHARED_BYTES = {"sm_80": 99 << 10, "sm_90": 227 << 10}
 """What a block may have; below 9.0 the least of the devices that run code for 8.0."""
 
+NO_PRODUCTS = {"reduce_rows", "join"}
+"""Kernels without a matrix product."""
+
 SHORT = (
     "attention_stats:bfloat16:64",
     "attention_stats:bfloat16:128",
     "attention_stats_special:bfloat16:64",
     "attention_stats:float32:64",
     "vocab_stats:bfloat16:128256",
+    "decode_attention:bfloat16:128",
+    "decode_attention_special:bfloat16:64",
 )
 ALL = [
     *(
         f"{name}:{dtype}:{size}"
-        for name in ("attention_stats", "attention_stats_special")
+        for name in (
+            *("attention_stats", "attention_stats_special"),
+            *("decode_attention", "decode_attention_special"),
+        )
         for dtype in ("bfloat16", "float16", "float32")
         for size in (32, 64, 80, 128, 256)
     ),
@@ -54,7 +62,7 @@ def check(found, cases):
     assert [use for use in found if use["shared_bytes"] > SHARED_BYTES[use["target"]]] == []
     assert [use for use in found if not 0 < use["registers"] <= 255] == []
     for use in found:
-        half = "float32" not in use["case"] and use["kernel"] != "reduce_rows"
+        half = "float32" not in use["case"] and use["kernel"] not in NO_PRODUCTS
         assert use["matrix_units"] == half, use
 
 

@@ -3,33 +3,9 @@
 import pytest
 import torch
 
-from kernels.decode_attention import decode_attention
+from kernels.decode_attention import decode_attention, naive
 
 D, DV = 8, 6
-
-
-def twin(q, keys, values, starts, counts, scaling, softcap=None, sinks=None, window=None):
-    heads, queries, _ = q.shape
-    out = torch.zeros(queries, heads, values.shape[1], dtype=torch.float64)
-    weights = torch.zeros(heads, queries, max(counts), dtype=torch.float64)
-    for h in range(heads):
-        g = h * len(starts) // heads
-        own = slice(starts[g], starts[g] + counts[g])
-        k, v = keys[own].double(), values[own].double()
-        for i in range(queries):
-            logits = k @ q[h, i].double() * scaling
-            if softcap is not None:
-                logits = softcap * torch.tanh(logits / softcap)
-            last = counts[g] - queries + i
-            for j in range(counts[g]):
-                if j > last or (window is not None and j <= last - window):
-                    logits[j] = -torch.inf
-            if sinks is not None:
-                logits = torch.cat((logits, sinks[h : h + 1].double()))
-            law = torch.softmax(logits, 0)[: counts[g]]
-            weights[h, i, : counts[g]] = law
-            out[i, h] = law @ v
-    return out, weights
 
 
 def inputs(heads, queries, starts, counts, dtype=torch.float32):
@@ -61,7 +37,7 @@ def test_output_and_weights_are_those_of_the_definition(heads, queries, starts, 
     q, keys, values = inputs(heads, queries, starts, counts)
     if variant.get("sinks"):
         variant = variant | {"sinks": torch.linspace(-1, 2, heads)}
-    expected, law = twin(q, keys, values, starts, counts, 0.3, **variant)
+    expected, law = naive.decode_attention(q, keys, values, starts, counts, scaling=0.3, **variant)
     out, weights = decode_attention(
         q, keys, values, starts, counts, scaling=0.3, want_weights=True, **variant
     )
@@ -75,7 +51,7 @@ def test_output_and_weights_are_those_of_the_definition(heads, queries, starts, 
 @pytest.mark.parametrize(("heads", "queries", "starts", "counts"), SHAPES)
 def test_half_precision_is_rounded_once(heads, queries, starts, counts) -> None:
     q, keys, values = inputs(heads, queries, starts, counts, torch.bfloat16)
-    expected, law = twin(q, keys, values, starts, counts, 0.3)
+    expected, law = naive.decode_attention(q, keys, values, starts, counts, scaling=0.3)
     out, weights = decode_attention(q, keys, values, starts, counts, scaling=0.3, want_weights=True)
     assert (out.dtype, weights.dtype) == (torch.bfloat16, torch.float32)
     torch.testing.assert_close(out.double(), expected, rtol=2e-2, atol=2e-2)

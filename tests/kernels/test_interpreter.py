@@ -14,7 +14,11 @@ from backend.settings import PROJECT
 
 pytest.importorskip("triton", reason="Triton is not made for this platform")
 
-FILES = ("tests/kernels/test_triton_attention_stats.py", "tests/kernels/test_triton_vocab_stats.py")
+FILES = (
+    "tests/kernels/test_triton_attention_stats.py",
+    "tests/kernels/test_triton_vocab_stats.py",
+    "tests/kernels/test_triton_cache.py",
+)
 
 
 def interpret(mark: str, seconds: int) -> int:
