@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from backend.eviction import engine
 from backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
 from backend.eviction.policy import find
 from backend.models.loaded import LoadedModel
+from backend.models.loading import load
+from backend.models.names import ModelSource
+from tests.models.conftest import save_model
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,16 @@ class Pair:
 def tiny(twins) -> Callable[..., Pair]:
     """A function to a pair, of a Llama where no family is named."""
     return lambda family="llama": Pair(*twins(family))
+
+
+@pytest.fixture(scope="session")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedModel, PreTrainedModel]:
+    """A Llama of six layers, and its eager twin."""
+    folder = tmp_path_factory.mktemp("deep")
+    save_model(folder, "llama", num_hidden_layers=6, max_position_embeddings=2048)
+    oracle = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    source = ModelSource("local/deep", folder, None, "deep")
+    return load(source, "float32", "cpu", 2048), oracle.float().eval()
 
 
 def kept(sequence: engine.Sequence) -> list[list[list[int]]]:

@@ -5,30 +5,17 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from backend.eviction.engine import Sequence
 from backend.eviction.policies.full import Full
 from backend.eviction.policies.prompt_distill import PromptDistill
-from backend.models.loading import load
-from backend.models.names import ModelSource
 from tests.eviction.policies.selecting import highest
 from tests.eviction.policies.twin import holding
-from tests.models.conftest import save_model
 
 PROMPT, BUDGET = 41, 9
 TOKENS = torch.randint(10, 200, (PROMPT + 6,), generator=torch.Generator().manual_seed(8)).tolist()
-
-
-@pytest.fixture(scope="module")
-def deep(tmp_path_factory):
-    """A Llama of five layers and its eager twin."""
-    folder = tmp_path_factory.mktemp("deep")
-    save_model(folder, "llama", num_hidden_layers=5, max_position_embeddings=2048)
-    oracle = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
-    loaded = load(ModelSource("local/deep", folder, None, "deep"), "float32", "cpu", 2048)
-    return loaded, oracle.float().eval()
 
 
 @dataclass
@@ -97,7 +84,7 @@ def positions(sequence: Sequence) -> list[list[list[int]]]:
     ]
 
 
-@pytest.mark.parametrize("layer", [0, 2, 4])
+@pytest.mark.parametrize("layer", [0, 2, 5])
 @pytest.mark.parametrize(("kernel", "truncate"), [(1, True), (5, True), (1, False)])
 def test_later_layers_go_on_with_what_the_last_token_looks_at(deep, layer, kernel, truncate):
     loaded, model = deep
@@ -108,7 +95,7 @@ def test_later_layers_go_on_with_what_the_last_token_looks_at(deep, layer, kerne
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
     new = list(range(PROMPT, len(TOKENS)))
     first = [*(going if truncate else range(PROMPT)), *new]
-    assert positions(sequence) == [[first] * 2] * (layer + 1) + [[[*going, *new]] * 2] * (4 - layer)
+    assert positions(sequence) == [[first] * 2] * (layer + 1) + [[[*going, *new]] * 2] * (5 - layer)
 
 
 def test_what_later_layers_never_saw_counts_as_dropped(deep):
@@ -118,9 +105,9 @@ def test_what_later_layers_never_saw_counts_as_dropped(deep):
     held = positions(sequence)[0][0]
     gone = [p for p in range(PROMPT) if p not in held]
     by_layer = {drop.layer: drop for drop in sequence.dropped}
-    assert len(sequence.dropped) == 5
+    assert len(sequence.dropped) == 6
     assert {drop.step for drop in sequence.dropped} == {0}
-    for layer in range(5):
+    for layer in range(6):
         assert [own.tolist() for own in by_layer[layer].positions] == [gone] * 2
     assert by_layer[0].scores.shape == (2, PROMPT)
 
@@ -138,7 +125,7 @@ def test_later_layers_compute_fewer_states(deep):
     for hook in hooks:
         hook.remove()
     assert [p for p in range(PROMPT) if not each[p].isnan().all()] == positions(sequence)[0][0]
-    assert rows == [PROMPT, PROMPT, BUDGET, BUDGET, BUDGET]
+    assert rows == [PROMPT] * 2 + [BUDGET] * 4
     assert all(not layer._forward_pre_hooks for layer in loaded.layers)
 
 

@@ -2,26 +2,12 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from backend.eviction.engine import Sequence
 from backend.eviction.policies.full import Full
 from backend.eviction.policies.tidal_decode import TidalDecode
-from backend.models.loading import load
-from backend.models.names import ModelSource
 from tests.eviction.policies.selecting import agree, expected, highest, live
 from tests.eviction.policies.twin import TOKENS, holding
-from tests.models.conftest import save_model
-
-
-@pytest.fixture(scope="module")
-def deep(tmp_path_factory):
-    """A Llama of six layers and its eager twin."""
-    folder = tmp_path_factory.mktemp("deep")
-    save_model(folder, "llama", num_hidden_layers=6, max_position_embeddings=2048)
-    oracle = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
-    loaded = load(ModelSource("local/deep", folder, None, "deep"), "float32", "cpu", 2048)
-    return loaded, oracle.float().eval()
 
 
 def inherited(budget, selecting, reselecting, join=torch.mean):
