@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from kernels.compact_kv import reference
+from kernels.device import why_not_triton
 
 __all__ = ["close_gaps", "compact_kv"]
 
@@ -33,7 +34,12 @@ def compact_kv(
         raise ValueError(
             f"{len(starts)} starts do not fit {len(kept)} lists of kept rows and their places"
         )
-    reference.compact_kv(buffer, starts, kept, starts if places is None else places)
+    compute = reference.compact_kv
+    if why_not_triton(buffer.device) is None and buffer.is_contiguous():
+        from kernels.compact_kv import triton  # not installed everywhere
+
+        compute = triton.compact_kv
+    compute(buffer, starts, kept, starts if places is None else places)
 
 
 def close_gaps(

@@ -22,6 +22,7 @@ from kernels.attention_stats.triton.forward import forward_launch
 from kernels.attention_stats.triton.layer import Layer
 from kernels.attention_stats.triton.picked import picked_launch
 from kernels.attention_stats.triton.summing import sums_launch
+from kernels.compact_kv.triton import launch as compact_launch
 from kernels.decode_attention.triton import decoding
 from kernels.launch import Launch
 from kernels.vocab_stats.triton import launch as vocab_launch
@@ -32,6 +33,7 @@ TYPES = {
     torch.float32: "fp32",
     torch.bfloat16: "bf16",
     torch.float16: "fp16",
+    torch.int16: "i16",
     torch.int32: "i32",
     torch.int64: "i64",
 }
@@ -101,6 +103,14 @@ def decode_launches(dtype: torch.dtype, size: int, special: bool) -> list[Launch
     return list(prepared.launches)
 
 
+def compact_launches(dtype: torch.dtype, size: int) -> list[Launch]:
+    """The kernel of compact_kv, for rows of ``size`` numbers."""
+    buffer = torch.empty(4 * LENGTH, size, dtype=dtype, device="meta")
+    kept = torch.empty(2 * LENGTH, dtype=torch.int64, device="meta")
+    moves = torch.empty(4, 4, dtype=torch.int64, device="meta")
+    return [compact_launch(buffer, kept, moves, LENGTH)]
+
+
 def compiled(launch: Launch, target: int):
     """Compile a launch as the just-in-time compiler would for its arguments."""
     kernel, signature, constants, hints = launch.kernel, {}, {}, {}
@@ -149,6 +159,8 @@ def usage(launch: Launch, target: int) -> dict:
 def launches(name: str, dtype: torch.dtype, size: int, target: int) -> list[Launch]:
     if name == "vocab_stats":
         return vocabulary_launches(dtype, size)
+    if name == "compact_kv":
+        return compact_launches(dtype, size)
     if name.startswith("decode_attention"):
         return decode_launches(dtype, size, special=name == "decode_attention_special")
     return attention_launches(dtype, size, target, special=name == "attention_stats_special")

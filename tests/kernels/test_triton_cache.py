@@ -11,11 +11,10 @@ import torch
 
 from kernels.decode_attention import naive
 
-triton = pytest.importorskip(
-    "kernels.decode_attention.triton",
-    reason="Triton is not made for this platform",
-    exc_type=ImportError,
-)
+pytest.importorskip("triton", reason="Triton is not made for this platform")
+
+from kernels.compact_kv import triton as compact
+from kernels.decode_attention import triton
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -106,3 +105,58 @@ def test_triton_decoding_takes_views():
     whole, _ = triton.decode_attention(q, keys, values, *shape[2:4], **options)
     apart = q.transpose(0, 1).contiguous().transpose(0, 1), keys.T.contiguous().T, values
     assert torch.equal(triton.decode_attention(*apart, *shape[2:4], **options)[0], whole)
+
+
+def check_compaction(starts, counts, lefts, by, dtype, shape):
+    """Move drawn rows by so many places and compare with a copy, row by row."""
+    draw = torch.Generator().manual_seed(sum(lefts) + by)
+    kept = [
+        torch.randperm(count, generator=draw)[:left].sort().values.to(DEVICE)
+        for count, left in zip(counts, lefts, strict=True)
+    ]
+    total = max(start + count for start, count in zip(starts, counts, strict=True)) + 9
+    before = torch.randn(total, *shape, generator=draw).mul(50).to(DEVICE, dtype)
+    places = [start + by for start in starts]
+    expected = before.clone()
+    for start, rows, place in zip(starts, kept, places, strict=True):
+        expected[place : place + len(rows)] = before[start + rows]
+    same = len(set(lefts)) == 1
+    for given in (kept, torch.stack(kept)) if same else (kept,):
+        buffer = before.clone()
+        compact.compact_kv(buffer, starts, given, places)
+        assert torch.equal(buffer, expected)
+
+
+MOVES = (  # starts, counts, kept, moved by
+    ([0], [1], [1], 0),
+    ([9], [123], [42], 0),
+    ([9, 350], [300, 300], [257, 257], 0),
+    ([9, 350], [300, 300], [257, 257], 6),
+    ([9, 80, 401], [7, 311, 43], [1, 300, 0], -5),
+    ([9, 350], [300, 200], [281, 31], 9),
+    ([9, 350], [300, 300], [150, 150], 150),
+)
+
+
+@pytest.mark.parametrize("index", range(len(MOVES)))
+def test_triton_compaction_moves_rows_over_themselves(index):
+    dtype = (torch.float32, torch.bfloat16, torch.int32, torch.float16)[index % 4]
+    check_compaction(*MOVES[index], dtype, ((), (3,), (80,), (64,), (5,))[index % 5])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moves", MOVES)
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.int32, torch.int64, torch.bool]
+)
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (42,), (64,), (2, 40)])
+def test_triton_compaction_moves_rows_over_themselves_everywhere(moves, dtype, shape):
+    check_compaction(*moves, dtype, shape)
+
+
+def test_triton_compaction_leaves_all_where_nothing_is_kept():
+    buffer = torch.arange(20.0, device=DEVICE).view(10, 2)
+    nothing = [torch.zeros(0, dtype=torch.int64, device=DEVICE)] * 2
+    before = buffer.clone()
+    compact.compact_kv(buffer, [0, 5], nothing, [0, 5])
+    assert torch.equal(buffer, before)
