@@ -134,7 +134,7 @@ def test_cancelled_it_goes_on_where_it_stopped(twins, monkeypatch) -> None:
         np.testing.assert_array_equal(value, result.arrays()[name], err_msg=name)
     run(loaded, budgets=(0.5,))
     assert len(measured) == 7
-    run(loaded, trials=1, budgets=(0.5,), depths=(0.5,))
+    run(loaded, trials=1, budgets=(0.5,), depths=(0.0,))
     assert len(measured) == 7 + 3
 
 
