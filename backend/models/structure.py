@@ -84,7 +84,10 @@ def _unembedding(
     scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite
 
     def unembed(hidden: Tensor) -> Tensor:
-        logits: Tensor = head(hidden if narrow is None else narrow(hidden))
+        # What the model itself returns is narrow already; a layer's stream is not.
+        if narrow is not None and hidden.shape[-1] == narrow.in_features:
+            hidden = narrow(hidden)
+        logits: Tensor = head(hidden)
         if scale != 1.0:
             logits = logits * scale
         return logits if softcap is None else torch.tanh(logits / softcap) * softcap

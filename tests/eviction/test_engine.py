@@ -12,7 +12,7 @@ from backend.eviction.engine import Sequence
 from backend.eviction.entries import LEAST_ROOM, ROOM_SHARE
 from backend.eviction.policy import find
 
-FAMILIES = ["llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss", "gpt_neox"]
+FAMILIES = ["llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss", "gpt_neox", "opt"]
 
 
 def some_ids(count: int, seed: int = 0) -> list[int]:
