@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from backend.instruments import AttentionCall, Recorder, recording
 from backend.models.loaded import LoadedModel
+from kernels.rope_shift import rope_shift, rotated
 
 _PROBE_TOKENS = 48
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 4e-2}
@@ -29,29 +30,14 @@ class Rotary:
 
     def turned(self, x: Tensor, by: Tensor) -> Tensor:
         """Return ``x`` [..., T, D] with vector t moved on by ``by`` [T] positions, in float32."""
-        angle = self._angles(by)
-        return self._combined(x, angle.cos(), angle.sin())
+        frequencies: Tensor = getattr(self.module, self.name)
+        return rope_shift(x, by, frequencies, interleaved=self.interleaved)
 
     def averaged(self, x: Tensor, by: Tensor) -> Tensor:
         """Return the mean over ``by`` [n] of ``x`` [..., D] moved on by so many positions."""
-        angle = self._angles(by)
-        return self._combined(x, angle.cos().mean(0), angle.sin().mean(0))
-
-    def _angles(self, by: Tensor) -> Tensor:
-        """Return [n, half] radians."""
         frequencies: Tensor = getattr(self.module, self.name)
-        return by.to(torch.float32)[:, None] * frequencies.float()
-
-    def _combined(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        """Rotate, and scale where cosine and sine are means, every pair of ``x`` [..., D]."""
-        half = cosine.shape[-1]
-        turning, still = x.float().split((2 * half, x.shape[-1] - 2 * half), -1)
-        if self.interleaved:
-            a, b = turning.unflatten(-1, (half, 2)).unbind(-1)
-            pairs = torch.stack((a * cosine - b * sine, b * cosine + a * sine), -1)
-            return torch.cat((pairs.flatten(-2), still), -1)
-        a, b = turning.split(half, -1)
-        return torch.cat((a * cosine - b * sine, b * cosine + a * sine, still), -1)
+        angle = by.to(torch.float32)[:, None] * frequencies.float()
+        return rotated(x, angle.cos().mean(0), angle.sin().mean(0), self.interleaved)
 
 
 def rotary_layers(loaded: LoadedModel) -> tuple[Rotary | None, ...]:

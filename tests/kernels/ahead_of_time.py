@@ -25,6 +25,7 @@ from kernels.attention_stats.triton.summing import sums_launch
 from kernels.compact_kv.triton import launch as compact_launch
 from kernels.decode_attention.triton import decoding
 from kernels.launch import Launch
+from kernels.rope_shift.triton import launch as turn_launch
 from kernels.vocab_stats.triton import launch as vocab_launch
 
 TARGETS = (80, 90)
@@ -111,6 +112,14 @@ def compact_launches(dtype: torch.dtype, size: int) -> list[Launch]:
     return [compact_launch(buffer, kept, moves, LENGTH)]
 
 
+def turn_launches(dtype: torch.dtype, size: int) -> list[Launch]:
+    """The kernel of rope_shift in both layouts, where all entries turn and where a half does."""
+    x = torch.empty(8, LENGTH, size, dtype=dtype, device="meta")
+    by = torch.empty(LENGTH, dtype=torch.int64, device="meta")
+    halves = (size // 2, False), (size // 4, True)
+    return [turn_launch(x, by, torch.empty(half, device="meta"), pairs) for half, pairs in halves]
+
+
 def compiled(launch: Launch, target: int):
     """Compile a launch as the just-in-time compiler would for its arguments."""
     kernel, signature, constants, hints = launch.kernel, {}, {}, {}
@@ -159,6 +168,8 @@ def usage(launch: Launch, target: int) -> dict:
 def launches(name: str, dtype: torch.dtype, size: int, target: int) -> list[Launch]:
     if name == "vocab_stats":
         return vocabulary_launches(dtype, size)
+    if name == "rope_shift":
+        return turn_launches(dtype, size)
     if name == "compact_kv":
         return compact_launches(dtype, size)
     if name.startswith("decode_attention"):

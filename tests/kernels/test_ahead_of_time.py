@@ -13,7 +13,7 @@ pytest.importorskip("triton", reason="Triton is not made for this platform")
 SHARED_BYTES = {"sm_80": 99 << 10, "sm_90": 227 << 10}
 """What a block may have; below 9.0 the least of the devices that run code for 8.0."""
 
-NO_PRODUCTS = {"reduce_rows", "join", "move_rows"}
+NO_PRODUCTS = {"reduce_rows", "join", "move_rows", "turn"}
 """Kernels without a matrix product."""
 
 SHORT = (
@@ -25,6 +25,7 @@ SHORT = (
     "decode_attention:bfloat16:128",
     "decode_attention_special:bfloat16:64",
     "compact_kv:bfloat16:64",
+    "rope_shift:bfloat16:64",
 )
 ALL = [
     *(
@@ -37,6 +38,7 @@ ALL = [
         for size in (32, 64, 80, 128, 256)
     ),
     *(f"compact_kv:{dtype}:{size}" for dtype in ("bfloat16", "float32") for size in (1, 80, 256)),
+    *(f"rope_shift:{dtype}:{size}" for dtype in ("bfloat16", "float32") for size in (64, 80, 256)),
     *(f"vocab_stats:{dtype}:32003" for dtype in ("bfloat16", "float16", "float32")),
 ]
 

@@ -9,12 +9,12 @@ import os
 import pytest
 import torch
 
-from kernels.decode_attention import naive
-
 pytest.importorskip("triton", reason="Triton is not made for this platform")
 
 from kernels.compact_kv import triton as compact
-from kernels.decode_attention import triton
+from kernels.decode_attention import naive, triton
+from kernels.rope_shift import naive as naive_rope
+from kernels.rope_shift import triton as rope
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -46,7 +46,8 @@ def unwritten_is_nan(monkeypatch):
     def filled(shape, **options):
         return torch.full(shape, float("nan"), **options)
 
-    monkeypatch.setattr(triton, "empty", filled)
+    for module in (triton, rope):
+        monkeypatch.setattr(module, "empty", filled)
 
 
 def inputs(heads, queries, starts, counts, size, value_size, dtype):
@@ -160,3 +161,50 @@ def test_triton_compaction_leaves_all_where_nothing_is_kept():
     before = buffer.clone()
     compact.compact_kv(buffer, [0, 5], nothing, [0, 5])
     assert torch.equal(buffer, before)
+
+
+def check_turn(shape, half, interleaved, dtype, farthest):
+    draw = torch.Generator().manual_seed(half)
+    x = torch.randn(shape, generator=draw).to(DEVICE, dtype)
+    by = torch.randint(-farthest, farthest + 1, shape[-2:-1], generator=draw).to(DEVICE)
+    by[0] = farthest
+    frequencies = (10000.0 ** -(torch.arange(half) / max(1, half))).to(DEVICE)
+    found = rope.rope_shift(x, by, frequencies, interleaved)
+    assert found.dtype == torch.float32
+    expected = naive_rope.rope_shift(x, by, frequencies, interleaved=interleaved)
+    close(found, expected, 1e-5)
+
+
+TURNS = (  # shape, half the entries that turn, partners are neighbours, dtype, farthest move
+    ((1, 2), 1, False, torch.float32, 1),
+    ((3, 67, 64), 32, False, torch.bfloat16, 300),
+    ((42, 80), 16, True, torch.float32, 5000),
+    ((2, 5, 128), 64, True, torch.float16, 131072),
+    ((3000, 4), 2, False, torch.float32, 1000000),
+    ((2, 3, 5, 6), 2, False, torch.float32, 10),
+)
+
+
+@pytest.mark.parametrize("case", TURNS)
+def test_triton_turn_equals_the_complex_product(case):
+    check_turn(*case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("size", [6, 42, 64, 80, 128])
+@pytest.mark.parametrize("share", [1, 3])
+@pytest.mark.parametrize("dtype", OUTPUTS)
+@pytest.mark.parametrize("farthest", [1, 2048, 131072])
+def test_triton_turn_equals_the_complex_product_everywhere(
+    interleaved, size, share, dtype, farthest
+):
+    check_turn((2, 123, size), size // 2 // share, interleaved, dtype, farthest)
+
+
+def test_triton_turn_takes_views():
+    x, by = torch.randn(6, 20, 16, device=DEVICE), torch.arange(10, device=DEVICE) * 3
+    frequencies = torch.linspace(1, 0.01, 8, device=DEVICE)
+    view = x[::2, 5:15]
+    expected = rope.rope_shift(view.contiguous(), by, frequencies, False)
+    assert torch.equal(rope.rope_shift(view, by, frequencies, False), expected)

@@ -1,0 +1,31 @@
+"""Turning in PyTorch; a whole tensor of angles is small beside the keys of all heads."""
+
+import torch
+from torch import Tensor
+
+
+def rope_shift(x: Tensor, by: Tensor, frequencies: Tensor, interleaved: bool) -> Tensor:
+    """Compute what ``kernels.rope_shift`` documents."""
+    angle = by.to(torch.float32)[:, None] * frequencies.float()
+    return rotated(x, angle.cos(), angle.sin(), interleaved)
+
+
+def rotated(x: Tensor, cosine: Tensor, sine: Tensor, interleaved: bool) -> Tensor:
+    """Rotate, and scale where cosine and sine are means, the pairs of every vector.
+
+    Args:
+        x: [..., D].
+        cosine: [..., D_rot / 2], broadcast to x; entries from D_rot on stay as they are.
+        sine: [..., D_rot / 2].
+        interleaved: whether an entry's partner is its neighbour, not the one D_rot / 2 further on.
+    Returns:
+        [..., D] float32.
+    """
+    half = cosine.shape[-1]
+    turning, still = x.float().split((2 * half, x.shape[-1] - 2 * half), -1)
+    if interleaved:
+        a, b = turning.unflatten(-1, (half, 2)).unbind(-1)
+        pairs = torch.stack((a * cosine - b * sine, b * cosine + a * sine), -1)
+        return torch.cat((pairs.flatten(-2), still), -1)
+    a, b = turning.split(half, -1)
+    return torch.cat((a * cosine - b * sine, b * cosine + a * sine, still), -1)
