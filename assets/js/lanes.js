@@ -21,6 +21,8 @@
           if (here && !dropped) held += 1;
           span.className = `tk-entry${here ? '' : ' tk-ahead'}${dropped ? ' tk-gone' : ''}${gone === step && here ? ' tk-now' : ''}${index >= prompt ? ' tk-made' : ''}`;
         });
+        const last = lane.spans[Math.min(prompt + step, lane.spans.length) - 1];
+        if (last) lane.strip.scrollTop = last.offsetTop - lane.strip.offsetTop - lane.strip.clientHeight + 2 * last.offsetHeight;
         lane.count.textContent = `holds ${held} of ${prompt + step} tokens`;
       }
       T.bus.emit('step', {step});
@@ -51,7 +53,7 @@
         strip.dataset.density = texts.length > 600 ? 'compact' : 'comfortable';
         lane.apart.forEach(step => spans[prompt + step]?.setAttribute('data-apart', ''));
         host.appendChild(box);
-        return {spans, count, gone: shorts(lane.gone)};
+        return {spans, strip, count, gone: shorts(lane.gone)};
       });
       go(Math.min(Number(value.step ?? steps), steps));
     };
