@@ -226,6 +226,7 @@ def decoding(
     want_weights: bool,
 ) -> Decoding:
     """Prepare both kernels over ``slots`` places a head, and room for what they write."""
+    assert choice is None or window is None  # a window's first entry has no known place in a choice
     (total_heads, queries, size), value_size, groups = q.shape, values.shape[1], len(heads)
     q, keys, values = (rows_in_one_piece(given) for given in (q, keys, values))
     rows = total_heads // groups * queries
@@ -300,4 +301,4 @@ def decode_blocks(dtype: torch.dtype, size: int, rows: int) -> Blocks:
     block_rows = min(most, max(16, power_of_two(rows)))
     if dtype == torch.float32:
         return Blocks(block_rows, 32 if size <= 64 else 16, 4, 2)
-    return Blocks(block_rows, 64 if size <= 128 else 32, 4, 3)
+    return Blocks(block_rows, 64 if size <= (128 if block_rows == 16 else 64) else 32, 4, 3)

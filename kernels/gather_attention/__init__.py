@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from kernels.decode_attention import fits_kernels
+from kernels.device import why_not_triton
 from kernels.gather_attention import reference
 
 __all__ = ["gather_attention"]
@@ -57,7 +59,12 @@ def gather_attention(
             f"counts, {len(chosen)} choices and block={block} do not fit: q is [H, n, D] with H a "
             "multiple of the number of starts, counts and choices, keys [N, D], block at least 1"
         )
-    return reference.gather_attention(
+    compute = reference.gather_attention
+    if why_not_triton(q.device) is None and fits_kernels(q, values):
+        from kernels.gather_attention import triton  # not installed everywhere
+
+        compute = triton.gather_attention
+    return compute(
         q,
         keys,
         values,

@@ -23,7 +23,7 @@ from kernels.attention_stats.triton.layer import Layer
 from kernels.attention_stats.triton.picked import picked_launch
 from kernels.attention_stats.triton.summing import sums_launch
 from kernels.compact_kv.triton import launch as compact_launch
-from kernels.decode_attention.triton import decoding
+from kernels.decode_attention.triton import Choice, decoding
 from kernels.launch import Launch
 from kernels.rope_shift.triton import launch as turn_launch
 from kernels.vocab_stats.triton import launch as vocab_launch
@@ -82,8 +82,11 @@ def vocabulary_launches(dtype: torch.dtype, vocabulary: int) -> list[Launch]:
     return [vocab_launch(logits, targets, 10, True, None, other)]
 
 
-def decode_launches(dtype: torch.dtype, size: int, special: bool) -> list[Launch]:
-    """Both kernels of decode_attention; ``special`` adds a window, a cap and learned sinks."""
+def decode_launches(dtype: torch.dtype, size: int, special: bool, chosen: bool) -> list[Launch]:
+    """Both kernels of decode_attention, or of gather_attention where entries are ``chosen``.
+
+    ``special`` adds more queries, a cap, learned sinks and, where none are chosen, a window.
+    """
 
     def meta(*shape: int, dtype: torch.dtype = dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype, device="meta")
@@ -94,11 +97,11 @@ def decode_launches(dtype: torch.dtype, size: int, special: bool) -> list[Launch
         meta(4 * LENGTH, size),
         meta(4, 2, dtype=torch.int64),
         LENGTH,
-        None,
+        Choice(meta(4, LENGTH // 16, dtype=torch.int64), 16) if chosen else None,
         scaling=1.0,
         softcap=30.0 if special else None,
         sinks=meta(8) if special else None,
-        window=100 if special else None,
+        window=100 if special and not chosen else None,
         want_weights=True,
     )
     return list(prepared.launches)
@@ -172,8 +175,9 @@ def launches(name: str, dtype: torch.dtype, size: int, target: int) -> list[Laun
         return turn_launches(dtype, size)
     if name == "compact_kv":
         return compact_launches(dtype, size)
-    if name.startswith("decode_attention"):
-        return decode_launches(dtype, size, special=name == "decode_attention_special")
+    if name.startswith(("decode_attention", "gather_attention")):
+        special, chosen = name.endswith("special"), name.startswith("gather")
+        return decode_launches(dtype, size, special, chosen)
     return attention_launches(dtype, size, target, special=name == "attention_stats_special")
 
 

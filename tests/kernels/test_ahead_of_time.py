@@ -24,6 +24,7 @@ SHORT = (
     "vocab_stats:bfloat16:128256",
     "decode_attention:bfloat16:128",
     "decode_attention_special:bfloat16:64",
+    "gather_attention:bfloat16:64",
     "compact_kv:bfloat16:64",
     "rope_shift:bfloat16:64",
 )
@@ -33,6 +34,7 @@ ALL = [
         for name in (
             *("attention_stats", "attention_stats_special"),
             *("decode_attention", "decode_attention_special"),
+            *("gather_attention", "gather_attention_special"),
         )
         for dtype in ("bfloat16", "float16", "float32")
         for size in (32, 64, 80, 128, 256)

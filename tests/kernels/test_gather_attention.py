@@ -4,34 +4,9 @@ import pytest
 import torch
 
 from kernels.decode_attention import decode_attention
-from kernels.gather_attention import gather_attention
+from kernels.gather_attention import gather_attention, naive
 
 D, DV = 8, 6
-
-
-def twin(q, keys, values, starts, counts, chosen, scaling, block=1, softcap=None, sinks=None):
-    heads, queries, _ = q.shape
-    most = max(len(own) for own in chosen) * block
-    out = torch.zeros(queries, heads, values.shape[1], dtype=torch.float64)
-    weights = torch.zeros(heads, queries, most, dtype=torch.float64)
-    for h in range(heads):
-        g = h * len(starts) // heads
-        entries = [b * block + j for b in chosen[g].tolist() for j in range(block)]
-        for i in range(queries):
-            seen = [e for e in entries if e < counts[g] and e <= counts[g] - queries + i]
-            logits = []
-            for entry in seen:
-                dot = float(q[h, i].double() @ keys[starts[g] + entry].double()) * scaling
-                if softcap is not None:
-                    dot = softcap * float(torch.tanh(torch.tensor(dot / softcap).double()))
-                logits.append(dot)
-            shares = torch.tensor(logits, dtype=torch.float64).exp()
-            total = shares.sum() + (0 if sinks is None else sinks[h].double().exp())
-            for entry, share in zip(seen, shares, strict=True):
-                weight = share / total
-                weights[h, i, entries.index(entry)] = weight
-                out[i, h] += weight * values[starts[g] + entry].double()
-    return out, weights
 
 
 def inputs(heads, queries, starts, counts, dtype=torch.float32):
@@ -79,7 +54,7 @@ def test_output_and_weights_are_those_of_the_definition(
     if variant.get("sinks"):
         variant = variant | {"sinks": torch.linspace(-1, 2, heads)}
     given = (q, keys, values, starts, counts, some(counts, sizes))
-    expected, law = twin(*given, 0.3, **variant)
+    expected, law = naive.gather_attention(*given, scaling=0.3, **variant)
     out, weights = gather_attention(*given, scaling=0.3, want_weights=True, **variant)
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(weights.double(), law, rtol=1e-5, atol=1e-6)
@@ -97,7 +72,7 @@ def test_blocks_are_read_whole_and_the_last_as_far_as_it_goes(heads, queries, co
     q, keys, values = inputs(heads, queries, starts, counts)
     chosen = some(counts, [min(3, -(-count // block)) for count in counts], block)
     given = (q, keys, values, starts, counts, chosen)
-    expected, law = twin(*given, 0.3, block)
+    expected, law = naive.gather_attention(*given, scaling=0.3, block=block)
     out, weights = gather_attention(*given, scaling=0.3, block=block, want_weights=True)
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(weights.double(), law, rtol=1e-5, atol=1e-6)
@@ -107,7 +82,7 @@ def test_blocks_are_read_whole_and_the_last_as_far_as_it_goes(heads, queries, co
 def test_half_precision_is_rounded_once(heads, queries, starts, counts, sizes):
     given = (*inputs(heads, queries, starts, counts, torch.bfloat16), starts, counts)
     chosen = some(counts, sizes)
-    expected, law = twin(*given, chosen, 0.3)
+    expected, law = naive.gather_attention(*given, chosen, scaling=0.3)
     out, weights = gather_attention(*given, chosen, scaling=0.3, want_weights=True)
     assert (out.dtype, weights.dtype) == (torch.bfloat16, torch.float32)
     torch.testing.assert_close(out.double(), expected, rtol=2e-2, atol=2e-2)

@@ -13,6 +13,8 @@ pytest.importorskip("triton", reason="Triton is not made for this platform")
 
 from kernels.compact_kv import triton as compact
 from kernels.decode_attention import naive, triton
+from kernels.gather_attention import naive as naive_gather
+from kernels.gather_attention import triton as gather
 from kernels.rope_shift import naive as naive_rope
 from kernels.rope_shift import triton as rope
 
@@ -106,6 +108,69 @@ def test_triton_decoding_takes_views():
     whole, _ = triton.decode_attention(q, keys, values, *shape[2:4], **options)
     apart = q.transpose(0, 1).contiguous().transpose(0, 1), keys.T.contiguous().T, values
     assert torch.equal(triton.decode_attention(*apart, *shape[2:4], **options)[0], whole)
+
+
+def draw_blocks(counts, sizes, block):
+    """Ascending blocks of each head."""
+    draw = torch.Generator().manual_seed(sum(sizes))
+    return [
+        torch.randperm(-(-count // block), generator=draw)[:size].sort().values.to(DEVICE)
+        for count, size in zip(counts, sizes, strict=True)
+    ]
+
+
+def check_choice(shape, sizes, block, dtype, details):
+    heads, _, starts, counts, *_ = shape
+    q, keys, values = inputs(*shape, dtype)
+    chosen = draw_blocks(counts, sizes, block)
+    sinks = torch.linspace(-1, 2, heads, device=DEVICE) if details.get("sinks") else None
+    options = {"softcap": None} | details | {"sinks": sinks, "scaling": 0.2, "block": block}
+    given = q, keys, values, starts, counts
+    expected, law = naive_gather.gather_attention(*given, chosen, **options)
+    for form in (chosen, torch.stack(chosen)) if len(set(sizes)) == 1 else (chosen,):
+        out, weights = gather.gather_attention(*given, form, **options, want_weights=True)
+        close(out, expected, OUTPUTS[dtype])
+        close(weights, law, WEIGHTS[dtype])
+    alone, none = gather.gather_attention(*given, chosen, **options, want_weights=False)
+    assert torch.equal(alone, out)
+    assert none is None
+
+
+CHOICES = (  # heads, queries, starts, counts, size, value size; chosen a head; block; details
+    ((1, 1, [0], [1], 16, 16), [1], 1, {}),
+    ((4, 1, [2, 150], [123, 123], 64, 64), [70, 70], 1, {"softcap": 2.0}),
+    ((4, 5, [140, 0, 90, 95], [70, 43, 4, 2], 32, 80), [31, 1, 2, 2], 1, {"sinks": True}),
+    ((6, 3, [1, 301], [231, 43], 80, 32), [9, 2], 16, {}),
+    ((2, 8, [1, 51], [43, 43], 64, 64), [4, 4], 8, {"sinks": True, "softcap": 3.0}),
+    ((2, 8, [0], [50], 64, 64), [0], 1, {}),
+)
+
+
+@pytest.mark.parametrize("index", range(len(CHOICES)))
+def test_triton_choice_equals_the_definition(index):
+    shape, sizes, block, details = CHOICES[index]
+    check_choice(shape, sizes, block, DTYPES[index % 2], details)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("dtype", OUTPUTS)
+@pytest.mark.parametrize("block", [1, 5, 16])
+def test_triton_choice_equals_the_definition_everywhere(choice, dtype, block):
+    shape, sizes, _, details = choice
+    fewer = [min(n, -(-count // block)) for n, count in zip(sizes, shape[3], strict=True)]
+    check_choice(shape, fewer, block, dtype, details)
+
+
+def test_triton_choice_a_query_that_sees_nothing_returns_zeros():
+    shape = (2, 3, [4], [20], 16, 16)
+    q, keys, values = inputs(*shape, torch.float32)
+    last = torch.tensor([[19]], device=DEVICE)
+    options = {"scaling": 0.3, "softcap": None, "sinks": None, "block": 1, "want_weights": True}
+    out, weights = gather.gather_attention(q, keys, values, [4], [20], last, **options)
+    assert out[:2].count_nonzero() == weights[:, :2].count_nonzero() == 0
+    assert torch.equal(weights[:, 2], torch.ones(2, 1, device=DEVICE))
+    close(out[2], values[23].cpu().double().expand(2, -1), 1e-6)
 
 
 def check_compaction(starts, counts, lefts, by, dtype, shape):
