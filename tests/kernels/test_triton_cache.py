@@ -11,11 +11,18 @@ import torch
 
 pytest.importorskip("triton", reason="Triton is not made for this platform")
 
+import kernels.compact_kv as compaction
+import kernels.decode_attention as decoding
+import kernels.gather_attention as choosing
+import kernels.rope_shift as turning
+from kernels.compact_kv import compact_kv
 from kernels.compact_kv import triton as compact
-from kernels.decode_attention import naive, triton
+from kernels.decode_attention import decode_attention, naive, triton
+from kernels.gather_attention import gather_attention
 from kernels.gather_attention import naive as naive_gather
 from kernels.gather_attention import triton as gather
 from kernels.rope_shift import naive as naive_rope
+from kernels.rope_shift import rope_shift
 from kernels.rope_shift import triton as rope
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -273,3 +280,35 @@ def test_triton_turn_takes_views():
     view = x[::2, 5:15]
     expected = rope.rope_shift(view.contiguous(), by, frequencies, False)
     assert torch.equal(rope.rope_shift(view, by, frequencies, False), expected)
+
+
+def test_triton_kernels_of_a_cache_stand_behind_the_public_functions(monkeypatch):
+    def everything():
+        shape = (4, 2, [1, 50], [40, 31], 16, 16)
+        q, keys, values = inputs(*shape, torch.float32)
+        chosen = draw_blocks(shape[3], [9, 7], 2)
+        options = {"scaling": 0.3, "want_weights": True}
+        found = [*decode_attention(q, keys, values, *shape[2:4], **options, window=20)]
+        found += gather_attention(q, keys, values, *shape[2:4], chosen, block=2, **options)
+        found.append(rope_shift(q, torch.arange(2).to(DEVICE), torch.ones(3).to(DEVICE)))
+        compact_kv(values, shape[2], chosen)
+        return [*found, values.nan_to_num(7.0)]
+
+    called = []
+    pairs = (decoding, triton), (choosing, gather), (turning, rope), (compaction, compact)
+    for module, kernel in pairs:
+        name = kernel.__name__.split(".")[1]
+        original = getattr(kernel, name)
+
+        def noted(*args, name=name, original=original, **options):
+            called.append(name)
+            return original(*args, **options)
+
+        monkeypatch.setattr(kernel, name, noted)
+        monkeypatch.setattr(module, "why_not_triton", lambda _: "not wanted")
+    expected = everything()
+    assert called == []
+    for module, _ in pairs:
+        monkeypatch.setattr(module, "why_not_triton", lambda _: None)
+    torch.testing.assert_close(everything(), expected, rtol=1e-5, atol=1e-5)
+    assert called == ["decode_attention", "gather_attention", "rope_shift", "compact_kv"]
