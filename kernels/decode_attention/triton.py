@@ -24,7 +24,7 @@ from kernels.launch import Launch
 
 PROGRAMS = 264
 """Programs wanted at once: two for each of the 132 multiprocessors of a large GPU."""
-JOINED = tl.constexpr(16)
+JOINED = tl.constexpr(8)
 """Parts added at once when they are joined."""
 WEIGHTS = 1024
 """Weights that one program of the second kernel writes."""
@@ -297,7 +297,7 @@ def decode_blocks(dtype: torch.dtype, size: int, rows: int) -> Blocks:
 
     These are the largest blocks found that spill no register.
     """
-    most = 16 if dtype == torch.float32 and size > 128 else 32
+    most = 16 if dtype == torch.float32 and size > 64 else 32
     block_rows = min(most, max(16, power_of_two(rows)))
     if dtype == torch.float32:
         return Blocks(block_rows, 32 if size <= 64 else 16, 4, 2)

@@ -22,7 +22,7 @@ SHORT = (
     "attention_stats_special:bfloat16:64",
     "attention_stats:float32:64",
     "vocab_stats:bfloat16:128256",
-    "decode_attention:bfloat16:128",
+    "decode_attention:bfloat16:80",
     "decode_attention_special:bfloat16:64",
     "gather_attention:bfloat16:64",
     "compact_kv:bfloat16:64",
