@@ -26,7 +26,7 @@ PROGRAMS = 264
 """Programs wanted at once: two for each of the 132 multiprocessors of a large GPU."""
 JOINED = tl.constexpr(8)
 """Parts added at once when they are joined."""
-WEIGHTS = 1024
+WEIGHTS = 512
 """Weights that one program of the second kernel writes."""
 BEYOND = tl.constexpr(1 << 30)
 """An entry that no head has."""
