@@ -182,6 +182,7 @@ def _of_place(result: CacheResult, place: tuple[object, ...]) -> Values:
         "cache_layer": gr.Slider(maximum=max(layers - 1, 1), value=at[0]),
         "cache_head": gr.Slider(maximum=max(heads - 1, 1), value=at[1]),
         "cache_which": gr.Dropdown(names, value=shown.policy),
+        "cache_place": gr.Row(visible=True),
     }
 
 

@@ -99,7 +99,7 @@ class CacheLayout:
         parts = self.parts
         parts["lanes"] = lanes(None)
         parts["cache_table"] = table(_INTRODUCTION, "cache")
-        with gr.Row():
+        with gr.Row(visible=False) as parts["cache_place"]:
             parts["cache_which"] = gr.Dropdown([], label="Policy in the map", elem_id="cache-which")
             parts["cache_layer"] = gr.Slider(
                 0, 1, value=0, step=1, label="Layer", elem_id="cache-layer"
