@@ -8,14 +8,18 @@ from kernels.attention_stats.declaration import Axis, Want
 CHUNKS = 8
 """Jobs per key-value group: a number of its own, so that sums do not depend on the workers."""
 
-STEPS = 16
+STEPS = 8
 """Widths of panels between one power of two and the next."""
 
 Block = tuple[int, int]
 
 
 def rounded(width: int) -> int:
-    """Raise a panel's width to one of few: oneDNN compiles a product for every shape it meets."""
+    """Raise a panel's width to one of few.
+
+    oneDNN compiles a product for every shape it meets, which takes as long as a third of a panel,
+    holds about 1 MB for each, and keeps no more than 1,024.
+    """
     step = max(1, (1 << (width - 1).bit_length()) // (2 * STEPS))
     return -(-width // step) * step
 

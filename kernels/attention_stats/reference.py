@@ -20,7 +20,7 @@ from kernels.attention_stats.sums import JobSums, QuerySums
 
 BITS = 1 / math.log(2)  # logits in bits: 2^x is computed several times faster than e^x
 HIDDEN = -1e30  # finite: a weight of zero times minus infinity would be NaN in the entropy
-PANEL_WEIGHTS = 3 << 19
+PANEL_WEIGHTS = 1 << 20
 FEWEST, MOST = 96, 128
 """Rows of a panel: at least so many for the products, queries at most so many for the diagonal."""
 SMALL = 1 << 19

@@ -12,8 +12,8 @@ from threading import Barrier, Lock
 
 import torch
 
-KEPT_BYTES = 7 << 20
-"""Freed blocks up to this size, that of a panel, are used again."""
+KEPT_BYTES = 9 << 20
+"""Freed blocks up to this size, twice that of a panel, are used again."""
 
 _creating = Lock()
 

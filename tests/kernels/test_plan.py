@@ -42,7 +42,7 @@ def test_rounded_widths_are_few_and_little_wider():
     widths = range(1, 40_000)
     rounded = [plan.rounded(width) for width in widths]
     assert all(0 <= r - w <= plan.widest_margin(w) for r, w in zip(rounded, widths, strict=True))
-    assert all(16 * (r - w) <= w for r, w in zip(rounded, widths, strict=True))
+    assert all(plan.STEPS * (r - w) <= w for r, w in zip(rounded, widths, strict=True))
     assert sum(1 << 14 <= width <= 1 << 15 for width in set(rounded)) == plan.STEPS + 1
 
 
