@@ -63,7 +63,7 @@ def test_a_long_run_tells_progress_and_can_be_cancelled(visit: Visit, app: App) 
     expect(page.locator("#card")).to_contain_text("token 3 of")
     page.get_by_role("button", name="Options and stored runs").click()
     page.get_by_label("Open a stored run").click()
-    page.locator("#stored [role=option]").first.wait_for()
+    page.locator("#stored [role=option]", has_text="·").first.wait_for()
     assert "never stored" not in page.locator("#stored").inner_text()
     page.keyboard.press("Escape")
     # The model is free again, and the page is as usable as before.

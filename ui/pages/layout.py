@@ -9,7 +9,7 @@ from backend import Lab, TraceRequest
 from ui.components.actions import actions
 from ui.components.options import controls
 from ui.components.runs import run_picker
-from ui.components.selection import selection
+from ui.components.selection import Selection, selection
 from ui.components.sentence import status
 from ui.components.strip import strip
 from ui.pages.explore import OPTIONS, Explore, Shown
@@ -125,7 +125,8 @@ class Layout:
         told = parts["status"]
         # Said after the run is stopped: its last words would otherwise stand over it.
         stopped = self.stop.click(None, cancels=[running, *acting], queue=False, **QUIET)
-        stopped.then(_stopped, told, told, queue=False, **QUIET)
+        known = [told, parts["selection"], parts["shown"]]
+        stopped.then(_stopped, known, told, queue=False, **QUIET)
         opening = [parts["selection"], *settings]
         for chip, run_id in self.chips:
             chip.click(self._opener(run_id), opening, every, **EAGER)
@@ -201,9 +202,14 @@ class Layout:
         return self.lab.export(str(run_id))
 
 
-def _stopped(told: str) -> str:
+def _stopped(told: str, value: object, shown: Shown | None) -> Any:
+    """Say that the run was stopped, unless it came to its end before the browser knew."""
     if "tk-busy" not in str(told):
         return status("Nothing is running now.", "info")
+    if shown is not None and shown.partial is None:
+        seen = Selection.read(value).run
+        if shown.selection.run != seen:
+            return gr.skip()
     return status("Cancelled. What was shown stays, marked partial; nothing was stored.", "info")
 
 
