@@ -21,7 +21,7 @@ def save_deep_model(folder: Path) -> None:
         num_hidden_layers=48,
         num_attention_heads=8,
         num_key_value_heads=2,
-        max_position_embeddings=2048,
+        max_position_embeddings=4096,
         bos_token_id=0,
         eos_token_id=0,
     )

@@ -47,7 +47,7 @@ def test_a_long_run_tells_progress_and_can_be_cancelled(visit: Visit, app: App) 
     page = visit()
     example, said = chosen(page)["run"], strip_text(page)
     choose_model(page, "local/deep")
-    text = "never stored, " * 140
+    text = "never stored, " * 280
     run_text(page, text, wait=False)
     progress = page.locator("#status progress")
     expect(progress).to_be_visible()
