@@ -61,6 +61,10 @@
     const extent = token => { const u = unitOf(token); return u < 0 ? null : [units.first[u], units.first[u + 1]]; };
     const few = token => Number.isInteger(metrics[chosen]?.few) && token >= metrics[chosen].few;
 
+    // Numbers of a head that is no longer the chosen one are never said to be its: Python, which hears
+    // of every choice, is about to send the right ones.
+    const fresh = metric => metric.numbers && (!metric.of || run !== (T.state.run ?? null)
+      || metric.of[0] === T.state.layer && metric.of[1] === T.state.head);
     // In a long text Python keeps the numbers until they are wanted. The selection may still be of the
     // run before, which must not be asked for again.
     const ask = () => {
@@ -77,9 +81,10 @@
       metricRadios.check(name);
       part('meaning').textContent = metric.meaning;
       part('meaning').title = legend.title = metric.formula;
-      if (!metric.numbers) {
+      if (!fresh(metric)) {
         element.setAttribute('aria-busy', 'true');
-        ask();
+        readout.textContent = '';
+        if (!metric.numbers) ask();
         return;
       }
       element.removeAttribute('aria-busy');
@@ -128,7 +133,7 @@
     const text = (from, to, most) => clipped(texts.slice(from, to).join('').replace(/\n/g, ''), most);
     const describe = token => {
       const place = extent(token), metric = metrics[chosen];
-      if (!place || !metric?.numbers) { readout.textContent = ''; return; }
+      if (!place || !metric || !fresh(metric)) { readout.textContent = ''; return; }
       const [from, to] = place, several = to - from > 1;
       const name = unit === 'token' ? `token ${from}` : `${unit} of ${several ? `tokens ${from} to ${to - 1}` : `token ${from}`}`;
       const how = unit !== 'token' && several ? ` (${metric.total ? 'sum' : 'mean'} of its tokens)` : '';
@@ -235,7 +240,7 @@
       const split = state.unit in UNITS ? state.unit : 'token', packed = state.density in DENSITIES ? state.density : usualDensity(texts.length);
       if (split !== unit || packed !== density) { build(); chosen = null; }
       const wanted = state.metric in metrics ? state.metric : usual;
-      if (wanted !== chosen || !metrics[wanted].numbers) recolour(wanted); else { mark(); describe(hovered ?? state.token); }
+      if (wanted !== chosen || !fresh(metrics[wanted])) recolour(wanted); else { mark(); describe(hovered ?? state.token); }
       reveal();
     });
     T.bus.on('hover', detail => hover(detail.token));

@@ -212,6 +212,31 @@ def test_numbers_of_a_long_text_come_when_wanted(strip_at: Any) -> None:
     assert number(page, "key norm") == pytest.approx(result.key_norm[0, 0, 77], rel=6e-3)
 
 
+def test_numbers_of_another_head_are_never_told_as_this_ones(strip_at: Any) -> None:
+    for length in (TEXT, LONGEST):
+        page = strip_at(length, metric="key")
+        result = long_text(length)
+        page.evaluate("window.tokenarium.select({layer: 1, head: 2, token: 77})")
+        expect(readout(page)).to_contain_text("key norm")
+        assert number(page, "key norm") == pytest.approx(result.key_norm[1, 1, 77], rel=6e-3)
+        told = page.evaluate(
+            "() => { window.tokenarium.select({layer: 0, head: 0});"
+            " return document.querySelector('#strip .tk-readout').textContent; }"
+        )
+        assert "key norm" not in told
+        expect(readout(page)).to_contain_text("key norm")
+        assert number(page, "key norm") == pytest.approx(result.key_norm[0, 0, 77], rel=6e-3)
+        page.get_by_role("radio", name="surprisal").click()
+        told = page.evaluate(
+            "() => { window.tokenarium.select({layer: 1, head: 2});"
+            " window.tokenarium.select({metric: 'key'}, 'replaceState');"
+            " return document.querySelector('#strip .tk-readout').textContent; }"
+        )
+        assert "key norm" not in told
+        expect(readout(page)).to_contain_text("key norm")
+        assert number(page, "key norm") == pytest.approx(result.key_norm[1, 1, 77], rel=6e-3)
+
+
 def test_text_of_a_long_run_can_be_read_and_chosen(strip_at: Any) -> None:
     page = strip_at(LONGEST, density="comfortable", token=20_000)
     assert page.locator(".tk-token").count() == LONGEST

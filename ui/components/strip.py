@@ -106,6 +106,8 @@ def _metrics(result: TraceResult, chosen: Chosen, names: list[str]) -> dict[str,
     for name in names:
         colouring = COLOURINGS[name]
         found[name] = colouring.described(result)
+        if colouring.of_head:
+            found[name]["of"] = [chosen.layer, chosen.head]
         if every or name == shown:
             found[name] |= packed_numbers(colouring.values(result, chosen.layer, chosen.head))
     return found
