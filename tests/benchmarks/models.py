@@ -21,6 +21,14 @@ SHAPES = {
         "num_attention_heads": 6,
         "num_key_value_heads": 2,
     },
+    "llama-21m": {
+        "vocab_size": 8192,
+        "hidden_size": 384,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+    },
     "llama-1b": {
         "vocab_size": 128_256,
         "hidden_size": 2048,
@@ -42,21 +50,26 @@ class Models:
     twins: dict[str, PreTrainedModel]
 
 
-def build(shape: str, dtype: str, device: str) -> Models:
-    """Make a random Llama of a shape; the twins share its weights."""
+def save(shape: str, dtype: str, folder: Path) -> None:
+    """Save a random Llama of a shape, the same each time."""
     torch.manual_seed(0)
     config = LlamaConfig(
         **SHAPES[shape], bos_token_id=0, eos_token_id=1, max_position_embeddings=LONGEST
     )
+    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    model.save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+
+
+def build(shape: str, dtype: str, device: str) -> Models:
+    """Make a random Llama of a shape; the twins share its weights."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        kind = getattr(torch, dtype)
-        AutoModelForCausalLM.from_config(config, dtype=kind).save_pretrained(folder)
-        byte_tokenizer().save_pretrained(folder)
+        save(shape, dtype, folder)
         loaded = load(ModelSource(shape, folder, None, shape), dtype, device, LONGEST)
         twins = {
             attention: AutoModelForCausalLM.from_pretrained(
-                folder, attn_implementation=attention, dtype=kind
+                folder, attn_implementation=attention, dtype=getattr(torch, dtype)
             )
             .to(device)
             .eval()
