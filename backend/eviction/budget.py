@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+import torch
+from transformers import PretrainedConfig
+
 from backend.eviction.ledger import Ledger
 from backend.eviction.request import BudgetUnit, CacheRequest
 from backend.models.loaded import LoadedModel
 from backend.models.memory import free_bytes
+from backend.models.structure import context_of
 from backend.models.work import Choices, Sizes, on_device
 
 _POSITION_BYTES = 4
@@ -22,16 +26,33 @@ class CacheSizes:
     """Layers that keep to a window of their own."""
     entry_bytes: int
     """Bytes of one entry in all KV heads of one layer."""
+    kv_heads: int = 1
+    """KV heads of a layer."""
+    head_size: int = 1
+    """Numbers in a key."""
+    number_bytes: int = 4
+    """Bytes of such a number."""
+    context: int = 0
+    """Most tokens the model was made to read at once."""
 
     @staticmethod
     def of(loaded: LoadedModel, left_alone: int) -> "CacheSizes":
         """Read the sizes of a model of which some layers are left alone."""
-        sizes = Sizes.of(loaded.model.config)
-        vector = sizes.head_size * loaded.dtype.itemsize
+        return CacheSizes.read(loaded.model.config, loaded.dtype, left_alone)
+
+    @staticmethod
+    def read(config: PretrainedConfig, dtype: torch.dtype, left_alone: int) -> "CacheSizes":
+        """Read the sizes from the configuration of a model that is not loaded."""
+        sizes = Sizes.of(config)
+        vector = sizes.head_size * dtype.itemsize
         return CacheSizes(
             layers=sizes.layers,
             left_alone=left_alone,
             entry_bytes=sizes.kv_heads * (2 * vector + _POSITION_BYTES),
+            kv_heads=sizes.kv_heads,
+            head_size=sizes.head_size,
+            number_bytes=dtype.itemsize,
+            context=context_of(config),
         )
 
 
@@ -85,13 +106,27 @@ def refuse_unless_fits(
 def needed_bytes(
     request: CacheRequest, loaded: LoadedModel, prompt: int, steps: int, budget: int
 ) -> int:
+    """Return an upper estimate of what a run takes beside the model; see ``bytes_of_run``."""
+    config = loaded.model.config
+    return bytes_of_run(request, config, loaded.dtype, loaded.device, prompt, steps, budget)
+
+
+def bytes_of_run(
+    request: CacheRequest,
+    config: PretrainedConfig,
+    dtype: torch.dtype,
+    device: torch.device,
+    prompt: int,
+    steps: int,
+    budget: int,
+) -> int:
     """Return an upper estimate of what a run takes beside the model.
 
     A policy holds the entries of its budget in every layer and the whole prompt in one, or all
     that was read where nothing is dropped while decoding; the oracle a whole cache beside it.
     """
-    sizes, model = CacheSizes.of(loaded, 0), Sizes.of(loaded.model.config)
-    work = on_device(model, loaded.dtype, Choices(1, 1, 0, lens=False), loaded.device)
+    sizes, model = CacheSizes.read(config, dtype, 0), Sizes.of(config)
+    work = on_device(model, dtype, Choices(1, 1, 0, lens=False), device)
     whole = sizes.layers * (prompt + steps) * sizes.entry_bytes
     held = 0
     for spec in request.policies:

@@ -11,7 +11,8 @@ LEAST_ROOM, ROOM_SHARE = 8, 32
 """A head has room for 1/32 more entries, at least 8, before it moves; they count as held."""
 
 
-def _room(count: int) -> int:
+def room(count: int) -> int:
+    """Return how many more entries a head has room for when it is laid out with ``count``."""
     return max(LEAST_ROOM, count // ROOM_SHARE)
 
 
@@ -42,7 +43,7 @@ class Entries:
             positions: [T], original positions, ascending.
         """
         groups, length, _ = keys.shape
-        size = length + _room(length)
+        size = length + room(length)
         self.counts: list[int] = [length] * groups
         self._regions = [(g * size, size) for g in range(groups)]
         self.starts: list[int] = [start for start, _ in self._regions]
@@ -140,7 +141,7 @@ class Entries:
             gone[rows] = False
             dropped.append(self.head("positions", g)[gone])
         if self._too_roomy(counts):
-            self._resize([count + _room(count) for count in counts], kept)
+            self._resize([count + room(count) for count in counts], kept)
         else:
             for buffer in self.buffers.values():
                 compact_kv(buffer, self.starts, kept)
@@ -177,7 +178,7 @@ class Entries:
         rows = gone.nonzero()[:, 1].view(self.groups, count - left)
         dropped = list(self._rectangle("positions").gather(1, rows))
         if self._too_roomy([left] * self.groups):
-            self._resize([left + _room(left)] * self.groups, list(kept))
+            self._resize([left + room(left)] * self.groups, list(kept))
         else:
             first, last = (int(edge) for edge in rows.aminmax())
             down, up = left - first, last + 1 - (count - left)  # rows that would move
@@ -219,7 +220,7 @@ class Entries:
         if all(start + n + new <= first + size for (first, size), start, n in regions):
             return
         if any(n + new > size for (_, size), _, n in regions):
-            self._resize([n + new + _room(n + new) for n in self.counts])
+            self._resize([n + new + room(n + new) for n in self.counts])
             return
         fronts = [first for first, _ in self._regions]
         device = self.buffers["keys"].device
@@ -231,7 +232,7 @@ class Entries:
 
     def _too_roomy(self, counts: list[int]) -> bool:
         sizes = zip(counts, self._regions, strict=True)
-        return any(size - count > 2 * _room(count) for count, (_, size) in sizes)
+        return any(size - count > 2 * room(count) for count, (_, size) in sizes)
 
     def _resize(self, sizes: list[int], kept: Sequence[Tensor] | None = None) -> None:
         """Move to buffers of other sizes, taking along what is kept; the old ones are freed."""

@@ -110,6 +110,18 @@ class Policy(BaseModel):
         """Return, by layer, how attention is changed while a prompt of ``length`` is read."""
         return {}
 
+    def remembers(self) -> int:
+        """Return how many numbers are kept beside each entry from the end of the prompt on."""
+        return 0
+
+    def reaches(self, layer: int, budget: int, length: int) -> int:
+        """Return how many tokens of a prompt of ``length`` get to a layer."""
+        return length
+
+    def left(self, budget: int) -> int:
+        """Return how many entries a head holds right after an eviction; never over its budget."""
+        return budget
+
     def budgets(self, budget: int, layers: int, length: int) -> list[int]:
         """Return the budget of each layer, entries per head, for a prompt of ``length`` tokens."""
         return [budget] * layers

@@ -64,6 +64,10 @@ class Wrapper(Policy):
         """Return what the scores need."""
         return self.inner.reads_rotation()
 
+    def remembers(self) -> int:
+        """Return what the base keeps."""
+        return self.inner.remembers()
+
     def smallest_budget(self) -> int:
         """Return what the base needs."""
         return self.inner.smallest_budget()

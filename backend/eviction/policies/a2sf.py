@@ -52,6 +52,10 @@ class A2SF(Policy):
 
         return Want(decay=(self.forgetting,))
 
+    def remembers(self) -> int:
+        """Return one: the attention received."""
+        return 1
+
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Begin with what the prompt's tokens received."""
         assert stats.decayed is not None

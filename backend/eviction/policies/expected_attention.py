@@ -64,6 +64,10 @@ class ExpectedAttention(Policy):
         """Return the sinks and one token."""
         return self.sink + 1
 
+    def remembers(self) -> int:
+        """Return one: the attention expected."""
+        return 1
+
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Compute the expected attention of every token after the sinks."""
         import torch

@@ -38,6 +38,10 @@ class H2O(Policy):
 
         return Want(received=True)
 
+    def remembers(self) -> int:
+        """Return one: the attention received."""
+        return 1
+
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Begin with what the prompt's tokens received."""
         assert stats.received is not None

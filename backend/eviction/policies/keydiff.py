@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from backend.eviction.held import Held
+    from kernels.attention_stats import AttentionStats
 
 _LEAST = 1e-12
 """Stands for the length of a key of zeros, which has no direction."""
@@ -27,6 +28,14 @@ class KeyDiff(Policy):
         "the prompt is read whole and then reduced at once, where the paper reduces it block by "
         "block while reading"
     )
+
+    def remembers(self) -> int:
+        """Return one: the length of the key."""
+        return 1
+
+    def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
+        """Measure the prompt's keys."""
+        key_lengths(held)
 
     def scores(self, held: "Held") -> "Tensor":
         """Return minus the cosine between each key and the mean of the unit keys."""

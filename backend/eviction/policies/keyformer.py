@@ -52,6 +52,10 @@ class Keyformer(Policy):
         description="Last queries of the prompt that are scored; the authors score all.",
     )
 
+    def remembers(self) -> int:
+        """Return one: the attention received."""
+        return 1
+
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Begin with the noisy attention of the prompt's last queries."""
         assert held.rows is not None

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from backend.eviction.held import Held
+    from kernels.attention_stats import AttentionStats
 
 
 class Knorm(Policy):
@@ -20,6 +21,14 @@ class Knorm(Policy):
     )
     paper: ClassVar[str] = "Devoto et al., 2024, arXiv:2406.11430"
     differs: ClassVar[str] = "every layer is reduced; the authors leave the first two whole"
+
+    def remembers(self) -> int:
+        """Return one: the length of the key."""
+        return 1
+
+    def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
+        """Measure the prompt's keys."""
+        key_lengths(held)
 
     def scores(self, held: "Held") -> "Tensor":
         """Return minus the length of each key."""

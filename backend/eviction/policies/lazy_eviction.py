@@ -62,6 +62,10 @@ class LazyEviction(Policy):
         """Return the window in steps."""
         return self.window or max(1, budget // 8)
 
+    def remembers(self) -> int:
+        """Return two: when a token was last active, and its longest pause."""
+        return 2
+
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Begin with every token active where it stands, and watch the last queries."""
         import torch

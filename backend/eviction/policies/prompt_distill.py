@@ -82,6 +82,11 @@ class PromptDistill(Policy):
         """Return the prompt's last token and one that is chosen."""
         return 2
 
+    def reaches(self, layer: int, budget: int, length: int) -> int:
+        """Return the budget for the layers after the one that chooses."""
+        assert self.layer is not None
+        return length if layer <= self.layer else min(budget, length)
+
     def budgets(self, budget: int, layers: int, length: int) -> list[int]:
         """Return the budget, and the whole prompt where layers are not to drop it."""
         assert self.layer is not None

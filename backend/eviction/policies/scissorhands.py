@@ -65,6 +65,10 @@ class Scissorhands(Policy):
         """Return the newest tokens and one to drop."""
         return (self.recent or 1) + 1
 
+    def remembers(self) -> int:
+        """Return one: the count."""
+        return 1
+
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Count over the prompt's last queries."""
         import torch
@@ -88,6 +92,11 @@ class Scissorhands(Policy):
         counts = held.per_kv_head(_unseen(weights, held_now - queries))
         held.entries.put("unseen", held.entries.rows("unseen") + counts)
 
+    def left(self, budget: int) -> int:
+        """Return the budget less the share that is dropped at once."""
+        assert self.recent is not None
+        return budget - max(1, min(round(self.drop_share * budget), budget - self.recent))
+
     def protects(self, held: "Held") -> tuple[int, int]:
         """Return the window of newest tokens."""
         assert self.recent is not None
@@ -101,9 +110,7 @@ class Scissorhands(Policy):
         """Return what stays when the share has been dropped, and begin to count anew."""
         import torch
 
-        assert self.recent is not None
-        dropped = max(1, min(round(self.drop_share * budget), budget - self.recent))
-        kept = super().kept(held, budget - dropped)
+        kept = super().kept(held, self.left(budget))
         held.entries.put("unseen", torch.zeros_like(held.entries.rows("unseen")))
         return kept
 

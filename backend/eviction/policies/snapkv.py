@@ -69,6 +69,10 @@ class SnapKV(Policy):
 
         return Want(last=min(self.window, length))
 
+    def remembers(self) -> int:
+        """Return one: the votes."""
+        return 1
+
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Count the votes for the tokens before the window."""
         import torch.nn.functional as F

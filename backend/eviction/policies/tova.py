@@ -40,6 +40,10 @@ class TOVA(Policy):
 
         return Want(last=1)
 
+    def remembers(self) -> int:
+        """Return one: the weight in the newest step."""
+        return 1
+
     def prefilled(self, held: "Held", stats: "AttentionStats") -> None:
         """Begin with what the prompt's last token looks at."""
         assert stats.last is not None
