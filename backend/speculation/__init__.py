@@ -1,0 +1,1 @@
+"""Speculative decoding: drafters, acceptance rules, and one loop that verifies."""

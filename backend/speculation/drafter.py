@@ -1,0 +1,93 @@
+"""What a drafter declares, and how it proposes a tree."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from backend.speculation.tree import Draw, TokenTree
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backend.speculation.drafting import Drafting
+
+Reads = Literal["text", "draft_model", "target_layers"]
+"""What it drafts from: the text alone, a second model, or the first layers of the target."""
+
+_registered: dict[str, type["Drafter"]] = {}
+
+
+class Drafter(BaseModel):
+    """One way to guess what comes next; subclassing registers it, fields are its parameters.
+
+    What it must remember during a run goes into ``drafting.memory``. Requests and stored runs are
+    checked against subclasses, so they import torch inside functions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slug: ClassVar[str]
+    """Name in requests."""
+    title: ClassVar[str]
+    """Name for people."""
+    explanation: ClassVar[str]
+    """How it guesses, in one sentence; shown as the tooltip."""
+    paper: ClassVar[str]
+    """Authors, year, arXiv id."""
+    differs: ClassVar[str] = "no"
+    """How this reading differs from the paper; the method is then marked a variant."""
+    draw: ClassVar[Draw]
+    """How the children of a node are chosen: what decides which rules are exact."""
+    reads: ClassVar[Reads] = "draft_model"
+    """What it drafts from."""
+    branches: ClassVar[bool] = True
+    """Whether a node may get several children; a chain has one each."""
+    prunes: ClassVar[bool] = False
+    """Whether it leaves drawn nodes out before they are verified; only right where not drawn."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "slug" not in cls.__dict__:
+            return
+        if cls.slug in _registered:
+            raise TypeError(f"slug={cls.slug!r} is taken by {_registered[cls.slug].__name__}")
+        if cls.prunes and cls.draw != "deterministic":
+            raise TypeError(
+                f"{cls.__name__} draws at random and prunes what it drew: no rule is exact for that"
+            )
+        _registered[cls.slug] = cls
+
+    def layers(self, count: int) -> int:
+        """Return how many layers of the target it reads, of ``count``; where it reads them."""
+        return count
+
+    def begin(self, drafting: "Drafting") -> None:
+        """Learn from the prompt, ``drafting.ids``, before the first round."""
+
+    def propose(self, drafting: "Drafting") -> TokenTree:
+        """Return the tree of a round; a root alone proposes nothing.
+
+        It holds at most ``drafting.tree_budget`` nodes beside the root that are verified, none
+        deeper than ``drafting.draft_len``.
+        """
+        raise NotImplementedError
+
+    def heard(self, drafting: "Drafting", tree: TokenTree, logits: "Tensor") -> None:
+        """Learn from the target's logits [n, V] after ``tree.verified()``, before the walk."""
+
+
+def registered() -> tuple[type[Drafter], ...]:
+    """Return every drafter known so far, by title."""
+    return tuple(sorted(_registered.values(), key=lambda drafter: drafter.title))
+
+
+def find(slug: str) -> type[Drafter]:
+    """Return the drafter named ``slug``.
+
+    Raises:
+        ValueError: if there is none, naming those there are.
+    """
+    if slug not in _registered:
+        raise ValueError(f"drafter={slug!r} is unknown: choose {', '.join(sorted(_registered))}")
+    return _registered[slug]
