@@ -108,20 +108,38 @@ class Entries:
             values: [G, n, Dv].
             positions: [n], each above those held.
         """
-        new = keys.shape[1]
+        self.open(positions)
+        self.fill(keys, values)
+
+    def open(self, positions: Tensor) -> None:
+        """Make n entries at ``positions`` [n] in every head; ``fill`` brings what they hold."""
+        new = len(positions)
         self._make_room(new)
-        before = self.counts
-        self.counts = [count + new for count in before]
-        fresh = {"keys": keys, "values": values, "positions": positions.expand(self.groups, -1)}
-        aligned = self._aligned()
-        for name, buffer in self.buffers.items():
-            given = fresh.get(name)
-            if aligned:
-                end = self._rectangle(name)[:, before[0] :]
-                end.zero_() if given is None else end.copy_(given)
+        self.counts = [count + new for count in self.counts]
+        for name in self.buffers:
+            if name in ("keys", "values"):
                 continue
-            for g, (start, count) in enumerate(zip(self.starts, before, strict=True)):
-                buffer[start + count : start + count + new] = 0 if given is None else given[g]
+            for rows in self._newest(name, new):
+                if name == "positions":
+                    rows.copy_(positions)
+                else:
+                    rows.zero_()
+
+    def fill(self, keys: Tensor, values: Tensor) -> None:
+        """Set the n newest entries of every head to keys [G, n, D] and values [G, n, Dv]."""
+        for name, given in (("keys", keys), ("values", values)):
+            newest = self._newest(name, given.shape[1])
+            if len(newest) == 1:
+                newest[0].copy_(given)
+                continue
+            for rows, own in zip(newest, given, strict=True):
+                rows.copy_(own)
+
+    def _newest(self, name: str, new: int) -> list[Tensor]:
+        """View the newest rows: as [G, new, ...] where heads are aligned, else [new, ...] each."""
+        if self._aligned():
+            return [self._rectangle(name, self.counts[0] - new)]
+        return [self.head(name, g)[count - new :] for g, count in enumerate(self.counts)]
 
     def keep(self, kept: Sequence[Tensor]) -> list[Tensor]:
         """Drop every entry but those at the ascending indices ``kept`` [n_g] of each head.
@@ -201,18 +219,21 @@ class Entries:
     def _aligned(self) -> bool:
         """Whether all heads hold equally many entries at the same place of equal regions."""
         (begin, size), start, count = self._regions[0], self.starts[0], self.counts[0]
-        return all(
-            region == (begin + g * size, size)
-            and self.starts[g] == start + g * size
-            and self.counts[g] == count
-            for g, region in enumerate(self._regions)
+        heads = range(len(self._regions))
+        return (
+            self.counts == [count] * len(heads)
+            and self.starts == [start + g * size for g in heads]
+            and self._regions == [(begin + g * size, size) for g in heads]
         )
 
-    def _rectangle(self, name: str) -> Tensor:
-        size, start = self._regions[0][1], self.starts[0]
+    def _rectangle(self, name: str, oldest: int = 0) -> Tensor:
+        """View the entries of all heads from the ``oldest``-th on as [G, n, ...]."""
         buffer = self.buffers[name]
-        rectangle = buffer.view(self.groups, size, *buffer.shape[1:])
-        return rectangle[:, start : start + self.counts[0]]
+        row, *steps = buffer.stride()
+        shape = (len(self.counts), self.counts[0] - oldest, *buffer.shape[1:])
+        return buffer.as_strided(
+            shape, (self._regions[0][1] * row, row, *steps), (self.starts[0] + oldest) * row
+        )
 
     def _make_room(self, new: int) -> None:
         """Let every head grow by ``new``: to the front of its region, else into a larger one."""
@@ -221,8 +242,14 @@ class Entries:
             return
         if any(n + new > size for (_, size), _, n in regions):
             self._resize([n + new + room(n + new) for n in self.counts])
-            return
+        else:
+            self._move_to_front()
+
+    def _move_to_front(self) -> None:
+        """Move every head's entries to the front of its region."""
         fronts = [first for first, _ in self._regions]
+        if fronts == self.starts:
+            return
         device = self.buffers["keys"].device
         for buffer in self.buffers.values():
             kept = [torch.arange(count, device=device) for count in self.counts]
