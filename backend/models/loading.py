@@ -68,7 +68,7 @@ def load(
     folder = source.folder or fetch(source.hub_id or source.name, accept)
     accept(folder, count_parameters(folder))
     config = read_config(folder, source.name)
-    tokenizer = _read_tokenizer(folder, source.name)
+    tokenizer = read_tokenizer(folder, source.name)
     model = _read_model(folder, source.name, config, kind).to(place)  # type: ignore[arg-type]
     _refuse_foreign_tokenizer(model, tokenizer, source.name)
     structure = find_structure(model)
@@ -140,7 +140,11 @@ def _parse_config(folder: Path, name: str) -> PretrainedConfig:
     return config
 
 
-def _read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
+def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
+    """Read the tokenizer of a model from its folder.
+
+    Raises: ModelRefused where there is none that says where tokens stand in the text.
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False

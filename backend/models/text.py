@@ -69,6 +69,15 @@ def tokenise(loaded: LoadedModel, request: TextRequest, limit: int) -> Tokens:
     )
 
 
+def count_tokens(tokenizer: PreTrainedTokenizerFast, request: TextRequest) -> int:
+    """Return how many tokens ``tokenise`` would make of a text that is not cut."""
+    rendered = render(tokenizer, request.text) if request.chat_template else None
+    ids, _, special = _encode(tokenizer, request.text, rendered)
+    if request.add_bos is None:
+        return len(ids)
+    return len(ids) + int(request.add_bos) - int(_is_bos(tokenizer, ids, special))
+
+
 def decode_each(loaded: LoadedModel, ids: Sequence[int]) -> tuple[str, ...]:
     """Return the text of each id decoded alone, spaces kept, half characters as ``<0xNN>``."""
     spelled = spell(loaded.tokenizer, ids)
