@@ -159,9 +159,7 @@ class Sequence:
 
     def due(self) -> bool:
         """Whether entries are dropped at this step."""
-        if self.policy.when == "never" or (self.policy.when == "prefill" and self.step):
-            return False
-        return self.step % self.policy.every(self.budget) == 0
+        return self.policy.due(self.step, self.budget)
 
     def evict(self, held: Held) -> None:
         """Bring one layer down to its budget."""
@@ -170,10 +168,7 @@ class Sequence:
 
     def _over(self, held: Held) -> bool:
         """Whether a layer holds more than its budget: some head, or all together where ragged."""
-        counts = held.entries.counts
-        if self.policy.ragged:
-            return sum(counts) > held.budget * len(counts)
-        return max(counts) > held.budget
+        return self.policy.over(held.entries.counts, held.budget)
 
     def _hear(self, ids: list[int], hidden: Tensor) -> None:
         """Add the surprisal of ``ids``; the state [D] before them predicts the first."""

@@ -1,6 +1,6 @@
 """What a KV-cache policy declares; everything else about it is derived from that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +23,11 @@ Positions = Literal["original", "rolled", "capped"]
 """Where kept keys stand: where they stood, moved together, or no further away than a cap."""
 Reduction = Literal["mean", "max", "sum"]
 """How the query heads that share a KV head are joined into one score."""
+
+Noise = Literal["same", "shuffled", "even", "drawn"]
+"""What scores are where attention says nothing: the same, as the text does not matter; the mean of
+those that compete, as any entry could have any of them; those of even attention, as the score is
+linear in it; or the mean over draws of random attention."""
 
 _registered: dict[str, type["Policy"]] = {}
 
@@ -61,6 +66,8 @@ class Policy(BaseModel):
     """Whether only some of the prompt's tokens go on to later layers, by ``goes_on``."""
     ragged: ClassVar[bool] = False
     """Whether heads may hold different numbers: then the layer's sum keeps to the budget."""
+    noise: ClassVar[Noise] = "shuffled"
+    """What its scores are where attention says nothing, the query heads' mean being taken."""
     published: ClassVar[Mapping[str, Any]] = {}
     """Values of the paper for parameters whose defaults follow the budget: offered as a preset."""
 
@@ -101,6 +108,21 @@ class Policy(BaseModel):
     def every(self, budget: int) -> int:
         """Return the decode steps between two evictions; all but one of them are slack."""
         return 1
+
+    def due(self, step: int, budget: int) -> bool:
+        """Return whether entries are dropped after a decode step; the prompt's is step 0."""
+        if self.when == "never" or (self.when == "prefill" and step):
+            return False
+        return step % self.every(budget) == 0
+
+    def over(self, counts: Sequence[int], budget: int) -> bool:
+        """Return whether heads that hold so many entries are over the budget of their layer."""
+        return sum(counts) > budget * len(counts) if self.ragged else max(counts) > budget
+
+    def baseline(self) -> Noise:
+        """Return what the scores are where attention says nothing, with these parameters."""
+        # A maximum over heads is not linear.
+        return "drawn" if self.noise == "even" and self.reduction == "max" else self.noise
 
     def cap(self) -> int | None:
         """Return the largest distance where positions are capped; None takes the model's."""

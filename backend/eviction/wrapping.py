@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from backend.eviction.policy import Policy, When, find, registered
+from backend.eviction.policy import Noise, Policy, When, find, registered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,6 +59,10 @@ class Wrapper(Policy):
         own = self.model_copy()
         own._inner = self.inner.fitted(budget, layers, context)  # noqa: SLF001 - a copy of its own
         return own
+
+    def baseline(self) -> Noise:
+        """Return what is known of the base's scores."""
+        return self.inner.baseline()
 
     def reads_rotation(self) -> bool:
         """Return what the scores need."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Policy
+from backend.eviction.policy import Noise, Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,7 @@ class A2SF(Policy):
         "prompt. Its fixed window of 16 newest tokens is a share of the budget here"
     )
     watches: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "even"
 
     forgetting: float = Field(
         0.95,

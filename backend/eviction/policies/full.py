@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from backend.eviction.policy import Label, Policy, When
+from backend.eviction.policy import Label, Noise, Policy, When
 
 
 class Full(Policy):
@@ -14,3 +14,4 @@ class Full(Policy):
     paper: ClassVar[str] = "Vaswani et al., 2017, arXiv:1706.03762"
     label: ClassVar[Label] = "nothing"
     when: ClassVar[When] = "never"
+    noise: ClassVar[Noise] = "same"

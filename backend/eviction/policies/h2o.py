@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Policy
+from backend.eviction.policy import Noise, Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,7 @@ class H2O(Policy):
         "KV head are joined"
     )
     watches: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "even"
 
     recent_share: float = Field(
         0.5, ge=0, lt=1, description="Share of the budget for the newest tokens; the paper's half."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Policy
+from backend.eviction.policy import Noise, Policy
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -34,6 +34,7 @@ class Keyformer(Policy):
         "last queries are scored; the noise comes from the request's seed"
     )
     watches: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "drawn"
     published: ClassVar[Mapping[str, Any]] = {"observed": 1_000_000}
 
     recent_share: float = Field(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
-from backend.eviction.policy import Policy
+from backend.eviction.policy import Noise, Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +33,7 @@ class LazyEviction(Policy):
         "an even share of attention unless it is set"
     )
     watches: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "drawn"
     published: ClassVar[Mapping[str, Any]] = {"window": 175, "threshold": 1e-4}
 
     window: int | None = Field(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
-from backend.eviction.policy import Policy
+from backend.eviction.policy import Noise, Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +34,7 @@ class Scissorhands(Policy):
         "reduced as a full cache is"
     )
     watches: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "drawn"
     published: ClassVar[Mapping[str, Any]] = {"drop_share": 0.5, "history": 400, "recent": 10}
 
     drop_share: float = Field(

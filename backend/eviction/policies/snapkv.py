@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from backend.eviction.policy import Policy, When
+from backend.eviction.policy import Noise, Policy, When
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,7 @@ class SnapKV(Policy):
         "query heads that share a KV head are joined, so that each KV head keeps one set"
     )
     when: ClassVar[When] = "prefill"
+    noise: ClassVar[Noise] = "even"
     published: ClassVar[Mapping[str, Any]] = {"window": WINDOW, "kernel": 5, "pooling": "mean"}
 
     window: int = Field(
@@ -68,6 +69,11 @@ class SnapKV(Policy):
         from kernels.attention_stats import Want
 
         return Want(last=min(self.window, length))
+
+    def baseline(self) -> Noise:
+        """Return what even attention gives; a maximum over neighbours must be drawn."""
+        known = super().baseline()
+        return "drawn" if known == "even" and self.pooling == "max" else known
 
     def remembers(self) -> int:
         """Return one: the votes."""
