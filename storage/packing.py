@@ -37,13 +37,15 @@ def pack(
 ) -> tuple[list[dict[str, Any]], list[Part]]:
     """Return the rows of ``arrays`` and of ``parts``.
 
-    Raises: ValueError for an empty name, or a dtype that is more than plain numbers.
+    Raises: ValueError for an empty name, or a dtype that is more than plain numbers or columns of
+    them.
     """
     rows, parts = [], []
     for name, array in arrays.items():
         if not name:
             raise ValueError("an array has the empty name, which is kept for long facts: name it")
-        if array.dtype.kind not in "biufc":
+        columns = [array.dtype[column] for column in array.dtype.names or ()] or [array.dtype]
+        if any(column.kind not in "biufc" for column in columns):
             raise ValueError(f"array {name!r} has dtype {array.dtype}: store numbers or bools")
         # tobytes() is C order whatever the array's own order, and copies 0-d arrays too.
         packed = compress(array.tobytes())
@@ -51,7 +53,7 @@ def pack(
             {
                 "run_id": run_id,
                 "name": name,
-                "dtype": array.dtype.str,
+                "dtype": json.dumps(array.dtype.descr) if array.dtype.names else array.dtype.str,
                 "shape": json.dumps(array.shape),
                 "codec": CODEC,
                 "stored_bytes": len(packed),
@@ -63,7 +65,8 @@ def pack(
 
 def unpack(dtype: str, shape: str, data: bytes) -> NDArray[Any]:
     """Return one array from its stored form; it may be written to."""
-    return np.frombuffer(bytearray(decompress(data)), dtype).reshape(json.loads(shape))
+    kind = np.dtype([tuple(c) for c in json.loads(dtype)] if dtype.startswith("[") else dtype)
+    return np.frombuffer(bytearray(decompress(data)), kind).reshape(json.loads(shape))
 
 
 def cut(run_id: str, name: str, data: bytes) -> list[Part]:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.eviction.engine import Sequence
-from backend.eviction.following import wait
 from backend.eviction.oracle import divergence
 from backend.eviction.policy import Policy
 from backend.eviction.task import Exercise
 from backend.instruments import AttentionCall, Recorder, recording
+from backend.models.generating import wait
 from backend.models.loaded import LoadedModel
 
 ROWS = 64

@@ -10,7 +10,7 @@ from backend.eviction.engine import Sequence
 from backend.eviction.oracle import Oracle, divergence
 from backend.eviction.policy import Policy
 from backend.eviction.teller import Teller
-from backend.models.loaded import LoadedModel
+from backend.models.generating import end_of_text, wait
 
 
 class Following:
@@ -106,21 +106,6 @@ class Following:
         other = np.flatnonzero(numbers["top1_agree"][number, :stop] == 0)
         if len(other):
             self.ledger.first_divergence[number] = other[0]
-
-
-def end_of_text(loaded: LoadedModel) -> set[int]:
-    """Return the tokens after which a model stops."""
-    config = loaded.model.generation_config
-    ends = loaded.tokenizer.eos_token_id if config is None else config.eos_token_id
-    if ends is None:
-        ends = loaded.tokenizer.eos_token_id
-    return set(ends) if isinstance(ends, list) else {ends} - {None}
-
-
-def wait(device: torch.device) -> None:
-    """Wait until everything asked of a device is done, so that a clock tells its time."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _reset_peak(device: torch.device) -> None:

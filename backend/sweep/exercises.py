@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from backend.eviction.engine import Sequence
-from backend.eviction.following import end_of_text
 from backend.eviction.policies.full import Full
 from backend.eviction.task import Exercise
+from backend.models.generating import end_of_text
 from backend.models.loaded import LoadedModel
 from backend.models.text import tokenise
 from backend.requests import TextRequest

@@ -13,9 +13,9 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from backend.eviction.engine import Sequence
-from backend.eviction.following import wait
 from backend.eviction.policies.full import Full
 from backend.eviction.policy import Policy
+from backend.models.generating import wait
 from backend.models.loaded import LoadedModel
 
 KVPRESS = "TOKENARIUM_KVPRESS_PYTHON"

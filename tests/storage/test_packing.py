@@ -53,3 +53,13 @@ def test_pack_refuses_objects_and_empty_names():
         packing.pack("run", {"a": np.array([None])})
     with pytest.raises(ValueError, match="empty name"):
         packing.pack("run", {"": np.zeros(1)})
+
+
+def test_columns_come_back_with_their_names() -> None:
+    columns = np.zeros(3, [("node", np.int32), ("share", np.float64)])
+    columns["node"], columns["share"] = [1, 2, 3], [0.5, np.nan, -1]
+    back, *_ = _round_trip(columns)
+    assert back.dtype == columns.dtype
+    np.testing.assert_array_equal(back, columns)
+    with pytest.raises(ValueError, match="store numbers or bools"):
+        packing.pack("run", {"a": np.zeros(1, [("name", "U3")])})
