@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
     from backend.errors import UserError
     from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
+    from backend.eviction.estimate import CacheEstimate
     from backend.eviction.policy import Policy
     from backend.eviction.request import CacheRequest, PolicySpec
     from backend.eviction.result import CacheResult, PolicyRun, Scores
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from backend.results import Quantity, Result
     from backend.run import Run
     from backend.settings import Settings
+    from backend.sweep.estimate import SweepEstimate
     from backend.sweep.request import SweepRequest
     from backend.sweep.result import SweepResult
     from backend.trace.request import TraceRequest
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CLASSES": "backend.analysis.classes",
     "COVERAGE_SHARES": "backend.analysis.heavy",
+    "CacheEstimate": "backend.eviction.estimate",
     "CacheRequest": "backend.eviction.request",
     "CacheResult": "backend.eviction.result",
     "CancelToken": "backend.events",
@@ -124,6 +127,7 @@ _HOME = {
     "Scores": "backend.eviction.result",
     "Settings": "backend.settings",
     "Sink": "backend.analysis.sinks",
+    "SweepEstimate": "backend.sweep.estimate",
     "SweepRequest": "backend.sweep.request",
     "SweepResult": "backend.sweep.result",
     "Task": "backend.eviction.task",
@@ -167,6 +171,7 @@ __all__ = [
     "LABEL_RULES",
     "LATER_QUERIES",
     "MEASURES",
+    "CacheEstimate",
     "CacheRequest",
     "CacheResult",
     "CancelToken",
@@ -207,6 +212,7 @@ __all__ = [
     "Scores",
     "Settings",
     "Sink",
+    "SweepEstimate",
     "SweepRequest",
     "SweepResult",
     "Task",

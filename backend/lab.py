@@ -1,23 +1,23 @@
 """The facade: one question in, one stored run out, whatever happens in between."""
 
 from collections.abc import Generator
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pyarrow as pa
 
-import backend.eviction.request
 import backend.follow.request
 import backend.heartbeat.request
 import backend.interventions.request
 import backend.probe.request
 import backend.region.request
-import backend.sweep.request
 import backend.trace.request  # noqa: F401 - a stored run of this kind can be opened
 from backend.environment import storage_note
 from backend.errors import UserError, told_in_words
+from backend.estimating import Estimator
 from backend.events import CancelToken, Event, Finished
 from backend.eviction.policy import Policy
 from backend.eviction.policy import registered as registered_policies
+from backend.eviction.request import CacheRequest
 from backend.eviction.task import Task
 from backend.eviction.task import registered as registered_tasks
 from backend.examples import Example, install
@@ -29,8 +29,13 @@ from backend.requests import ModelRequest, Request
 from backend.roster import Roster
 from backend.run import Run
 from backend.settings import Settings
+from backend.sweep.request import SweepRequest
 from backend.workshop import Workshop
 from storage.record import RunRecord
+
+if TYPE_CHECKING:
+    from backend.eviction.estimate import CacheEstimate
+    from backend.sweep.estimate import SweepEstimate
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 
@@ -48,6 +53,7 @@ class Lab:
         self._roster = Roster(self.settings, self._library.store)
         self._roster.prime()
         self._workshop = Workshop(self.settings, self._library, self._roster)
+        self._estimator = Estimator(self.settings, self._library, self._roster)
         self._examples = install(self._library)
 
     def __enter__(self) -> Self:
@@ -109,6 +115,22 @@ class Lab:
         finally:
             if not finished:
                 cancel.cancel("cancelled: nobody reads this run any more")
+
+    def estimate_cache(self, request: CacheRequest, *, visitor: str = "") -> "CacheEstimate":
+        """Return what a run under policies will take; no weight is read.
+
+        Raises:
+            UserError: as the run would, and where the model is not on this machine.
+        """
+        return self._estimator.cache(request, visitor)
+
+    def estimate_sweep(self, request: SweepRequest, *, visitor: str = "") -> "SweepEstimate":
+        """Return what a sweep will take; no weight is read.
+
+        Raises:
+            UserError: as the sweep would, and where the model is not on this machine.
+        """
+        return self._estimator.sweep(request, visitor)
 
     def open(self, run_id: str, *, visitor: str = "") -> Run:
         """Return a stored run; knowing its id is the permission.

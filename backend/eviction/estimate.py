@@ -54,6 +54,10 @@ class CacheEstimate:
     """Upper estimate of what the run takes beside the model's weights."""
     free_bytes: int | None
     """What is free for it now; None where nobody can tell."""
+    total_ms: float | None = None
+    """Told from runs of this model on this machine; None where a part was never measured."""
+    unknown: tuple[str, ...] = ()
+    """Titles of what was never measured here."""
 
 
 def estimate(

@@ -31,7 +31,7 @@ def sweep(
     Raises: ValueError where an exercise does not fit the model, or no policy can work; Cancelled.
     """
     cancel.check()
-    points = list(_grid(request))
+    points = list(grid(request))
     done: dict[Point, Cell] = {}
     for depth in dict.fromkeys(point.depth for point in points):
         _measure_depth(request, loaded, limit, points, depth, done, emit, cancel)
@@ -42,7 +42,7 @@ def sweep(
     return SweepResult.of(request, points, done)
 
 
-def _grid(request: SweepRequest) -> Iterator[Point]:
+def grid(request: SweepRequest) -> Iterator[Point]:
     """Yield all points, by policy, budget and depth; what keeps everything has one budget."""
     task = request.chosen_task
     depths = request.depths if task is not None and task.has_depth else (None,)

@@ -1,0 +1,96 @@
+"""What a run will take before it runs: its model's files and earlier runs of this machine tell."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from backend.environment import device_kind, device_name, versions
+from backend.errors import UserError, told_in_words
+from backend.eviction.request import CacheRequest
+from backend.eviction.result import CacheResult
+from backend.library import Library
+from backend.models.names import folder
+from backend.requests import ModelRequest
+from backend.roster import Roster
+from backend.run import Run
+from backend.settings import Settings
+from backend.sweep.request import SweepRequest
+from backend.sweep.result import SweepResult
+
+if TYPE_CHECKING:
+    from backend.eviction.estimate import CacheEstimate
+    from backend.models.sketch import Sketch
+    from backend.sweep.estimate import SweepEstimate
+
+_MOST_RUNS = 12
+
+
+class Estimator:
+    """Tells what a run will take; no weight is read."""
+
+    def __init__(self, settings: Settings, library: Library, roster: Roster) -> None:
+        self._settings, self._library, self._roster = settings, library, roster
+
+    def cache(self, request: CacheRequest, visitor: str) -> "CacheEstimate":
+        """Return tokens, passes, bytes and time of a run under policies."""
+        import torch
+
+        from backend.eviction.estimate import estimate
+        from backend.eviction.pace import Measured, pace
+        from backend.models.structure import context_of
+
+        with told_in_words():
+            sketch = self._sketch(request)
+            limit = self._settings.token_limit
+            if not request.past_context:
+                limit = min(limit, context_of(sketch.config))
+            device = torch.device(device_kind(self._settings.device))
+            found = estimate(request, sketch, limit, device)
+        runs = [
+            Measured(run.result, run.duration_ms, run.request.oracle)
+            for run in self._measured(request, visitor)
+            if isinstance(run.result, CacheResult) and isinstance(run.request, CacheRequest)
+        ]
+        told = pace(request, found, runs)
+        return replace(found, total_ms=told.total_ms, unknown=told.unknown)
+
+    def sweep(self, request: SweepRequest, visitor: str) -> "SweepEstimate":
+        """Return points, passes, bytes and time of a sweep."""
+        from backend.sweep.estimate import estimate
+
+        done = [
+            run.result
+            for run in self._measured(request, visitor)
+            if isinstance(run.result, SweepResult)
+        ]
+        with told_in_words():
+            return estimate(request, self._sketch(request), done)
+
+    def _sketch(self, request: ModelRequest) -> "Sketch":
+        from backend.models.sketch import sketch
+
+        home = folder(self._roster.resolve(request.model))
+        if home is None:
+            raise UserError(
+                f"{request.model} is not on this machine yet: what it takes is told once it has "
+                "been fetched"
+            )
+        return sketch(request.model, home)
+
+    def _measured(self, request: ModelRequest, visitor: str) -> Iterator[Run]:
+        """Yield runs of this kind and model that this machine has done, newest first."""
+        kind = device_kind(self._settings.device)
+        here = {
+            "device": kind,
+            "device_name": device_name(kind),
+            "dtype": request.dtype,
+            "versions": versions(),
+        }
+        for record in self._library.search(
+            visitor=visitor, kind=request.kind, model=request.model, limit=_MOST_RUNS
+        ):
+            if all(record.environment.get(name) == value for name, value in here.items()):
+                try:
+                    yield self._library.open(record.id, visitor)
+                except UserError:
+                    continue  # its arrays were dropped, or another version stored it
