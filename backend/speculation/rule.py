@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
 
 from backend.speculation.tree import Draw
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Promise = Literal["lossless", "relaxed"]
 """Whether the output has exactly the target's law, or is allowed to differ."""
@@ -31,7 +33,7 @@ class Trial:
 class Rest:
     """What follows when every child failed: the law [V] that the replacement is drawn from."""
 
-    law: Tensor
+    law: "Tensor"
 
 
 class Rule(BaseModel):
@@ -73,7 +75,7 @@ class Rule(BaseModel):
         _registered[cls.slug] = cls
 
     def trials(
-        self, target: Tensor, draft: Tensor | None, children: Sequence[int]
+        self, target: "Tensor", draft: "Tensor | None", children: Sequence[int]
     ) -> Iterator[Trial | Rest]:
         """Yield the test of each child in draw order, then what follows when all failed.
 

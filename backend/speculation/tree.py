@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Draw = Literal["deterministic", "iid", "without_replacement"]
 """How the children of a node are chosen: by a fixed choice, independently, or each once."""
@@ -25,7 +26,7 @@ class TokenTree:
     """[N] ids of the target's vocabulary."""
     parents: list[int] = field(default_factory=lambda: [-1])
     """[N] index of the parent; -1 for the root."""
-    laws: dict[int, Tensor] = field(default_factory=dict)
+    laws: "dict[int, Tensor]" = field(default_factory=dict)
     """By node, the law [V] its children were drawn from, float32; absent where there is none."""
     values: list[float] = field(default_factory=lambda: [1.0])
     """[N] what the drafter expected of a node, such as its chance to be accepted, or NaN."""
