@@ -20,23 +20,28 @@ def highest(
         scope: whether the heads of the layer share one choice: then their mean score decides.
     """
     entries = held.entries
-    if scope != "head":
-        scores = scores.float().mean(0, keepdim=True)
-    held.scored = scores.expand(entries.groups, -1)
+    share = 1 if scope == "head" else entries.groups // held.joined
+    if share > 1:
+        scores = scores.float().unflatten(0, (-1, share)).mean(1)
+    held.scored = _for_heads(scores, share)
     if entries.even:
         count = entries.counts[0]
-        positions = entries.rows("positions")[: len(scores)]
-        own = _guarded(scores[:, :count], positions, protects)
+        own = _guarded(scores[:, :count], entries.rows("positions")[::share], protects)
         if count == budget + 1:  # every decode step comes here, so no sort
             gone = budget - own.flip(1).argmin(1, keepdim=True)
-            return AllBut(gone.expand(entries.groups, 1), count)
-        return list(_best(own, budget).expand(entries.groups, -1))
-    rows = scores.expand(entries.groups, -1)
+            return AllBut(_for_heads(gone, share), count)
+        return list(_for_heads(_best(own, budget), share))
+    rows = _for_heads(scores, share)
     guarded = (
         _guarded(rows[g : g + 1, :count], entries.head("positions", g)[None], protects)
         for g, count in enumerate(entries.counts)
     )
     return [_best(own, budget)[0] for own in guarded]
+
+
+def _for_heads(rows: Tensor, share: int) -> Tensor:
+    """Give every row to as many heads."""
+    return rows if share == 1 else rows.repeat_interleave(share, 0)
 
 
 def _guarded(scores: Tensor, positions: Tensor, protects: tuple[int, int]) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from backend.eviction.cache import PassingCache
-from backend.eviction.entries import Entries
+from backend.eviction.entries import Entries, repeated
 from backend.eviction.held import Held
+from backend.eviction.joined import joined
 from backend.eviction.narrowing import Narrowing
 from backend.eviction.placing import Placing
 from backend.eviction.policy import Policy
@@ -94,11 +95,21 @@ class Sequence:
         self._turns: list[int] = []
         self._surprisal = self._before = torch.empty(0, device=loaded.device)
         self._cache = PassingCache(len(loaded.layers))
+        self._joined: Held | None = None
+        self._weights: list[Tensor] = []  # of this step, of the layers that are joined
 
     @property
     def held_bytes(self) -> int:
         """Bytes of all layers' entries."""
         return sum(held.entries.held_bytes for held in self.layers)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of what the policy remembers apart from entries."""
+        several = (self.shared, *(held.memory for held in self.layers))
+        kept: list[Any] = [self._surprisal, *(own for memory in several for own in memory.values())]
+        storages = (one.untyped_storage() for own in kept for one in _tensors(own))
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
     @property
     def left_alone(self) -> tuple[int, ...]:
@@ -121,6 +132,7 @@ class Sequence:
     def rewind(self) -> None:
         """Go back to the end of the prompt; only where nothing was dropped since."""
         since = self.seen - self.prompt
+        assert self._joined is None, "entries are joined where some are dropped"
         for held in self.layers:
             held.entries.forget_newest(since)
         self._cache.advance(-since)
@@ -140,6 +152,8 @@ class Sequence:
         positions = torch.arange(self.seen - len(ids), self.seen, device=device)
         self.positions = positions
         self.selected = {}
+        if not first:
+            self._open(positions)
         narrowed = self.narrowing.over(len(ids)) if first and self.narrowing else nullcontext()
         # Made anew each time: kept, it would hold this and all its entries in a cycle.
         with recording(_Keeper(self)), narrowed:
@@ -152,10 +166,54 @@ class Sequence:
         self._cache.advance(len(ids))
         if self.policy.reads_surprisal:
             self._hear(ids, out.last_hidden_state[0])
-        if self.policy.scope == "model":
+        if self._joined is not None:
+            self._step_joined(self._joined)
+        elif self.policy.scope == "model":
             self._evict_together()
         hidden: Tensor = out.last_hidden_state[0]
         return hidden
+
+    def _open(self, positions: Tensor) -> None:
+        """Join the layers at the first step, where the policy allows, and make room in all."""
+        acting = [held for held in self.layers if held.window is None]
+        if self.step == 1 and self._joined is None:
+            self._joined = joined(acting, self.policy, self.placing)
+        if self._joined is None:
+            return
+        held = self._joined
+        held.step, held.seen = self.step, self.seen
+        held.entries.open(positions)
+        self._weights = []
+        self.placing.before(held.entries, held.layer, self.seen - 1)
+
+    def is_joined(self, held: Held) -> bool:
+        """Whether a layer's scores and evictions wait for those of the others."""
+        return self._joined is not None and held.window is None
+
+    def watch(self, held: Held, weights: Tensor) -> None:
+        """Tell the policy of a layer's weights [H, n, S], or keep them until all are there."""
+        if self.is_joined(held) and weights.shape[1] == 1:
+            self._weights.append(weights)
+        else:
+            self.policy.stepped(held, weights)
+
+    def _step_joined(self, held: Held) -> None:
+        """Tell the policy of all layers' weights at once, and drop in all."""
+        if self._weights:
+            self.policy.stepped(held, torch.cat(self._weights))
+            self._weights = []
+        if not self.due():
+            return
+        if self.policy.scope != "model":
+            self.evict(held)
+            return
+        if self._over(held):
+            first = self.layers[held.layer]
+            kept = repeated(self.policy.kept(first, first.budget), held.joined)
+            if first.scored is not None:
+                held.scored = first.scored.repeat(held.joined, 1)
+            first.scored = None
+            self._keep(held, kept)
 
     def due(self) -> bool:
         """Whether entries are dropped at this step."""
@@ -204,7 +262,12 @@ class Sequence:
         else:
             scores = None
         positions = entries.keep(kept)
-        self.dropped.append(Dropped(self.step, held.layer, positions, scores, among))
+        acting = [held] if held.joined == 1 else [o for o in self.layers if o.window is None]
+        groups = entries.groups // held.joined
+        for number, layer in enumerate(acting):
+            own = slice(number * groups, (number + 1) * groups)
+            told = [None if rows is None else rows[own] for rows in (scores, among)]
+            self.dropped.append(Dropped(self.step, layer.layer, positions[own], *told))
         self.placing.settle(entries, held.layer, self.seen - 1)
 
     def free_outside(self, held: Held) -> None:
@@ -236,7 +299,7 @@ class _Keeper(Recorder):
             out, held = self._decode(call)
         if held.window is not None:
             run.free_outside(held)
-        elif policy.scope != "model" and run.due():
+        elif policy.scope != "model" and run.due() and not run.is_joined(held):
             run.evict(held)
         held.queries = None
         return out[None]
@@ -304,11 +367,14 @@ class _Keeper(Recorder):
         run, policy = self._run, self._run.policy
         held = run.layers[call.layer]
         held.step, held.seen, held.queries = run.step, run.seen, call.q[0]
-        entries = held.entries
-        entries.append(call.k[0], call.v[0], run.positions)
-        alone = held.window is not None
+        entries, alone = held.entries, held.window is not None
+        if run.is_joined(held):
+            entries.fill(call.k[0], call.v[0])
+        else:
+            entries.append(call.k[0], call.v[0], run.positions)
         if not alone:
-            run.placing.before(entries, call.layer, run.seen - 1)
+            if not run.is_joined(held):
+                run.placing.before(entries, call.layer, run.seen - 1)
             chosen = policy.selects(held)
             if chosen is not None:
                 return self._choice(call, held, chosen), held
@@ -325,7 +391,7 @@ class _Keeper(Recorder):
             want_weights=policy.watches and not alone,
         )
         if weights is not None:
-            policy.stepped(held, weights)
+            run.watch(held, weights)
         return out, held
 
     def _choice(self, call: AttentionCall, held: Held, chosen: list[Tensor]) -> Tensor:
@@ -359,6 +425,17 @@ def refuse_below(policy: Policy, budget: int) -> None:
             f"budget={budget} tokens per head is below the {least} that {policy.title} needs with "
             f"these parameters: raise budget to at least {least}"
         )
+
+
+def _tensors(given: Any) -> Iterator[Tensor]:
+    """Yield the tensors in a value, also inside lists, tuples and dictionaries."""
+    if isinstance(given, Tensor):
+        yield given
+    elif isinstance(given, dict):
+        yield from _tensors(tuple(given.values()))
+    elif isinstance(given, list | tuple):
+        for one in given:
+            yield from _tensors(one)
 
 
 def _last_rows(call: AttentionCall, last: int) -> Iterator[Rows]:

@@ -26,6 +26,13 @@ class AllBut(list[Tensor]):
         self.gone = gone
 
 
+def repeated(kept: list[Tensor], times: int) -> list[Tensor]:
+    """Return the choice of a layer's heads for as many layers."""
+    if isinstance(kept, AllBut):
+        return AllBut(kept.gone.repeat(times, 1), len(kept[0]) + 1)
+    return kept * times
+
+
 class Entries:
     """The cache of one layer: G heads, each with entries of its own, in the order of positions.
 
@@ -45,8 +52,8 @@ class Entries:
         groups, length, _ = keys.shape
         size = length + room(length)
         self.counts: list[int] = [length] * groups
-        self._regions = [(g * size, size) for g in range(groups)]
-        self.starts: list[int] = [start for start, _ in self._regions]
+        self.regions = [(g * size, size) for g in range(groups)]
+        self.starts: list[int] = [start for start, _ in self.regions]
         self.buffers: dict[str, Tensor] = {}
         shared = positions.to(torch.int32).expand(groups, -1)
         for name, given in (("keys", keys), ("values", values), ("positions", shared)):
@@ -66,8 +73,12 @@ class Entries:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the storage behind all buffers: room to grow and policies' numbers too."""
-        return sum(buffer.untyped_storage().nbytes() for buffer in self.buffers.values())
+        """Bytes of the storage behind all buffers: room to grow and policies' numbers too.
+
+        Where layers share a storage, each counts its own rows.
+        """
+        stored = sum(buffer.untyped_storage().nbytes() for buffer in self.buffers.values())
+        return stored * self._rows() // len(self.buffers["keys"])
 
     def head(self, name: str, g: int) -> Tensor:
         """Return the rows [S_g, ...] of one head: keys, values, positions or a named number."""
@@ -149,6 +160,7 @@ class Entries:
         counts = [len(rows) for rows in kept]
         if counts == self.counts:
             return [rows[:0] for rows in kept]
+        assert self._rows() == len(self.buffers["keys"]), "layers that are joined drop together"
         if self._aligned() and len(set(counts)) == 1:
             if isinstance(kept, AllBut) and kept.gone.device.type == "cpu":
                 return self._leave_out(kept.gone)
@@ -216,14 +228,18 @@ class Entries:
             for buffer in self.buffers.values():
                 compact_kv(buffer, starts, kept, places)
 
+    def _rows(self) -> int:
+        """Return the rows of the buffers that are these heads'."""
+        return sum(size for _, size in self.regions)
+
     def _aligned(self) -> bool:
         """Whether all heads hold equally many entries at the same place of equal regions."""
-        (begin, size), start, count = self._regions[0], self.starts[0], self.counts[0]
-        heads = range(len(self._regions))
+        (begin, size), start, count = self.regions[0], self.starts[0], self.counts[0]
+        heads = range(len(self.regions))
         return (
             self.counts == [count] * len(heads)
             and self.starts == [start + g * size for g in heads]
-            and self._regions == [(begin + g * size, size) for g in heads]
+            and self.regions == [(begin + g * size, size) for g in heads]
         )
 
     def _rectangle(self, name: str, oldest: int = 0) -> Tensor:
@@ -232,22 +248,22 @@ class Entries:
         row, *steps = buffer.stride()
         shape = (len(self.counts), self.counts[0] - oldest, *buffer.shape[1:])
         return buffer.as_strided(
-            shape, (self._regions[0][1] * row, row, *steps), (self.starts[0] + oldest) * row
+            shape, (self.regions[0][1] * row, row, *steps), (self.starts[0] + oldest) * row
         )
 
     def _make_room(self, new: int) -> None:
         """Let every head grow by ``new``: to the front of its region, else into a larger one."""
-        regions = list(zip(self._regions, self.starts, self.counts, strict=True))
+        regions = list(zip(self.regions, self.starts, self.counts, strict=True))
         if all(start + n + new <= first + size for (first, size), start, n in regions):
             return
         if any(n + new > size for (_, size), _, n in regions):
             self._resize([n + new + room(n + new) for n in self.counts])
         else:
-            self._move_to_front()
+            self.move_to_front()
 
-    def _move_to_front(self) -> None:
+    def move_to_front(self) -> None:
         """Move every head's entries to the front of its region."""
-        fronts = [first for first, _ in self._regions]
+        fronts = [first for first, _ in self.regions]
         if fronts == self.starts:
             return
         device = self.buffers["keys"].device
@@ -258,7 +274,7 @@ class Entries:
         self.starts = fronts
 
     def _too_roomy(self, counts: list[int]) -> bool:
-        sizes = zip(counts, self._regions, strict=True)
+        sizes = zip(counts, self.regions, strict=True)
         return any(size - count > 2 * room(count) for count, (_, size) in sizes)
 
     def _resize(self, sizes: list[int], kept: Sequence[Tensor] | None = None) -> None:
@@ -270,4 +286,4 @@ class Entries:
                 rows = self.head(name, g) if kept is None else self.head(name, g)[kept[g]]
                 grown[start : start + len(rows)] = rows
             self.buffers[name] = grown
-        self.starts, self._regions = list(starts), list(zip(starts, sizes, strict=True))
+        self.starts, self.regions = list(starts), list(zip(starts, sizes, strict=True))

@@ -53,6 +53,8 @@ class Held:
     """[G, S] scores of the choice just made, where it was made by scores."""
     window: int | None = None
     """Most keys a query of this layer sees by itself; such a layer is left alone."""
+    joined: int = 1
+    """Layers whose heads these are, one layer's after another's; ``layer`` is the first of them."""
     memory: dict[str, Any] = field(default_factory=dict)
     """The policy's own, per layer."""
     shared: dict[str, Any] = field(default_factory=dict)

@@ -66,6 +66,9 @@ class Policy(BaseModel):
     """Whether only some of the prompt's tokens go on to later layers, by ``goes_on``."""
     ragged: ClassVar[bool] = False
     """Whether heads may hold different numbers: then the layer's sum keeps to the budget."""
+    joins: ClassVar[bool] = False
+    """Whether several layers may be handed to it as one with all their heads: what it does with a
+    head must not depend on the layer. Decode steps are then quicker."""
     noise: ClassVar[Noise] = "shuffled"
     """What its scores are where attention says nothing, the query heads' mean being taken."""
     published: ClassVar[Mapping[str, Any]] = {}

@@ -32,6 +32,7 @@ class A2SF(Policy):
     )
     watches: ClassVar[bool] = True
     noise: ClassVar[Noise] = "even"
+    joins: ClassVar[bool] = True
 
     forgetting: float = Field(
         0.95,

@@ -28,6 +28,7 @@ class H2O(Policy):
     )
     watches: ClassVar[bool] = True
     noise: ClassVar[Noise] = "even"
+    joins: ClassVar[bool] = True
 
     recent_share: float = Field(
         0.5, ge=0, lt=1, description="Share of the budget for the newest tokens; the paper's half."

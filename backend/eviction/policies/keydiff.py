@@ -28,6 +28,7 @@ class KeyDiff(Policy):
         "the prompt is read whole and then reduced at once, where the paper reduces it block by "
         "block while reading"
     )
+    joins: ClassVar[bool] = True
 
     def remembers(self) -> int:
         """Return one: the length of the key."""

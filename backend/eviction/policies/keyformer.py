@@ -35,6 +35,7 @@ class Keyformer(Policy):
     )
     watches: ClassVar[bool] = True
     noise: ClassVar[Noise] = "drawn"
+    joins: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"observed": 1_000_000}
 
     recent_share: float = Field(

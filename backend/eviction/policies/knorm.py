@@ -21,6 +21,7 @@ class Knorm(Policy):
     )
     paper: ClassVar[str] = "Devoto et al., 2024, arXiv:2406.11430"
     differs: ClassVar[str] = "every layer is reduced; the authors leave the first two whole"
+    joins: ClassVar[bool] = True
 
     def remembers(self) -> int:
         """Return one: the length of the key."""

@@ -34,6 +34,7 @@ class LazyEviction(Policy):
     )
     watches: ClassVar[bool] = True
     noise: ClassVar[Noise] = "drawn"
+    joins: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"window": 175, "threshold": 1e-4}
 
     window: int | None = Field(

@@ -27,6 +27,7 @@ class LMInfinite(Policy):
     differs: ClassVar[str] = "the optional return of middle tokens in some layers is left out"
     scope: ClassVar[Scope] = "model"
     noise: ClassVar[Noise] = "same"
+    joins: ClassVar[bool] = True
 
     positions: Positions = Field(
         "capped", description="Where kept keys stand; the paper caps their distance."

@@ -17,6 +17,7 @@ class RandomChoice(Policy):
     title: ClassVar[str] = "Random"
     explanation: ClassVar[str] = "Keeps tokens drawn at random: the floor for every other method."
     paper: ClassVar[str] = "none; a baseline"
+    joins: ClassVar[bool] = True
 
     def protects(self, held: "Held") -> tuple[int, int]:
         """Return the newest token, which has not been used yet."""

@@ -20,6 +20,7 @@ class Recent(Policy):
     differs: ClassVar[str] = "the window is applied to a model that was not trained with it"
     scope: ClassVar[Scope] = "model"
     noise: ClassVar[Noise] = "same"
+    joins: ClassVar[bool] = True
 
     def scores(self, held: "Held") -> "Tensor":
         """Return the positions: newer is kept."""

@@ -35,6 +35,7 @@ class Scissorhands(Policy):
     )
     watches: ClassVar[bool] = True
     noise: ClassVar[Noise] = "drawn"
+    joins: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"drop_share": 0.5, "history": 400, "recent": 10}
 
     drop_share: float = Field(

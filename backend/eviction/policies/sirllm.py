@@ -31,6 +31,7 @@ class SirLLM(Policy):
     )
     scope: ClassVar[Scope] = "model"
     reads_surprisal: ClassVar[bool] = True
+    joins: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"sink": 4, "recent_share": 0.0}
 
     positions: Positions = Field(

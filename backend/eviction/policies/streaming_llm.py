@@ -23,6 +23,7 @@ class StreamingLLM(Policy):
     paper: ClassVar[str] = "Xiao et al., 2023, arXiv:2309.17453"
     scope: ClassVar[Scope] = "model"
     noise: ClassVar[Noise] = "same"
+    joins: ClassVar[bool] = True
 
     positions: Positions = Field(
         "rolled", description="Where kept keys stand; the paper counts positions in the cache."

@@ -25,6 +25,7 @@ class TOVA(Policy):
     differs: ClassVar[str] = "the prompt is read with full attention and then reduced at once"
     scope: ClassVar[Scope] = "layer"
     watches: ClassVar[bool] = True
+    joins: ClassVar[bool] = True
 
     newest: int = Field(
         0, ge=0, le=256, description="Newest tokens that always stay; the paper protects none."
