@@ -21,6 +21,8 @@ Scope = Literal["head", "layer", "model"]
 """What shares one set of kept tokens: nothing (each KV head its own), a layer, or all layers."""
 Positions = Literal["original", "rolled", "capped"]
 """Where kept keys stand: where they stood, moved together, or no further away than a cap."""
+Chooses = Literal["score", "recency", "chance"]
+"""What decides beside protected tokens: what tokens are worth, their age, or nothing but chance."""
 Reduction = Literal["mean", "max", "sum"]
 """How the query heads that share a KV head are joined into one score."""
 
@@ -58,6 +60,8 @@ class Policy(BaseModel):
     """When entries are dropped."""
     scope: ClassVar[Scope] = "head"
     """What shares one set of kept tokens."""
+    chooses: ClassVar[Chooses] = "score"
+    """What decides which tokens stay beside the protected ones."""
     watches: ClassVar[bool] = False
     """Whether it needs the attention weights of every decode step."""
     reads_surprisal: ClassVar[bool] = False

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Noise, Policy, Positions, Scope
+from backend.eviction.policy import Chooses, Noise, Policy, Positions, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +26,7 @@ class LMInfinite(Policy):
     paper: ClassVar[str] = "Han et al., 2023, arXiv:2308.16137"
     differs: ClassVar[str] = "the optional return of middle tokens in some layers is left out"
     scope: ClassVar[Scope] = "model"
+    chooses: ClassVar[Chooses] = "recency"
     noise: ClassVar[Noise] = "same"
     joins: ClassVar[bool] = True
 

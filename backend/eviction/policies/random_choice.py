@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.eviction.policy import Policy
+from backend.eviction.policy import Chooses, Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +17,7 @@ class RandomChoice(Policy):
     title: ClassVar[str] = "Random"
     explanation: ClassVar[str] = "Keeps tokens drawn at random: the floor for every other method."
     paper: ClassVar[str] = "none; a baseline"
+    chooses: ClassVar[Chooses] = "chance"
     joins: ClassVar[bool] = True
 
     def protects(self, held: "Held") -> tuple[int, int]:

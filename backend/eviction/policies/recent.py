@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.eviction.policy import Noise, Policy, Scope
+from backend.eviction.policy import Chooses, Noise, Policy, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +19,7 @@ class Recent(Policy):
     paper: ClassVar[str] = "Beltagy et al., 2020, arXiv:2004.05150"
     differs: ClassVar[str] = "the window is applied to a model that was not trained with it"
     scope: ClassVar[Scope] = "model"
+    chooses: ClassVar[Chooses] = "recency"
     noise: ClassVar[Noise] = "same"
     joins: ClassVar[bool] = True
 

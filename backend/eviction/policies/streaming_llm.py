@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Noise, Policy, Positions, Scope
+from backend.eviction.policy import Chooses, Noise, Policy, Positions, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,7 @@ class StreamingLLM(Policy):
     )
     paper: ClassVar[str] = "Xiao et al., 2023, arXiv:2309.17453"
     scope: ClassVar[Scope] = "model"
+    chooses: ClassVar[Chooses] = "recency"
     noise: ClassVar[Noise] = "same"
     joins: ClassVar[bool] = True
 
