@@ -1,0 +1,89 @@
+"""Copy what followed the same words before."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from backend.speculation.drafter import Drafter, Reads
+from backend.speculation.tree import ROOT, Draw, TokenTree
+
+if TYPE_CHECKING:
+    from backend.speculation.drafting import Drafting
+
+
+class PromptLookup(Drafter):
+    """Finds the longest ending of the text that stood there before, and copies its continuation."""
+
+    slug: ClassVar[str] = "prompt_lookup"
+    title: ClassVar[str] = "Prompt lookup"
+    explanation: ClassVar[str] = (
+        "Looks for the last few tokens earlier in the text, and guesses that what followed them "
+        "then follows again."
+    )
+    paper: ClassVar[str] = (
+        "Saxena, 2023, github.com/apoorvumang/prompt-lookup-decoding; "
+        "Yang et al., 2023, arXiv:2304.04487"
+    )
+    differs: ClassVar[str] = (
+        "takes the most recent match unless asked for the first, and a copy that reaches the end "
+        "of the text goes on with what it copied"
+    )
+    draw: ClassVar[Draw] = "deterministic"
+    reads: ClassVar[Reads] = "text"
+    branches: ClassVar[bool] = False
+
+    longest: int = Field(
+        3, ge=1, le=16, description="Most tokens of the ending that are looked for, longest first."
+    )
+    match: Literal["recent", "first"] = Field(
+        "recent", description="Which of several matches is copied: the most recent or the first."
+    )
+
+    def begin(self, drafting: "Drafting") -> None:
+        """Index the prompt."""
+        drafting.memory["index"] = _Index(self.longest, self.match == "first")
+        self._index(drafting)
+
+    def propose(self, drafting: "Drafting") -> TokenTree:
+        """Return the copy as a chain, each token a child of the one before."""
+        tree, ids = drafting.tree(), drafting.ids
+        size, start = self._index(drafting).find(ids)
+        if not size:
+            return tree
+        node, copied = ROOT, ids[start : start + drafting.draft_len]
+        for place in range(min(drafting.draft_len, drafting.tree_budget)):
+            if place == len(copied):
+                copied.append(copied[place - (len(ids) - start)])
+            node = tree.add(node, copied[place], source=f"{size}-gram")
+        return tree
+
+    def _index(self, drafting: "Drafting") -> "_Index":
+        index: _Index = drafting.memory["index"]
+        index.learn(drafting.ids)
+        return index
+
+
+class _Index:
+    """Where each n-gram of a growing text is followed by something, by its length."""
+
+    def __init__(self, longest: int, first: bool) -> None:
+        self._after: list[dict[tuple[int, ...], int]] = [{} for _ in range(longest + 1)]
+        self._first = first
+        self._learned = 1  # the place of the next token that follows an n-gram
+
+    def learn(self, ids: list[int]) -> None:
+        for place in range(self._learned, len(ids)):
+            for size in range(1, min(len(self._after) - 1, place) + 1):
+                gram = tuple(ids[place - size : place])
+                if self._first:
+                    self._after[size].setdefault(gram, place)
+                else:
+                    self._after[size][gram] = place
+        self._learned = max(self._learned, len(ids))
+
+    def find(self, ids: list[int]) -> tuple[int, int]:
+        """Return the length of the longest ending seen before, 0 if none, and what follows it."""
+        for size in range(min(len(self._after) - 1, len(ids)), 0, -1):
+            if place := self._after[size].get(tuple(ids[-size:])):
+                return size, place
+        return 0, 0
