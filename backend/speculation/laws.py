@@ -1,4 +1,4 @@
-"""From logits to the law that tokens are drawn from: the same for target and draft."""
+"""From logits to the law that tokens are drawn from, and what is drawn from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,3 +74,70 @@ class Processors:
             cut = cut.where(cut >= self.min_p * cut.amax(-1, keepdim=True), 0)
             cut = cut / cut.sum(-1, keepdim=True)
         return cut
+
+
+_BLOCK = 256
+"""Tokens whose mass is summed before any is looked at one by one."""
+
+
+def drawn(law: Tensor, uniform: Tensor) -> Tensor:
+    """Return the tokens [F] where the cumulated laws pass ``uniform``; none has mass 0.
+
+    Args:
+        law: [F, V], not necessarily of sum 1.
+        uniform: [F] numbers in [0, 1), float64.
+    """
+    vocabulary = law.shape[-1]
+    if vocabulary <= 4 * _BLOCK:
+        edges = law.double().cumsum(-1)
+        return _first_above(edges, edges[:, -1] * uniform)[0]
+    whole = vocabulary // _BLOCK * _BLOCK
+    masses = law[:, :whole].unflatten(-1, (-1, _BLOCK)).sum(-1)
+    if whole < vocabulary:
+        masses = torch.cat([masses, law[:, whole:].sum(-1, keepdim=True)], -1)
+    edges = masses.double().cumsum(-1)
+    block, inside = _first_above(edges, edges[:, -1] * uniform)
+    tokens = block[:, None] * _BLOCK + torch.arange(_BLOCK, device=law.device)
+    within = law.gather(-1, tokens.clamp_max(vocabulary - 1)).where(tokens < vocabulary, 0)
+    found, _ = _first_above(within.double().cumsum(-1), inside)
+    return block * _BLOCK + found
+
+
+def _first_above(edges: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first of ascending edges [F, n] above ``reach`` [F], and how far it reaches in.
+
+    The edge of what has no mass is that of the one before, so it is never first. Rounding may put
+    ``reach`` a little outside, where it would find nothing, or the mass 0 at the start.
+    """
+    total = edges[:, -1]
+    reach = torch.minimum(reach.clamp_min(0), torch.nextafter(total, torch.zeros_like(total)))
+    index = torch.searchsorted(edges, reach[:, None], right=True)
+    before = edges.gather(-1, (index - 1).clamp_min(0)).where(index > 0, 0)
+    return index[:, 0], reach - before[:, 0]
+
+
+def probability(law: Tensor, tokens: Tensor) -> Tensor:
+    """Return what each of F laws [F, V] gives its token [F]."""
+    return law.gather(-1, tokens[:, None])[:, 0]
+
+
+def ratio(target: Tensor, draft: Tensor) -> Tensor:
+    """Return min(1, target / draft), and 0 where the target gives nothing: never NaN."""
+    return (target / draft).clamp_max(1).where(target > 0, 0)
+
+
+def leftover(target: Tensor, draft: Tensor) -> Tensor:
+    """Return the laws [F, V] of what the target gives beyond the draft.
+
+    Where nothing is left nothing was refused either, and the target's own law stands in.
+    """
+    left = (target - draft).clamp_(min=0)
+    mass = left.sum(-1, keepdim=True)
+    return torch.where(mass > 0, left / mass, target)
+
+
+def without(law: Tensor, tokens: Tensor) -> Tensor:
+    """Return laws [F, V] without their tokens [F, k]; unchanged where nothing else has mass."""
+    left = law.scatter(-1, tokens, 0)
+    mass = left.sum(-1, keepdim=True)
+    return torch.where(mass > 0, left / mass, law)

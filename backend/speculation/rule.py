@@ -1,6 +1,6 @@
 """What an acceptance rule declares: which draws it is exact for, and its test of every child."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -30,10 +30,23 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Trials:
+    """The same of children of F nodes at once, all of the same rank among their siblings."""
+
+    accept: "Tensor"
+    """[F]"""
+    target: "Tensor"
+    """[F]"""
+    draft: "Tensor | None" = None
+    """[F]; None where the rule needs none."""
+
+
+@dataclass(frozen=True)
 class Rest:
-    """What follows when every child failed: the law [V] that the replacement is drawn from."""
+    """What follows where every child failed: the laws that the replacements are drawn from."""
 
     law: "Tensor"
+    """[F, V]"""
 
 
 class Rule(BaseModel):
@@ -58,12 +71,19 @@ class Rule(BaseModel):
     """What the output's law is."""
     draws: ClassVar[frozenset[Draw]]
     """How children may have been drawn; with any other draw the output would be biased."""
+    measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {}
+    """Mean and largest distance from the target's law with each other draw: see ``enumeration``."""
+    reads_draft: ClassVar[bool] = True
+    """Whether it asks how likely the draft found a child; drawn nodes may be pruned where not."""
     most_children: ClassVar[int | None] = None
     """Most children of a node that it can judge; None for any number."""
     at_zero: ClassVar[bool] = False
     """Whether it is for temperature 0, where it must hold for every draw; else for above 0."""
     one_draw: ClassVar[bool] = False
     """Whether one token is drawn and looked for among the children, in place of a test each."""
+    longest: ClassVar[bool] = False
+    """Whether the walk takes the longest path that passes, the likeliest of equals, in place of the
+    first child that does."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -75,18 +95,30 @@ class Rule(BaseModel):
         _registered[cls.slug] = cls
 
     def trials(
-        self, target: "Tensor", draft: "Tensor | None", children: Sequence[int]
-    ) -> Iterator[Trial | Rest]:
-        """Yield the test of each child in draw order, then what follows when all failed.
+        self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
+    ) -> Iterator[Trials | Rest]:
+        """Yield the tests of the children in draw order, then what follows where all failed.
 
-        The walk stops asking at the first child that is accepted.
+        A reader stops asking when it knows enough. No token without probability in the target's
+        law is accepted or follows, whatever was drafted.
 
         Args:
-            target: [V] the target's law after the node, processed; any float dtype.
-            draft: [V] the law the children were drawn from; None where there was none.
-            children: token ids in draw order.
+            target: [F, V] the target's laws after F nodes, processed; float32 or float64.
+            draft: [F, V] the laws the children were drawn from; None where there were none.
+            children: [F, k] token ids in draw order.
         """
         raise NotImplementedError
+
+    def bonus(self, target: "Tensor", uniform: "Tensor") -> "Tensor":
+        """Return the tokens [F] after paths that were accepted to their end.
+
+        Args:
+            target: [F, V] the target's laws.
+            uniform: [F] numbers in [0, 1), float64.
+        """
+        from backend.speculation.laws import drawn
+
+        return drawn(target, uniform)
 
 
 def registered() -> tuple[type[Rule], ...]:

@@ -1,13 +1,15 @@
 """An acceptance rule walks down a tree: which guesses stay, and what follows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from math import log
+from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
-from backend.speculation.drafting import draw
-from backend.speculation.rule import Rest, Rule, Trial
+from backend.speculation.laws import drawn
+from backend.speculation.rule import Rest, Rule, Trial, Trials
 from backend.speculation.tree import ROOT, TokenTree
 
 Source = Literal["bonus", "resampled"]
@@ -27,6 +29,19 @@ class Walk:
     """By node, the tests that were made."""
 
 
+class Judge(Protocol):
+    """Knows a rule's tests of a tree's nodes, from laws or from what was stored of them."""
+
+    def trials(self, node: int) -> Iterator[Trial]:
+        """Yield the test of each verified child in draw order."""
+
+    def follow(self, node: int) -> int:
+        """Return the token that follows a node where no child is taken.
+
+        Rules that draw one token and look for it may ask this first, others after all trials.
+        """
+
+
 def walk(
     rule: Rule,
     tree: TokenTree,
@@ -44,30 +59,102 @@ def walk(
         follow: by node, the number in [0, 1) that draws what follows it.
     """
     families = tree.families()
-    path, trials = [ROOT], dict[int, Trial]()
-    while True:
-        node = path[-1]
-        children = families[node]
-        if not children:
-            return Walk(path, draw(targets[node], follow[node]), "bonus", trials)
-        chosen: int | None = None
-        tokens = [tree.tokens[child] for child in children]
-        drawn = draw(targets[node], follow[node]) if rule.one_draw else None
-        tests = rule.trials(targets[node], tree.laws.get(node), tokens)
-        rest = None
-        for test, child in zip(tests, [*children, None], strict=False):
-            if isinstance(test, Rest):
-                rest = test.law
-                break
-            assert child is not None
-            trials[child] = test
-            passed = accept[child] < test.accept if drawn is None else tree.tokens[child] == drawn
-            if passed:
-                chosen = child
-                break
-        if chosen is None:
-            if drawn is None:
-                assert rest is not None
-                drawn = draw(rest, follow[node])
-            return Walk(path, drawn, "resampled", trials)
-        path.append(chosen)
+    return descend(
+        rule, tree.tokens, families, _Live(rule, tree, families, targets, follow), accept
+    )
+
+
+def descend(
+    rule: Rule,
+    tokens: Sequence[int],
+    families: Sequence[Sequence[int]],
+    judge: Judge,
+    accept: Sequence[float],
+) -> Walk:
+    """Walk down a tree by a judge's tests.
+
+    Args:
+        rule: of whose kind the tests are.
+        tokens: by node.
+        families: by node, its verified children in draw order.
+        judge: of this rule and this tree.
+        accept: by node, the number in [0, 1) that its test is compared with.
+    """
+    trials: dict[int, Trial] = {}
+
+    def passing(node: int) -> Iterator[int]:
+        """Yield the children that pass, testing no further than is asked."""
+        drawn = judge.follow(node) if rule.one_draw and families[node] else None
+        for child, trial in zip(families[node], judge.trials(node), strict=False):
+            trials[child] = trial
+            if accept[child] < trial.accept if drawn is None else tokens[child] == drawn:
+                yield child
+
+    path = _longest(passing, trials) if rule.longest else _first(passing)
+    source: Source = "resampled" if families[path[-1]] else "bonus"
+    return Walk(path, judge.follow(path[-1]), source, trials)
+
+
+def _first(passing: Callable[[int], Iterator[int]]) -> list[int]:
+    """Return the path of first children that pass."""
+    path = [ROOT]
+    while (child := next(passing(path[-1]), None)) is not None:
+        path.append(child)
+    return path
+
+
+def _longest(passing: Callable[[int], Iterator[int]], trials: Mapping[int, Trial]) -> list[int]:
+    """Return the longest path of children that pass, of equals the likeliest, then the first."""
+    paths = [([ROOT], 0.0)]
+    for path, likely in paths:  # grows meanwhile
+        paths += [
+            ([*path, child], likely + log(trials[child].target)) for child in passing(path[-1])
+        ]
+    return max(paths, key=lambda found: (len(found[0]), found[1]))[0]
+
+
+class _Live:
+    """Judges by the laws, as far as it is asked."""
+
+    def __init__(
+        self,
+        rule: Rule,
+        tree: TokenTree,
+        families: Sequence[Sequence[int]],
+        targets: Mapping[int, Tensor],
+        follow: Sequence[float],
+    ) -> None:
+        self._rule, self._tree, self._families = rule, tree, families
+        self._targets, self._uniforms = targets, follow
+        self._asked: dict[int, Iterator[Trials | Rest]] = {}
+
+    def trials(self, node: int) -> Iterator[Trial]:
+        """Yield the tests of a node's children."""
+        target, draft = self._targets[node][None], self._tree.laws.get(node)
+        children = [self._tree.tokens[child] for child in self._families[node]]
+        self._asked[node] = self._rule.trials(
+            target,
+            None if draft is None else draft[None],
+            torch.tensor([children], dtype=torch.long, device=target.device),
+        )
+        for test in self._asked[node]:
+            assert isinstance(test, Trials)
+            yield single(test)
+
+    def follow(self, node: int) -> int:
+        """Draw from what the tests left over."""
+        target = self._targets[node][None]
+        uniform = torch.tensor([self._uniforms[node]], dtype=torch.double, device=target.device)
+        if self._rule.one_draw or not self._families[node]:
+            return int(self._rule.bonus(target, uniform))
+        rest = next(self._asked[node])
+        assert isinstance(rest, Rest)
+        return int(drawn(rest.law, uniform))
+
+
+def single(test: Trials) -> Trial:
+    """Return the test of the only node there is."""
+    if test.draft is None:
+        accept, target = torch.cat([test.accept, test.target]).tolist()
+        return Trial(accept, target, float("nan"))
+    return Trial(*torch.cat([test.accept, test.target, test.draft]).tolist())

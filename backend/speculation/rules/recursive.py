@@ -1,0 +1,40 @@
+"""Several guesses, none of them twice, tested one after the other."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from backend.speculation.rule import Rest, Rule, Trials
+from backend.speculation.tree import Draw
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Recursive(Rule):
+    """Tests each child by min(1, target/draft), both laws being what the failed children leave.
+
+    The target's is the leftover norm((target - draft)+); the draft's loses the token that was
+    tried and is renormalised, as it was when the next child was drawn.
+    """
+
+    slug: ClassVar[str] = "recursive"
+    title: ClassVar[str] = "Recursive, without replacement"
+    explanation: ClassVar[str] = (
+        "Tests guesses that were drawn each once, in the order they were drawn: both models' "
+        "probabilities are those that remain after the guesses that failed."
+    )
+    paper: ClassVar[str] = "Jeon et al., 2024, arXiv:2402.14160"
+    draws: ClassVar[frozenset[Draw]] = frozenset({"without_replacement"})
+
+    def trials(
+        self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
+    ) -> Iterator[Trials | Rest]:
+        """Yield each child's test against what remains of both laws."""
+        from backend.speculation.laws import leftover, probability, ratio, without
+
+        assert draft is not None
+        for token in children.unbind(-1):
+            wanted, given = probability(target, token), probability(draft, token)
+            yield Trials(ratio(wanted, given), wanted, given)
+            target, draft = leftover(target, draft), without(draft, token[:, None])
+        yield Rest(target)
