@@ -1,0 +1,38 @@
+"""A chain of guesses from a smaller model."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from backend.speculation.drafter import Drafter
+from backend.speculation.tree import Draw, TokenTree
+
+if TYPE_CHECKING:
+    from backend.speculation.drafting import Drafting
+
+
+class DraftChain(Drafter):
+    """One token after another from the draft's law: its likeliest at temperature 0, else drawn."""
+
+    slug: ClassVar[str] = "draft_chain"
+    title: ClassVar[str] = "Draft chain"
+    explanation: ClassVar[str] = (
+        "Lets a smaller model write a few tokens ahead, one after another, as speculative "
+        "decoding began."
+    )
+    paper: ClassVar[str] = "Leviathan et al., 2022, arXiv:2211.17192"
+    draw: ClassVar[Draw] = "iid"
+    branches: ClassVar[bool] = False
+
+    stop_below: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="End the chain after a token less probable than this; 0 never does.",
+    )
+
+    def propose(self, drafting: "Drafting") -> TokenTree:
+        """Return the chain."""
+        from backend.speculation.growing import chain
+
+        return chain(drafting, "draft model", self.stop_below)

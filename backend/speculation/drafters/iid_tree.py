@@ -1,0 +1,49 @@
+"""A tree whose siblings are drawn independently."""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from backend.speculation.drafter import Drafter
+from backend.speculation.shape import Shape, branching_shape, refuse_unless_fits
+from backend.speculation.tree import Draw, TokenTree
+
+if TYPE_CHECKING:
+    from backend.speculation.drafting import Drafting
+
+
+class IidTree(Drafter):
+    """Siblings drawn independently from one law, so that a token may come twice.
+
+    A token that comes again gets no children. At temperature 0 siblings are the likeliest tokens.
+    """
+
+    slug: ClassVar[str] = "iid_tree"
+    title: ClassVar[str] = "Tree with replacement"
+    explanation: ClassVar[str] = (
+        "Draws several tokens at every node of a tree, each as if the others were not there."
+    )
+    paper: ClassVar[str] = "Miao et al., 2023, arXiv:2305.09781"
+    draw: ClassVar[Draw] = "iid"
+
+    branching: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=64)
+    ] = Field(
+        (3, 2, 1), description="Children of a node by its depth; the last number goes on below."
+    )
+    shape: Shape = Field(
+        (), description="Parent of every node, the root's -1 first; empty follows branching."
+    )
+
+    def begin(self, drafting: "Drafting") -> None:
+        """Refuse a shape that the run has no room for."""
+        refuse_unless_fits(self.shape, drafting.draft_len, drafting.tree_budget)
+
+    def propose(self, drafting: "Drafting") -> TokenTree:
+        """Return the tree, each level read in one pass."""
+        from backend.speculation.growing import by_levels
+
+        shape = self.shape or branching_shape(
+            self.branching, drafting.draft_len, drafting.tree_budget
+        )
+        return by_levels(drafting, shape, self.draw, "draft model")
