@@ -6,7 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.eviction.chance import kept_by_noise
 from backend.eviction.engine import Sequence
+from backend.eviction.ledger import choices
+from backend.eviction.noise import Noise
 from backend.eviction.oracle import Oracle, divergence
 from backend.eviction.policy import Policy
 from backend.eviction.teller import Teller
@@ -30,6 +33,7 @@ class Following:
         self.waiting: list[Tensor] = []  # logits the full model has not been compared with
         check, seed = teller.cancel.check, teller.request.seed
         self.sequence = Sequence(self.loaded, policy, teller.budget, seed, check)
+        self.noise = Noise(self.sequence, seed) if teller.request.noise else None
         if oracle is not None:
             oracle.begin(self.ledger.evicted_at[number])
 
@@ -62,6 +66,11 @@ class Following:
             for name in ("surprisal_nats", "full_surprisal_nats"):
                 mean = numbers[name][number].astype(np.float64).mean()
                 numbers[name.replace("surprisal_nats", "perplexity")][number] = np.exp(mean)
+        if self.noise is not None:
+            self.teller.tell(f"{self.sequence.policy.title}: noise", number, self.ledger.steps)
+            seed, wanted = self.teller.request.seed, self.ledger.wants_noise
+            for told in kept_by_noise(self.sequence, self.sequence.step, seed, wanted):
+                self.ledger.hold_by_noise(number, told.step, told.layer, told.share)
         if self.oracle is not None:
             self.ledger.need(number, self.oracle.missed.most, self.oracle.missed.most_step)
 
@@ -73,7 +82,9 @@ class Following:
         logits = self.sequence.read(ids)
         wait(self.loaded.device)
         took = (time.perf_counter() - start) * 1e3
-        self.ledger.took(self.number, step, self.sequence)
+        made = choices(self.sequence)
+        noise = self.noise.expected(made) if self.noise else [None] * len(made)
+        self.ledger.took(self.number, step, self.sequence, made, noise)
         if self.oracle is not None:
             for layer, read in self.ledger.read_by(self.sequence).items():
                 self.oracle.missed.read[step, layer] = read

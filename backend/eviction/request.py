@@ -79,6 +79,11 @@ class CacheRequest(TextRequest):
     oracle: bool = Field(
         True, description="Whether the full model reads along, to tell what each policy costs."
     )
+    noise: bool = Field(
+        True,
+        description="Whether it is told what the scores would be, and what would be kept, if "
+        "attention said nothing.",
+    )
     continuation: str = Field(
         "",
         max_length=200_000,

@@ -1,9 +1,10 @@
 """The result of a run under KV-cache policies, every quantity defined where it is declared.
 
-P policies, S steps, L layers, G key-value heads, T tokens of the prompt, R recorded choices. Step 0
-reads the prompt; step s >= 1 reads generated token s - 1, which stands at position T + s - 1. Row s
-of a quantity per step describes what holds after step s, and the distribution from which token s
-was chosen. What a policy had no time to reach, or stopped before, is NaN or -1.
+P policies, S steps, L layers, G key-value heads, T tokens of the prompt, R recorded choices, Q
+recorded selections, N recorded steps of noise. Step 0 reads the prompt; step s >= 1 reads generated
+token s - 1, which stands at position T + s - 1. Row s of a quantity per step describes what holds
+after step s, and the distribution from which token s was chosen. What a policy had no time to
+reach, or stopped before, is NaN or -1.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ Integers = NDArray[np.int32]
 class CacheResult(Result):
     """The same prompt continued under several policies."""
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     policies: tuple[str, ...] = quantity(
         "policies", "P", "", "slugs as asked", "Which methods were compared."
@@ -74,6 +75,22 @@ class CacheResult(Result):
         "bytes of the storage behind keys, values, positions and the policy's own numbers per "
         "entry, room to grow included; -1 after the end",
         "What the cache really takes.",
+    )
+    state_bytes: NDArray[np.int64] = quantity(
+        "policy's own state",
+        "P,S",
+        "bytes",
+        "bytes of the storage behind what the policy remembers apart from entries, such as each "
+        "token's surprisal; not part of the cache's bytes; -1 after the end",
+        "What choosing takes beside the cache.",
+    )
+    layer_budgets: Integers = quantity(
+        "budget by layer",
+        "P,L",
+        "tokens",
+        "entries per KV head right after an eviction, averaged over the heads; -1 where the layer "
+        "is left alone",
+        "How much each layer may keep.",
     )
     entries: Floats = quantity(
         "entries held",
@@ -202,11 +219,16 @@ class CacheResult(Result):
         "recorded choices",
         "R,4",
         "",
-        "policy, step, layer, KV head; every n-th step, so that scores stay under 32 MiB",
+        "policy, step, layer, KV head; every n-th step, so that scores stay under 32 MiB; what "
+        "was dropped, or not read by a policy that selects",
         "Which choices are recorded with their scores.",
     )
     score_threshold: Floats = quantity(
-        "threshold", "R", "", "highest score that was dropped", "What had to be beaten to stay."
+        "threshold",
+        "R",
+        "",
+        "highest score that was dropped, or not read",
+        "What had to be beaten to stay.",
     )
     score_positions: Integers = quantity(
         "entries near the threshold",
@@ -225,6 +247,39 @@ class CacheResult(Result):
         "mean score of the entries held before the choice, positions 0 to T + S in 64 equal parts; "
         "NaN where none was held",
         "How the policy values each part of the text.",
+    )
+    noise_near: Floats = quantity(
+        "their scores on noise",
+        "R,16",
+        "",
+        "expected score of the same entries if attention said nothing: every query's is even over "
+        "what it sees (for accumulated sums, position i expects sum_(q >= i) 1 / entries seen by "
+        "q), the mean of 8 draws of random attention where the score is not linear in it, or the "
+        "mean of the scores that compete where it is the entry's alone; NaN without noise",
+        "What part of a score is only the token's place.",
+    )
+    noise_pooled: Floats = quantity(
+        "scores on noise over the text",
+        "R,64",
+        "",
+        "the same, mean of the entries held in each of the 64 parts",
+        "How noise would value each part of the text.",
+    )
+    noise_at: Integers = quantity(
+        "recorded noise",
+        "N,3",
+        "",
+        "policy, step, one layer of those with the same budget (-1 for all layers); every n-th "
+        "step, so that it stays under 8 MiB",
+        "For which steps it is known what noise alone would keep.",
+    )
+    noise_kept: NDArray[np.uint8] = quantity(
+        "kept by noise alone",
+        "N,T+S",
+        "1/255",
+        "share of 4 courses of random keys, values, queries, attention and surprisal, and of their "
+        "KV heads, in which the policy's own code holds the entry of this position",
+        "Which tokens would stay even if nothing had a meaning.",
     )
     needed_step: Integers = quantity(
         "needed at step",
@@ -278,6 +333,10 @@ class Scores:
     """[65] where the parts of the text begin and end, in tokens."""
     pooled: Floats
     """[64] mean score in each part; NaN where nothing was held."""
+    noise_near: Floats
+    """What the entries near the threshold would score if attention said nothing."""
+    noise_pooled: Floats
+    """[64] the same, mean over the entries of each part."""
 
 
 @dataclass(frozen=True)
@@ -321,6 +380,11 @@ class PolicyRun:
     def cache_bytes(self) -> NDArray[np.int64]:
         """[steps] bytes really held after each step."""
         return self.result.cache_bytes[self.number, : self.steps]
+
+    @property
+    def state_bytes(self) -> NDArray[np.int64]:
+        """[steps] bytes of what the policy remembers apart from entries."""
+        return self.result.state_bytes[self.number, : self.steps]
 
     @property
     def step_ms(self) -> Floats:
@@ -379,7 +443,31 @@ class PolicyRun:
             near=self.result.score_near[row][there],
             edges=np.linspace(0, last, len(pooled) + 1, dtype=np.float32),
             pooled=pooled,
+            noise_near=self.result.noise_near[row][there],
+            noise_pooled=self.result.noise_pooled[row],
         )
+
+    def kept_by_noise(self, step: int, layer: int) -> Floats | None:
+        """Return [T + step] how likely noise alone holds each token; None where not told.
+
+        What was read after the latest step recorded counts as held.
+        """
+        result, at = self.result, self.result.noise_at
+        budgets = result.layer_budgets[self.number]
+        alike = (at[:, 2] < 0) | (budgets[at[:, 2]] == budgets[layer])
+        rows = np.flatnonzero((at[:, 0] == self.number) & (at[:, 1] <= step) & alike)
+        if not len(rows) or budgets[layer] < 0:
+            return None
+        row, prompt = rows[np.argmax(at[rows, 1])], len(result.prompt_ids)
+        held = np.ones(prompt + step, np.float32)
+        told = prompt + int(at[row, 1])
+        held[:told] = result.noise_kept[row, :told] / np.float32(255)
+        return held
+
+    def noise_share(self, step: int, layer: int, head: int) -> float | None:
+        """Return the share of what a head holds that noise alone would hold; None if not told."""
+        likely = self.kept_by_noise(step, layer)
+        return None if likely is None else float(likely[self.kept(step, layer, head)].mean())
 
     @property
     def evicted(self) -> Integers:

@@ -202,7 +202,8 @@ def test_scores_stay_under_their_size(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
     monkeypatch.setattr("backend.eviction.ledger.MOST_SCORE_BYTES", 20_000)
     result = run(loaded, ask(letters(60)))
-    sizes = [array.nbytes for name, array in result.arrays().items() if name.startswith("score")]
+    told = ("score_", "noise_near", "noise_pooled")
+    sizes = [array.nbytes for name, array in result.arrays().items() if name.startswith(told)]
     assert 10_000 < sum(sizes) <= 20_000
     late = result.runs[3].score(11, 0, 0)
     assert late is not None
@@ -214,7 +215,7 @@ def test_result_comes_back_from_its_stored_form(found) -> None:
     assert again.facts() == found.facts()
     np.testing.assert_array_equal(again.runs[1].kept(4, 1, 1), found.runs[1].kept(4, 1, 1))
     sizes = {"P": 5, "S": 12, "L": 3, "G": 2, "T": 61, "T+S": 73, "n": 256}
-    sizes |= {"R": len(found.score_at), "Q": 0, "(T+S)/8": 10}
+    sizes |= {"R": len(found.score_at), "N": len(found.noise_at), "Q": 0, "(T+S)/8": 10}
     for name, quantity in found.quantities().items():
         if isinstance(value := getattr(found, name), np.ndarray):
             shape = tuple(sizes.get(axis, axis) for axis in quantity.axes.split(","))
