@@ -105,7 +105,7 @@ def describe(device: str, dtype: str, fingerprint: str) -> dict[str, Any]:
     Args:
         device: cpu, cuda or mps.
         dtype: number format of the weights.
-        fingerprint: of model and tokenizer.
+        fingerprint: of model and tokenizer; of several models, with spaces between.
     """
     import torch
 

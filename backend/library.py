@@ -61,7 +61,7 @@ class Library:
 
         Args:
             request: what is asked.
-            fingerprint: of model and tokenizer.
+            fingerprint: of model and tokenizer; of several models, with spaces between.
         """
         identity = [fingerprint, str(result_class(request).schema_version)]
         if request.depends_on_limit:

@@ -77,6 +77,11 @@ class ModelRequest(Request):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything drawn at random.")
 
     @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of further models that the run uses; its runner is handed them by name."""
+        return ()
+
+    @property
     def given_text(self) -> str:
         """The text that somebody gave, by which the run is found again; empty where none was."""
         return ""

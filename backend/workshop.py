@@ -5,7 +5,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from backend.environment import describe
 from backend.errors import in_words
@@ -37,10 +37,11 @@ class Workshop:
 
     def stored(self, request: ModelRequest, source: ModelSource, owner: str) -> Run | None:
         """Return the stored answer that ``owner`` may be served; needs no model."""
-        fingerprint = self._roster.fingerprint(source)
-        if fingerprint is None:
+        sources = (source, *self._beside(request))
+        fingerprints = [self._roster.fingerprint(each) or "" for each in sources]
+        if not all(fingerprints):
             return None
-        return self._library.find(self._library.key(request, fingerprint), owner)
+        return self._library.find(self._library.key(request, " ".join(fingerprints)), owner)
 
     def start(
         self, request: ModelRequest, source: ModelSource, owner: str, cancel: CancelToken
@@ -74,6 +75,9 @@ class Workshop:
         for thread in active:
             thread.join(_CLOSING_S)
 
+    def _beside(self, request: ModelRequest) -> tuple[ModelSource, ...]:
+        return tuple(self._roster.resolve(name) for name in request.beside)
+
     def _outcome(
         self,
         request: ModelRequest,
@@ -106,20 +110,28 @@ class Workshop:
         # The one before in the queue may have asked the same.
         if stored := self.stored(request, source, owner):
             return stored
-        if self._roster.info(source.name).state != "ready":
-            mailbox.put(Progress(f"loading {source.name}", 0, 1))
-        with self._roster.use(source, request.dtype) as loaded:
-            cancel.check()
+        sources = {each.name: each for each in (source, *self._beside(request))}
+        with ExitStack() as held:
+            models = {}
+            for name in sorted(sources):  # in one order for all runs, so that none wait in a circle
+                if self._roster.info(name).state != "ready":
+                    mailbox.put(Progress(f"loading {name}", 0, 1))
+                models[name] = held.enter_context(self._roster.use(sources[name], request.dtype))
+                cancel.check()
+            loaded = models[source.name]
+            beside = {name: models[self._roster.resolve(name).name] for name in request.beside}
             runner = imported(request.runner)
             limit = self._settings.token_limit
             if not request.past_context:
                 limit = min(limit, loaded.context)
             with self._time_limit(cancel):
                 started = time.perf_counter()
-                result = runner(request, loaded, limit, mailbox.put, cancel)
+                more = (beside,) if beside else ()
+                result = runner(request, loaded, limit, mailbox.put, cancel, *more)
                 duration_ms = (time.perf_counter() - started) * 1000
             cancel.check()
-            environment = describe(loaded.device.type, request.dtype, loaded.fingerprint)
+            used = " ".join(model.fingerprint for model in (loaded, *beside.values()))
+            environment = describe(loaded.device.type, request.dtype, used)
         return self._library.save(new_run(request, result, duration_ms, environment, owner))
 
     @contextmanager
