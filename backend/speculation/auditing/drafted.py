@@ -1,0 +1,154 @@
+"""The law that a draft reports is the one asked for, and the one its tokens were drawn from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backend.speculation.auditing.audit import Check
+from backend.speculation.auditing.significance import SIGNIFICANCE, kolmogorov_tail
+from backend.speculation.laws import Processors
+from backend.speculation.tree import Draw
+
+LAW, DRAWN = "draft law", "drafted tokens"
+LAW_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.02, torch.bfloat16: 0.1}
+"""Probabilities may differ by this between one pass and another, by format."""
+FEWEST = 20
+"""Drawn tokens without which their law is not tested."""
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """Children that were drawn after some tokens."""
+
+    before: tuple[int, ...]
+    """All tokens before them, prompt included."""
+    tokens: tuple[int, ...]
+    """[n] in draw order."""
+    reported: tuple[float, ...]
+    """[n] the probability that the draft says it gave each, before any was drawn."""
+    law: Tensor | None = None
+    """[V] the whole law as reported, where it is known."""
+
+
+def check_law(
+    drafted: Sequence[Drafted],
+    logits: Callable[[Sequence[int]], Tensor],
+    processors: Processors,
+    dtype: torch.dtype,
+) -> Check:
+    """Compare reported probabilities with those of the draft's own logits, processed once.
+
+    Where they differ and whole laws are known, the temperature that explains them is said.
+
+    Args:
+        drafted: what was drawn, at any nodes.
+        logits: the draft's raw logits [V] after some tokens, read in one plain pass.
+        processors: as asked for.
+        dtype: of the draft; says which difference rounding explains.
+    """
+    known = [place for place in drafted if not np.isnan(place.reported).any()]
+    if not known:
+        return Check(LAW, "not applicable", "The drafter reports no probabilities.")
+    worst, temperatures = 0.0, list[float]()
+    for place in known:
+        raw = logits(place.before)
+        law = processors.draft_law(raw[None], [place.before])[0]
+        if place.law is not None:
+            difference = (place.law.float().to(law.device) - law).abs().max()
+            temperatures.append(effective_temperature(raw, place.law))
+        else:
+            reported = torch.tensor(place.reported, device=law.device)
+            difference = (law[list(place.tokens)] - reported).abs().max()
+        worst = max(worst, float(difference))
+    tolerance = LAW_TOLERANCE.get(dtype, LAW_TOLERANCE[torch.float32])
+    asked = processors.temperature or 1.0
+    numbers = {"places": float(len(known)), "difference": worst, "tolerance": tolerance,
+               "temperature": asked}  # fmt: skip
+    evidence = (
+        f"At {len(known)} places the probabilities that the draft reports differ by at most "
+        f"{worst:.2g} from those of its own logits processed once (fails above {tolerance:g})"
+    )
+    if temperatures:
+        numbers["effective_temperature"] = float(np.median(temperatures))
+        evidence += (
+            f"; they are those of temperature {numbers['effective_temperature']:.3g}, and "
+            f"{asked:g} was asked for"
+        )
+    return Check(LAW, "passed" if worst <= tolerance else "failed", evidence + ".", numbers)
+
+
+def effective_temperature(raw: Tensor, law: Tensor) -> float:
+    """Return the temperature T at which softmax(raw / T) is closest to a law.
+
+    The slope of raw logits over log probabilities, least squares weighted by the law; tokens
+    without probability do not count.
+    """
+    weights = law.double().cpu()
+    x, y = weights.clamp_min(1e-300).log(), raw.double().cpu()
+    kept = weights > 0
+    weights, x, y = weights[kept], x[kept], y[kept]
+    x, y = x - (weights * x).sum() / weights.sum(), y - (weights * y).sum() / weights.sum()
+    spread = (weights * x * x).sum()
+    return float((weights * x * y).sum() / spread) if spread > 0 else float("nan")
+
+
+def check_drawn(
+    drafted: Sequence[Drafted],
+    law: Callable[[Drafted], Tensor],
+    draw: Draw,
+    seed: int = 0,
+) -> Check:
+    """Test whether drawn tokens have the law that is reported for them.
+
+    The place of a drawn token in the cumulated law, likeliest tokens first and spread at random
+    over the token's own width, is uniform if it was drawn from that law; a Kolmogorov-Smirnov test
+    decides.
+
+    Args:
+        drafted: what was drawn, at any nodes.
+        law: the reported law [V] at a place.
+        draw: how children of one parent are drawn.
+        seed: of the spreading.
+    """
+    if draw == "deterministic":
+        return Check(DRAWN, "not applicable", "Nothing is drawn: guesses are a fixed choice.")
+    random = np.random.default_rng([seed, *b"audit"])  # never the numbers that drew the tokens
+    places = [at for place in drafted for at in _uniforms(place, law(place), draw, random)]
+    if len(places) < FEWEST:
+        few = f"{len(places)} tokens were drawn, too few to test: at least {FEWEST} are needed."
+        return Check(DRAWN, "not applicable", few)
+    distance = uniform_distance(np.array(places))
+    probability = kolmogorov_tail(distance, len(places))
+    evidence = (
+        f"{len(places)} drawn tokens against the law reported for them: Kolmogorov-Smirnov "
+        f"distance {distance:.3f}, p = {probability:.2g} (fails below {SIGNIFICANCE:g})."
+    )
+    numbers = {"tokens": float(len(places)), "distance": distance, "p_value": probability}
+    return Check(DRAWN, "passed" if probability >= SIGNIFICANCE else "failed", evidence, numbers)
+
+
+def _uniforms(place: Drafted, law: Tensor, draw: Draw, random: np.random.Generator) -> list[float]:
+    # Likeliest first: a law that is too sharp or too flat then shows at the ends.
+    ordered, order = law.double().cpu().sort(descending=True, stable=True)
+    left, found = ordered.numpy().copy(), list[float]()
+    rank = {token: at for at, token in enumerate(order.tolist())}
+    for at in (rank[token] for token in place.tokens):
+        total = left.sum()
+        if total <= 0:
+            break
+        found.append(float((left[:at].sum() + random.random() * left[at]) / total))
+        if draw == "without_replacement":
+            left[at] = 0
+    return found
+
+
+def uniform_distance(values: NDArray[np.float64]) -> float:
+    """Return the Kolmogorov-Smirnov distance of a sample [n] from the uniform law on [0, 1]."""
+    ordered, count = np.sort(values), len(values)
+    above = np.arange(1, count + 1) / count - ordered
+    below = ordered - np.arange(count) / count
+    return float(max(above.max(), below.max()))
