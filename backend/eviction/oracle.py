@@ -133,9 +133,22 @@ def divergence(full: Tensor, policy: Tensor, ids: list[int]) -> dict[str, Any]:
     p, q = full.log_softmax(-1), policy.log_softmax(-1)
     at = torch.tensor(ids, device=p.device)[:, None]
     measured = {
-        "kl_nats": (p.exp() * (p - q)).sum(-1),
+        "kl_nats": _kl(p, q),
         "top1_agree": (p.argmax(-1) == q.argmax(-1)).float(),
         "surprisal_nats": -q.gather(1, at)[:, 0],
         "full_surprisal_nats": -p.gather(1, at)[:, 0],
     }
     return {name: values.cpu().numpy() for name, values in measured.items()}
+
+
+def _kl(p: Tensor, q: Tensor) -> Tensor:
+    """Return [n] sum of p ln(p / q) in nats, from log-probabilities [n, V].
+
+    Summed as q - p - p ln(q / p), where what is added sums to 0: no term can be negative, so that
+    rounding alone is cut off at 0, and errors of both normalisations cancel.
+    """
+    ahead = q - p
+    near = p.exp() * (torch.expm1(ahead) - ahead)
+    far = q.exp() - p.exp() * (1 + ahead)
+    terms = torch.where(ahead.abs() < 1, near, far).clamp(min=0)
+    return torch.where(p.isneginf(), q.exp(), terms).sum(-1)

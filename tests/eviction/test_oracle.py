@@ -1,5 +1,7 @@
 """What the full model finds missing, against transformers' eager attention matrices."""
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,44 @@ def test_kl_is_not_taken_the_other_way_round() -> None:
     full, policy = torch.log(torch.tensor([[[0.9, 0.1]], [[0.5, 0.5]]]))
     expected = 0.9 * np.log(0.9 / 0.5) + 0.1 * np.log(0.1 / 0.5)
     assert divergence(full, policy, [0])["kl_nats"][0] == pytest.approx(expected, abs=1e-6)
+
+
+def exactly(full: torch.Tensor, policy: torch.Tensor) -> float:
+    """KL of two rows of logits, to 50 digits from the very same float32 numbers."""
+    with localcontext(prec=50):
+        p, q = ([Decimal(value).exp() for value in row.tolist()] for row in (full, policy))
+        parts = zip(p, q, strict=True)
+        return float(sum(a / sum(p) * ((a / sum(p)) / (b / sum(q))).ln() for a, b in parts))
+
+
+@pytest.mark.parametrize(
+    ("apart", "error"), [(1e-4, 5e-3), (1e-3, 5e-4), *((apart, 1e-4) for apart in (0.1, 1, 10, 40))]
+)
+def test_kl_is_that_of_exact_arithmetic_near_zero_too(apart: float, error: float) -> None:
+    """A plain sum in float32 is off by 1e-7 here, and often below zero."""
+    draw = torch.Generator().manual_seed(7)
+    full = 3 * torch.randn(20, 60, generator=draw)
+    policy = full + apart * torch.randn(20, 60, generator=draw)
+    found = divergence(full, policy, [0] * 20)["kl_nats"]
+    for own, row, other in zip(found, full, policy, strict=True):
+        assert own == pytest.approx(exactly(row, other), rel=error)
+
+
+def test_kl_of_the_same_law_is_zero_and_of_what_is_shut_out_infinite() -> None:
+    full = torch.randn(5, 300, generator=torch.Generator().manual_seed(1))
+    assert (divergence(full, full, [0] * 5)["kl_nats"] == 0).all()
+    moved = divergence(full, full + 17.3, [0] * 5)["kl_nats"]  # the same law, rounded otherwise
+    assert (moved >= 0).all()
+    assert moved.max() < 1e-9
+    shut = full[:1].clone()
+    shut[0, 3] = float("-inf")
+    assert divergence(shut, full[:1], [0])["kl_nats"] == pytest.approx(exactly_shut(full[0]))
+    assert divergence(full[:1], shut, [0])["kl_nats"] == float("inf")
+
+
+def exactly_shut(row: torch.Tensor) -> float:
+    """KL of a law with entry 3 shut out against the whole: minus ln of what it leaves."""
+    return -float(torch.log1p(-row.double().softmax(-1)[3]))
 
 
 @pytest.fixture(scope="module")
