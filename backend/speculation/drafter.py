@@ -43,7 +43,8 @@ class Drafter(BaseModel):
     branches: ClassVar[bool] = True
     """Whether a node may get several children; a chain has one each."""
     prunes: ClassVar[bool] = False
-    """Whether it leaves drawn nodes out before they are verified; only right where not drawn."""
+    """Whether it leaves nodes out before they are verified; where they were drawn by chance, only
+    rules that do not read the draft's law are then exact."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -52,10 +53,6 @@ class Drafter(BaseModel):
             return
         if cls.slug in _registered:
             raise TypeError(f"slug={cls.slug!r} is taken by {_registered[cls.slug].__name__}")
-        if cls.prunes and cls.draw != "deterministic":
-            raise TypeError(
-                f"{cls.__name__} draws at random and prunes what it drew: no rule is exact for that"
-            )
         _registered[cls.slug] = cls
 
     def layers(self, count: int) -> int:

@@ -72,7 +72,8 @@ class Rule(BaseModel):
     draws: ClassVar[frozenset[Draw]]
     """How children may have been drawn; with any other draw the output would be biased."""
     measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {}
-    """Mean and largest distance from the target's law with each other draw: see ``enumeration``."""
+    """By each other draw, mean and largest total variation distance from the target's law: what
+    ``enumeration.bias`` finds with two children."""
     reads_draft: ClassVar[bool] = True
     """Whether it asks how likely the draft found a child; drawn nodes may be pruned where not."""
     most_children: ClassVar[int | None] = None

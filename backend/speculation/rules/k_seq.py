@@ -1,6 +1,6 @@
 """Several guesses from the same law, all tested alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from backend.speculation.rule import Rest, Rule, Trials
@@ -30,6 +30,10 @@ class KSeq(Rule):
     )
     paper: ClassVar[str] = "Sun et al., 2023, arXiv:2310.15141"
     draws: ClassVar[frozenset[Draw]] = frozenset({"iid"})
+    measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {
+        "deterministic": (0.30, 0.86),
+        "without_replacement": (0.06, 0.43),
+    }
 
     def trials(
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"

@@ -1,6 +1,6 @@
 """Several guesses from the same law, tested one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from backend.speculation.rule import Rest, Rule, Trials
@@ -17,13 +17,17 @@ class MultiRound(Rule):
     """
 
     slug: ClassVar[str] = "multi_round"
-    title: ClassVar[str] = "Multi-round, with replacement"
+    title: ClassVar[str] = "Multi-round (with replacement)"
     explanation: ClassVar[str] = (
         "Tests several independent guesses in turn, each against what the target has left after "
         "the guesses that failed."
     )
     paper: ClassVar[str] = "Miao et al., 2023, arXiv:2305.09781"
     draws: ClassVar[frozenset[Draw]] = frozenset({"iid"})
+    measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {
+        "deterministic": (0.36, 0.83),
+        "without_replacement": (0.03, 0.40),
+    }
 
     def trials(
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"

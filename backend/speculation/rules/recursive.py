@@ -1,6 +1,6 @@
 """Several guesses, none of them twice, tested one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from backend.speculation.rule import Rest, Rule, Trials
@@ -18,13 +18,17 @@ class Recursive(Rule):
     """
 
     slug: ClassVar[str] = "recursive"
-    title: ClassVar[str] = "Recursive, without replacement"
+    title: ClassVar[str] = "Recursive (without replacement)"
     explanation: ClassVar[str] = (
         "Tests guesses that were drawn each once, in the order they were drawn: both models' "
         "probabilities are those that remain after the guesses that failed."
     )
     paper: ClassVar[str] = "Jeon et al., 2024, arXiv:2402.14160"
     draws: ClassVar[frozenset[Draw]] = frozenset({"without_replacement"})
+    measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {
+        "deterministic": (0.36, 0.72),
+        "iid": (0.03, 0.29),
+    }
 
     def trials(
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"

@@ -1,6 +1,6 @@
 """The first rule that keeps the target's law: one child, one test."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from backend.speculation.rule import Rest, Rule, Trials
@@ -24,6 +24,9 @@ class SpeculativeSampling(Rule):
     )
     paper: ClassVar[str] = "Leviathan, Kalman and Matias, 2022, arXiv:2211.17192"
     draws: ClassVar[frozenset[Draw]] = frozenset({"iid", "without_replacement"})
+    measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {
+        "deterministic": (0.30, 0.70),
+    }
     most_children: ClassVar[int | None] = 1
 
     def trials(

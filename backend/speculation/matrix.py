@@ -1,0 +1,164 @@
+"""Which drafters and rules go together without biasing the output, and why others do not."""
+
+from dataclasses import dataclass
+
+import backend.speculation.drafters
+import backend.speculation.rules  # noqa: F401
+from backend.speculation import drafter as drafters
+from backend.speculation import rule as rules
+from backend.speculation.drafter import Drafter
+from backend.speculation.rule import Promise, Rule
+from backend.speculation.tree import Draw
+
+HOW: dict[Draw, str] = {
+    "deterministic": "picked without chance",
+    "iid": "drawn independently, so that a token may come twice",
+    "without_replacement": "drawn so that no token comes twice",
+}
+"""How children are chosen, in words that follow "children"."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the matrix says of a drafter and a rule."""
+
+    drafter: str
+    rule: str
+    reason: str | None
+    """Why they do not go together; None where they do, at the temperatures the rule is for."""
+    promise: Promise
+    """Of the rule, where they do."""
+    at_zero: bool
+    """Whether the rule is for temperature 0; else for above 0."""
+
+
+@dataclass(frozen=True)
+class _Drafts:
+    """What decides, of a drafter."""
+
+    name: str
+    draw: Draw
+    branches: bool
+    prunes: bool
+
+
+def why_not(
+    drafter: type[Drafter] | Draw,
+    rule: type[Rule],
+    temperature: float,
+    branches: bool | None = None,
+    prunes: bool | None = None,
+) -> str | None:
+    """Return why a rule would not keep its promise, or None where it does.
+
+    Args:
+        drafter: or how children are drawn.
+        rule: judges them.
+        temperature: of the target.
+        branches: whether a node may have several children; None as the drafter declares.
+        prunes: whether drawn nodes may be left out unverified; None as the drafter declares.
+    """
+    if isinstance(drafter, str):
+        drafts = _Drafts("this drafter", drafter, branches is not False, bool(prunes))
+    else:
+        drafts = _Drafts(
+            drafter.title,
+            drafter.draw,
+            drafter.branches if branches is None else branches,
+            drafter.prunes if prunes is None else prunes,
+        )
+    reason = _obstacle(drafts, rule, temperature)
+    if reason is None:
+        return None
+    fitting = [
+        other.slug
+        for other in rules.registered()
+        if other.promise == "lossless" and _obstacle(drafts, other, temperature) is None
+    ]
+    return f"{reason}: choose rule {', '.join(fitting)}"
+
+
+def refuse_unless_exact(
+    drafter: type[Drafter], rule: type[Rule], temperature: float, branches: bool | None = None
+) -> None:
+    """Refuse a pair whose output would not be what the rule promises.
+
+    Raises:
+        ValueError: says why, and what to choose.
+    """
+    if reason := why_not(drafter, rule, temperature, branches):
+        raise ValueError(f"drafter={drafter.slug!r} with rule={rule.slug!r}: {reason}")
+
+
+def valid_rules(drafter: type[Drafter], temperature: float) -> tuple[type[Rule], ...]:
+    """Return the rules that keep their promise, lossless ones first."""
+    fitting = [rule for rule in rules.registered() if why_not(drafter, rule, temperature) is None]
+    return tuple(sorted(fitting, key=lambda rule: rule.promise != "lossless"))
+
+
+def table() -> tuple[Pair, ...]:
+    """Return every pair of a drafter and a rule, at the temperatures the rule is for."""
+    return tuple(
+        Pair(
+            drafter.slug,
+            rule.slug,
+            why_not(drafter, rule, 0.0 if rule.at_zero else 1.0),
+            rule.promise,
+            rule.at_zero,
+        )
+        for drafter in drafters.registered()
+        for rule in rules.registered()
+    )
+
+
+def _obstacle(drafts: _Drafts, rule: type[Rule], temperature: float) -> str | None:
+    if rule.at_zero and temperature > 0:
+        return (
+            f"{rule.title} always takes the target's likeliest token, which is not sampling at "
+            f"temperature {temperature:g}"
+        )
+    if temperature == 0 and not rule.at_zero:
+        return (
+            f"at temperature 0 the target's next token is certain, so that {rule.title} has "
+            f"nothing to draw"
+        )
+    if rule.at_zero or rule.promise == "relaxed":
+        return None
+    return _wrong_draw(drafts, rule) or _spoilt_draw(drafts, rule) or _too_many(drafts, rule)
+
+
+def _wrong_draw(drafts: _Drafts, rule: type[Rule]) -> str | None:
+    known: set[Draw] = {drafts.draw}
+    if not drafts.branches and drafts.draw != "deterministic":
+        known = {"iid", "without_replacement"}  # a first draw is the same either way
+    if known & rule.draws:
+        return None
+    right = ", or ".join(HOW[draw] for draw in sorted(rule.draws))
+    reason = (
+        f"{rule.title} is right for children {right}; those of {drafts.name} are {HOW[drafts.draw]}"
+    )
+    if drafts.draw in rule.measured_bias:
+        mean, largest = rule.measured_bias[drafts.draw]
+        reason += (
+            f", and the next token's law would be off by {mean:.2f} in the mean and up to "
+            f"{largest:.2f} (total variation, over random laws of 5 tokens)"
+        )
+    return reason
+
+
+def _spoilt_draw(drafts: _Drafts, rule: type[Rule]) -> str | None:
+    if not drafts.prunes or not rule.reads_draft or drafts.draw == "deterministic":
+        return None
+    return (
+        f"{drafts.name} leaves out some of what it drew, so that the children which {rule.title} "
+        f"tests do not have the law that it compares them with"
+    )
+
+
+def _too_many(drafts: _Drafts, rule: type[Rule]) -> str | None:
+    if rule.most_children is None or not drafts.branches:
+        return None
+    return (
+        f"{rule.title} judges at most {rule.most_children} child of a node, and {drafts.name} may "
+        f"draft more"
+    )
