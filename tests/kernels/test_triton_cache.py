@@ -99,6 +99,27 @@ def test_triton_decoding_equals_the_definition(index, dtype):
     check_decoding(SHAPES[index], dtype, DETAILS[(index + shift) % len(DETAILS)])
 
 
+LONG = (2, 1, [3, 1100], [1090, 530], 16, 16)
+
+
+@pytest.mark.parametrize("details", [{"sinks": True}, {"window": 600}], ids=str)
+def test_triton_parts_are_joined_beyond_the_weights_of_one_program(details):
+    """Three programs write the weights of a query, and each joins more parts than fit at once."""
+    assert max(LONG[3]) > 2 * triton.WEIGHTS
+    heads = triton.head_table(tuple(LONG[2]), tuple(LONG[3]), torch.device(DEVICE))
+    q, keys, values = inputs(*LONG, torch.float32)
+    prepared = triton.decoding(
+        q, keys, values, heads, max(LONG[3]), None, 0.2, None, None, None, want_weights=True
+    )
+    assert prepared.launches[1].grid == (2, 3)
+    assert prepared.launches[0].grid[0] > 2 * triton.JOINED.value
+    check_decoding(LONG, torch.float32, details)
+
+
+def test_triton_choice_is_joined_beyond_the_weights_of_one_program():
+    check_choice(LONG, [1030, 517], 1, torch.float32, {"sinks": True})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", OUTPUTS)
