@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from backend.eviction.cache import PassingCache
 from backend.instruments import AttentionCall, Recorder, plain_attention, recording
 from backend.models.loaded import LoadedModel
-from kernels.tree_attention import tree_attention
+from kernels.tree_attention import Ancestry, tree_attention
 
 
 class TreeReader:
@@ -124,6 +124,7 @@ class _Keeper(Recorder):
     def __init__(self, reader: TreeReader) -> None:
         super().__init__()
         self._reader = reader
+        self._tree = Ancestry(reader.parents)
 
     def attend(self, call: AttentionCall) -> Tensor:
         reader = self._reader
@@ -136,7 +137,7 @@ class _Keeper(Recorder):
             call.q[0],
             keys,
             values,
-            reader.parents,
+            self._tree,
             scaling=call.scaling,
             softcap=call.softcap,
             sinks=call.sinks,

@@ -1,10 +1,10 @@
 """Attention over a tree in PyTorch: one product for the text and the nodes together."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from kernels.tree_attention.ancestry import Ancestry
 
 
 @torch.inference_mode()
@@ -12,7 +12,7 @@ def tree_attention(
     q: Tensor,
     keys: Tensor,
     values: Tensor,
-    parents: Sequence[int],
+    tree: Ancestry,
     *,
     scaling: float,
     softcap: float | None,
@@ -20,35 +20,37 @@ def tree_attention(
     window: int | None,
 ) -> Tensor:
     """Compute what ``kernels.tree_attention`` documents."""
-    groups, count = keys.shape[0], keys.shape[1]
-    queries, text = q.shape[1], count - len(parents)
-    split = q.unflatten(0, (groups, -1))
-    logits = (split.flatten(1, 2) @ keys.mT).float().unflatten(1, split.shape[1:3]).mul_(scaling)
-    if softcap is not None:
-        logits = torch.tanh(logits / softcap) * softcap
-    seen, depths = ancestry(parents)
-    logits[..., text:].masked_fill_(~seen[-queries:].to(q.device), float("-inf"))
-    if window is not None and window < text + int(depths.max()) + 1:
-        places = torch.cat((torch.arange(text), text + depths))
-        far = places <= places[-queries:, None] - window
-        logits.masked_fill_(far.to(q.device), float("-inf"))
-    if sinks is None:
-        weights = torch.softmax(logits, -1)
+    (heads, queries, _), groups = q.shape, keys.shape[0]
+    together = heads // groups
+    text = keys.shape[1] - len(tree)
+    special = softcap is not None or sinks is not None
+    kind = torch.float32 if special else q.dtype
+    first, bias = tree.bias(queries, text, window, together, kind, q.device)
+    keys, values = keys[:, first:], values[:, first:]
+    # All query heads of a key head are rows of one product: keys are read once, never repeated.
+    rows = q.reshape(groups, together * queries, -1)
+    if special:
+        logits = (rows @ keys.mT).float().mul_(scaling)
+        out = _weights(logits, bias, softcap, sinks, together).to(values.dtype) @ values
     else:
-        padded = F.pad(logits, (0, 1))
-        padded[..., -1:] = sinks.float().view(groups, -1, 1, 1)
-        weights = torch.softmax(padded, -1)[..., :-1]
-    out = (weights.to(values.dtype).flatten(1, 2) @ values).unflatten(1, split.shape[1:3])
-    joined: Tensor = out.flatten(0, 1)
-    return joined.transpose(0, 1).to(q.dtype)
+        mask = None if bias is None else bias[None, None]
+        given = rows[None], keys[None], values[None]
+        out = F.scaled_dot_product_attention(*given, attn_mask=mask, scale=scaling)[0]
+    joined: Tensor = out.reshape(heads, queries, -1).transpose(0, 1).to(q.dtype)
+    return joined
 
 
-def ancestry(parents: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return who is an ancestor of whom, itself included [M, M], and depths [M]."""
-    seen = torch.eye(len(parents), dtype=torch.bool)
-    depths = torch.zeros(len(parents), dtype=torch.long)
-    for node, parent in enumerate(parents):
-        if parent >= 0:
-            seen[node] |= seen[parent]
-            depths[node] = depths[parent] + 1
-    return seen, depths
+def _weights(
+    logits: Tensor, bias: Tensor | None, softcap: float | None, sinks: Tensor | None, together: int
+) -> Tensor:
+    """Return the weights [G, rows, S] of logits of that shape, which are used up."""
+    if softcap is not None:
+        logits = logits.div_(softcap).tanh_().mul_(softcap)
+    if bias is not None:
+        logits += bias
+    if sinks is None:
+        return torch.softmax(logits, -1)
+    padded = F.pad(logits, (0, 1))
+    by_head = padded[..., -1].unflatten(1, (together, -1))
+    by_head[:] = sinks.float().view(len(logits), together, 1)
+    return torch.softmax(padded, -1)[..., :-1]

@@ -26,6 +26,7 @@ from kernels.compact_kv.triton import launch as compact_launch
 from kernels.decode_attention.triton import Choice, decoding
 from kernels.launch import Launch
 from kernels.rope_shift.triton import launch as turn_launch
+from kernels.tree_attention.triton import verifying
 from kernels.vocab_stats.triton import launch as vocab_launch
 
 TARGETS = (80, 90)
@@ -107,6 +108,27 @@ def decode_launches(dtype: torch.dtype, size: int, special: bool, chosen: bool) 
     return list(prepared.launches)
 
 
+def tree_launches(dtype: torch.dtype, size: int, special: bool) -> list[Launch]:
+    """Both kernels of tree_attention; ``special`` adds a cap, learned sinks and a window."""
+
+    def meta(*shape: int, dtype: torch.dtype = dtype) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    prepared = verifying(
+        meta(8, 40, size),
+        meta(2, LENGTH, size),
+        meta(2, LENGTH, size),
+        meta(40, 2, dtype=torch.int64),
+        meta(100, dtype=torch.int32),
+        0,
+        scaling=1.0,
+        softcap=30.0 if special else None,
+        sinks=meta(8) if special else None,
+        window=100 if special else None,
+    )
+    return list(prepared.launches)
+
+
 def compact_launches(dtype: torch.dtype, size: int) -> list[Launch]:
     """The kernel of compact_kv, for rows of ``size`` numbers."""
     buffer = torch.empty(4 * LENGTH, size, dtype=dtype, device="meta")
@@ -175,6 +197,8 @@ def launches(name: str, dtype: torch.dtype, size: int, target: int) -> list[Laun
         return turn_launches(dtype, size)
     if name == "compact_kv":
         return compact_launches(dtype, size)
+    if name.startswith("tree_attention"):
+        return tree_launches(dtype, size, special=name.endswith("special"))
     if name.startswith(("decode_attention", "gather_attention")):
         special, chosen = name.endswith("special"), name.startswith("gather")
         return decode_launches(dtype, size, special, chosen)

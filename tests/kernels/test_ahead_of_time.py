@@ -25,6 +25,8 @@ SHORT = (
     "decode_attention:bfloat16:80",
     "decode_attention_special:bfloat16:64",
     "gather_attention:bfloat16:64",
+    "tree_attention:bfloat16:64",
+    "tree_attention_special:bfloat16:80",
     "compact_kv:bfloat16:64",
     "rope_shift:bfloat16:64",
 )
@@ -35,6 +37,7 @@ ALL = [
             *("attention_stats", "attention_stats_special"),
             *("decode_attention", "decode_attention_special"),
             *("gather_attention", "gather_attention_special"),
+            *("tree_attention", "tree_attention_special"),
         )
         for dtype in ("bfloat16", "float16", "float32")
         for size in (32, 64, 80, 128, 256)

@@ -18,6 +18,7 @@ FILES = (
     "tests/kernels/test_triton_attention_stats.py",
     "tests/kernels/test_triton_vocab_stats.py",
     "tests/kernels/test_triton_cache.py",
+    "tests/kernels/test_triton_tree_attention.py",
 )
 
 
