@@ -51,7 +51,9 @@ class H2O(Policy):
 
     def stepped(self, held: "Held", weights: "Tensor") -> None:
         """Add what the newest queries give."""
-        mass = held.entries.rows("mass") + held.per_kv_head(weights.sum(1))
+        mass = held.entries.rows("mass") + held.per_kv_head(
+            weights[:, 0] if weights.shape[1] == 1 else weights.sum(1)
+        )
         held.entries.put("mass", mass)
 
     def protects(self, held: "Held") -> tuple[int, int]:

@@ -40,14 +40,11 @@ class KeyDiff(Policy):
 
     def scores(self, held: "Held") -> "Tensor":
         """Return minus the cosine between each key and the mean of the unit keys."""
-        import torch
-
-        lengths = key_lengths(held)
-        found = torch.zeros_like(lengths)
-        for g, count in enumerate(held.entries.counts):
-            keys = held.entries.head("keys", g).float()
-            inverse = 1 / lengths[g, :count].clamp(min=_LEAST)
-            anchor = inverse @ keys
-            cosine = (keys @ anchor) * inverse / anchor.norm().clamp(min=_LEAST)
-            found[g, :count] = -cosine
-        return found
+        inverse = 1 / key_lengths(held).clamp(min=_LEAST)
+        if not held.entries.even:
+            inverse = inverse.where(held.entries.held(), 0)
+        keys = held.entries.rows("keys").float()
+        anchor = inverse[:, None] @ keys  # [G, 1, D]
+        anchor = anchor / anchor.norm(dim=-1, keepdim=True).clamp(min=_LEAST)
+        cosine: Tensor = (anchor @ keys.mT)[:, 0] * inverse
+        return -cosine

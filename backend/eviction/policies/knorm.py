@@ -46,6 +46,13 @@ def key_lengths(held: "Held") -> "Tensor":
     if "length" not in entries.buffers:
         entries.put("length", torch.zeros_like(entries.rows("positions")))
         fresh = max(entries.counts)
+    if entries.even:
+        lengths = entries.rows("length")
+        new = slice(max(0, entries.counts[0] - fresh), None)
+        new_keys = entries.rows("keys")[:, new].float()
+        lengths[:, new] = torch.linalg.vector_norm(new_keys, dim=-1)
+        entries.put("length", lengths)
+        return lengths
     for g, count in enumerate(entries.counts):
         new = slice(max(0, count - fresh), count)
         lengths = torch.linalg.vector_norm(entries.head("keys", g)[new].float(), dim=-1)

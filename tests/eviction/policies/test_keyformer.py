@@ -27,7 +27,7 @@ class Noisy:
         first = length - (self.observed if step == 0 else 1)
         given = torch.zeros(heads, length)
         entries = [int(own[-1].sum()) for own in seen]
-        drawn = torch.empty(heads, length - first, max(entries)).exponential_(generator=self.random)
+        drawn = -torch.rand(heads, length - first, max(entries), generator=self.random).log()
         for head in range(heads):
             here = seen[head // 2, -1].nonzero()[:, 0]
             noise = -drawn[head].log()
