@@ -109,17 +109,16 @@ def outputs(
     sources = drafts if drawn_from is None else drawn_from
     for pair, draft in enumerate(sources.tolist()):
         for family, chance in families(draft, draw, children + pruned):
-            if mistake is not None:
-                family = _spoiled(family, draft, mistake)
-            found.setdefault(len(family), []).append((pair, family, chance))
+            judged = _spoiled(family, draft, mistake) if mistake else family
+            found.setdefault(len(judged), []).append((pair, judged, chance))
     laws, accepted = torch.zeros_like(targets), torch.zeros_like(targets[:, 0])
     for rows in found.values():
         at = torch.tensor([pair for pair, _, _ in rows])
-        chance = torch.tensor([chance for _, _, chance in rows], dtype=targets.dtype)
+        weight = torch.tensor([chance for _, _, chance in rows], dtype=targets.dtype)
         tokens = torch.tensor([family for _, family, _ in rows])
         law, some = _next_law(rule, targets[at], drafts[at], tokens)
-        laws.index_add_(0, at, law * chance[:, None])
-        accepted.index_add_(0, at, some * chance)
+        laws.index_add_(0, at, law * weight[:, None])
+        accepted.index_add_(0, at, some * weight)
     return Outputs(laws, accepted)
 
 

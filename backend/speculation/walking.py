@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from backend.speculation.laws import drawn
-from backend.speculation.rule import Rest, Rule, Trial, Trials
+from backend.speculation.drafting import draw
+from backend.speculation.rule import Rest, Rule, Trial
 from backend.speculation.tree import ROOT, TokenTree
 
 Source = Literal["bonus", "resampled"]
@@ -126,35 +126,44 @@ class _Live:
     ) -> None:
         self._rule, self._tree, self._families = rule, tree, families
         self._targets, self._uniforms = targets, follow
-        self._asked: dict[int, Iterator[Trials | Rest]] = {}
+        self._asked: dict[int, Iterator[Trial | Rest]] = {}
 
     def trials(self, node: int) -> Iterator[Trial]:
         """Yield the tests of a node's children."""
-        target, draft = self._targets[node][None], self._tree.laws.get(node)
         children = [self._tree.tokens[child] for child in self._families[node]]
-        self._asked[node] = self._rule.trials(
-            target,
-            None if draft is None else draft[None],
-            torch.tensor([children], dtype=torch.long, device=target.device),
+        self._asked[node] = tests(
+            self._rule, self._targets[node], self._tree.laws.get(node), children
         )
         for test in self._asked[node]:
-            assert isinstance(test, Trials)
-            yield single(test)
+            assert isinstance(test, Trial)
+            yield test
 
     def follow(self, node: int) -> int:
         """Draw from what the tests left over."""
-        target = self._targets[node][None]
-        uniform = torch.tensor([self._uniforms[node]], dtype=torch.double, device=target.device)
+        target, uniform = self._targets[node], self._uniforms[node]
         if self._rule.one_draw or not self._families[node]:
-            return int(self._rule.bonus(target, uniform))
+            at = torch.tensor([uniform], dtype=torch.double, device=target.device)
+            return int(self._rule.bonus(target[None], at))
         rest = next(self._asked[node])
         assert isinstance(rest, Rest)
-        return int(drawn(rest.law, uniform))
+        return draw(rest.law[0], uniform)
 
 
-def single(test: Trials) -> Trial:
-    """Return the test of the only node there is."""
-    if test.draft is None:
-        accept, target = torch.cat([test.accept, test.target]).tolist()
-        return Trial(accept, target, float("nan"))
-    return Trial(*torch.cat([test.accept, test.target, test.draft]).tolist())
+def tests(
+    rule: Rule, target: Tensor, draft: Tensor | None, children: Sequence[int]
+) -> Iterator[Trial | Rest]:
+    """Yield a rule's tests of the children of one node as numbers, then what is left.
+
+    Args:
+        rule: tests no child that is not asked for.
+        target: [V] the target's law after the node.
+        draft: [V] the law the children were drawn from; None where there was none.
+        children: token ids in draw order.
+    """
+    tokens = torch.tensor([children], dtype=torch.long, device=target.device)
+    for test in rule.trials(target[None], None if draft is None else draft[None], tokens):
+        if isinstance(test, Rest):
+            yield test
+            continue
+        given = torch.full_like(test.accept, torch.nan) if test.draft is None else test.draft
+        yield Trial(*torch.cat([test.accept, test.target, given]).tolist())
