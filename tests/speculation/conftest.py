@@ -1,0 +1,69 @@
+"""A tiny random target and a tinier random draft that share a tokenizer."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.models.loaded import LoadedModel
+from backend.models.loading import load
+from backend.models.names import ModelSource
+from backend.speculation.drafter import Drafter
+from backend.speculation.drafting import Drafting
+from backend.speculation.laws import Processors
+from backend.speculation.reader import TreeReader
+from tests.models.conftest import save_model
+
+Starts = Callable[..., Drafting]
+
+
+def loaded_from(folder: Path, **changes: object) -> LoadedModel:
+    save_model(folder, "llama", max_position_embeddings=2048, **changes)
+    return load(ModelSource(f"local/{folder.name}", folder, None, folder.name), "float32", "cpu", 2048)
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return loaded_from(tmp_path_factory.mktemp("target"))
+
+
+@pytest.fixture(scope="session")
+def draft(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return loaded_from(tmp_path_factory.mktemp("draft"), num_hidden_layers=2)
+
+
+@pytest.fixture(scope="session")
+def starts(target: LoadedModel, draft: LoadedModel) -> Starts:
+    """A function from a drafter to what it works with, its reader included where it has one."""
+
+    def start(
+        drafter: Drafter,
+        ids: list[int],
+        temperature: float = 1.0,
+        draft_len: int = 4,
+        tree_budget: int = 9,
+        seed: int = 0,
+        **processors: float,
+    ) -> Drafting:
+        model = {"text": None, "draft_model": draft, "target_layers": target}[drafter.reads]
+        reader = None
+        if model is not None:
+            count = drafter.layers(len(model.layers))
+            reader = TreeReader(model, len(ids) + 64, layers=count)
+        processed = Processors(temperature, **processors)
+        random = np.random.default_rng(seed)
+        drafting = Drafting(
+            list(ids), 272, draft_len, tree_budget, processed, random, reader
+        )
+        drafter.begin(drafting)
+        return drafting
+
+    return start
+
+
+def text_ids(count: int, seed: int = 0) -> list[int]:
+    """Return ids of so many tokens out of few, so that they repeat."""
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randint(60, 72, (count,), generator=draw).tolist()
