@@ -2,7 +2,14 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import (
+    Field,
+    JsonValue,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from backend.eviction.policy import Noise, Policy, When, find, registered
 
@@ -38,6 +45,10 @@ class Wrapper(Policy):
         description="The policy whose scores, budgets per layer and protected tokens are used.",
         json_schema_extra=_with_choices,
     )
+    base_parameters: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Parameters of that policy by name; what is left out takes its default.",
+    )
     _inner: Policy | None = PrivateAttr(None)
 
     @field_validator("base")
@@ -49,10 +60,31 @@ class Wrapper(Policy):
             )
         return base
 
+    @model_validator(mode="after")
+    def _base_takes_them(self) -> Self:
+        """Fill in the base's defaults, so that the same question has the same key."""
+        for name in Policy.model_fields:
+            if name in self.base_parameters:
+                raise ValueError(
+                    f"base_parameters has {name}={self.base_parameters[name]!r}, which is not the "
+                    f"base's own: set {name} of {self.slug} instead"
+                )
+        try:
+            told = self.inner.model_dump(mode="json", exclude=set(Policy.model_fields))
+        except ValidationError as error:
+            from backend.errors import in_words
+
+            raise ValueError(f"base_parameters of {self.base}: {in_words(error)}") from error
+        self.base_parameters.update(told)
+        return self
+
     @property
     def inner(self) -> Policy:
         """The policy whose scores are used."""
-        return self._inner or find(self.base)(reduction=self.reduction)
+        if self._inner is not None:
+            return self._inner
+        given = {**self.base_parameters, "reduction": self.reduction}
+        return find(self.base).model_validate(given)
 
     def fitted(self, budget: int, layers: int, context: int) -> Self:
         """Fit the policy whose scores are used."""
