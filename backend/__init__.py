@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from backend.errors import UserError
     from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
     from backend.eviction.estimate import CacheEstimate
+    from backend.eviction.kinds import KINDS, Protected, kinds, protected
     from backend.eviction.policy import Policy
     from backend.eviction.request import CacheRequest, PolicySpec
     from backend.eviction.result import CacheResult, PolicyRun, Scores
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
     from backend.run import Run
     from backend.settings import Settings
     from backend.sweep.estimate import SweepEstimate
-    from backend.sweep.request import SweepRequest
+    from backend.sweep.request import PointRequest, SweepRequest
     from backend.sweep.result import SweepResult
     from backend.trace.request import TraceRequest
     from backend.trace.result import TraceResult
@@ -91,6 +92,8 @@ _HOME = {
     "ClassMass": "backend.analysis.classes",
     "Comparison": "backend.analysis.compare",
     "Dimension": "backend.analysis.sinks",
+    "Drafter": "backend.speculation.drafter",
+    "DrafterSpec": "backend.speculation.request",
     "Event": "backend.events",
     "Finished": "backend.events",
     "FollowRequest": "backend.follow.request",
@@ -102,6 +105,7 @@ _HOME = {
     "Intervention": "backend.interventions.declaration",
     "InterventionRequest": "backend.interventions.request",
     "InterventionResult": "backend.interventions.result",
+    "KINDS": "backend.eviction.kinds",
     "LABEL_RULES": "backend.analysis.labels",
     "LATER_QUERIES": "backend.analysis.sinks",
     "Lab": "backend.lab",
@@ -109,13 +113,16 @@ _HOME = {
     "MEASURES": "backend.analysis.taxonomy",
     "ModelInfo": "backend.model_info",
     "ModelRequest": "backend.requests",
+    "Pair": "backend.speculation.matrix",
     "Partial": "backend.events",
+    "PointRequest": "backend.sweep.request",
     "Policy": "backend.eviction.policy",
     "PolicyRun": "backend.eviction.result",
     "PolicySpec": "backend.eviction.request",
     "ProbeRequest": "backend.probe.request",
     "ProbeResult": "backend.probe.result",
     "Progress": "backend.events",
+    "Protected": "backend.eviction.kinds",
     "Quantity": "backend.results",
     "Queued": "backend.events",
     "RegionRequest": "backend.region.request",
@@ -123,10 +130,14 @@ _HOME = {
     "RepeatProbe": "backend.analysis.taxonomy",
     "Request": "backend.requests",
     "Result": "backend.results",
+    "Rule": "backend.speculation.rule",
+    "RuleSpec": "backend.speculation.request",
     "Run": "backend.run",
     "Scores": "backend.eviction.result",
     "Settings": "backend.settings",
     "Sink": "backend.analysis.sinks",
+    "SpeculateRequest": "backend.speculation.request",
+    "SpeculationResult": "backend.speculation.result",
     "SweepEstimate": "backend.sweep.estimate",
     "SweepRequest": "backend.sweep.request",
     "SweepResult": "backend.sweep.result",
@@ -150,11 +161,13 @@ _HOME = {
     "head_measures": "backend.analysis.taxonomy",
     "heaviest": "backend.analysis.heavy",
     "held_by_heaviest": "backend.analysis.heavy",
+    "kinds": "backend.eviction.kinds",
     "known_mean": "backend.analysis.heavy",
     "mass_by_class": "backend.analysis.classes",
     "over_median": "backend.analysis.sinks",
     "over_neighbours": "backend.analysis.neighbours",
     "overlap": "backend.analysis.heavy",
+    "protected": "backend.eviction.kinds",
     "received_noise": "backend.analysis.noise",
     "received_noise_by_layer": "backend.analysis.noise",
     "seen_mass": "backend.analysis.sinks",
@@ -168,6 +181,7 @@ _HOME = {
 __all__ = [
     "CLASSES",
     "COVERAGE_SHARES",
+    "KINDS",
     "LABEL_RULES",
     "LATER_QUERIES",
     "MEASURES",
@@ -179,6 +193,8 @@ __all__ = [
     "ClassMass",
     "Comparison",
     "Dimension",
+    "Drafter",
+    "DrafterSpec",
     "Event",
     "Finished",
     "FollowRequest",
@@ -194,13 +210,16 @@ __all__ = [
     "LabelRule",
     "ModelInfo",
     "ModelRequest",
+    "Pair",
     "Partial",
+    "PointRequest",
     "Policy",
     "PolicyRun",
     "PolicySpec",
     "ProbeRequest",
     "ProbeResult",
     "Progress",
+    "Protected",
     "Quantity",
     "Queued",
     "RegionRequest",
@@ -208,10 +227,14 @@ __all__ = [
     "RepeatProbe",
     "Request",
     "Result",
+    "Rule",
+    "RuleSpec",
     "Run",
     "Scores",
     "Settings",
     "Sink",
+    "SpeculateRequest",
+    "SpeculationResult",
     "SweepEstimate",
     "SweepRequest",
     "SweepResult",
@@ -235,11 +258,13 @@ __all__ = [
     "head_measures",
     "heaviest",
     "held_by_heaviest",
+    "kinds",
     "known_mean",
     "mass_by_class",
     "over_median",
     "over_neighbours",
     "overlap",
+    "protected",
     "received_noise",
     "received_noise_by_layer",
     "seen_mass",

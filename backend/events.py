@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from backend.requests import ModelRequest
     from backend.results import Result
     from backend.run import Run
 
@@ -58,10 +59,19 @@ class Partial:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """A smaller run that a larger one brought along: stored by itself, and not told to readers."""
+
+    request: "ModelRequest"
+    result: "Result"
+    duration_ms: float
+
+
+@dataclass(frozen=True)
 class Finished:
     """The stored run."""
 
     run: "Run"
 
 
-Event = Queued | Progress | Partial | Finished
+Event = Queued | Progress | Partial | Aside | Finished

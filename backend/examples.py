@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backend.eviction.request import CacheRequest, PolicySpec
+from backend.records import result_class
 from backend.run import Run
 from backend.settings import PROJECT, Settings
 from backend.trace.request import TraceRequest
-from backend.trace.result import TraceResult
 from storage import StoreError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Example:
     text: str
 
     @property
-    def request(self) -> TraceRequest:
+    def request(self) -> TraceRequest | CacheRequest:
         """What is computed of it: the same as a visitor's Run on this text with nothing changed."""
         return TraceRequest(model="bundled/target", text=self.text)
 
@@ -44,6 +45,26 @@ class Example:
     def run_id(self) -> str:
         """The id of the stored run, the same in every store."""
         return f"example-{self.slug}"
+
+
+@dataclass(frozen=True)
+class CacheExample(Example):
+    """A prompt continued under policies that show how differently they choose."""
+
+    policies: tuple[str, ...] = ("full", "recent", "streaming_llm", "h2o")
+    budget: int = 48
+    new_tokens: int = 48
+
+    @property
+    def request(self) -> CacheRequest:
+        """What is computed of it: what the Cache page asks with nothing changed."""
+        return CacheRequest(
+            model="bundled/target",
+            text=self.text,
+            policies=tuple(PolicySpec(slug) for slug in self.policies),
+            budget=self.budget,
+            max_new_tokens=self.new_tokens,
+        )
 
 
 EXAMPLES = (
@@ -80,6 +101,15 @@ EXAMPLES = (
     ),
 )
 
+CACHE_EXAMPLES = (
+    CacheExample(
+        "what-is-kept",
+        "What is kept",
+        "Four ways to keep 48 of these tokens: which text do they go on to write?",
+        EXAMPLES[0].text,
+    ),
+)
+
 
 def install(library: "Library", folder: Path | None = None) -> tuple[Example, ...]:
     """Put shipped runs into the store as shared, pinned runs, and return the examples it holds.
@@ -93,7 +123,7 @@ def install(library: "Library", folder: Path | None = None) -> tuple[Example, ..
     """
     folder = folder or FOLDER
     held = []
-    for example in EXAMPLES:
+    for example in (*EXAMPLES, *CACHE_EXAMPLES):
         if not (folder / f"{example.slug}.json").is_file():
             continue
         try:
@@ -119,8 +149,8 @@ def read(example: Example, folder: Path = FOLDER) -> Run:
         arrays = dict(stored)
     return Run(
         id=example.run_id,
-        request=TraceRequest.model_validate(described["request"]),
-        result=TraceResult.from_stored(described["facts"], arrays),
+        request=type(example.request).model_validate(described["request"]),
+        result=result_class(example.request).from_stored(described["facts"], arrays),
         created=datetime.fromisoformat(described["created"]),
         duration_ms=described["duration_ms"],
         environment=described["environment"],
@@ -165,11 +195,10 @@ def main(folder: Path = FOLDER) -> None:
         old.unlink()
         old.with_suffix(".json").unlink(missing_ok=True)
     with Lab(settings) as lab:
-        for example in EXAMPLES:
+        for example in (*EXAMPLES, *CACHE_EXAMPLES):
             run = lab.run(example.request)
             write(run, example, folder)
-            length = len(run.result.arrays()["token_ids"])
-            print(f"{example.slug}: {length} tokens, {run.duration_ms:.0f} ms")  # noqa: T201
+            print(f"{example.slug}: {run.duration_ms:.0f} ms")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import backend.heartbeat.request
 import backend.interventions.request
 import backend.probe.request
 import backend.region.request
+import backend.speculation.request
 import backend.trace.request  # noqa: F401 - a stored run of this kind can be opened
 from backend.environment import storage_note
 from backend.errors import UserError, told_in_words
@@ -20,7 +21,7 @@ from backend.eviction.policy import registered as registered_policies
 from backend.eviction.request import CacheRequest
 from backend.eviction.task import Task
 from backend.eviction.task import registered as registered_tasks
-from backend.examples import Example, install
+from backend.examples import CacheExample, Example, install
 from backend.export import as_json
 from backend.interventions.declaration import Intervention, registered
 from backend.library import Library
@@ -29,6 +30,11 @@ from backend.requests import ModelRequest, Request
 from backend.roster import Roster
 from backend.run import Run
 from backend.settings import Settings
+from backend.speculation.drafter import Drafter
+from backend.speculation.drafter import registered as registered_drafters
+from backend.speculation.matrix import Pair, table
+from backend.speculation.rule import Rule
+from backend.speculation.rule import registered as registered_rules
 from backend.sweep.request import SweepRequest
 from backend.workshop import Workshop
 from storage.record import RunRecord
@@ -194,6 +200,21 @@ class Lab:
         return registered_policies()
 
     @staticmethod
+    def drafters() -> tuple[type[Drafter], ...]:
+        """Return every drafter; a class's fields are its parameters."""
+        return registered_drafters()
+
+    @staticmethod
+    def rules() -> tuple[type[Rule], ...]:
+        """Return every acceptance rule; a class's fields are its parameters."""
+        return registered_rules()
+
+    @staticmethod
+    def pairs() -> tuple[Pair, ...]:
+        """Return which drafters and rules go together, and why others do not."""
+        return table()
+
+    @staticmethod
     def tasks() -> tuple[type[Task], ...]:
         """Return every task with an answer; a class's fields are its parameters."""
         return registered_tasks()
@@ -223,8 +244,17 @@ class Lab:
         return self._workshop.waiting(model)
 
     def examples(self) -> tuple[Example, ...]:
-        """Return the stored examples, the one for the first paint first."""
-        return self._examples
+        """Return the stored traces that are examples, the one for the first paint first."""
+        return tuple(e for e in self._examples if not isinstance(e, CacheExample))
+
+    def cache_example(self) -> Run | None:
+        """Return the run under policies that the page shows first; None where none is shipped.
+
+        Raises:
+            UserError: if it was deleted.
+        """
+        found = next((e for e in self._examples if isinstance(e, CacheExample)), None)
+        return None if found is None else self.open(found.run_id)
 
     def example(self) -> Run:
         """Return the run that the page shows first, computed by the real code and shipped.
@@ -232,9 +262,9 @@ class Lab:
         Raises:
             UserError: if none is shipped, or it was deleted.
         """
-        if not self._examples:
+        if not self.examples():
             raise UserError("no example run is shipped: make them with 'make examples'")
-        return self.open(self._examples[0].run_id)
+        return self.open(self.examples()[0].run_id)
 
     @property
     def storage_note(self) -> str:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 from backend.environment import describe
 from backend.errors import in_words
-from backend.events import Cancelled, CancelToken, Finished, Progress, Queued
+from backend.events import Aside, Cancelled, CancelToken, Event, Finished, Progress, Queued
 from backend.library import Library
 from backend.mailbox import Mailbox
 from backend.models.names import ModelSource
@@ -124,14 +124,22 @@ class Workshop:
             limit = self._settings.token_limit
             if not request.past_context:
                 limit = min(limit, loaded.context)
+            used = " ".join(model.fingerprint for model in (loaded, *beside.values()))
+            environment = describe(loaded.device.type, request.dtype, used)
+
+            def emit(event: Event) -> None:
+                if not isinstance(event, Aside):
+                    mailbox.put(event)
+                    return
+                run = new_run(event.request, event.result, event.duration_ms, environment, owner)
+                self._library.save(run)
+
             with self._time_limit(cancel):
                 started = time.perf_counter()
                 more = (beside,) if beside else ()
-                result = runner(request, loaded, limit, mailbox.put, cancel, *more)
+                result = runner(request, loaded, limit, emit, cancel, *more)
                 duration_ms = (time.perf_counter() - started) * 1000
             cancel.check()
-            used = " ".join(model.fingerprint for model in (loaded, *beside.values()))
-            environment = describe(loaded.device.type, request.dtype, used)
         return self._library.save(new_run(request, result, duration_ms, environment, owner))
 
     @contextmanager

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -44,6 +45,16 @@ class Answered:
     """Wall time of reading context and question."""
 
 
+class Watcher(Protocol):
+    """Sees every reading of an exercise, the prompt's first."""
+
+    def before(self, sequence: Sequence) -> None:
+        """Prepare for the next reading."""
+
+    def after(self, sequence: Sequence, took_ms: float) -> None:
+        """Write down what the reading left."""
+
+
 class _Checked(Recorder):
     """Attends as the model does, and can be stopped in every layer."""
 
@@ -78,6 +89,7 @@ def answer(
     seed: int,
     query_aware: bool,
     check: Callable[[], None],
+    watcher: Watcher | None = None,
 ) -> Answered:
     """Read an exercise, then its answer token by token.
 
@@ -91,13 +103,14 @@ def answer(
         query_aware: whether the question belongs to the prompt; else it is read as a turn of its
             own, after entries were dropped.
         check: called in every layer; raises to stop.
+        watcher: told of every reading, outside of what is timed.
     Raises: ValueError if the budget or the model does not suit the policy.
     """
     sequence = Sequence(loaded, policy, budget, seed, check)
     prompt = exercise.prompt if query_aware else exercise.context
-    logits, prefill_ms = _timed(sequence, prompt)
+    logits, prefill_ms = _timed(sequence, prompt, watcher)
     if exercise.question and not query_aware:
-        logits, more = _timed(sequence, exercise.question)
+        logits, more = _timed(sequence, exercise.question, watcher)
         prefill_ms += more
     others = torch.tensor(exercise.others, device=logits.device, dtype=torch.long)
     chosen = bool((logits[exercise.answer[0]] > logits[others]).all())
@@ -106,7 +119,7 @@ def answer(
     step_ms, held_bytes = [], []
     for place, token in enumerate(exercise.answer):
         rows.append(logits)
-        logits, took = _timed(sequence, (token,))
+        logits, took = _timed(sequence, (token,), watcher)
         step_ms.append(took)
         held_bytes.append(sequence.held_bytes)
         if len(rows) == ROWS or place + 1 == len(exercise.answer):
@@ -126,14 +139,21 @@ def answer(
     )
 
 
-def _timed(sequence: Sequence, ids: tuple[int, ...]) -> tuple[Tensor, float]:
+def _timed(
+    sequence: Sequence, ids: tuple[int, ...], watcher: Watcher | None
+) -> tuple[Tensor, float]:
     """Return the logits [V], float32, after reading tokens, and the milliseconds it took."""
     device = sequence.loaded.device
+    if watcher is not None:
+        watcher.before(sequence)
     wait(device)
     start = time.perf_counter()
     logits = sequence.read(list(ids))
     wait(device)
-    return logits.float(), (time.perf_counter() - start) * 1e3
+    took_ms = (time.perf_counter() - start) * 1e3
+    if watcher is not None:
+        watcher.after(sequence, took_ms)
+    return logits.float(), took_ms
 
 
 def _compare(

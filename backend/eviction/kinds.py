@@ -82,7 +82,7 @@ def kinds(run: PolicyRun, own: Protected, layer: int, head: int) -> NDArray[np.i
     read = place < prompt + step
     dropped = (gone >= 0) & (gone <= step)
     held = read & ~dropped
-    chosen = dropped.any(1, keepdims=True)
+    chosen = np.array(dropped.any(1))
     found = np.where(read, NUMBER["kept"], -1).astype(np.int8)
     found[dropped & read] = NUMBER["evicted"]
     for row in range(steps):
@@ -93,7 +93,7 @@ def kinds(run: PolicyRun, own: Protected, layer: int, head: int) -> NDArray[np.i
     rest = {"score": "heavy", "recency": "recent", "chance": "kept"}[own.chooses]
     if run.label == "select":
         rest = "selected"
-    act = held & chosen
+    act = held & chosen[:, None]
     found[act] = NUMBER[rest]
     found[act & (place >= prompt + step - own.newest)] = NUMBER["recent"]
     found[act & (place < own.first)] = NUMBER["sink"]

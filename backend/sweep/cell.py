@@ -12,8 +12,10 @@ from backend.eviction.answering import Answered, answer
 from backend.eviction.budget import CacheSizes, tokens_per_head
 from backend.eviction.engine import Sequence as Reading
 from backend.eviction.policy import Policy
+from backend.eviction.result import CacheResult
 from backend.eviction.task import Exercise
 from backend.models.loaded import LoadedModel
+from backend.sweep.course import Course
 
 MOST_BUCKETS = 64
 """Parts of an answer whose surprisal is told apart."""
@@ -83,6 +85,7 @@ def measure(
     query_aware: bool,
     step: Callable[[int], None],
     check: Callable[[], None],
+    followed: Callable[[CacheResult, float], None],
 ) -> Cell:
     """Try every exercise.
 
@@ -90,6 +93,7 @@ def measure(
         ratio: share of the prompt, question included, that may be kept.
         states: of the full model for each exercise.
         step: called with the number of trials done.
+        followed: told the first exercise step by step, and how many milliseconds it took.
     """
     sizes = CacheSizes.of(loaded, 0)
     found: list[Answered] = []
@@ -104,11 +108,22 @@ def measure(
         return Cell(len(exercises), edges, nothing, refused=str(error))
     for trial, (exercise, budget) in enumerate(zip(exercises, budgets, strict=True)):
         step(trial)
-        found.append(
-            answer(
-                loaded, policy, budget, exercise, states[trial], seed + trial, query_aware, check
-            )
+        first = trial == 0 and query_aware
+        course = Course(loaded, policy, budget, exercise) if first else None
+        answered = answer(
+            loaded,
+            policy,
+            budget,
+            exercise,
+            states[trial],
+            seed + trial,
+            query_aware,
+            check,
+            course,
         )
+        if course is not None:
+            followed(course.result(answered), answered.prefill_ms + float(answered.step_ms.sum()))
+        found.append(answered)
     return Cell.of(exercises, found, budgets)
 
 

@@ -76,6 +76,24 @@ class SweepRequest(ModelRequest):
         full = PolicySpec("full")
         return (full, *(spec for spec in self.policies if spec.slug != full.slug))
 
+    def point(self, policy: int, ratio: float, depth: float | None) -> "PointRequest":
+        """Return the request for one point of the grid: its first exercise, step by step.
+
+        Args:
+            policy: its number among ``tried``.
+            ratio: share of the prompt that may be kept.
+            depth: where what is asked for stands; None where that has no meaning.
+        """
+        values = self.model_dump(exclude={"policies", "budgets", "depths", "trials", "prompts"})
+        return PointRequest(
+            **values,
+            prompts=self.prompts[:1],
+            policies=(self.tried[policy],),
+            budgets=(ratio,),
+            depths=(0.0 if depth is None else depth,),
+            trials=1,
+        )
+
     @field_validator("policies", mode="before")
     @classmethod
     def _slugs_too(cls, policies: Any) -> Any:
@@ -107,3 +125,16 @@ class SweepRequest(ModelRequest):
             raise ValueError(str(in_words(error))) from error
         self.parameters.update(full)
         return self
+
+
+class PointRequest(SweepRequest):
+    """One point of a sweep, its first exercise followed step by step."""
+
+    kind: ClassVar[str] = "point"
+    runner: ClassVar[str] = "backend.sweep.course:follow_point"
+    result_class: ClassVar[str] = "backend.eviction.result:CacheResult"
+
+    @property
+    def given_text(self) -> str:
+        """The prompt, where one was given."""
+        return self.prompts[0] if self.prompts else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from backend.events import CancelToken, Event, Partial, Progress
+from backend.events import Aside, CancelToken, Event, Partial, Progress
 from backend.eviction.answering import full_states
 from backend.eviction.request import PolicySpec
 from backend.models.loaded import LoadedModel
@@ -88,6 +88,9 @@ def _measure_depth(
                     Progress(doing.format(trial=trial + 1), len(done), len(points))
                 ),
                 cancel.check,
+                lambda result, took_ms, point=point: emit(  # type: ignore[misc]
+                    Aside(request.point(point.policy, point.ratio, point.depth), result, took_ms)
+                ),
             )
             FINISHED.put(key, cell)
             done[point] = cell
