@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,11 @@ Starts = Callable[..., Drafting]
 
 def loaded_from(folder: Path, **changes: object) -> LoadedModel:
     save_model(folder, "llama", max_position_embeddings=2048, **changes)
-    return load(ModelSource(f"local/{folder.name}", folder, None, folder.name), "float32", "cpu", 2048)
+    source = ModelSource(f"local/{folder.name}", folder, None, folder.name)
+    loaded = load(source, "float32", "cpu", 2048)
+    head: Any = loaded.model.get_output_embeddings()
+    head.weight.data *= 3  # as sure of some tokens as trained models are
+    return loaded
 
 
 @pytest.fixture(scope="session")
