@@ -32,6 +32,8 @@ class Drafted:
     """[n] the probability that the draft says it gave each, before any was drawn."""
     law: Tensor | None = None
     """[V] the whole law as reported, where it is known."""
+    target: tuple[float, ...] = ()
+    """[n] the probability that the target is said to give each; NaN where it was not asked."""
 
 
 def check_law(

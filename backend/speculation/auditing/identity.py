@@ -43,6 +43,11 @@ def check_identity(
                        logits([*prompt, *plain[:first]]), dtype)  # fmt: skip
 
 
+def not_greedy() -> Check:
+    """Return what is said of a run whose tokens are drawn."""
+    return Check(NAME, "not applicable", "Tokens are drawn at random: two runs differ rightly.")
+
+
 def _divergence(at: int, token: int, plain: int, logits: Tensor, dtype: torch.dtype) -> Check:
     logits = logits.double()
     best = logits.topk(2).values

@@ -1,0 +1,80 @@
+"""Logits by plain forward passes: nothing shared with the reader of trees that is audited."""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.models.loaded import LoadedModel
+from backend.speculation.laws import Processors
+from backend.speculation.vocabulary import SharedVocabulary
+
+
+class PlainReader:
+    """Reads from the start, without a cache; one pass serves every beginning of ``text``.
+
+    Args:
+        loaded: nobody else uses it meanwhile.
+        text: ids of the target, read when a beginning of it is first asked for.
+        layers: predict from the residual after so many layers; None reads all.
+        shared: how the model's ids are the target's; None where they are the same.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        text: Sequence[int] = (),
+        *,
+        layers: int | None = None,
+        shared: SharedVocabulary | None = None,
+    ) -> None:
+        self._loaded, self._layers, self._shared = loaded, layers, shared
+        self._text = tuple(text)
+        self._states: Tensor | None = None
+
+    def knows(self, ids: Sequence[int]) -> bool:
+        """Return whether ``ids`` begin the text."""
+        return 0 < len(ids) <= len(self._text) and self._text[: len(ids)] == tuple(ids)
+
+    @torch.inference_mode()
+    def __call__(self, ids: Sequence[int]) -> Tensor:
+        """Return the logits [V] after ``ids``, which are the target's."""
+        if not self.knows(ids):
+            state = self._read(ids)[-1]
+        else:
+            if self._states is None:
+                self._states = self._read(self._text)
+            state = self._states[len(ids) - 1]
+        logits = self._loaded.unembed(state)
+        return (self._shared.logits(logits[None])[0] if self._shared else logits).float()
+
+    def _read(self, ids: Sequence[int]) -> Tensor:
+        """Return the normed states [T, D] after each of the target's ids."""
+        loaded, own, ends = self._loaded, list(ids), list(range(1, len(ids) + 1))
+        if self._shared:
+            pieces = [self._shared.spelled([token]) for token in ids]
+            own = [token for piece in pieces for token in piece]
+            ends = list(accumulate(len(piece) for piece in pieces))
+        early = self._layers not in (None, len(loaded.layers))
+        output: Any = loaded.model.base_model(
+            input_ids=torch.tensor([own], device=loaded.device),
+            use_cache=False,
+            output_hidden_states=early,
+        )
+        if early:
+            states = output.hidden_states[self._layers][0]
+            states = states if loaded.final_norm is None else loaded.final_norm(states)
+        else:
+            states = output.last_hidden_state[0]
+        found: Tensor = states[[end - 1 for end in ends]]
+        return found
+
+
+def processed(
+    reader: Callable[[Sequence[int]], Tensor], processors: Processors
+) -> Callable[[Sequence[int]], Tensor]:
+    """Return logits [V] as greedy decoding compares them, up to a constant."""
+    warm = Processors(temperature=1.0, repetition_penalty=processors.repetition_penalty)
+    return lambda ids: warm.law(reader(ids)[None], [ids])[0].log()
