@@ -1,6 +1,7 @@
 """What the full model finds missing, against transformers' eager attention matrices."""
 
 from decimal import Decimal, localcontext
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from backend.events import CancelToken
 from backend.eviction.oracle import Oracle, divergence
-from backend.eviction.request import CacheRequest
+from backend.eviction.request import CacheRequest, PolicySpec
+from backend.eviction.result import PolicyRun
 from backend.eviction.runner import follow_policies
 
 
@@ -74,7 +76,11 @@ def compared(twins, letters):
     request = CacheRequest(
         model="tiny",
         text=letters(50),
-        policies=["h2o", "streaming_llm", "random"],
+        policies=[
+            *("h2o", "streaming_llm", "random"),
+            *("token_select", PolicySpec("tidal_decode", selecting=0, reselecting=2)),
+            PolicySpec("prompt_distill", layer=0, truncate=False),
+        ],
         budget=14,
         max_new_tokens=21,
     )
@@ -89,6 +95,14 @@ def compared(twins, letters):
     return result, attentions
 
 
+def read_at(one: PolicyRun, step: int, layer: int, head: int) -> set[int]:
+    """What was held when the step began, and the token it brings itself; or what was chosen."""
+    chosen = one.selected(step, layer, head)
+    if chosen is not None:
+        return set(chosen.tolist())
+    return {*one.kept(step - 1, layer, head).tolist(), len(one.result.prompt_ids) + step - 1}
+
+
 def test_attention_lost_is_that_to_what_was_dropped_before_the_step(compared) -> None:
     result, attentions = compared
     prompt = len(result.prompt_ids)
@@ -99,8 +113,7 @@ def test_attention_lost_is_that_to_what_was_dropped_before_the_step(compared) ->
             for layer in range(3):
                 lost, overlap = [], []
                 for head in range(2):
-                    # What was held when the step began, and the token that it brings itself.
-                    before = set(one.kept(step - 1, layer, head).tolist()) | {query}
+                    before = read_at(one, step, layer, head)
                     row = attention[layer, head, query, : query + 1]
                     lost.append(sum(row[p] for p in range(query + 1) if p not in before))
                     best = np.argsort(-row, kind="stable")[: len(before)]
@@ -117,14 +130,13 @@ def test_what_was_needed_later_is_the_highest_weight_on_what_was_dropped(compare
     result, attentions = compared
     prompt = len(result.prompt_ids)
     for one, attention in zip(result.runs, attentions, strict=True):
-        gone_at = result.evicted_at[one.number]
-        most = {}
-        for layer, head, position in zip(*np.nonzero(gone_at >= 0), strict=True):
-            first = gone_at[layer, head, position] + 1
-            rows = attention[layer, head, prompt + first - 1 : prompt + one.steps - 1, position]
-            if len(rows):
-                at = int(rows.argmax())
-                most[layer, head, position] = (rows[at], first + at)
+        most: dict[tuple[int, ...], tuple[float, int]] = {}
+        for step, layer, head in product(range(1, one.steps), range(3), range(2)):
+            query = prompt + step - 1
+            for position in set(range(query + 1)) - read_at(one, step, layer, head):
+                weight = attention[layer, head, query, position]
+                if weight > most.get((layer, head, position), (0.0, 0))[0]:
+                    most[layer, head, position] = (weight, step)
         expected = sorted(most.items(), key=lambda item: -item[1][0])[:256]
         found = one.needed_later
         assert len(found) == min(256, len(most))
@@ -135,6 +147,16 @@ def test_what_was_needed_later_is_the_highest_weight_on_what_was_dropped(compare
             told, when = most[layer, head, position]
             assert weight == pytest.approx(told, abs=1e-5)
             assert step == when
+
+
+def test_what_is_kept_and_not_read_is_lost_for_the_step(compared) -> None:
+    """Policies that select hold everything, and layers after a cut never saw what it left out."""
+    result, _ = compared
+    for number, whole in ((3, ()), (4, (0, 2)), (5, (0,))):
+        read_all = [layer in whole for layer in range(3)]
+        np.testing.assert_array_equal((result.lost_mass[number, 1:] == 0).all(0), read_all)
+        np.testing.assert_array_equal((result.topk_overlap[number, 1:] == 1).all(0), read_all)
+        assert (result.lost_mass[number, 1:][:, ~np.asarray(read_all)] > 0.01).all()
 
 
 def test_going_back_to_the_prompt_forgets_the_rest(twins) -> None:
