@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from backend.speculation.drafting import draw
-from backend.speculation.rule import Rest, Rule, Trial
+from backend.speculation.rule import Rest, Rule, Trial, Trials
 from backend.speculation.tree import ROOT, TokenTree
 
 Source = Literal["bonus", "resampled"]
@@ -164,6 +164,11 @@ def tests(
     for test in rule.trials(target[None], None if draft is None else draft[None], tokens):
         if isinstance(test, Rest):
             yield test
-            continue
-        given = torch.full_like(test.accept, torch.nan) if test.draft is None else test.draft
-        yield Trial(*torch.cat([test.accept, test.target, given]).tolist())
+        else:
+            yield single(test)
+
+
+def single(test: Trials) -> Trial:
+    """Return the test of the only node there is."""
+    given = torch.full_like(test.accept, torch.nan) if test.draft is None else test.draft
+    return Trial(*torch.cat([test.accept, test.target, given]).tolist())

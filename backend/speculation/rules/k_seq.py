@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_HALVINGS = 24
+_HALVINGS = 16
 """Of the interval that holds rho; one above the least keeps the law, and accepts a little less."""
 
 
@@ -66,7 +66,7 @@ def least_rho(target: "Tensor", draft: "Tensor", count: int) -> "Tensor":
     high = low * count
     for _ in range(_HALVINGS if count > 1 else 0):
         middle = (low + high) / 2
-        each = torch.minimum(draft, target / middle).sum(-1, keepdim=True)
-        borne = 1 - (1 - each).clamp_min(0) ** count <= middle * each
+        passed = torch.minimum(draft * middle, target).sum(-1, keepdim=True)  # rho b
+        borne = 1 - (1 - passed / middle).clamp_min(0) ** count <= passed
         low, high = low.where(borne, middle), high.where(~borne, middle)
     return high
