@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from backend.eviction.cache import PassingCache
 from backend.instruments import AttentionCall, Recorder, plain_attention, recording
 from backend.models.loaded import LoadedModel
+from backend.speculation.probing import why_chain_only
 from kernels.tree_attention import Ancestry, tree_attention
 
 
@@ -22,6 +24,10 @@ class TreeReader:
         capacity: most tokens and guesses held at once; room is made where it does not suffice.
         check: called in every layer; raises to stop.
         layers: read only the first so many layers, and predict from there; None reads all.
+        probed: False believes that the model can read trees: for the probe that finds out.
+
+    Raises:
+        ValueError: if the model cannot read guesses after a text, or has not so many layers.
     """
 
     def __init__(
@@ -30,10 +36,17 @@ class TreeReader:
         capacity: int,
         check: Callable[[], None] = lambda: None,
         layers: int | None = None,
+        probed: bool = True,
     ) -> None:
         self.loaded, self.check = loaded, check
         self.capacity = capacity
         self.layers = len(loaded.layers) if layers is None else layers
+        if not 1 <= self.layers <= len(loaded.layers):
+            raise ValueError(
+                f"layers={layers} is not between 1 and the {len(loaded.layers)} of {loaded.name}"
+            )
+        self.chain_only = why_chain_only(loaded, self._read_once) if probed else None
+        """Why guesses must form a chain, each after the one before it; None: trees are read."""
         self.length = 0
         """Tokens of the text that were read."""
         self.parents: list[int] = []
@@ -67,55 +80,84 @@ class TreeReader:
             ids: [n] tokens, each after its parent.
             parents: [n] which guess each follows, counted from the first since ``keep``, those
                 already read included; -1 follows the text.
+
+        Raises:
+            ValueError: if guesses branch where ``chain_only`` says why they must not, or stand
+                beyond the positions that the model has.
         """
         return self.loaded.unembed(self._guess(ids, parents))
 
+    @torch.inference_mode()
     def keep(self, path: Sequence[int]) -> None:
         """Make a path of guesses, each the next one's parent, part of the text; forget the rest."""
-        if path and list(path) != list(range(len(path))):
-            rows = torch.tensor(path, device=self.loaded.device) + self.length
+        in_place = next((place for place, node in enumerate(path) if place != node), len(path))
+        if in_place < len(path):
+            rows = torch.tensor(path[in_place:], device=self.loaded.device) + self.length
+            start, stop = self.length + in_place, self.length + len(path)
             for buffers in (self.keys, self.values):
                 for buffer in buffers:
-                    buffer[:, self.length : self.length + len(path)] = buffer[:, rows]
+                    buffer[:, start:stop] = buffer.index_select(1, rows)
         self.length += len(path)
         self.parents, self.depths = [], []
 
     def _guess(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
+        before = len(self.parents)
+        if self.chain_only is not None and list(parents) != list(
+            range(before - 1, before + len(ids) - 1)
+        ):
+            raise ValueError(
+                f"guesses after {list(parents)} are no chain, and {self.loaded.name} reads no "
+                f"trees: {self.chain_only}. Choose a drafter of chains"
+            )
         for parent in parents:
             self.parents.append(parent)
             self.depths.append(0 if parent < 0 else self.depths[parent] + 1)
-        return self._forward(ids, [self.length + depth for depth in self.depths[-len(ids) :]])
+        return self._forward(ids, [self.length + depth for depth in self.depths[before:]])
 
     def _forward(self, ids: Sequence[int], positions: Sequence[int]) -> Tensor:
         """Return the final states [n, hidden], normed."""
-        device = self.loaded.device
+        loaded, last = self.loaded, max(positions)
+        if last >= loaded.context and not loaded.reads_past_context:
+            raise ValueError(
+                f"a token would stand at position {last}, but {loaded.name} has {loaded.context}: "
+                "ask for fewer new tokens or shorten the prompt"
+            )
         held = self.length + len(self.parents)
         self._cache.advance(held - len(ids) - self._cache.get_seq_length())
-        with recording(_Keeper(self)), _stopping(self.loaded, self.layers) as stopped:
+        with recording(_Keeper(self)), _stopping(loaded, self.layers) as stopped:
             try:
-                out = self.loaded.model.base_model(
-                    input_ids=torch.tensor([list(ids)], device=device),
-                    position_ids=torch.tensor([list(positions)], device=device),
+                out = loaded.model.base_model(
+                    input_ids=torch.tensor([list(ids)], device=loaded.device),
+                    position_ids=torch.tensor([list(positions)], device=loaded.device),
                     past_key_values=self._cache,
                     use_cache=True,
                 )
             except _StopError:
-                norm = self.loaded.final_norm
+                norm = loaded.final_norm
                 states = stopped[0][0]
                 return states if norm is None else norm(states)
         hidden: Tensor = out.last_hidden_state[0]
         return hidden
 
     def room(self, layer: int, buffers: list[Tensor], new: Tensor) -> Tensor:
-        """Return a layer's buffer with room for ``new`` [G, n, D], and put it at the end."""
+        """Return what a layer holds [G, S, D] with ``new`` [G, n, D] at its end."""
         held = self.length + len(self.parents)
         if layer == len(buffers):
-            size = max(self.capacity, held)
-            buffers.append(new.new_zeros(new.shape[0], size, new.shape[2]))
+            buffers.append(new.new_zeros(new.shape[0], max(self.capacity, held), new.shape[2]))
         elif held > buffers[layer].shape[1]:
-            buffers[layer] = F.pad(buffers[layer], (0, 0, 0, held - buffers[layer].shape[1] + 64))
+            more = max(held - buffers[layer].shape[1], held // 2)
+            buffers[layer] = F.pad(buffers[layer], (0, 0, 0, more))
         buffers[layer][:, held - new.shape[1] : held] = new
         return buffers[layer][:, :held]
+
+    def _read_once(
+        self, chain: bool, text: Sequence[int], ids: Sequence[int], parents: Sequence[int]
+    ) -> Tensor:
+        """Read a text and guesses with all layers, as the probe asks."""
+        reader = TreeReader(self.loaded, len(text) + len(ids), self.check, probed=False)
+        reader.chain_only = "it is tried as a chain" if chain else None
+        reader.extend(text)
+        return reader.read(ids, parents)
 
 
 class _Keeper(Recorder):
@@ -131,8 +173,13 @@ class _Keeper(Recorder):
         reader.check()
         keys = reader.room(call.layer, reader.keys, call.k[0])
         values = reader.room(call.layer, reader.values, call.v[0])
-        if not reader.parents:
-            return plain_attention(call)
+        if reader.chain_only is not None or not reader.parents:
+            return plain_attention(replace(call, k=keys[None], v=values[None]))
+        if call.mask is not None:
+            raise ValueError(
+                f"layer {call.layer} of {reader.loaded.name} has a mask of its own, which says "
+                "nothing about branches: choose another model"
+            )
         return tree_attention(
             call.q[0],
             keys,
@@ -141,7 +188,7 @@ class _Keeper(Recorder):
             scaling=call.scaling,
             softcap=call.softcap,
             sinks=call.sinks,
-            window=call.declared_window,
+            window=call.window or call.declared_window,
         )[None]
 
 
