@@ -105,7 +105,6 @@ class Drafting:
         read = [self._nodes[node] for node in path if node in self._nodes]
         self.reader.keep(read)
         self._read += len(read)
-        self._nodes = {}
 
     def _after_text(self) -> Tensor:
         """Let the reader read what it has not: the accepted tokens it never saw, and the root."""
