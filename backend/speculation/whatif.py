@@ -60,6 +60,8 @@ def judge_all(
     """
     accept = np.full((len(tree), len(rules)), np.nan)
     token = np.full((len(tree), len(rules)), UNKNOWN)
+    if not rules:
+        return Judged(accept, token)
     for group in _groups(tree, targets, follow):
         shared = Rule.bonus(rules[0], group.target, group.uniform)
         for column, rule in enumerate(rules):
