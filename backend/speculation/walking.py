@@ -131,7 +131,7 @@ class _Live:
     def trials(self, node: int) -> Iterator[Trial]:
         """Yield the tests of a node's children."""
         children = [self._tree.tokens[child] for child in self._families[node]]
-        self._asked[node] = tests(
+        self._asked[node] = trials_of(
             self._rule, self._targets[node], self._tree.laws.get(node), children
         )
         for test in self._asked[node]:
@@ -149,7 +149,7 @@ class _Live:
         return draw(rest.law[0], uniform)
 
 
-def tests(
+def trials_of(
     rule: Rule, target: Tensor, draft: Tensor | None, children: Sequence[int]
 ) -> Iterator[Trial | Rest]:
     """Yield a rule's tests of the children of one node as numbers, then what is left.
