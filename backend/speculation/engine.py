@@ -47,17 +47,24 @@ class TargetLaws(Mapping[int, Tensor]):
     """The target's law after each verified node, computed when it is looked at."""
 
     def __init__(self, drafting: Drafting, tree: TokenTree, logits: Tensor) -> None:
-        self._drafting, self._tree, self._logits = drafting, tree, logits
-        self._rows = {node: row for row, node in enumerate(tree.verified())}
+        nodes = tree.verified()
+        self._processors, self._logits = drafting.processors, logits
+        self._rows = {node: row for row, node in enumerate(nodes)}
+        penalised = self._processors.repetition_penalty != 1
+        # Now, before the text goes on.
+        self._paths = [drafting.before(tree, node) for node in nodes] if penalised else None
         self._known: dict[int, Tensor] = {}
 
     def __getitem__(self, node: int) -> Tensor:
         if node not in self._known:
-            processors, row = self._drafting.processors, self._rows[node]
-            penalised = processors.repetition_penalty != 1
-            paths = [self._drafting.before(self._tree, node)] if penalised else None
-            self._known[node] = processors.law(self._logits[row : row + 1], paths)[0]
+            row = self._rows[node]
+            paths = self._paths and self._paths[row : row + 1]
+            self._known[node] = self._processors.law(self._logits[row : row + 1], paths)[0]
         return self._known[node]
+
+    def telling(self) -> Tensor:
+        """Return [n, V] laws that say more than which token is the likeliest: see ``draft_law``."""
+        return self._processors.draft_law(self._logits, self._paths)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._rows)

@@ -37,7 +37,7 @@ class Processors:
             logits: [n, V] of any float dtype.
             paths: for each row all tokens before, prompt included; only the penalty reads them.
         """
-        logits = self._penalised(logits.float(), paths)
+        logits = self.penalised(logits.float(), paths)
         if self.greedy:
             best = logits.argmax(-1, keepdim=True)  # the first of equals
             return torch.zeros_like(logits).scatter_(-1, best, 1.0)
@@ -45,10 +45,11 @@ class Processors:
 
     def draft_law(self, logits: Tensor, paths: Sequence[Sequence[int]] | None = None) -> Tensor:
         """Return the draft's law [n, V]: as ``law``, but of temperature 1 where greedy."""
-        logits = self._penalised(logits.float(), paths)
+        logits = self.penalised(logits.float(), paths)
         return self._cut(torch.softmax(logits / (self.temperature or 1.0), -1))
 
-    def _penalised(self, logits: Tensor, paths: Sequence[Sequence[int]] | None) -> Tensor:
+    def penalised(self, logits: Tensor, paths: Sequence[Sequence[int]] | None) -> Tensor:
+        """Return logits [n, V] with the repetition penalty; see ``law``."""
         if self.repetition_penalty == 1 or paths is None:
             return logits
         logits = logits.clone()

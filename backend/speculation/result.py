@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.results import Result, quantity
-from backend.speculation.records import REASONS, STATUSES
+from backend.speculation.records import NODE, REASONS, STATUSES
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -76,7 +76,8 @@ class SpeculationResult(Result):
         "",
         "id, parent (a node; -1 for a root), round, depth, sibling_rank (by q), draw_order, "
         "token_id, source, status; q_raw and p_raw: the draft's and the target's probability after "
-        "the parent; q_used and p_used: what they are at its turn, earlier siblings having failed; "
+        "the parent (at temperature 0 those of temperature 1); q_used and p_used: what they are at "
+        "its turn, earlier siblings having failed; "
         "accept_prob and the number u it is compared with (accepted if u < accept_prob); p_reach: "
         "probability that it is tested, given the tree; p_accept_path: that it is accepted; "
         "logq_path: sum of ln q; est_value: what the drafter expected; target_rank: 0 for the "
@@ -108,7 +109,7 @@ class SpeculationResult(Result):
     rules: tuple[str, ...] = quantity(
         "rules judged", "K", "", "slugs", "By which rules the same trees were judged too."
     )
-    judged_accept: Floats = quantity(
+    judged_accept: NDArray[np.float64] = quantity(
         "acceptance under another rule",
         "N,K",
         "",
@@ -165,7 +166,7 @@ class SpeculationResult(Result):
             "reason": [REASONS[STATUSES[place]] for place in columns["status"]],
         }
         kinds = [
-            *((name, columns.dtype[name]) for name in columns.dtype.names if name not in words),
+            *((name, columns.dtype[name]) for name in NODE.names or () if name not in words),
             *((name, np.array(said or [""]).dtype) for name, said in words.items()),
         ]
         found = np.zeros(len(columns), kinds)

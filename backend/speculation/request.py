@@ -1,0 +1,176 @@
+"""The request for a speculative run."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from backend.requests import TextRequest
+from backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
+from backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
+from backend.speculation.drafter import Drafter
+from backend.speculation.drafter import find as find_drafter
+from backend.speculation.matrix import refuse_unless_exact
+from backend.speculation.rule import Rule
+from backend.speculation.rule import find as find_rule
+
+if TYPE_CHECKING:
+    from backend.speculation.laws import Processors
+
+MOST_TOKENS = 4096
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slug: str = Field(description="Name of the method.")
+    parameters: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Parameters by name; what is left out takes its default.",
+    )
+
+    def __init__(self, slug: str, parameters: Mapping[str, Any] | None = None, **more: Any) -> None:
+        super().__init__(slug=slug, parameters={**(parameters or {}), **more})
+
+    @staticmethod
+    def _declared(slug: str) -> type[BaseModel]:
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        """Fill in the defaults, so that the same question has the same key."""
+        try:
+            chosen = self._declared(self.slug).model_validate(self.parameters)
+        except ValidationError as error:
+            from backend.errors import in_words
+
+            raise ValueError(str(in_words(error))) from error
+        self.parameters.update(chosen.model_dump(mode="json"))
+        return self
+
+
+class DrafterSpec(_Spec):
+    """A drafter by its slug, with parameters: ``DrafterSpec("prompt_lookup", longest=3)``."""
+
+    _declared = staticmethod(find_drafter)
+
+    @property
+    def drafter(self) -> Drafter:
+        """The drafter with its parameters."""
+        return find_drafter(self.slug).model_validate(self.parameters)
+
+
+class RuleSpec(_Spec):
+    """A rule by its slug, with parameters."""
+
+    _declared = staticmethod(find_rule)
+
+    @property
+    def rule(self) -> Rule:
+        """The rule with its parameters."""
+        return find_rule(self.slug).model_validate(self.parameters)
+
+
+class SpeculateRequest(TextRequest):
+    """Continue a prompt by drafting and verifying, every tree recorded."""
+
+    kind: ClassVar[str] = "speculate"
+    runner: ClassVar[str] = "backend.speculation.runner:speculate"
+    result_class: ClassVar[str] = "backend.speculation.result:SpeculationResult"
+    timed: ClassVar[bool] = True
+
+    drafter: DrafterSpec = Field(
+        DrafterSpec(slug="draft_chain"), description="What guesses, with its parameters."
+    )
+    draft_model: str = Field(
+        "bundled/draft", description="The model that guesses, where the drafter reads with one."
+    )
+    rule: RuleSpec = Field(
+        RuleSpec(slug="greedy"), description="What decides which guesses stay, with its parameters."
+    )
+    draft_len: int = Field(
+        4, ge=1, le=32, title="Draft length", description="Most guesses after one another."
+    )
+    tree_budget: int = Field(
+        16, ge=1, le=256, description="Most guesses that one pass of the target verifies."
+    )
+    temperature: float = Field(
+        0.0, ge=0, le=5, description="0 takes the likeliest token; above, tokens are drawn."
+    )
+    top_k: int = Field(0, ge=0, le=1_000_000, description="Most tokens to draw from; 0 for all.")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Draw from the likeliest tokens that hold this share."
+    )
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="Leave out tokens below this share of the likeliest one."
+    )
+    repetition_penalty: float = Field(
+        1.0, gt=0, le=10, description="Divides logits of tokens on the path; 1 changes nothing."
+    )
+    max_new_tokens: int = Field(
+        64, ge=1, le=MOST_TOKENS, description="Most tokens to add; an end-of-text token stops."
+    )
+    stop: tuple[str, ...] = Field(
+        (), max_length=8, description="The text ends with the token that completes one of these."
+    )
+    vocabularies: Literal["equal", "intersection"] = Field(
+        "equal",
+        description="equal refuses a draft model with other tokens; intersection drafts only "
+        "those that both have.",
+    )
+    plain: bool = Field(
+        True, description="Whether to decode plainly too, to compare text and time."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prompt_is_the_text(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "prompt" in values and "text" not in values:
+            return {"text" if name == "prompt" else name: value for name, value in values.items()}
+        return values
+
+    @field_validator("drafter", mode="before")
+    @classmethod
+    def _drafter_by_slug(cls, drafter: Any) -> Any:
+        return DrafterSpec(slug=drafter) if isinstance(drafter, str) else drafter
+
+    @field_validator("rule", mode="before")
+    @classmethod
+    def _rule_by_slug(cls, rule: Any) -> Any:
+        return RuleSpec(slug=rule) if isinstance(rule, str) else rule
+
+    @field_validator("stop")
+    @classmethod
+    def _stops_say_something(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in stop:
+            raise ValueError("stop has an empty string, which every text contains: leave it out")
+        return stop
+
+    @model_validator(mode="after")
+    def _exact(self) -> Self:
+        drafter, rule = find_drafter(self.drafter.slug), find_rule(self.rule.slug)
+        refuse_unless_exact(drafter, rule, self.temperature)
+        return self
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The draft model, where the drafter reads with one."""
+        reads = find_drafter(self.drafter.slug).reads
+        return (self.draft_model,) if reads == "draft_model" else ()
+
+    @property
+    def processors(self) -> "Processors":
+        """What is done to logits."""
+        from backend.speculation.laws import Processors
+
+        return Processors(
+            self.temperature, self.top_k, self.top_p, self.min_p, self.repetition_penalty
+        )

@@ -1,0 +1,196 @@
+"""Continue a prompt by drafting and verifying, and plainly beside it."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from backend.events import CancelToken, Event, Partial, Progress
+from backend.models.loaded import LoadedModel
+from backend.models.text import Tokens, decode_each, tokenise
+from backend.speculation.auditing.run import audited
+from backend.speculation.drafting import Drafting
+from backend.speculation.engine import Speculator
+from backend.speculation.journal import Journal
+from backend.speculation.matrix import valid_rules
+from backend.speculation.needs import past_context, refuse_unless_fits
+from backend.speculation.plain import decode_plainly
+from backend.speculation.reader import TreeReader
+from backend.speculation.request import SpeculateRequest
+from backend.speculation.result import SpeculationResult
+from backend.speculation.stopping import Reason, Stopping
+from backend.speculation.vocabulary import SharedVocabulary, compare
+
+PARTIAL_SECONDS = 0.3
+PARTIAL_SHARE = 0.1
+"""Partial results come at most this often, and take at most this share of the time."""
+
+
+@torch.inference_mode()
+def speculate(
+    request: SpeculateRequest,
+    loaded: LoadedModel,
+    limit: int,
+    emit: Callable[[Event], None],
+    cancel: CancelToken,
+    beside: Mapping[str, LoadedModel] | None = None,
+) -> SpeculationResult:
+    """Continue a prompt with a drafter and a rule, recording every tree.
+
+    Args:
+        limit: most tokens of the prompt; what happens to a longer one is the request's choice.
+        emit: receives progress and, a few times a second, the unfinished result.
+        cancel: checked in every layer.
+        beside: the draft model, where the drafter reads with one.
+    Raises: ValueError where the prompt or the draft model does not fit the target; Cancelled.
+    """
+    cancel.check()
+    tokens = tokenise(loaded, request, limit)
+    draft = (beside or {}).get(request.draft_model)
+    return _Run(request, loaded, draft, tokens, emit, cancel).finished()
+
+
+class _Run:
+    """One run, from the prompt to its result."""
+
+    def __init__(
+        self,
+        request: SpeculateRequest,
+        loaded: LoadedModel,
+        draft: LoadedModel | None,
+        tokens: Tokens,
+        emit: Callable[[Event], None],
+        cancel: CancelToken,
+    ) -> None:
+        self.request, self.loaded, self.tokens = request, loaded, tokens
+        self.emit, self.cancel = emit, cancel
+        self.drafter, self.rule = request.drafter.drafter, request.rule.rule
+        length, most = len(tokens.ids), request.max_new_tokens
+        self.notes = past_context(loaded, length, most, "model")
+        if draft is not None:
+            self.notes += past_context(draft, length, most, "draft_model")
+        refuse_unless_fits(request, loaded, draft, length)
+        self.stopping = Stopping(loaded, most, request.stop)
+        self.target = TreeReader(loaded, self._room(), cancel.check)
+        self.drafting = self._drafting(draft)
+        rules = tuple(rule() for rule in valid_rules(type(self.drafter), request.temperature))
+        self.rules = rules
+        self.journal = Journal(self.rule, rules, self.drafting)
+        self.new: list[int] = []
+        self.ended: Reason = ""
+        self.plain: list[int] = []
+        self.plain_ms: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.prefill_ms = float("nan")
+        self._next = time.monotonic() + PARTIAL_SECONDS
+
+    def _room(self) -> int:
+        return len(self.tokens.ids) + self.stopping.most + self.request.tree_budget + 1
+
+    def _drafting(self, draft: LoadedModel | None) -> Drafting:
+        request, loaded, reader = self.request, self.loaded, None
+        shared: SharedVocabulary | None = None
+        if self.drafter.reads == "target_layers":
+            layers = self.drafter.layers(len(loaded.layers))
+            reader = TreeReader(loaded, self._room(), self.cancel.check, layers)
+        elif draft is not None:
+            shared = compare(loaded, draft)
+            if request.vocabularies == "equal" and shared.agreement != "equal":
+                raise ValueError(
+                    f"draft_model={request.draft_model!r} and model={request.model!r} do not have "
+                    f"the same tokens ({shared.reason}): choose another draft model, or "
+                    "vocabularies='intersection'"
+                )
+            reader = TreeReader(draft, self._room(), self.cancel.check)
+        head: torch.nn.Linear = loaded.model.get_output_embeddings()
+        return Drafting(
+            ids=list(self.tokens.ids),
+            vocabulary=int(head.weight.shape[0]),
+            draft_len=request.draft_len,
+            tree_budget=request.tree_budget,
+            processors=request.processors,
+            random=np.random.default_rng([request.seed, 1]),
+            reader=reader,
+            shared=shared,
+        )
+
+    def finished(self) -> SpeculationResult:
+        """Decode plainly where asked, then speculate, then audit."""
+        request, most = self.request, self.stopping.most
+        if request.plain:
+            self._say("decoding plainly", 0)
+            self.plain, self.plain_ms = decode_plainly(
+                TreeReader(self.loaded, self._room(), self.cancel.check),
+                self.tokens.ids,
+                request.processors,
+                self.stopping,
+                np.random.default_rng([request.seed, 3]),
+                lambda done: self._say("decoding plainly", done),
+            )
+        started = time.perf_counter()
+        speculator = Speculator(
+            self.target,
+            self.drafter,
+            self.drafting,
+            self.rule,
+            np.random.default_rng([request.seed, 2]),
+        )
+        speculator.begin()
+        self.prefill_ms = (time.perf_counter() - started) * 1e3
+        while not self.ended:
+            round_ = speculator.round(most - len(self.new))
+            kept, self.ended = self.stopping.cut(self.new, round_.tokens)
+            self.new += round_.tokens[:kept]
+            self.journal.write(round_, kept)
+            self._say("drafting and verifying", most * request.plain + len(self.new))
+            self._show()
+        self.cancel.check()
+        self._say("auditing", most * (1 + request.plain))
+        return audited(self._result(), request, self.loaded, self.drafting, self.cancel.check)
+
+    def _say(self, doing: str, done: int) -> None:
+        self.cancel.check()
+        self.emit(Progress(doing, done, self.stopping.most * (1 + self.request.plain)))
+
+    def _show(self) -> None:
+        start = time.monotonic()
+        if start < self._next:
+            return
+        self.emit(Partial(self._result()))
+        now = time.monotonic()
+        self._next = now + max(PARTIAL_SECONDS, (now - start) / PARTIAL_SHARE)
+
+    def _result(self) -> SpeculationResult:
+        loaded, request, arrays = self.loaded, self.request, self.journal.arrays()
+        tops = (arrays["target_top_ids"], arrays["draft_top_ids"], arrays["judged_next"])
+        shown = np.concatenate([arrays["node_columns"]["token_id"], *map(np.ravel, tops)])
+        known = [int(key) for key in np.unique(shown) if key >= 0]
+        texts = decode_each(loaded, known)
+        said, plain = (
+            str(loaded.tokenizer.decode(ids, skip_special_tokens=True))
+            for ids in (self.new, self.plain)
+        )
+        return SpeculationResult(
+            drafter=request.drafter.slug,
+            rule=request.rule.slug,
+            draw=self.drafter.draw,
+            promise=self.rule.promise,
+            prompt_ids=np.asarray(self.tokens.ids, np.int32),
+            prompt_text=self.tokens.text,
+            token_ids=np.asarray(self.new, np.int32),
+            token_text=decode_each(loaded, self.new),
+            text=said,
+            ended=self.ended,
+            sources=tuple(self.journal.sources),
+            choice_text={str(key): text for key, text in zip(known, texts, strict=True)},
+            rules=tuple(rule.slug for rule in self.rules),
+            prefill_ms=self.prefill_ms,
+            plain_ids=np.asarray(self.plain, np.int32),
+            plain_text=plain,
+            plain_step_ms=self.plain_ms,
+            processors=vars(request.processors),
+            audit={},
+            notes=self.tokens.notes + self.notes,
+            **arrays,
+        )
