@@ -1,0 +1,114 @@
+"""What drafters work with: choosing children by chance and by likelihood, and the text read."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.models.loaded import LoadedModel
+from backend.speculation.drafting import Drafting, draw
+from backend.speculation.laws import Processors
+from backend.speculation.reader import TreeReader
+from tests.speculation.conftest import text_ids
+
+LAWS = st.lists(st.sampled_from([0.0, 1e-30, 1e-9, 0.1, 0.3, 1.0]), min_size=1, max_size=12).filter(
+    any
+)
+
+
+def drafting(temperature: float = 1.0, seed: int = 0) -> Drafting:
+    return Drafting([1], 8, 4, 8, Processors(temperature), np.random.default_rng(seed))
+
+
+@given(masses=LAWS, uniform=st.floats(0, 1, exclude_max=True))
+def test_a_draw_is_where_the_cumulated_law_passes(masses: list[float], uniform: float) -> None:
+    law = torch.tensor(masses)
+    token = draw(law, uniform)
+    assert masses[token] > 0
+    total = law.double().sum()
+    below, above = law.double()[:token].sum(), law.double()[: token + 1].sum()
+    assert below <= uniform * total * (1 + 1e-12)
+    assert above >= uniform * total * (1 - 1e-12)
+
+
+@given(masses=LAWS, count=st.integers(1, 12), how=st.sampled_from(["once", "again", "best"]))
+def test_children_have_mass_and_come_once_where_they_should(
+    masses: list[float], count: int, how: str
+) -> None:
+    law = torch.tensor([masses])
+    draws = {"once": "without_replacement", "again": "iid", "best": "deterministic"}
+    [tokens] = drafting().pick(law, [count], draws[how])
+    assert all(masses[token] > 0 for token in tokens)
+    if how == "again":
+        assert len(tokens) == count
+        return
+    assert len(tokens) == len(set(tokens)) == min(count, sum(mass > 0 for mass in masses))
+    if how == "best":
+        chosen = [masses[token] for token in tokens]
+        assert chosen == sorted(masses, reverse=True)[: len(tokens)]
+
+
+def test_what_hardly_has_mass_is_drawn_in_proportion_when_the_rest_is_gone() -> None:
+    """Subtracting what was drawn from a cumulated law would leave nothing but rounding."""
+    law = torch.tensor([[1.0, 7e-21, 0.0, 3e-21]]).expand(2000, 4).clone()
+    found = drafting().pick(law, [2] * 2000, "without_replacement")
+    assert {first for first, _ in found} == {0}
+    assert sum(second == 1 for _, second in found) == pytest.approx(1400, abs=80)
+
+
+def test_every_node_gets_as_many_children_as_it_wants() -> None:
+    laws = torch.softmax(torch.randn(3, 8), -1)
+    for how in ("iid", "without_replacement", "deterministic"):
+        assert [len(row) for row in drafting().pick(laws, [3, 0, 5], how)] == [3, 0, 5]
+
+
+@pytest.mark.parametrize("how", ["iid", "without_replacement", "deterministic"])
+def test_at_temperature_zero_the_likeliest_are_taken_without_chance(how: str) -> None:
+    laws, one = torch.softmax(torch.randn(2, 8), -1), drafting(0.0)
+    assert one.pick(laws, [3, 2], how) == [
+        laws[0].argsort(descending=True)[:3].tolist(),
+        laws[1].argsort(descending=True)[:2].tolist(),
+    ]
+    assert one.random.random() == np.random.default_rng(0).random()
+
+
+def test_the_draft_reads_each_token_of_the_text_once(draft: LoadedModel) -> None:
+    reader = TreeReader(draft, 64)
+    one = Drafting(text_ids(6), 272, 4, 8, Processors(1.0), np.random.default_rng(0), reader)
+    with torch.inference_mode():
+        tree = one.tree()
+        one.law(tree, [0])
+        first, second = tree.add(0, 70), tree.add(0, 71)
+        one.law(tree, [first, second])
+        below = tree.add(second, 72)
+        assert one.before(tree, below) == [*one.ids, 71, 72]
+        one.accepted([0, second, below])  # of which the last was not read
+        assert reader.length == 7
+        one.ids += [71, 72, 73]
+        found = one.law(one.tree(), [0])
+        assert reader.length == 9
+        own = torch.softmax(draft.model(torch.tensor([one.ids])).logits[0, -1], -1)
+    torch.testing.assert_close(found[0], own, rtol=1e-4, atol=1e-6)
+
+
+def test_what_was_not_accepted_is_forgotten(draft: LoadedModel) -> None:
+    one = Drafting(
+        text_ids(6), 272, 4, 8, Processors(1.0), np.random.default_rng(0), TreeReader(draft, 64)
+    )
+    with torch.inference_mode():
+        for _ in range(2):  # the second tree uses the same numbers of nodes for other tokens
+            tree = one.tree()
+            one.law(tree, [0])
+            node = tree.add(0, 70 + len(one.ids))
+            one.law(tree, [node])
+            one.accepted([0])
+            one.ids.append(75)
+        tree = one.tree()
+        one.law(tree, [0])
+        one.accepted([0])
+        assert one.reader.length == len(one.ids) == 8
+        one.ids.append(76)
+        found = one.law(one.tree(), [0])
+        own = torch.softmax(draft.model(torch.tensor([one.ids])).logits[0, -1], -1)
+    torch.testing.assert_close(found[0], own, rtol=1e-4, atol=1e-6)
