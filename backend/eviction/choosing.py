@@ -1,5 +1,7 @@
 """From scores to the entries that stay."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from backend.eviction.entries import AllBut
@@ -9,7 +11,7 @@ from backend.eviction.policy import Scope
 
 def highest(
     scores: Tensor, held: Held, budget: int, protects: tuple[int, int], scope: Scope
-) -> list[Tensor]:
+) -> Sequence[Tensor]:
     """Return for each KV head the ascending indices of the ``budget`` entries with most score.
 
     Ties go to the older entry. Protected entries come first, whatever their score.

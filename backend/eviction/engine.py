@@ -1,6 +1,7 @@
 """One sequence read and continued under a policy: one forward pass per step, entries dropped."""
 
 from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Items
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from backend.models.loaded import LoadedModel
 from kernels.attention_stats import AttentionStats, Rows, Want, attention_rows, attention_stats
 from kernels.decode_attention import decode_attention
 from kernels.gather_attention import gather_attention
+from kernels.vocab_stats import vocab_stats
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Sequence:
         self.narrowing = Narrowing(loaded) if policy.narrows else None
         self.changes: dict[int, Change] = {}
         self._turns: list[int] = []
-        self._surprisal = self._before = torch.empty(0, device=loaded.device)
+        self._surprisal = self._told = torch.empty(0, device=loaded.device)
         self._cache = PassingCache(len(loaded.layers))
         self._joined: Held | None = None
         self._weights: list[Tensor] = []  # of this step, of the layers that are joined
@@ -107,7 +109,8 @@ class Sequence:
     def state_bytes(self) -> int:
         """Bytes of what the policy remembers apart from entries."""
         several = (self.shared, *(held.memory for held in self.layers))
-        kept: list[Any] = [self._surprisal, *(own for memory in several for own in memory.values())]
+        heard = [self._surprisal, self._told]
+        kept: list[Any] = [*heard, *(own for memory in several for own in memory.values())]
         storages = (one.untyped_storage() for own in kept for one in _tensors(own))
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
@@ -122,12 +125,19 @@ class Sequence:
 
         The first call reads the prompt; every later one is a decode step, of one token or more.
         """
-        return self.loaded.unembed(self._forward(ids)[-1])
+        return self._tell(self._forward(ids)[-1:])[0]
 
     @torch.inference_mode()
     def read_each(self, ids: list[int]) -> Tensor:
         """Read as ``read`` does, and return the logits after every token [n, V]."""
-        return self.loaded.unembed(self._forward(ids))
+        return self._tell(self._forward(ids))
+
+    def _tell(self, hidden: Tensor) -> Tensor:
+        """Return the logits [n, V] after states [n, D]; the last predict the next token."""
+        logits: Tensor = self.loaded.unembed(hidden)
+        if self.policy.reads_surprisal:
+            self._told = logits[-1:].clone()
+        return logits
 
     def rewind(self) -> None:
         """Go back to the end of the prompt; only where nothing was dropped since."""
@@ -229,15 +239,13 @@ class Sequence:
         return self.policy.over(held.entries.counts, held.budget)
 
     def _hear(self, ids: list[int], hidden: Tensor) -> None:
-        """Add the surprisal of ``ids``; the state [D] before them predicts the first."""
-        if self.step:
-            before = torch.cat((self._before, hidden[:-1]))
-            heard = surprisal(self.loaded, before, ids)
-        else:
-            unknown = torch.full((1,), float("nan"), device=hidden.device)
-            heard = torch.cat((unknown, surprisal(self.loaded, hidden[:-1], ids[1:])))
-        self._before = hidden[-1:].clone()
-        self._surprisal = torch.cat((self._surprisal, heard))
+        """Add the surprisal of ``ids``; the logits told before them predict the first."""
+        target = torch.tensor(ids[:1], device=hidden.device)
+        first = vocab_stats(self._told, targets=target).surprisal if self.step else None
+        if first is None:
+            first = torch.full((1,), float("nan"), device=hidden.device)
+        later = surprisal(self.loaded, hidden[:-1], ids[1:])
+        self._surprisal = torch.cat((self._surprisal, first, later))
         for held in self.layers:
             held.surprisal, held.turns = self._surprisal, tuple(self._turns)
 
@@ -253,7 +261,7 @@ class Sequence:
                 held.scored = scores
                 self._keep(held, kept)
 
-    def _keep(self, held: Held, kept: list[Tensor]) -> None:
+    def _keep(self, held: Held, kept: Items[Tensor]) -> None:
         entries, scores, among = held.entries, held.scored, None
         held.scored = None
         if self.keep_scores and scores is not None:
@@ -268,7 +276,7 @@ class Sequence:
             own = slice(number * groups, (number + 1) * groups)
             told = [None if rows is None else rows[own] for rows in (scores, among)]
             self.dropped.append(Dropped(self.step, layer.layer, positions[own], *told))
-        self.placing.settle(entries, held.layer, self.seen - 1)
+        self.placing.settle(entries, held.layer, self.seen - 1, kept)
 
     def free_outside(self, held: Held) -> None:
         """Free what no later query of a layer with a window can see."""
@@ -394,7 +402,7 @@ class _Keeper(Recorder):
             run.watch(held, weights)
         return out, held
 
-    def _choice(self, call: AttentionCall, held: Held, chosen: list[Tensor]) -> Tensor:
+    def _choice(self, call: AttentionCall, held: Held, chosen: Items[Tensor]) -> Tensor:
         """Attend over the chosen entries, and note which they were."""
         run, entries = self._run, held.entries
         positions = [entries.head("positions", g)[rows] for g, rows in enumerate(chosen)]

@@ -1,6 +1,7 @@
 """What one layer's cache holds: keys, values, where they stood, and numbers policies keep."""
 
 from collections.abc import Sequence
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -16,21 +17,32 @@ def room(count: int) -> int:
     return max(LEAST_ROOM, count // ROOM_SHARE)
 
 
-class AllBut(list[Tensor]):
-    """Indices to keep, G lists: all but the ascending ``gone`` [G, d], few of every head."""
+class AllBut(Sequence[Tensor]):
+    """Indices to keep, G lists: all but one entry of each head; made only where they are read."""
 
     def __init__(self, gone: Tensor, count: int) -> None:
-        """Leave out ``gone`` of the entries 0 to ``count`` of each head; d is 1."""
-        ahead = torch.arange(count - 1, device=gone.device)
-        super().__init__(ahead + (ahead >= gone))
-        self.gone = gone
+        """Leave out ``gone`` [G, 1] of the entries 0 to ``count`` of each head."""
+        self.gone, self.size = gone, count
+
+    def __len__(self) -> int:
+        return len(self.gone)
+
+    @overload
+    def __getitem__(self, head: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, head: slice) -> list[Tensor]: ...
+    def __getitem__(self, head: int | slice) -> Tensor | list[Tensor]:
+        if isinstance(head, slice):
+            return [self[g] for g in range(*head.indices(len(self)))]
+        ahead = torch.arange(self.size - 1, device=self.gone.device)
+        return ahead + (ahead >= self.gone[head])
 
 
-def repeated(kept: list[Tensor], times: int) -> list[Tensor]:
+def repeated(kept: Sequence[Tensor], times: int) -> Sequence[Tensor]:
     """Return the choice of a layer's heads for as many layers."""
     if isinstance(kept, AllBut):
-        return AllBut(kept.gone.repeat(times, 1), len(kept[0]) + 1)
-    return kept * times
+        return AllBut(kept.gone.repeat(times, 1), kept.size)
+    return [*kept] * times
 
 
 class Entries:
@@ -86,7 +98,7 @@ class Entries:
 
     def rows(self, name: str) -> Tensor:
         """Return [G, S, ...] of an even cache; for a ragged one, 0 after each head's last entry."""
-        if self._aligned():
+        if self.aligned():
             return self._rectangle(name)
         buffer = self.buffers[name]
         padded = buffer.new_zeros(self.groups, max(self.counts), *buffer.shape[1:])
@@ -105,7 +117,7 @@ class Entries:
         if name not in self.buffers:
             size = len(self.buffers["keys"])
             self.buffers[name] = values.new_zeros(size, dtype=torch.float32)
-        if self._aligned():
+        if self.aligned():
             self._rectangle(name).copy_(values)
             return
         for g, count in enumerate(self.counts):
@@ -148,7 +160,7 @@ class Entries:
 
     def _newest(self, name: str, new: int) -> list[Tensor]:
         """View the newest rows: as [G, new, ...] where heads are aligned, else [new, ...] each."""
-        if self._aligned():
+        if self.aligned():
             return [self._rectangle(name, self.counts[0] - new)]
         return [self.head(name, g)[count - new :] for g, count in enumerate(self.counts)]
 
@@ -157,13 +169,13 @@ class Entries:
 
         Returns: the original positions [m_g] of what each head dropped, ascending.
         """
+        assert self._rows() == len(self.buffers["keys"]), "layers that are joined drop together"
+        if isinstance(kept, AllBut) and kept.gone.device.type == "cpu" and self.aligned():
+            return self._leave_out(kept.gone)
         counts = [len(rows) for rows in kept]
         if counts == self.counts:
             return [rows[:0] for rows in kept]
-        assert self._rows() == len(self.buffers["keys"]), "layers that are joined drop together"
-        if self._aligned() and len(set(counts)) == 1:
-            if isinstance(kept, AllBut) and kept.gone.device.type == "cpu":
-                return self._leave_out(kept.gone)
+        if self.aligned() and len(set(counts)) == 1:
             return self._keep_evenly(torch.stack(tuple(kept)))
         dropped = []
         for g, rows in enumerate(kept):
@@ -232,7 +244,7 @@ class Entries:
         """Return the rows of the buffers that are these heads'."""
         return sum(size for _, size in self.regions)
 
-    def _aligned(self) -> bool:
+    def aligned(self) -> bool:
         """Whether all heads hold equally many entries at the same place of equal regions."""
         (begin, size), start, count = self.regions[0], self.starts[0], self.counts[0]
         heads = range(len(self.regions))
@@ -269,7 +281,7 @@ class Entries:
         device = self.buffers["keys"].device
         for buffer in self.buffers.values():
             kept = [torch.arange(count, device=device) for count in self.counts]
-            every = torch.stack(kept) if self._aligned() else kept
+            every = torch.stack(kept) if self.aligned() else kept
             compact_kv(buffer, self.starts, every, fronts)
         self.starts = fronts
 

@@ -4,12 +4,13 @@ Rotary attention depends on distances alone, so that moving every key up to the 
 what StreamingLLM computes by counting positions in the cache.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from backend.eviction.entries import Entries
+from backend.eviction.entries import AllBut, Entries
 from backend.eviction.policy import Positions
 from backend.interventions.rotary import Rotary, rotary_layers
 from backend.models.loaded import LoadedModel
@@ -33,14 +34,34 @@ class Placing:
         rotary = () if mode == "original" else rotary_layers(loaded)
         return Placing(mode, rotary, loaded.context - 1 if cap is None else cap)
 
-    def settle(self, entries: Entries, layer: int, newest: int) -> None:
-        """Move keys together up to position ``newest`` after an eviction: ranks are distances."""
+    def settle(
+        self, entries: Entries, layer: int, newest: int, kept: Sequence[Tensor] = ()
+    ) -> None:
+        """Move keys together up to position ``newest`` after an eviction: ranks are distances.
+
+        ``kept`` is what the eviction kept; where it dropped one entry, those before it move by one.
+        """
         if self.mode != "rolled":
+            return
+        if isinstance(kept, AllBut) and self._closed(entries, layer, kept):
             return
         device = entries.buffers["keys"].device
         first = newest + 1 - torch.tensor(entries.counts, device=device)
         rank = torch.arange(max(entries.counts), device=device)
         self._turn(entries, layer, first[:, None] + rank - self._placed(entries))
+
+    def _closed(self, entries: Entries, layer: int, kept: AllBut) -> bool:
+        """Close a gap that is the same in every head, in place; False where that cannot be."""
+        rows = {own[0] for own in kept.gone.tolist()}
+        keys, rotary = entries.buffers["keys"], self.rotary[layer]
+        moved = "moved" in entries.buffers
+        if len(rows) > 1 or not (moved and entries.aligned()) or keys.dtype != torch.float32:
+            return False
+        if rotary is not None:
+            before = slice(0, rows.pop())
+            rotary.turn_together(entries.rows("keys")[:, before], 1)
+            entries.rows("moved")[:, before] += 1
+        return True
 
     def before(self, entries: Entries, layer: int, newest: int) -> None:
         """Move keys that are further than the cap from the newest token up to it."""

@@ -175,7 +175,7 @@ class Policy(BaseModel):
         """
         return None
 
-    def selects(self, held: "Held") -> "list[Tensor] | None":
+    def selects(self, held: "Held") -> "Sequence[Tensor] | None":
         """Return for each KV head the ascending indices of what this step's queries read.
 
         None reads everything. A query must find itself or an older entry among them.
@@ -199,7 +199,7 @@ class Policy(BaseModel):
         """Return [G, S] float32 scores of the layer's entries; higher is kept, ties by position."""
         raise NotImplementedError(f"{self.slug} neither scores nor overrides kept")
 
-    def kept(self, held: "Held", budget: int) -> "list[Tensor]":
+    def kept(self, held: "Held", budget: int) -> "Sequence[Tensor]":
         """Return for each KV head the ascending indices of the entries to keep."""
         from backend.eviction.choosing import highest
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from backend.instruments import AttentionCall, Recorder, recording
 from backend.models.loaded import LoadedModel
-from kernels.rope_shift import rope_shift, rotated
+from kernels.rope_shift import rope_shift, rope_shift_together, rotated
 
 _PROBE_TOKENS = 48
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 4e-2}
@@ -32,6 +32,11 @@ class Rotary:
         """Return ``x`` [..., T, D] with vector t moved on by ``by`` [T] positions, in float32."""
         frequencies: Tensor = getattr(self.module, self.name)
         return rope_shift(x, by, frequencies, interleaved=self.interleaved)
+
+    def turn_together(self, x: Tensor, by: int) -> None:
+        """Move all vectors ``x`` [..., D] on by as many positions, in place."""
+        frequencies: Tensor = getattr(self.module, self.name)
+        rope_shift_together(x, by, frequencies, interleaved=self.interleaved)
 
     def averaged(self, x: Tensor, by: Tensor) -> Tensor:
         """Return the mean over ``by`` [n] of ``x`` [..., D] moved on by so many positions."""

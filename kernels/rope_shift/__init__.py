@@ -6,7 +6,7 @@ from kernels.device import why_not_triton
 from kernels.rope_shift import reference
 from kernels.rope_shift.reference import rotated
 
-__all__ = ["rope_shift", "rotated"]
+__all__ = ["rope_shift", "rope_shift_together", "rotated"]
 
 
 def rope_shift(x: Tensor, by: Tensor, frequencies: Tensor, *, interleaved: bool = False) -> Tensor:
@@ -36,3 +36,24 @@ def rope_shift(x: Tensor, by: Tensor, frequencies: Tensor, *, interleaved: bool 
 
         return triton.rope_shift(x, by, frequencies, interleaved)
     return reference.rope_shift(x, by, frequencies, interleaved)
+
+
+def rope_shift_together(
+    x: Tensor, by: float, frequencies: Tensor, *, interleaved: bool = False
+) -> None:
+    """Turn all vectors on by the same number of positions, in place; see ``rope_shift``.
+
+    Args:
+        x: [..., D] float32, after position encoding.
+        by: positions that every vector moves on.
+        frequencies: [D_rot / 2] radians a position.
+        interleaved: whether an entry's partner is its neighbour, not the one D_rot / 2 further on.
+    Raises:
+        ValueError: if the shapes do not fit, or rounding in place would add up in half precision.
+    """
+    if 2 * frequencies.shape[0] > x.shape[-1] or x.dtype != float32:
+        raise ValueError(
+            f"x {tuple(x.shape)} {x.dtype} and frequencies {tuple(frequencies.shape)} do not fit: "
+            "x is [..., D] in float32, and twice the frequencies at most D"
+        )
+    reference.rope_shift_together(x, by, frequencies, interleaved)

@@ -29,3 +29,14 @@ def rotated(x: Tensor, cosine: Tensor, sine: Tensor, interleaved: bool) -> Tenso
         return torch.cat((pairs.flatten(-2), still), -1)
     a, b = turning.split(half, -1)
     return torch.cat((a * cosine - b * sine, b * cosine + a * sine, still), -1)
+
+
+def rope_shift_together(x: Tensor, by: float, frequencies: Tensor, interleaved: bool) -> None:
+    """Compute what ``kernels.rope_shift.rope_shift_together`` documents."""
+    angle = frequencies.float() * by
+    cosine, sine = angle.cos(), angle.sin()
+    turning = x[..., : 2 * len(frequencies)]
+    a, b = (turning[..., i::2] for i in (0, 1)) if interleaved else turning.chunk(2, -1)
+    turned = torch.addcmul(a * cosine, b, sine, value=-1)
+    b.mul_(cosine).addcmul_(a, sine)
+    a.copy_(turned)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernels.rope_shift import naive, rope_shift
+from kernels.rope_shift import naive, rope_shift, rope_shift_together
 
 
 def frequencies(half, base=10000.0):
@@ -30,6 +30,25 @@ def test_turning_in_two_steps_is_turning_once():
     once = rope_shift(x, by + 5, frequencies(8))
     twice = rope_shift(rope_shift(x, by, frequencies(8)), torch.full((9,), 5), frequencies(8))
     torch.testing.assert_close(twice, once, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize(("rows", "half", "by"), [(1, 1, 1), (7, 8, -3), (42, 5, 1)])
+def test_all_turn_together_in_place(rows, half, by, interleaved):
+    storage = torch.randn(3, rows + 4, 16, generator=torch.Generator().manual_seed(rows))
+    expected = storage.double()
+    own = expected[:, 2 : 2 + rows]
+    steps = torch.full((rows,), by)
+    own.copy_(naive.rope_shift(own, steps, frequencies(half), interleaved=interleaved))
+    view = storage[:, 2 : 2 + rows]
+    rope_shift_together(view, by, frequencies(half), interleaved=interleaved)
+    torch.testing.assert_close(storage.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("half", "dtype"), [(9, torch.float32), (4, torch.bfloat16)])
+def test_turning_together_refuses_what_it_would_spoil(half, dtype):
+    with pytest.raises(ValueError, match="in float32, and twice the frequencies at most D"):
+        rope_shift_together(torch.zeros(5, 16, dtype=dtype), 1, torch.ones(half))
 
 
 @pytest.mark.parametrize(("rows", "half"), [(4, 4), (5, 9)])

@@ -1,6 +1,6 @@
 """Let a prompt's most important tokens alone go on to later layers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator
@@ -119,7 +119,7 @@ class PromptDistill(Policy):
         """Return what was chosen."""
         return held.shared.get("chosen")
 
-    def kept(self, held: "Held", budget: int) -> "list[Tensor]":
+    def kept(self, held: "Held", budget: int) -> "Sequence[Tensor]":
         """Return what was chosen, for the layers that read the whole prompt."""
         held.scored = held.shared["scores"]
         return [held.shared["chosen"]] * held.entries.groups

@@ -1,6 +1,6 @@
 """Drop in bulk the tokens that were seldom looked at lately."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
@@ -108,7 +108,7 @@ class Scissorhands(Policy):
         """Return minus the count."""
         return -held.entries.rows("unseen")
 
-    def kept(self, held: "Held", budget: int) -> "list[Tensor]":
+    def kept(self, held: "Held", budget: int) -> "Sequence[Tensor]":
         """Return what stays when the share has been dropped, and begin to count anew."""
         import torch
 

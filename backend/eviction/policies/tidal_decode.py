@@ -1,6 +1,6 @@
 """Keep everything, choose in two layers what to read, and read the same in the others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -90,7 +90,7 @@ class TidalDecode(Policy):
         weights: Tensor = held.memory["weights"]
         return weights
 
-    def selects(self, held: "Held") -> "list[Tensor] | None":
+    def selects(self, held: "Held") -> "Sequence[Tensor] | None":
         """Return what was chosen last in this step; None where this layer is to choose."""
         assert self.selecting is not None
         assert self.reselecting is not None
@@ -100,7 +100,7 @@ class TidalDecode(Policy):
         if layer < self.reselecting <= held.layer:
             return None
         held.scored = scores
-        found: list[Tensor] = chosen
+        found: Sequence[Tensor] = chosen
         return found
 
     def stepped(self, held: "Held", weights: "Tensor") -> None:

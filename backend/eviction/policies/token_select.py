@@ -1,6 +1,6 @@
 """Keep everything, and read what the heads of a layer vote for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
@@ -87,7 +87,7 @@ class TokenSelect(Policy):
             logits *= held.scaling
         return held.per_kv_head(torch.softmax(logits, -1).flatten(0, 1))
 
-    def selects(self, held: "Held") -> "list[Tensor] | None":
+    def selects(self, held: "Held") -> "Sequence[Tensor] | None":
         """Return what is voted for, the same in every head."""
         budget = held.budget + _more(held)
         if max(held.entries.counts) <= budget:
