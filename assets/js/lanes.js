@@ -3,27 +3,40 @@
   const T = window.tokenarium;
   if (T.lanes) return;
 
-  const shorts = text => new Int16Array(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);
+  const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  const shorts = text => new Int16Array(bytes(text).buffer);
   const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text ?? ''});
 
   T.lanes = (element, props, watch) => {
     const range = element.querySelector('input'), told = element.querySelector('output');
     const play = element.querySelector('.tk-play'), host = element.querySelector('.tk-lanes');
-    let lanes = [], prompt = 0, steps = 0, timer = null;
+    let lanes = [], prompt = 0, steps = 0, timer = null, titles = {};
+
+    // Why an entry is where it is; as backend/eviction/kinds.py.
+    const kindOf = (lane, index, step, chosen, bits) => {
+      const gone = lane.gone[index];
+      if (gone >= 0 && gone <= step) return 'evicted';
+      if (!chosen || bits && !(bits[index >> 3] >> (7 - index % 8) & 1)) return 'kept';
+      if (index < lane.first) return 'sink';
+      return index >= prompt + step - lane.newest ? 'recent' : lane.rest;
+    };
 
     const draw = step => {
       told.textContent = step === 0 ? 'after the prompt' : `step ${step} of ${steps}`;
       for (const lane of lanes) {
-        let held = 0;
+        let held = 0, read = 0;
+        const bits = lane.selected.get(step), chosen = lane.chosenFrom <= step || !!bits;
         lane.spans.forEach((span, index) => {
-          const here = index < prompt + step, gone = lane.gone[index];
-          const dropped = gone >= 0 && gone <= step;
+          const here = index < prompt + step, kind = here ? kindOf(lane, index, step, chosen, bits) : '';
+          const dropped = kind === 'evicted';
           if (here && !dropped) held += 1;
-          span.className = `tk-entry${here ? '' : ' tk-ahead'}${dropped ? ' tk-gone' : ''}${gone === step && here ? ' tk-now' : ''}${index >= prompt ? ' tk-made' : ''}`;
+          if (bits && here && kind !== 'kept') read += 1;
+          span.className = `tk-entry${here ? ` tk-k-${kind}` : ' tk-ahead'}${dropped ? ' tk-gone' : ''}${bits && kind === 'kept' ? ' tk-unread' : ''}${lane.gone[index] === step && here ? ' tk-now' : ''}${index >= prompt ? ' tk-made' : ''}`;
+          span.title = here ? titles[kind] : '';
         });
         const last = lane.spans[Math.min(prompt + step, lane.spans.length) - 1];
         if (last) lane.strip.scrollTop = last.offsetTop - lane.strip.offsetTop - lane.strip.clientHeight + 2 * last.offsetHeight;
-        lane.count.textContent = `holds ${held} of ${prompt + step} tokens`;
+        lane.count.textContent = `holds ${held}${bits ? `, reads ${read}` : ''} of ${prompt + step} tokens`;
       }
       T.bus.emit('step', {step});
     };
@@ -36,7 +49,7 @@
       host.textContent = '';
       element.classList.toggle('tk-nothing', !value.lanes);
       if (!value.lanes) { lanes = []; return; }
-      ({prompt, steps} = value);
+      ({prompt, steps, titles} = value);
       range.max = steps;
       lanes = value.lanes.map(lane => {
         const box = make('section', 'tk-lane'), head = make('h3', ''), strip = make('div', 'tk-lane-strip');
@@ -53,7 +66,9 @@
         strip.dataset.density = texts.length > 600 ? 'compact' : 'comfortable';
         lane.apart.forEach(step => spans[prompt + step]?.setAttribute('data-apart', ''));
         host.appendChild(box);
-        return {spans, strip, count, gone: shorts(lane.gone)};
+        const gone = shorts(lane.gone), dropped = gone.filter(step => step >= 0);
+        const selected = new Map(lane.selected.map(([step, bits]) => [step, bytes(bits)]));
+        return {...lane, spans, strip, count, gone, selected, chosenFrom: dropped.length ? dropped.reduce((a, b) => Math.min(a, b)) : Infinity};
       });
       go(Math.min(Number(value.step ?? steps), steps));
     };

@@ -101,6 +101,7 @@
     const wire = () => {
       host.on('plotly_click', event => {
         const meta = figure.layout.meta;
+        if (meta?.opens) { T.bus.emit('open', {[meta.opens]: event.points[0].customdata?.at(-1)}); return; }
         if (meta) T.select(values(meta, event.points[0]));
       });
       host.on('plotly_hover', event => {

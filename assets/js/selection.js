@@ -14,8 +14,10 @@
   const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, {detail}));
   const on = (name, listener) => bus.addEventListener(name, event => listener(event.detail));
 
+  const elsewhere = () => new URL(location.href).searchParams.has('page'); // another page has the address
   const address = () => {
     const url = new URL(location.href);
+    for (const key of ['page', 'sweep']) url.searchParams.delete(key);
     for (const key of KEYS) {
       if (state[key] === undefined || state[key] === null || state[key] === '') url.searchParams.delete(key);
       else url.searchParams.set(key, state[key]);
@@ -24,6 +26,7 @@
   };
   const fromAddress = () => {
     const query = new URL(location.href).searchParams, found = {};
+    if (elsewhere()) return found;
     for (const key of KEYS) {
       if (!query.has(key)) continue;
       const raw = query.get(key);
@@ -33,7 +36,7 @@
     return found;
   };
   for (const key of [...LOCAL, 'view']) if (fromAddress()[key]) state[key] = fromAddress()[key];
-  const remember = how => history[how]({tokenarium: {...state}}, '', address());
+  const remember = how => { if (!elsewhere()) history[how]({tokenarium: {...state}}, '', address()); };
   const clamp = (value, size) => Math.max(0, Math.min(size - 1, value));
 
   const limit = patch => {
@@ -73,6 +76,7 @@
   };
 
   window.addEventListener('popstate', () => {
+    if (elsewhere()) return;
     const wanted = {...home, ...Object.fromEntries(LOCAL.map(key => [key, null])), ...fromAddress()};
     // A run named by the address can be here before the example was: only the server knows that.
     if (!wanted.run) { location.reload(); return; }

@@ -4,6 +4,8 @@
   if (T.table) return;
   T.table = element => element.addEventListener('click', event => {
     const button = event.target.closest('[data-select]');
-    if (button) T.select(JSON.parse(button.dataset.select));
+    if (!button) return;
+    const chosen = JSON.parse(button.dataset.select);
+    if ('point' in chosen) T.bus.emit('open', chosen); else T.select(chosen);
   });
 })();

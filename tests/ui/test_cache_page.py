@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend import CacheResult, Lab, Settings
+from backend import KINDS, CacheResult, Lab, Protected, Settings
 from tests.models.conftest import save_model
 from tests.ui.test_sentence import words
-from ui.figures.eviction import held_map
+from ui.components.cost import size
+from ui.figures.eviction import held_map, scores
 from ui.pages.cache import Asked, CachePage
 
 VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
@@ -25,6 +26,7 @@ STEPS = 6
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("models")
     save_model(folder / "llama", "llama")
+    save_model(folder / "long", "llama", max_position_embeddings=2048)
     settings = Settings(
         database="duckdb:///:memory:", models_dir=folder, device="cpu", hosted=False
     )
@@ -37,7 +39,7 @@ def asked(**changes: object) -> Asked:
         "model": "local/llama",
         "prompt": PROMPT,
         "policies": ["full", "streaming_llm"],
-        "parameters": "streaming_llm.sink = 2",
+        "parameters": {"streaming_llm": {"sink": 2}},
         "budget": 12,
         "unit": "tokens",
         "new_tokens": STEPS,
@@ -62,7 +64,7 @@ def test_a_run_fills_every_part(lab: Lab, shown: dict[str, Any]) -> None:
     assert shown["cache_status"] == ""
     assert shown["lanes"]["steps"] == STEPS
     assert [lane["label"] for lane in shown["lanes"]["lanes"]] == ["nothing", "evict"]
-    for figure in ("cache_map", "cache_bytes", "cache_time", "cache_cost", "cache_lost"):
+    for figure in ("cache_map", "cache_bytes", "cache_time", "cache_kl", "cache_lost"):
         assert json.loads(shown[figure])["data"]
 
 
@@ -78,11 +80,52 @@ def test_the_lanes_hold_what_the_run_dropped(lab: Lab, shown: dict[str, Any]) ->
     assert len(held) <= 12 + 1
 
 
-def test_the_map_shows_what_is_held_after_every_step(lab: Lab, shown: dict[str, Any]) -> None:
+def test_the_map_shows_why_each_token_is_held_after_every_step(
+    lab: Lab, shown: dict[str, Any]
+) -> None:
     run = stored(lab, shown).runs[1]
-    cells = np.asarray(held_map(run, 1, 0).data[0].z)
+    heat = held_map(run, Protected(2, 0, "recency"), 1, 0).data[0]
+    assert list(heat.colorbar.ticktext) == [kind.title for kind in KINDS]
+    cells, titles = np.asarray(heat.z), np.asarray(heat.text)
     for step in range(run.steps):
-        assert np.flatnonzero(cells[step] == 1).tolist() == run.kept(step, 1, 0).tolist()
+        held = np.flatnonzero(np.isin(titles[step], ["sink", "recent"]))
+        assert held.tolist() == run.kept(step, 1, 0).tolist()
+        assert np.flatnonzero(titles[step] == "sink").tolist() == [0, 1]
+        named = np.isfinite(cells[step])
+        assert [KINDS[int(n)].title for n in cells[step][named]] == titles[step][named].tolist()
+        assert set(titles[step][~named].tolist()) <= {"not read yet"}
+
+
+def test_a_long_text_is_drawn_by_what_most_tokens_are(lab: Lab) -> None:
+    page = CachePage(lab)
+    wanted = asked(model="local/long", prompt="ABCDEFG " * 100, unit="ratio", budget=0.5)
+    last = list(page.run(wanted, PLACE, VISITOR))
+    run = stored(lab, last[-1]).runs[1]
+    heat = held_map(run, Protected(2, 0, "recency"), 1, 0).data[0]
+    assert np.asarray(heat.z).shape == (STEPS, 512)
+    places = len(run.result.prompt_ids) + STEPS
+    gone = (np.asarray(heat.z)[-1] == 0).mean()
+    assert gone == pytest.approx(1 - len(run.kept(STEPS - 1, 1, 0)) / places, abs=0.02)
+
+
+def test_lanes_tell_what_is_protected(shown: dict[str, Any]) -> None:
+    full, streaming = shown["lanes"]["lanes"]
+    assert (full["rest"], streaming["rest"]) == ("kept", "recent")
+    assert (streaming["first"], streaming["newest"]) == (2, 0)
+
+
+def test_lanes_tell_what_a_selecting_policy_reads(lab: Lab) -> None:
+    wanted = asked(policies=["token_select"], parameters={}, budget=16)
+    found = list(CachePage(lab).run(wanted, PLACE, VISITOR))[-1]
+    (lane,) = found["lanes"]["lanes"]
+    (run,) = stored(lab, found).runs
+    assert lane["rest"] == "selected"
+    assert len(lane["selected"]) == STEPS - 1
+    for step, text in lane["selected"]:
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8))
+        expected = run.selected(step, 1, 0)
+        assert expected is not None
+        assert np.flatnonzero(bits).tolist() == expected.tolist()
 
 
 def test_the_table_says_what_each_policy_saves_and_costs(shown: dict[str, Any]) -> None:
@@ -106,6 +149,10 @@ def test_a_stored_run_comes_back_with_its_prompt(lab: Lab, shown: dict[str, Any]
     assert shown["cache_run"] in {run for _, run in page.stored(VISITOR)}
     found = page.open(shown["cache_run"], PLACE, VISITOR)
     assert found["cache_prompt"] == PROMPT
+    assert found["cache_policies"] == ["full", "streaming_llm"]
+    assert found["cache_parameters"]["streaming_llm"]["sink"] == 2
+    assert (found["cache_budget"], found["cache_unit"]) == (12, "tokens")
+    assert found["cache_address"] == {"run": shown["cache_run"], "example": False}
     assert found["lanes"] == shown["lanes"]
 
 
@@ -115,11 +162,10 @@ def test_a_stored_run_comes_back_with_its_prompt(lab: Lab, shown: dict[str, Any]
         ({"policies": []}, "choose 1 to 4"),
         ({"policies": ["full"] * 5}, "choose 1 to 4"),
         ({"policies": "full"}, "choose 1 to 4"),
-        ({"policies": ["no such"], "parameters": ""}, "no such"),
-        ({"parameters": "sink"}, "cannot be read"),
-        ({"parameters": "h2o.recent_share = 0.5"}, "not among the chosen"),
-        ({"parameters": "streaming_llm.sink = many"}, "sink"),
-        ({"parameters": "streaming_llm.colour = 3"}, "colour"),
+        ({"policies": ["no such"]}, "no such"),
+        ({"parameters": {"streaming_llm": {"sink": "many"}}}, "sink"),
+        ({"parameters": {"streaming_llm": {"sink": 999}}}, "sink"),
+        ({"parameters": {"streaming_llm": {"colour": 3}}}, "colour"),
         ({"budget": 2}, "budget"),
         ({"budget": None}, "budget"),
         ({"budget": "<b>"}, "budget"),
@@ -145,3 +191,41 @@ def test_any_place_a_browser_names_is_moved_inside(
 ) -> None:
     found = CachePage(lab).move(shown["cache_run"], place, VISITOR)
     assert json.loads(found["cache_map"])["data"]
+
+
+def test_the_card_tells_the_run(lab: Lab, shown: dict[str, Any]) -> None:
+    told = words(CachePage(lab).cost(asked(), VISITOR)["cache_cost"])
+    result = stored(lab, shown)
+    assert f"{len(result.prompt_ids)} of the prompt, {STEPS} new" in told
+    assert "12 entries per head" in told
+    assert "3 readings of the prompt, 10 decode steps" in told
+    for held in result.cache_bytes[:, -1].tolist():
+        assert size(held) in told
+    assert "from runs of this model on this machine" in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"budget": 2}, "raise budget to at least 3"),
+        ({"policies": []}, "choose 1 to 4"),
+        ({"prompt": ""}, "text"),
+        ({"model": "local/none"}, "local/none"),
+        ({"policies": ["tova"], "parameters": {}}, "not known: TOVA never ran"),
+    ],
+)
+def test_the_card_says_what_stands_in_the_way(
+    lab: Lab, shown: dict[str, Any], changes: dict[str, object], said: str
+) -> None:
+    assert said in words(CachePage(lab).cost(asked(**changes), VISITOR)["cache_cost"])
+
+
+def test_scores_are_drawn_beside_their_noise(lab: Lab) -> None:
+    found = list(CachePage(lab).run(asked(policies=["h2o"], parameters={}), PLACE, VISITOR))[-1]
+    (run,) = stored(lab, found).runs
+    told, figure = run.score(STEPS, 1, 0), scores(run, STEPS, 1, 0)
+    assert told is not None
+    assert figure is not None
+    (drawn,) = (trace for trace in figure.data if trace.name == "the same on noise")
+    np.testing.assert_array_equal(drawn.y, told.noise_pooled)
+    assert np.isfinite(told.noise_pooled).any()

@@ -2,22 +2,33 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from backend import KINDS, Protected
 from ui.components.scripts import scripts
-from ui.text import visible
+from ui.text import escape, visible
 
-TEMPLATE = """
+MOST_SELECTED_BYTES = 2**18
+"""Selections of more are not sent: the map draws them."""
+LEGEND = "".join(
+    f'<span class="tk-kind tk-k-{kind.slug}" title="{escape(kind.meaning)}">{kind.title}</span>'
+    for kind in KINDS
+)
+TEMPLATE = f"""
 <div class="tk-scrub">
   <button type="button" class="tk-play" aria-label="Play">▶</button>
   <input type="range" min="0" max="0" value="0" step="1" aria-label="Decode step">
   <output></output>
 </div>
+<div class="tk-kinds" aria-label="Why a token is held">{LEGEND}
+  <span class="tk-kind tk-made" title="Written by the model.">generated</span>
+  <span class="tk-kind" data-apart title="The full model would have chosen another token here.">
+  parts from full</span></div>
 <div class="tk-lanes"></div>
 """
 JS = "window.tokenarium.lanes(element, props, watch);"
@@ -36,6 +47,10 @@ class Lane:
     """[P + S] step at which an entry was dropped, 0 right after the prompt; -1 for never."""
     apart: Sequence[int]
     """Steps at which its token is not the full cache's."""
+    own: Protected
+    """What the policy never drops, and what decides about the rest."""
+    selected: Sequence[tuple[int, NDArray[np.uint8]]] = field(default_factory=tuple)
+    """Steps and the bits of what they read, where that is not everything."""
 
 
 def lanes_value(texts: Sequence[str], lanes: Sequence[Lane], step: int | None) -> dict[str, Any]:
@@ -51,16 +66,8 @@ def lanes_value(texts: Sequence[str], lanes: Sequence[Lane], step: int | None) -
         "steps": max((len(lane.texts) for lane in lanes), default=0),
         "step": step,
         "texts": [visible(text) for text in texts],
-        "lanes": [
-            {
-                "title": lane.title,
-                "label": lane.label,
-                "texts": [visible(text) for text in lane.texts],
-                "gone": base64.b64encode(np.asarray(lane.gone, "<i2").tobytes()).decode(),
-                "apart": list(lane.apart),
-            }
-            for lane in lanes
-        ],
+        "titles": {kind.slug: kind.title for kind in KINDS},
+        "lanes": [_lane(lane) for lane in lanes],
     }
 
 
@@ -73,3 +80,21 @@ def lanes(value: dict[str, Any] | None) -> gr.HTML:
         elem_id="lanes",
         elem_classes="tk-block",
     )
+
+
+def _lane(lane: Lane) -> dict[str, Any]:
+    sent = lane.selected
+    if sum(bits.nbytes for _, bits in sent) > MOST_SELECTED_BYTES:
+        sent = ()
+    rest = {"score": "heavy", "recency": "recent", "chance": "kept"}[lane.own.chooses]
+    return {
+        "title": lane.title,
+        "label": lane.label,
+        "texts": [visible(text) for text in lane.texts],
+        "gone": base64.b64encode(np.asarray(lane.gone, "<i2").tobytes()).decode(),
+        "apart": list(lane.apart),
+        "first": lane.own.first,
+        "newest": lane.own.newest,
+        "rest": "selected" if lane.label == "select" else rest,
+        "selected": [[step, base64.b64encode(bits.tobytes()).decode()] for step, bits in sent],
+    }

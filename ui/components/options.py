@@ -1,18 +1,21 @@
 """Controls built from a declaration of parameters: default, bounds and description."""
 
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import gradio as gr
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 _TRISTATE = {"default": None, "yes": True, "no": False}
+MOST_STEPS = 512
+"""An integer of a wider range is typed, not dragged."""
 
 
 def controls(declared: type[BaseModel], names: list[str]) -> list[gr.components.Component]:
     """Return one control per named field, in order."""
-    return [_control(name, declared.model_fields[name]) for name in names]
+    named = declared.model_json_schema()["properties"]
+    return [_control(name, declared.model_fields[name], named[name].get("enum")) for name in names]
 
 
 def read(declared: type[BaseModel], names: list[str], values: tuple[Any, ...]) -> dict[str, Any]:
@@ -22,6 +25,8 @@ def read(declared: type[BaseModel], names: list[str], values: tuple[Any, ...]) -
 
 
 def _told(field: FieldInfo, value: object) -> object:
+    if get_origin(field.annotation) is dict:
+        return _named(str(value or ""))
     if not isinstance(value, str):
         return value
     if _is_tristate(field):
@@ -32,12 +37,17 @@ def _told(field: FieldInfo, value: object) -> object:
     return value
 
 
-def _control(name: str, field: FieldInfo) -> gr.components.Component:
+def _named(told: str) -> dict[str, str]:
+    """Return what stands as name=value, ...; the declaration reads numbers from text."""
+    pairs = (entry.partition("=") for entry in told.split(",") if entry.strip())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _control(name: str, field: FieldInfo, allowed: list[str] | None) -> gr.components.Component:
     label = field.title or name.replace("_", " ").capitalize()
     info = field.description
-    if get_origin(field.annotation) is Literal:
-        choices = list(get_args(field.annotation))
-        return gr.Dropdown(choices, value=field.default, label=label, info=info)
+    if allowed is not None:
+        return gr.Dropdown(allowed, value=field.default, label=label, info=info)
     if _is_tristate(field):
         return gr.Radio(list(_TRISTATE), value="default", label=label, info=info)
     if field.annotation is bool:
@@ -46,10 +56,22 @@ def _control(name: str, field: FieldInfo) -> gr.components.Component:
         return gr.Textbox(field.default, label=label, info=info, max_lines=1)
     if get_origin(field.annotation) is tuple:
         return gr.Textbox(_listed(field), label=label, info=_how_to_list(field), max_lines=1)
+    if get_origin(field.annotation) is dict:
+        info = f"{info} Write them as name=value, separated by commas."
+        return gr.Textbox("", label=label, info=info, max_lines=1)
     ends = _ends(field)
     low, high = ends.get("ge", ends.get("gt", 0.0)), ends.get("le", ends.get("lt"))
-    if field.annotation is int and high is None:
-        return gr.Number(field.default, label=label, info=info, precision=0, minimum=low)
+    opened = NoneType in get_args(field.annotation)
+    if opened or (field.annotation is int and (high is None or high - low > MOST_STEPS)):
+        return gr.Number(
+            field.default,
+            label=label,
+            info=info,
+            placeholder="left open" if opened else None,
+            precision=0 if int in (field.annotation, *get_args(field.annotation)) else None,
+            minimum=low,
+            maximum=high,
+        )
     high = 1.0 if high is None else high
     step = 1 if field.annotation is int else (high - low) / 100
     low, high = low + step * ("gt" in ends), high - step * ("lt" in ends)

@@ -7,7 +7,7 @@ import plotly
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "js"
-NAMES = ("selection", "values", "pixels", "strip", "plot", "table", "lanes", "actions")
+NAMES = ("selection", "values", "pixels", "strip", "plot", "table", "lanes", "actions", "pages")
 
 
 def scripts() -> str:

@@ -6,42 +6,54 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from backend import CacheResult, PolicyRun
+from backend import KINDS, CacheResult, PolicyRun, Protected, Scores, kinds
 from ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, colour_bar, finish
 from ui.text import plotly_text
 
 MOST_COLUMNS = 512
 COLOURS = (GREY, AMBER, BLUE, GREEN, RED, "#8b5cf6", "#0891b2", "#a16207")
+KIND_COLOURS = ("rgba(148,163,184,0.22)", GREY, AMBER, "#8b5cf6", BLUE, GREEN)
+"""In the order of ``KINDS``; the same as in the style sheet."""
+MOST_NAMED = 128 * 128
+"""Cells that carry their names; of more, colours and the scale tell."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def held_map(run: PolicyRun, layer: int, head: int) -> go.Figure:
-    """Draw which tokens a KV head holds after every step; of a long text, the share of each run."""
-    result = run.result
-    prompt, steps = len(result.prompt_ids), max(run.steps, 1)
-    gone = result.evicted_at[run.number, layer, head, : prompt + steps]
-    step = np.arange(steps)[:, None]
-    read = np.arange(len(gone)) < prompt + step
-    held = ((gone < 0) | (gone > step)) & read
-    edges, shares = _pooled(np.where(read, held, np.nan), MOST_COLUMNS)
-    title = _title(run)
+def held_map(run: PolicyRun, own: Protected, layer: int, head: int) -> go.Figure:
+    """Draw why each token is held or gone after every step; of a long text, what most are.
+
+    Args:
+        run: of one policy.
+        own: what it protects in the layer.
+        layer: which.
+        head: KV head.
+    """
+    edges, cells = _commonest(kinds(run, own, layer, head), MOST_COLUMNS)
     pooled = int(np.diff(edges).max())
-    scale = "each cell one token" if pooled == 1 else f"share of up to {pooled} tokens"
+    near = "" if pooled == 1 else f" (what most of up to {pooled} tokens are)"
+    named = cells.size <= MOST_NAMED
+    titles = np.array([*(kind.title for kind in KINDS), "not read yet"])
     figure = go.Figure(
         go.Heatmap(
-            z=shares,
+            z=np.where(cells < 0, np.nan, cells).astype(np.float32),
             x=edges - 0.5,
-            y=np.arange(steps),
-            zmin=0,
-            zmax=1,
-            colorscale=[[0, "rgba(148,163,184,0.25)"], [1, BLUE]],
-            colorbar=colour_bar(f"held ({scale})"),
-            hovertemplate="token near %{x:.0f}, after step %{y}: %{z:.2f} held<extra></extra>",
+            y=np.arange(len(cells)),
+            text=titles[cells] if named else None,
+            zmin=-0.5,
+            zmax=len(KINDS) - 0.5,
+            colorscale=_steps(KIND_COLOURS),
+            colorbar={
+                **colour_bar(""),
+                "tickvals": list(range(len(KINDS))),
+                "ticktext": [kind.title for kind in KINDS],
+            },
+            hovertemplate=f"token %{{x:.0f}}, after step %{{y}}{near}"
+            f"{': %{text}' if named else ''}<extra></extra>",
         )
     )
     figure.update_xaxes(title="token position", showgrid=False)
     figure.update_yaxes(title="step", autorange="reversed", showgrid=False)
-    label = f"Tokens held by {title} in layer {layer}, KV head {head}, after every step"
+    label = f"Tokens held by {_title(run)} in layer {layer}, KV head {head}, after every step"
     return finish(figure, 300, f"held-{run.policy}", label)
 
 
@@ -97,14 +109,27 @@ def scores(run: PolicyRun, step: int, layer: int, head: int) -> go.Figure | None
             ),
         ]
     )
+    if np.isfinite(found.noise_pooled).any():
+        figure.add_trace(_noise(found))
     figure.add_hline(y=found.threshold, line={"color": RED, "dash": "dash"})
     figure.update_xaxes(title="token position")
     figure.update_yaxes(title="score")
     label = (
         f"Scores of {_title(run)} at step {found.step}, layer {layer}, KV head {head}; what lies "
-        "above the dashed line stays"
+        "above the dashed line stays; the grey line is what attention without meaning would score"
     )
     return finish(figure, 260, f"scores-{run.policy}", label)
+
+
+def _noise(found: Scores) -> go.Scatter:
+    return go.Scatter(
+        x=(found.edges[:-1] + found.edges[1:]) / 2,
+        y=found.noise_pooled,
+        mode="lines",
+        name="the same on noise",
+        line={"color": GREY, "shape": "hvh", "dash": "dot"},
+        hovertemplate="near token %{x:.0f}: %{y:.4g} if attention said nothing<extra></extra>",
+    )
 
 
 def _lines(
@@ -143,14 +168,18 @@ def _known_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def _pooled(
-    values: NDArray[np.floating], columns: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return n+1 edges, and [R, n]: means of runs of columns over the known entries."""
-    length = values.shape[1]
+def _commonest(cells: NDArray[np.int8], columns: int) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    """Return n+1 edges, and [R, n] the commonest number of each run of columns; -1 where none."""
+    length = cells.shape[1]
     runs = min(columns, length)
     edges = np.array([run * length // runs for run in range(runs + 1)], np.int32)
-    known = np.isfinite(values)
-    total = np.add.reduceat(np.where(known, values, 0), edges[:-1], axis=1)
-    count = np.add.reduceat(known.astype(np.int32), edges[:-1], axis=1)
-    return edges, np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    counts = np.stack(
+        [np.add.reduceat(cells == number, edges[:-1], axis=1) for number in range(len(KINDS))]
+    )
+    return edges, np.where(counts.any(0), counts.argmax(0), -1).astype(np.int8)
+
+
+def _steps(colours: Sequence[str]) -> list[list[float | str]]:
+    """Return a colour scale of equal flat steps."""
+    count = len(colours)
+    return [[(n + end) / count, colour] for n, colour in enumerate(colours) for end in (0, 1)]

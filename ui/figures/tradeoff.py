@@ -46,7 +46,7 @@ def tradeoff(result: SweepResult, measure: str, against: str) -> go.Figure:
     for number, title in enumerate(result.titles):
         ratios = sorted({float(r) for r in result.ratio[result.policy == number]})
         points = [(ratio, *_means(result, number, ratio, x, y)) for ratio in ratios]
-        known = [point for point in points if np.isfinite(point[1:]).all()]
+        known = [point for point in points if point[3] >= 0]
         if not known:
             continue
         colour = COLOURS[number % len(COLOURS)]
@@ -54,26 +54,27 @@ def tradeoff(result: SweepResult, measure: str, against: str) -> go.Figure:
             go.Scatter(
                 x=[point[1] for point in known],
                 y=[point[2] for point in known],
-                customdata=[f"{point[0]:.0%}" for point in known],
+                customdata=[[f"{point[0]:.0%}", point[3]] for point in known],
                 name=plotly_text(title),
                 mode="lines+markers",
                 line={"color": colour, "dash": DASHES[number % len(DASHES)], "width": 1.5},
                 marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 9, "color": colour},
-                hovertemplate=f"{plotly_text(title)}, budget %{{customdata}}<br>%{{x:.3g}}, "
+                hovertemplate=f"{plotly_text(title)}, budget %{{customdata[0]}}<br>%{{x:.3g}}, "
                 f"{chosen.title} %{{y:.4g}}{defined(definition.formula)}<extra></extra>",
             )
         )
     figure.update_xaxes(title="cache (MiB)" if against == "bytes" else "ms per token, median")
     figure.update_yaxes(title=chosen.title)
     label = f"{chosen.title} against {'bytes' if against == 'bytes' else 'time'}, by policy"
-    return finish(figure, 340, f"tradeoff-{measure}-{against}", label)
+    return finish(figure, 340, f"tradeoff-{measure}-{against}", label, opens="point")
 
 
 def _means(
     result: SweepResult, policy: int, ratio: float, x: np.ndarray, y: np.ndarray
-) -> tuple[float, float]:
+) -> tuple[float, float, int]:
+    """Return the means over depths, and the number of the first point behind them, or -1."""
     here = (result.policy == policy) & (result.ratio == np.float32(ratio))
     usable = here & np.isfinite(x) & np.isfinite(y)
     if not usable.any():
-        return float("nan"), float("nan")
-    return float(x[usable].mean()), float(y[usable].mean())
+        return float("nan"), float("nan"), -1
+    return float(x[usable].mean()), float(y[usable].mean()), int(np.flatnonzero(usable)[0])

@@ -1,7 +1,7 @@
 """The Cache page: policies that really drop entries, side by side, every decision replayed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,33 +16,26 @@ from backend import (
     Lab,
     Partial,
     PolicyRun,
+    Protected,
     Run,
+    SweepRequest,
     UserError,
+    protected,
 )
+from ui.components.cache_table import cache_sentence, cache_table
+from ui.components.cost import cache_card, refused_card
 from ui.components.lanes import Lane, lanes_value
 from ui.components.sentence import facts_of, status, told
-from ui.components.table import Cell, Column, table_html
 from ui.figures.eviction import bytes_line, cost_line, held_map, lost_line, scores, time_line
 from ui.figures.style import caption
-from ui.text import escape
 from ui.views.view import Values, choice, number
 from ui.visitor import visitor_of
 
 MOST_POLICIES = 4
 PARTIAL_EVERY_S = 2.0
+PoliciesRequest = CacheRequest | SweepRequest
+"""What a shown run was asked with: itself, or a point of a sweep."""
 UNITS = {"tokens": "tokens per head", "ratio": "share of the prompt", "megabytes": "MB"}
-COLUMNS = (
-    Column("policy"),
-    Column("really", "What it does: evict frees memory, select keeps all and reads a part."),
-    Column("cache", "Bytes held after the last step, and the share of the first policy's."),
-    Column("ms per token", "Median and 90th percentile of the steps, without the oracle's time."),
-    Column("first token", "Time to read the prompt and know the first token."),
-    Column("KL to full", "Mean divergence of the prediction from the full cache's, in nats."),
-    Column("same choice", "Share of steps where the full model would have said the same."),
-    Column("parts from full", "First step where the full model would have chosen another token."),
-    Column("attention lost", "The full model's attention to dropped tokens, mean over all steps."),
-    Column("text"),
-)
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,8 @@ class Asked:
     model: object
     prompt: object
     policies: object
-    parameters: object
+    parameters: Mapping[str, Mapping[str, Any]]
+    """By slug what the controls of each policy say."""
     budget: object
     unit: object
     new_tokens: object
@@ -72,12 +66,12 @@ class CachePage:
             drawn = 0.0
             for event in self.lab.stream(wanted, visitor=visitor_of(request)):
                 if isinstance(event, Finished):
-                    yield {**self._all(_result(event.run), place), **_facts(event.run)}
+                    yield self._whole(event.run, place)
                 elif not isinstance(event, Partial):
                     yield {"cache_status": told(event)}
                 elif time.monotonic() - drawn > PARTIAL_EVERY_S:
                     assert isinstance(event.result, CacheResult)
-                    yield {**self._all(event.result, place), "cache_run": None}
+                    yield {**_all(event.result, wanted, place), "cache_run": None}
                     drawn = time.monotonic()
         except (UserError, Cancelled) as error:
             yield {"cache_status": status(str(error), "error")}
@@ -87,27 +81,36 @@ class CachePage:
         if not isinstance(run_id, str):
             return {}
         try:
-            result = _result(self.lab.open(run_id, visitor=visitor_of(request)))
+            result, asked = _cache_of(self.lab.open(run_id, visitor=visitor_of(request)))
         except UserError as error:
             return {"cache_status": status(str(error), "error")}
-        return _of_place(result, place)
+        return _of_place(result, asked, place)
 
     def open(self, run_id: object, place: tuple[object, ...], request: gr.Request) -> Values:
-        """Show a stored run."""
+        """Show a stored run, the controls as they were when it was asked for."""
         if not isinstance(run_id, str) or not run_id:
             return {}
         try:
-            run = self.lab.open(run_id, visitor=visitor_of(request))
-            asked = run.request
-            assert isinstance(asked, CacheRequest)
-            return {
-                **self._all(_result(run), place),
-                **_facts(run),
-                "cache_model": asked.model,
-                "cache_prompt": asked.text,
-            }
+            return self._whole(self.lab.open(run_id, visitor=visitor_of(request)), place)
         except UserError as error:
             return {"cache_status": status(str(error), "error")}
+
+    def first(self) -> Values:
+        """Return the parts of the stored example, drawn before any visitor comes."""
+        try:
+            run = self.lab.cache_example()
+            return {} if run is None else self._whole(run, (0, 0, None, None))
+        except UserError:
+            return {}
+
+    def cost(self, asked: Asked, request: gr.Request) -> Values:
+        """Say what Run will take with the controls as they are."""
+        try:
+            wanted = self._request(asked)
+            cost = self.lab.estimate_cache(wanted, visitor=visitor_of(request))
+        except UserError as error:
+            return {"cache_cost": refused_card(str(error))}
+        return {"cache_cost": cache_card(cost)}
 
     def stored(self, request: gr.Request) -> list[tuple[str, str]]:
         """Return label and id of the newest runs of this kind that the visitor may list."""
@@ -118,56 +121,61 @@ class CachePage:
         chosen = asked.policies if isinstance(asked.policies, list) else []
         if not 1 <= len(chosen) <= MOST_POLICIES:
             raise UserError(f"policies={len(chosen)} chosen: choose 1 to {MOST_POLICIES}")
-        told_by = _parameters(str(asked.parameters or ""))
-        unknown = sorted(set(told_by) - {str(slug) for slug in chosen})
-        if unknown:
-            raise UserError(f"parameters name {', '.join(unknown)}, which is not among the chosen")
-        specs = [{"slug": s, "parameters": told_by.get(str(s), {})} for s in chosen]
         return self.lab.request(
             CacheRequest,
             model=asked.model,
             text=asked.prompt,
-            policies=specs,
+            policies=specs_of(chosen, asked.parameters),
             budget=asked.budget,
             budget_unit=choice(asked.unit, tuple(UNITS), "tokens"),
             max_new_tokens=int(number(asked.new_tokens, 1, 4096, 64)),
             oracle=bool(asked.oracle),
         )
 
-    def _all(self, result: CacheResult, place: tuple[object, ...]) -> Values:
-        return {
-            "cache_status": "",
-            "cache_table": _table(result),
-            "cache_bytes": _drawn(bytes_line(result), result),
-            "cache_time": _drawn(time_line(result), result),
-            "cache_cost": _drawn(cost_line(result), result),
-            "cache_lost": _drawn(lost_line(result), result),
-            **_of_place(result, place),
+    def _whole(self, run: Run, place: tuple[object, ...]) -> Values:
+        result, asked = _cache_of(run)
+        found = {
+            **_all(result, asked, place),
+            "cache_facts": facts_of(run),
+            "cache_run": run.id,
+            "cache_address": {"run": run.id, "example": run.id.startswith("example-")},
         }
+        return {**found, **_controls(asked)} if isinstance(asked, CacheRequest) else found
 
 
-def _parameters(text: str) -> dict[str, dict[str, str]]:
-    """Read ``slug.parameter = value`` lines or a list with commas.
-
-    Raises:
-        UserError: naming what cannot be read.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for entry in text.replace("\n", ",").split(","):
-        if not entry.strip():
-            continue
-        name, equals, value = entry.partition("=")
-        slug, dot, parameter = name.strip().partition(".")
-        if not (equals and dot and value.strip()):
-            raise UserError(
-                f"parameters={entry.strip()!r} cannot be read: write policy.parameter = value, "
-                "such as streaming_llm.sink = 0"
-            )
-        found.setdefault(slug, {})[parameter] = value.strip()
-    return found
+def specs_of(chosen: Sequence[object], told: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Return the chosen policies with what their controls say."""
+    return [{"slug": slug, "parameters": told.get(str(slug), {})} for slug in chosen]
 
 
-def _of_place(result: CacheResult, place: tuple[object, ...]) -> Values:
+def _all(result: CacheResult, asked: PoliciesRequest, place: tuple[object, ...]) -> Values:
+    return {
+        "cache_status": "",
+        "cache_said": cache_sentence(result),
+        "cache_table": cache_table(result),
+        "cache_bytes": _drawn(bytes_line(result), result),
+        "cache_time": _drawn(time_line(result), result),
+        "cache_kl": _drawn(cost_line(result), result),
+        "cache_lost": _drawn(lost_line(result), result),
+        **_of_place(result, asked, place),
+    }
+
+
+def _controls(asked: CacheRequest) -> Values:
+    """Return every control as the request has it."""
+    return {
+        "cache_model": asked.model,
+        "cache_prompt": asked.text,
+        "cache_policies": [spec.slug for spec in asked.policies],
+        "cache_parameters": {spec.slug: spec.parameters for spec in asked.policies},
+        "cache_budget": asked.budget,
+        "cache_unit": asked.budget_unit,
+        "cache_new_tokens": asked.max_new_tokens,
+        "cache_oracle": asked.oracle,
+    }
+
+
+def _of_place(result: CacheResult, asked: PoliciesRequest, place: tuple[object, ...]) -> Values:
     layers, heads = result.evicted_at.shape[1:3]
     layer, head, step, which = place
     at = int(number(layer, 0, layers - 1, 0)), int(number(head, 0, heads - 1, 0))
@@ -175,69 +183,36 @@ def _of_place(result: CacheResult, place: tuple[object, ...]) -> Values:
     shown = next((run for run in runs if run.policy == which), runs[-1])
     step = int(number(step, 0, 1e6, 1e6))
     names = [(title, slug) for title, slug in zip(result.titles, result.policies, strict=True)]
+    own = [_protected(run, asked, at[0]) for run in runs]
     return {
-        "lanes": _lanes(result, *at),
-        "cache_map": _drawn(held_map(shown, *at), result),
+        "lanes": _lanes(result, own, *at),
+        "cache_map": _drawn(held_map(shown, own[shown.number], *at), result),
         "cache_scores": _drawn(scores(shown, step, *at), result),
-        "cache_layer": gr.Slider(maximum=max(layers - 1, 1), value=at[0]),
-        "cache_head": gr.Slider(maximum=max(heads - 1, 1), value=at[1]),
-        "cache_which": gr.Dropdown(names, value=shown.policy),
-        "cache_place": gr.Row(visible=True),
+        "cache_layer": gr.update(maximum=max(layers - 1, 1), value=at[0]),
+        "cache_head": gr.update(maximum=max(heads - 1, 1), value=at[1]),
+        "cache_which": gr.update(choices=names, value=shown.policy),
+        "cache_place": gr.update(visible=True),
     }
 
 
-def _lanes(result: CacheResult, layer: int, head: int) -> dict[str, Any]:
+def _protected(run: PolicyRun, asked: PoliciesRequest, layer: int) -> Protected:
+    result, policy = run.result, asked.policies[run.number].policy
+    layers = result.evicted_at.shape[1]
+    return protected(policy, result.budget_tokens, layers, layer, len(result.prompt_ids))
+
+
+def _lanes(result: CacheResult, own: Sequence[Protected], layer: int, head: int) -> dict[str, Any]:
     lanes = []
     for run in result.runs:
         texts = result.token_text[run.number][: run.steps]
         gone = result.evicted_at[run.number, layer, head, : len(result.prompt_text) + run.steps]
         apart = np.flatnonzero(run.top1_agree == 0).tolist()
-        lanes.append(Lane(result.titles[run.number], run.label, texts, gone, apart))
+        at = result.selected_at
+        rows = np.flatnonzero((at[:, 0] == run.number) & (at[:, 2] == layer))
+        selected = [(int(at[row, 1]), result.selected_bits[row, head]) for row in rows]
+        title = result.titles[run.number]
+        lanes.append(Lane(title, run.label, texts, gone, apart, own[run.number], selected))
     return lanes_value(result.prompt_text, lanes, None)
-
-
-def _table(result: CacheResult) -> str:
-    runs = result.runs
-    base = float(runs[0].cache_bytes[-1]) if runs[0].steps else float("nan")
-    rows: list[list[Cell]] = [_row(run, base) for run in runs if run.steps]
-    notes = "".join(
-        f'<p class="tk-sub">{escape(result.titles[run.number])}: {escape("; ".join(run.notes))}</p>'
-        for run in runs
-        if run.notes
-    )
-    caption = (
-        f"Budget {result.budget_tokens} entries per head, {len(result.prompt_ids)} prompt tokens. "
-        "One prompt, not the distribution."
-    )
-    return table_html(COLUMNS, rows, caption, "Nothing measured yet.") + notes
-
-
-def _row(run: PolicyRun, base: float) -> list[Cell]:
-    result = run.result
-    held = float(run.cache_bytes[-1])
-    steps = run.step_ms[np.isfinite(run.step_ms)]
-    times = (
-        f"{np.percentile(steps, 50):.1f} ({np.percentile(steps, 90):.1f})" if len(steps) else "n/a"
-    )
-    parts = int(result.first_divergence[run.number])
-    lost = result.lost_mass[run.number, : run.steps]
-    return [
-        result.titles[run.number],
-        run.label,
-        f"{held / 2**20:.2f} MiB ({held / base:.0%})",
-        times,
-        f"{run.prefill_ms:.0f} ms",
-        _mean(run.kl_nats, "{:.3f}"),
-        _mean(run.top1_agree, "{:.0%}"),
-        "never" if parts < 0 else f"step {parts}",
-        _mean(lost, "{:.1%}"),
-        run.text.replace("\n", " ")[:160],
-    ]
-
-
-def _mean(values: np.ndarray[Any, Any], form: str) -> str:
-    known = values[np.isfinite(values)]
-    return form.format(float(known.mean())) if known.size else "n/a"
 
 
 def _drawn(figure: Any, result: CacheResult) -> str | None:
@@ -247,11 +222,13 @@ def _drawn(figure: Any, result: CacheResult) -> str | None:
     return str(caption(figure, credit).to_json())
 
 
-def _facts(run: Run) -> Values:
-    return {"cache_facts": facts_of(run), "cache_run": run.id}
+def _cache_of(run: Run) -> tuple[CacheResult, PoliciesRequest]:
+    """Return result and request of a run that must be one under policies.
 
-
-def _result(run: Run) -> CacheResult:
+    Raises:
+        UserError: if it is of another kind.
+    """
     if not isinstance(run.result, CacheResult):
         raise UserError(f"run={run.id} is a {run.request.kind}, not a run under policies")
-    return run.result
+    assert isinstance(run.request, CacheRequest | SweepRequest)
+    return run.result, run.request

@@ -5,200 +5,134 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab, ModelRequest
+from backend import Lab
+from ui.components.address import address
 from ui.components.lanes import lanes
 from ui.components.plot import plot
-from ui.components.table import Cell, Column, table, table_html
-from ui.figures.tradeoff import MEASURES
-from ui.pages.cache import MOST_POLICIES, UNITS, Asked, CachePage
-from ui.pages.tradeoff import PROMPT, Tradeoff
+from ui.components.table import table
+from ui.pages.cache import Asked, CachePage
+from ui.pages.cache_controls import CacheControls
+from ui.pages.tradeoff import Tradeoff
+from ui.pages.tradeoff_layout import TradeoffLayout
 from ui.views.view import Values
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 EAGER: dict[str, Any] = {**QUIET, "concurrency_limit": None, "trigger_mode": "always_last"}
-USUAL = ["full", "recent", "streaming_llm", "h2o"]
 FIGURES = {
     "cache_map": (
         "What one head holds",
-        "Every row is a step: blue tokens are held, pale ones are gone.",
+        "Every row is a step, every column a token: why it is held, or that it is gone.",
     ),
     "cache_scores": (
         "How the policy scores the text",
-        "Above the dashed line stays. Diamonds are close decisions.",
+        "Above the dashed line stays. Diamonds are close decisions; dotted is what noise scores.",
     ),
     "cache_bytes": ("Memory", "Bytes of the storage, counted, not computed."),
     "cache_time": ("Time", "Wall time of every step, the oracle's left out."),
-    "cache_cost": ("Cost", "How far the prediction moves from the full cache's."),
+    "cache_kl": ("Cost", "How far the prediction moves from the full cache's."),
     "cache_lost": ("What is missed", "The full model's attention to tokens that are gone."),
 }
 
 
 class CacheLayout:
-    """Build the Cache page inside the current ``gr.Blocks``."""
+    """Build the Cache page inside the current ``gr.Blocks``, in the tab ``tab``."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab, self.page, self.tradeoff = lab, CachePage(lab), Tradeoff(lab)
-        self.parts: dict[str, Any] = {}
-        self._run_bar()
-        self._views()
-        self._events()
+    def __init__(self, lab: Lab, blocks: gr.Blocks, tab: gr.Tab) -> None:
+        self.page, self.tradeoff = CachePage(lab), Tradeoff(lab)
+        first = self.page.first()
+        gr.HTML(_INTRODUCTION)
+        self.controls = CacheControls(lab, first)
+        self.parts: dict[str, Any] = dict(self.controls.parts)
+        self._views(first)
+        self.sweep = TradeoffLayout(lab)
+        self.parts |= self.sweep.parts
+        self.every = [*self.parts.values(), *self.controls.parameters.inputs]
+        self._asking()
+        self._showing(blocks)
+        self._costing(tab)
 
-    def _run_bar(self) -> None:
-        parts, lab = self.parts, self.lab
-        names = [info.name for info in lab.models()]
-        with gr.Row(elem_classes="tk-runbar"):
-            with gr.Column(scale=5, min_width=300):
-                parts["cache_prompt"] = gr.Textbox(
-                    _first_text(lab),
-                    label="Prompt",
-                    lines=3,
-                    max_lines=6,
-                    elem_id="cache-prompt",
-                )
-            with gr.Column(scale=2, min_width=240):
-                parts["cache_model"] = gr.Dropdown(
-                    names, value=names[0], label="Model", allow_custom_value=True
-                )
-                with gr.Row():
-                    self.go = gr.Button("Run", variant="primary", elem_id="cache-run")
-                    self.stop = gr.Button("Cancel", elem_id="cache-cancel")
-        with gr.Row():
-            self.policies = gr.Dropdown(
-                [(policy.title, policy.slug) for policy in lab.policies()],
-                value=[p.slug for p in lab.policies() if p.slug in USUAL],
-                multiselect=True,
-                max_choices=MOST_POLICIES,
-                label=f"Policies (up to {MOST_POLICIES})",
-                info="The first one is what the others' bytes are compared with.",
-                elem_id="policies",
-            )
-            self.budget = gr.Number(48, label="Budget", minimum=0, elem_id="budget")
-            self.unit = gr.Dropdown(
-                [(title, name) for name, title in UNITS.items()],
-                value="tokens",
-                label="Budget counts",
-                elem_id="budget-unit",
-            )
-            self.new_tokens = gr.Slider(1, 512, value=48, step=1, label="New tokens")
-        with gr.Accordion("Parameters, what each policy does, stored runs", open=False):
-            with gr.Row():
-                self.parameters = gr.Textbox(
-                    "",
-                    label="Parameters",
-                    info="policy.parameter = value, separated by commas; see the table for names.",
-                    elem_id="policy-parameters",
-                )
-                self.oracle = gr.Checkbox(
-                    True, label="Full cache alongside", info="Tells what each policy costs."
-                )
-                self.library = gr.Dropdown([], label="Open a stored run", elem_id="cache-stored")
-            gr.HTML(_declared(lab))
-        parts["cache_status"] = gr.HTML("", elem_id="cache-status")
-
-    def _views(self) -> None:
+    def _views(self, first: Values) -> None:
         parts = self.parts
-        parts["lanes"] = lanes(None)
-        parts["cache_table"] = table(_INTRODUCTION, "cache")
-        with gr.Row(visible=False) as parts["cache_place"]:
-            parts["cache_which"] = gr.Dropdown([], label="Policy in the map", elem_id="cache-which")
-            parts["cache_layer"] = gr.Slider(
-                0, 1, value=0, step=1, label="Layer", elem_id="cache-layer"
+        parts["cache_status"] = gr.HTML("", elem_id="cache-status")
+        parts["cache_said"] = gr.HTML(first.get("cache_said", ""), elem_id="cache-said")
+        parts["lanes"] = lanes(first.get("lanes"))
+        parts["cache_table"] = table(first.get("cache_table"), "cache")
+        which = first.get("cache_which", {"choices": [], "value": None})
+        with gr.Row(visible="cache_place" in first) as parts["cache_place"]:
+            parts["cache_which"] = gr.Dropdown(
+                which["choices"],
+                value=which["value"],
+                label="Policy in the map",
+                elem_id="cache-which",
             )
-            parts["cache_head"] = gr.Slider(
-                0, 1, value=0, step=1, label="KV head", elem_id="cache-head"
-            )
+            for name, label in (("layer", "Layer"), ("head", "KV head")):
+                most = first.get(f"cache_{name}", {"maximum": 1})["maximum"]
+                parts[f"cache_{name}"] = gr.Slider(
+                    0, most, value=0, step=1, label=label, elem_id=f"cache-{name}"
+                )
             self.step = gr.Slider(0, 512, value=512, step=1, label="Scores at step")
         names = list(FIGURES)
         for pair in zip(names[::2], names[1::2], strict=True):
             with gr.Row(equal_height=False):
                 for name in pair:
                     with gr.Column(min_width=320):
-                        parts[name] = plot(None, name, *FIGURES[name])
-        parts["cache_facts"] = gr.HTML("")
-        parts["cache_run"] = gr.State(None)
-        self._sweep()
+                        parts[name] = plot(first.get(name), name, *FIGURES[name])
+        parts["cache_facts"] = gr.HTML(first.get("cache_facts", ""))
+        parts["cache_run"] = gr.State(first.get("cache_run"))
+        parts["cache_address"] = address("cache", first.get("cache_address"))
 
-    def _sweep(self) -> None:
-        parts = self.parts
-        gr.HTML(
-            '<h2>Trade-off</h2><p class="tk-sub">The chosen policies at several budgets: quality '
-            "against bytes and against time. Points that are done are not done again.</p>"
+    def _asking(self) -> None:
+        parts, controls, sweep = self.parts, self.controls, self.sweep
+        self.place = [parts["cache_layer"], parts["cache_head"], self.step, parts["cache_which"]]
+        self.asked = [*controls.asked, *controls.parameters.inputs]
+        running = controls.go.click(
+            self._run, [*self.place, *self.asked], self.every, concurrency_limit=None, **QUIET
         )
-        tasks = [(task.title, task.slug) for task in self.lab.tasks()]
-        with gr.Row():
-            self.sweep: dict[str, Any] = {
-                "task": gr.Dropdown(
-                    [("continue the prompt above", PROMPT), *tasks],
-                    value=PROMPT,
-                    label="On",
-                    elem_id="sweep-task",
-                ),
-                "budgets": gr.Textbox("0.5, 0.25, 0.1", label="Budgets (shares of the prompt)"),
-                "length": gr.Number(256, label="Prompt tokens of a task", precision=0),
-                "trials": gr.Slider(1, 50, value=5, step=1, label="Trials per point"),
-                "measure": gr.Dropdown(
-                    [(measure.title, name) for name, measure in MEASURES.items()],
-                    value="kl",
-                    label="Quality is",
-                ),
-            }
-        with gr.Row():
-            self.sweep_go = gr.Button("Sweep", variant="primary", size="sm", elem_id="sweep")
-            self.sweep_stop = gr.Button("Cancel", size="sm")
-        parts["sweep_status"] = gr.HTML("", elem_id="sweep-status")
-        parts["sweep_said"] = gr.HTML("", elem_id="sweep-said")
-        with gr.Row(equal_height=False):
-            for name, title in (("sweep_bytes", "Against bytes"), ("sweep_ms", "Against time")):
-                with gr.Column(min_width=320):
-                    parts[name] = plot(None, name, title, "A line joins the budgets of a policy.")
-        parts["sweep_table"] = table(None, "sweep")
-        parts["sweep_run"] = gr.State(None)
+        controls.stop.click(None, cancels=[running], queue=False, **QUIET)
+        swept = [*sweep.controls.values(), *self.asked]
+        sweeping = sweep.go.click(self._swept, swept, self.every, concurrency_limit=None, **QUIET)
+        sweep.stop.click(None, cancels=[sweeping], queue=False, **QUIET)
+        again = [parts["sweep_run"], sweep.controls["measure"]]
+        sweep.controls["measure"].input(self._restyled, again, self.every, **EAGER)
 
-    def _events(self) -> None:
-        parts = self.parts
-        every = list(parts.values())
-        place = [parts["cache_layer"], parts["cache_head"], self.step, parts["cache_which"]]
-        asked = [
-            parts["cache_model"],
-            parts["cache_prompt"],
-            self.policies,
-            self.parameters,
-            self.budget,
-            self.unit,
-            self.new_tokens,
-            self.oracle,
-        ]
-        running = self.go.click(self._run, [*asked, *place], every, concurrency_limit=None, **QUIET)
-        self.stop.click(None, cancels=[running], queue=False, **QUIET)
-        moves = [component.input for component in place]
-        gr.on(moves, self._moved, [parts["cache_run"], *place], every, **EAGER)
-        self.library.focus(self._listed, None, self.library, **EAGER)
-        self.library.input(self._opened, [self.library, *place], every, **EAGER)
+    def _showing(self, blocks: gr.Blocks) -> None:
+        parts, controls = self.parts, self.controls
+        moves = [component.input for component in self.place]
+        gr.on(moves, self._moved, [parts["cache_run"], *self.place], self.every, **EAGER)
+        controls.library.focus(self._listed, None, controls.library, **EAGER)
+        controls.library.input(self._opened, [controls.library, *self.place], self.every, **EAGER)
+        parts["cache_policies"].change(
+            controls.parameters.seen, parts["cache_policies"], controls.parameters.groups, **EAGER
+        )
+        named = [parts["cache_address"], parts["sweep_run"], *self.place]
+        parts["cache_address"].open(self._named, named, self.every, concurrency_limit=None, **QUIET)
+        blocks.load(self._booted, self.place, self.every, **EAGER)
 
-        swept = [
-            parts["cache_model"],
-            parts["cache_prompt"],
-            self.policies,
-            *self.sweep.values(),
-        ]
-        sweeping = self.sweep_go.click(self._swept, swept, every, concurrency_limit=None, **QUIET)
-        self.sweep_stop.click(None, cancels=[sweeping], queue=False, **QUIET)
-        self.sweep["measure"].input(self._restyled, [parts["sweep_run"], *swept], every, **EAGER)
+    def _costing(self, tab: gr.Tab) -> None:
+        changes = [component.change for component in self.asked]
+        gr.on([tab.select, *changes], self._cost, self.asked, self.parts["cache_cost"], **EAGER)
+        sweep = list(self.sweep.controls.values())
+        changes += [component.change for component in sweep]
+        asked = [*sweep, *self.asked]
+        gr.on([tab.select, *changes], self._sweep_cost, asked, self.parts["sweep_cost"], **EAGER)
 
-    def _swept(self, model: object, request: gr.Request, *told: Any) -> Iterator[Values]:
-        for found in self.tradeoff.run(self._sweep_asked(model, *told), request):
+    def _cost(self, request: gr.Request, *told: Any) -> str:
+        return str(self.page.cost(self._read(told), request)["cache_cost"])
+
+    def _sweep_cost(self, request: gr.Request, *told: Any) -> str:
+        return str(self.tradeoff.cost(self._sweep_asked(told), request)["sweep_cost"])
+
+    def _run(self, request: gr.Request, *told: Any) -> Iterator[Values]:
+        place, asked = told[: len(self.place)], told[len(self.place) :]
+        for found in self.page.run(self._read(asked), place, request):
             yield self._placed(found)
 
-    def _restyled(self, run_id: object, request: gr.Request, *told: Any) -> Values:
-        return self._placed(self.tradeoff.restyle(run_id, self._sweep_asked(*told), request))
-
-    def _sweep_asked(self, *told: object) -> dict[str, object]:
-        return dict(zip(("model", "prompt", "policies", *self.sweep), told, strict=True))
-
-    def _run(self, model: object, request: gr.Request, *told: Any) -> Iterator[Values]:
-        asked, place = Asked(model, *told[:7]), told[7:]
-        for found in self.page.run(asked, place, request):
+    def _swept(self, request: gr.Request, *told: Any) -> Iterator[Values]:
+        for found in self.tradeoff.run(self._sweep_asked(told), request):
             yield self._placed(found)
+
+    def _restyled(self, run_id: object, measure: object, request: gr.Request) -> Values:
+        return self._placed(self.tradeoff.restyle(run_id, measure, request))
 
     def _moved(self, run_id: object, request: gr.Request, *place: Any) -> Values:
         return self._placed(self.page.move(run_id, place, request))
@@ -206,45 +140,52 @@ class CacheLayout:
     def _opened(self, run_id: object, request: gr.Request, *place: Any) -> Values:
         return self._placed(self.page.open(run_id, place, request))
 
+    def _named(
+        self, asked: object, sweep_run: object, request: gr.Request, *place: Any
+    ) -> Iterator[Values]:
+        """Open what the address names, or the run of a point of the trade-off."""
+        named = asked if isinstance(asked, dict) else {}
+        if "point" in named:
+            for found in self.tradeoff.point(sweep_run, named["point"], request):
+                run = found if isinstance(found, dict) else self.page.open(found.id, place, request)
+                yield self._placed(run)
+            return
+        found = self.page.open(named.get("run"), place, request) or self.page.first()
+        yield self._placed(found | self.tradeoff.open(named.get("sweep"), request))
+
+    def _booted(self, request: gr.Request, *place: Any) -> Values:
+        named = dict(request.query_params)
+        if named.get("page") != "cache":
+            return self._placed({})
+        found = self.page.open(named.get("run"), place, request)
+        return self._placed(found | self.tradeoff.open(named.get("sweep"), request))
+
     def _listed(self, request: gr.Request) -> gr.Dropdown:
         return gr.Dropdown(choices=self.page.stored(request))
 
+    def _read(self, told: tuple[Any, ...]) -> Asked:
+        model, prompt, policies, budget, unit, new_tokens, oracle = told[:7]
+        parameters = self.controls.parameters.read(told[7:])
+        return Asked(model, prompt, policies, parameters, budget, unit, new_tokens, oracle)
+
+    def _sweep_asked(self, told: tuple[Any, ...]) -> dict[str, Any]:
+        names = list(self.sweep.controls)
+        asked = self._read(told[len(names) :])
+        return {**dict(zip(names, told, strict=False)), "asked": asked}
+
     def _placed(self, found: Values) -> Values:
-        found = found or {"cache_status": gr.skip()}
-        return {self.parts[name]: value for name, value in found.items()}
+        found = dict(found) or {"cache_status": gr.skip()}
+        parameters = found.pop("cache_parameters", None)
+        placed = {self.parts[name]: value for name, value in found.items()}
+        if parameters is not None:
+            inputs = self.controls.parameters.inputs
+            filled = self.controls.parameters.fill(parameters)
+            placed |= dict(zip(inputs, filled, strict=True))
+        return placed
 
 
 _INTRODUCTION = (
-    '<p class="tk-sub">Choose policies and a budget and press Run: the model reads the prompt, '
-    "each policy drops what it does not want to keep, and every decision can be replayed here.</p>"
+    '<p class="tk-sub">A language model remembers a text as keys and values: its cache. A policy '
+    "drops a part of it to save memory. Below, the same text under several policies: step through "
+    "it, watch what each forgets, and what the model then writes.</p>"
 )
-
-
-def _declared(lab: Lab) -> str:
-    """Return what every policy is, from its declaration."""
-    columns = (
-        Column("policy"),
-        Column("name", "As written before the dot of a parameter."),
-        Column("really", "What it does: evict frees memory, select keeps all and reads a part."),
-        Column("keeps"),
-        Column("parameters", "Name and default."),
-        Column("source"),
-    )
-    rows: list[list[Cell]] = [
-        [
-            policy.title + (" (variant)" if policy.differs != "no" else ""),
-            policy.slug,
-            policy.label,
-            policy.explanation,
-            ", ".join(f"{n} = {f.default}" for n, f in policy.model_fields.items()),
-            policy.paper,
-        ]
-        for policy in lab.policies()
-    ]
-    return table_html(columns, rows, "The policies, from their own declarations", "None.")
-
-
-def _first_text(lab: Lab) -> str:
-    examples = lab.examples()
-    asked = lab.open(examples[0].run_id).request if examples else None
-    return asked.given_text if isinstance(asked, ModelRequest) else ""

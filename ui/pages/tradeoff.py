@@ -1,15 +1,18 @@
 """Trade-off: policies at several budgets, on the prompt or on a task with an answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from backend import Cancelled, Finished, Lab, Partial, SweepRequest, SweepResult, UserError
+from backend import Cancelled, Finished, Lab, Partial, Run, SweepRequest, SweepResult, UserError
+from ui.components.cost import refused_card, sweep_card
 from ui.components.sentence import status, told
-from ui.components.table import Cell, Column, table_html
+from ui.components.table import Cell, Column, Link, table_html
 from ui.figures.style import caption
 from ui.figures.tradeoff import MEASURES, tradeoff
+from ui.pages.cache import Asked, specs_of
 from ui.text import escape
 from ui.views.view import Values, choice, number
 from ui.visitor import visitor_of
@@ -35,7 +38,7 @@ class Tradeoff:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
 
-    def run(self, asked: dict[str, object], request: gr.Request) -> Iterator[Values]:
+    def run(self, asked: dict[str, Any], request: gr.Request) -> Iterator[Values]:
         """Measure every point, showing those that are done."""
         try:
             wanted = self._request(asked)
@@ -43,34 +46,79 @@ class Tradeoff:
                 if isinstance(event, Finished):
                     result = event.run.result
                     assert isinstance(result, SweepResult)
-                    yield {**_shown(result, asked), "sweep_run": event.run.id, "sweep_status": ""}
+                    yield {
+                        **_shown(result, asked["measure"]),
+                        "sweep_run": event.run.id,
+                        "sweep_status": "",
+                        "cache_address": {"sweep": event.run.id},
+                    }
                 elif isinstance(event, Partial):
                     assert isinstance(event.result, SweepResult)
-                    yield _shown(event.result, asked)
+                    yield _shown(event.result, asked["measure"])
                 else:
                     yield {"sweep_status": told(event)}
         except (UserError, Cancelled) as error:
             yield {"sweep_status": status(str(error), "error")}
 
-    def restyle(self, run_id: object, asked: dict[str, object], request: gr.Request) -> Values:
+    def restyle(self, run_id: object, measure: object, request: gr.Request) -> Values:
         """Draw the last sweep with another measure."""
-        if not isinstance(run_id, str):
+        return self.open(run_id, request, measure)
+
+    def open(self, run_id: object, request: gr.Request, measure: object = "kl") -> Values:
+        """Show a stored sweep."""
+        if not isinstance(run_id, str) or not run_id:
             return {}
         try:
-            result = self.lab.open(run_id, visitor=visitor_of(request)).result
+            run, result, _ = self._stored(run_id, request)
         except UserError as error:
             return {"sweep_status": status(str(error), "error")}
-        return _shown(result, asked) if isinstance(result, SweepResult) else {}
+        return {
+            **_shown(result, measure),
+            "sweep_run": run.id,
+            "cache_address": {"sweep": run.id},
+        }
 
-    def _request(self, asked: dict[str, object]) -> SweepRequest:
-        policies = asked["policies"] if isinstance(asked["policies"], list) else []
+    def cost(self, asked: dict[str, Any], request: gr.Request) -> Values:
+        """Say what Sweep will take with the controls as they are."""
+        try:
+            cost = self.lab.estimate_sweep(self._request(asked), visitor=visitor_of(request))
+        except UserError as error:
+            return {"sweep_cost": refused_card(str(error))}
+        return {"sweep_cost": sweep_card(cost)}
+
+    def point(self, run_id: object, number: object, request: gr.Request) -> Iterator[Run | Values]:
+        """Find the run of a point: stored with its sweep, or done again where it is not there."""
+        if not isinstance(run_id, str) or isinstance(number, bool) or not isinstance(number, int):
+            return
+        try:
+            _, result, asked = self._stored(run_id, request)
+            if not 0 <= number < len(result.policy):
+                return
+            depth = float(result.depth[number])
+            ratio = _nearest((*asked.budgets, 1.0), float(result.ratio[number]))
+            known = None if np.isnan(depth) else _nearest(asked.depths, depth)
+            wanted = asked.point(int(result.policy[number]), ratio, known)
+            for event in self.lab.stream(wanted, visitor=visitor_of(request)):
+                yield event.run if isinstance(event, Finished) else {"cache_status": told(event)}
+        except (UserError, Cancelled) as error:
+            yield {"sweep_status": status(str(error), "error")}
+
+    def _stored(self, run_id: str, request: gr.Request) -> tuple[Run, SweepResult, SweepRequest]:
+        run = self.lab.open(run_id, visitor=visitor_of(request))
+        if not isinstance(run.result, SweepResult) or not isinstance(run.request, SweepRequest):
+            raise UserError(f"run={run.id} is a {run.request.kind}, not a sweep")
+        return run, run.result, run.request
+
+    def _request(self, asked: dict[str, Any]) -> SweepRequest:
+        page: Asked = asked["asked"]
+        policies = page.policies if isinstance(page.policies, list) else []
         task = asked["task"] if isinstance(asked["task"], str) else PROMPT
-        given = {"prompts": (asked["prompt"],)} if task == PROMPT else {"task": task}
+        given = {"prompts": (page.prompt,)} if task == PROMPT else {"task": task}
         budgets = [entry.strip() for entry in str(asked["budgets"]).split(",") if entry.strip()]
         return self.lab.request(
             SweepRequest,
-            model=asked["model"],
-            policies=policies,
+            model=page.model,
+            policies=specs_of(policies, page.parameters),
             budgets=budgets,
             depths=(0.5,) if task == PROMPT else (0.1, 0.5, 0.9),
             length=int(number(asked["length"], 8, 1_000_000, 256)),
@@ -79,8 +127,13 @@ class Tradeoff:
         )
 
 
-def _shown(result: SweepResult, asked: dict[str, object]) -> Values:
-    measure = choice(asked["measure"], tuple(MEASURES), "kl")
+def _nearest(asked: Sequence[float], found: float) -> float:
+    """Return the number as it was asked for; a result has it in single precision."""
+    return min(asked, key=lambda own: abs(own - found))
+
+
+def _shown(result: SweepResult, wanted: object) -> Values:
+    measure = choice(wanted, tuple(MEASURES), "kl")
     return {
         "sweep_said": _said(result),
         "sweep_bytes": _drawn(result, measure, "bytes"),
@@ -105,7 +158,7 @@ def _said(result: SweepResult) -> str:
 def _table(result: SweepResult) -> str:
     rows: list[list[Cell]] = [
         [
-            result.titles[result.policy[n]],
+            Link(result.titles[result.policy[n]], {"point": n}),
             f"{result.ratio[n]:.0%}",
             "any" if np.isnan(result.depth[n]) else f"{result.depth[n]:g}",
             f"{result.correct[n]} of {result.trials[n]}",

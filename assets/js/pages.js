@@ -1,0 +1,44 @@
+// Which page is open, and what of it the address says: ?page=cache&run=...&sweep=...; Explore, the
+// first page, keeps its own part of the address in selection.js.
+(() => {
+  const T = window.tokenarium;
+  if (T.page) return;
+  const HOME = 'explore', shown = {}, openers = {};
+  const here = () => new URL(location.href).searchParams.get('page') || HOME;
+
+  const addressOf = page => {
+    if (page === HOME) return T.address();
+    const url = new URL(location.href);
+    for (const key of [...url.searchParams.keys()]) if (!key.startsWith('__')) url.searchParams.delete(key);
+    url.searchParams.set('page', page);
+    for (const [key, value] of Object.entries(shown[page] || {})) if (value) url.searchParams.set(key, value);
+    return url;
+  };
+  const go = page => {
+    const url = addressOf(page);
+    if (url.href !== location.href) history.pushState({page}, '', url);
+  };
+
+  // A tab was chosen.
+  T.page = page => { if (here() !== page) go(page); };
+
+  // A page tells what it shows; ``open`` asks Python for what the address names.
+  T.linked = (page, props, watch, open) => {
+    const take = () => {
+      const told = props.value;
+      if (!told || told.asked) return;
+      for (const key of ['run', 'sweep']) if (key in told) (shown[page] ??= {})[key] = told.example && key === 'run' ? null : told[key];
+    };
+    openers[page] = open;
+    take();
+    watch('value', () => { take(); if (!props.value?.asked && here() === page) go(page); });
+  };
+
+  window.addEventListener('popstate', () => {
+    const page = here(), query = new URL(location.href).searchParams;
+    [...document.querySelectorAll('#pages button[role=tab]')].find(tab => tab.textContent.trim().toLowerCase() === page)?.click();
+    if (page === HOME || !openers[page]) return;
+    const asked = {run: query.get('run'), sweep: query.get('sweep')};
+    if (['run', 'sweep'].some(key => (shown[page]?.[key] ?? null) !== asked[key])) openers[page]({...asked, asked: true});
+  });
+})();

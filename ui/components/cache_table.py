@@ -1,0 +1,95 @@
+"""What every policy of a run holds, takes and costs, in a table."""
+
+from typing import Any
+
+import numpy as np
+
+from backend import CacheResult, PolicyRun
+from ui.components.cost import size
+from ui.components.table import Cell, Column, table_html
+from ui.text import escape
+
+COLUMNS = (
+    Column("policy"),
+    Column("really", "What it does: evict frees memory, select keeps all and reads a part."),
+    Column("cache", "Bytes held after the last step, and the share of the first policy's."),
+    Column("ms per token", "Median and 90th percentile of the steps, without the oracle's time."),
+    Column("first token", "Time to read the prompt and know the first token."),
+    Column("KL to full", "Mean divergence of the prediction from the full cache's, in nats."),
+    Column("same choice", "Share of steps where the full model would have said the same."),
+    Column("parts from full", "First step where the full model would have chosen another token."),
+    Column("attention lost", "The full model's attention to dropped tokens, mean over all steps."),
+    Column("text"),
+)
+
+
+def cache_table(result: CacheResult) -> str:
+    """Return one row per policy, as HTML."""
+    runs = result.runs
+    base = float(runs[0].cache_bytes[-1]) if runs[0].steps else float("nan")
+    rows: list[list[Cell]] = [_row(run, base) for run in runs if run.steps]
+    notes = "".join(
+        f'<p class="tk-sub">{escape(result.titles[run.number])}: {escape("; ".join(run.notes))}</p>'
+        for run in runs
+        if run.notes
+    )
+    caption = (
+        f"Budget {result.budget_tokens} entries per head, {len(result.prompt_ids)} prompt tokens. "
+        "One prompt, not the distribution."
+    )
+    return table_html(COLUMNS, rows, caption, "Nothing measured yet.") + notes
+
+
+def cache_sentence(result: CacheResult) -> str:
+    """Return what a run shows in one sentence: who keeps least of the cache, and what it costs."""
+    runs = [run for run in result.runs if run.steps]
+    if len(runs) < 2:
+        return ""
+    full = float(runs[0].cache_bytes[-1])
+    parts = [
+        f"{run.cache_bytes[-1] / full:.0%} under {_named(run)}{_parted(run)}" for run in runs[1:]
+    ]
+    return (
+        f'<p class="tk-sentence">The cache of this text takes <b>{size(int(full))}</b> with '
+        f"{escape(result.titles[runs[0].number])}; {'; '.join(parts)}.</p>"
+    )
+
+
+def _named(run: PolicyRun) -> str:
+    return f"<b>{escape(run.result.titles[run.number])}</b>"
+
+
+def _parted(run: PolicyRun) -> str:
+    """Return when the text parts from what the full model would write, where that is known."""
+    if not np.isfinite(run.top1_agree).any():
+        return ""
+    first = int(run.result.first_divergence[run.number])
+    return " (same text)" if first < 0 else f" (another text from token {first + 1} on)"
+
+
+def _row(run: PolicyRun, base: float) -> list[Cell]:
+    result = run.result
+    held = float(run.cache_bytes[-1])
+    steps = run.step_ms[np.isfinite(run.step_ms)]
+    times = (
+        f"{np.percentile(steps, 50):.1f} ({np.percentile(steps, 90):.1f})" if len(steps) else "n/a"
+    )
+    parts = int(result.first_divergence[run.number])
+    lost = result.lost_mass[run.number, : run.steps]
+    return [
+        result.titles[run.number],
+        run.label,
+        f"{size(int(held))} ({held / base:.0%})",
+        times,
+        f"{run.prefill_ms:.0f} ms",
+        _mean(run.kl_nats, "{:.3f}"),
+        _mean(run.top1_agree, "{:.0%}"),
+        "never" if parts < 0 else f"step {parts}",
+        _mean(lost, "{:.1%}"),
+        run.text.replace("\n", " ")[:160],
+    ]
+
+
+def _mean(values: np.ndarray[Any, Any], form: str) -> str:
+    known = values[np.isfinite(values)]
+    return form.format(float(known.mean())) if known.size else "n/a"
