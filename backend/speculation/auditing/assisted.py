@@ -61,13 +61,12 @@ class Assistance:
             if self.draft is None
             else {"assistant_model": self.draft.model}
         )
-        with seeded(self.target.device):
-            torch.manual_seed(seed)
+        with seeded(self.target.device, seed):
             generate: Any = self.target.model.generate
             found = generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                generation_config=self._settings(),
+                generation_config=self.settings(),
                 **options,
             )
         new: list[int] = found[0, len(prompt) :].tolist()
@@ -78,7 +77,8 @@ class Assistance:
         with watching(self.target, self.draft_len) as rounds:
             return self.generate(prompt, seed), rounds
 
-    def _settings(self) -> GenerationConfig:
+    def settings(self) -> GenerationConfig:
+        """Return everything that decides what is generated, nothing left to a model's defaults."""
         asked, ends = self.processors, sorted(end_of_text(self.target))
         drawn = {
             "do_sample": True,

@@ -140,6 +140,12 @@ class _Watch:
         return time.perf_counter()
 
 
-def seeded(device: torch.device) -> Any:
-    """Return a context in which torch's own random numbers may be seeded and are put back."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed the random numbers that transformers draws, and put them back afterwards."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        # torch.manual_seed would look for a GPU every time, and take longer than short texts do.
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        yield
