@@ -33,6 +33,8 @@ from backend.settings import Settings
 from backend.speculation.drafter import Drafter
 from backend.speculation.drafter import registered as registered_drafters
 from backend.speculation.matrix import Pair, table
+from backend.speculation.request import SpeculateRequest
+from backend.speculation.result import SpeculationResult
 from backend.speculation.rule import Rule
 from backend.speculation.rule import registered as registered_rules
 from backend.sweep.request import SweepRequest
@@ -42,6 +44,9 @@ from storage.record import RunRecord
 if TYPE_CHECKING:
     from backend.eviction.estimate import CacheEstimate
     from backend.sweep.estimate import SweepEstimate
+
+if TYPE_CHECKING:
+    from backend.speculation.auditing.audit import Audit
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 
@@ -208,6 +213,25 @@ class Lab:
     def rules() -> tuple[type[Rule], ...]:
         """Return every acceptance rule; a class's fields are its parameters."""
         return registered_rules()
+
+    def audit(self, run: Run) -> "Audit":
+        """Audit a speculative run again, with its models: a stored one too.
+
+        Raises:
+            UserError: if the run is of another kind, or a model cannot be used.
+        """
+        request, result = run.request, run.result
+        if not isinstance(request, SpeculateRequest) or not isinstance(result, SpeculationResult):
+            raise UserError(
+                f"run {run.id} is of kind {run.request.kind!r}: audit a speculative run"
+            )
+        from backend.speculation.auditing.run import audit
+
+        cancel = CancelToken()
+        with told_in_words():
+            source = self._roster.resolve(request.model)
+            with self._workshop.held(request, source, lambda _: None, cancel) as (model, beside):
+                return audit(result, request, model, beside.get(request.draft_model))
 
     @staticmethod
     def pairs() -> tuple[Pair, ...]:

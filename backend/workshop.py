@@ -4,8 +4,9 @@ import contextvars
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from backend.environment import describe
 from backend.errors import in_words
@@ -19,6 +20,9 @@ from backend.requests import ModelRequest
 from backend.roster import Roster
 from backend.run import Run
 from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.models.loaded import LoadedModel
 
 _CLOSING_S = 5.0
 
@@ -75,6 +79,26 @@ class Workshop:
         for thread in active:
             thread.join(_CLOSING_S)
 
+    @contextmanager
+    def held(
+        self,
+        request: ModelRequest,
+        source: ModelSource,
+        tell: Callable[[Event], None],
+        cancel: CancelToken,
+    ) -> Iterator[tuple["LoadedModel", dict[str, "LoadedModel"]]]:
+        """Hold the model of a request alone, and those beside it by the name they are asked by."""
+        sources = {each.name: each for each in (source, *self._beside(request))}
+        with ExitStack() as held:
+            models = {}
+            for name in sorted(sources):  # in one order for all runs, so that none wait in a circle
+                if self._roster.info(name).state != "ready":
+                    tell(Progress(f"loading {name}", 0, 1))
+                models[name] = held.enter_context(self._roster.use(sources[name], request.dtype))
+                cancel.check()
+            beside = {name: models[self._roster.resolve(name).name] for name in request.beside}
+            yield models[source.name], beside
+
     def _beside(self, request: ModelRequest) -> tuple[ModelSource, ...]:
         return tuple(self._roster.resolve(name) for name in request.beside)
 
@@ -110,16 +134,7 @@ class Workshop:
         # The one before in the queue may have asked the same.
         if stored := self.stored(request, source, owner):
             return stored
-        sources = {each.name: each for each in (source, *self._beside(request))}
-        with ExitStack() as held:
-            models = {}
-            for name in sorted(sources):  # in one order for all runs, so that none wait in a circle
-                if self._roster.info(name).state != "ready":
-                    mailbox.put(Progress(f"loading {name}", 0, 1))
-                models[name] = held.enter_context(self._roster.use(sources[name], request.dtype))
-                cancel.check()
-            loaded = models[source.name]
-            beside = {name: models[self._roster.resolve(name).name] for name in request.beside}
+        with self.held(request, source, mailbox.put, cancel) as (loaded, beside):
             runner = imported(request.runner)
             limit = self._settings.token_limit
             if not request.past_context:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from backend.events import CancelToken, Event, Partial, Progress
 from backend.models.loaded import LoadedModel
 from backend.models.text import Tokens, decode_each, tokenise
-from backend.speculation.auditing.run import audited
+from backend.speculation.auditing.run import audit
 from backend.speculation.drafting import Drafting
 from backend.speculation.engine import Speculator
 from backend.speculation.journal import Journal
@@ -64,7 +65,7 @@ class _Run:
         emit: Callable[[Event], None],
         cancel: CancelToken,
     ) -> None:
-        self.request, self.loaded, self.tokens = request, loaded, tokens
+        self.request, self.loaded, self.draft, self.tokens = request, loaded, draft, tokens
         self.emit, self.cancel = emit, cancel
         self.drafter, self.rule = request.drafter.drafter, request.rule.rule
         length, most = len(tokens.ids), request.max_new_tokens
@@ -74,7 +75,7 @@ class _Run:
         refuse_unless_fits(request, loaded, draft, length)
         self.stopping = Stopping(loaded, most, request.stop)
         self.target = TreeReader(loaded, self._room(), cancel.check)
-        self.drafting = self._drafting(draft)
+        self.drafting = self._drafting()
         rules = tuple(rule() for rule in valid_rules(type(self.drafter), request.temperature))
         self.rules = rules
         self.journal = Journal(self.rule, rules, self.drafting)
@@ -88,8 +89,8 @@ class _Run:
     def _room(self) -> int:
         return len(self.tokens.ids) + self.stopping.most + self.request.tree_budget + 1
 
-    def _drafting(self, draft: LoadedModel | None) -> Drafting:
-        request, loaded, reader = self.request, self.loaded, None
+    def _drafting(self) -> Drafting:
+        request, loaded, draft, reader = self.request, self.loaded, self.draft, None
         shared: SharedVocabulary | None = None
         if self.drafter.reads == "target_layers":
             layers = self.drafter.layers(len(loaded.layers))
@@ -147,7 +148,9 @@ class _Run:
             self._show()
         self.cancel.check()
         self._say("auditing", most * (1 + request.plain))
-        return audited(self._result(), request, self.loaded, self.drafting, self.cancel.check)
+        result = self._result()
+        found = audit(result, request, self.loaded, self.draft, self.cancel.check)
+        return replace(result, audit=found.as_dict())
 
     def _say(self, doing: str, done: int) -> None:
         self.cancel.check()

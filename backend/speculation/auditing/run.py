@@ -1,7 +1,8 @@
-"""Audits a finished run: from what it recorded, and from one more pass of each model."""
+"""Audits a finished run of our own: from what it recorded, and from its models read anew."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,130 +11,146 @@ from torch import Tensor
 from backend.models.loaded import LoadedModel
 from backend.speculation.auditing.audit import Audit, Check
 from backend.speculation.auditing.counts import check_counts
-from backend.speculation.auditing.drafted import DRAWN, LAW, Drafted, check_drawn, check_law
-from backend.speculation.auditing.identity import NAME as IDENTITY
-from backend.speculation.auditing.identity import check_identity
-from backend.speculation.drafter import find as drafter
-from backend.speculation.drafting import Drafting
-from backend.speculation.reader import TreeReader
+from backend.speculation.auditing.drafted import LAW_TOLERANCE, Drafted, check_drawn, check_law
+from backend.speculation.auditing.identity import check_identity, not_greedy
+from backend.speculation.auditing.reading import PlainReader, processed
+from backend.speculation.laws import Processors
+from backend.speculation.records import STATUSES
 from backend.speculation.request import SpeculateRequest
 from backend.speculation.result import SpeculationResult
 from backend.speculation.tree import Draw
+from backend.speculation.vocabulary import compare
 
-MOST_PLACES = 64
-"""Nodes of the text whose children's law is computed again: the first ones."""
+TARGET = "target law"
+IN_TEXT, BESIDE = 256, 8
+"""Nodes at which laws are computed anew: those that became text, all of whose laws one pass gives,
+and others, which take a pass each."""
 
 
 @torch.inference_mode()
-def audited(
+def audit(
     result: SpeculationResult,
     request: SpeculateRequest,
     loaded: LoadedModel,
-    drafting: Drafting,
+    draft: LoadedModel | None,
     check: Callable[[], None] = lambda: None,
-) -> SpeculationResult:
-    """Return the result with its audit.
+) -> Audit:
+    """Audit a run that has ended, computed just now or long ago.
+
+    Laws are computed anew by plain passes, which share nothing with the reader of trees.
 
     Args:
-        result: of a run that has ended.
+        result: what it recorded.
         request: what was asked.
         loaded: the target.
-        drafting: of the run; its reader's model is read again by a reader of its own.
+        draft: the draft model, where the drafter reads with one.
         check: called in every layer; raises to stop.
     """
-    checks = [
-        check_counts(result.rounds, result.node_columns, result.token_ids, result.token_node),
-        _identity(result, request, loaded, check),
-        *_drafted(result, request, drafting, check),
-    ]
-    return replace(result, audit=Audit(tuple(checks)).as_dict())
+    drafter, processors = request.drafter.drafter, request.processors
+    text = (*result.prompt_ids.tolist(), *result.token_ids.tolist())
+    layers = drafter.layers(len(loaded.layers)) if drafter.reads == "target_layers" else None
+    target = PlainReader(loaded, text, check=check)
+    shared = None if draft is None else compare(loaded, draft)
+    own = PlainReader(draft or loaded, text, layers=layers, shared=shared, check=check)
+    in_text, beside = drafted_in(result)
+
+    def law(place: Drafted) -> Tensor:
+        return processors.draft_law(own(place.before)[None], [place.before])[0]
+
+    # At temperature 0 the likeliest are taken, whatever the drafter draws above it.
+    draw: Draw = "deterministic" if processors.greedy else drafter.draw
+    dtype = (draft or loaded).dtype
+    return Audit(
+        (
+            _identity(result, processors, loaded, target),
+            check_law([*in_text, *beside], own, processors, dtype),
+            # Which nodes became text does not depend on what was drawn below them.
+            check_drawn(in_text, law, draw, request.seed),
+            _target_law([*in_text, *beside], processors, loaded, target),
+            check_counts(result.rounds, result.node_columns, result.token_ids, result.token_node),
+        )
+    )
 
 
 def _identity(
-    result: SpeculationResult,
-    request: SpeculateRequest,
-    loaded: LoadedModel,
-    check: Callable[[], None],
+    result: SpeculationResult, processors: Processors, loaded: LoadedModel, reader: PlainReader
 ) -> Check:
-    if request.temperature:
-        evidence = "Above temperature 0 two right runs may say different things."
-        return Check(IDENTITY, "not applicable", evidence)
+    if not processors.greedy:
+        return not_greedy()
+    return check_identity(
+        result.prompt_ids.tolist(),
+        result.token_ids.tolist(),
+        result.plain_ids.tolist(),
+        processed(reader, processors),
+        loaded.dtype,
+    )
 
-    def logits(before: Sequence[int]) -> Tensor:
-        found = TreeReader(loaded, len(before), check).extend(before)
-        return request.processors.penalised(found[None].float(), [before])[0]
 
-    prompt, new = result.prompt_ids.tolist(), result.token_ids.tolist()
-    return check_identity(prompt, new, result.plain_ids.tolist(), logits, loaded.dtype)
+def drafted_in(result: SpeculationResult) -> tuple[list[Drafted], list[Drafted]]:
+    """Return what was drawn below nodes of a run: such as became text, and some others.
 
-
-def _drafted(
-    result: SpeculationResult,
-    request: SpeculateRequest,
-    drafting: Drafting,
-    check: Callable[[], None],
-) -> list[Check]:
-    reader, shared = drafting.reader, drafting.shared
-    text = [*result.prompt_ids.tolist(), *result.token_ids.tolist()]
-    known = set(shared.target_ids) if shared else None
-    if reader is None or (known is not None and not known.issuperset(text)):
-        why = (
-            "The drafter reads no model."
-            if reader is None
-            else "The text has tokens that the draft model spells in its own."
-        )
-        return [Check(name, "not applicable", why) for name in (LAW, DRAWN)]
-    first = len(result.prompt_ids) - 1
-    tail = text[first : first + MOST_PLACES]
-    again = TreeReader(reader.loaded, first + len(tail), check, reader.layers)
-    ids = shared.translated(text) if shared else text
-    if first:
-        again.extend(ids[:first])
-    rows = again.read(ids[first : first + len(tail)], range(-1, len(tail) - 1))
-    rows = (shared.logits(rows) if shared else rows).float()
-
-    def logits(before: Sequence[int]) -> Tensor:
-        return rows[len(before) - 1 - first]
-
-    def law(place: Drafted) -> Tensor:
-        penalised = [place.before] if request.repetition_penalty != 1 else None
-        return request.processors.draft_law(logits(place.before)[None], penalised)[0]
-
-    places = _places(result, text, first, len(tail))
-    # At temperature 0 the likeliest are taken, whatever the drafter draws above it.
-    draw: Draw = drafter(result.drafter).draw if request.temperature else "deterministic"
-    return [
-        check_law(places, logits, request.processors, reader.loaded.dtype),
-        check_drawn(places, law, draw, request.seed),
+    Pruned children count: they were drawn too.
+    """
+    stayed = [STATUSES.index("root"), STATUSES.index("accepted")]
+    nodes = result.node_columns
+    guesses = nodes[nodes["draw_order"] >= 0]
+    guesses = guesses[np.lexsort((guesses["draw_order"], guesses["parent"]))]
+    families = {
+        int(parent): list(children)
+        for parent, children in groupby(guesses, lambda node: int(node["parent"]))
+    }
+    in_text = [parent for parent in families if nodes["status"][parent] in stayed]
+    others = [parent for parent in families if nodes["status"][parent] not in stayed]
+    found = [
+        [_drafted(result, parent, families[parent]) for parent in _spread(parents, most)]
+        for parents, most in ((in_text, IN_TEXT), (others, BESIDE))
     ]
+    return found[0], found[1]
 
 
-def _places(result: SpeculationResult, text: list[int], first: int, count: int) -> list[Drafted]:
-    """Return the children of roots and accepted nodes among ``count`` tokens of the text."""
-    nodes, found = result.node_columns, list[Drafted]()
-    ends = np.cumsum(result.rounds["new_tokens"])
-    for number, round_ in enumerate(result.rounds):
-        start = first + int(ends[number] - round_["new_tokens"])
-        for depth in range(int(round_["accepted_len"]) + 1):
-            at = start + depth
-            if at >= first + count:
-                return found
-            node = _node_at(result, number, depth)
-            children = nodes[(nodes["parent"] == node) & (nodes["draw_order"] >= 0)]
-            if len(children):
-                found.append(
-                    Drafted(
-                        tuple(text[: at + 1]),
-                        tuple(children["token_id"].tolist()),
-                        tuple(children["q_raw"].tolist()),
-                    )
-                )
-    return found
+def _drafted(result: SpeculationResult, parent: int, children: Sequence[Any]) -> Drafted:
+    return Drafted(
+        _text_before(result, parent),
+        tuple(int(child["token_id"]) for child in children),
+        tuple(float(child["q_raw"]) for child in children),
+        target=tuple(float(child["p_raw"]) for child in children),
+    )
 
 
-def _node_at(result: SpeculationResult, number: int, depth: int) -> int:
-    """Return the root of a round, or the node of its accepted path at a depth."""
-    if depth == 0:
-        return int(result.rounds["first_node"][number])
-    before = int(result.rounds["new_tokens"][:number].sum())
-    return int(result.token_node[before + depth - 1])
+def _text_before(result: SpeculationResult, node: int) -> tuple[int, ...]:
+    """Return all tokens up to a node, itself included."""
+    nodes, path = result.node_columns, list[int]()
+    new = int(result.rounds["new_tokens"][: nodes["round"][node]].sum())
+    while (parent := int(nodes["parent"][node])) >= 0:
+        path.append(int(nodes["token_id"][node]))
+        node = parent
+    return (*result.prompt_ids.tolist(), *result.token_ids[:new].tolist(), *path[::-1])
+
+
+def _target_law(
+    places: Sequence[Drafted], processors: Processors, loaded: LoadedModel, reader: PlainReader
+) -> Check:
+    """Compare the target's probabilities in trees with those of each path read alone."""
+    worst, count = 0.0, 0
+    for place in places:
+        law = processors.draft_law(reader(place.before)[None], [place.before])[0]
+        told = torch.tensor(place.target, device=law.device)
+        differences = (law[list(place.tokens)] - told).abs()
+        if not (known := differences[~told.isnan()]).numel():
+            continue
+        worst, count = max(worst, float(known.max())), count + 1
+    if not count:
+        return Check(TARGET, "not applicable", "Nothing was drafted.")
+    tolerance = LAW_TOLERANCE.get(loaded.dtype, LAW_TOLERANCE[torch.float32])
+    evidence = (
+        f"At {count} nodes the target's probabilities in a tree differ by at most {worst:.2g} from "
+        f"those of the node's path read alone (fails above {tolerance:g})."
+    )
+    numbers = {"places": float(count), "difference": worst, "tolerance": tolerance}
+    return Check(TARGET, "passed" if worst <= tolerance else "failed", evidence, numbers)
+
+
+def _spread(places: Sequence[int], most: int) -> list[int]:
+    """Return at most ``most`` of the places, evenly."""
+    count = len(places)
+    return [places[at * count // most] for at in range(most)] if count > most else list(places)
