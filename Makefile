@@ -29,6 +29,7 @@ unit: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.caches
 
 examples: $(VENV)/.installed
 	$(BIN)/python -m backend.examples

@@ -61,8 +61,11 @@ def _guarded(scores: Tensor, positions: Tensor, protects: tuple[int, int]) -> Te
 def _best(scores: Tensor, budget: int) -> Tensor:
     """Return [g, n] ascending indices of the highest scores [g, S], by a threshold: no sort."""
     budget = min(budget, scores.shape[1])
-    least = scores.topk(budget, 1).values[:, -1:]
+    least = scores.topk(budget, 1, sorted=False).values.amin(1, keepdim=True)
+    kept = (scores >= least).nonzero()[:, 1]
+    if len(kept) == len(scores) * budget:  # no ties at the threshold
+        return kept.view(len(scores), budget)
     above, level = scores > least, scores == least
     spare = budget - above.sum(1, keepdim=True)
-    kept = above | (level & (level.cumsum(1) <= spare))
-    return kept.nonzero()[:, 1].view(len(scores), budget)
+    chosen = above | (level & (level.cumsum(1) <= spare))
+    return chosen.nonzero()[:, 1].view(len(scores), budget)

@@ -31,7 +31,9 @@ def decode_attention(
         out, weights = _attend(split, k, v, scaling, softcap, extra, window)
         found = weights.flatten(0, 1) if want_weights else None
         return out.flatten(0, 1).transpose(0, 1).to(q.dtype), found
-    outs, found = [], q.new_zeros(heads, q.shape[1], max(counts), dtype=torch.float32)
+    outs, found = [], None
+    if want_weights:
+        found = q.new_zeros(heads, q.shape[1], max(counts), dtype=torch.float32)
     for g, (start, count) in enumerate(zip(starts, counts, strict=True)):
         own = slice(start, start + count)
         sink = None if extra is None else extra[g : g + 1]
@@ -39,10 +41,10 @@ def decode_attention(
             split[g : g + 1], keys[None, own], values[None, own], scaling, softcap, sink, window
         )
         outs.append(out[0])
-        rows = slice(g * heads // groups, (g + 1) * heads // groups)
-        found[rows, :, :count] = weights[0]
-    out = torch.cat(outs).transpose(0, 1).to(q.dtype)
-    return out, found if want_weights else None
+        if found is not None:
+            rows = slice(g * heads // groups, (g + 1) * heads // groups)
+            found[rows, :, :count] = weights[0]
+    return torch.cat(outs).transpose(0, 1).to(q.dtype), found
 
 
 def _evenly_spaced(starts: Sequence[int]) -> bool:
