@@ -1,0 +1,100 @@
+"""What every registered acceptance rule must declare and keep to."""
+
+import pkgutil
+import re
+import subprocess
+import sys
+from typing import ClassVar, get_args
+
+import numpy as np
+import pytest
+import torch
+
+import backend.speculation.rules
+from backend.speculation.rule import Promise, Rest, Rule, Trials, find, registered
+from backend.speculation.tree import ROOT, Draw, TokenTree
+from backend.speculation.walking import walk
+
+RULES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)
+SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
+
+
+@EVERY
+def test_rule_declares_what_the_page_shows(kind):
+    assert re.fullmatch(r"[a-z0-9_]+", kind.slug)
+    assert kind.__module__ == f"backend.speculation.rules.{kind.slug}"
+    assert SENTENCE.fullmatch(kind.explanation)
+    assert SENTENCE.match(kind.__doc__ or "")
+    assert re.fullmatch(r"\D+, 20\d\d, arXiv:\d{4}\.\d{5}", kind.paper)
+    assert kind.promise in get_args(Promise)
+    assert kind.draws <= set(get_args(Draw))
+    assert kind.draws
+    assert kind.most_children is None or kind.most_children > 0
+    assert not (kind.one_draw and (kind.longest or kind.reads_draft))
+    for name, field in kind.model_fields.items():
+        assert SENTENCE.fullmatch(field.description or ""), name
+        assert field.metadata, f"{name} has no bounds"
+    kind()
+
+
+def test_rules_are_one_file_each():
+    modules = pkgutil.iter_modules(backend.speculation.rules.__path__)
+    assert {kind.slug for kind in RULES} == {module.name for module in modules}
+    with pytest.raises(ValueError, match="choose greedy, k_seq"):
+        find("no_such_rule")
+
+
+def test_slug_of_another_rule_is_refused():
+    with pytest.raises(TypeError, match="taken by Greedy"):
+
+        class Other(Rule):
+            """Copies a name."""
+
+            slug: ClassVar[str] = "greedy"
+
+
+def test_declarations_import_no_torch():
+    code = "import sys, backend.speculation.rules; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@EVERY
+def test_rule_yields_a_test_for_each_child_and_then_what_is_left(kind):
+    law = torch.tensor([[0.5, 0.3, 0.2]] * 2)
+    for count in (1, 2, 3):
+        children = torch.tensor([[0, 1, 2], [2, 0, 1]])[:, :count]
+        *tests, rest = kind().trials(law, law, children)
+        assert len(tests) == count
+        assert isinstance(rest, Rest)
+        assert rest.law.shape == law.shape
+        for test in tests:
+            assert isinstance(test, Trials)
+            assert test.accept.shape == test.target.shape == (2,)
+            assert (test.draft is not None) == kind.reads_draft
+
+
+@EVERY
+def test_rule_leaves_the_laws_it_is_given_alone(kind):
+    target, draft = torch.rand(2, 3, 6, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    before = target.clone(), draft.clone()
+    list(kind().trials(target, draft, torch.tensor([[0, 1], [2, 2], [3, 5]])))
+    kind().bonus(target, torch.zeros(3, dtype=torch.double))
+    assert torch.equal(target, before[0])
+    assert torch.equal(draft, before[1])
+
+
+@EVERY
+def test_rule_walks_the_same_tree_the_same_way(kind):
+    """All chance comes from outside."""
+    rng, tree = np.random.default_rng(0), TokenTree.of(0)
+    for parent in (ROOT, ROOT, 1, 2):
+        tree.add(parent, int(rng.integers(6)))
+    laws = torch.from_numpy(rng.dirichlet(np.ones(6), (2, 5)))
+    tree.laws = dict(enumerate(laws[1]))
+    targets = dict(enumerate(laws[0]))
+    for _ in range(10):
+        accept, follow = rng.random((2, 5))
+        first, again = (walk(kind(), tree, targets, accept, follow) for _ in range(2))
+        assert (first.path, first.token) == (again.path, again.token)
+        assert repr(first.trials) == repr(again.trials)  # NaN is not equal to itself

@@ -1,0 +1,163 @@
+"""Exact laws of what rules put out: the target's for valid pairs, and how far off for others."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+import backend.speculation.rules  # noqa: F401
+from backend.speculation.enumeration import (
+    bias,
+    families,
+    heap_trees,
+    outputs,
+    random_laws,
+    text_law,
+)
+from backend.speculation.rule import find, registered
+from tests.speculation.strategies import DRAWS
+
+RULES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+LOSSLESS = [kind for kind in RULES if kind.promise == "lossless" and not kind.at_zero]
+VALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw in kind.draws]
+INVALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw not in kind.draws]
+
+
+def named(pair):
+    return [f"{kind.slug}-{draw}" for kind, draw in pair]
+
+
+def awkward(vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Targets and drafts: equal, disjoint, one-hot, with zeros where the other has mass, ties."""
+    rng = np.random.default_rng(3)
+    p, q = rng.dirichlet(np.ones(vocabulary), 2)
+    half = np.zeros(vocabulary)
+    half[: vocabulary // 2] = 1 / (vocabulary // 2)
+    other = np.zeros(vocabulary)
+    other[vocabulary // 2 :] = 1 / (vocabulary - vocabulary // 2)
+    hot, cold = np.eye(vocabulary)[[0, 1]]
+    even = np.full(vocabulary, 1 / vocabulary)
+    pairs = [(p, p), (half, other), (hot, q), (p, hot), (hot, hot), (hot, cold)]
+    pairs += [(p, half), (half, q), (even, q), (p, even), (even, even), (half, even)]
+    targets, drafts = (torch.from_numpy(np.array(side)) for side in zip(*pairs, strict=True))
+    return targets, drafts
+
+
+@pytest.mark.parametrize(("kind", "draw"), VALID, ids=named(VALID))
+def test_valid_pair_puts_out_the_targets_law(kind, draw):
+    for children in range(1, (kind.most_children or 4) + 1):
+        for targets, drafts in (random_laws(40 // children, 5, children), awkward(6)):
+            found = outputs(kind(), targets, drafts, draw, children)
+            assert float(found.distance(targets).max()) < 1e-12
+            assert not found.laws[targets == 0].any()
+
+
+@pytest.mark.parametrize(("kind", "draw"), INVALID, ids=named(INVALID))
+def test_invalid_pair_is_biased_as_declared(kind, draw):
+    """The numbers that refusals name."""
+    found = bias(kind(), draw)
+    assert found.mean > 0.01
+    declared = kind.measured_bias[draw]
+    assert (round(found.mean, 2), round(found.largest, 2)) == declared
+
+
+def test_every_invalid_draw_has_its_bias_declared_and_no_other():
+    for kind in LOSSLESS:
+        assert set(kind.measured_bias) == set(DRAWS) - kind.draws
+
+
+@pytest.mark.parametrize("draw", ["iid", "without_replacement"])
+@pytest.mark.parametrize("mistake", ["pruned", "reordered"])
+def test_children_changed_after_drawing_bias_rules_that_read_the_draft(draw, mistake):
+    for kind in LOSSLESS:
+        if draw not in kind.draws or (kind.most_children == 1 and mistake == "reordered"):
+            continue
+        found = bias(kind(), draw, mistake=mistake, pairs=100)
+        if kind.reads_draft:
+            assert found.mean > 0.02
+        else:
+            assert found.largest < 1e-12
+
+
+def test_children_drawn_at_another_temperature_are_biased():
+    targets, drafts = random_laws(100, 5, 0)
+    colder = drafts**2 / (drafts**2).sum(-1, keepdim=True)
+    for slug in ("speculative_sampling", "multi_round"):
+        found = outputs(find(slug)(), targets, drafts, "iid", 1, drawn_from=colder)
+        assert float(found.distance(targets).mean()) > 0.05
+        honest = outputs(find(slug)(), targets, colder, "iid", 1)
+        assert float(honest.distance(targets).max()) < 1e-12
+
+
+def test_relaxed_and_greedy_rules_do_not_keep_the_law():
+    for slug in ("typical", "greedy"):
+        assert bias(find(slug)(), "iid", pairs=50).mean > 0.2
+
+
+def test_typical_takes_the_likeliest_of_children_that_pass():
+    targets = torch.tensor([[0.2, 0.5, 0.3]], dtype=torch.float64)
+    found = outputs(find("typical")(), targets, targets[:, [1, 2, 0]], "deterministic", 2)
+    torch.testing.assert_close(found.laws, torch.eye(3, dtype=torch.float64)[[1]])  # not 0
+
+
+def test_more_is_accepted_without_replacement_than_with():
+    """The order of the field's rules in the mean over random laws; one child is the least."""
+    for children in (2, 3):
+        single = bias(find("speculative_sampling")(), "iid", children).accepted
+        rounds = bias(find("multi_round")(), "iid", children).accepted
+        alike = bias(find("k_seq")(), "iid", children).accepted
+        once = bias(find("recursive")(), "without_replacement", children).accepted
+        assert single < rounds < alike < once
+    targets, drafts = random_laws(400, 5, 0)
+    assert single == pytest.approx(float(torch.minimum(targets, drafts).sum(-1).mean()), abs=1e-9)
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_families_are_all_that_can_be_drawn(draw):
+    draft = [0.5, 0.3, 0.0, 0.2]
+    found = dict(families(draft, draw, 2))
+    assert sum(found.values()) == pytest.approx(1, abs=1e-15)
+    if draw == "deterministic":
+        assert found == {(0, 1): 1.0}
+    elif draw == "iid":
+        assert set(found) == set(product((0, 1, 3), repeat=2))
+        assert found[1, 1] == pytest.approx(0.09)
+    else:
+        assert found[0, 3] == pytest.approx(0.5 * 0.2 / 0.5)
+        assert set(dict(families(draft, draw, 5))) == {
+            family for family in product((0, 1, 3), repeat=3) if len(set(family)) == 3
+        }
+
+
+def conditional(seed: int, vocabulary: int):
+    """A random language of short texts."""
+    known: dict[tuple[int, ...], torch.Tensor] = {}
+    generator = torch.Generator().manual_seed(seed)
+
+    def law(text: tuple[int, ...]) -> torch.Tensor:
+        if text not in known:
+            known[text] = torch.randn(vocabulary, generator=generator, dtype=torch.float64)
+        return known[text].softmax(-1)
+
+    return law
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LOSSLESS if not kind.most_children])
+def test_two_tokens_of_heap_drawn_trees_have_the_targets_joint_law(kind):
+    """Deciding by what was drawn where to draw next is right; dropping what was drawn is not."""
+    target, draft = conditional(2, 3), conditional(3, 3)
+    wanted = torch.stack([target(())[token] * target((token,)) for token in range(3)])
+    whole, dropped = torch.zeros(2, 3, 3, dtype=torch.float64)
+    chances = 0.0
+    for tree, chance in heap_trees(draft, 5):
+        assert len(tree) == 6 or not tree.laws
+        whole += chance * text_law(kind(), tree, target, 2)
+        tree.pruned = {min(range(1, len(tree)), key=tree.values.__getitem__)}
+        dropped += chance * text_law(kind(), tree, target, 2)
+        chances += chance
+    assert chances == pytest.approx(1, abs=1e-12)
+    right = "without_replacement" in kind.draws
+    assert (float((whole - wanted).abs().sum() / 2) < 1e-12) == right
+    exact_anyway = not kind.reads_draft
+    assert (float((dropped - wanted).abs().sum() / 2) < 1e-12) == exact_anyway
