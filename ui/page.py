@@ -33,7 +33,7 @@ def build(lab: Lab) -> gr.Blocks:
 
 def _named(request: gr.Request) -> Any:
     """Open the page that the address names."""
-    page = dict(request.query_params).get("page")
+    page = dict(request.query_params).get("tab")
     return gr.Tabs(selected=page) if page == "cache" else gr.skip()
 
 

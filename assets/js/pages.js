@@ -1,16 +1,16 @@
-// Which page is open, and what of it the address says: ?page=cache&run=...&sweep=...; Explore, the
-// first page, keeps its own part of the address in selection.js.
+// Which page is open, and what of it the address says: ?tab=cache&run=...&sweep=...; Explore, the
+// first page, keeps its own part of the address in selection.js. (Gradio takes ?page= for itself.)
 (() => {
   const T = window.tokenarium;
   if (T.page) return;
   const HOME = 'explore', shown = {}, openers = {};
-  const here = () => new URL(location.href).searchParams.get('page') || HOME;
+  const here = () => new URL(location.href).searchParams.get('tab') || HOME;
 
   const addressOf = page => {
     if (page === HOME) return T.address();
     const url = new URL(location.href);
     for (const key of [...url.searchParams.keys()]) if (!key.startsWith('__')) url.searchParams.delete(key);
-    url.searchParams.set('page', page);
+    url.searchParams.set('tab', page);
     for (const [key, value] of Object.entries(shown[page] || {})) if (value) url.searchParams.set(key, value);
     return url;
   };

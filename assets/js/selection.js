@@ -14,10 +14,10 @@
   const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, {detail}));
   const on = (name, listener) => bus.addEventListener(name, event => listener(event.detail));
 
-  const elsewhere = () => new URL(location.href).searchParams.has('page'); // another page has the address
+  const elsewhere = () => new URL(location.href).searchParams.has('tab'); // another page has the address
   const address = () => {
     const url = new URL(location.href);
-    for (const key of ['page', 'sweep']) url.searchParams.delete(key);
+    for (const key of ['tab', 'sweep']) url.searchParams.delete(key);
     for (const key of KEYS) {
       if (state[key] === undefined || state[key] === null || state[key] === '') url.searchParams.delete(key);
       else url.searchParams.set(key, state[key]);

@@ -155,7 +155,7 @@ class CacheLayout:
 
     def _booted(self, request: gr.Request, *place: Any) -> Values:
         named = dict(request.query_params)
-        if named.get("page") != "cache":
+        if named.get("tab") != "cache":
             return self._placed({})
         found = self.page.open(named.get("run"), place, request)
         return self._placed(found | self.tradeoff.open(named.get("sweep"), request))

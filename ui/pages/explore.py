@@ -74,7 +74,7 @@ class Explore:
     def boot(self, settings: Settings, request: gr.Request) -> Values:
         """Open the run and the view that the address names, if it names any."""
         asked = dict(request.query_params)
-        if "page" in asked:
+        if "tab" in asked:
             return {}  # the address is another page's
         whole = {k: int(v) for k, v in asked.items() if v.isascii() and v.isdigit() and len(v) < 10}
         named = {name: asked.get(name) for name in ("run", "view")}
