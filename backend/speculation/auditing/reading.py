@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.instruments import AttentionCall, Recorder, plain_attention, recording
 from backend.models.loaded import LoadedModel
 from backend.speculation.laws import Processors
 from backend.speculation.vocabulary import SharedVocabulary
@@ -20,6 +21,7 @@ class PlainReader:
         text: ids of the target, read when a beginning of it is first asked for.
         layers: predict from the residual after so many layers; None reads all.
         shared: how the model's ids are the target's; None where they are the same.
+        check: called in every layer; raises to stop.
     """
 
     def __init__(
@@ -29,7 +31,9 @@ class PlainReader:
         *,
         layers: int | None = None,
         shared: SharedVocabulary | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        self._recorder = _Checking(check)
         self._loaded, self._layers, self._shared = loaded, layers, shared
         self._text = tuple(text)
         self._states: Tensor | None = None
@@ -58,11 +62,12 @@ class PlainReader:
             own = [token for piece in pieces for token in piece]
             ends = list(accumulate(len(piece) for piece in pieces))
         early = self._layers not in (None, len(loaded.layers))
-        output: Any = loaded.model.base_model(
-            input_ids=torch.tensor([own], device=loaded.device),
-            use_cache=False,
-            output_hidden_states=early,
-        )
+        with recording(self._recorder):
+            output: Any = loaded.model.base_model(
+                input_ids=torch.tensor([own], device=loaded.device),
+                use_cache=False,
+                output_hidden_states=early,
+            )
         if early:
             states = output.hidden_states[self._layers][0]
             states = states if loaded.final_norm is None else loaded.final_norm(states)
@@ -70,6 +75,18 @@ class PlainReader:
             states = output.last_hidden_state[0]
         found: Tensor = states[[end - 1 for end in ends]]
         return found
+
+
+class _Checking(Recorder):
+    """Attends as any text does, and lets a reader be stopped."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check = check
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        self._check()
+        return plain_attention(call)
 
 
 def processed(
