@@ -1,9 +1,9 @@
 """How the tokens of a draft model and of its target correspond, token by token."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any, Literal
 
 import torch
@@ -48,8 +48,8 @@ class SharedVocabulary:
     """[C] tokens in common, ascending."""
     draft_ids: tuple[int, ...]
     """[C] the same tokens as the draft has them."""
-    spellings: dict[int, tuple[int, ...]] = field(repr=False)
-    """By target id, the draft's ids for a token that the draft does not have."""
+    spelling: Callable[[int], tuple[int, ...]] = field(repr=False)
+    """Gives the draft's ids for a target's token that the draft does not have."""
     _on: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def translated(self, ids: Sequence[int]) -> list[int]:
@@ -61,7 +61,7 @@ class SharedVocabulary:
         found: list[int] = []
         for token in ids:
             own = self._to_draft.get(token)
-            found += self.spellings.get(token, ()) if own is None else (own,)
+            found += self.spelling(token) if own is None else (own,)
         return found
 
     def logits(self, logits: Tensor) -> Tensor:
@@ -111,16 +111,7 @@ def match(
     draft_width: int,
 ) -> SharedVocabulary:
     """Do what ``compare`` documents, for tokenizers and how many ids each model's logits have."""
-    ours, theirs = _ids_by_text(target, target_width), _ids_by_text(draft, draft_width)
-    pairs = {
-        one: other
-        for text, ids in ours.items()
-        for one, other in zip(ids, theirs.get(text, ()), strict=False)
-    }
-    for role in _ROLES:
-        one, other = (getattr(tokenizer, f"{role}_id") for tokenizer in (target, draft))
-        if None not in (one, other) and one not in pairs and other not in pairs.values():
-            pairs[one] = other
+    pairs = _pairs(target, draft, target_width, draft_width)
     sampled = [target.encode(text, add_special_tokens=False) for text in SAMPLES]
     share = sum(token in pairs for ids in sampled for token in ids) / sum(map(len, sampled))
     if share < SMALLEST_SHARE:
@@ -128,7 +119,11 @@ def match(
             f"draft_model has {share:.0%} of the tokens of ordinary text that the target has, "
             f"below {SMALLEST_SHARE:.0%}: choose a draft model of the target's family"
         )
-    differences = _differences(target, draft, ours, theirs, pairs)
+    sizes = [
+        sum(token < width for token in tokenizer.get_vocab().values())
+        for tokenizer, width in ((target, target_width), (draft, draft_width))
+    ]
+    differences = _differences(target, draft, sizes, pairs)
     reason = f"both have the same {len(pairs):,} tokens under the same ids and cut texts alike"
     if differences:
         reason = f"{'; '.join(differences)}: the {len(pairs):,} tokens in common are drafted"
@@ -139,7 +134,7 @@ def match(
         target_width,
         tuple(common),
         tuple(pairs[token] for token in common),
-        _spellings(target, draft, draft_width, set(range(target_width)) - set(pairs)),
+        lru_cache(maxsize=None)(partial(_spelled, target, draft, draft_width)),
     )
 
 
@@ -148,13 +143,42 @@ def _logits(loaded: LoadedModel) -> int:
     return int(head.weight.shape[0])
 
 
+def _pairs(
+    target: PreTrainedTokenizerFast,
+    draft: PreTrainedTokenizerFast,
+    target_width: int,
+    draft_width: int,
+) -> dict[int, int]:
+    """Return the draft's id by the target's, of tokens in common."""
+    if target.get_vocab() == draft.get_vocab() and _special(target) == _special(draft):
+        both = min(target_width, draft_width)
+        return {token: token for token in target.get_vocab().values() if token < both}
+    ours, theirs = _ids_by_text(target, target_width), _ids_by_text(draft, draft_width)
+    pairs = {
+        one: other
+        for text, ids in ours.items()
+        for one, other in zip(ids, theirs.get(text, ()), strict=False)
+    }
+    taken = set(pairs.values())
+    for role in _ROLES:
+        one, other = (getattr(tokenizer, f"{role}_id") for tokenizer in (target, draft))
+        if None not in (one, other) and one not in pairs and other not in taken:
+            pairs[one] = other
+            taken.add(other)
+    return pairs
+
+
+def _special(tokenizer: PreTrainedTokenizerFast) -> set[int]:
+    added = tokenizer.added_tokens_decoder.items()
+    return set(tokenizer.all_special_ids) | {key for key, token in added if token.special}
+
+
 def _ids_by_text(
     tokenizer: PreTrainedTokenizerFast, width: int
 ) -> dict[tuple[str, bool], list[int]]:
-    """Return the ids of each text, apart by whether it is special; ids of padding have none."""
+    """Return the ids of each text, apart by whether it is special; rows of padding have none."""
     ids = [token for token in tokenizer.get_vocab().values() if token < width]
-    special = set(tokenizer.all_special_ids)
-    special |= {key for key, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = _special(tokenizer)
     found: dict[tuple[str, bool], list[int]] = defaultdict(list)
     for token, text in spell(tokenizer, ids).items():
         found[text, token in special].append(token)
@@ -164,13 +188,11 @@ def _ids_by_text(
 def _differences(
     target: PreTrainedTokenizerFast,
     draft: PreTrainedTokenizerFast,
-    ours: dict[tuple[str, bool], list[int]],
-    theirs: dict[tuple[str, bool], list[int]],
+    sizes: list[int],
     pairs: dict[int, int],
 ) -> list[str]:
     """Say what differs, item by item."""
     found = []
-    sizes = [sum(map(len, ids.values())) for ids in (ours, theirs)]
     if len(pairs) < max(sizes):
         found.append(f"the target has {sizes[0]:,} tokens and the draft {sizes[1]:,}")
     moved = sum(one != other for one, other in pairs.items())
@@ -192,20 +214,14 @@ def _cut(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
     return [texts[token] for token in ids]
 
 
-def _spellings(
-    target: PreTrainedTokenizerFast,
-    draft: PreTrainedTokenizerFast,
-    draft_width: int,
-    missing: Iterable[int],
-) -> dict[int, tuple[int, ...]]:
-    """Return the draft's ids for the text of each token that it does not have.
+def _spelled(
+    target: PreTrainedTokenizerFast, draft: PreTrainedTokenizerFast, draft_width: int, token: int
+) -> tuple[int, ...]:
+    """Return the draft's ids for the text of a token that it does not have.
 
-    Half characters, padding and what it cannot write become its unknown token, or its first.
+    What it cannot write becomes its unknown token, or its first: there must be something to read.
     """
+    text = spell(target, [token])[token]
+    ids = [key for key in draft.encode(text, add_special_tokens=False) if key < draft_width]
     known = (draft.unk_token_id, draft.bos_token_id, draft.eos_token_id, 0)
-    stand_in = next(token for token in known if token is not None)
-    found = {}
-    for token, text in spell(target, missing).items():
-        ids = [key for key in draft.encode(text, add_special_tokens=False) if key < draft_width]
-        found[token] = tuple(ids) or (stand_in,)
-    return found
+    return tuple(ids) or (next(key for key in known if key is not None),)
