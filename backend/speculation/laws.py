@@ -67,14 +67,30 @@ class Processors:
             cut = cut.where(cut >= least, 0)
             cut = cut / cut.sum(-1, keepdim=True)
         if self.top_p < 1:
-            ordered, order = cut.sort(stable=True, dim=-1, descending=True)
-            before = ordered.cumsum(-1) - ordered
-            cut = torch.zeros_like(cut).scatter_(-1, order, ordered.where(before < self.top_p, 0))
+            cut = cut.where(_likeliest(cut, self.top_p), 0)
             cut = cut / cut.sum(-1, keepdim=True)
         if self.min_p > 0:
             cut = cut.where(cut >= self.min_p * cut.amax(-1, keepdim=True), 0)
             cut = cut / cut.sum(-1, keepdim=True)
         return cut
+
+
+_FEW = 1024
+"""Tokens among which the likeliest are looked for before all of a vocabulary are sorted."""
+
+
+def _likeliest(law: Tensor, share: float) -> Tensor:
+    """Return which tokens [n, V] hold ``share`` together, the likeliest first, equals by id."""
+    count = min(_FEW, law.shape[-1])
+    ordered = law.topk(count, -1).values
+    kept = (ordered.cumsum(-1) - ordered < share).sum(-1, keepdim=True)
+    if count < law.shape[-1] and bool((kept == count).any()):
+        ordered = law.sort(-1, descending=True).values
+        kept = (ordered.cumsum(-1) - ordered < share).sum(-1, keepdim=True)
+    least = ordered.gather(-1, kept - 1)
+    above, equal = law > least, law == least
+    room = kept - above.sum(-1, keepdim=True)
+    return above | (equal & (equal.cumsum(-1) <= room))
 
 
 _BLOCK = 256
@@ -132,13 +148,17 @@ def leftover(target: Tensor, draft: Tensor) -> Tensor:
 
     Where nothing is left nothing was refused either, and the target's own law stands in.
     """
-    left = (target - draft).clamp_(min=0)
-    mass = left.sum(-1, keepdim=True)
-    return torch.where(mass > 0, left / mass, target)
+    return _normed((target - draft).clamp_(min=0), target)
 
 
 def without(law: Tensor, tokens: Tensor) -> Tensor:
     """Return laws [F, V] without their tokens [F, k]; unchanged where nothing else has mass."""
-    left = law.scatter(-1, tokens, 0)
-    mass = left.sum(-1, keepdim=True)
-    return torch.where(mass > 0, left / mass, law)
+    return _normed(law.scatter(-1, tokens, 0), law)
+
+
+def _normed(masses: Tensor, otherwise: Tensor) -> Tensor:
+    """Return masses [F, V] as laws, in their own memory; ``otherwise`` where they are all 0."""
+    total = masses.sum(-1, keepdim=True)
+    if bool((total > 0).all()):
+        return masses.div_(total)
+    return torch.where(total > 0, masses / total, otherwise)

@@ -65,6 +65,22 @@ def test_top_p_keeps_lower_ids_of_equals():
     assert (found[0] > 0).nonzero()[:, 0].tolist() == list(range(20))
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.97])
+def test_top_p_keeps_the_likeliest_of_a_large_vocabulary(share):
+    """Sharp laws, of which few tokens are sorted, flat ones, of which all are, and one of ties."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 3000, generator=generator) * torch.tensor([[6.0], [2.0], [0.1], [0.0]])
+    logits[1] = logits[1].round()
+    law = logits.softmax(-1)
+    found = Processors(temperature=1.0, top_p=share).law(logits)
+    for row, kept in zip(law.double().numpy(), (found > 0).numpy(), strict=True):
+        order = np.argsort(-row, kind="stable")
+        count = int((np.cumsum(row[order]) - row[order] < share).sum())
+        assert abs(int(kept.sum()) - count) <= 1  # sums are of float32 there
+        assert kept[order[: count - 1]].all()
+        assert not kept[order[count + 1 :]].any()
+
+
 def test_top_k_keeps_all_that_equal_the_last():
     logits = torch.tensor([[3.0, 1.0, 1.0, 0.0]])
     found = Processors(temperature=1.0, top_k=2).law(logits)
