@@ -19,7 +19,7 @@ from backend.eviction.placing import Placing
 from backend.eviction.policy import Policy
 from backend.eviction.surprise import surprisal
 from backend.instruments import AttentionCall, Recorder, recording
-from backend.interventions.layer import Change
+from backend.interventions.layer import Change, Layer
 from backend.interventions.reading import HELD_WEIGHTS, Reading
 from backend.interventions.rotary import rotary_layers
 from backend.models.loaded import LoadedModel
@@ -356,7 +356,10 @@ class _Keeper(Recorder):
         """Attend over the prompt: as the model does, or as the policy changes it."""
         run = self._run
         if call.layer in run.changes and call.declared_window is None:
-            changed = Reading({call.layer: run.changes[call.layer]}, lambda _: run.check())
+            change = run.changes[call.layer]
+            if change.whole is not None:
+                return change.whole(Layer.of(call, None), run.check), AttentionStats()
+            changed = Reading({call.layer: change}, lambda _: run.check())
             return changed.attend(call)[0], AttentionStats()
         wanted = Want() if call.declared_window else run.policy.want(call.q.shape[2])
         return attention_stats(

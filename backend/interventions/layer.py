@@ -149,3 +149,7 @@ class Change:
     begin: Callable[[Layer], Reweigh]
     heads: tuple[int, ...] | None = None
     """None for all."""
+    whole: Callable[[Layer, Callable[[], None]], Tensor] | None = None
+    """The changed output [T, H, Dv] alone, of all heads of a layer without a mask of its own, where
+    there is a quicker way than row by row; it calls its second argument now and then, which raises
+    to stop."""

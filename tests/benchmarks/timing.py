@@ -20,7 +20,9 @@ class Quantiles:
 
     @staticmethod
     def of(values: list[float]) -> "Quantiles":
-        """Summarise at least two values."""
+        """Summarise values; one stands for itself."""
+        if len(values) == 1:
+            return Quantiles(*values * 3)
         p20, _, _, p80 = statistics.quantiles(values, n=5, method="inclusive")
         return Quantiles(p20, statistics.median(values), p80)
 

@@ -57,7 +57,6 @@ class LMInfinite(Policy):
 
     def reads(self, loaded: "LoadedModel", budget: int, length: int) -> "dict[int, Change]":
         """Hide the middle from the prompt's queries as it will be hidden from later ones."""
-        from backend.interventions.layer import Change
         from backend.interventions.methods.lm_infinite import LambdaMask
 
         cap = self.largest or loaded.context - 1
@@ -69,7 +68,7 @@ class LMInfinite(Policy):
         if capped:
             heads = int(loaded.model.config.get_text_config().num_attention_heads)
             return mask.changes(loaded, heads)
-        return {layer: Change(mask.hiding(None)) for layer in range(len(loaded.layers))}
+        return {layer: mask.change(None) for layer in range(len(loaded.layers))}
 
     def protects(self, held: "Held") -> tuple[int, int]:
         """Return the first tokens."""

@@ -48,8 +48,12 @@ def live_log_p(loaded, policy, budget):
     ("budget", "first", "positions", "largest"),
     [(12, 3, "original", 0), (12, 3, "capped", 0), (9, 4, "capped", 7), (12, 3, "capped", 4)],
 )
-def test_prompt_and_steps_equal_one_pass_under_the_mask(twins, budget, first, positions, largest):
+@pytest.mark.parametrize("block", [256, 16])
+def test_prompt_and_steps_equal_one_pass_under_the_mask(
+    twins, monkeypatch, budget, first, positions, largest, block
+):
     loaded, model = twins("llama")
+    monkeypatch.setattr("backend.interventions.methods.lm_infinite.BLOCK", block)
     policy = LMInfinite(first=first, positions=positions, largest=largest)
     edit = lambda_mask(first, budget + 1 - first, largest or None)
     expected = torch.from_numpy(oracle.run(model, TOKENS, edit).log_p[PROMPT - 1 :])
