@@ -50,7 +50,9 @@ def band_mask(
     if allow_is_causal_skip and not use_vmap and not _has_padding(attention_mask):
         last = first + q_length - 1 - kv_offset
         window = local_size if local_size is not None and local_size <= last else None
-        if _is_band(mask_function, q_length, kv_length, first, kv_offset, window, device):
+        # What is causal by definition need not be asked, at every step, whether it is.
+        causal = window is None and mask_function is causal_mask_function
+        if causal or _is_band(mask_function, q_length, kv_length, first, kv_offset, window, device):
             return Band(offset=first - kv_offset, window=window)
     return eager_mask(
         batch_size=batch_size,
