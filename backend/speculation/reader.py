@@ -1,7 +1,7 @@
 """A model that reads a text and, beyond its end, a tree of guesses, of which one path stays."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -124,20 +124,16 @@ class TreeReader:
             )
         held = self.length + len(self.parents)
         self._cache.advance(held - len(ids) - self._cache.get_seq_length())
-        with recording(_Keeper(self)), _stopping(loaded, self.layers) as stopped:
-            try:
-                out = loaded.model.base_model(
-                    input_ids=torch.tensor([list(ids)], device=loaded.device),
-                    position_ids=torch.tensor([list(positions)], device=loaded.device),
-                    past_key_values=self._cache,
-                    use_cache=True,
-                )
-            except _StopError:
-                norm = loaded.final_norm
-                states = stopped[0][0]
-                return states if norm is None else norm(states)
-        hidden: Tensor = out.last_hidden_state[0]
-        return hidden
+        leaving = _leaving(loaded.layers[self.layers - 1])
+        with recording(_Keeper(self)), leaving as states, suppress(_StopError):
+            loaded.model.base_model(
+                input_ids=torch.tensor([list(ids)], device=loaded.device),
+                position_ids=torch.tensor([list(positions)], device=loaded.device),
+                past_key_values=self._cache,
+                use_cache=True,
+            )
+        hidden: Tensor = states[0][0]
+        return hidden if loaded.final_norm is None else loaded.final_norm(hidden)
 
     def room(self, layer: int, buffers: list[Tensor], new: Tensor) -> Tensor:
         """Return what a layer holds [G, S, D] with ``new`` [G, n, D] at its end."""
@@ -197,18 +193,15 @@ class _StopError(Exception):
 
 
 @contextmanager
-def _stopping(loaded: LoadedModel, layers: int) -> Iterator[list[Tensor]]:
-    """Leave a forward pass before layer ``layers``, and hand out what that layer is given."""
+def _leaving(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Stop a forward pass after a layer, and hand out the residual stream that leaves it."""
     states: list[Tensor] = []
-    if layers == len(loaded.layers):
-        yield states
-        return
 
-    def stop(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        states.append(args[0] if args else kwargs["hidden_states"])
+    def stop(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+        states.append(output if isinstance(output, Tensor) else output[0])
         raise _StopError
 
-    handle = loaded.layers[layers].register_forward_pre_hook(stop, with_kwargs=True)
+    handle = layer.register_forward_hook(stop)
     try:
         yield states
     finally:

@@ -194,11 +194,8 @@ def test_a_model_that_reads_branches_wrong_is_found_out(family, spoil, saved, mo
     assert worst_difference(tree_reader, model.twin(), some_ids(41, 5)) > 100 * SAME
 
 
-def test_a_chain_is_read_where_trees_are_not(saved, monkeypatch):
-    model = saved("gemma3_text")
-    monkeypatch.setattr(probing, "_known", {})
-    without_positions(model.loaded, monkeypatch)
-    tree_reader, twin = TreeReader(model.loaded, 10), model.twin()
+def check_chain(tree_reader: TreeReader, twin: PreTrainedModel) -> None:
+    """Read a chain in pieces past a window of 16, keep some of it, and try a branch."""
     text, ids = some_ids(31, 1), some_ids(6, 2)
     tree_reader.extend(text)
     for row, logits in enumerate(tree_reader.read(ids[:4], [-1, 0, 1, 2])):
@@ -207,8 +204,26 @@ def test_a_chain_is_read_where_trees_are_not(saved, monkeypatch):
     tree_reader.keep([0, 1, 2])
     after = text + ids[:3] + [9]
     assert difference(tree_reader.extend([9]), alone(twin, after)) < SAME
-    with pytest.raises(ValueError, match=r"\[-1, -1\] are no chain, and local/gemma3_text reads"):
+    with pytest.raises(ValueError, match=r"\[-1, -1\] are no chain, and local/\S+ reads no trees"):
         tree_reader.read([5, 6], [-1, -1])
+
+
+def test_a_chain_is_read_where_trees_are_not(saved, monkeypatch):
+    model = saved("gemma3_text")
+    monkeypatch.setattr(probing, "_known", {})
+    without_positions(model.loaded, monkeypatch)
+    check_chain(TreeReader(model.loaded, 10), model.twin())
+
+
+def test_a_chain_is_read_in_chunks(tmp_path):
+    chunks = {"attention_chunk_size": 16, "num_key_value_heads": 2, "head_dim": 8}
+    experts = {"num_local_experts": 2, "num_experts_per_tok": 1, "intermediate_size_mlp": 48}
+    save_model(tmp_path, "llama4_text", **chunks, **experts)
+    source = ModelSource("local/llama4", tmp_path, None, "llama4")
+    model = Saved(load(source, "float32", "cpu", CONTEXT), tmp_path)
+    tree_reader = TreeReader(model.loaded, 10)
+    assert tree_reader.chain_only.startswith("its layers of kind chunked_attention choose")
+    check_chain(tree_reader, model.twin())
 
 
 def test_a_model_that_cannot_go_on_from_a_text_is_refused(saved, monkeypatch):
