@@ -62,6 +62,8 @@ def _best(scores: Tensor, budget: int) -> Tensor:
     """Return [g, n] ascending indices of the highest scores [g, S], by a threshold: no sort."""
     budget = min(budget, scores.shape[1])
     least = scores.topk(budget, 1, sorted=False).values.amin(1, keepdim=True)
+    if least.isnan().any():  # no number counts as the lowest, but is the highest for ``topk``
+        return _best(scores.nan_to_num(float("-inf"), float("inf"), float("-inf")), budget)
     kept = (scores >= least).nonzero()[:, 1]
     if len(kept) == len(scores) * budget:  # no ties at the threshold
         return kept.view(len(scores), budget)

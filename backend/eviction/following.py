@@ -107,10 +107,8 @@ class Following:
         first = max(start, 1)
         if stop > first:
             full.append(self.oracle.read(self.ids[first - 1 : stop - 1]))
-            numbers["lost_mass"][number, first:stop] = np.stack(self.oracle.missed.lost_mass, 1)
-            numbers["topk_overlap"][number, first:stop] = np.stack(
-                self.oracle.missed.topk_overlap, 1
-            )
+            numbers["lost_mass"][number, first:stop] = self.oracle.missed.lost_mass
+            numbers["topk_overlap"][number, first:stop] = self.oracle.missed.topk_overlap
         measured = divergence(torch.cat(full), policy, self.ids[start:])
         for name, values in measured.items():
             numbers[name][number, start:stop] = values

@@ -63,7 +63,7 @@ class Oracle:
 
     def read(self, ids: list[int]) -> Tensor:
         """Read the tokens of the next steps, and return the logits after each [n, V], float32."""
-        self.missed.lost_mass, self.missed.topk_overlap = [], []
+        self.missed.expect(len(ids))
         return self._sequence.read_each(ids).float()
 
 
@@ -72,10 +72,6 @@ class Missed:
 
     def __init__(self, prompt: int, places: int) -> None:
         self._prompt, self._places = prompt, places
-        self.lost_mass: list[NDArray[np.float32]] = []
-        """L arrays [n]: attention of the steps just read to what had been dropped."""
-        self.topk_overlap: list[NDArray[np.float32]] = []
-        """L arrays [n]: share of the entries with most attention that the policy held."""
 
     def begin(self, evicted_at: NDArray[np.int16]) -> None:
         """Look at another policy; see ``Oracle.begin``."""
@@ -87,6 +83,14 @@ class Missed:
         """Highest weight that each entry got after it was dropped."""
         self.most_step = np.full(shape, -1, np.int32)
         """The step of that weight."""
+
+    def expect(self, queries: int) -> None:
+        """Begin with as many steps; a layer that is left alone loses nothing."""
+        shape = (queries, len(self._evicted_at))
+        self.lost_mass = np.zeros(shape, np.float32)
+        """[n, L] attention of the steps just read to what had been dropped, or was not read."""
+        self.topk_overlap = np.ones(shape, np.float32)
+        """[n, L] share of the entries with most attention that the policy read."""
 
     def look(self, held: Held, weights: Tensor) -> None:
         """See the weights [H, n, S] of the n newest queries of a layer."""
@@ -102,8 +106,8 @@ class Missed:
                 gone[:, row] |= ~torch.from_numpy(read[:, :places]).to(gone.device)
         seen = torch.arange(places, device=joined.device) <= at
         lost = joined.where(gone, 0.0)
-        self.lost_mass.append(lost.sum(2).mean(0).cpu().numpy())
-        self.topk_overlap.append(_overlap(joined, seen & ~gone).cpu().numpy())
+        self.lost_mass[:, held.layer] = lost.sum(2).mean(0).cpu().numpy()
+        self.topk_overlap[:, held.layer] = _overlap(joined, seen & ~gone).cpu().numpy()
         highest, query = lost.max(1)
         most = self.most[held.layer, :, :places]
         found, when = highest.cpu().numpy(), step[query, 0].cpu().numpy()

@@ -58,7 +58,7 @@ def notes_on(policy: Policy, alone: tuple[int, ...], layers: int) -> list[str]:
     notes = []
     if policy.differs != "no":
         notes.append(f"variant: {policy.differs}")
-    if policy.when != "never" and alone:
+    if policy.label != "nothing" and alone:
         many = (
             "every layer sees" if len(alone) == layers else f"{len(alone)} of {layers} layers see"
         )

@@ -182,7 +182,8 @@ class CacheResult(Result):
         "P,S,L",
         "",
         "mean over KV heads of the full model's attention at step s to entries the policy had "
-        "dropped by then, or did not read at this step; NaN without the oracle, and for step 0",
+        "dropped by then, or did not read at this step; 0 in layers that are left alone; NaN "
+        "without the oracle, and for step 0",
         "How much the full model looks at what is gone.",
     )
     topk_overlap: Floats = quantity(
@@ -190,7 +191,8 @@ class CacheResult(Result):
         "P,S,L",
         "",
         "mean over KV heads of the share of the k entries with most attention in the full model at "
-        "step s that the policy read, k = entries it read; by chance k / (T + s)",
+        "step s that the policy read, k = entries it read; by chance k / (T + s); 1 in layers that "
+        "are left alone",
         "Whether the kept tokens are those that matter now.",
     )
     evicted_at: NDArray[np.int16] = quantity(

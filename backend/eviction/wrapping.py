@@ -125,5 +125,6 @@ class Wrapper(Policy):
         return self.inner.protects(held)
 
     def scores(self, held: "Held") -> "Tensor":
-        """Return the base's scores."""
-        return self.inner.scores(held)
+        """Return the base's scores; what is no number is the lowest."""
+        scores = self.inner.scores(held).float()
+        return scores.masked_fill(scores.isnan(), float("-inf"))
