@@ -14,12 +14,15 @@ from backend.requests import ModelRequest
 from backend.roster import Roster
 from backend.run import Run
 from backend.settings import Settings
+from backend.speculation.request import SpeculateRequest
+from backend.speculation.result import SpeculationResult
 from backend.sweep.request import SweepRequest
 from backend.sweep.result import SweepResult
 
 if TYPE_CHECKING:
     from backend.eviction.estimate import CacheEstimate
     from backend.models.sketch import Sketch
+    from backend.speculation.estimate import SpeculateEstimate
     from backend.sweep.estimate import SweepEstimate
 
 _MOST_RUNS = 12
@@ -65,6 +68,22 @@ class Estimator:
         ]
         with told_in_words():
             return estimate(request, self._sketch(request), done)
+
+    def speculate(self, request: SpeculateRequest, visitor: str) -> "SpeculateEstimate":
+        """Return what earlier runs tell of drafting with these models."""
+        from backend.speculation.estimate import estimate
+
+        def told(asked: SpeculateRequest) -> tuple[object, ...]:
+            return asked.drafter.slug, asked.beside, asked.rule.slug, asked.temperature
+
+        done = [
+            (run.result, run.duration_ms)
+            for run in self._measured(request, visitor)
+            if isinstance(run.result, SpeculationResult)
+            and isinstance(run.request, SpeculateRequest)
+            and told(run.request) == told(request)
+        ]
+        return estimate(request, done)
 
     def _sketch(self, request: ModelRequest) -> "Sketch":
         from backend.models.sketch import sketch

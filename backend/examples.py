@@ -17,6 +17,7 @@ from backend.eviction.request import CacheRequest, PolicySpec
 from backend.records import result_class
 from backend.run import Run
 from backend.settings import PROJECT, Settings
+from backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
 from backend.trace.request import TraceRequest
 from storage import StoreError
 
@@ -37,7 +38,7 @@ class Example:
     text: str
 
     @property
-    def request(self) -> TraceRequest | CacheRequest:
+    def request(self) -> TraceRequest | CacheRequest | SpeculateRequest:
         """What is computed of it: the same as a visitor's Run on this text with nothing changed."""
         return TraceRequest(model="bundled/target", text=self.text)
 
@@ -63,6 +64,28 @@ class CacheExample(Example):
             text=self.text,
             policies=tuple(PolicySpec(slug) for slug in self.policies),
             budget=self.budget,
+            max_new_tokens=self.new_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class SpeculateExample(Example):
+    """A prompt continued by drafting and verifying."""
+
+    drafter: str = "iid_tree"
+    rule: str = "multi_round"
+    temperature: float = 0.7
+    new_tokens: int = 64
+
+    @property
+    def request(self) -> SpeculateRequest:
+        """What is computed of it: what the Speculate page asks with nothing changed."""
+        return SpeculateRequest(
+            model="bundled/target",
+            text=self.text,
+            drafter=DrafterSpec(slug=self.drafter),
+            rule=RuleSpec(slug=self.rule),
+            temperature=self.temperature,
             max_new_tokens=self.new_tokens,
         )
 
@@ -110,6 +133,15 @@ CACHE_EXAMPLES = (
     ),
 )
 
+SPECULATE_EXAMPLES = (
+    SpeculateExample(
+        "guessed-ahead",
+        "Guessed ahead",
+        "A small model guesses several words, the large one checks them at once: which survive?",
+        "Once upon a time there was a little girl who",
+    ),
+)
+
 
 def install(library: "Library", folder: Path | None = None) -> tuple[Example, ...]:
     """Put shipped runs into the store as shared, pinned runs, and return the examples it holds.
@@ -123,7 +155,7 @@ def install(library: "Library", folder: Path | None = None) -> tuple[Example, ..
     """
     folder = folder or FOLDER
     held = []
-    for example in (*EXAMPLES, *CACHE_EXAMPLES):
+    for example in (*EXAMPLES, *CACHE_EXAMPLES, *SPECULATE_EXAMPLES):
         if not (folder / f"{example.slug}.json").is_file():
             continue
         try:
@@ -195,7 +227,7 @@ def main(folder: Path = FOLDER) -> None:
         old.unlink()
         old.with_suffix(".json").unlink(missing_ok=True)
     with Lab(settings) as lab:
-        for example in (*EXAMPLES, *CACHE_EXAMPLES):
+        for example in (*EXAMPLES, *CACHE_EXAMPLES, *SPECULATE_EXAMPLES):
             run = lab.run(example.request)
             write(run, example, folder)
             print(f"{example.slug}: {run.duration_ms:.0f} ms")  # noqa: T201

@@ -21,7 +21,7 @@ from backend.eviction.policy import registered as registered_policies
 from backend.eviction.request import CacheRequest
 from backend.eviction.task import Task
 from backend.eviction.task import registered as registered_tasks
-from backend.examples import CacheExample, Example, install
+from backend.examples import CacheExample, Example, SpeculateExample, install
 from backend.export import as_json
 from backend.interventions.declaration import Intervention, registered
 from backend.library import Library
@@ -43,10 +43,10 @@ from storage.record import RunRecord
 
 if TYPE_CHECKING:
     from backend.eviction.estimate import CacheEstimate
-    from backend.sweep.estimate import SweepEstimate
-
-if TYPE_CHECKING:
     from backend.speculation.auditing.audit import Audit
+    from backend.speculation.estimate import SpeculateEstimate
+    from backend.speculation.teaching import Biases
+    from backend.sweep.estimate import SweepEstimate
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 
@@ -143,6 +143,19 @@ class Lab:
         """
         return self._estimator.sweep(request, visitor)
 
+    def estimate_speculation(
+        self, request: SpeculateRequest, *, visitor: str = ""
+    ) -> "SpeculateEstimate":
+        """Return whether drafting is expected to pay, from runs that this machine has done.
+
+        Raises:
+            UserError: if there is no such model, or it is not allowed here.
+        """
+        self._roster.info(request.model)
+        for beside in request.beside:
+            self._roster.info(beside)
+        return self._estimator.speculate(request, visitor)
+
     def open(self, run_id: str, *, visitor: str = "") -> Run:
         """Return a stored run; knowing its id is the permission.
 
@@ -234,9 +247,23 @@ class Lab:
                 return audit(result, request, model, beside.get(request.draft_model))
 
     @staticmethod
-    def pairs() -> tuple[Pair, ...]:
-        """Return which drafters and rules go together, and why others do not."""
-        return table()
+    def pairs(temperature: float | None = None) -> tuple[Pair, ...]:
+        """Return which drafters and rules go together, and why others do not.
+
+        Args:
+            temperature: to be asked for; None for what each rule is made for.
+        """
+        return table(temperature)
+
+    @staticmethod
+    def biases() -> tuple["Biases", ...]:
+        """Return how far each rule's output is from the target's law, by how children are drawn.
+
+        Computed exactly over random laws, in about 2 s, once.
+        """
+        from backend.speculation.teaching import biases
+
+        return biases()
 
     @staticmethod
     def tasks() -> tuple[type[Task], ...]:
@@ -269,7 +296,9 @@ class Lab:
 
     def examples(self) -> tuple[Example, ...]:
         """Return the stored traces that are examples, the one for the first paint first."""
-        return tuple(e for e in self._examples if not isinstance(e, CacheExample))
+        return tuple(
+            e for e in self._examples if not isinstance(e, CacheExample | SpeculateExample)
+        )
 
     def cache_example(self) -> Run | None:
         """Return the run under policies that the page shows first; None where none is shipped.
@@ -278,6 +307,15 @@ class Lab:
             UserError: if it was deleted.
         """
         found = next((e for e in self._examples if isinstance(e, CacheExample)), None)
+        return None if found is None else self.open(found.run_id)
+
+    def speculate_example(self) -> Run | None:
+        """Return the speculative run that the page shows first; None where none is shipped.
+
+        Raises:
+            UserError: if it was deleted.
+        """
+        found = next((e for e in self._examples if isinstance(e, SpeculateExample)), None)
         return None if found is None else self.open(found.run_id)
 
     def example(self) -> Run:

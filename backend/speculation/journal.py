@@ -11,6 +11,7 @@ from torch import Tensor
 from backend.speculation.drafting import Drafting
 from backend.speculation.engine import Round
 from backend.speculation.records import NODE, ROUND, STATUSES
+from backend.speculation.replay import fates
 from backend.speculation.rule import Rest, Rule, Trial
 from backend.speculation.tree import ROOT
 from backend.speculation.walking import trials_of
@@ -193,20 +194,10 @@ class _Page:
     def outcome(self, kept: int) -> None:
         """What became of every node."""
         tree, found = self.round.tree, self.round.walk
-        verified, path = set(self.verified), set(found.path)
-        cut = set(found.path[1 + kept :])
-        for node in range(len(tree)):
-            if node == ROOT:
-                status = "root"
-            elif node not in verified:
-                status = "pruned_before_verify"
-            elif node in path:
-                status = "cut" if node in cut else "accepted"
-            elif node in found.trials:
-                status = "rejected"
-            else:
-                status = "sibling_skipped" if tree.parents[node] in path else "not_reached"
-            self.rows["status"][node] = STATUSES.index(status)
+        cut = found.path[1 + kept :]
+        words = fates(found, tree.parents, set(self.verified))
+        self.rows["status"] = [STATUSES.index(word) for word in words]
+        self.rows["status"][cut] = STATUSES.index("cut")
         whole = kept > len(found.path) - 1
         source = "bonus" if found.source == "bonus" else "residual_resample"
         self.ending = source if whole else "cut"

@@ -96,13 +96,22 @@ def valid_rules(drafter: type[Drafter], temperature: float) -> tuple[type[Rule],
     return tuple(sorted(fitting, key=lambda rule: rule.promise != "lossless"))
 
 
-def table() -> tuple[Pair, ...]:
-    """Return every pair of a drafter and a rule, at the temperatures the rule is for."""
+def table(temperature: float | None = None) -> tuple[Pair, ...]:
+    """Return every pair of a drafter and a rule.
+
+    Args:
+        temperature: of the target; None for what each rule is made for.
+    """
+
+    def asked(rule: type[Rule]) -> float:
+        made_for = 0.0 if rule.at_zero else 1.0
+        return made_for if temperature is None else temperature
+
     return tuple(
         Pair(
             drafter.slug,
             rule.slug,
-            why_not(drafter, rule, 0.0 if rule.at_zero else 1.0),
+            why_not(drafter, rule, asked(rule)),
             rule.promise,
             rule.at_zero,
         )

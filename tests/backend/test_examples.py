@@ -24,6 +24,8 @@ def shipped(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch) -
         examples.Example(e.slug, e.title, e.teaser, e.text[:60]) for e in examples.EXAMPLES
     )
     monkeypatch.setattr(examples, "EXAMPLES", short)
+    monkeypatch.setattr(examples, "CACHE_EXAMPLES", ())
+    monkeypatch.setattr(examples, "SPECULATE_EXAMPLES", ())
     monkeypatch.setattr(examples, "FOLDER", tmp_path / "examples")
     examples.main(tmp_path / "examples")
     return tmp_path / "examples"

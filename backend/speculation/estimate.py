@@ -1,0 +1,96 @@
+"""What drafting can save with a pair of models, from runs that this machine has done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backend.speculation.sequoia import speedup
+from backend.speculation.summary import levels, pace
+
+if TYPE_CHECKING:
+    from backend.speculation.request import SpeculateRequest
+    from backend.speculation.result import SpeculationResult
+
+_STEPS = 40
+
+
+@dataclass(frozen=True)
+class SpeculateEstimate:
+    """What Run will take, and whether drafting is expected to pay; None where nothing is known."""
+
+    draft_len: int
+    runs: int
+    """Runs of the same models, drafter, rule and temperature that the numbers come from."""
+    acceptance: float | None = None
+    """Share of levels at which a guess was accepted."""
+    cost_ratio: float | None = None
+    """Time of drafting one level, by that of a pass of the target that reads one token."""
+    expected: float | None = None
+    """Speed-up by Leviathan et al. at this acceptance, cost ratio and draft length."""
+    break_even: float | None = None
+    """Least acceptance at which that is 1; None also where no acceptance would do."""
+    measured: float | None = None
+    """Median of the speed-ups of those runs."""
+    total_ms: float | None = None
+    """Median of their time for a token, drafted and plain where asked, times tokens."""
+
+
+def estimate(
+    request: "SpeculateRequest", runs: Sequence[tuple["SpeculationResult", float]]
+) -> SpeculateEstimate:
+    """Return what earlier runs tell of a request.
+
+    Args:
+        request: what will be asked.
+        runs: results of the same models, drafter, rule and temperature, with their total ms.
+    """
+    usable = [(result, ms) for result, ms in runs if len(result.token_ids) and len(result.rounds)]
+    if not usable:
+        return SpeculateEstimate(request.draft_len, 0)
+    total = float(np.median([ms / len(result.token_ids) for result, ms in usable]))
+    accepted = np.concatenate([levels(result).accepted >= 0 for result, _ in usable])
+    timed = [result for result, _ in usable if len(result.plain_step_ms)]
+    found = SpeculateEstimate(
+        request.draft_len,
+        len(usable),
+        float(accepted.mean()) if len(accepted) else None,
+        total_ms=total * request.max_new_tokens,
+    )
+    if not timed or found.acceptance is None:
+        return found
+    ratio = float(np.median([_ratio(result) for result in timed]))
+    return SpeculateEstimate(
+        found.draft_len,
+        found.runs,
+        found.acceptance,
+        ratio,
+        speedup(found.acceptance, request.draft_len, ratio),
+        break_even(request.draft_len, ratio),
+        float(np.median([pace(result).speedup for result in timed])),
+        found.total_ms,
+    )
+
+
+def break_even(draft_len: int, cost_ratio: float) -> float | None:
+    """Return the acceptance from which a chain of guesses pays; None where none is enough.
+
+    Args:
+        draft_len: guesses a round.
+        cost_ratio: time of a pass of the draft by that of the target.
+    """
+    if speedup(1.0, draft_len, cost_ratio) <= 1:
+        return None
+    low, high = 0.0, 1.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if speedup(middle, draft_len, cost_ratio) >= 1 else (middle, high)
+    return high
+
+
+def _ratio(result: "SpeculationResult") -> float:
+    """Return the time of drafting one level by that of one plain token."""
+    depth = max(1, int(result.rounds["depth"].sum()))
+    plain = float(np.median(result.plain_step_ms))
+    return float(result.rounds["draft_ms"].sum()) / depth / plain

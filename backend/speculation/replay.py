@@ -1,0 +1,94 @@
+"""What another rule would have made of the trees of a stored run, without the model."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backend.speculation.result import SpeculationResult
+    from backend.speculation.walking import Walk
+
+
+@dataclass(frozen=True)
+class Retold:
+    """One tree as a rule walks it."""
+
+    fates: tuple[str, ...]
+    """By node of the tree, the root first: what becomes of it, a word of ``records.STATUSES``."""
+    path: tuple[int, ...]
+    """Accepted nodes, as their places within the tree, the root not among them."""
+    token: int
+    """What follows the last of them."""
+    ending: str
+    """``bonus`` or ``residual_resample``: why it follows."""
+
+
+def tree_rows(result: "SpeculationResult", number: int) -> range:
+    """Return the nodes of a round's tree, as places among all nodes; the token after it is not."""
+    firsts = result.rounds["first_node"]
+    last = number + 1 == len(firsts)
+    after = len(result.node_columns) if last else int(firsts[number + 1])
+    return range(int(firsts[number]), after - 1)
+
+
+def retold(result: "SpeculationResult", rule: str, number: int) -> Retold | None:
+    """Walk the tree of a round by a rule that judged it when it was drafted.
+
+    Args:
+        result: of a run.
+        rule: one of ``result.rules``.
+        number: of the round, from 0.
+    Returns: None where the rule cannot judge the tree.
+    Raises:
+        ValueError: if the rule did not judge the run, or there is no such round.
+    """
+    from backend.speculation.rule import find
+    from backend.speculation.whatif import rewalk
+
+    if rule not in result.rules:
+        raise ValueError(f"rule={rule!r} did not judge this run: choose {', '.join(result.rules)}")
+    if not 0 <= number < len(result.rounds):
+        raise ValueError(f"round={number} is not among the {len(result.rounds)} of this run")
+    rows = tree_rows(result, number)
+    nodes, column = result.node_columns[rows.start : rows.stop], result.rules.index(rule)
+    parents = [-1, *(nodes["parent"][1:] - rows.start).tolist()]
+    found = rewalk(
+        find(rule)(),
+        parents,
+        nodes["token_id"].tolist(),
+        result.judged_accept[rows.start : rows.stop, column].tolist(),
+        result.judged_next[rows.start : rows.stop, column].tolist(),
+        nodes["u"].tolist(),
+        nodes["p_raw"].tolist(),
+    )
+    if found is None:
+        return None
+    verified = set((nodes["target_argmax"] >= 0).nonzero()[0].tolist())
+    ending = "bonus" if found.source == "bonus" else "residual_resample"
+    return Retold(
+        tuple(fates(found, parents, verified)), tuple(found.path[1:]), found.token, ending
+    )
+
+
+def fates(found: "Walk", parents: Sequence[int], verified: Collection[int]) -> list[str]:
+    """Return what became of every node of a tree that was walked.
+
+    Args:
+        found: the walk.
+        parents: [N] by node; the root is node 0.
+        verified: nodes that the target read.
+    """
+    path = set(found.path)
+
+    def fate(node: int) -> str:
+        if node == 0:
+            return "root"
+        if node not in verified:
+            return "pruned_before_verify"
+        if node in path:
+            return "accepted"
+        if node in found.trials:
+            return "rejected"
+        return "sibling_skipped" if parents[node] in path else "not_reached"
+
+    return [fate(node) for node in range(len(parents))]

@@ -1,0 +1,191 @@
+"""What a run adds up to: acceptance by depth and rank, calibration, waste, time.
+
+A level is one node of the text so far together with its verified children: the rule either accepts
+one of them or goes no further. Only levels that a walk came to count, so that every number is an
+estimate of the same chance in the next run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.speculation.records import STATUSES
+
+if TYPE_CHECKING:
+    from backend.speculation.result import SpeculationResult
+
+ACCEPTED = (STATUSES.index("accepted"), STATUSES.index("cut"))
+_TESTED = (*ACCEPTED, STATUSES.index("rejected"))
+_ROOT, _PRUNED = STATUSES.index("root"), STATUSES.index("pruned_before_verify")
+
+
+@dataclass(frozen=True)
+class Share:
+    """How often something happened, of how many times it could."""
+
+    at: float
+    """Depth, rank, or mean of the numbers in a bin."""
+    count: int
+    happened: int
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1."""
+        return self.happened / self.count
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The L levels that the walks of a run came to."""
+
+    depth: NDArray[np.int32]
+    """[L] of the children."""
+    accepted: NDArray[np.int32]
+    """[L] rank by the draft's probability of the child that was accepted; -1 for none."""
+    ranks: tuple[NDArray[np.int32], ...]
+    """[L] ranks of the children that were verified."""
+    draft_entropy: NDArray[np.float32]
+    """[L] nats, of the law that the children were chosen by; NaN where there is none."""
+
+    @property
+    def acceptance(self) -> float:
+        """Share of levels at which a guess was accepted; NaN without levels."""
+        return float((self.accepted >= 0).mean()) if len(self.accepted) else float("nan")
+
+
+def levels(result: "SpeculationResult") -> Levels:
+    """Return every level of a run that was walked."""
+    nodes = result.node_columns
+    guesses = np.flatnonzero((nodes["draw_order"] >= 0) & (nodes["status"] != _PRUNED))
+    on_path = np.isin(nodes["status"], (_ROOT, *ACCEPTED))
+    guesses = guesses[on_path[nodes["parent"][guesses]]]
+    families: dict[int, list[int]] = {}
+    for guess in guesses.tolist():
+        families.setdefault(int(nodes["parent"][guess]), []).append(guess)
+    ranks = nodes["sibling_rank"]
+    taken = np.isin(nodes["status"], ACCEPTED)
+    accepted = [next((ranks[g] for g in below if taken[g]), -1) for below in families.values()]
+    return Levels(
+        np.array([nodes["depth"][below[0]] for below in families.values()], np.int32),
+        np.array(accepted, np.int32),
+        tuple(ranks[below] for below in families.values()),
+        nodes["draft_entropy"][list(families)],
+    )
+
+
+def by_depth(found: Levels) -> list[Share]:
+    """Return how often a guess was accepted, by how deep in the tree it stands."""
+    hit = found.accepted >= 0
+    return [
+        Share(depth, int((found.depth == depth).sum()), int(hit[found.depth == depth].sum()))
+        for depth in np.unique(found.depth).tolist()
+    ]
+
+
+def by_rank(found: Levels) -> list[Share]:
+    """Return how often the guess that the draft likes first, second, ... is the accepted one."""
+    most = max((int(ranks.max()) for ranks in found.ranks), default=-1)
+    there = [sum(bool((ranks == rank).any()) for ranks in found.ranks) for rank in range(most + 1)]
+    return [
+        Share(rank, count, int((found.accepted == rank).sum()))
+        for rank, count in enumerate(there)
+        if count
+    ]
+
+
+def by_entropy(found: Levels, bins: int = 6) -> list[Share]:
+    """Return how often a guess was accepted, by how unsure the draft was; as many in every bin."""
+    known = np.isfinite(found.draft_entropy)
+    order = np.argsort(found.draft_entropy[known], kind="stable")
+    values, hit = found.draft_entropy[known][order], (found.accepted >= 0)[known][order]
+    parts = np.array_split(np.arange(len(values)), min(bins, len(values)) or 1)
+    return [
+        Share(float(values[part].mean()), len(part), int(hit[part].sum()))
+        for part in parts
+        if len(part)
+    ]
+
+
+def calibration(result: "SpeculationResult", column: str, bins: int = 10) -> list[Share]:
+    """Return how often guesses were accepted, by what was expected of them.
+
+    Args:
+        column: of the nodes: ``est_value``, what the drafter expected of all verified guesses,
+            ``p_accept_path``, what the rule did; or ``accept_prob``, of tested guesses.
+        bins: of equal width, between 0 and 1.
+    """
+    nodes = result.node_columns
+    counted = (nodes["draw_order"] >= 0) & (nodes["status"] != _PRUNED)
+    if column == "accept_prob":
+        counted &= np.isin(nodes["status"], _TESTED)
+    counted &= np.isfinite(nodes[column])
+    expected = nodes[column][counted].astype(np.float64)
+    hit = np.isin(nodes["status"][counted], ACCEPTED)
+    place = np.minimum((expected * bins).astype(int), bins - 1)
+    return [
+        Share(
+            float(expected[place == n].mean()), int((place == n).sum()), int(hit[place == n].sum())
+        )
+        for n in range(bins)
+        if (place == n).any()
+    ]
+
+
+def became(result: "SpeculationResult") -> dict[str, int]:
+    """Return how many guesses had each fate, a word of ``records.STATUSES``."""
+    nodes = result.node_columns
+    counts = np.bincount(nodes["status"][nodes["draw_order"] >= 0], minlength=len(STATUSES))
+    found = dict(zip(STATUSES, counts.tolist(), strict=True))
+    return {fate: count for fate, count in found.items() if count}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Where the time of a new token goes, in ms; the prompt and records are not counted."""
+
+    draft_ms: float
+    verify_ms: float
+    other_ms: float
+    plain_ms: float
+    """Of plain decoding in the same run; NaN where it was not asked."""
+
+    @property
+    def total_ms(self) -> float:
+        """Of a token with drafts."""
+        return self.draft_ms + self.verify_ms + self.other_ms
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster than plain decoding; NaN where that was not asked."""
+        return self.plain_ms / self.total_ms if self.total_ms else float("nan")
+
+
+def pace(result: "SpeculationResult") -> Pace:
+    """Return the time of a token, with drafts and without."""
+    new, plain = len(result.token_ids), len(result.plain_ids)
+    draft, verify, other = (
+        float(result.rounds[name].sum()) / new if new else float("nan")
+        for name in ("draft_ms", "verify_ms", "other_ms")
+    )
+    alone = float(result.plain_step_ms.sum()) / plain if plain else float("nan")
+    return Pace(draft, verify, other, alone)
+
+
+def acceptance_vector(shares: Sequence[Share]) -> list[float]:
+    """Return [k] chances of siblings of each rank to be the accepted one, as Sequoia plans by.
+
+    They were counted over different levels, so that their sum can pass 1; they are then divided by
+    it.
+
+    Args:
+        shares: of ``by_rank``.
+    """
+    most = max((int(share.at) for share in shares), default=-1)
+    vector = np.zeros(most + 1)
+    for share in shares:
+        vector[int(share.at)] = share.share
+    chances: Any = vector / max(1.0, vector.sum())
+    return [float(chance) for chance in chances]
