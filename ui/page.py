@@ -19,22 +19,15 @@ def build(lab: Lab) -> gr.Blocks:
     blocks: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(f'<header class="tk-head"><h1>{TITLE}</h1><p>{TAGLINE}</p></header>')
-        with gr.Tabs(elem_id="pages") as pages:
+        with gr.Tabs(elem_id="pages"):
             with gr.Tab("Explore", id="explore") as explore:
                 Layout(lab, blocks)
             with gr.Tab("Cache", id="cache") as cache:
                 CacheLayout(lab, blocks, cache)
         for tab in (explore, cache):
             tab.select(None, js=f"() => window.tokenarium.page('{tab.id}')", **QUIET)
-        blocks.load(_named, None, pages, **QUIET)
         expose(lab)
     return blocks
-
-
-def _named(request: gr.Request) -> Any:
-    """Open the page that the address names."""
-    page = dict(request.query_params).get("tab")
-    return gr.Tabs(selected=page) if page == "cache" else gr.skip()
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:

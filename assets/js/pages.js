@@ -6,6 +6,8 @@
   const HOME = 'explore', shown = {}, openers = {};
   const here = () => new URL(location.href).searchParams.get('tab') || HOME;
 
+  const tabOf = page => [...document.querySelectorAll('#pages button[role=tab]')].find(tab => tab.textContent.trim().toLowerCase() === page);
+
   const addressOf = page => {
     if (page === HOME) return T.address();
     const url = new URL(location.href);
@@ -34,9 +36,20 @@
     watch('value', () => { take(); if (!props.value?.asked && here() === page) go(page); });
   };
 
+  // The page that the address names is opened as soon as there is a tab for it that listens.
+  const opened = () => {
+    const tab = tabOf(here()), open = tab?.getAttribute('aria-selected') === 'true';
+    if (!open) tab?.click();
+    return open;
+  };
+  if (here() !== HOME && !opened()) {
+    const watcher = new MutationObserver(() => { if (opened()) watcher.disconnect(); });
+    watcher.observe(document.body, {childList: true, subtree: true});
+  }
+
   window.addEventListener('popstate', () => {
     const page = here(), query = new URL(location.href).searchParams;
-    [...document.querySelectorAll('#pages button[role=tab]')].find(tab => tab.textContent.trim().toLowerCase() === page)?.click();
+    tabOf(page)?.click();
     if (page === HOME || !openers[page]) return;
     const asked = {run: query.get('run'), sweep: query.get('sweep')};
     if (['run', 'sweep'].some(key => (shown[page]?.[key] ?? null) !== asked[key])) openers[page]({...asked, asked: true});

@@ -5,6 +5,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from backend import KINDS, CacheRequest, CacheResult, protected
+from backend import kinds as told
+from backend.examples import CACHE_EXAMPLES, read
 from tests.browser.conftest import DRAWN, Visit, Watch
 
 GONE = "document.querySelectorAll('.tk-lane')[{lane}].querySelectorAll('.tk-gone').length"
@@ -15,6 +18,7 @@ def cache(visit: Visit) -> Page:
     """A page on which the usual four policies have run for a few tokens."""
     page = visit()
     page.get_by_role("tab", name="Cache", exact=True).click()
+    expect(page.locator(".tk-lane")).to_have_count(4)
     page.get_by_label("New tokens").first.fill("12")
     page.keyboard.press("Tab")
     page.locator("#cache-run").click()
@@ -60,3 +64,95 @@ def test_a_budget_that_cannot_be_is_said(visit: Visit) -> None:
     page.locator("#cache-run").click()
     expect(page.locator("#cache-status [role=alert]")).to_contain_text("budget")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def kinds(page: Page, lane: int) -> list[str]:
+    """What every token of a lane is, as the style sheet names it."""
+    found: list[str] = page.evaluate(
+        """lane => [...document.querySelectorAll('.tk-lane')[lane].querySelectorAll('.tk-entry')]
+        .filter(entry => !entry.classList.contains('tk-ahead'))
+        .map(entry => [...entry.classList].find(name => name.startsWith('tk-k-')).slice(5))""",
+        lane,
+    )
+    return found
+
+
+def test_a_finished_run_is_there_at_once_and_lanes_agree_with_the_map(visit: Visit) -> None:
+    page = visit("?tab=cache", wait=False)
+    expect(page.locator(".tk-lane")).to_have_count(4)
+    expect(page.locator("#cache-said")).to_contain_text("under H2O")
+    shipped = read(CACHE_EXAMPLES[0])
+    assert isinstance(shipped.result, CacheResult)
+    asked = shipped.request
+    assert isinstance(asked, CacheRequest)
+    result, layers = shipped.result, shipped.result.evicted_at.shape[1]
+    prompt = len(result.prompt_ids)
+    for step in (0, 20, 47):
+        page.get_by_label("Decode step").fill(str(step))
+        expect(page.locator(".tk-scrub output")).to_have_text(
+            "after the prompt" if step == 0 else f"step {step} of 48"
+        )
+        for run in result.runs:
+            policy = asked.policies[run.number].policy
+            own = protected(policy, result.budget_tokens, layers, 0, prompt)
+            row = told(run, own, 0, 0)[step, : prompt + step]
+            assert kinds(page, run.number) == [KINDS[number].slug for number in row]
+
+
+def test_the_card_follows_the_controls(visit: Visit) -> None:
+    page = visit("?tab=cache", wait=False)
+    card = page.locator("#cache-cost")
+    expect(card).to_contain_text("48 entries per head")
+    page.locator("#budget input").fill("30")
+    page.keyboard.press("Tab")
+    expect(card).to_contain_text("30 entries per head")
+    page.locator("#budget input").fill("2")
+    page.keyboard.press("Tab")
+    expect(card).to_contain_text("raise budget to at least")
+
+
+def test_parameters_are_drawn_for_the_chosen_policies(visit: Visit) -> None:
+    page = visit("?tab=cache", wait=False)
+    page.get_by_role("button", name="Parameters of the chosen policies").click()
+    sink = page.get_by_label("number input for Sink", exact=True)
+    expect(sink).to_have_count(1)
+    sink.fill("60")
+    page.keyboard.press("Tab")
+    expect(page.locator("#cache-cost")).to_contain_text("raise budget to at least 61")
+    page.get_by_role("button", name="Scaled defaults").nth(1).click()
+    expect(sink).to_have_value("4")
+    expect(page.locator("#cache-cost")).to_contain_text("48 entries per head")
+
+
+def test_a_run_has_an_address_and_back_works(cache: Page, visit: Visit) -> None:
+    page = cache
+    page.wait_for_function("location.search.includes('run=')")
+    address = page.evaluate("location.search")
+    assert "tab=cache" in address
+    again = visit(address, context=page.context, wait=False)
+    expect(again.locator(".tk-scrub output")).to_have_text("step 12 of 12")
+    expect(again.get_by_label("New tokens").first).to_have_value("12")
+    page.go_back()
+    expect(page.locator(".tk-scrub output")).to_have_text("step 48 of 48")
+    page.go_forward()
+    expect(page.locator(".tk-scrub output")).to_have_text("step 12 of 12")
+    page.get_by_role("tab", name="Explore", exact=True).click()
+    page.wait_for_function("!location.search.includes('tab=')")
+    page.go_back()
+    expect(page.locator("#cache-run")).to_be_visible()
+    assert page.evaluate("location.search") == address
+
+
+def test_a_point_of_the_trade_off_opens_its_run(visit: Visit) -> None:
+    page = visit("?tab=cache", wait=False)
+    expect(page.locator(".tk-lane")).to_have_count(4)
+    page.get_by_label("Budgets (shares of the prompt)").fill("0.5")
+    page.locator("#sweep").click()
+    expect(page.locator("#sweep-said")).to_contain_text("4 of 4 points measured")
+    page.locator("#table-sweep").get_by_role("button", name="H2O").click()
+    expect(page.locator(".tk-lane")).to_have_count(1)
+    expect(page.locator(".tk-lane h3")).to_contain_text("H2O")
+    page.wait_for_function("location.search.includes('sweep=')")
+    again = visit(page.evaluate("location.search"), context=page.context, wait=False)
+    expect(again.locator("#sweep-said")).to_contain_text("4 of 4 points measured")
+    expect(again.locator(".tk-lane h3")).to_contain_text("H2O")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backend.examples import EXAMPLES, FOLDER, Example, read
+from backend.eviction.result import CacheResult
+from backend.examples import CACHE_EXAMPLES, EXAMPLES, FOLDER, CacheExample, Example, read
 from backend.lab import Lab
 from backend.settings import Settings
 from backend.trace.result import TraceResult
@@ -52,3 +53,37 @@ def test_example_is_what_the_code_computes(example: Example, lab: Lab) -> None:
             np.testing.assert_allclose(stored, array, rtol=1e-3, atol=1e-4, err_msg=name)
         else:
             assert np.mean(stored == array) >= SAME_INTEGERS, name
+
+
+@pytest.mark.parametrize("example", CACHE_EXAMPLES, ids=lambda example: example.slug)
+def test_cache_example_belongs_to_the_shipped_model_and_is_small(
+    example: CacheExample, lab: Lab
+) -> None:
+    run = read(example)
+    source = lab._roster.resolve(example.request.model)
+    assert run.environment["fingerprint"] == lab._roster.fingerprint(source), REMEDY
+    assert run.environment["schema_version"] == CacheResult.schema_version, REMEDY
+    assert run.request == example.request, REMEDY
+    shown = lab.cache_example()
+    assert shown is not None
+    assert shown.id == example.run_id
+    assert example not in lab.examples()
+    size = sum((FOLDER / f"{example.slug}.{kind}").stat().st_size for kind in ("npz", "json"))
+    assert size < 300_000
+
+
+def test_cache_example_is_what_the_code_computes(lab: Lab) -> None:
+    (example,) = CACHE_EXAMPLES
+    shipped = read(example).result
+    assert isinstance(shipped, CacheResult)
+    few = 6
+    request = example.request.model_copy(update={"max_new_tokens": few})
+    computed = lab.run(request).result
+    assert isinstance(computed, CacheResult)
+    assert shipped.arrays().keys() == computed.arrays().keys(), REMEDY
+    np.testing.assert_array_equal(shipped.token_ids[:, :few], computed.token_ids, REMEDY)
+    np.testing.assert_array_equal(shipped.prompt_ids, computed.prompt_ids, REMEDY)
+    np.testing.assert_array_equal(shipped.entries[:, :few], computed.entries, REMEDY)
+    np.testing.assert_allclose(
+        shipped.kl_nats[:, :few], computed.kl_nats, rtol=1e-3, atol=1e-4, err_msg=REMEDY
+    )
