@@ -17,7 +17,7 @@ from backend.eviction.joined import joined
 from backend.eviction.narrowing import Narrowing
 from backend.eviction.placing import Placing
 from backend.eviction.policy import Policy
-from backend.eviction.surprise import surprisal
+from backend.eviction.surprise import surprisal, told
 from backend.instruments import AttentionCall, Recorder, recording
 from backend.interventions.layer import Change, Layer
 from backend.interventions.reading import HELD_WEIGHTS, Reading
@@ -26,7 +26,6 @@ from backend.models.loaded import LoadedModel
 from kernels.attention_stats import AttentionStats, Rows, Want, attention_rows, attention_stats
 from kernels.decode_attention import decode_attention
 from kernels.gather_attention import gather_attention
-from kernels.vocab_stats import vocab_stats
 
 
 @dataclass(frozen=True)
@@ -240,12 +239,13 @@ class Sequence:
 
     def _hear(self, ids: list[int], hidden: Tensor) -> None:
         """Add the surprisal of ``ids``; the logits told before them predict the first."""
-        target = torch.tensor(ids[:1], device=hidden.device)
-        first = vocab_stats(self._told, targets=target).surprisal if self.step else None
-        if first is None:
-            first = torch.full((1,), float("nan"), device=hidden.device)
-        later = surprisal(self.loaded, hidden[:-1], ids[1:])
-        self._surprisal = torch.cat((self._surprisal, first, later))
+        if self.step:
+            heard = told(self._told, torch.tensor(ids[:1], device=hidden.device))
+        else:
+            heard = torch.full((1,), float("nan"), device=hidden.device)
+        if len(ids) > 1:
+            heard = torch.cat((heard, surprisal(self.loaded, hidden[:-1], ids[1:])))
+        self._surprisal = torch.cat((self._surprisal, heard))
         for held in self.layers:
             held.surprisal, held.turns = self._surprisal, tuple(self._turns)
 

@@ -29,7 +29,7 @@ from tests.benchmarks.courses import KVPRESS, Course, OfKVPress, OfPolicy, OfTra
 from tests.benchmarks.models import LONGEST, SHAPES, save
 from tests.benchmarks.timing import Quantiles
 
-TOGETHER = 16
+TOGETHER = 8
 """Tokens that one course reads before it is the next one's turn."""
 PRESSES: dict[str, tuple[str, dict[str, Any]]] = {
     "random": ("RandomPress", {}),
@@ -52,7 +52,7 @@ class Row:
     ms: Quantiles
     tokens_per_s: float
     of_full: Quantiles
-    """Tokens/s over those of our full cache, turn by turn."""
+    """Time of our full cache over its own: medians of the same turn."""
     of_static: Quantiles
     """Time over that of our engine with as large a cache and nothing scored or dropped."""
     held_bytes: int
@@ -149,13 +149,15 @@ def measured(
         held = {name: one.held_bytes() for name, one in made.items()}
     rows = {}
     for name in made:
-        means = [statistics.fmean(turn[name]) for turn in turns]
-        full, static = ([statistics.fmean(turn[n]) for turn in turns] for n in ("full", "static"))
+        own, full, static = (
+            [statistics.median(turn[course]) for turn in turns]
+            for course in (name, "full", "static")
+        )
         rows[name] = Row(
             ms=Quantiles.of([ms for turn in turns for ms in turn[name]]),
-            tokens_per_s=1e3 / statistics.fmean(means),
-            of_full=Quantiles.of([a / b for a, b in zip(full, means, strict=True)]),
-            of_static=Quantiles.of([a / b for a, b in zip(means, static, strict=True)]),
+            tokens_per_s=1e3 / statistics.fmean(ms for turn in turns for ms in turn[name]),
+            of_full=Quantiles.of([a / b for a, b in zip(full, own, strict=True)]),
+            of_static=Quantiles.of([a / b for a, b in zip(own, static, strict=True)]),
             held_bytes=held[name],
             prefill_ms=statistics.median(one[name] for one in prefills),
             prefill_of_full=Quantiles.of([one[name] / one["full"] for one in prefills]),
