@@ -16,6 +16,7 @@ from backend.speculation.drafting import Drafting
 from backend.speculation.laws import Processors
 from backend.speculation.reader import TreeReader
 from tests.models.conftest import save_model
+from tests.trace.conftest import letters, twins  # noqa: F401 - fixtures
 
 Starts = Callable[..., Drafting]
 
