@@ -17,6 +17,7 @@ from backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
 from backend.speculation.result import SpeculationResult
 from backend.speculation.rule import find as find_rule
 from backend.speculation.runner import speculate
+from backend.speculation.vocabulary import compare
 from backend.speculation.whatif import rewalk
 
 PAIRS = [
