@@ -37,15 +37,14 @@
   };
 
   // The page that the address names is opened as soon as there is a tab for it that listens.
-  const opened = () => {
-    const tab = tabOf(here()), open = tab?.getAttribute('aria-selected') === 'true';
-    if (!open) tab?.click();
-    return open;
+  const wanted = here();
+  const open = () => {
+    const tab = tabOf(wanted);
+    if (here() !== wanted || tab?.getAttribute('aria-selected') === 'true') return;
+    tab?.click();
+    setTimeout(open, 100);
   };
-  if (here() !== HOME && !opened()) {
-    const watcher = new MutationObserver(() => { if (opened()) watcher.disconnect(); });
-    watcher.observe(document.body, {childList: true, subtree: true});
-  }
+  if (wanted !== HOME) open();
 
   window.addEventListener('popstate', () => {
     const page = here(), query = new URL(location.href).searchParams;

@@ -119,7 +119,8 @@ def test_parameters_are_drawn_for_the_chosen_policies(visit: Visit) -> None:
     sink.fill("60")
     page.keyboard.press("Tab")
     expect(page.locator("#cache-cost")).to_contain_text("raise budget to at least 61")
-    page.get_by_role("button", name="Scaled defaults").nth(1).click()
+    group = page.locator(".tk-policies .tk-method", has_text="StreamingLLM evict")
+    group.get_by_role("button", name="Scaled defaults").click()
     expect(sink).to_have_value("4")
     expect(page.locator("#cache-cost")).to_contain_text("48 entries per head")
 

@@ -43,10 +43,10 @@ class PolicyParameters:
             for slug, policy in self._policies.items():
                 self.groups.append(self._group(policy, slug in chosen))
 
-    def seen(self, chosen: object) -> list[gr.Column]:
+    def seen(self, chosen: object) -> list[dict[str, Any]]:
         """Return the groups, those of chosen policies visible."""
         slugs = chosen if isinstance(chosen, list) else []
-        return [gr.Column(visible=slug in slugs) for slug in self._policies]
+        return [gr.update(visible=slug in slugs) for slug in self._policies]
 
     def read(self, values: Sequence[Any]) -> dict[str, dict[str, Any]]:
         """Return what the controls say, by policy and parameter."""
@@ -68,7 +68,9 @@ class PolicyParameters:
         column: gr.Column
         with gr.Column(visible=visible, min_width=260, elem_classes="tk-method") as column:
             gr.HTML(_explained(policy))
-            made = controls(policy, self._names[policy.slug])
+            if not (names := self._names[policy.slug]):
+                return column
+            made = controls(policy, names)
             self.inputs += made
             with gr.Row():
                 scaled = gr.Button("Scaled defaults", size="sm")
@@ -77,9 +79,7 @@ class PolicyParameters:
                     paper = gr.Button("Paper's values", size="sm")
                     values = [
                         policy.published.get(name, default)
-                        for name, default in zip(
-                            self._names[policy.slug], _defaults(policy), strict=True
-                        )
+                        for name, default in zip(names, _defaults(policy), strict=True)
                     ]
                     paper.click(partial(_values, values), None, made, **QUIET)
         return column
