@@ -70,8 +70,8 @@ def test_rule_judges_rows_as_if_each_were_alone(kind):
 
 def test_speculative_sampling_by_hand():
     target, draft = law(0.2, 0.5, 0.3), law(0.6, 0.1, 0.3)
-    trials, rest = judged(find("speculative_sampling")(), target, draft, [0])
-    assert trials[0].accept == pytest.approx(1 / 3)
+    trials, rest = judged(find("speculative_sampling")(), target, draft, [0, 1])
+    assert [trial.accept for trial in trials] == pytest.approx([1 / 3, 0])  # the first alone
     torch.testing.assert_close(rest, law(0, 1, 0))
 
 
