@@ -84,6 +84,15 @@ def test_other_ids_are_brought_to_the_targets() -> None:
     assert shared.translated([order[7], order[0]]) == shared.spelled([order[7], order[0]]) == [7, 0]
 
 
+@pytest.mark.parametrize("order", [None, order_of()], ids=["same ids", "other ids"])
+def test_tokens_beyond_what_a_model_knows_are_not_drafted(order: list[int] | None) -> None:
+    shared = match(changed(), changed(order), 262, 260)
+    assert max(shared.target_ids) < 262
+    assert max(shared.draft_ids) < 260
+    assert shared.agreement == "intersection"
+    assert shared.logits(torch.randn(2, 260)).shape == (2, 262)
+
+
 def test_a_law_is_restricted_to_what_both_have_and_renormalised() -> None:
     target, draft = changed(), changed(without=2)
     shared = match(target, draft, SIZE, SIZE)

@@ -1,4 +1,4 @@
-"""A tree that grows where the draft expects most to be accepted."""
+"""A tree that grows where the draft expects its tokens to be tried."""
 
 from heapq import heappop, heappush, nsmallest
 from typing import TYPE_CHECKING, ClassVar
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DySpec(Drafter):
-    """Draw the next token where the chance that it is tried and accepted is estimated highest.
+    """Draw the next token where, by the draft's own law, the draw is likeliest to be tried.
 
     Each node waits with the chance that its next child is tried; what is left of the node's law
     says what the child takes of it. A node is read when its first child is drawn, together with all
@@ -24,8 +24,8 @@ class DySpec(Drafter):
     slug: ClassVar[str] = "dyspec"
     title: ClassVar[str] = "Dynamic tree (DySpec)"
     explanation: ClassVar[str] = (
-        "Draws token after token without replacement, each where the draft itself expects the "
-        "best chance of being accepted."
+        "Draws tokens one by one without replacement, each at the node where the draft itself "
+        "thinks it likeliest to be tried."
     )
     paper: ClassVar[str] = "Xiong et al., 2024, arXiv:2410.11744"
     draw: ClassVar[Draw] = "without_replacement"
@@ -41,8 +41,6 @@ class DySpec(Drafter):
                 self._read(drafting, tree, waiting, left)
             chance, node = heappop(waiting)
             token, share, remains = _take(drafting, left[node])
-            if token < 0:
-                continue
             child = tree.add(node, token, -chance * share, "draft model")
             depths.append(depths[node] + 1)
             if remains:
@@ -69,16 +67,14 @@ class DySpec(Drafter):
 
 
 def _take(drafting: "Drafting", left: "Tensor") -> tuple[int, float, bool]:
-    """Draw a token from what is left [V] of a law, and take it out; -1 where nothing is left.
+    """Draw a token from what is left [V] of a law, and take it out.
 
     Returns: the token, its share of what was left, and whether anything remains.
     """
     from backend.speculation.drafting import draw
 
     total = float(left.double().sum())
-    if total <= 0:
-        return -1, 0.0, False
     token = int(left.argmax()) if drafting.greedy else draw(left, float(drafting.random.random()))
     mass = float(left[token])
     left[token] = 0
-    return token, min(1.0, mass / total), mass < total
+    return token, min(1.0, mass / total), bool(left.any())
