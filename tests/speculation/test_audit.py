@@ -232,6 +232,15 @@ def test_effective_temperature_is_that_of_the_law() -> None:
     assert math.isnan(effective_temperature(raw, torch.eye(12)[2]))
 
 
+def test_law_tells_a_temperature_beside_laws_without_choice() -> None:
+    one = Drafted((3,), (2,), (1.0,), torch.eye(12)[2])
+    found = [*places(4, 0.25, 0.25, True), one]
+    check = check_law(found, raw_logits, Processors(temperature=0.5), torch.float32)
+    assert check.numbers["effective_temperature"] == pytest.approx(0.25, rel=1e-5)
+    alone = check_law([one], raw_logits, Processors(temperature=0.5), torch.float32)
+    assert "effective_temperature" not in alone.numbers
+
+
 def test_law_is_not_applicable_where_none_is_reported() -> None:
     unknown = [Drafted((1,), (2,), (math.nan,))]
     check = check_law(unknown, raw_logits, Processors(), torch.float32)

@@ -74,13 +74,16 @@ def check_law(
         f"At {len(known)} places the probabilities that the draft reports differ by at most "
         f"{worst:.2g} from those of its own logits processed once (fails above {tolerance:g})"
     )
-    if temperatures:
-        numbers["effective_temperature"] = float(np.median(temperatures))
+    if told := [temperature for temperature in temperatures if np.isfinite(temperature)]:
+        numbers["effective_temperature"] = float(np.median(told))
         evidence += (
             f"; they are those of temperature {numbers['effective_temperature']:.3g}, and "
             f"{asked:g} was asked for"
         )
-    return Check(LAW, "passed" if worst <= tolerance else "failed", evidence + ".", numbers)
+    if worst <= tolerance:
+        return Check(LAW, "passed", evidence + ".", numbers)
+    meaning = "guesses are worse than they need be, and the text is right only where they were "
+    return Check(LAW, "failed", f"{evidence}: {meaning}drawn from what is reported.", numbers)
 
 
 def effective_temperature(raw: Tensor, law: Tensor) -> float:
