@@ -9,6 +9,7 @@ from ui import theme
 from ui.api import expose
 from ui.pages.cache_layout import CacheLayout
 from ui.pages.layout import QUIET, Layout
+from ui.pages.speculate_layout import SpeculateLayout
 
 TITLE = "Tokenarium"
 TAGLINE = "Watch what a language model keeps, drops and guesses, token by token."
@@ -24,7 +25,9 @@ def build(lab: Lab) -> gr.Blocks:
                 Layout(lab, blocks)
             with gr.Tab("Cache", id="cache") as cache:
                 CacheLayout(lab, blocks, cache)
-        for tab in (explore, cache):
+            with gr.Tab("Speculate", id="speculate") as speculate:
+                SpeculateLayout(lab, blocks, speculate)
+        for tab in (explore, cache, speculate):
             tab.select(None, js=f"() => window.tokenarium.page('{tab.id}')", **QUIET)
         expose(lab)
     return blocks

@@ -34,4 +34,5 @@ def theme() -> gr.themes.Base:
 
 
 def css() -> str:
-    return (ASSETS / "css" / "page.css").read_text(encoding="utf-8")
+    sheets = sorted((ASSETS / "css").glob("*.css"))
+    return "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)

@@ -23,7 +23,7 @@ def cache_card(cost: CacheEstimate) -> str:
         ("Peak memory", f"under {size(cost.peak_bytes)}{free}, beside the model"),
         ("Time", _time(cost.total_ms, cost.unknown)),
     )
-    return _card("What Run will take", facts, f'<div class="tk-bytes">{bars}</div>')
+    return card("What Run will take", facts, f'<div class="tk-bytes">{bars}</div>')
 
 
 def sweep_card(cost: SweepEstimate) -> str:
@@ -41,7 +41,7 @@ def sweep_card(cost: SweepEstimate) -> str:
     ]
     if cost.refused:
         facts.append(("Left out", "; ".join(cost.refused[:2])))
-    return _card("What Sweep will take", facts, "")
+    return card("What Sweep will take", facts, "")
 
 
 def refused_card(reason: str) -> str:
@@ -61,7 +61,8 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _card(title: str, facts: object, more: str) -> str:
+def card(title: str, facts: object, more: str) -> str:
+    """Return facts under a title, as HTML; ``more`` is HTML to stand beside them."""
     assert isinstance(facts, tuple | list)
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
     return f'<section class="tk-cost"><h2>{title}</h2><dl>{rows}</dl>{more}</section>'

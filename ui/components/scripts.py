@@ -7,7 +7,19 @@ import plotly
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "js"
-NAMES = ("selection", "values", "pixels", "strip", "plot", "table", "lanes", "actions", "pages")
+NAMES = (
+    "selection",
+    "values",
+    "pixels",
+    "strip",
+    "plot",
+    "table",
+    "lanes",
+    "actions",
+    "pages",
+    "tree",
+    "speculation",
+)
 
 
 def scripts() -> str:

@@ -1,0 +1,197 @@
+// A run that guesses ahead: the text with marked tokens, the strip of rounds, the tree of the chosen
+// round, judged by the rule of the run or by another, and the card of the chosen node.
+(() => {
+  const T = window.tokenarium;
+  if (T.speculation) return;
+  const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text ?? ''});
+  const ROWS = [
+    ['width', round => round.width, 'most guesses beside one another'],
+    ['depth', round => round.depth, 'most guesses after one another'],
+    ['accepted', round => round.accepted_len, 'guesses that stayed; the token that follows is not counted'],
+    ['ms', round => round.draft + round.verify + round.other, 'time of the round: drafting, verifying, the rest'],
+  ];
+  const share = value => value === null || value === undefined ? '–' : value === 0 ? '0' : value >= .001 ? `${(100 * value).toPrecision(3)} %` : value.toExponential(1);
+  const plain = value => value === null || value === undefined ? '–' : String(value);
+
+  T.speculation = (element, props, watch, server) => {
+    const find = name => element.querySelector(name);
+    const said = find('.tk-said'), rounds = find('.tk-rounds'), judge = find('.tk-judge'), card = find('.tk-node-card');
+    const title = find('.tk-tree-head h3'), outcome = find('.tk-outcome'), host = find('.tk-tree');
+    let value = {}, tree = null, node = 0, wanted = -1, trees = new Map();
+    const drawing = T.tree(host, index => choose(index));
+
+    const other = () => tree?.others.find(each => each.rule === judge.value && !each.own);
+    const view = () => {
+      const found = other();
+      const nodes = tree.nodes.map(each => ({...each}));
+      if (!found) return {nodes, fates: nodes.map(each => each.status), signs: value.signs, names: value.names};
+      const last = nodes.length - 1;
+      Object.assign(nodes[last], {parent: found.end, depth: nodes[found.end].depth + 1, text: found.said.at(-1), q_raw: null});
+      return {nodes, fates: [...found.fates, found.ending], signs: value.signs, names: value.names};
+    };
+    const listed = texts => texts.map(text => `“${text}”`).join(' ');
+    const describe = () => {
+      const found = other(), round = value.rounds[tree.round];
+      const said = tree.nodes.filter(each => ['accepted', 'bonus', 'residual_resample', 'cut'].includes(each.status)).map(each => each.text);
+      title.textContent = `Round ${tree.round + 1} of ${value.rounds.length}`;
+      const words = [`${round.verified} guesses checked in one pass of ${round.verify.toFixed(1)} ms: ${round.accepted_len} accepted. Added: ${listed(said)}`];
+      if (found) words.push(`By ${found.title} it would have been ${found.said.length - 1} accepted, adding: ${listed(found.said)}`);
+      outcome.replaceChildren(...words.map(text => make('span', '', text)));
+    };
+    const redraw = () => { drawing.draw(view()); describe(); choose(Math.min(node, tree.nodes.length - 1)); };
+
+    const bars = (heading, choices, hit) => {
+      const list = make('ol', 'tk-bars');
+      for (const [text, p] of choices) {
+        const item = list.appendChild(make('li', text === hit ? 'tk-hit' : ''));
+        item.append(Object.assign(make('span', 'tk-bar'), {style: `width:${100 * p}%`}), make('code', '', text), make('data', '', share(p)));
+      }
+      const box = make('div', '');
+      box.append(make('h4', '', heading), choices.length ? list : make('p', 'tk-sub', 'no law: it does not come from a model'));
+      return box;
+    };
+    const facts = rows => {
+      const list = make('dl', 'tk-facts');
+      for (const [name, text, meaning] of rows) {
+        const term = make('dt', '', name);
+        term.title = meaning;
+        list.append(term, make('dd', '', text));
+      }
+      return list;
+    };
+    const choose = index => {
+      if (!tree) return;
+      node = index;
+      host.dataset.chosen = index;
+      const shown = view(), one = shown.nodes[index], fate = shown.fates[index], from = tree.nodes[one.parent];
+      drawing.mark(index);
+      said.querySelectorAll('.tk-at').forEach(span => span.classList.remove('tk-at'));
+      const place = value.node_of.findIndex((at, token) => at === index && value.round_of[token] === tree.round);
+      if (place >= 0) said.children[place + 1]?.classList.add('tk-at');
+      const head = make('h3', ''), badge = make('span', `tk-fate tk-f-${fate}`);
+      badge.append(make('i', '', value.signs[fate]), value.names[fate]);
+      head.append(make('span', 'tk-big', one.text), badge);
+      const parts = [head];
+      if (!other()) parts.push(make('p', 'tk-why', one.why));
+      else parts.push(make('p', 'tk-why', `In the run: ${value.names[tree.nodes[index].status]}. Judged by ${other().title}: ${value.names[fate]}.`));
+      if (one.order >= 0) parts.push(facts([
+        ['small model', share(one.q_raw), 'Probability by the draft after what stands before it.'],
+        ['large model', share(one.p_raw), 'Probability by the target after what stands before it.'],
+        ['at its turn', `${share(one.q_used)} / ${share(one.p_used)}`, 'The same two, small / large, once its elder siblings have failed.'],
+        ['accepted with', share(one.accept_prob), 'Probability that the rule accepts it at its turn.'],
+        ['number drawn', plain(one.u), 'It is accepted if this is below the probability; rules that draw one token look for it instead.'],
+        ['tested with', share(one.p_reach), 'Probability that the rule comes to test it, given this tree.'],
+        ['stays with', share(one.p_accept_path), 'Probability that it and everything above it are accepted.'],
+        ['expected', share(one.est_value), 'What the drafter expected of it.'],
+        ['its rank', `${one.rank + 1} by the small, ${one.choice + 1} by the large model`, 'Place among its siblings, and among all tokens.'],
+        ...one.source ? [['guessed by', one.source, 'Where the guess comes from.']] : [],
+      ]));
+      else if (one.parent >= 0 && !other()) parts.push(facts([
+        ['large model', share(one.p_raw), 'Probability by the target after what stands before it.'],
+        ['in what was left', share(one.p_used), 'Probability in the law that it was really drawn from.'],
+      ]));
+      if (from) {
+        const sides = make('div', 'tk-expect');
+        sides.append(bars('Small model', from.draft, one.text), bars('Large model', from.target, one.text));
+        parts.push(make('h4', 'tk-after', `After “${from.text}”`), sides, facts(laws(from)));
+      }
+      if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-after', 'After this token'), facts(laws(one)));
+      card.replaceChildren(...parts);
+      T.speculating = {round: tree.round, node: index};
+    };
+    const laws = one => [
+      ['entropy', `${plain(one.draft_entropy)} / ${plain(one.target_entropy)} nats`, 'How unsure the small / the large model is.'],
+      ['divergence', `${plain(one.kl_nats)} nats`, 'KL(large || small): how far apart their laws are.'],
+      ['overlap', share(one.tv_overlap), 'Sum of the smaller of both probabilities: the chance that one drawn guess is accepted.'],
+    ];
+
+    const show = found => {
+      tree = found;
+      const kept = judge.value;
+      judge.replaceChildren(new Option(`${value.rule} (this run)`, ''), ...found.others.filter(each => !each.own).map(each => new Option(each.title, each.rule)));
+      judge.value = found.others.some(each => each.rule === kept && !each.own) ? kept : '';
+      judge.disabled = judge.options.length < 2;
+      judge.title = judge.disabled ? 'No other rule is right for these guesses at this temperature.' : '';
+      rounds.querySelectorAll('.tk-round').forEach((column, index) => column.classList.toggle('tk-chosen', index === found.round));
+      rounds.children[0]?.children[found.round + 1]?.scrollIntoView({block: 'nearest', inline: 'nearest'});
+      rounds.setAttribute('aria-valuenow', found.round + 1);
+      [...said.children].forEach((span, at) => span.classList.toggle('tk-same', value.round_of[at - 1] === found.round));
+      redraw();
+    };
+    const go = async (number, at = 0) => {
+      if (!(number >= 0 && number < value.rounds.length)) return;
+      wanted = number;
+      node = at;
+      if (!trees.has(number)) {
+        if (!value.run) { outcome.textContent = 'Other rounds open when the run is done.'; return; }
+        const found = await server.tree_of(value.run, number);
+        if (found?.refused) { outcome.textContent = found.refused; return; }
+        trees.set(number, found);
+      }
+      if (wanted === number) show(trees.get(number));
+    };
+
+    const strip = () => {
+      const grid = make('div', 'tk-round-grid'), names = make('div', 'tk-round-names');
+      for (const [name, , meaning] of ROWS) names.appendChild(Object.assign(make('span', '', name), {title: meaning}));
+      const most = ROWS.map(([, number]) => Math.max(1e-9, ...value.rounds.map(number)));
+      grid.append(names, ...value.rounds.map((round, index) => {
+        const column = make('button', 'tk-round');
+        column.type = 'button';
+        column.tabIndex = -1;
+        column.dataset.round = index;
+        column.title = `round ${index + 1}: ${round.verified} guesses, ${round.accepted_len} accepted, ${(round.draft + round.verify + round.other).toFixed(1)} ms`;
+        column.setAttribute('aria-label', column.title);
+        ROWS.forEach(([name, number], row) => {
+          const cell = column.appendChild(make('span', `tk-cell tk-${name}`)), bar = cell.appendChild(make('i', ''));
+          bar.style.height = `${100 * number(round) / most[row]}%`;
+          if (name !== 'ms') return;
+          const total = number(round) || 1, cuts = [round.draft / total, (round.draft + round.verify) / total].map(part => `${100 * part}%`);
+          bar.style.background = `linear-gradient(to top, #94a3b8 0 ${cuts[0]}, #3b82f6 ${cuts[0]} ${cuts[1]}, #d97706 ${cuts[1]})`;
+        });
+        return column;
+      }));
+      rounds.replaceChildren(grid);
+      rounds.setAttribute('aria-valuemax', value.rounds.length);
+    };
+    const build = () => {
+      value = props.value || {};
+      element.classList.toggle('tk-nothing', !value.rounds);
+      if (!value.rounds) return;
+      trees = new Map(value.tree ? [[value.tree.round, value.tree]] : []);
+      said.replaceChildren(make('span', 'tk-prompt', value.prompt), ...value.texts.map((text, index) => {
+        const span = make('span', `tk-mark tk-m-${value.marks[index]}`, text);
+        span.dataset.token = index;
+        return span;
+      }));
+      strip();
+      if (!value.run) said.scrollTop = said.scrollHeight;
+      node = 0;
+      find('.tk-tree-box').hidden = !value.tree;
+      if (value.tree) show(value.tree);
+    };
+
+    const hover = number => rounds.querySelectorAll('.tk-round').forEach((column, index) => column.classList.toggle('tk-hover', index === number));
+    const over = (on, number) => { hover(number); [...said.children].forEach((span, at) => span.classList.toggle('tk-hover', on && value.round_of[at - 1] === number)); };
+    said.addEventListener('mouseover', event => { const token = event.target.dataset?.token; over(token !== undefined, value.round_of?.[token] ?? -1); });
+    rounds.addEventListener('mouseover', event => { const column = event.target.closest('.tk-round'); over(!!column, column ? Number(column.dataset.round) : -1); });
+    for (const part of [said, rounds]) part.addEventListener('mouseleave', () => over(false, -1));
+    said.addEventListener('click', event => {
+      const token = event.target.dataset?.token;
+      if (token !== undefined) go(value.round_of[token], value.node_of[token]);
+    });
+    rounds.addEventListener('click', event => { const column = event.target.closest('.tk-round'); if (column) { go(Number(column.dataset.round)); rounds.focus({preventScroll: true}); } });
+    const jumps = {ArrowLeft: () => wanted - 1, ArrowRight: () => wanted + 1, Home: () => 0, End: () => value.rounds.length - 1};
+    rounds.addEventListener('keydown', event => {
+      if (!jumps[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      wanted = wanted < 0 ? tree?.round ?? 0 : wanted;
+      go(jumps[event.key]());
+    });
+    judge.addEventListener('change', () => { if (tree) redraw(); });
+    element.addEventListener('click', event => { const by = event.target.dataset?.zoom; if (by !== undefined) drawing.zoom(Number(by)); });
+    build();
+    watch('value', () => { wanted = -1; build(); });
+  };
+})();

@@ -1,0 +1,182 @@
+"""What a speculative run adds up to, in words and tables; its audit; which rules are right."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any, Literal
+
+from backend import Biases, Drafter, Pair, SpeculationResult, levels, pace, retold
+from ui.components.table import Cell, Column, table_html
+from ui.text import escape
+
+Draw = Literal["deterministic", "iid", "without_replacement"]
+VERDICTS = {
+    "passed": ("✓", "passed"),
+    "failed": ("✕", "failed"),
+    "numeric tie": ("≈", "numeric tie"),
+    "not applicable": ("/", "not applicable"),
+}
+HOW: dict[Draw, str] = {
+    "deterministic": "picked without chance",
+    "iid": "drawn independently",
+    "without_replacement": "drawn without repeats",
+}
+_EXACT = 1e-12
+
+
+def speculate_sentence(result: SpeculationResult) -> str:
+    """Return what happened, in one or two sentences."""
+    rounds = len(result.rounds)
+    checked, accepted = (int(result.rounds[name].sum()) for name in ("verified", "accepted_len"))
+    first = (
+        f"<b>{len(result.token_ids)} tokens in {rounds} passes</b> of the large model, "
+        f"<mark>{result.tokens_per_target_call:.2f} a pass</mark>: of {checked} guesses by the "
+        f"drafter, {accepted} were accepted."
+    )
+    found = pace(result)
+    if not isfinite(found.speedup):
+        return f'<p class="tk-sentence">{first}</p>'
+    faster = "faster" if found.speedup >= 1 else "slower"
+    times = found.speedup if found.speedup >= 1 else 1 / found.speedup
+    same = {
+        "lossless": "The text has exactly the law of the large model alone",
+        "relaxed": "The text may have another law than the large model's",
+    }[result.promise]
+    return (
+        f'<p class="tk-sentence">{first} On this machine that was <b>{times:.2f} times {faster}'
+        f"</b> than plain decoding in the same run{_because(result)}. {same}.</p>"
+    )
+
+
+def _because(result: SpeculationResult) -> str:
+    """Return what made a run slower than plain decoding: the dearer of drafting and verifying."""
+    found, calls = pace(result), result.tokens_per_target_call
+    if found.speedup >= 1:
+        return ""
+    drafting, verifying = (ms * calls / found.plain_ms for ms in (found.draft_ms, found.verify_ms))
+    return (
+        f": a round drafts for {drafting:.1f} and verifies for {verifying:.1f} times as long as one "
+        f"plain token takes, and gives {calls:.2f} tokens"
+    )
+
+
+def measures_table(result: SpeculationResult) -> str:
+    """Return the numbers of a run with the definition of each, also of those others use."""
+    rounds, new = len(result.rounds), len(result.token_ids)
+    accepted = int(result.rounds["accepted_len"].sum())
+    drafted, verified = (int(result.rounds[name].sum()) for name in ("drafted", "verified"))
+    found, time = levels(result), pace(result)
+    rows: list[list[Cell]] = [
+        ["tokens per target call", _ratio(new, rounds), "new tokens / passes of the target; the "
+         "bonus or replacement of each round counted, the prompt's pass not"],
+        ["mean accepted length", _ratio(accepted, rounds), "accepted guesses / rounds; without the "
+         "token that follows them"],
+        ["mean acceptance length (vLLM)", _ratio(accepted + rounds, rounds), "1 + accepted guesses "
+         "/ rounds; differs from the first where the text was cut"],
+        ["acceptance rate a", _number(found.acceptance), "levels at which a guess was accepted / "
+         "levels tested; the a of the break-even"],
+        ["accepted of verified", _ratio(accepted, verified), "accepted guesses / verified guesses; "
+         "the rate of LayerSkip and of llama.cpp; low for wide trees, by design"],
+        ["wasted guesses", _ratio(verified - accepted, verified), "verified and not accepted / "
+         "verified"],
+        ["left out unverified", _ratio(drafted - verified, drafted), "drafted, then dropped to "
+         "keep to the budget / drafted"],
+        ["tokens per second", f"{result.tokens_per_s:.1f}", "drafting, verifying and bookkeeping; "
+         "the prompt not counted"],
+        ["plain, same run", _number(result.plain_tokens_per_s, 1), "tokens per second of the same "
+         "model without drafts"],
+        ["speed-up", _number(time.speedup), "the two above, divided"],
+        ["bookkeeping", _ratio(time.other_ms, time.total_ms, "%"), "time neither in the draft nor "
+         "in the target / time of the rounds"],
+    ]  # fmt: skip
+    columns = (Column("measure"), Column("here"), Column("defined as"))
+    return table_html(columns, rows, "What this run adds up to", "No rounds.")
+
+
+def others_table(result: SpeculationResult, titles: Mapping[str, str]) -> str:
+    """Return what every rule would have accepted of the same trees, the run's own first."""
+    rows: list[tuple[float, list[Cell]]] = []
+    for rule in result.rules:
+        walks = [retold(result, rule, number) for number in range(len(result.rounds))]
+        known = [walk for walk in walks if walk is not None]
+        if not known:
+            continue
+        mean = sum(len(walk.path) for walk in known) / len(known)
+        own = " (this run)" if rule == result.rule else ""
+        rows.append((mean, [titles.get(rule, rule) + own, f"{mean:.2f}", str(len(known))]))
+    if len(rows) < 2:
+        return ""
+    columns = (
+        Column("rule"),
+        Column("accepted a round", "Mean accepted guesses; the token that follows not counted."),
+        Column("rounds", "Trees it could judge."),
+    )
+    ranked = [row for _, row in sorted(rows, key=lambda row: -row[0])]
+    caption = "The same trees and the same numbers drawn, judged by other rules; no model is asked"
+    return table_html(columns, ranked, caption, "")
+
+
+def audit_badge(audit: Mapping[str, Any]) -> str:
+    """Return the verdict with every check and its evidence."""
+    if not audit:
+        return ""
+    sign, word = VERDICTS[audit["verdict"]]
+    checks = "".join(
+        f'<li class="tk-check" data-verdict="{escape(check["verdict"])}">'
+        f"<i>{VERDICTS[check['verdict']][0]}</i><b>{escape(check['name'])}</b> "
+        f"<span>{escape(check['verdict'])}</span><p>{escape(check['evidence'])}</p></li>"
+        for check in audit["checks"]
+    )
+    return (
+        f'<section class="tk-audit"><h2>Audit <span class="tk-verdict" '
+        f'data-verdict="{escape(audit["verdict"])}">{sign} {word}</span></h2>'
+        f'<p class="tk-sub">Whether this run can be what the large model alone would say; computed '
+        f"again from what was recorded, after the run.</p><ul>{checks}</ul></section>"
+    )
+
+
+def refused_rules(pairs: Sequence[Pair], titles: Mapping[str, str]) -> str:
+    """Return the rules that a drafter cannot have at a temperature, each with the reason."""
+    refused = [pair for pair in pairs if pair.reason is not None]
+    if not refused:
+        return ""
+    items = "".join(
+        f"<li><b>{escape(titles[pair.rule])}</b>: {escape(str(pair.reason))}.</li>"
+        for pair in refused
+    )
+    return (
+        f'<details class="tk-refused-rules"><summary>{len(refused)} rules would spoil the text '
+        f"with this drafter at this temperature: why?</summary><ul>{items}</ul></details>"
+    )
+
+
+def bias_table(biases: Sequence[Biases], drafters: Sequence[type[Drafter]]) -> str:
+    """Return how far every rule is from the target's law, by how children are drawn."""
+    columns = [Column("rule"), *(Column(how.capitalize()) for how in HOW.values())]
+    rows: list[list[Cell]] = [
+        [found.title, *(_bias(found.by_draw[draw]) for draw in HOW)] for found in biases
+    ]
+    drawing = [[drafter.title for drafter in drafters if drafter.draw == draw] for draw in HOW]
+    rows.append(["drafters that draw so", *(", ".join(titles) or "none" for titles in drawing)])
+    one = biases[0].by_draw["iid"]
+    caption = (
+        f"Total variation distance of the next token's law from the target's, mean (largest) over "
+        f"{one.pairs} random pairs of laws of {one.vocabulary} tokens, every draw of "
+        f"{one.children} guesses gone through. Exact means below 1e-12."
+    )
+    return table_html(columns, rows, caption, "")
+
+
+def _bias(found: Any) -> str:
+    if found.largest < _EXACT:
+        return "✓ exact"
+    return f"✕ {found.mean:.2f} ({found.largest:.2f})"
+
+
+def _ratio(part: float, whole: float, unit: str = "") -> str:
+    if not whole:
+        return "n/a"
+    return f"{part / whole:.1%}" if unit else f"{part / whole:.2f}"
+
+
+def _number(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}" if isfinite(value) else "n/a"

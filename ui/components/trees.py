@@ -1,0 +1,150 @@
+"""A tree of guesses as the browser draws it: one round, every node with its numbers."""
+
+from math import isfinite
+from typing import Any
+
+from backend import REASONS, STATUSES, SpeculationResult, retold, tree_rows
+from ui.text import one_line
+
+FATES: dict[str, tuple[str, str]] = {
+    "root": ("■", "newest token"),
+    "accepted": ("✓", "accepted"),
+    "rejected": ("✕", "rejected"),
+    "sibling_skipped": ("/", "sibling taken"),
+    "not_reached": ("·", "not reached"),
+    "pruned_before_verify": ("○", "not verified"),
+    "cut": ("✓", "accepted, cut"),
+    "bonus": ("★", "bonus"),
+    "residual_resample": ("↻", "replacement"),
+}
+"""Sign and short name of every status, told apart without colour."""
+_SHOWN = (
+    "q_raw",
+    "p_raw",
+    "q_used",
+    "p_used",
+    "accept_prob",
+    "u",
+    "p_reach",
+    "p_accept_path",
+    "est_value",
+    "target_entropy",
+    "draft_entropy",
+    "kl_nats",
+    "tv_overlap",
+)
+_DIGITS = 5
+
+
+def tree_value(result: SpeculationResult, number: int, titles: dict[str, str]) -> dict[str, Any]:
+    """Return one round's tree.
+
+    Args:
+        result: of a run, finished or not.
+        number: of the round.
+        titles: of rules, by slug.
+    """
+    rows = tree_rows(result, number)
+    first, count = rows.start, len(rows) + 1
+    nodes = [_node(result, place, first) for place in range(first, first + count)]
+    return {
+        "round": number,
+        "nodes": nodes,
+        "others": [
+            found for rule in result.rules if (found := _other(result, rule, number, titles))
+        ],
+    }
+
+
+def _node(result: SpeculationResult, place: int, first: int) -> dict[str, Any]:
+    row = result.node_columns[place]
+    status = STATUSES[row["status"]]
+    parent = int(row["parent"])
+    return {
+        "parent": parent - first if parent >= 0 else -1,
+        "depth": int(row["depth"]),
+        "rank": int(row["sibling_rank"]),
+        "order": int(row["draw_order"]),
+        "text": _text(result, row["token_id"]),
+        "status": status,
+        "source": result.sources[row["source"]],
+        "choice": int(row["target_rank"]),
+        "why": _why(result, place),
+        **{name: _number(row[name]) for name in _SHOWN},
+        "target": _tops(result, "target", place),
+        "draft": _tops(result, "draft", place),
+    }
+
+
+def _tops(result: SpeculationResult, whose: str, place: int) -> list[list[Any]]:
+    ids, shares = (getattr(result, f"{whose}_top{end}")[place] for end in ("_ids", ""))
+    return [
+        [_text(result, key), _number(share)]
+        for key, share in zip(ids.tolist(), shares, strict=True)
+        if key >= 0
+    ]
+
+
+def _why(result: SpeculationResult, place: int) -> str:
+    """Return one sentence on what became of a node, with the numbers that decided."""
+    row = result.node_columns[place]
+    status = STATUSES[row["status"]]
+    if status in ("bonus", "residual_resample"):
+        return _why_it_follows(result, place, status)
+    if status not in ("accepted", "rejected"):
+        return f"{REASONS[status].capitalize()}."
+    accept, drawn = float(row["accept_prob"]), float(row["u"])
+    if not result.processors["temperature"]:
+        rank = int(row["target_rank"]) + 1
+        here = result.node_columns["target_argmax"][row["parent"]]
+        best = f"“{_text(result, here)}”"
+        if status == "accepted":
+            return "It is the large model's first choice here."
+        return f"The large model's first choice here is {best}; this guess is its choice {rank}."
+    if accept in (0.0, 1.0):
+        return f"The rule {'always' if accept else 'never'} takes it here."
+    below = drawn < accept
+    chance = f"Its chance to be accepted was {accept:.3g}"
+    if below == (status == "accepted"):
+        return f"{chance}; the number drawn, {drawn:.3g}, is {'below' if below else 'not below'}."
+    which = "this one" if status == "accepted" else "another"
+    return f"{chance}; the token that was drawn from the large model is {which}."
+
+
+def _why_it_follows(result: SpeculationResult, place: int, status: str) -> str:
+    round_ = result.rounds[int(result.node_columns["round"][place])]
+    if not round_["verified"]:
+        return "Nothing was guessed: the large model says this one token, as without drafts."
+    if status == "bonus":
+        return "All guesses on the path were accepted: the same pass gives one token more."
+    if not result.processors["temperature"]:
+        return "No guess was the large model's first choice; this is."
+    return "Every guess failed; this was drawn from what the rule leaves of the large model's law."
+
+
+def _other(
+    result: SpeculationResult, rule: str, number: int, titles: dict[str, str]
+) -> dict[str, Any] | None:
+    found = retold(result, rule, number)
+    if found is None:
+        return None
+    nodes = result.node_columns[tree_rows(result, number).start :]
+    said = [_text(result, nodes["token_id"][node]) for node in found.path]
+    return {
+        "rule": rule,
+        "title": titles.get(rule, rule),
+        "own": rule == result.rule,
+        "fates": list(found.fates),
+        "end": found.path[-1] if found.path else 0,
+        "ending": found.ending,
+        "said": [*said, _text(result, found.token)],
+    }
+
+
+def _text(result: SpeculationResult, key: object) -> str:
+    return one_line(result.choice_text.get(str(key), "?"))
+
+
+def _number(value: object) -> float | None:
+    number = float(value)  # type: ignore[arg-type]
+    return float(f"{number:.{_DIGITS}g}") if isfinite(number) else None

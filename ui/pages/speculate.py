@@ -1,0 +1,222 @@
+"""The Speculate page: words guessed ahead by a small model, checked at once by the large one."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from backend import (
+    Cancelled,
+    Finished,
+    Lab,
+    Pair,
+    Partial,
+    Run,
+    SpeculateRequest,
+    SpeculationResult,
+    UserError,
+)
+from ui.components.cost import refused_card
+from ui.components.draft_cost import speculate_card
+from ui.components.sentence import facts_of, status, told
+from ui.components.speculate_tables import (
+    audit_badge,
+    bias_table,
+    measures_table,
+    others_table,
+    refused_rules,
+    speculate_sentence,
+)
+from ui.components.speculation import speculation_value
+from ui.components.trees import tree_value
+from ui.figures.speculation import figures
+from ui.figures.style import caption
+from ui.views.view import Values, number
+from ui.visitor import visitor_of
+
+PARTIAL_EVERY_S = 0.4
+EXTRA = ("seed", "dtype", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "vocabularies")
+"""Parameters of the request that only some visitors change."""
+PLAIN = ("model", "draft_model", "draft_len", "tree_budget", "temperature", "max_new_tokens")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the controls of the page say; a browser may send anything."""
+
+    values: Mapping[str, Any]
+    """By name: prompt, drafter, rule, and fields of the request."""
+    drafter: Mapping[str, Any]
+    """Parameters of the drafter."""
+    rule: Mapping[str, Any]
+    """Parameters of the rule."""
+
+
+class Speculate:
+    """Handlers of the page; they return values by the name of the part."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.titles = {rule.slug: rule.title for rule in lab.rules()}
+        self.drafters = {drafter.slug: drafter for drafter in lab.drafters()}
+
+    def run(self, asked: Asked, request: gr.Request) -> Iterator[Values]:
+        """Draft and verify, showing what is known so far."""
+        try:
+            wanted = self.request(asked)
+            drawn = 0.0
+            for event in self.lab.stream(wanted, visitor=visitor_of(request)):
+                if isinstance(event, Finished):
+                    yield self._whole(event.run)
+                elif not isinstance(event, Partial):
+                    yield {"status": told(event)}
+                elif time.monotonic() - drawn > PARTIAL_EVERY_S:
+                    assert isinstance(event.result, SpeculationResult)
+                    yield {"speculation": speculation_value(event.result, None, self.titles)}
+                    drawn = time.monotonic()
+        except (UserError, Cancelled) as error:
+            yield {"status": status(str(error), "error")}
+
+    def open(self, run_id: object, request: gr.Request) -> Values:
+        """Show a stored run, the controls as they were when it was asked for."""
+        if not isinstance(run_id, str) or not run_id:
+            return {}
+        try:
+            run = self.lab.open(run_id, visitor=visitor_of(request))
+            return self._whole(run)
+        except UserError as error:
+            return {"status": status(str(error), "error")}
+
+    def first(self) -> Values:
+        """Return the parts of the stored example, drawn before any visitor comes."""
+        try:
+            run = self.lab.speculate_example()
+            return {} if run is None else self._whole(run)
+        except UserError:
+            return {}
+
+    def tree(self, run_id: str, place: int) -> dict[str, Any]:
+        """Return one round's tree of a stored run, or in words why not."""
+        try:
+            result, _ = speculation_of(self.lab.open(str(run_id)))
+        except UserError as error:
+            return {"refused": str(error)}
+        if not len(result.rounds):
+            return {"refused": "This run has no rounds."}
+        return tree_value(result, int(number(place, 0, len(result.rounds) - 1, 0)), self.titles)
+
+    def cost(self, asked: Asked, request: gr.Request) -> str:
+        """Say what drafting can save with the controls as they are."""
+        try:
+            wanted = self.request(asked)
+            cost = self.lab.estimate_speculation(wanted, visitor=visitor_of(request))
+        except UserError as error:
+            return refused_card(str(error))
+        return speculate_card(cost, wanted)
+
+    def rules(self, drafter: object, temperature: object, rule: object) -> Values:
+        """Offer the rules that are right for a drafter at a temperature; say why others are not."""
+        pairs = self._pairs(drafter, temperature)
+        fitting = [pair for pair in pairs if pair.reason is None]
+        offered = [(self._named(pair), pair.rule) for pair in fitting]
+        known = {slug for _, slug in offered}
+        reads = self.drafters[drafter].reads if drafter in self.drafters else "text"
+        chosen = rule if rule in known else next((slug for _, slug in offered), None)
+        return {
+            "rule": gr.update(choices=offered, value=chosen),
+            "refused": refused_rules(pairs, self.titles),
+            "draft_model": gr.update(visible=reads == "draft_model"),
+        }
+
+    def biases(self) -> str:
+        """Return how far each rule is from the target's law, for every way to draw."""
+        return bias_table(self.lab.biases(), self.lab.drafters())
+
+    def stored(self, request: gr.Request) -> list[tuple[str, str]]:
+        """Return label and id of the newest runs of this kind that the visitor may list."""
+        found = self.lab.search(visitor=visitor_of(request), kind="speculate", limit=30)
+        return [(f"{' '.join(r.text.split())[:48]} · {r.model}", r.id) for r in found]
+
+    def request(self, asked: Asked) -> SpeculateRequest:
+        """Return the request that the controls stand for.
+
+        Raises:
+            UserError: naming each value that is out of range.
+        """
+        values = dict(asked.values)
+        prompt, drafter, rule = (values.pop(name) for name in ("prompt", "drafter", "rule"))
+        for name in ("draft_len", "tree_budget", "max_new_tokens"):
+            values[name] = int(number(values[name], 0, 1e6, 0))
+        return self.lab.request(
+            SpeculateRequest,
+            text=prompt,
+            drafter={"slug": drafter, "parameters": dict(asked.drafter)},
+            rule={"slug": rule, "parameters": dict(asked.rule)},
+            **values,
+        )
+
+    def _pairs(self, drafter: object, temperature: object) -> list[Pair]:
+        pairs = self.lab.pairs(number(temperature, 0, 5, 0))
+        return [pair for pair in pairs if pair.drafter == drafter]
+
+    def _named(self, pair: Pair) -> str:
+        relaxed = " (relaxed: another law)" if pair.promise == "relaxed" else ""
+        return self.titles[pair.rule] + relaxed
+
+    def _whole(self, run: Run) -> Values:
+        result, asked = speculation_of(run)
+        example = run.id.startswith("example-")
+        return {
+            "status": "",
+            "said": speculate_sentence(result),
+            "speculation": speculation_value(result, run.id, self.titles),
+            "measures": measures_table(result),
+            "others": others_table(result, self.titles),
+            "audit": audit_badge(result.audit),
+            **self._figures(result, asked),
+            "facts": facts_of(run),
+            "run": run.id,
+            "address": {"run": run.id, "example": example},
+            **self._controls(asked),
+        }
+
+    def _figures(self, result: SpeculationResult, asked: SpeculateRequest) -> Values:
+        credit = f"Tokenarium · {asked.model} · {result.drafter} · {result.rule}"
+        return {
+            name: None if figure is None else str(caption(figure, credit).to_json())
+            for name, figure in figures(result).items()
+        }
+
+    def _controls(self, asked: SpeculateRequest) -> Values:
+        """Return every control as the request has it."""
+        return {
+            **{name: getattr(asked, name) for name in PLAIN},
+            **self.rules(asked.drafter.slug, asked.temperature, asked.rule.slug),
+            "prompt": asked.text,
+            "drafter": asked.drafter.slug,
+            "draft_model": gr.update(
+                value=asked.draft_model,
+                visible=self.drafters[asked.drafter.slug].reads == "draft_model",
+            ),
+            "drafter_parameters": asked.drafter,
+            "rule_parameters": asked.rule,
+            "extra": [_shown(getattr(asked, name)) for name in EXTRA],
+        }
+
+
+def speculation_of(run: Run) -> tuple[SpeculationResult, SpeculateRequest]:
+    """Return result and request of a run that must be a speculative one.
+
+    Raises:
+        UserError: if it is of another kind.
+    """
+    if not isinstance(run.result, SpeculationResult):
+        raise UserError(f"run={run.id} is a {run.request.kind}, not a speculative run")
+    assert isinstance(run.request, SpeculateRequest)
+    return run.result, run.request
+
+
+def _shown(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
