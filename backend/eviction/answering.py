@@ -72,9 +72,7 @@ def full_states(loaded: LoadedModel, exercise: Exercise, check: Callable[[], Non
     """Return the final states [n, D] from which the full model predicts the answer's tokens."""
     ids = [*exercise.prompt, *exercise.answer[:-1]]
     with recording(_Checked(check)):
-        out = loaded.model.base_model(
-            input_ids=torch.tensor([ids], device=loaded.device), use_cache=False
-        )
+        out = loaded.body(input_ids=torch.tensor([ids], device=loaded.device), use_cache=False)
     states: Tensor = out.last_hidden_state[0, len(exercise.prompt) - 1 :]
     return states.clone()  # not a view of those of the whole prompt
 

@@ -166,7 +166,7 @@ class Sequence:
         narrowed = self.narrowing.over(len(ids)) if first and self.narrowing else nullcontext()
         # Made anew each time: kept, it would hold this and all its entries in a cycle.
         with recording(_Keeper(self)), narrowed:
-            out = self.loaded.model.base_model(
+            out = self.loaded.body(
                 input_ids=torch.tensor([ids], device=device),
                 position_ids=positions[None],
                 past_key_values=self._cache,

@@ -105,9 +105,9 @@ def _check(loaded: LoadedModel, narrowing: Narrowing) -> None:
     try:
         with torch.inference_mode():
             with recording(whole):
-                loaded.model.base_model(input_ids=ids, use_cache=False)
+                loaded.body(input_ids=ids, use_cache=False)
             with recording(cut), narrowing.over(_PROBE_TOKENS):
-                loaded.model.base_model(input_ids=ids, use_cache=False)
+                loaded.body(input_ids=ids, use_cache=False)
         fits = all(_same(own[:, kept], found) for own, found in _later(whole, cut))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         fits, reason = False, f"its layers refuse it ({error})"

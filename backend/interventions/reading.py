@@ -95,7 +95,7 @@ def read(
     reading = Reading(changes, step)
     with recording(reading), residuals(loaded.layers, see):
         tokens = torch.tensor([ids], device=loaded.device)
-        loaded.model.base_model(input_ids=tokens, use_cache=False)
+        loaded.body(input_ids=tokens, use_cache=False)
     return last[0], reading
 
 

@@ -59,7 +59,7 @@ def rotary_layers(loaded: LoadedModel) -> tuple[Rotary | None, ...]:
     length = min(_PROBE_TOKENS, loaded.context)
     ids = torch.full((1, length), int(loaded.tokenizer.bos_token_id or 0), device=loaded.device)
     with torch.inference_mode(), recording(watch):
-        loaded.model.base_model(input_ids=ids, use_cache=False)
+        loaded.body(input_ids=ids, use_cache=False)
     return tuple(_found(loaded, candidates, keys) for keys in watch.keys)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,3 +48,10 @@ class LoadedModel:
     """What the load-time check found."""
     reads_past_context: bool = False
     """Whether positions after ``context`` can be computed, as rotary ones can."""
+
+    @property
+    def body(self) -> nn.Module:
+        """What turns ids into final-normed states; some models name their base otherwise."""
+        model: Any = self.model
+        body: nn.Module = model.model if model.base_model is model else model.base_model
+        return body

@@ -42,7 +42,7 @@ def probe(
     watch = _Diagonals(request, len(bos), len(ids), len(loaded.layers), emit, cancel)
     with recording(watch):
         tokens = torch.tensor([ids], device=loaded.device)
-        loaded.model.base_model(input_ids=tokens, use_cache=False)
+        loaded.body(input_ids=tokens, use_cache=False)
     return ProbeResult(
         token_ids=np.asarray(ids, np.int32),
         token_text=decode_each(loaded, ids),

@@ -70,8 +70,6 @@ def attention_of(
     refuse_run_unless_fits(loaded, len(ids), Choices(top_k=0, factors=0, lens=False))
     reader = _Reader(layer, reading, emit, cancel)
     with recording(reader), suppress(_Reached):
-        loaded.model.base_model(
-            input_ids=torch.tensor([ids], device=loaded.device), use_cache=False
-        )
+        loaded.body(input_ids=torch.tensor([ids], device=loaded.device), use_cache=False)
     assert reader.wanted is not None
     return reader.wanted, READ_SOURCE

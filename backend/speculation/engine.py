@@ -114,6 +114,8 @@ class Speculator:
         drafting.tree_budget = self._tree_budget
         clock = [time.perf_counter()]
         tree = self.drafter.propose(drafting) if drafting.draft_len else drafting.tree()
+        if target.chain_only:
+            tree.prune_to_chain()
         wait(device)
         clock.append(time.perf_counter())
         nodes = tree.verified()

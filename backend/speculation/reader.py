@@ -126,7 +126,7 @@ class TreeReader:
         self._cache.advance(held - len(ids) - self._cache.get_seq_length())
         leaving = _leaving(loaded.layers[self.layers - 1])
         with recording(_Keeper(self)), leaving as states, suppress(_StopError):
-            loaded.model.base_model(
+            loaded.body(
                 input_ids=torch.tensor([list(ids)], device=loaded.device),
                 position_ids=torch.tensor([list(positions)], device=loaded.device),
                 past_key_values=self._cache,

@@ -75,6 +75,11 @@ class _Run:
         refuse_unless_fits(request, loaded, draft, length)
         self.stopping = Stopping(loaded, most, request.stop)
         self.target = TreeReader(loaded, self._room(), cancel.check)
+        if self.target.chain_only and self.drafter.branches:
+            self.notes += (
+                f"{loaded.name} cannot verify a tree ({self.target.chain_only}): of every node's "
+                "children only the first is verified",
+            )
         self.drafting = self._drafting()
         rules = tuple(rule() for rule in valid_rules(type(self.drafter), request.temperature))
         self.rules = rules
@@ -167,7 +172,8 @@ class _Run:
     def _result(self) -> SpeculationResult:
         loaded, request, arrays = self.loaded, self.request, self.journal.arrays()
         tops = (arrays["target_top_ids"], arrays["draft_top_ids"], arrays["judged_next"])
-        shown = np.concatenate([arrays["node_columns"]["token_id"], *map(np.ravel, tops)])
+        alone = np.asarray(self.plain, np.int32)
+        shown = np.concatenate([arrays["node_columns"]["token_id"], alone, *map(np.ravel, tops)])
         known = [int(key) for key in np.unique(shown) if key >= 0]
         texts = decode_each(loaded, known)
         said, plain = (

@@ -72,6 +72,15 @@ class TokenTree:
             if self.parents[child] == node and child not in self.pruned
         ]
 
+    def prune_to_chain(self) -> None:
+        """Leave out all but the first child of each node, which has the law of an only one."""
+        families = self.families()
+        kept, node = {ROOT}, ROOT
+        while families[node]:
+            node = families[node][0]
+            kept.add(node)
+        self.pruned.update(set(range(len(self))) - kept)
+
     def families(self) -> list[list[int]]:
         """Return the verified children of every node at once, by parent."""
         found: list[list[int]] = [[] for _ in self.tokens]

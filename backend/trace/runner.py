@@ -91,7 +91,7 @@ def _read(
     watch = AttentionTrace(draft, request.tiles, request.forgetting, reading)
     with recording(watch), residuals(loaded.layers, see):
         # The base model stops before the logits: T x V numbers are never held.
-        loaded.model.base_model(input_ids=ids[None], use_cache=False)
+        loaded.body(input_ids=ids[None], use_cache=False)
     return streams
 
 

@@ -49,4 +49,4 @@ def lens_by_second_pass(
             raise _AllSeen
 
     with residuals(loaded.layers, see), suppress(_AllSeen):
-        loaded.model.base_model(input_ids=ids[None], use_cache=False)
+        loaded.body(input_ids=ids[None], use_cache=False)

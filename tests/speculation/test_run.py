@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from backend.events import Cancelled, CancelToken, Partial, Progress
+from backend.models.loading import load
+from backend.models.names import ModelSource
 from backend.speculation.drafter import registered as drafters
 from backend.speculation.matrix import valid_rules
 from backend.speculation.records import REASONS, STATUSES
@@ -19,6 +21,7 @@ from backend.speculation.rule import find as find_rule
 from backend.speculation.runner import speculate
 from backend.speculation.vocabulary import compare
 from backend.speculation.whatif import rewalk
+from tests.models.conftest import save_model
 
 PAIRS = [
     (drafter.slug, rule.slug, temperature)
@@ -105,6 +108,25 @@ def test_greedy_text_is_that_of_transformers(twins, letters, family) -> None:
         logits = oracle(torch.tensor([text]), use_cache=False).logits[0]
     said = logits[len(result.prompt_ids) - 1 : -1].argmax(-1)
     assert result.token_ids.tolist() == said.tolist() == result.plain_ids.tolist()
+
+
+def test_a_model_that_verifies_no_tree_gets_chains_and_says_so(tmp_path, letters, draft) -> None:
+    chunks = {"attention_chunk_size": 16, "num_key_value_heads": 2, "head_dim": 8}
+    experts = {"num_local_experts": 2, "num_experts_per_tok": 1, "intermediate_size_mlp": 48}
+    save_model(tmp_path, "llama4_text", **chunks, **experts)
+    loaded = load(ModelSource("local/llama4", tmp_path, None, "llama4"), "float32", "cpu", 2048)
+    for drafter, rule, temperature in (
+        ("token_recycling", "greedy", 0.0),
+        ("gumbel_tree", "recursive", 1.0),
+    ):
+        request = ask(letters(40), drafter=drafter, rule=rule, temperature=temperature)
+        result = speculate(request, loaded, 2048, lambda _: None, CancelToken(), {"draft": draft})
+        assert any("cannot verify a tree" in note for note in result.notes)
+        assert result.rounds["width"].max() == 1
+        assert (result.nodes["status"] == "pruned_before_verify").any()
+        assert result.audit["verdict"] == "passed"
+        if temperature == 0:
+            assert result.token_ids.tolist() == result.plain_ids.tolist()
 
 
 def test_a_draft_that_is_the_target_is_always_right(run, target) -> None:

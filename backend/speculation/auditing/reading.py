@@ -63,7 +63,7 @@ class PlainReader:
             ends = list(accumulate(len(piece) for piece in pieces))
         early = self._layers not in (None, len(loaded.layers))
         with recording(self._recorder):
-            output: Any = loaded.model.base_model(
+            output: Any = loaded.body(
                 input_ids=torch.tensor([own], device=loaded.device),
                 use_cache=False,
                 output_hidden_states=early,
