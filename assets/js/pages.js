@@ -3,7 +3,7 @@
 (() => {
   const T = window.tokenarium;
   if (T.page) return;
-  const HOME = 'explore', shown = {}, openers = {};
+  const HOME = 'explore', KINDS = ['run', 'sweep', 'race'], shown = {}, openers = {};
   const here = () => new URL(location.href).searchParams.get('tab') || HOME;
 
   const tabOf = page => [...document.querySelectorAll('#pages button[role=tab]')].find(tab => tab.textContent.trim().toLowerCase() === page);
@@ -29,7 +29,7 @@
     const take = () => {
       const told = props.value;
       if (!told || told.asked) return;
-      for (const key of ['run', 'sweep']) if (key in told) (shown[page] ??= {})[key] = told.example && key === 'run' ? null : told[key];
+      for (const key of KINDS) if (key in told) (shown[page] ??= {})[key] = told.example && key === 'run' ? null : told[key];
     };
     openers[page] = open;
     take();
@@ -50,7 +50,7 @@
     const page = here(), query = new URL(location.href).searchParams;
     tabOf(page)?.click();
     if (page === HOME || !openers[page]) return;
-    const asked = {run: query.get('run'), sweep: query.get('sweep')};
-    if (['run', 'sweep'].some(key => (shown[page]?.[key] ?? null) !== asked[key])) openers[page]({...asked, asked: true});
+    const asked = Object.fromEntries(KINDS.map(key => [key, query.get(key)]));
+    if (KINDS.some(key => (shown[page]?.[key] ?? null) !== asked[key])) openers[page]({...asked, asked: true});
   });
 })();

@@ -17,7 +17,7 @@
   const elsewhere = () => new URL(location.href).searchParams.has('tab'); // another page has the address
   const address = () => {
     const url = new URL(location.href);
-    for (const key of ['tab', 'sweep']) url.searchParams.delete(key);
+    for (const key of ['tab', 'sweep', 'race']) url.searchParams.delete(key);
     for (const key of KEYS) {
       if (state[key] === undefined || state[key] === null || state[key] === '') url.searchParams.delete(key);
       else url.searchParams.set(key, state[key]);

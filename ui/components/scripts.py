@@ -19,6 +19,7 @@ NAMES = (
     "pages",
     "tree",
     "speculation",
+    "race",
 )
 
 

@@ -54,8 +54,8 @@ def _because(result: SpeculationResult) -> str:
         return ""
     drafting, verifying = (ms * calls / found.plain_ms for ms in (found.draft_ms, found.verify_ms))
     return (
-        f": a round drafts for {drafting:.1f} and verifies for {verifying:.1f} times as long as one "
-        f"plain token takes, and gives {calls:.2f} tokens"
+        f": a round drafts for {drafting:.1f} and verifies for {verifying:.1f} times as long as "
+        f"one plain token takes, and gives {calls:.2f} tokens"
     )
 
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from backend import (
     Cancelled,
+    DrafterSpec,
     Finished,
     Lab,
     Pair,
@@ -18,6 +19,7 @@ from backend import (
     SpeculationResult,
     UserError,
 )
+from ui.components.best_tree import best_tree
 from ui.components.cost import refused_card
 from ui.components.draft_cost import speculate_card
 from ui.components.sentence import facts_of, status, told
@@ -130,6 +132,24 @@ class Speculate:
             "draft_model": gr.update(visible=reads == "draft_model"),
         }
 
+    def apply(self, run_id: object, request: gr.Request) -> Values:
+        """Set the controls to a run's question, with the best tree for what it measured."""
+        if not isinstance(run_id, str):
+            return {"status": status("No stored run to take the acceptance from.", "error")}
+        try:
+            result, asked = speculation_of(self.lab.open(run_id, visitor=visitor_of(request)))
+            best = best_tree(result, asked)
+            if best is None:
+                raise UserError("no guess of this run was accepted: there is no best tree")
+            drafter = {**asked.drafter.parameters, "shape": list(best.shape)}
+            again = asked.model_copy(
+                update={"drafter": DrafterSpec(slug=asked.drafter.slug, parameters=drafter)}
+            )
+        except UserError as error:
+            return {"status": status(str(error), "error")}
+        done = "The best tree is set as shape of the drafter: press Run."
+        return {**self._controls(again), "status": status(done)}
+
     def biases(self) -> str:
         """Return how far each rule is from the target's law, for every way to draw."""
         return bias_table(self.lab.biases(), self.lab.drafters())
@@ -175,11 +195,20 @@ class Speculate:
             "measures": measures_table(result),
             "others": others_table(result, self.titles),
             "audit": audit_badge(result.audit),
+            **self._best(result, asked),
             **self._figures(result, asked),
             "facts": facts_of(run),
             "run": run.id,
             "address": {"run": run.id, "example": example},
             **self._controls(asked),
+        }
+
+    def _best(self, result: SpeculationResult, asked: SpeculateRequest) -> Values:
+        takes = "shape" in self.drafters[asked.drafter.slug].model_fields
+        best = best_tree(result, asked) if takes else None
+        return {
+            "best": "" if best is None else best.html,
+            "apply": gr.update(visible=best is not None),
         }
 
     def _figures(self, result: SpeculationResult, asked: SpeculateRequest) -> Values:

@@ -9,6 +9,8 @@ from backend import Lab
 from ui.components.address import address
 from ui.components.plot import plot
 from ui.components.speculation import speculation
+from ui.pages.race import Race
+from ui.pages.race_layout import RaceLayout
 from ui.pages.speculate import Speculate
 from ui.pages.speculate_controls import SpeculateControls
 from ui.views.view import Values
@@ -48,6 +50,9 @@ class SpeculateLayout:
         self.controls = SpeculateControls(lab, first)
         self.parts: dict[str, Any] = dict(self.controls.parts)
         self._views(first)
+        self.racing, self.race = Race(lab, self.page), RaceLayout(lab)
+        self.parts |= self.race.parts
+        self._end(first)
         self.every = [
             *self.parts.values(),
             *self.controls.extra,
@@ -69,10 +74,20 @@ class SpeculateLayout:
             with gr.Column(min_width=320):
                 parts["audit"] = gr.HTML(first.get("audit", ""), elem_id="audit")
                 parts["others"] = gr.HTML(first.get("others", ""), elem_id="other-rules")
+                parts["best"] = gr.HTML(first.get("best", ""), elem_id="best-tree")
+                parts["apply"] = gr.Button(
+                    "Use this tree",
+                    size="sm",
+                    visible=first.get("apply", {"visible": False})["visible"],
+                    elem_id="apply-tree",
+                )
         with gr.Row(elem_classes="tk-figures"):
             for name, told in FIGURES.items():
                 with gr.Column(min_width=320):
                     parts[name] = plot(first.get(name), name, *told)
+
+    def _end(self, first: Values) -> None:
+        parts = self.parts
         with gr.Accordion("Which rule is right for which drafter: exact bias", open=False) as show:
             self.matrix = gr.HTML("", elem_id="bias")
         self.show = show
@@ -86,6 +101,12 @@ class SpeculateLayout:
             self._run, controls.asked, self.every, concurrency_limit=None, **QUIET
         )
         controls.stop.click(None, cancels=[running], queue=False, **QUIET)
+        race = self.race
+        racing = race.go.click(
+            self._raced, [race.chosen, *controls.asked], self.every, concurrency_limit=None, **QUIET
+        )
+        race.stop.click(None, cancels=[racing], queue=False, **QUIET)
+        self.parts["apply"].click(self._applied, self.parts["run"], self.every, **EAGER)
         self.show.expand(self.page.biases, None, self.matrix, **EAGER)
 
     def _showing(self, blocks: gr.Blocks) -> None:
@@ -110,6 +131,13 @@ class SpeculateLayout:
         for found in self.page.run(self.controls.read(told), request):
             yield self._placed(found)
 
+    def _raced(self, request: gr.Request, chosen: object, *told: Any) -> Iterator[Values]:
+        for found in self.racing.run(self.controls.read(told), chosen, request):
+            yield self._placed(found)
+
+    def _applied(self, run_id: object, request: gr.Request) -> Values:
+        return self._placed(self.page.apply(run_id, request))
+
     def _cost(self, request: gr.Request, *told: Any) -> str:
         return self.page.cost(self.controls.read(told), request)
 
@@ -123,12 +151,15 @@ class SpeculateLayout:
         """Open the run that the address names, or the first one where it names none."""
         if not isinstance(asked, dict) or "run" not in asked:
             return self._placed({})
-        return self._placed(self.page.open(asked["run"], request) or self.page.first())
+        found = self.page.open(asked["run"], request) or self.page.first()
+        return self._placed(found | self.racing.open(asked.get("race"), request))
 
     def _booted(self, request: gr.Request) -> Values:
         named = dict(request.query_params)
-        mine = named.get("tab") == "speculate"
-        return self._placed(self.page.open(named.get("run"), request) if mine else {})
+        if named.get("tab") != "speculate":
+            return self._placed({})
+        found = self.page.open(named.get("run"), request)
+        return self._placed(found | self.racing.open(named.get("race"), request))
 
     def _listed(self, request: gr.Request) -> gr.Dropdown:
         return gr.Dropdown(choices=self.page.stored(request))

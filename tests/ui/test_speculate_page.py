@@ -1,0 +1,268 @@
+"""The Speculate page's handlers on tiny models, as a browser would call them."""
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from backend import STATUSES, Lab, Settings, SpeculateRequest, SpeculationResult, levels, tree_rows
+from tests.models.conftest import save_model
+from tests.ui.test_sentence import words
+from ui.components.race import race_value
+from ui.components.speculate_tables import audit_badge
+from ui.components.trees import FATES, tree_value
+from ui.figures.speculation import figures
+from ui.pages.race import Race
+from ui.pages.speculate import EXTRA, Asked, Speculate
+from ui.text import one_line
+
+VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
+PROMPT = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG"
+FIGURES = ("by_depth", "by_rank", "expected", "by_entropy", "fates", "verify", "time")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("models")
+    save_model(folder / "target", "llama")
+    save_model(folder / "draft", "llama", num_hidden_layers=2)
+    settings = Settings(
+        database="duckdb:///:memory:", models_dir=folder, device="cpu", hosted=False
+    )
+    with Lab(settings) as made:
+        yield made
+
+
+def asked(parameters: dict[str, object] | None = None, **changes: object) -> Asked:
+    fields = SpeculateRequest.model_fields
+    values: dict[str, object] = {
+        **{name: fields[name].default for name in EXTRA},
+        "prompt": PROMPT,
+        "model": "local/target",
+        "draft_model": "local/draft",
+        "drafter": "iid_tree",
+        "rule": "k_seq",
+        "draft_len": 3,
+        "tree_budget": 9,
+        "temperature": 1.0,
+        "max_new_tokens": 12,
+    }
+    return Asked(values | changes, parameters or {}, {})
+
+
+@pytest.fixture(scope="module")
+def shown(lab: Lab) -> dict[str, Any]:
+    """The last thing the page is told of a run."""
+    return list(Speculate(lab).run(asked(), VISITOR))[-1]
+
+
+@pytest.fixture(scope="module")
+def result(lab: Lab, shown: dict[str, Any]) -> SpeculationResult:
+    found = lab.open(shown["run"]).result
+    assert isinstance(found, SpeculationResult)
+    return found
+
+
+def test_a_run_fills_every_part(shown: dict[str, Any], result: SpeculationResult) -> None:
+    assert shown["status"] == ""
+    assert f"{len(result.token_ids)} tokens in {len(result.rounds)} passes" in words(shown["said"])
+    for figure in FIGURES:
+        assert json.loads(shown[figure])["data"]
+    assert shown["address"] == {"run": shown["run"], "example": False}
+
+
+def test_every_token_leads_to_its_node(
+    lab: Lab, shown: dict[str, Any], result: SpeculationResult
+) -> None:
+    value = shown["speculation"]
+    assert len(value["texts"]) == len(value["marks"]) == len(result.token_ids)
+    page = Speculate(lab)
+    for token, (number, node) in enumerate(zip(value["round_of"], value["node_of"], strict=True)):
+        tree = page.tree(shown["run"], number)
+        found = tree["nodes"][node]
+        assert one_line(result.choice_text[str(result.token_ids[token])]) == found["text"]
+        assert found["status"] in ("accepted", "cut", "bonus", "residual_resample")
+
+
+def test_a_tree_has_the_numbers_of_the_run(lab: Lab, result: SpeculationResult) -> None:
+    titles = {rule.slug: rule.title for rule in lab.rules()}
+    for number in range(len(result.rounds)):
+        tree = tree_value(result, number, titles)
+        rows = tree_rows(result, number)
+        assert len(tree["nodes"]) == len(rows) + 1
+        for place, node in zip(range(rows.start, rows.stop + 1), tree["nodes"], strict=True):
+            row = result.node_columns[place]
+            assert node["status"] == STATUSES[row["status"]]
+            assert node["status"] in FATES
+            if row["draw_order"] >= 0:
+                assert node["q_raw"] == pytest.approx(float(row["q_raw"]), rel=1e-4)
+                assert node["accept_prob"] == pytest.approx(float(row["accept_prob"]), rel=1e-4)
+
+
+def test_why_tells_the_numbers_that_decided(lab: Lab, result: SpeculationResult) -> None:
+    titles = {rule.slug: rule.title for rule in lab.rules()}
+    nodes = [n for r in range(len(result.rounds)) for n in tree_value(result, r, titles)["nodes"]]
+    decided = [
+        n for n in nodes if n["status"] in ("accepted", "rejected") and 0 < n["accept_prob"] < 1
+    ]
+    assert {n["status"] for n in decided} == {"accepted", "rejected"}
+    for node in decided:
+        side = "is below" if node["status"] == "accepted" else "is not below"
+        assert (node["u"] < node["accept_prob"]) == (node["status"] == "accepted")
+        assert f"{node['accept_prob']:.3g}" in node["why"]
+        assert side in node["why"]
+
+
+def test_what_if_shows_every_other_rule_that_is_right(lab: Lab, shown: dict[str, Any]) -> None:
+    tree = shown["speculation"]["tree"]
+    right = {p.rule for p in lab.pairs(1.0) if p.drafter == "iid_tree" and p.reason is None}
+    assert {other["rule"] for other in tree["others"]} == right
+    (own,) = (other for other in tree["others"] if other["own"])
+    stored = [node["status"] for node in tree["nodes"][:-1]]
+    assert own["fates"] == ["accepted" if s == "cut" else s for s in stored]
+    assert own["said"][-1] == tree["nodes"][-1]["text"]
+    assert "other rules" in words(shown["others"])
+
+
+def test_the_measures_state_each_definition(
+    shown: dict[str, Any], result: SpeculationResult
+) -> None:
+    told = words(shown["measures"])
+    assert f"tokens per target call {result.tokens_per_target_call:.2f} new tokens /" in told
+    accepted = int(result.rounds["accepted_len"].sum())
+    assert f"mean accepted length {accepted / len(result.rounds):.2f} accepted guesses" in told
+    assert f"acceptance rate a {levels(result).acceptance:.2f} levels" in told
+    assert "passed" in words(shown["audit"])
+
+
+def test_figures_draw_the_counts(result: SpeculationResult) -> None:
+    drawn = figures(result)
+    depth, fates, verify = drawn["by_depth"], drawn["fates"], drawn["verify"]
+    assert depth is not None
+    assert fates is not None
+    assert verify is not None
+    counts = [text.removeprefix("n=") for text in depth.data[0].text]
+    assert sum(map(int, counts)) == len(levels(result).accepted)
+    assert sum(bar.x[0] for bar in fates.data) == result.rounds["drafted"].sum()
+    assert list(verify.data[0].x) == (result.rounds["verified"] + 1).tolist()
+
+
+def test_rules_are_offered_where_they_are_right(lab: Lab) -> None:
+    page = Speculate(lab)
+    cold = page.rules("iid_tree", 0.0, "k_seq")
+    assert [slug for _, slug in cold["rule"]["choices"]] == ["greedy"]
+    assert cold["rule"]["value"] == "greedy"
+    assert "temperature 0" in words(cold["refused"])
+    warm = page.rules("iid_tree", 1.0, "k_seq")
+    assert warm["rule"]["value"] == "k_seq"
+    assert "Greedy match : Greedy match always" in words(warm["refused"])
+    assert page.rules("prompt_lookup", 1.0, None)["draft_model"]["visible"] is False
+    assert warm["draft_model"]["visible"] is True
+
+
+def test_a_stored_run_comes_back_with_its_question(lab: Lab, shown: dict[str, Any]) -> None:
+    page = Speculate(lab)
+    assert shown["run"] in {run for _, run in page.stored(VISITOR)}
+    found = page.open(shown["run"], VISITOR)
+    assert found["prompt"] == PROMPT
+    assert (found["drafter"], found["rule"]["value"]) == ("iid_tree", "k_seq")
+    assert (found["draft_len"], found["tree_budget"], found["temperature"]) == (3, 9, 1.0)
+    assert found["speculation"] == shown["speculation"]
+    assert page.open(None, VISITOR) == {}
+    assert "nowhere" in page.open("nowhere", VISITOR)["status"]
+    assert "nowhere" in page.tree("nowhere", 0)["refused"]
+    assert page.tree(shown["run"], 10**9)["round"] == len(shown["speculation"]["rounds"]) - 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"prompt": ""}, "text"),
+        ({"model": "local/none"}, "local/none"),
+        ({"draft_model": "local/none"}, "local/none"),
+        ({"drafter": "no such"}, "no such"),
+        ({"rule": "recursive"}, "iid_tree"),
+        ({"rule": None}, "rule"),
+        ({"temperature": 9}, "temperature"),
+        ({"draft_len": "<b>"}, "draft_len"),
+        ({"tree_budget": 9999}, "tree_budget"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_what_a_visitor_can_mend_is_one_line(
+    lab: Lab, changes: dict[str, object], said: str
+) -> None:
+    last = list(Speculate(lab).run(asked(**changes), VISITOR))[-1]
+    assert set(last) == {"status"}
+    assert 'role="alert"' in last["status"]
+    assert said in words(last["status"])
+    assert "<b>" not in last["status"]
+
+
+def test_the_card_knows_nothing_before_the_first_run(lab: Lab, shown: dict[str, Any]) -> None:
+    page = Speculate(lab)
+    assert "unknown before the first run" in words(page.cost(asked(temperature=0.3), VISITOR))
+    told = words(page.cost(asked(), VISITOR))
+    assert "1 earlier run of this pair" in told
+    assert "Break-even" in told
+    assert "choose" in words(page.cost(asked(rule="recursive"), VISITOR))
+
+
+def test_the_best_tree_becomes_the_shape(lab: Lab, shown: dict[str, Any]) -> None:
+    assert shown["apply"]["visible"]
+    found = Speculate(lab).apply(shown["run"], VISITOR)
+    shape = found["drafter_parameters"].parameters["shape"]
+    assert shape[0] == -1
+    assert 1 < len(shape) <= 10
+    wanted = asked({"shape": ",".join(map(str, shape)).split(",")})
+    last = list(Speculate(lab).run(wanted, VISITOR))[-1]
+    assert last["status"] == ""
+    assert len(last["speculation"]["tree"]["nodes"]) == len(shape) + 1
+
+
+def test_the_matrix_says_which_pairs_are_exact(lab: Lab) -> None:
+    told = words(Speculate(lab).biases())
+    assert "k-SEQ ✕ 0.30 (0.86) ✓ exact ✕ 0.06 (0.43)" in told
+    assert "Sample and match ✓ exact ✓ exact ✓ exact" in told
+
+
+def test_a_failed_audit_says_so() -> None:
+    check = {"name": "draft law", "verdict": "failed", "evidence": "q <b> differs", "numbers": {}}
+    told = audit_badge({"verdict": "failed", "checks": [check]})
+    assert "✕ failed" in words(told)
+    assert "<b> differs" not in told
+    assert audit_badge({}) == ""
+
+
+def test_a_race_runs_each_under_a_rule_that_is_right(lab: Lab) -> None:
+    race = Race(lab, Speculate(lab))
+    chosen = ["prompt_lookup", "gumbel_tree"]
+    found = list(race.run(asked(), chosen, VISITOR))
+    last = next(value["race"] for value in reversed(found) if "race" in value)
+    assert [lane["title"] for lane in last["lanes"]][-1] == "Plain decoding"
+    assert len(last["lanes"]) == 3
+    ids = found[-1]["address"]["race"].split(".")
+    for run_id, lane in zip(ids, last["lanes"], strict=False):
+        result = lab.open(run_id).result
+        assert isinstance(result, SpeculationResult)
+        assert sum(lane["counts"]) == len(lane["texts"]) == len(result.token_ids)
+        assert lane["ends"][-1] == pytest.approx(
+            1e3 * len(result.token_ids) / result.tokens_per_s, abs=0.1
+        )
+    rules = [lab.open(run_id).request.rule.slug for run_id in ids]  # type: ignore[attr-defined]
+    assert rules == ["sample_and_match", "recursive"]
+    assert race.open(found[-1]["address"]["race"], VISITOR)["race"] == last
+
+
+@pytest.mark.parametrize("chosen", [None, [], ["draft_chain"] * 4, "x"])
+def test_a_race_of_none_or_too_many_is_refused(lab: Lab, chosen: object) -> None:
+    (found,) = Race(lab, Speculate(lab)).run(asked(), chosen, VISITOR)
+    assert "choose 1 to 3" in words(found["race_status"])
+
+
+def test_plain_decoding_is_timed_token_by_token(result: SpeculationResult) -> None:
+    plain = race_value([("x", result)])["lanes"][-1]
+    assert len(plain["texts"]) == len(plain["ends"]) == len(result.plain_ids)
+    assert plain["ends"][-1] == pytest.approx(float(result.plain_step_ms.sum()), abs=0.1)

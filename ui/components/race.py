@@ -1,0 +1,71 @@
+"""Several drafters on one prompt beside plain decoding, replayed in the time they really took."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from backend import STATUSES, SpeculationResult
+from ui.components.scripts import scripts
+from ui.text import visible
+
+TEMPLATE = """
+<div class="tk-scrub">
+  <button type="button" class="tk-play" aria-label="Play">▶</button>
+  <input type="range" min="0" max="1000" value="1000" step="1" aria-label="Time of the race">
+  <output></output>
+  <label>Speed <select class="tk-speed" aria-label="Speed">
+    <option value="1">as measured</option><option value="0.25" selected>a quarter</option>
+    <option value="0.1">a tenth</option></select></label>
+</div>
+<div class="tk-racers"></div>
+"""
+JS = "window.tokenarium.race(element, props, watch);"
+
+
+def race_value(runs: Sequence[tuple[str, SpeculationResult]]) -> dict[str, Any]:
+    """Return what the browser replays.
+
+    Args:
+        runs: title and result of each; plain decoding is that of the first.
+    """
+    lanes = [_drafted(title, result) for title, result in runs]
+    if runs and len(runs[0][1].plain_ids):
+        lanes.append(_plain(runs[0][1]))
+    return {"lanes": lanes}
+
+
+def race(value: dict[str, Any] | None) -> gr.HTML:
+    return gr.HTML(
+        value,
+        html_template=TEMPLATE,
+        js_on_load=JS,
+        head=scripts(),
+        elem_id="race",
+        elem_classes="tk-block",
+    )
+
+
+def _drafted(title: str, result: SpeculationResult) -> dict[str, Any]:
+    rounds = result.rounds
+    times = rounds["draft_ms"] + rounds["verify_ms"] + rounds["other_ms"]
+    places = result.node_columns["status"][result.token_node]
+    return {
+        "title": title,
+        "note": result.promise,
+        "texts": [visible(text) for text in result.token_text],
+        "marks": [STATUSES[place] for place in places],
+        "counts": rounds["new_tokens"].tolist(),
+        "ends": [round(float(ms), 2) for ms in times.cumsum()],
+    }
+
+
+def _plain(result: SpeculationResult) -> dict[str, Any]:
+    return {
+        "title": "Plain decoding",
+        "note": "one token a pass",
+        "texts": [visible(result.choice_text[str(key)]) for key in result.plain_ids.tolist()],
+        "marks": ["plain"] * len(result.plain_ids),
+        "counts": [1] * len(result.plain_ids),
+        "ends": [round(float(ms), 2) for ms in result.plain_step_ms.cumsum()],
+    }
