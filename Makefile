@@ -30,6 +30,8 @@ unit: $(VENV)/.installed-test
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.caches
+	$(BIN)/python -m tests.benchmarks.reading
+	$(BIN)/python -m tests.benchmarks.speculation
 
 examples: $(VENV)/.installed
 	$(BIN)/python -m backend.examples

@@ -1,0 +1,236 @@
+"""What drafting saves: ``python -m tests.benchmarks.speculation`` prints tokens per second.
+
+Greedy decoding of the bundled target by every drafter, plainly, and by transformers: plainly, with
+an assistant and with prompt lookup. Every prompt is continued by every method in turn, in an order
+that rotates; times are of whole calls, the prompt included.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from backend.environment import commit, device_name, versions
+from backend.models.loaded import LoadedModel
+from backend.models.loading import load
+from backend.models.names import ModelSource
+from backend.settings import PROJECT
+from backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
+from backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
+from backend.speculation.drafter import find as find_drafter
+from backend.speculation.drafting import Drafting
+from backend.speculation.engine import Speculator
+from backend.speculation.laws import Processors
+from backend.speculation.plain import decode_plainly
+from backend.speculation.reader import TreeReader
+from backend.speculation.rule import find as find_rule
+from backend.speculation.stopping import Stopping
+from backend.speculation.vocabulary import compare
+
+Method = Callable[[list[int]], tuple[int, int]]
+"""From a prompt to new tokens and passes of the target."""
+
+FOLDERS = {name: PROJECT / "assets/models" / name for name in ("target", "draft")}
+STORY = (
+    "Once upon a time there was a little girl who lived",
+    "The old king had three sons, and the youngest",
+    "It was a dark night, and the wind blew through",
+    "Long ago, in a village by the sea, a fisherman",
+    "The fox looked up at the grapes and said",
+    "A poor woodcutter and his wife had no bread in",
+    "When the sun rose over the hills, the soldier",
+)
+QUESTION = (
+    "Question: Why is the sky dark at night? Answer: The",
+    "“Where are you going?” asked the wolf. “I am going",
+    "What is the use of a book without pictures? she",
+    "“Who are you?” said the Caterpillar. Alice replied",
+    "How far is it to the castle? The old man said it",
+    "“Why do you weep?” said the prince to the maiden. She",
+    "What shall we do now? the brothers asked each other, and",
+)
+COPYING = tuple(
+    f"{line} {line} {line.split(',')[0]},"
+    for line in (
+        "The cat sat on the mat, and the dog lay by the door.",
+        "One for the master, one for the dame, and one for the little boy.",
+        "Mirror, mirror on the wall, who is the fairest of them all?",
+        "Row, row, row the boat, gently down the stream.",
+        "The king was in the counting house, counting out his money.",
+        "Red is the rose, blue is the sea, and green is the grass.",
+    )
+)
+KINDS = {"story": STORY, "question": QUESTION, "copying": COPYING}
+OURS: dict[str, tuple[str, dict[str, object], int, int]] = {
+    "draft_chain": ("draft_chain", {}, 4, 16),
+    "topk_tree": ("topk_tree", {}, 4, 16),
+    "dyspec": ("dyspec", {}, 4, 16),
+    "gumbel_tree": ("gumbel_tree", {}, 4, 16),
+    "iid_tree": ("iid_tree", {}, 4, 16),
+    "early_exit": ("early_exit", {}, 4, 16),
+    "prompt_lookup": ("prompt_lookup", {}, 8, 16),
+    "prompt_lookup as transformers'": ("prompt_lookup", {"longest": 2, "match": "first"}, 10, 16),
+    "trie_lookahead": ("trie_lookahead", {}, 8, 16),
+    "token_recycling": ("token_recycling", {}, 8, 16),
+    "token_recycling, 32 nodes": ("token_recycling", {}, 8, 32),
+}
+"""Name in the table: drafter, its parameters, draft length, tree budget."""
+
+
+def main() -> None:
+    """Print the tables."""
+    options = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.speculation", description=__doc__
+    )
+    options.add_argument("--dtypes", nargs="*", default=["float32", "bfloat16"])
+    options.add_argument("--tokens", type=int, default=64, help="new tokens of every prompt")
+    options.add_argument("--only", nargs="*", default=None, help="methods, by name")
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    asked = options.parse_args()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
+    print(f"commit {commit()}; bundled pair, {libraries}, on {device_name(asked.device)}, ", end="")
+    print(f"{torch.get_num_threads()} threads; load average {os.getloadavg()[0]:.1f}")
+    for dtype in asked.dtypes:
+        methods, tokenizer = _methods(dtype, asked.device, asked.tokens)
+        if asked.only is not None:
+            methods = {name: methods[name] for name in ("plain", *asked.only)}
+        for kind, prompts in KINDS.items():
+            _print_rows(
+                f"{kind}, {dtype}", methods, [tokenizer(text)["input_ids"] for text in prompts]
+            )
+
+
+def _methods(dtype: str, device: str, count: int) -> tuple[dict[str, Method], AutoTokenizer]:
+    target, draft = (
+        load(ModelSource(name, folder, None, name), dtype, device, 1024)
+        for name, folder in FOLDERS.items()
+    )
+    methods: dict[str, Method] = {"plain": _plain(target, count)}
+    for name, (slug, parameters, draft_len, budget) in OURS.items():
+        methods[name] = _ours(target, draft, slug, parameters, draft_len, budget, count)
+    twins = [
+        AutoModelForCausalLM.from_pretrained(
+            folder, attn_implementation="sdpa", dtype=getattr(torch, dtype)
+        )
+        .to(device)
+        .eval()
+        for folder in FOLDERS.values()
+    ]
+    twins[1].generation_config.num_assistant_tokens = 4
+    twins[1].generation_config.num_assistant_tokens_schedule = "constant"
+    twins[1].generation_config.assistant_confidence_threshold = 0.0
+    methods["transformers, plain"] = _theirs(twins[0], count)
+    methods["transformers, assistant"] = _theirs(twins[0], count, assistant_model=twins[1])
+    methods["transformers, prompt lookup"] = _theirs(
+        twins[0], count, prompt_lookup_num_tokens=10, max_matching_ngram_size=2
+    )
+    return methods, AutoTokenizer.from_pretrained(FOLDERS["target"])
+
+
+def _plain(target: LoadedModel, count: int) -> Method:
+    def decode(prompt: list[int]) -> tuple[int, int]:
+        found, _ = decode_plainly(
+            TreeReader(target, len(prompt) + count),
+            prompt,
+            Processors(),
+            Stopping(target, count),
+            np.random.default_rng(0),
+        )
+        return len(found), len(found)
+
+    return decode
+
+
+def _ours(
+    target: LoadedModel,
+    draft: LoadedModel,
+    slug: str,
+    parameters: dict[str, object],
+    draft_len: int,
+    budget: int,
+    count: int,
+) -> Method:
+    drafter = find_drafter(slug).model_validate(parameters)
+    shared = compare(target, draft)
+
+    def decode(prompt: list[int]) -> tuple[int, int]:
+        room = len(prompt) + count + budget + 1
+        reader = None
+        if drafter.reads == "draft_model":
+            reader = TreeReader(draft, room)
+        elif drafter.reads == "target_layers":
+            reader = TreeReader(target, room, layers=drafter.layers(len(target.layers)))
+        drafting = Drafting(
+            ids=list(prompt),
+            vocabulary=shared.width,
+            draft_len=draft_len,
+            tree_budget=budget,
+            processors=Processors(),
+            random=np.random.default_rng(1),
+            reader=reader,
+            shared=shared if drafter.reads == "draft_model" else None,
+        )
+        speculator = Speculator(
+            TreeReader(target, room),
+            drafter,
+            drafting,
+            find_rule("greedy")(),
+            np.random.default_rng(2),
+        )
+        speculator.begin()
+        stopping, new, ended, rounds = Stopping(target, count), list[int](), "", 0
+        while not ended:
+            tokens = speculator.round(count - len(new)).tokens
+            kept, ended = stopping.cut(new, tokens)
+            new += tokens[:kept]
+            rounds += 1
+        return len(new), rounds
+
+    return decode
+
+
+def _theirs(model: PreTrainedModel, count: int, **how: object) -> Method:
+    calls = [0]
+    model.register_forward_pre_hook(lambda *_: calls.__setitem__(0, calls[0] + 1))
+
+    def decode(prompt: list[int]) -> tuple[int, int]:
+        calls[0] = 0
+        ids = torch.tensor([prompt], device=model.device)
+        found = model.generate(ids, max_new_tokens=count, do_sample=False, **how)
+        return found.shape[1] - len(prompt), calls[0]
+
+    return decode
+
+
+def _print_rows(title: str, methods: dict[str, Method], prompts: Sequence[list[int]]) -> None:
+    for decode in methods.values():
+        decode(prompts[0])  # shapes that libraries have not met
+    took = {name: np.zeros(len(prompts)) for name in methods}
+    said = {name: np.zeros((len(prompts), 2)) for name in methods}
+    names = list(methods)
+    for turn, prompt in enumerate(prompts):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            start = time.perf_counter()
+            said[name][turn] = methods[name](prompt)
+            took[name][turn] = time.perf_counter() - start
+    pace = {name: said[name][:, 0] / took[name] for name in names}
+    print(f"\n{title:32} {'x plain':>8} {'p20':>6} {'p80':>6} {'tokens/s':>9} {'per call':>9}")
+    for name in names:
+        ratio = pace[name] / pace["plain"]
+        low, middle, high = np.quantile(ratio, [0.2, 0.5, 0.8])
+        tokens, calls = said[name].sum(0)
+        print(
+            f"{name:32} {middle:8.2f} {low:6.2f} {high:6.2f} {tokens / took[name].sum():9.1f} "
+            f"{tokens / calls:9.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
