@@ -106,9 +106,9 @@ def test_what_was_not_accepted_is_forgotten(draft: LoadedModel) -> None:
             one.ids.append(75)
         tree = one.tree()
         one.law(tree, [0])
-        one.accepted([0])
+        one.accepted([0, tree.add(0, 71)])  # not read, unlike that node of the tree before
         assert one.reader.length == len(one.ids) == 8
-        one.ids.append(76)
+        one.ids += [71, 76]
         found = one.law(one.tree(), [0])
         own = torch.softmax(draft.model(torch.tensor([one.ids])).logits[0, -1], -1)
     torch.testing.assert_close(found[0], own, rtol=1e-4, atol=1e-6)

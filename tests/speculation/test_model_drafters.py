@@ -88,7 +88,8 @@ def test_every_law_is_the_models_own_after_the_text_and_the_path(
     starts: Starts, kind: type[Drafter], temperature: float
 ) -> None:
     one = kind()
-    drafting = starts(one, text_ids(12), temperature, top_k=60, top_p=0.95, repetition_penalty=1.3)
+    processors = {"top_k": 60, "top_p": 0.95, "repetition_penalty": 1.3}
+    drafting = starts(one, text_ids(12), temperature, tree_budget=14, **processors)
     checked = 0
     for _ in range(4):
         before = list(drafting.ids)

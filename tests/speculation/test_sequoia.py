@@ -72,6 +72,7 @@ def test_a_chain_is_best_where_only_the_first_sibling_is_accepted() -> None:
     assert optimal_tree([0.9], 4, 10) == (-1, 0, 1, 2, 3)
     assert optimal_tree([0.9], 4, 2) == (-1, 0, 1), "no more nodes than can be used"
     assert optimal_tree([0.3, 0.3, 0.3], 3, 10) == (-1, 0, 0, 0)
+    assert optimal_tree([0.5, 0.0], 4, 1) == (-1, 0), "nor more than gain anything"
 
 
 def test_the_best_plan_weighs_tokens_against_time() -> None:
