@@ -103,6 +103,17 @@ def test_sinks_are_the_first_and_recent_the_newest(
     assert np.flatnonzero(last == NUMBER["recent"]).tolist() == newest
 
 
+def test_no_more_tokens_are_recent_than_the_window(
+    twins: Callable[..., Any], letters: Callable[[int], str]
+) -> None:
+    (run,) = ran("h2o", twins, letters, recent_share=0.25).runs
+    own = protected(find("h2o")(recent_share=0.25), BUDGET, 3, LAYER, 61)
+    assert own.newest == BUDGET // 4
+    for step, row in enumerate(kinds(run, own, LAYER, 0)):
+        recent = np.flatnonzero(row == NUMBER["recent"])
+        assert recent.tolist() == list(range(61 + step - own.newest, 61 + step))
+
+
 def test_nothing_is_chosen_while_everything_fits(
     twins: Callable[..., Any], letters: Callable[[int], str]
 ) -> None:
