@@ -11,6 +11,7 @@ import backend.eviction.request
 import backend.follow.request
 import backend.heartbeat.request
 import backend.interventions.request
+import backend.lab
 import backend.probe.request
 import backend.region.request
 import backend.sweep.request
@@ -19,6 +20,7 @@ from backend.eviction.catalogue import BEGIN, END, methods_table
 from backend.records import imported, result_class
 from backend.requests import ModelRequest, Request
 from backend.settings import PROJECT, Settings
+from backend.speculation import catalogue as speculation
 
 # Kinds that tests themselves register are not part of the program.
 REQUESTS = [kind for kind in Request._kinds.values() if kind.__module__.startswith("backend.")]
@@ -70,6 +72,7 @@ def test_the_kinds_of_runs_are_those_known() -> None:
         "follow",
         "sweep",
         "cache",
+        "speculate",
     }
     assert all(issubclass(kind, ModelRequest) for kind in REQUESTS)
 
@@ -84,6 +87,12 @@ def test_every_option_is_in_the_readme_as_it_is_declared(name: str) -> None:
     assert row.endswith(f"| {declared.description} |")
     if isinstance(declared.default, int | float | str) and declared.default_factory is None:
         assert f"| `{declared.default}` |" in row
+
+
+def test_drafters_and_rules_in_the_readme_are_those_registered() -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    shown = readme.split(speculation.BEGIN)[1].split(speculation.END)[0].strip()
+    assert shown == speculation.catalogue(), "print them: python -m backend.speculation.catalogue"
 
 
 def test_the_policies_in_the_readme_are_those_registered() -> None:

@@ -1,0 +1,75 @@
+"""The tables of drafters and rules in the README: ``python -m backend.speculation.catalogue``."""
+
+from backend.speculation import drafter as drafters
+from backend.speculation import rule as rules
+from backend.speculation.drafter import Drafter
+from backend.speculation.matrix import why_not
+from backend.speculation.rule import Rule
+
+BEGIN, END = "<!-- drafters -->", "<!-- end of drafters -->"
+READS = {
+    "text": "the text alone",
+    "draft_model": "a second model",
+    "target_layers": "the target's first layers",
+}
+DRAW = {
+    "deterministic": "fixed choice",
+    "iid": "drawn independently",
+    "without_replacement": "drawn, each once",
+}
+
+
+def catalogue() -> str:
+    """Return every registered drafter and rule as Markdown tables, from their declarations."""
+    of_drafters = _table(
+        ("Drafter", "Name", "Reads", "Children", "How it guesses", "Exact with, above 0", "Source"),
+        [_of_drafter(drafter) for drafter in drafters.registered()],
+    )
+    of_rules = _table(
+        ("Acceptance rule", "Name", "Promise", "At temperature", "What it does", "Source"),
+        [_of_rule(rule) for rule in rules.registered()],
+    )
+    return f"{of_drafters}\n\n{of_rules}"
+
+
+def _of_drafter(drafter: type[Drafter]) -> tuple[str, ...]:
+    exact = [
+        f"`{rule.slug}`"
+        for rule in rules.registered()
+        if rule.promise == "lossless" and not rule.at_zero and why_not(drafter, rule, 1.0) is None
+    ]
+    return (
+        drafter.title + _variant(drafter),
+        f"`{drafter.slug}`",
+        READS[drafter.reads],
+        DRAW[drafter.draw],
+        drafter.explanation,
+        ", ".join(exact),
+        drafter.paper,
+    )
+
+
+def _of_rule(rule: type[Rule]) -> tuple[str, ...]:
+    return (
+        rule.title,
+        f"`{rule.slug}`",
+        rule.promise,
+        "0" if rule.at_zero else "above 0",
+        rule.explanation,
+        rule.paper,
+    )
+
+
+def _variant(drafter: type[Drafter]) -> str:
+    return "" if drafter.differs == "no" else " (variant)"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(catalogue() + "\n")
