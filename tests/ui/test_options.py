@@ -122,3 +122,16 @@ def test_controls_left_alone_give_the_request_without_options() -> None:
 def test_what_a_control_never_sends_is_left_to_the_request() -> None:
     hostile: dict[str, Any] = read(TraceRequest, ["add_bos", "top_k"], ("perhaps", "<b>"))
     assert hostile == {"add_bos": "perhaps", "top_k": "<b>"}
+
+
+def test_a_default_finer_than_the_steps_of_a_slider_is_typed() -> None:
+    class Fine(BaseModel):
+        """Weights at the ends of their range, and one within."""
+
+        least: float = Field(1e-4, gt=0, lt=1, description="Nearly none.")
+        most: float = Field(0.999, gt=0, lt=1, description="Nearly all.")
+        some: float = Field(0.25, gt=0, lt=1, description="Some.")
+        none: float = Field(0.0, ge=0, le=1, description="None.")
+
+    kinds = [type(one) for one in controls(Fine, ["least", "most", "some", "none"])]
+    assert kinds == [gr.Number, gr.Number, gr.Slider, gr.Slider]

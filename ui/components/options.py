@@ -62,7 +62,8 @@ def _control(name: str, field: FieldInfo, allowed: list[str] | None) -> gr.compo
     ends = _ends(field)
     low, high = ends.get("ge", ends.get("gt", 0.0)), ends.get("le", ends.get("lt"))
     opened = NoneType in get_args(field.annotation)
-    if opened or (field.annotation is int and (high is None or high - low > MOST_STEPS)):
+    wide = field.annotation is int and (high is None or high - low > MOST_STEPS)
+    if opened or wide or _is_fine(field, low, high):
         return gr.Number(
             field.default,
             label=label,
@@ -76,6 +77,14 @@ def _control(name: str, field: FieldInfo, allowed: list[str] | None) -> gr.compo
     step = 1 if field.annotation is int else (high - low) / 100
     low, high = low + step * ("gt" in ends), high - step * ("lt" in ends)
     return gr.Slider(low, high, value=field.default, step=step, label=label, info=info)
+
+
+def _is_fine(field: FieldInfo, low: float, high: float | None) -> bool:
+    """Return whether the default lies between the ends and the steps next to them."""
+    if field.annotation is not float or not isinstance(field.default, float):
+        return False
+    high = 1.0 if high is None else high
+    return 0 < min(field.default - low, high - field.default) < (high - low) / 100
 
 
 def _listed(field: FieldInfo) -> str:
