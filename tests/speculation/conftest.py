@@ -60,9 +60,7 @@ def starts(target: LoadedModel, draft: LoadedModel) -> Starts:
             reader = TreeReader(model, len(ids) + 64, layers=count)
         processed = Processors(temperature, **processors)
         random = np.random.default_rng(seed)
-        drafting = Drafting(
-            list(ids), 272, draft_len, tree_budget, processed, random, reader
-        )
+        drafting = Drafting(list(ids), 272, draft_len, tree_budget, processed, random, reader)
         drafter.begin(drafting)
         return drafting
 
