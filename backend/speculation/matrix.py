@@ -131,8 +131,6 @@ def _obstacle(drafts: _Drafts, rule: type[Rule], temperature: float) -> str | No
             f"at temperature 0 the target's next token is certain, so that {rule.title} has "
             f"nothing to draw"
         )
-    if rule.at_zero or rule.promise == "relaxed":
-        return None
     return _wrong_draw(drafts, rule) or _spoilt_draw(drafts, rule) or _too_many(drafts, rule)
 
 
@@ -156,7 +154,7 @@ def _wrong_draw(drafts: _Drafts, rule: type[Rule]) -> str | None:
 
 
 def _spoilt_draw(drafts: _Drafts, rule: type[Rule]) -> str | None:
-    if not drafts.prunes or not rule.reads_draft or drafts.draw == "deterministic":
+    if not drafts.prunes or not rule.reads_draft:
         return None
     return (
         f"{drafts.name} leaves out some of what it drew, so that the children which {rule.title} "

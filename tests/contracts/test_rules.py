@@ -30,6 +30,8 @@ def test_rule_declares_what_the_page_shows(kind):
     assert kind.promise in get_args(Promise)
     assert kind.draws <= set(get_args(Draw))
     assert kind.draws
+    assert not kind.at_zero or kind.draws == set(get_args(Draw))
+    assert kind.promise == "lossless" or kind.draws == set(get_args(Draw))
     assert kind.most_children is None or kind.most_children > 0
     assert not (kind.one_draw and (kind.longest or kind.reads_draft))
     for name, field in kind.model_fields.items():

@@ -96,9 +96,11 @@ def test_relaxed_and_greedy_rules_do_not_keep_the_law():
 
 
 def test_typical_takes_the_likeliest_of_children_that_pass():
-    targets = torch.tensor([[0.2, 0.5, 0.3]], dtype=torch.float64)
-    found = outputs(find("typical")(), targets, targets[:, [1, 2, 0]], "deterministic", 2)
-    torch.testing.assert_close(found.laws, torch.eye(3, dtype=torch.float64)[[1]])  # not 0
+    targets = torch.tensor([[0.2, 0.5, 0.3]] * 2, dtype=torch.float64)
+    drafts = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.5, 0.4]], dtype=torch.float64)
+    found = outputs(find("typical")(), targets, drafts, "deterministic", 2)
+    wanted = torch.eye(3, dtype=torch.float64)[[1, 1]]  # of 0 and 1, and of 1 and 2
+    torch.testing.assert_close(found.laws, wanted)
 
 
 def test_more_is_accepted_without_replacement_than_with():
