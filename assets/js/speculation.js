@@ -38,9 +38,14 @@
       if (found) words.push(`By ${found.title} it would have been ${found.said.length - 1} accepted, adding: ${listed(found.said)}`);
       outcome.replaceChildren(...words.map(text => make('span', '', text)));
     };
-    const redraw = () => { drawing.draw(view()); describe(); choose(Math.min(node, tree.nodes.length - 1)); };
+    // Where nothing was chosen, the first guess that stayed, or the first one.
+    const usual = () => Math.max(tree.nodes.findIndex(each => each.status === 'accepted'), Math.min(1, tree.nodes.length - 1));
+    const redraw = () => { drawing.draw(view()); describe(); choose(Math.min(node ?? usual(), tree.nodes.length - 1)); };
 
-    const bars = (heading, choices, hit) => {
+    // The token itself is listed too where it is not among the first choices.
+    const bars = (heading, law, hit, own) => {
+      const known = own === null || own === undefined || law.some(([text]) => text === hit);
+      const choices = known || !law.length ? law : [...law, [hit, own]];
       const list = make('ol', 'tk-bars');
       for (const [text, p] of choices) {
         const item = list.appendChild(make('li', text === hit ? 'tk-hit' : ''));
@@ -72,7 +77,7 @@
       badge.append(make('i', '', value.signs[fate]), value.names[fate]);
       head.append(make('span', 'tk-big', one.text), badge);
       const parts = [head];
-      if (!other()) parts.push(make('p', 'tk-why', one.why));
+      if (!other() || one.parent < 0) parts.push(make('p', 'tk-why', one.why));
       else parts.push(make('p', 'tk-why', `In the run: ${value.names[tree.nodes[index].status]}. Judged by ${other().title}: ${value.names[fate]}.`));
       if (one.order >= 0) parts.push(facts([
         ['small model', share(one.q_raw), 'Probability by the draft after what stands before it.'],
@@ -92,7 +97,7 @@
       ]));
       if (from) {
         const sides = make('div', 'tk-expect');
-        sides.append(bars('Small model', from.draft, one.text), bars('Large model', from.target, one.text));
+        sides.append(bars('Small model', from.draft, one.text, one.q_raw), bars('Large model', from.target, one.text, one.p_raw));
         parts.push(make('h4', 'tk-after', `After “${from.text}”`), sides, facts(laws(from)));
       }
       if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-after', 'After this token'), facts(laws(one)));
@@ -113,18 +118,18 @@
       judge.disabled = judge.options.length < 2;
       judge.title = judge.disabled ? 'No other rule is right for these guesses at this temperature.' : '';
       rounds.querySelectorAll('.tk-round').forEach((column, index) => column.classList.toggle('tk-chosen', index === found.round));
-      rounds.children[0]?.children[found.round + 1]?.scrollIntoView({block: 'nearest', inline: 'nearest'});
+      T.reveal(rounds, rounds.children[0]?.children[found.round + 1]);
       rounds.setAttribute('aria-valuenow', found.round + 1);
       [...said.children].forEach((span, at) => span.classList.toggle('tk-same', value.round_of[at - 1] === found.round));
       redraw();
     };
-    const go = async (number, at = 0) => {
+    const go = async (number, at = null) => {
       if (!(number >= 0 && number < value.rounds.length)) return;
       wanted = number;
       node = at;
       if (!trees.has(number)) {
         if (!value.run) { outcome.textContent = 'Other rounds open when the run is done.'; return; }
-        const found = await server.tree_of(value.run, number);
+        const found = await server.tree_of({run: value.run, round: number});
         if (found?.refused) { outcome.textContent = found.refused; return; }
         trees.set(number, found);
       }
@@ -166,7 +171,7 @@
       }));
       strip();
       if (!value.run) said.scrollTop = said.scrollHeight;
-      node = 0;
+      node = null;
       find('.tk-tree-box').hidden = !value.tree;
       if (value.tree) show(value.tree);
     };

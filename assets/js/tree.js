@@ -3,7 +3,7 @@
 (() => {
   const T = window.tokenarium;
   if (T.tree) return;
-  const NS = 'http://www.w3.org/2000/svg', CHAR = 7.2, GAP = 34, PAD = 10, TALL = 22, ROW = 27, WIDEST = 130;
+  const NS = 'http://www.w3.org/2000/svg', CHAR = 7.2, GAP = 34, PAD = 10, TALL = 22, ROW = 27, WIDEST = 130, TALLEST = 540, LEAST = .72;
   const shape = (tag, attributes, parent) => {
     const made = document.createElementNS(NS, tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -11,6 +11,15 @@
     return made;
   };
   const width = text => [...text].reduce((sum, sign) => sum + (sign.codePointAt(0) > 0x2e80 ? 2 : 1), 0) * CHAR + 30;
+
+  // Scrolls a box so that something in it is seen, and never the page around it.
+  T.reveal = (box, inside) => {
+    if (!inside || !box.clientWidth) return;
+    const frame = box.getBoundingClientRect(), found = inside.getBoundingClientRect(), MARGIN = 8;
+    const past = (low, high, from, to) => low < from + MARGIN ? low - from - MARGIN : Math.max(0, Math.min(high - to + MARGIN, low - from - MARGIN));
+    box.scrollLeft += past(found.left, found.right, frame.left, frame.right);
+    box.scrollTop += past(found.top, found.bottom, frame.top, frame.bottom);
+  };
 
   // Leaves one under another, a parent in the middle of its children; a column is as wide as its texts.
   T.placed = nodes => {
@@ -43,7 +52,8 @@
     let drawn = null, scale = 0;
     const size = () => {
       if (!drawn) return;
-      const fit = Math.min(1.15, Math.max(.45, host.clientWidth / drawn.laid.wide));
+      const across = host.clientWidth / drawn.laid.wide, down = TALLEST / drawn.laid.tall;
+      const fit = Math.min(1.15, Math.max(.45, across), Math.max(LEAST, down));
       const by = fit * 1.25 ** scale;
       drawn.svg.setAttribute('width', drawn.laid.wide * by);
       drawn.svg.setAttribute('height', drawn.laid.tall * by);
@@ -72,10 +82,16 @@
       host.replaceChildren(svg);
       drawn = {view, laid, svg, groups};
       size();
+      reveal(view);
+    };
+    // A tree taller than its box is seen first where guesses were accepted.
+    const reveal = ({fates}) => {
+      const kept = drawn.groups.filter((_, index) => ['accepted', 'bonus', 'residual_resample'].includes(fates[index]));
+      for (const group of kept.reverse()) T.reveal(host, group);
     };
     const mark = index => {
       drawn?.groups.forEach((group, at) => group.classList.toggle('tk-chosen', at === index));
-      drawn?.groups[index]?.scrollIntoView({block: 'nearest', inline: 'nearest'});
+      T.reveal(host, drawn?.groups[index]);
     };
     const beside = (index, by) => {
       const {nodes} = drawn.view, same = nodes.map((_, at) => at).filter(at => nodes[at].depth === nodes[index].depth);

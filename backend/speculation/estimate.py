@@ -27,6 +27,8 @@ class SpeculateEstimate:
     """Share of levels at which a guess was accepted."""
     cost_ratio: float | None = None
     """Time of drafting one level, by that of a pass of the target that reads one token."""
+    verify_ratio: float | None = None
+    """Time of a pass that verifies a tree, by that of a pass that reads one token."""
     expected: float | None = None
     """Speed-up by Leviathan et al. at this acceptance, cost ratio and draft length."""
     break_even: float | None = None
@@ -66,6 +68,7 @@ def estimate(
         found.runs,
         found.acceptance,
         ratio,
+        float(np.median([_verify_ratio(result) for result in timed])),
         speedup(found.acceptance, request.draft_len, ratio),
         break_even(request.draft_len, ratio),
         float(np.median([pace(result).speedup for result in timed])),
@@ -94,3 +97,9 @@ def _ratio(result: "SpeculationResult") -> float:
     depth = max(1, int(result.rounds["depth"].sum()))
     plain = float(np.median(result.plain_step_ms))
     return float(result.rounds["draft_ms"].sum()) / depth / plain
+
+
+def _verify_ratio(result: "SpeculationResult") -> float:
+    """Return the time of a pass that verifies by that of one plain token."""
+    verify, plain = np.median(result.rounds["verify_ms"]), np.median(result.plain_step_ms)
+    return float(verify / plain)

@@ -263,6 +263,6 @@ def test_a_race_of_none_or_too_many_is_refused(lab: Lab, chosen: object) -> None
 
 
 def test_plain_decoding_is_timed_token_by_token(result: SpeculationResult) -> None:
-    plain = race_value([("x", result)])["lanes"][-1]
+    plain = race_value([("x", "y", result)])["lanes"][-1]
     assert len(plain["texts"]) == len(plain["ends"]) == len(result.plain_ids)
     assert plain["ends"][-1] == pytest.approx(float(result.plain_step_ms.sum()), abs=0.1)

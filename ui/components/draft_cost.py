@@ -25,6 +25,7 @@ def speculate_card(cost: SpeculateEstimate, asked: SpeculateRequest) -> str:
     if cost.cost_ratio is not None and cost.expected is not None:
         facts += [
             ("Draft cost c", f"{cost.cost_ratio:.2f} of a pass of the large model"),
+            ("Verifying costs", f"{cost.verify_ratio:.2f} passes that read a single token"),
             ("Break-even", _break_even(cost)),
             (
                 "Expected",
@@ -41,15 +42,13 @@ def _break_even(cost: SpeculateEstimate) -> str:
     if cost.break_even is None:
         return f"never at draft length {cost.draft_len}: drafting costs more than it can save"
     pays = cost.acceptance is not None and cost.acceptance > cost.break_even
-    return (
-        f"pays above {cost.break_even:.0%} acceptance: {'it should' if pays else 'it should not'}"
-    )
+    verdict = "drafting should pay" if pays else "drafting should not pay"
+    return f"at {cost.break_even:.0%} acceptance: {verdict}"
 
 
 _LAW = (
     '<div><p class="tk-sub">Speed-up of a chain of g guesses, if each is accepted with the same '
     "chance a and drafting one costs c passes of the large model:<br>"
     f"<code>{escape(FORMULA)}</code><br>Leviathan et al., 2022, arXiv:2211.17192. A pass that "
-    "checks many guesses is taken to cost what one of a single token does; below, see what it "
-    "cost.</p></div>"
+    "verifies is taken to cost what one of a single token does.</p></div>"
 )

@@ -23,15 +23,16 @@ TEMPLATE = """
 JS = "window.tokenarium.race(element, props, watch);"
 
 
-def race_value(runs: Sequence[tuple[str, SpeculationResult]]) -> dict[str, Any]:
+def race_value(runs: Sequence[tuple[str, str, SpeculationResult]]) -> dict[str, Any]:
     """Return what the browser replays.
 
     Args:
-        runs: title and result of each; plain decoding is that of the first.
+        runs: titles of drafter and rule, and result of each; plain decoding is that of the first.
     """
-    lanes = [_drafted(title, result) for title, result in runs]
-    if runs and len(runs[0][1].plain_ids):
-        lanes.append(_plain(runs[0][1]))
+    lanes = [_drafted(*run) for run in runs]
+    first = runs[0][-1] if runs else None
+    if first is not None and len(first.plain_ids):
+        lanes.append(_plain(first))
     return {"lanes": lanes}
 
 
@@ -46,13 +47,13 @@ def race(value: dict[str, Any] | None) -> gr.HTML:
     )
 
 
-def _drafted(title: str, result: SpeculationResult) -> dict[str, Any]:
+def _drafted(title: str, rule: str, result: SpeculationResult) -> dict[str, Any]:
     rounds = result.rounds
     times = rounds["draft_ms"] + rounds["verify_ms"] + rounds["other_ms"]
     places = result.node_columns["status"][result.token_node]
     return {
         "title": title,
-        "note": result.promise,
+        "note": rule,
         "texts": [visible(text) for text in result.token_text],
         "marks": [STATUSES[place] for place in places],
         "counts": rounds["new_tokens"].tolist(),

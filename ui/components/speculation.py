@@ -93,8 +93,9 @@ def speculation(
 ) -> gr.HTML:
     """Return the component; ``tree`` turns a run id and a round into that round's tree."""
 
-    def tree_of(run_id: str, number: int) -> dict[str, Any]:
-        return tree(run_id, number)
+    # The browser's functions take one argument.
+    def tree_of(place: dict[str, Any]) -> dict[str, Any]:
+        return tree(place["run"], place["round"])
 
     marks = "".join(
         f'<span class="tk-mark tk-m-{mark}" title="{escape(meaning)}">{name}</span>'

@@ -11,8 +11,8 @@ from backend import (
     Finished,
     Lab,
     Progress,
+    Run,
     SpeculateRequest,
-    SpeculationResult,
     UserError,
 )
 from ui.components.race import race_value
@@ -37,20 +37,19 @@ class Race:
     def run(self, asked: Asked, chosen: object, request: gr.Request) -> Iterator[Values]:
         """Run every drafter on the prompt, showing those that are done."""
         try:
-            done: list[tuple[str, str, SpeculationResult]] = []
+            done: list[Run] = []
             for wanted in self._requests(asked, chosen):
                 title = self.titles[wanted.drafter.slug]
                 for event in self.lab.stream(wanted, visitor=visitor_of(request)):
                     if isinstance(event, Finished):
-                        result, _ = speculation_of(event.run)
-                        done.append((event.run.id, title, result))
+                        done.append(event.run)
                     elif isinstance(event, Progress):
                         named = replace(event, doing=f"{title}: {event.doing}")
                         yield {"race_status": told(named)}
                     elif said := told(event):
                         yield {"race_status": said}
-                yield {"race": race_value([(title, result) for _, title, result in done])}
-            ids = BETWEEN.join(run for run, _, _ in done)
+                yield {"race": self._value(done)}
+            ids = BETWEEN.join(run.id for run in done)
             yield {"race_status": "", "address": {"race": ids}}
         except (UserError, Cancelled) as error:
             yield {"race_status": status(str(error), "error")}
@@ -64,11 +63,17 @@ class Race:
                 self.lab.open(run_id, visitor=visitor_of(request))
                 for run_id in told_ids.split(BETWEEN)[:MOST]
             ]
-            found = [speculation_of(run) for run in runs]
+            return {"race": self._value(runs), "address": {"race": told_ids}}
         except UserError as error:
             return {"race_status": status(str(error), "error")}
-        named = [(self.titles[asked.drafter.slug], result) for result, asked in found]
-        return {"race": race_value(named), "address": {"race": told_ids}}
+
+    def _value(self, runs: Sequence[Run]) -> dict[str, Any]:
+        lanes = []
+        for run in runs:
+            result, asked = speculation_of(run)
+            drafter, rule = self.titles[asked.drafter.slug], self.page.titles[asked.rule.slug]
+            lanes.append((drafter, rule, result))
+        return race_value(lanes)
 
     def _requests(self, asked: Asked, chosen: object) -> list[SpeculateRequest]:
         slugs = chosen if isinstance(chosen, list) else []

@@ -34,6 +34,10 @@ class SpeculateControls:
             *self.of_drafter.inputs,
             *self.of_rule.inputs,
         ]
+        for control in self.asked:
+            # The request checks what it is told, in words: a number out of range here must not
+            # stop every event without any.
+            control.preprocess = lambda sent: sent
 
     def read(self, told: Sequence[Any]) -> Asked:
         """Return what the values of ``asked`` say."""

@@ -61,7 +61,7 @@ class SpeculateLayout:
         ]
         self._asking()
         self._showing(blocks)
-        self._choosing(tab)
+        self._choosing(blocks, tab)
 
     def _views(self, first: Values) -> None:
         parts = self.parts
@@ -101,6 +101,8 @@ class SpeculateLayout:
             self._run, controls.asked, self.every, concurrency_limit=None, **QUIET
         )
         controls.stop.click(None, cancels=[running], queue=False, **QUIET)
+        # What Run took is known now, and whether drafting paid.
+        running.then(self._cost, controls.asked, self.parts["cost"], **EAGER)
         race = self.race
         racing = race.go.click(
             self._raced, [race.chosen, *controls.asked], self.every, concurrency_limit=None, **QUIET
@@ -116,7 +118,7 @@ class SpeculateLayout:
         parts["address"].open(self._named, parts["address"], self.every, **EAGER)
         blocks.load(self._booted, None, self.every, **EAGER)
 
-    def _choosing(self, tab: gr.Tab) -> None:
+    def _choosing(self, blocks: gr.Blocks, tab: gr.Tab) -> None:
         parts, controls = self.parts, self.controls
         told = [parts[name] for name in ("drafter", "temperature", "rule")]
         outputs = [parts[name] for name in ("rule", "refused", "draft_model")]
@@ -126,6 +128,7 @@ class SpeculateLayout:
             parts[name].change(group.seen, parts[name], group.groups, **EAGER)
         changes = [component.change for component in controls.asked]
         gr.on([tab.select, *changes], self._cost, controls.asked, parts["cost"], **EAGER)
+        blocks.load(self._first_cost, controls.asked, parts["cost"], **EAGER)
 
     def _run(self, request: gr.Request, *told: Any) -> Iterator[Values]:
         for found in self.page.run(self.controls.read(told), request):
@@ -141,6 +144,11 @@ class SpeculateLayout:
     def _cost(self, request: gr.Request, *told: Any) -> str:
         return self.page.cost(self.controls.read(told), request)
 
+    def _first_cost(self, request: gr.Request, *told: Any) -> Any:
+        """Fill the card of a page that the address names: no tab was chosen by hand."""
+        mine = dict(request.query_params).get("tab") == "speculate"
+        return self._cost(request, *told) if mine else gr.skip()
+
     def _rules(self, drafter: object, temperature: object, rule: object) -> Values:
         return self._placed(self.page.rules(drafter, temperature, rule))
 
@@ -152,14 +160,14 @@ class SpeculateLayout:
         if not isinstance(asked, dict) or "run" not in asked:
             return self._placed({})
         found = self.page.open(asked["run"], request) or self.page.first()
-        return self._placed(found | self.racing.open(asked.get("race"), request))
+        return self._placed(_both(found, self.racing.open(asked.get("race"), request)))
 
     def _booted(self, request: gr.Request) -> Values:
         named = dict(request.query_params)
         if named.get("tab") != "speculate":
             return self._placed({})
         found = self.page.open(named.get("run"), request)
-        return self._placed(found | self.racing.open(named.get("race"), request))
+        return self._placed(_both(found, self.racing.open(named.get("race"), request)))
 
     def _listed(self, request: gr.Request) -> gr.Dropdown:
         return gr.Dropdown(choices=self.page.stored(request))
@@ -168,6 +176,12 @@ class SpeculateLayout:
         found = dict(found) or {"status": gr.skip()}
         filled = self.controls.filled(found)
         return {self.parts[name]: value for name, value in found.items()} | filled
+
+
+def _both(run: Values, race: Values) -> Values:
+    """Return what a run and a race show; the address names both."""
+    named = {**run.get("address", {}), **race.get("address", {})}
+    return {**run, **race, **({"address": named} if named else {})}
 
 
 _INTRODUCTION = (
