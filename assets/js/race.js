@@ -42,7 +42,7 @@
     };
     const build = () => {
       stop();
-      const value = props.value || {};
+      const value = props.value ? JSON.parse(props.value) : {};
       element.classList.toggle('tk-nothing', !value.lanes?.length);
       if (!value.lanes?.length) { lanes = []; host.textContent = ''; return; }
       const ends = value.lanes.map(lane => lane.ends.at(-1) ?? 0), order = [...ends].sort((one, other) => one - other);

@@ -88,7 +88,7 @@
         ['tested with', share(one.p_reach), 'Probability that the rule comes to test it, given this tree.'],
         ['stays with', share(one.p_accept_path), 'Probability that it and everything above it are accepted.'],
         ['expected', share(one.est_value), 'What the drafter expected of it.'],
-        ['its rank', `${one.rank + 1} by the small, ${one.choice + 1} by the large model`, 'Place among its siblings, and among all tokens.'],
+        ['its rank', `${one.rank + 1} / ${one.choice + 1}`, 'Place among its siblings by the small model / among all tokens by the large one.'],
         ...one.source ? [['guessed by', one.source, 'Where the guess comes from.']] : [],
       ]));
       else if (one.parent >= 0 && !other()) parts.push(facts([
@@ -160,7 +160,7 @@
       rounds.setAttribute('aria-valuemax', value.rounds.length);
     };
     const build = () => {
-      value = props.value || {};
+      value = props.value ? JSON.parse(props.value) : {};
       element.classList.toggle('tk-nothing', !value.rounds);
       if (!value.rounds) return;
       trees = new Map(value.tree ? [[value.tree.round, value.tree]] : []);

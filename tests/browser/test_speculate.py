@@ -144,6 +144,7 @@ def test_drafters_race_beside_plain_decoding(visit: Visit) -> None:
     expect(page).to_have_url(re.compile("race="))
     for racer in racers.all():
         expect(racer).to_contain_text(re.compile(r"10 tokens, \d+ a second, \d\.\d\d a pass"))
+        expect(racer.locator(".tk-mark")).to_have_count(10)
     places = sorted(racer.locator(".tk-place").inner_text()[0] for racer in racers.all())
     assert places == ["1", "2", "3", "4"]
     scrub = page.get_by_label("Time of the race")

@@ -7,20 +7,30 @@ from typing import Any
 
 import pytest
 
-from backend import STATUSES, Lab, Settings, SpeculateRequest, SpeculationResult, levels, tree_rows
+from backend import (
+    STATUSES,
+    Event,
+    Lab,
+    Partial,
+    Progress,
+    Settings,
+    SpeculateRequest,
+    SpeculationResult,
+    levels,
+    tree_rows,
+)
 from tests.models.conftest import save_model
 from tests.ui.test_sentence import words
 from ui.components.race import race_value
 from ui.components.speculate_tables import audit_badge
 from ui.components.trees import FATES, tree_value
-from ui.figures.speculation import figures
+from ui.figures.speculation import NAMES, figures
 from ui.pages.race import Race
 from ui.pages.speculate import EXTRA, Asked, Speculate
 from ui.text import one_line
 
 VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
 PROMPT = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG"
-FIGURES = ("by_depth", "by_rank", "expected", "by_entropy", "fates", "verify", "time")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +78,7 @@ def result(lab: Lab, shown: dict[str, Any]) -> SpeculationResult:
 def test_a_run_fills_every_part(shown: dict[str, Any], result: SpeculationResult) -> None:
     assert shown["status"] == ""
     assert f"{len(result.token_ids)} tokens in {len(result.rounds)} passes" in words(shown["said"])
-    for figure in FIGURES:
+    for figure in NAMES:
         assert json.loads(shown[figure])["data"]
     assert shown["address"] == {"run": shown["run"], "example": False}
 
@@ -76,7 +86,7 @@ def test_a_run_fills_every_part(shown: dict[str, Any], result: SpeculationResult
 def test_every_token_leads_to_its_node(
     lab: Lab, shown: dict[str, Any], result: SpeculationResult
 ) -> None:
-    value = shown["speculation"]
+    value = json.loads(shown["speculation"])
     assert len(value["texts"]) == len(value["marks"]) == len(result.token_ids)
     page = Speculate(lab)
     for token, (number, node) in enumerate(zip(value["round_of"], value["node_of"], strict=True)):
@@ -116,7 +126,7 @@ def test_why_tells_the_numbers_that_decided(lab: Lab, result: SpeculationResult)
 
 
 def test_what_if_shows_every_other_rule_that_is_right(lab: Lab, shown: dict[str, Any]) -> None:
-    tree = shown["speculation"]["tree"]
+    tree = json.loads(shown["speculation"])["tree"]
     right = {p.rule for p in lab.pairs(1.0) if p.drafter == "iid_tree" and p.reason is None}
     assert {other["rule"] for other in tree["others"]} == right
     (own,) = (other for other in tree["others"] if other["own"])
@@ -173,7 +183,10 @@ def test_a_stored_run_comes_back_with_its_question(lab: Lab, shown: dict[str, An
     assert page.open(None, VISITOR) == {}
     assert "nowhere" in page.open("nowhere", VISITOR)["status"]
     assert "nowhere" in page.tree("nowhere", 0)["refused"]
-    assert page.tree(shown["run"], 10**9)["round"] == len(shown["speculation"]["rounds"]) - 1
+    assert (
+        page.tree(shown["run"], 10**9)["round"]
+        == len(json.loads(shown["speculation"])["rounds"]) - 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,7 +232,7 @@ def test_the_best_tree_becomes_the_shape(lab: Lab, shown: dict[str, Any]) -> Non
     wanted = asked({"shape": ",".join(map(str, shape)).split(",")})
     last = list(Speculate(lab).run(wanted, VISITOR))[-1]
     assert last["status"] == ""
-    assert len(last["speculation"]["tree"]["nodes"]) == len(shape) + 1
+    assert len(json.loads(last["speculation"])["tree"]["nodes"]) == len(shape) + 1
 
 
 def test_the_matrix_says_which_pairs_are_exact(lab: Lab) -> None:
@@ -240,7 +253,8 @@ def test_a_race_runs_each_under_a_rule_that_is_right(lab: Lab) -> None:
     race = Race(lab, Speculate(lab))
     chosen = ["prompt_lookup", "gumbel_tree"]
     found = list(race.run(asked(), chosen, VISITOR))
-    last = next(value["race"] for value in reversed(found) if "race" in value)
+    drawn = [value["race"] for value in found if "race" in value]
+    last = json.loads(drawn[-1])
     assert [lane["title"] for lane in last["lanes"]][-1] == "Plain decoding"
     assert len(last["lanes"]) == 3
     ids = found[-1]["address"]["race"].split(".")
@@ -253,7 +267,26 @@ def test_a_race_runs_each_under_a_rule_that_is_right(lab: Lab) -> None:
         )
     rules = [lab.open(run_id).request.rule.slug for run_id in ids]  # type: ignore[attr-defined]
     assert rules == ["sample_and_match", "recursive"]
-    assert race.open(found[-1]["address"]["race"], VISITOR)["race"] == last
+    assert json.loads(race.open(found[-1]["address"]["race"], VISITOR)["race"]) == last
+
+
+def test_a_run_that_goes_on_shows_nothing_of_the_one_before(
+    lab: Lab, shown: dict[str, Any], result: SpeculationResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stream(*_: object, **__: object) -> Iterator[Event]:
+        yield Progress("drafting and verifying", 1, 2)
+        yield Partial(result)
+
+    monkeypatch.setattr(lab, "stream", stream)
+    busy, known = list(Speculate(lab).run(asked(), VISITOR))
+    assert set(busy) == {"status"}
+    assert (known["run"], known["audit"], known["time"]) == (None, "", None)
+    assert json.loads(known["speculation"])["run"] is None
+    newest = json.loads(known["speculation"])["tree"]["round"]
+    assert newest == len(result.rounds) - 1
+    told = Speculate.stopped(busy["status"])
+    assert "nothing was stored" in words(told)
+    assert "Nothing is running" in words(Speculate.stopped(""))
 
 
 @pytest.mark.parametrize("chosen", [None, [], ["draft_chain"] * 4, "x"])
@@ -263,6 +296,6 @@ def test_a_race_of_none_or_too_many_is_refused(lab: Lab, chosen: object) -> None
 
 
 def test_plain_decoding_is_timed_token_by_token(result: SpeculationResult) -> None:
-    plain = race_value([("x", "y", result)])["lanes"][-1]
+    plain = json.loads(race_value([("x", "y", result)]))["lanes"][-1]
     assert len(plain["texts"]) == len(plain["ends"]) == len(result.plain_ids)
     assert plain["ends"][-1] == pytest.approx(float(result.plain_step_ms.sum()), abs=0.1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
+import orjson
 
 from backend import STATUSES, SpeculationResult
 from ui.components.scripts import scripts
@@ -23,8 +24,8 @@ TEMPLATE = """
 JS = "window.tokenarium.race(element, props, watch);"
 
 
-def race_value(runs: Sequence[tuple[str, str, SpeculationResult]]) -> dict[str, Any]:
-    """Return what the browser replays.
+def race_value(runs: Sequence[tuple[str, str, SpeculationResult]]) -> str:
+    """Return what the browser replays, as JSON: see ``speculation_value``.
 
     Args:
         runs: titles of drafter and rule, and result of each; plain decoding is that of the first.
@@ -33,10 +34,10 @@ def race_value(runs: Sequence[tuple[str, str, SpeculationResult]]) -> dict[str, 
     first = runs[0][-1] if runs else None
     if first is not None and len(first.plain_ids):
         lanes.append(_plain(first))
-    return {"lanes": lanes}
+    return orjson.dumps({"lanes": lanes}).decode()
 
 
-def race(value: dict[str, Any] | None) -> gr.HTML:
+def race(value: str | None) -> gr.HTML:
     return gr.HTML(
         value,
         html_template=TEMPLATE,

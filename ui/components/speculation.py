@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+import orjson
 
 from backend import REASONS, STATUSES, SpeculationResult
 from ui.components.scripts import scripts
@@ -53,8 +54,11 @@ def speculation_value(
     run: str | None,
     titles: dict[str, str],
     number: int | None = None,
-) -> dict[str, Any]:
-    """Return what the browser draws.
+) -> str:
+    """Return what the browser draws, as JSON.
+
+    As a text, because Gradio 6.31 tells a browser only what has changed since the last value, and
+    does so wrongly where a list inside a list has become shorter.
 
     Args:
         result: of a run, finished or not.
@@ -68,7 +72,7 @@ def speculation_value(
         most = int(rounds["accepted_len"].argmax()) if len(rounds) else -1
         number = most if run else len(rounds) - 1
     places = result.node_columns["round"][result.token_node]
-    return {
+    value = {
         "run": run,
         "prompt": visible_text(result.prompt_text),
         "texts": [visible(text) for text in result.token_text],
@@ -81,6 +85,7 @@ def speculation_value(
         "names": {fate: name for fate, (_, name) in FATES.items()},
         "rule": titles.get(result.rule, result.rule),
     }
+    return orjson.dumps(value).decode()
 
 
 def visible_text(texts: tuple[str, ...]) -> str:
@@ -88,9 +93,7 @@ def visible_text(texts: tuple[str, ...]) -> str:
     return "".join(visible(text) if text.strip() else text.replace("\n", "⏎\n") for text in texts)
 
 
-def speculation(
-    value: dict[str, Any] | None, tree: Callable[[str, int], dict[str, Any]]
-) -> gr.HTML:
+def speculation(value: str | None, tree: Callable[[str, int], dict[str, Any]]) -> gr.HTML:
     """Return the component; ``tree`` turns a run id and a round into that round's tree."""
 
     # The browser's functions take one argument.

@@ -37,20 +37,22 @@ FATE_NAMES = {
     "pruned_before_verify": "not verified",
 }
 HEIGHT = 240
+NAMES = ("by_depth", "by_rank", "expected", "by_entropy", "fates", "verify", "time")
 
 
 def figures(result: SpeculationResult) -> dict[str, go.Figure | None]:
     """Return every figure by name; None where the run has nothing for it."""
     found = levels(result)
-    return {
-        "by_depth": shares(by_depth(found), "depth of the guess", "depth", 1),
-        "by_rank": shares(by_rank(found), "rank among its siblings, by the draft", "rank", 1, 1),
-        "expected": expected(result),
-        "by_entropy": unsure(by_entropy(found)),
-        "fates": fates(result),
-        "verify": verify(result),
-        "time": time_split(result),
-    }
+    drawn = (
+        shares(by_depth(found), "depth of the guess", "depth", 1),
+        shares(by_rank(found), "rank among its siblings, by the draft", "rank", 1, 1),
+        expected(result),
+        unsure(by_entropy(found)),
+        fates(result),
+        verify(result),
+        time_split(result),
+    )
+    return dict(zip(NAMES, drawn, strict=True))
 
 
 def shares(

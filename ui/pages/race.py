@@ -67,7 +67,7 @@ class Race:
         except UserError as error:
             return {"race_status": status(str(error), "error")}
 
-    def _value(self, runs: Sequence[Run]) -> dict[str, Any]:
+    def _value(self, runs: Sequence[Run]) -> str:
         lanes = []
         for run in runs:
             result, asked = speculation_of(run)

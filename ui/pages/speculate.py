@@ -33,6 +33,7 @@ from ui.components.speculate_tables import (
 )
 from ui.components.speculation import speculation_value
 from ui.components.trees import tree_value
+from ui.figures.speculation import NAMES as FIGURES
 from ui.figures.speculation import figures
 from ui.figures.style import caption
 from ui.views.view import Values, number
@@ -76,10 +77,17 @@ class Speculate:
                     yield {"status": told(event)}
                 elif time.monotonic() - drawn > PARTIAL_EVERY_S:
                     assert isinstance(event.result, SpeculationResult)
-                    yield {"speculation": speculation_value(event.result, None, self.titles)}
+                    yield self._partial(event.result)
                     drawn = time.monotonic()
         except (UserError, Cancelled) as error:
             yield {"status": status(str(error), "error")}
+
+    @staticmethod
+    def stopped(told_before: object) -> Any:
+        """Say that the run was stopped, where one was."""
+        if "tk-busy" not in str(told_before):
+            return status("Nothing is running now.")
+        return status("Cancelled. What was shown stays; nothing was stored.")
 
     def open(self, run_id: object, request: gr.Request) -> Values:
         """Show a stored run, the controls as they were when it was asked for."""
@@ -201,6 +209,18 @@ class Speculate:
             "run": run.id,
             "address": {"run": run.id, "example": example},
             **self._controls(asked),
+        }
+
+    def _partial(self, result: SpeculationResult) -> Values:
+        """Return what is known of a run that goes on, and nothing of the one before it."""
+        return {
+            **dict.fromkeys(("others", "audit", "best", "facts"), ""),
+            **dict.fromkeys(FIGURES),
+            "said": speculate_sentence(result),
+            "speculation": speculation_value(result, None, self.titles),
+            "measures": measures_table(result),
+            "apply": gr.update(visible=False),
+            "run": None,
         }
 
     def _best(self, result: SpeculationResult, asked: SpeculateRequest) -> Values:

@@ -100,14 +100,18 @@ class SpeculateLayout:
         running = controls.go.click(
             self._run, controls.asked, self.every, concurrency_limit=None, **QUIET
         )
-        controls.stop.click(None, cancels=[running], queue=False, **QUIET)
+        shown = self.parts["status"]
+        controls.stop.click(
+            self.page.stopped, shown, shown, cancels=[running], queue=False, **QUIET
+        )
         # What Run took is known now, and whether drafting paid.
         running.then(self._cost, controls.asked, self.parts["cost"], **EAGER)
         race = self.race
         racing = race.go.click(
             self._raced, [race.chosen, *controls.asked], self.every, concurrency_limit=None, **QUIET
         )
-        race.stop.click(None, cancels=[racing], queue=False, **QUIET)
+        raced = self.parts["race_status"]
+        race.stop.click(self.page.stopped, raced, raced, cancels=[racing], queue=False, **QUIET)
         self.parts["apply"].click(self._applied, self.parts["run"], self.every, **EAGER)
         self.show.expand(self.page.biases, None, self.matrix, **EAGER)
 
