@@ -1,5 +1,6 @@
 """The Speculate page in a browser: marked text, rounds, tree, what-if, race, address."""
 
+import csv
 import re
 from collections.abc import Callable
 from typing import Any
@@ -122,6 +123,15 @@ def test_a_run_is_stored_linked_and_undone_by_back(visit: Visit) -> None:
     again = opened(visit, address)
     expect(again.locator(".tk-prompt")).to_contain_text("The dog and the cat")
     expect(again.locator("#speculate-prompt textarea")).to_have_value("The dog and the cat")
+
+
+def test_a_runs_tables_are_downloaded(visit: Visit) -> None:
+    page = opened(visit)
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Nodes as CSV").click()
+    with found.value.path().open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == shipped().nodes["status"].tolist()
 
 
 def test_only_rules_that_are_right_are_offered(visit: Visit) -> None:

@@ -1,10 +1,13 @@
 """The Speculate page's handlers on tiny models, as a browser would call them."""
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backend import (
@@ -287,6 +290,25 @@ def test_a_run_that_goes_on_shows_nothing_of_the_one_before(
     told = Speculate.stopped(busy["status"])
     assert "nothing was stored" in words(told)
     assert "Nothing is running" in words(Speculate.stopped(""))
+
+
+def test_files_hold_what_the_page_shows(
+    lab: Lab, shown: dict[str, Any], result: SpeculationResult
+) -> None:
+    page = Speculate(lab)
+    nodes = list(csv.DictReader(io.StringIO(page.export(shown["run"], "nodes.csv"))))
+    assert [row["status"] for row in nodes] == result.nodes["status"].tolist()
+    assert [row["text"] for row in nodes] == result.nodes["text"].tolist()
+    np.testing.assert_array_equal(
+        [float(row["accept_prob"]) for row in nodes], result.nodes["accept_prob"]
+    )
+    rounds = list(csv.DictReader(io.StringIO(page.export(shown["run"], "rounds.csv"))))
+    assert [int(row["width"]) for row in rounds] == result.rounds["width"].tolist()
+    whole = json.loads(page.export(shown["run"], "run.json"))
+    assert whole["id"] == shown["run"] == shown["downloads"]
+    statuses = [STATUSES[place] for place in whole["values"]["node_columns"]["status"]]
+    assert statuses == result.nodes["status"].tolist()
+    assert "nowhere" in page.export("nowhere", "run.json")
 
 
 @pytest.mark.parametrize("chosen", [None, [], ["draft_chain"] * 4, "x"])

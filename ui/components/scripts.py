@@ -20,6 +20,7 @@ NAMES = (
     "tree",
     "speculation",
     "race",
+    "downloads",
 )
 
 

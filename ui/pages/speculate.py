@@ -21,6 +21,7 @@ from backend import (
 )
 from ui.components.best_tree import best_tree
 from ui.components.cost import refused_card
+from ui.components.downloads import csv_text
 from ui.components.draft_cost import speculate_card
 from ui.components.sentence import facts_of, status, told
 from ui.components.speculate_tables import (
@@ -158,6 +159,15 @@ class Speculate:
         done = "The best tree is set as shape of the drafter: press Run."
         return {**self._controls(again), "status": status(done)}
 
+    def export(self, run_id: str, file: str) -> str:
+        """Return a stored run, or one of its tables, as the text of a file."""
+        try:
+            result, _ = speculation_of(self.lab.open(run_id))
+            tables = {"nodes.csv": result.nodes, "rounds.csv": result.rounds}
+            return csv_text(tables[file]) if file in tables else self.lab.export(run_id)
+        except UserError as error:
+            return str(error)
+
     def biases(self) -> str:
         """Return how far each rule is from the target's law, for every way to draw."""
         return bias_table(self.lab.biases(), self.lab.drafters())
@@ -207,6 +217,7 @@ class Speculate:
             **self._figures(result, asked),
             "facts": facts_of(run),
             "run": run.id,
+            "downloads": run.id,
             "address": {"run": run.id, "example": example},
             **self._controls(asked),
         }
@@ -221,6 +232,7 @@ class Speculate:
             "measures": measures_table(result),
             "apply": gr.update(visible=False),
             "run": None,
+            "downloads": None,
         }
 
     def _best(self, result: SpeculationResult, asked: SpeculateRequest) -> Values:

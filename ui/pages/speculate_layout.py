@@ -7,6 +7,7 @@ import gradio as gr
 
 from backend import Lab
 from ui.components.address import address
+from ui.components.downloads import downloads
 from ui.components.plot import plot
 from ui.components.speculation import speculation
 from ui.pages.race import Race
@@ -17,6 +18,7 @@ from ui.views.view import Values
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 EAGER: dict[str, Any] = {**QUIET, "concurrency_limit": None, "trigger_mode": "always_last"}
+FILES = {"run.json": "Download JSON", "nodes.csv": "Nodes as CSV", "rounds.csv": "Rounds as CSV"}
 FIGURES = {
     "time": ("Where the time goes", "Of one new token; plain decoding was timed in the same run."),
     "fates": ("What became of the guesses", "Rejected and never reached guesses are the price."),
@@ -93,6 +95,7 @@ class SpeculateLayout:
         self.show = show
         parts["facts"] = gr.HTML(first.get("facts", ""))
         parts["run"] = gr.State(first.get("run"))
+        parts["downloads"] = downloads("speculate", first.get("run"), self.page.export, FILES)
         parts["address"] = address("speculate", first.get("address"))
 
     def _asking(self) -> None:
