@@ -311,6 +311,16 @@ def test_files_hold_what_the_page_shows(
     assert "nowhere" in page.export("nowhere", "run.json")
 
 
+def test_a_race_prefers_rules_that_use_the_drafts_law(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race = Race(lab, Speculate(lab))
+    assert race.rule_for("gumbel_tree", asked()) == "recursive"
+    monkeypatch.setattr(race, "reads_draft", {**race.reads_draft, "recursive": False})
+    monkeypatch.setattr(race, "reads_draft", {**race.reads_draft, "top_k_set": True})
+    assert race.rule_for("gumbel_tree", asked()) == "top_k_set"
+
+
 @pytest.mark.parametrize("chosen", [None, [], ["draft_chain"] * 4, "x"])
 def test_a_race_of_none_or_too_many_is_refused(lab: Lab, chosen: object) -> None:
     (found,) = Race(lab, Speculate(lab)).run(asked(), chosen, VISITOR)

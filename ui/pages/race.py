@@ -32,7 +32,7 @@ class Race:
     def __init__(self, lab: Lab, page: Speculate) -> None:
         self.lab, self.page = lab, page
         self.titles = {drafter.slug: drafter.title for drafter in lab.drafters()}
-        self._reads_draft = {rule.slug: rule.reads_draft for rule in lab.rules()}
+        self.reads_draft = {rule.slug: rule.reads_draft for rule in lab.rules()}
 
     def run(self, asked: Asked, chosen: object, request: gr.Request) -> Iterator[Values]:
         """Run every drafter on the prompt, showing those that are done."""
@@ -67,6 +67,20 @@ class Race:
         except UserError as error:
             return {"race_status": status(str(error), "error")}
 
+    def rule_for(self, slug: str, asked: Asked) -> Any:
+        """Return the page's rule where it is right; else a lossless one.
+
+        Rules that use how likely the draft found a guess accept more, and come first.
+        """
+        pairs = self.lab.pairs(number(asked.values["temperature"], 0, 5, 0))
+        right = [pair for pair in pairs if pair.drafter == slug and pair.reason is None]
+        fitting: Sequence[str] = [pair.rule for pair in right if pair.promise == "lossless"]
+        own = asked.values["rule"]
+        if own in {pair.rule for pair in right} or not fitting:
+            return own
+        reading = (rule for rule in fitting if self.reads_draft[rule])
+        return next(reading, fitting[0])
+
     def _value(self, runs: Sequence[Run]) -> str:
         lanes = []
         for run in runs:
@@ -84,7 +98,7 @@ class Race:
     def _request(self, asked: Asked, slug: str) -> SpeculateRequest:
         """Return the page's own question with another drafter, under a rule right for it."""
         same = slug == asked.values["drafter"]
-        rule = self._rule(slug, asked)
+        rule = self.rule_for(slug, asked)
         return self.page.request(
             replace(
                 asked,
@@ -93,17 +107,3 @@ class Race:
                 rule=asked.rule if rule == asked.values["rule"] else {},
             )
         )
-
-    def _rule(self, slug: str, asked: Asked) -> Any:
-        """Return the page's rule where it is right; else a lossless one.
-
-        Rules that use how likely the draft found a guess accept more, and come first.
-        """
-        pairs = self.lab.pairs(number(asked.values["temperature"], 0, 5, 0))
-        right = [pair for pair in pairs if pair.drafter == slug and pair.reason is None]
-        fitting: Sequence[str] = [pair.rule for pair in right if pair.promise == "lossless"]
-        own = asked.values["rule"]
-        if own in {pair.rule for pair in right} or not fitting:
-            return own
-        reading = (rule for rule in fitting if self._reads_draft[rule])
-        return next(reading, fitting[0])
