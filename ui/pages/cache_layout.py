@@ -47,6 +47,8 @@ class CacheLayout:
         self.sweep = TradeoffLayout(lab)
         self.parts |= self.sweep.parts
         self.every = [*self.parts.values(), *self.controls.parameters.inputs]
+        # Controls that a run leaves alone are no outputs of it: each would tell of a change.
+        self.shown = [part for name, part in self.parts.items() if name not in self.controls.parts]
         self._asking()
         self._showing(blocks)
         self._costing(tab)
@@ -86,30 +88,39 @@ class CacheLayout:
         self.place = [parts["cache_layer"], parts["cache_head"], self.step, parts["cache_which"]]
         self.asked = [*controls.asked, *controls.parameters.inputs]
         running = controls.go.click(
-            self._run, [*self.place, *self.asked], self.every, concurrency_limit=None, **QUIET
+            self._run, [*self.place, *self.asked], self.shown, concurrency_limit=None, **QUIET
         )
         controls.stop.click(None, cancels=[running], queue=False, **QUIET)
+        # A run teaches what such a run takes.
+        running.then(self._cost, self.asked, parts["cache_cost"], **EAGER)
         swept = [*sweep.controls.values(), *self.asked]
-        sweeping = sweep.go.click(self._swept, swept, self.every, concurrency_limit=None, **QUIET)
+        sweeping = sweep.go.click(self._swept, swept, self.shown, concurrency_limit=None, **QUIET)
         sweep.stop.click(None, cancels=[sweeping], queue=False, **QUIET)
         again = [parts["sweep_run"], sweep.controls["measure"]]
-        sweep.controls["measure"].input(self._restyled, again, self.every, **EAGER)
+        sweep.controls["measure"].input(self._restyled, again, self.shown, **EAGER)
 
     def _showing(self, blocks: gr.Blocks) -> None:
         parts, controls = self.parts, self.controls
         moves = [component.input for component in self.place]
-        gr.on(moves, self._moved, [parts["cache_run"], *self.place], self.every, **EAGER)
+        gr.on(moves, self._moved, [parts["cache_run"], *self.place], self.shown, **EAGER)
         controls.library.focus(self._listed, None, controls.library, **EAGER)
-        controls.library.input(self._opened, [controls.library, *self.place], self.every, **EAGER)
-        parts["cache_policies"].change(
-            controls.parameters.seen, parts["cache_policies"], controls.parameters.groups, **EAGER
+        listed = controls.library.input(
+            self._opened, [controls.library, *self.place], self.every, **EAGER
         )
         named = [parts["cache_address"], parts["sweep_run"], *self.place]
-        parts["cache_address"].open(self._named, named, self.every, concurrency_limit=None, **QUIET)
-        blocks.load(self._booted, self.place, self.every, **EAGER)
+        opened = parts["cache_address"].open(
+            self._named, named, self.every, concurrency_limit=None, **QUIET
+        )
+        booted = blocks.load(self._booted, self.place, self.every, **EAGER)
+        # Not on change, which a list that is shown again fires too, whatever it says.
+        seen = [controls.parameters.seen, parts["cache_policies"], controls.parameters.groups]
+        parts["cache_policies"].input(*seen, **EAGER)
+        for found in (opened, booted, listed):
+            found.then(*seen, **EAGER).then(self._cost, self.asked, parts["cache_cost"], **EAGER)
 
     def _costing(self, tab: gr.Tab) -> None:
-        changes = [component.change for component in self.asked]
+        chosen = self.parts["cache_policies"]
+        changes = [chosen.input, *(part.change for part in self.asked if part is not chosen)]
         gr.on([tab.select, *changes], self._cost, self.asked, self.parts["cache_cost"], **EAGER)
         sweep = list(self.sweep.controls.values())
         changes += [component.change for component in sweep]
@@ -125,17 +136,17 @@ class CacheLayout:
     def _run(self, request: gr.Request, *told: Any) -> Iterator[Values]:
         place, asked = told[: len(self.place)], told[len(self.place) :]
         for found in self.page.run(self._read(asked), place, request):
-            yield self._placed(found)
+            yield self._left(self._placed(found))
 
     def _swept(self, request: gr.Request, *told: Any) -> Iterator[Values]:
         for found in self.tradeoff.run(self._sweep_asked(told), request):
-            yield self._placed(found)
+            yield self._left(self._placed(found))
 
     def _restyled(self, run_id: object, measure: object, request: gr.Request) -> Values:
-        return self._placed(self.tradeoff.restyle(run_id, measure, request))
+        return self._left(self._placed(self.tradeoff.restyle(run_id, measure, request)))
 
     def _moved(self, run_id: object, request: gr.Request, *place: Any) -> Values:
-        return self._placed(self.page.move(run_id, place, request))
+        return self._left(self._placed(self.page.move(run_id, place, request)))
 
     def _opened(self, run_id: object, request: gr.Request, *place: Any) -> Values:
         return self._placed(self.page.open(run_id, place, request))
@@ -172,6 +183,10 @@ class CacheLayout:
         names = list(self.sweep.controls)
         asked = self._read(told[len(names) :])
         return {**dict(zip(names, told, strict=False)), "asked": asked}
+
+    def _left(self, placed: Values) -> Values:
+        """Return the values of what is shown: the controls say already what was asked."""
+        return {part: value for part, value in placed.items() if part in self.shown}
 
     def _placed(self, found: Values) -> Values:
         found = dict(found) or {"cache_status": gr.skip()}
