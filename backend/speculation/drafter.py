@@ -46,6 +46,10 @@ class Drafter(BaseModel):
     """Whether it leaves nodes out before they are verified; where they were drawn by chance, only
     rules that do not read the draft's law are then exact."""
 
+    assisted: ClassVar[str] = ""
+    """Rule that transformers' assisted generation, which drafts alike, accepts by above temperature
+    0; empty where it does not draft so."""
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)

@@ -18,6 +18,7 @@ from backend.speculation import drafters as _drafters  # noqa: F401 - every draf
 from backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
 from backend.speculation.drafter import Drafter
 from backend.speculation.drafter import find as find_drafter
+from backend.speculation.drafter import registered as registered_drafters
 from backend.speculation.matrix import refuse_unless_exact
 from backend.speculation.rule import Rule
 from backend.speculation.rule import find as find_rule
@@ -126,6 +127,11 @@ class SpeculateRequest(TextRequest):
         description="equal refuses a draft model with other tokens; intersection drafts only "
         "those that both have.",
     )
+    engine: Literal["tokenarium", "transformers"] = Field(
+        "tokenarium",
+        description="Who drafts and verifies: this project, or transformers' own assisted "
+        "generation, which is watched and audited.",
+    )
     plain: bool = Field(
         True, description="Whether to decode plainly too, to compare text and time."
     )
@@ -158,6 +164,26 @@ class SpeculateRequest(TextRequest):
     def _exact(self) -> Self:
         drafter, rule = find_drafter(self.drafter.slug), find_rule(self.rule.slug)
         refuse_unless_exact(drafter, rule, self.temperature)
+        return self
+
+    @model_validator(mode="after")
+    def _as_transformers_does(self) -> Self:
+        if self.engine != "transformers":
+            return self
+        drafter = find_drafter(self.drafter.slug)
+        rule = "greedy" if self.temperature == 0 else drafter.assisted
+        if not drafter.assisted:
+            known = [other.slug for other in registered_drafters() if other.assisted]
+            raise ValueError(
+                f"engine='transformers' does not draft as {self.drafter.slug} does: choose "
+                f"{' or '.join(known)}, or engine='tokenarium'"
+            )
+        if self.rule.slug != rule:
+            raise ValueError(
+                f"engine='transformers' accepts by {rule} here, not by {self.rule.slug}: choose it"
+            )
+        if self.stop:
+            raise ValueError("stop is not given to engine='transformers': leave it out")
         return self
 
     @property

@@ -9,8 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from backend.events import CancelToken, Event, Partial, Progress
+from backend.instruments import recording
 from backend.models.loaded import LoadedModel
 from backend.models.text import Tokens, decode_each, tokenise
+from backend.speculation.auditing.assisted import Assistance, audit_assisted
+from backend.speculation.auditing.reading import Checking
 from backend.speculation.auditing.run import audit
 from backend.speculation.drafting import Drafting
 from backend.speculation.engine import Speculator
@@ -50,7 +53,8 @@ def speculate(
     cancel.check()
     tokens = tokenise(loaded, request, limit)
     draft = (beside or {}).get(request.draft_model)
-    return _Run(request, loaded, draft, tokens, emit, cancel).finished()
+    run = _Run(request, loaded, draft, tokens, emit, cancel)
+    return run.assisted() if request.engine == "transformers" else run.finished()
 
 
 class _Run:
@@ -156,6 +160,25 @@ class _Run:
         result = self._result()
         found = audit(result, request, self.loaded, self.draft, self.cancel.check)
         return replace(result, audit=found.as_dict())
+
+    def assisted(self) -> SpeculationResult:
+        """Let transformers draft and verify, and audit what it did."""
+        request, tokens = self.request, self.tokens
+        self._say("generating with transformers", 0)
+        assistance = Assistance(
+            self.loaded, self.draft, request.processors, self.stopping.most, request.draft_len
+        )
+        with recording(Checking(self.cancel.check)):
+            # What it prepares the first time would count as time.
+            replace(assistance, max_new_tokens=2).generate(tokens.ids, request.seed)
+            found = audit_assisted(assistance, tokens.ids, seed=request.seed)
+        self.cancel.check()
+        return replace(
+            found,
+            drafter=request.drafter.slug,
+            prompt_text=tokens.text,
+            notes=found.notes + tokens.notes + self.notes,
+        )
 
     def _say(self, doing: str, done: int) -> None:
         self.cancel.check()

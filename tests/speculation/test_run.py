@@ -317,3 +317,39 @@ def test_learned_positions_are_never_left(twins, letters) -> None:
 def test_pairs_are_many_enough() -> None:
     assert len(PAIRS) >= len(drafters()) * 2
     assert len(list(itertools.groupby(PAIRS, lambda pair: pair[0]))) == len(drafters())
+
+
+@pytest.mark.parametrize(("drafter", "rule"), [("draft_chain", "speculative_sampling"),
+                                               ("prompt_lookup", "sample_and_match")])  # fmt: skip
+def test_transformers_own_runs_are_watched_and_audited(run, drafter, rule) -> None:
+    greedy = run(ask(drafter=drafter, engine="transformers"))
+    assert greedy.token_ids.tolist() == run(ask(drafter=drafter)).plain_ids.tolist()
+    assert greedy.drafter == drafter
+    assert any("transformers" in note for note in greedy.notes)
+    drawn = run(ask(drafter=drafter, rule=rule, temperature=0.5, engine="transformers", seed=2))
+    checks = {check["name"]: check["verdict"] for check in drawn.audit["checks"]}
+    # What this version really does: it drafts at the square of the temperature.
+    assert checks["draft law"] == ("failed" if drafter == "draft_chain" else "not applicable")
+    assert len(drawn.nodes) == len(drawn.node_columns) > 0
+
+
+def test_transformers_is_not_asked_for_what_it_does_not_do() -> None:
+    for values, words in (
+        ({"drafter": "topk_tree"}, "choose draft_chain or prompt_lookup"),
+        ({"rule": "top_k_set", "temperature": 1.0}, "accepts by speculative_sampling here"),
+        ({"stop": ("x",)}, "stop is not given"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ask(engine="transformers", **values)
+
+
+def test_cancel_stops_transformers(run) -> None:
+    cancel_at = iter([False] * 30 + [True] * 10_000)
+
+    class Stubborn(CancelToken):
+        def check(self) -> None:
+            if next(cancel_at):
+                raise Cancelled("enough")
+
+    with pytest.raises(Cancelled, match="enough"):
+        run(ask(engine="transformers"), cancel=Stubborn())

@@ -41,7 +41,17 @@ from ui.views.view import Values, number
 from ui.visitor import visitor_of
 
 PARTIAL_EVERY_S = 0.4
-EXTRA = ("seed", "dtype", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "vocabularies")
+EXTRA = (
+    "seed",
+    "dtype",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "stop",
+    "vocabularies",
+    "engine",
+)
 """Parameters of the request that only some visitors change."""
 PLAIN = ("model", "draft_model", "draft_len", "tree_budget", "temperature", "max_new_tokens")
 

@@ -33,7 +33,7 @@ class PlainReader:
         shared: SharedVocabulary | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self._recorder = _Checking(check)
+        self._recorder = Checking(check)
         self._loaded, self._layers, self._shared = loaded, layers, shared
         self._text = tuple(text)
         self._states: Tensor | None = None
@@ -77,7 +77,7 @@ class PlainReader:
         return found
 
 
-class _Checking(Recorder):
+class Checking(Recorder):
     """Attends as any text does, and lets a reader be stopped."""
 
     def __init__(self, check: Callable[[], None]) -> None:

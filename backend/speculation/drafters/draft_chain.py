@@ -22,6 +22,7 @@ class DraftChain(Drafter):
     )
     paper: ClassVar[str] = "Leviathan et al., 2022, arXiv:2211.17192"
     draw: ClassVar[Draw] = "iid"
+    assisted: ClassVar[str] = "speculative_sampling"
     branches: ClassVar[bool] = False
 
     stop_below: float = Field(

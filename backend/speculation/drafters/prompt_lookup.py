@@ -29,6 +29,7 @@ class PromptLookup(Drafter):
         "of the text goes on with what it copied"
     )
     draw: ClassVar[Draw] = "deterministic"
+    assisted: ClassVar[str] = "sample_and_match"
     reads: ClassVar[Reads] = "text"
     branches: ClassVar[bool] = False
 
