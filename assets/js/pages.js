@@ -3,7 +3,8 @@
 (() => {
   const T = window.tokenarium;
   if (T.page) return;
-  const HOME = 'explore', KINDS = ['run', 'sweep', 'race'], shown = {}, openers = {};
+  const HOME = 'explore', KINDS = ['run', 'sweep', 'race'], WAIT_MS = 4000;
+  const shown = {}, openers = {}, until = {}, next = {};
   const here = () => new URL(location.href).searchParams.get('tab') || HOME;
 
   const tabOf = page => [...document.querySelectorAll('#pages button[role=tab]')].find(tab => tab.textContent.trim().toLowerCase() === page);
@@ -21,6 +22,21 @@
     if (url.href !== location.href) history.pushState({page}, '', url);
   };
 
+  // One question at a time: an answer to the one before must not be taken for this one's.
+  const ask = (page, asked) => {
+    if (until[page] > Date.now()) { next[page] = asked; return; }
+    until[page] = Date.now() + WAIT_MS;
+    openers[page]({...asked, asked: true});
+    setTimeout(() => answered(page), WAIT_MS + 100);
+  };
+  const answered = page => {
+    const asked = next[page];
+    delete next[page];
+    if (asked || until[page] < Date.now()) until[page] = 0;
+    if (asked) ask(page, asked);
+    return Boolean(asked);
+  };
+
   // A tab was chosen.
   T.page = page => { if (here() !== page) go(page); };
 
@@ -33,7 +49,12 @@
     };
     openers[page] = open;
     take();
-    watch('value', () => { take(); if (!props.value?.asked && here() === page) go(page); });
+    watch('value', () => {
+      if (props.value?.asked) return;
+      take();
+      until[page] = 0;
+      if (!answered(page) && here() === page) go(page);
+    });
   };
 
   // The page that the address names is opened as soon as there is a tab for it that listens.
@@ -51,6 +72,6 @@
     tabOf(page)?.click();
     if (page === HOME || !openers[page]) return;
     const asked = Object.fromEntries(KINDS.map(key => [key, query.get(key)]));
-    if (KINDS.some(key => (shown[page]?.[key] ?? null) !== asked[key])) openers[page]({...asked, asked: true});
+    if (until[page] > Date.now() || KINDS.some(key => (shown[page]?.[key] ?? null) !== asked[key])) ask(page, asked);
   });
 })();

@@ -108,9 +108,7 @@ class CacheLayout:
             self._opened, [controls.library, *self.place], self.every, **EAGER
         )
         named = [parts["cache_address"], parts["sweep_run"], *self.place]
-        opened = parts["cache_address"].open(
-            self._named, named, self.every, concurrency_limit=None, **QUIET
-        )
+        opened = parts["cache_address"].open(self._named, named, self.every, **EAGER)
         booted = blocks.load(self._booted, self.place, self.every, **EAGER)
         # Not on change, which a list that is shown again fires too, whatever it says.
         seen = [controls.parameters.seen, parts["cache_policies"], controls.parameters.groups]
