@@ -24,8 +24,10 @@ types: $(VENV)/.installed-test
 imports: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
+# Apart: what the browser's tests leave behind in a process slows every test after them.
 unit: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not browser and not gpu and not external and not slow"
+	$(BIN)/python -m pytest -m "browser and not gpu and not external and not slow"
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks
