@@ -19,6 +19,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.installed-test
+	mkdir -p .mypy_cache/src && ln -sfn ../.. .mypy_cache/src/tokenarium
 	$(BIN)/mypy
 
 imports: $(VENV)/.installed-test
@@ -26,8 +27,8 @@ imports: $(VENV)/.installed-test
 
 # Apart: what the browser's tests leave behind in a process slows every test after them.
 unit: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not browser and not gpu and not external and not slow"
-	$(BIN)/python -m pytest -m "browser and not gpu and not external and not slow"
+	$(BIN)/python -P -m pytest -m "not browser and not gpu and not external and not slow"
+	$(BIN)/python -P -m pytest -m "browser and not gpu and not external and not slow"
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks
@@ -36,7 +37,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks.speculation
 
 examples: $(VENV)/.installed
-	$(BIN)/python -m backend.examples
+	$(BIN)/python -P -m tokenarium.backend.examples
 
 $(VENV)/.torch:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -44,8 +45,9 @@ $(VENV)/.torch:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	touch $@
 
-$(VENV)/.installed: $(VENV)/.torch requirements.txt
+$(VENV)/.installed: $(VENV)/.torch requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed requirements-test.txt

@@ -4,7 +4,21 @@ import atexit
 import os
 import socket
 import sys
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if not __package__:  # run as a file, in a checkout: the folder it lies in is the package
+    _FOLDER = Path(__file__).resolve().parent
+    # Off the path, else its ``kernels`` hides the package of that name that transformers looks for.
+    sys.path[:] = [place for place in sys.path if Path(place).resolve() != _FOLDER]
+    _LOADER = SourceFileLoader("tokenarium", str(_FOLDER / "__init__.py"))
+    _SPEC = ModuleSpec("tokenarium", _LOADER, origin=_LOADER.path, is_package=True)
+    _SPEC.submodule_search_locations = [str(_FOLDER)]
+    _SPEC.has_location = True
+    sys.modules["tokenarium"] = module_from_spec(_SPEC)
+    _LOADER.exec_module(sys.modules["tokenarium"])
 
 # Before anything imports them: nothing leaves this machine unasked.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -12,9 +26,9 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 # Waiting threads sleep: on a busy machine that about halved the time of a trace.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from backend import Lab, Settings
-from backend.environment import StartUpError, refuse_shadowed_kernels
-from backend.errors import told_in_words
+from tokenarium.backend import Lab, Settings
+from tokenarium.backend.environment import StartUpError
+from tokenarium.backend.errors import told_in_words
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -37,7 +51,6 @@ def refuse_taken_port(settings: Settings) -> None:
 def prepare() -> tuple["Blocks", dict[str, Any]]:
     """Return the page and how to launch it, or exit saying in words why it cannot start."""
     try:
-        refuse_shadowed_kernels()
         with told_in_words():
             settings = Settings(_cli_parse_args=True)
         refuse_taken_port(settings)
@@ -45,7 +58,7 @@ def prepare() -> tuple["Blocks", dict[str, Any]]:
     except (StartUpError, ValueError) as error:
         sys.exit(f"Tokenarium cannot start: {error}")
     atexit.register(lab.close)
-    from ui.page import build, launch_options
+    from tokenarium.ui.page import build, launch_options
 
     # The Lab queues runs itself and tells their place; here only the room for them is made.
     together = settings.queue_size + 1
@@ -54,6 +67,11 @@ def prepare() -> tuple["Blocks", dict[str, Any]]:
     return page, {**address, "max_threads": 40 + together, **launch_options(settings)}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve the page until it is stopped."""
     demo, options = prepare()
     demo.launch(**options)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backend.analysis.classes import CLASSES, ClassMass, mass_by_class, token_classes
-    from backend.analysis.compare import Comparison, compare, token_difference
-    from backend.analysis.heavy import (
+    from tokenarium.backend.analysis.classes import CLASSES, ClassMass, mass_by_class, token_classes
+    from tokenarium.backend.analysis.compare import Comparison, compare, token_difference
+    from tokenarium.backend.analysis.heavy import (
         COVERAGE_SHARES,
         accumulated_chance,
         accumulated_mass,
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
         overlap,
         times_noise,
     )
-    from backend.analysis.labels import LABEL_RULES, LabelRule, head_labels
-    from backend.analysis.neighbours import over_neighbours
-    from backend.analysis.noise import (
+    from tokenarium.backend.analysis.labels import LABEL_RULES, LabelRule, head_labels
+    from tokenarium.backend.analysis.neighbours import over_neighbours
+    from tokenarium.backend.analysis.noise import (
         accumulated_noise,
         accumulated_noise_by_layer,
         distance_noise,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         received_noise,
         received_noise_by_layer,
     )
-    from backend.analysis.sinks import (
+    from tokenarium.backend.analysis.sinks import (
         LATER_QUERIES,
         Dimension,
         Sink,
@@ -43,48 +43,56 @@ if TYPE_CHECKING:
         sink_rate,
         sink_scores,
     )
-    from backend.analysis.taxonomy import (
+    from tokenarium.backend.analysis.taxonomy import (
         MEASURES,
         HeadEvidence,
         HeadMeasure,
         RepeatProbe,
         head_measures,
     )
-    from backend.errors import UserError
-    from backend.events import Cancelled, CancelToken, Event, Finished, Partial, Progress, Queued
-    from backend.eviction.estimate import CacheEstimate
-    from backend.eviction.kinds import KINDS, Protected, kinds, protected
-    from backend.eviction.policy import Policy
-    from backend.eviction.request import CacheRequest, PolicySpec
-    from backend.eviction.result import CacheResult, PolicyRun, Scores
-    from backend.eviction.task import Task
-    from backend.follow.request import FollowRequest
-    from backend.follow.result import FollowResult
-    from backend.heartbeat.request import HeartbeatRequest
-    from backend.heartbeat.result import HeartbeatResult
-    from backend.interventions.declaration import Intervention
-    from backend.interventions.request import InterventionRequest
-    from backend.interventions.result import InterventionResult
-    from backend.lab import Lab
-    from backend.model_info import ModelInfo
-    from backend.probe.request import ProbeRequest
-    from backend.probe.result import ProbeResult
-    from backend.region.request import RegionRequest
-    from backend.region.result import RegionResult
-    from backend.requests import ModelRequest, Request, TextRequest
-    from backend.results import Quantity, Result
-    from backend.run import Run
-    from backend.settings import Settings
-    from backend.speculation.drafter import Drafter
-    from backend.speculation.estimate import SpeculateEstimate
-    from backend.speculation.matrix import Pair
-    from backend.speculation.records import REASONS, STATUSES
-    from backend.speculation.replay import Retold, retold, tree_rows
-    from backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
-    from backend.speculation.result import SpeculationResult
-    from backend.speculation.rule import Rule
-    from backend.speculation.sequoia import expected_tokens, optimal_tree
-    from backend.speculation.summary import (
+    from tokenarium.backend.errors import UserError
+    from tokenarium.backend.events import (
+        Cancelled,
+        CancelToken,
+        Event,
+        Finished,
+        Partial,
+        Progress,
+        Queued,
+    )
+    from tokenarium.backend.eviction.estimate import CacheEstimate
+    from tokenarium.backend.eviction.kinds import KINDS, Protected, kinds, protected
+    from tokenarium.backend.eviction.policy import Policy
+    from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
+    from tokenarium.backend.eviction.result import CacheResult, PolicyRun, Scores
+    from tokenarium.backend.eviction.task import Task
+    from tokenarium.backend.follow.request import FollowRequest
+    from tokenarium.backend.follow.result import FollowResult
+    from tokenarium.backend.heartbeat.request import HeartbeatRequest
+    from tokenarium.backend.heartbeat.result import HeartbeatResult
+    from tokenarium.backend.interventions.declaration import Intervention
+    from tokenarium.backend.interventions.request import InterventionRequest
+    from tokenarium.backend.interventions.result import InterventionResult
+    from tokenarium.backend.lab import Lab
+    from tokenarium.backend.model_info import ModelInfo
+    from tokenarium.backend.probe.request import ProbeRequest
+    from tokenarium.backend.probe.result import ProbeResult
+    from tokenarium.backend.region.request import RegionRequest
+    from tokenarium.backend.region.result import RegionResult
+    from tokenarium.backend.requests import ModelRequest, Request, TextRequest
+    from tokenarium.backend.results import Quantity, Result
+    from tokenarium.backend.run import Run
+    from tokenarium.backend.settings import Settings
+    from tokenarium.backend.speculation.drafter import Drafter
+    from tokenarium.backend.speculation.estimate import SpeculateEstimate
+    from tokenarium.backend.speculation.matrix import Pair
+    from tokenarium.backend.speculation.records import REASONS, STATUSES
+    from tokenarium.backend.speculation.replay import Retold, retold, tree_rows
+    from tokenarium.backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
+    from tokenarium.backend.speculation.result import SpeculationResult
+    from tokenarium.backend.speculation.rule import Rule
+    from tokenarium.backend.speculation.sequoia import expected_tokens, optimal_tree
+    from tokenarium.backend.speculation.summary import (
         Levels,
         Pace,
         Share,
@@ -97,128 +105,128 @@ if TYPE_CHECKING:
         levels,
         pace,
     )
-    from backend.speculation.teaching import Biases
-    from backend.sweep.estimate import SweepEstimate
-    from backend.sweep.request import PointRequest, SweepRequest
-    from backend.sweep.result import SweepResult
-    from backend.trace.request import TraceRequest
-    from backend.trace.result import TraceResult
+    from tokenarium.backend.speculation.teaching import Biases
+    from tokenarium.backend.sweep.estimate import SweepEstimate
+    from tokenarium.backend.sweep.request import PointRequest, SweepRequest
+    from tokenarium.backend.sweep.result import SweepResult
+    from tokenarium.backend.trace.request import TraceRequest
+    from tokenarium.backend.trace.result import TraceResult
 
 _HOME = {
-    "Biases": "backend.speculation.teaching",
-    "CLASSES": "backend.analysis.classes",
-    "COVERAGE_SHARES": "backend.analysis.heavy",
-    "CacheEstimate": "backend.eviction.estimate",
-    "CacheRequest": "backend.eviction.request",
-    "CacheResult": "backend.eviction.result",
-    "CancelToken": "backend.events",
-    "Cancelled": "backend.events",
-    "ClassMass": "backend.analysis.classes",
-    "Comparison": "backend.analysis.compare",
-    "Dimension": "backend.analysis.sinks",
-    "Drafter": "backend.speculation.drafter",
-    "DrafterSpec": "backend.speculation.request",
-    "Event": "backend.events",
-    "Finished": "backend.events",
-    "FollowRequest": "backend.follow.request",
-    "FollowResult": "backend.follow.result",
-    "HeadEvidence": "backend.analysis.taxonomy",
-    "HeadMeasure": "backend.analysis.taxonomy",
-    "HeartbeatRequest": "backend.heartbeat.request",
-    "HeartbeatResult": "backend.heartbeat.result",
-    "Intervention": "backend.interventions.declaration",
-    "InterventionRequest": "backend.interventions.request",
-    "InterventionResult": "backend.interventions.result",
-    "KINDS": "backend.eviction.kinds",
-    "LABEL_RULES": "backend.analysis.labels",
-    "LATER_QUERIES": "backend.analysis.sinks",
-    "Lab": "backend.lab",
-    "LabelRule": "backend.analysis.labels",
-    "Levels": "backend.speculation.summary",
-    "MEASURES": "backend.analysis.taxonomy",
-    "ModelInfo": "backend.model_info",
-    "ModelRequest": "backend.requests",
-    "Pace": "backend.speculation.summary",
-    "Pair": "backend.speculation.matrix",
-    "Partial": "backend.events",
-    "PointRequest": "backend.sweep.request",
-    "Policy": "backend.eviction.policy",
-    "PolicyRun": "backend.eviction.result",
-    "PolicySpec": "backend.eviction.request",
-    "ProbeRequest": "backend.probe.request",
-    "ProbeResult": "backend.probe.result",
-    "Progress": "backend.events",
-    "Protected": "backend.eviction.kinds",
-    "Quantity": "backend.results",
-    "Queued": "backend.events",
-    "REASONS": "backend.speculation.records",
-    "RegionRequest": "backend.region.request",
-    "RegionResult": "backend.region.result",
-    "RepeatProbe": "backend.analysis.taxonomy",
-    "Request": "backend.requests",
-    "Result": "backend.results",
-    "Retold": "backend.speculation.replay",
-    "Rule": "backend.speculation.rule",
-    "RuleSpec": "backend.speculation.request",
-    "Run": "backend.run",
-    "STATUSES": "backend.speculation.records",
-    "Scores": "backend.eviction.result",
-    "Settings": "backend.settings",
-    "Share": "backend.speculation.summary",
-    "Sink": "backend.analysis.sinks",
-    "SpeculateEstimate": "backend.speculation.estimate",
-    "SpeculateRequest": "backend.speculation.request",
-    "SpeculationResult": "backend.speculation.result",
-    "SweepEstimate": "backend.sweep.estimate",
-    "SweepRequest": "backend.sweep.request",
-    "SweepResult": "backend.sweep.result",
-    "Task": "backend.eviction.task",
-    "TextRequest": "backend.requests",
-    "TraceRequest": "backend.trace.request",
-    "TraceResult": "backend.trace.result",
-    "UserError": "backend.errors",
-    "acceptance_vector": "backend.speculation.summary",
-    "accumulated_chance": "backend.analysis.heavy",
-    "accumulated_mass": "backend.analysis.heavy",
-    "accumulated_noise": "backend.analysis.noise",
-    "accumulated_noise_by_layer": "backend.analysis.noise",
-    "became": "backend.speculation.summary",
-    "by_depth": "backend.speculation.summary",
-    "by_entropy": "backend.speculation.summary",
-    "by_rank": "backend.speculation.summary",
-    "calibration": "backend.speculation.summary",
-    "chance_overlap": "backend.analysis.heavy",
-    "chosen_mean": "backend.analysis.heavy",
-    "compare": "backend.analysis.compare",
-    "coverage": "backend.analysis.heavy",
-    "distance_noise": "backend.analysis.noise",
-    "entropy_noise": "backend.analysis.noise",
-    "expected_tokens": "backend.speculation.sequoia",
-    "find_sinks": "backend.analysis.sinks",
-    "head_labels": "backend.analysis.labels",
-    "head_measures": "backend.analysis.taxonomy",
-    "heaviest": "backend.analysis.heavy",
-    "held_by_heaviest": "backend.analysis.heavy",
-    "kinds": "backend.eviction.kinds",
-    "known_mean": "backend.analysis.heavy",
-    "levels": "backend.speculation.summary",
-    "mass_by_class": "backend.analysis.classes",
-    "optimal_tree": "backend.speculation.sequoia",
-    "over_median": "backend.analysis.sinks",
-    "over_neighbours": "backend.analysis.neighbours",
-    "overlap": "backend.analysis.heavy",
-    "pace": "backend.speculation.summary",
-    "protected": "backend.eviction.kinds",
-    "received_noise": "backend.analysis.noise",
-    "received_noise_by_layer": "backend.analysis.noise",
-    "retold": "backend.speculation.replay",
-    "seen_mass": "backend.analysis.sinks",
-    "sink_rate": "backend.analysis.sinks",
-    "sink_scores": "backend.analysis.sinks",
-    "times_noise": "backend.analysis.heavy",
-    "token_classes": "backend.analysis.classes",
-    "token_difference": "backend.analysis.compare",
-    "tree_rows": "backend.speculation.replay",
+    "Biases": "tokenarium.backend.speculation.teaching",
+    "CLASSES": "tokenarium.backend.analysis.classes",
+    "COVERAGE_SHARES": "tokenarium.backend.analysis.heavy",
+    "CacheEstimate": "tokenarium.backend.eviction.estimate",
+    "CacheRequest": "tokenarium.backend.eviction.request",
+    "CacheResult": "tokenarium.backend.eviction.result",
+    "CancelToken": "tokenarium.backend.events",
+    "Cancelled": "tokenarium.backend.events",
+    "ClassMass": "tokenarium.backend.analysis.classes",
+    "Comparison": "tokenarium.backend.analysis.compare",
+    "Dimension": "tokenarium.backend.analysis.sinks",
+    "Drafter": "tokenarium.backend.speculation.drafter",
+    "DrafterSpec": "tokenarium.backend.speculation.request",
+    "Event": "tokenarium.backend.events",
+    "Finished": "tokenarium.backend.events",
+    "FollowRequest": "tokenarium.backend.follow.request",
+    "FollowResult": "tokenarium.backend.follow.result",
+    "HeadEvidence": "tokenarium.backend.analysis.taxonomy",
+    "HeadMeasure": "tokenarium.backend.analysis.taxonomy",
+    "HeartbeatRequest": "tokenarium.backend.heartbeat.request",
+    "HeartbeatResult": "tokenarium.backend.heartbeat.result",
+    "Intervention": "tokenarium.backend.interventions.declaration",
+    "InterventionRequest": "tokenarium.backend.interventions.request",
+    "InterventionResult": "tokenarium.backend.interventions.result",
+    "KINDS": "tokenarium.backend.eviction.kinds",
+    "LABEL_RULES": "tokenarium.backend.analysis.labels",
+    "LATER_QUERIES": "tokenarium.backend.analysis.sinks",
+    "Lab": "tokenarium.backend.lab",
+    "LabelRule": "tokenarium.backend.analysis.labels",
+    "Levels": "tokenarium.backend.speculation.summary",
+    "MEASURES": "tokenarium.backend.analysis.taxonomy",
+    "ModelInfo": "tokenarium.backend.model_info",
+    "ModelRequest": "tokenarium.backend.requests",
+    "Pace": "tokenarium.backend.speculation.summary",
+    "Pair": "tokenarium.backend.speculation.matrix",
+    "Partial": "tokenarium.backend.events",
+    "PointRequest": "tokenarium.backend.sweep.request",
+    "Policy": "tokenarium.backend.eviction.policy",
+    "PolicyRun": "tokenarium.backend.eviction.result",
+    "PolicySpec": "tokenarium.backend.eviction.request",
+    "ProbeRequest": "tokenarium.backend.probe.request",
+    "ProbeResult": "tokenarium.backend.probe.result",
+    "Progress": "tokenarium.backend.events",
+    "Protected": "tokenarium.backend.eviction.kinds",
+    "Quantity": "tokenarium.backend.results",
+    "Queued": "tokenarium.backend.events",
+    "REASONS": "tokenarium.backend.speculation.records",
+    "RegionRequest": "tokenarium.backend.region.request",
+    "RegionResult": "tokenarium.backend.region.result",
+    "RepeatProbe": "tokenarium.backend.analysis.taxonomy",
+    "Request": "tokenarium.backend.requests",
+    "Result": "tokenarium.backend.results",
+    "Retold": "tokenarium.backend.speculation.replay",
+    "Rule": "tokenarium.backend.speculation.rule",
+    "RuleSpec": "tokenarium.backend.speculation.request",
+    "Run": "tokenarium.backend.run",
+    "STATUSES": "tokenarium.backend.speculation.records",
+    "Scores": "tokenarium.backend.eviction.result",
+    "Settings": "tokenarium.backend.settings",
+    "Share": "tokenarium.backend.speculation.summary",
+    "Sink": "tokenarium.backend.analysis.sinks",
+    "SpeculateEstimate": "tokenarium.backend.speculation.estimate",
+    "SpeculateRequest": "tokenarium.backend.speculation.request",
+    "SpeculationResult": "tokenarium.backend.speculation.result",
+    "SweepEstimate": "tokenarium.backend.sweep.estimate",
+    "SweepRequest": "tokenarium.backend.sweep.request",
+    "SweepResult": "tokenarium.backend.sweep.result",
+    "Task": "tokenarium.backend.eviction.task",
+    "TextRequest": "tokenarium.backend.requests",
+    "TraceRequest": "tokenarium.backend.trace.request",
+    "TraceResult": "tokenarium.backend.trace.result",
+    "UserError": "tokenarium.backend.errors",
+    "acceptance_vector": "tokenarium.backend.speculation.summary",
+    "accumulated_chance": "tokenarium.backend.analysis.heavy",
+    "accumulated_mass": "tokenarium.backend.analysis.heavy",
+    "accumulated_noise": "tokenarium.backend.analysis.noise",
+    "accumulated_noise_by_layer": "tokenarium.backend.analysis.noise",
+    "became": "tokenarium.backend.speculation.summary",
+    "by_depth": "tokenarium.backend.speculation.summary",
+    "by_entropy": "tokenarium.backend.speculation.summary",
+    "by_rank": "tokenarium.backend.speculation.summary",
+    "calibration": "tokenarium.backend.speculation.summary",
+    "chance_overlap": "tokenarium.backend.analysis.heavy",
+    "chosen_mean": "tokenarium.backend.analysis.heavy",
+    "compare": "tokenarium.backend.analysis.compare",
+    "coverage": "tokenarium.backend.analysis.heavy",
+    "distance_noise": "tokenarium.backend.analysis.noise",
+    "entropy_noise": "tokenarium.backend.analysis.noise",
+    "expected_tokens": "tokenarium.backend.speculation.sequoia",
+    "find_sinks": "tokenarium.backend.analysis.sinks",
+    "head_labels": "tokenarium.backend.analysis.labels",
+    "head_measures": "tokenarium.backend.analysis.taxonomy",
+    "heaviest": "tokenarium.backend.analysis.heavy",
+    "held_by_heaviest": "tokenarium.backend.analysis.heavy",
+    "kinds": "tokenarium.backend.eviction.kinds",
+    "known_mean": "tokenarium.backend.analysis.heavy",
+    "levels": "tokenarium.backend.speculation.summary",
+    "mass_by_class": "tokenarium.backend.analysis.classes",
+    "optimal_tree": "tokenarium.backend.speculation.sequoia",
+    "over_median": "tokenarium.backend.analysis.sinks",
+    "over_neighbours": "tokenarium.backend.analysis.neighbours",
+    "overlap": "tokenarium.backend.analysis.heavy",
+    "pace": "tokenarium.backend.speculation.summary",
+    "protected": "tokenarium.backend.eviction.kinds",
+    "received_noise": "tokenarium.backend.analysis.noise",
+    "received_noise_by_layer": "tokenarium.backend.analysis.noise",
+    "retold": "tokenarium.backend.speculation.replay",
+    "seen_mass": "tokenarium.backend.analysis.sinks",
+    "sink_rate": "tokenarium.backend.analysis.sinks",
+    "sink_scores": "tokenarium.backend.analysis.sinks",
+    "times_noise": "tokenarium.backend.analysis.heavy",
+    "token_classes": "tokenarium.backend.analysis.classes",
+    "token_difference": "tokenarium.backend.analysis.compare",
+    "tree_rows": "tokenarium.backend.speculation.replay",
 }
 
 __all__ = [

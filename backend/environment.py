@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from backend.settings import PROJECT, Settings
+from tokenarium.backend.settings import PROJECT, Settings
 
 _SPACE_DISK = Path("/data")
 _LIBRARIES = ("torch", "transformers", "numpy")
@@ -20,28 +20,13 @@ class StartUpError(RuntimeError):
     """The application cannot start here; the message says what to change."""
 
 
-def refuse_shadowed_kernels() -> None:
-    """Raise if the PyPI distribution ``kernels`` is installed, whose import our folder shadows.
-
-    Raises:
-        StartUpError: transformers would take our ``kernels`` folder for that package and fail.
-    """
-    try:
-        version = metadata.version("kernels")
-    except metadata.PackageNotFoundError:
-        return
-    raise StartUpError(
-        f"the package kernels {version} is installed and has the name of this project's folder "
-        "kernels/, so that transformers would import the wrong one: uninstall it with "
-        "'python -m pip uninstall kernels', or start with 'make app', which uses its own "
-        "environment"
-    )
-
-
 @functools.cache
 def project_version() -> str:
     """Return the version of this project, also where it runs unpackaged."""
-    with (PROJECT / "pyproject.toml").open("rb") as file:
+    declared = PROJECT / "pyproject.toml"
+    if not declared.is_file():
+        return metadata.version("tokenarium")
+    with declared.open("rb") as file:
         return str(tomllib.load(file)["project"]["version"])
 
 

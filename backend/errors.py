@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
-from storage import StoreError
+from tokenarium.storage import StoreError
 
 _LONGEST_VALUE = 60
 _FROM_VALIDATORS = ("Value error, ", "Assertion failed, ")

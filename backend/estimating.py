@@ -4,26 +4,26 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from backend.environment import device_kind, device_name, versions
-from backend.errors import UserError, told_in_words
-from backend.eviction.request import CacheRequest
-from backend.eviction.result import CacheResult
-from backend.library import Library
-from backend.models.names import folder
-from backend.requests import ModelRequest
-from backend.roster import Roster
-from backend.run import Run
-from backend.settings import Settings
-from backend.speculation.request import SpeculateRequest
-from backend.speculation.result import SpeculationResult
-from backend.sweep.request import SweepRequest
-from backend.sweep.result import SweepResult
+from tokenarium.backend.environment import device_kind, device_name, versions
+from tokenarium.backend.errors import UserError, told_in_words
+from tokenarium.backend.eviction.request import CacheRequest
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.library import Library
+from tokenarium.backend.models.names import folder
+from tokenarium.backend.requests import ModelRequest
+from tokenarium.backend.roster import Roster
+from tokenarium.backend.run import Run
+from tokenarium.backend.settings import Settings
+from tokenarium.backend.speculation.request import SpeculateRequest
+from tokenarium.backend.speculation.result import SpeculationResult
+from tokenarium.backend.sweep.request import SweepRequest
+from tokenarium.backend.sweep.result import SweepResult
 
 if TYPE_CHECKING:
-    from backend.eviction.estimate import CacheEstimate
-    from backend.models.sketch import Sketch
-    from backend.speculation.estimate import SpeculateEstimate
-    from backend.sweep.estimate import SweepEstimate
+    from tokenarium.backend.eviction.estimate import CacheEstimate
+    from tokenarium.backend.models.sketch import Sketch
+    from tokenarium.backend.speculation.estimate import SpeculateEstimate
+    from tokenarium.backend.sweep.estimate import SweepEstimate
 
 _MOST_RUNS = 12
 
@@ -38,9 +38,9 @@ class Estimator:
         """Return tokens, passes, bytes and time of a run under policies."""
         import torch
 
-        from backend.eviction.estimate import estimate
-        from backend.eviction.pace import Measured, pace
-        from backend.models.structure import context_of
+        from tokenarium.backend.eviction.estimate import estimate
+        from tokenarium.backend.eviction.pace import Measured, pace
+        from tokenarium.backend.models.structure import context_of
 
         with told_in_words():
             sketch = self._sketch(request)
@@ -59,7 +59,7 @@ class Estimator:
 
     def sweep(self, request: SweepRequest, visitor: str) -> "SweepEstimate":
         """Return points, passes, bytes and time of a sweep."""
-        from backend.sweep.estimate import estimate
+        from tokenarium.backend.sweep.estimate import estimate
 
         done = [
             run.result
@@ -71,7 +71,7 @@ class Estimator:
 
     def speculate(self, request: SpeculateRequest, visitor: str) -> "SpeculateEstimate":
         """Return what earlier runs tell of drafting with these models."""
-        from backend.speculation.estimate import estimate
+        from tokenarium.backend.speculation.estimate import estimate
 
         def told(asked: SpeculateRequest) -> tuple[object, ...]:
             return asked.drafter.slug, asked.beside, asked.rule.slug, asked.temperature
@@ -86,7 +86,7 @@ class Estimator:
         return estimate(request, done)
 
     def _sketch(self, request: ModelRequest) -> "Sketch":
-        from backend.models.sketch import sketch
+        from tokenarium.backend.models.sketch import sketch
 
         home = folder(self._roster.resolve(request.model))
         if home is None:

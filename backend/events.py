@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from backend.requests import ModelRequest
-    from backend.results import Result
-    from backend.run import Run
+    from tokenarium.backend.requests import ModelRequest
+    from tokenarium.backend.results import Result
+    from tokenarium.backend.run import Run
 
 
 class Cancelled(Exception):  # noqa: N818 - an outcome asked for, not an error

@@ -1,6 +1,7 @@
 """Example runs, computed by the real code and shipped, so that the first paint needs no model.
 
-``python -m backend.examples`` computes them on the bundled model and writes ``assets/examples``.
+``python -m tokenarium.backend.examples`` computes them on the bundled model and writes
+``assets/examples``.
 """
 
 import json
@@ -13,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backend.eviction.request import CacheRequest, PolicySpec
-from backend.records import result_class
-from backend.run import Run
-from backend.settings import PROJECT, Settings
-from backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
-from backend.trace.request import TraceRequest
-from storage import StoreError
+from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
+from tokenarium.backend.records import result_class
+from tokenarium.backend.run import Run
+from tokenarium.backend.settings import PROJECT, Settings
+from tokenarium.backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.storage import StoreError
 
 if TYPE_CHECKING:
-    from backend.library import Library
+    from tokenarium.backend.library import Library
 
 FOLDER = PROJECT / "assets" / "examples"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, StoreError)
@@ -220,7 +221,7 @@ def write(run: Run, example: Example, folder: Path = FOLDER) -> None:
 
 def main(folder: Path = FOLDER) -> None:
     """Compute every example on the bundled model and ship it."""
-    from backend.lab import Lab
+    from tokenarium.backend.lab import Lab
 
     settings = Settings(database="duckdb:///:memory:", device="cpu", hosted=False)
     for old in folder.glob("*.npz"):

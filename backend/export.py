@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from backend.run import Run
+from tokenarium.backend.run import Run
 
 FORMAT = "tokenarium-run-1"
 

@@ -5,48 +5,48 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pyarrow as pa
 
-import backend.follow.request
-import backend.heartbeat.request
-import backend.interventions.request
-import backend.probe.request
-import backend.region.request
-import backend.speculation.request
-import backend.trace.request  # noqa: F401 - a stored run of this kind can be opened
-from backend.environment import storage_note
-from backend.errors import UserError, told_in_words
-from backend.estimating import Estimator
-from backend.events import CancelToken, Event, Finished
-from backend.eviction.policy import Policy
-from backend.eviction.policy import registered as registered_policies
-from backend.eviction.request import CacheRequest
-from backend.eviction.task import Task
-from backend.eviction.task import registered as registered_tasks
-from backend.examples import CacheExample, Example, SpeculateExample, install
-from backend.export import as_json
-from backend.interventions.declaration import Intervention, registered
-from backend.library import Library
-from backend.model_info import ModelInfo
-from backend.requests import ModelRequest, Request
-from backend.roster import Roster
-from backend.run import Run
-from backend.settings import Settings
-from backend.speculation.drafter import Drafter
-from backend.speculation.drafter import registered as registered_drafters
-from backend.speculation.matrix import Pair, table
-from backend.speculation.request import SpeculateRequest
-from backend.speculation.result import SpeculationResult
-from backend.speculation.rule import Rule
-from backend.speculation.rule import registered as registered_rules
-from backend.sweep.request import SweepRequest
-from backend.workshop import Workshop
-from storage.record import RunRecord
+import tokenarium.backend.follow.request
+import tokenarium.backend.heartbeat.request
+import tokenarium.backend.interventions.request
+import tokenarium.backend.probe.request
+import tokenarium.backend.region.request
+import tokenarium.backend.speculation.request
+import tokenarium.backend.trace.request  # noqa: F401 - a stored run of this kind can be opened
+from tokenarium.backend.environment import storage_note
+from tokenarium.backend.errors import UserError, told_in_words
+from tokenarium.backend.estimating import Estimator
+from tokenarium.backend.events import CancelToken, Event, Finished
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.eviction.policy import registered as registered_policies
+from tokenarium.backend.eviction.request import CacheRequest
+from tokenarium.backend.eviction.task import Task
+from tokenarium.backend.eviction.task import registered as registered_tasks
+from tokenarium.backend.examples import CacheExample, Example, SpeculateExample, install
+from tokenarium.backend.export import as_json
+from tokenarium.backend.interventions.declaration import Intervention, registered
+from tokenarium.backend.library import Library
+from tokenarium.backend.model_info import ModelInfo
+from tokenarium.backend.requests import ModelRequest, Request
+from tokenarium.backend.roster import Roster
+from tokenarium.backend.run import Run
+from tokenarium.backend.settings import Settings
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.drafter import registered as registered_drafters
+from tokenarium.backend.speculation.matrix import Pair, table
+from tokenarium.backend.speculation.request import SpeculateRequest
+from tokenarium.backend.speculation.result import SpeculationResult
+from tokenarium.backend.speculation.rule import Rule
+from tokenarium.backend.speculation.rule import registered as registered_rules
+from tokenarium.backend.sweep.request import SweepRequest
+from tokenarium.backend.workshop import Workshop
+from tokenarium.storage.record import RunRecord
 
 if TYPE_CHECKING:
-    from backend.eviction.estimate import CacheEstimate
-    from backend.speculation.auditing.audit import Audit
-    from backend.speculation.estimate import SpeculateEstimate
-    from backend.speculation.teaching import Biases
-    from backend.sweep.estimate import SweepEstimate
+    from tokenarium.backend.eviction.estimate import CacheEstimate
+    from tokenarium.backend.speculation.auditing.audit import Audit
+    from tokenarium.backend.speculation.estimate import SpeculateEstimate
+    from tokenarium.backend.speculation.teaching import Biases
+    from tokenarium.backend.sweep.estimate import SweepEstimate
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 
@@ -238,7 +238,7 @@ class Lab:
             raise UserError(
                 f"run {run.id} is of kind {run.request.kind!r}: audit a speculative run"
             )
-        from backend.speculation.auditing.run import audit
+        from tokenarium.backend.speculation.auditing.run import audit
 
         cancel = CancelToken()
         with told_in_words():
@@ -261,7 +261,7 @@ class Lab:
 
         Computed exactly over random laws, in about 2 s, once.
         """
-        from backend.speculation.teaching import biases
+        from tokenarium.backend.speculation.teaching import biases
 
         return biases()
 

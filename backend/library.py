@@ -8,15 +8,15 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from backend.environment import timing_identity
-from backend.errors import UserError, told_in_words
-from backend.opened import OpenedRuns
-from backend.records import record_of, result_class, run_of
-from backend.requests import ModelRequest
-from backend.run import Run
-from backend.settings import Settings
-from storage import ArraysDropped, RunNotFound, RunStore, StoreError
-from storage.record import RunRecord
+from tokenarium.backend.environment import timing_identity
+from tokenarium.backend.errors import UserError, told_in_words
+from tokenarium.backend.opened import OpenedRuns
+from tokenarium.backend.records import record_of, result_class, run_of
+from tokenarium.backend.requests import ModelRequest
+from tokenarium.backend.run import Run
+from tokenarium.backend.settings import Settings
+from tokenarium.storage import ArraysDropped, RunNotFound, RunStore, StoreError
+from tokenarium.storage.record import RunRecord
 
 _EXPIRE_EVERY_S = 600.0
 _SOMEONE_ELSE = "another visitor"

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from backend.events import CancelToken, Event, Finished
+from tokenarium.backend.events import CancelToken, Event, Finished
 
 # How soon a reader notices that the run was cancelled while the worker is silent.
 _POLL_S = 0.05

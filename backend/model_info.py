@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
-from backend.models.hub_cache import weight_files
+from tokenarium.backend.models.hub_cache import weight_files
 
 FolderState = tuple[tuple[str, int, int], ...]
 State = Literal["cold", "loading", "ready", "refused"]

@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
-from backend.run import Run
-from storage.record import RunRecord
+from tokenarium.backend.run import Run
+from tokenarium.storage.record import RunRecord
 
 MOST_BYTES = 256 * 2**20
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from backend.errors import UserError
-from backend.events import CancelToken
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.events import CancelToken
 
 # How soon a waiting run notices that it was cancelled.
 _POLL_S = 0.05

@@ -9,11 +9,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from backend.errors import UserError
-from backend.requests import ModelRequest, Request
-from backend.results import Result
-from backend.run import Run
-from storage.record import RunRecord
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.requests import ModelRequest, Request
+from tokenarium.backend.results import Result
+from tokenarium.backend.run import Run
+from tokenarium.storage.record import RunRecord
 
 
 def new_run(

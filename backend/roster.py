@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.environment import device_kind
-from backend.errors import in_words, told_in_words
-from backend.model_info import (
+from tokenarium.backend.environment import device_kind
+from tokenarium.backend.errors import in_words, told_in_words
+from tokenarium.backend.model_info import (
     FolderState,
     ModelInfo,
     State,
@@ -18,15 +18,22 @@ from backend.model_info import (
     folder_state,
     shape_of,
 )
-from backend.models.names import BUNDLED, ModelSource, available, fingerprint, folder, resolve
-from backend.models.refusal import ModelRefused
-from backend.requests import DType
-from backend.settings import Settings
-from storage import RunStore
+from tokenarium.backend.models.names import (
+    BUNDLED,
+    ModelSource,
+    available,
+    fingerprint,
+    folder,
+    resolve,
+)
+from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.requests import DType
+from tokenarium.backend.settings import Settings
+from tokenarium.storage import RunStore
 
 if TYPE_CHECKING:
-    from backend.models.cache import ModelShelf
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.cache import ModelShelf
+    from tokenarium.backend.models.loaded import LoadedModel
 
 
 class Roster:
@@ -110,7 +117,7 @@ class Roster:
             return self._info(self.resolve(name))
 
     def _opened(self) -> "ModelShelf":
-        from backend.models.cache import ModelShelf
+        from tokenarium.backend.models.cache import ModelShelf
 
         with self._lock:
             if self._shelf is None:

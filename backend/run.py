@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from backend.requests import Request
-from backend.results import Result
+from tokenarium.backend.requests import Request
+from tokenarium.backend.results import Result
 
 
 @dataclass(frozen=True)

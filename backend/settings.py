@@ -26,7 +26,7 @@ class Settings(BaseSettings):
         frozen=True,
         cli_kebab_case=True,
         cli_implicit_flags=True,
-        cli_prog_name="app.py",
+        cli_prog_name="tokenarium",
         extra="ignore",
     )
 

@@ -8,21 +8,29 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from backend.environment import describe
-from backend.errors import in_words
-from backend.events import Aside, Cancelled, CancelToken, Event, Finished, Progress, Queued
-from backend.library import Library
-from backend.mailbox import Mailbox
-from backend.models.names import ModelSource
-from backend.queueing import Lanes
-from backend.records import imported, new_run
-from backend.requests import ModelRequest
-from backend.roster import Roster
-from backend.run import Run
-from backend.settings import Settings
+from tokenarium.backend.environment import describe
+from tokenarium.backend.errors import in_words
+from tokenarium.backend.events import (
+    Aside,
+    Cancelled,
+    CancelToken,
+    Event,
+    Finished,
+    Progress,
+    Queued,
+)
+from tokenarium.backend.library import Library
+from tokenarium.backend.mailbox import Mailbox
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.queueing import Lanes
+from tokenarium.backend.records import imported, new_run
+from tokenarium.backend.requests import ModelRequest
+from tokenarium.backend.roster import Roster
+from tokenarium.backend.run import Run
+from tokenarium.backend.settings import Settings
 
 if TYPE_CHECKING:
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.loaded import LoadedModel
 
 _CLOSING_S = 5.0
 

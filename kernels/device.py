@@ -22,7 +22,7 @@ def why_not_triton(where: torch.device) -> str | None:
     if capability < (8, 0):
         return f"compute capability {capability[0]}.{capability[1]} is below 8.0"
     try:
-        from kernels.vocab_stats import triton
+        from tokenarium.kernels.vocab_stats import triton
 
         triton.vocab_stats(torch.zeros(1, 2, device=where), None, 0, False, None, None, False)
     except (ImportError, OSError, RuntimeError) as problem:

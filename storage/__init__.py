@@ -4,15 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storage.errors import (
+    from tokenarium.storage.errors import (
         ArraysDropped,
         QueryRefused,
         RunNotFound,
         StoreError,
         StoreUnavailable,
     )
-    from storage.record import RunRecord
-    from storage.store import RunStore
+    from tokenarium.storage.record import RunRecord
+    from tokenarium.storage.store import RunStore
 
 __all__ = [
     "ArraysDropped",
@@ -28,5 +28,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"storage has no {name!r}")
-    home = {"RunRecord": "storage.record", "RunStore": "storage.store"}
-    return getattr(import_module(home.get(name, "storage.errors")), name)
+    home = {"RunRecord": "tokenarium.storage.record", "RunStore": "tokenarium.storage.store"}
+    return getattr(import_module(home.get(name, "tokenarium.storage.errors")), name)

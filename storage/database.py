@@ -12,9 +12,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from storage.errors import StoreUnavailable
-from storage.lockdown import LOCKED_DOWN
-from storage.schema import SCHEMA_VERSION, Base
+from tokenarium.storage.errors import StoreUnavailable
+from tokenarium.storage.lockdown import LOCKED_DOWN
+from tokenarium.storage.schema import SCHEMA_VERSION, Base
 
 MAGIC = b"DUCK"
 MAGIC_OFFSET = 8

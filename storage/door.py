@@ -15,14 +15,22 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from storage.errors import QueryRefused
-from storage.lockdown import LOCKED_DOWN
-from storage.statement import check_select
+from tokenarium.storage.errors import QueryRefused
+from tokenarium.storage.lockdown import LOCKED_DOWN
+from tokenarium.storage.statement import check_select
 
 RESULT_BYTES = 64 * 2**20
 START_SECONDS = 15.0
 VISITORS_AT_ONCE = 2
 
+# A child finds the package where this process found it, installed or not.
+_PACKAGE = Path(__file__).resolve().parent.parent
+_START = (
+    "import runpy, sys, types\n"
+    "package = sys.modules['tokenarium'] = types.ModuleType('tokenarium')\n"
+    "package.__path__ = [sys.argv.pop(1)]\n"
+    "runpy.run_module('tokenarium.storage.visitor', run_name='__main__')\n"
+)
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "SYSTEMROOT")
 """Environment a visitor's process gets; a host's access tokens stay out of its reach."""
 
@@ -91,7 +99,7 @@ class QueryDoor:
 
     def query_shared(self, sql: str) -> pa.Table:
         """Run a SELECT of a visitor over the shared runs."""
-        command = [sys.executable, "-m", "storage.visitor"]
+        command = [sys.executable, "-P", "-c", _START, str(_PACKAGE)]
         with self._visitors:
             arguments = [str(self._shared_copy()), str(self._rows), str(self._seconds)]
             try:
@@ -100,7 +108,6 @@ class QueryDoor:
                     input=sql.encode(),
                     capture_output=True,
                     timeout=self._seconds + START_SECONDS,
-                    cwd=Path(__file__).parent.parent,
                     env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
                     check=False,
                 )

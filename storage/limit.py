@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from storage.schema import ArrayRow, PartRow, RunRow
+from tokenarium.storage.schema import ArrayRow, PartRow, RunRow
 
 
 def drop_arrays_over(limit_bytes: int | None, connection: Connection, keep: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from storage.schema import PART_BYTES
+from tokenarium.storage.schema import PART_BYTES
 
 CODEC: Final = "zstd"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import REAL, Connection, Integer, Table, Text, insert
 
-from storage.schema import ROW_TABLES
+from tokenarium.storage.schema import ROW_TABLES
 
 ARROW_TYPES = {Integer: pa.int32(), REAL: pa.float32(), Text: pa.string()}
 

@@ -1,4 +1,4 @@
-"""The tables, declared once; ``storage.migrations`` creates them.
+"""The tables, declared once; ``tokenarium.storage.migrations`` creates them.
 
 No foreign keys: DuckDB refuses to delete parent and child in one transaction. No keys in the row
 tables: in DuckDB they slow a bulk insert threefold (32,768 tokens: 44 ms without, 151 ms with),
@@ -23,7 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON, TypeDecorator, UserDefinedType
 
 SCHEMA_VERSION = "0001"
-"""Revision of ``storage.migrations`` this code reads and writes."""
+"""Revision of ``tokenarium.storage.migrations`` this code reads and writes."""
 
 PART_BYTES = 4_000
 """Blobs are cut to this: strings of 4,096 bytes and more leave DuckDB's row order, and a page of

@@ -5,7 +5,7 @@ from typing import Any
 
 import duckdb
 
-from storage.errors import QueryRefused
+from tokenarium.storage.errors import QueryRefused
 
 ALLOWED_NODES = {
     *("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"),

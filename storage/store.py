@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from storage import packing
-from storage.database import open_database
-from storage.door import QueryDoor
-from storage.errors import ArraysDropped, QueryRefused, RunNotFound, StoreError
-from storage.limit import drop_arrays_over
-from storage.record import RunRecord
-from storage.rows import check_tables, insert_rows, insert_table
-from storage.schema import ArrayRow, Base, FileRow, PartRow, RunRow
+from tokenarium.storage import packing
+from tokenarium.storage.database import open_database
+from tokenarium.storage.door import QueryDoor
+from tokenarium.storage.errors import ArraysDropped, QueryRefused, RunNotFound, StoreError
+from tokenarium.storage.limit import drop_arrays_over
+from tokenarium.storage.record import RunRecord
+from tokenarium.storage.rows import check_tables, insert_rows, insert_table
+from tokenarium.storage.schema import ArrayRow, Base, FileRow, PartRow, RunRow
 
 LONG_FACTS = ""
 """Name of the parts that hold the facts which are no single values."""

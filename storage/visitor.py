@@ -6,9 +6,9 @@ import sys
 import duckdb
 import pyarrow as pa
 
-from storage.door import run_select
-from storage.errors import QueryRefused
-from storage.lockdown import LOCKED_DOWN
+from tokenarium.storage.door import run_select
+from tokenarium.storage.errors import QueryRefused
+from tokenarium.storage.lockdown import LOCKED_DOWN
 
 MEMORY_BYTES = 2**30
 CONFIG = {**LOCKED_DOWN, "memory_limit": "512MB", "threads": "1", "temp_directory": ""}

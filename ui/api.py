@@ -6,8 +6,8 @@ import gradio as gr
 import orjson
 from gradio.events import api
 
-from backend import Lab, TraceRequest, UserError
-from ui.visitor import visitor_of
+from tokenarium.backend import Lab, TraceRequest, UserError
+from tokenarium.ui.visitor import visitor_of
 
 
 def expose(lab: Lab) -> None:

@@ -4,12 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab, Settings
-from ui import theme
-from ui.api import expose
-from ui.pages.cache_layout import CacheLayout
-from ui.pages.layout import QUIET, Layout
-from ui.pages.speculate_layout import SpeculateLayout
+from tokenarium.backend import Lab, Settings
+from tokenarium.ui import theme
+from tokenarium.ui.api import expose
+from tokenarium.ui.pages.cache_layout import CacheLayout
+from tokenarium.ui.pages.layout import QUIET, Layout
+from tokenarium.ui.pages.speculate_layout import SpeculateLayout
 
 TITLE = "Tokenarium"
 TAGLINE = "Watch what a language model keeps, drops and guesses, token by token."

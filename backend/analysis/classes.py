@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.trace.result import TraceResult
+from tokenarium.backend.trace.result import TraceResult
 
 CLASSES = ("first", "special", "punctuation", "function word", "content", "rare")
 FUNCTION_SHARE = 0.4

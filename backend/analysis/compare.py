@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.analysis.sinks import LENGTH_TOKENS, THRESHOLD, sink_scores
-from backend.analysis.taxonomy import HeadEvidence, PerHead, head_measures
-from backend.trace.result import TraceResult
+from tokenarium.backend.analysis.sinks import LENGTH_TOKENS, THRESHOLD, sink_scores
+from tokenarium.backend.analysis.taxonomy import HeadEvidence, PerHead, head_measures
+from tokenarium.backend.trace.result import TraceResult
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.analysis.noise import accumulated_noise_by_layer
-from backend.trace.result import TraceResult
+from tokenarium.backend.analysis.noise import accumulated_noise_by_layer
+from tokenarium.backend.trace.result import TraceResult
 
 COVERAGE_SHARES = (0.5, 0.8, 0.9, 0.95)
 

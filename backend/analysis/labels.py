@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.analysis.sinks import THRESHOLD
-from backend.analysis.taxonomy import PerHead
+from tokenarium.backend.analysis.sinks import THRESHOLD
+from tokenarium.backend.analysis.taxonomy import PerHead
 
 RETRIEVAL_ABOVE = 0.1
 POINTS_ABOVE = 0.3

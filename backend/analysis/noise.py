@@ -9,7 +9,7 @@ For entropy it is the upper end: random attention lies below it.
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.trace.result import TraceResult
+from tokenarium.backend.trace.result import TraceResult
 
 Doubles = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.analysis.classes import CLASSES, token_classes
-from backend.trace.result import TraceResult
+from tokenarium.backend.analysis.classes import CLASSES, token_classes
+from tokenarium.backend.trace.result import TraceResult
 
 THRESHOLD = 0.3
 LENGTH_TOKENS = 64

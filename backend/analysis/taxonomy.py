@@ -7,10 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.analysis.heavy import known_mean
-from backend.analysis.noise import distance_noise, entropy_noise, layer_windows
-from backend.analysis.sinks import LATER_QUERIES, LENGTH_TOKENS, seen_mass, sink_scores
-from backend.trace.result import TraceResult
+from tokenarium.backend.analysis.heavy import known_mean
+from tokenarium.backend.analysis.noise import distance_noise, entropy_noise, layer_windows
+from tokenarium.backend.analysis.sinks import LATER_QUERIES, LENGTH_TOKENS, seen_mass, sink_scores
+from tokenarium.backend.trace.result import TraceResult
 
 PerHead = NDArray[np.floating]
 

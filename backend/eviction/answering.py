@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.eviction.engine import Sequence
-from backend.eviction.oracle import divergence
-from backend.eviction.policy import Policy
-from backend.eviction.task import Exercise
-from backend.instruments import AttentionCall, Recorder, recording
-from backend.models.generating import wait
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.oracle import divergence
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.eviction.task import Exercise
+from tokenarium.backend.instruments import AttentionCall, Recorder, recording
+from tokenarium.backend.models.generating import wait
+from tokenarium.backend.models.loaded import LoadedModel
 
 ROWS = 64
 """Rows of logits compared with the full model's at once."""

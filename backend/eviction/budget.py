@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from transformers import PretrainedConfig
 
-from backend.eviction.ledger import Ledger
-from backend.eviction.request import BudgetUnit, CacheRequest
-from backend.models.loaded import LoadedModel
-from backend.models.memory import free_bytes
-from backend.models.structure import context_of
-from backend.models.work import Choices, Sizes, on_device
+from tokenarium.backend.eviction.ledger import Ledger
+from tokenarium.backend.eviction.request import BudgetUnit, CacheRequest
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.memory import free_bytes
+from tokenarium.backend.models.structure import context_of
+from tokenarium.backend.models.work import Choices, Sizes, on_device
 
 _POSITION_BYTES = 4
 _KEPT = 1.5

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.eviction.budget import CacheSizes
-from backend.eviction.entries import room
-from backend.eviction.policy import Policy
+from tokenarium.backend.eviction.budget import CacheSizes
+from tokenarium.backend.eviction.entries import room
+from tokenarium.backend.eviction.policy import Policy
 
 _NUMBER_BYTES = 4
 

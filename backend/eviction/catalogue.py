@@ -1,7 +1,7 @@
-"""The table of policies that stands in the README: ``python -m backend.eviction.catalogue``."""
+"""The README's table of policies: ``python -m tokenarium.backend.eviction.catalogue``."""
 
-from backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
-from backend.eviction.policy import Policy, registered
+from tokenarium.backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
+from tokenarium.backend.eviction.policy import Policy, registered
 
 BEGIN, END = "<!-- policies -->", "<!-- end of policies -->"
 WHEN = {"never": "-", "prefill": "after the prompt", "step": "while decoding too"}

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from backend.eviction.contentless import Contentless, makes
-from backend.eviction.engine import Sequence
-from backend.eviction.entries import Entries
-from backend.eviction.held import Held
+from tokenarium.backend.eviction.contentless import Contentless, makes
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.entries import Entries
+from tokenarium.backend.eviction.held import Held
 
 DRAWS = 4
 """Courses of random content; each tells of every KV head."""

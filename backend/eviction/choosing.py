@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from backend.eviction.entries import AllBut
-from backend.eviction.held import Held
-from backend.eviction.policy import Scope
+from tokenarium.backend.eviction.entries import AllBut
+from tokenarium.backend.eviction.held import Held
+from tokenarium.backend.eviction.policy import Scope
 
 
 def highest(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from kernels.attention_stats import AttentionStats, Rows, Want
+from tokenarium.kernels.attention_stats import AttentionStats, Rows, Want
 
 DRAWN_ROWS = 256
 """Last queries of a prompt whose random weights are drawn one by one; of those before, the sums."""

@@ -10,22 +10,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backend.eviction.cache import PassingCache
-from backend.eviction.entries import Entries, repeated
-from backend.eviction.held import Held
-from backend.eviction.joined import joined
-from backend.eviction.narrowing import Narrowing
-from backend.eviction.placing import Placing
-from backend.eviction.policy import Policy
-from backend.eviction.surprise import surprisal, told
-from backend.instruments import AttentionCall, Recorder, recording
-from backend.interventions.layer import Change, Layer
-from backend.interventions.reading import HELD_WEIGHTS, Reading
-from backend.interventions.rotary import rotary_layers
-from backend.models.loaded import LoadedModel
-from kernels.attention_stats import AttentionStats, Rows, Want, attention_rows, attention_stats
-from kernels.decode_attention import decode_attention
-from kernels.gather_attention import gather_attention
+from tokenarium.backend.eviction.cache import PassingCache
+from tokenarium.backend.eviction.entries import Entries, repeated
+from tokenarium.backend.eviction.held import Held
+from tokenarium.backend.eviction.joined import joined
+from tokenarium.backend.eviction.narrowing import Narrowing
+from tokenarium.backend.eviction.placing import Placing
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.eviction.surprise import surprisal, told
+from tokenarium.backend.instruments import AttentionCall, Recorder, recording
+from tokenarium.backend.interventions.layer import Change, Layer
+from tokenarium.backend.interventions.reading import HELD_WEIGHTS, Reading
+from tokenarium.backend.interventions.rotary import rotary_layers
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.kernels.attention_stats import (
+    AttentionStats,
+    Rows,
+    Want,
+    attention_rows,
+    attention_stats,
+)
+from tokenarium.kernels.decode_attention import decode_attention
+from tokenarium.kernels.gather_attention import gather_attention
 
 
 @dataclass(frozen=True)

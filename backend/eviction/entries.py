@@ -6,7 +6,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from kernels.compact_kv import close_gaps, compact_kv
+from tokenarium.kernels.compact_kv import close_gaps, compact_kv
 
 LEAST_ROOM, ROOM_SHARE = 8, 32
 """A head has room for 1/32 more entries, at least 8, before it moves; they count as held."""

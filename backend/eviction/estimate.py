@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import torch
 
-from backend.eviction.budget import CacheSizes, bytes_of_run, tokens_per_head
-from backend.eviction.capacity import bytes_by_step
-from backend.eviction.engine import refuse_below
-from backend.eviction.oracle import TOGETHER
-from backend.eviction.policies.full import Full
-from backend.eviction.request import CacheRequest
-from backend.models.memory import free_bytes
-from backend.models.sketch import Sketch
-from backend.models.structure import context_of
-from backend.models.windows import windows_of
+from tokenarium.backend.eviction.budget import CacheSizes, bytes_of_run, tokens_per_head
+from tokenarium.backend.eviction.capacity import bytes_by_step
+from tokenarium.backend.eviction.engine import refuse_below
+from tokenarium.backend.eviction.oracle import TOGETHER
+from tokenarium.backend.eviction.policies.full import Full
+from tokenarium.backend.eviction.request import CacheRequest
+from tokenarium.backend.models.memory import free_bytes
+from tokenarium.backend.models.sketch import Sketch
+from tokenarium.backend.models.structure import context_of
+from tokenarium.backend.models.windows import windows_of
 
 
 @dataclass(frozen=True)

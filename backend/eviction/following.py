@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.eviction.chance import kept_by_noise
-from backend.eviction.engine import Sequence
-from backend.eviction.ledger import choices
-from backend.eviction.noise import Noise
-from backend.eviction.oracle import Oracle, divergence
-from backend.eviction.policy import Policy
-from backend.eviction.teller import Teller
-from backend.models.generating import end_of_text, wait
+from tokenarium.backend.eviction.chance import kept_by_noise
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.ledger import choices
+from tokenarium.backend.eviction.noise import Noise
+from tokenarium.backend.eviction.oracle import Oracle, divergence
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.eviction.teller import Teller
+from tokenarium.backend.models.generating import end_of_text, wait
 
 
 class Following:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from backend.eviction.prose import sentences
-from backend.models.loaded import LoadedModel
-from backend.models.ordinary import leading_bos
+from tokenarium.backend.eviction.prose import sentences
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.ordinary import leading_bos
 
 
 def encode(loaded: LoadedModel, text: str) -> list[int]:

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backend.eviction.entries import Entries
-from backend.eviction.policy import Reduction
-from backend.interventions.rotary import Rotary
-from kernels.attention_stats import Rows
+from tokenarium.backend.eviction.entries import Entries
+from tokenarium.backend.eviction.policy import Reduction
+from tokenarium.backend.interventions.rotary import Rotary
+from tokenarium.kernels.attention_stats import Rows
 
 
 @dataclass

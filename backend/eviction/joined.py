@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from backend.eviction.entries import Entries
-from backend.eviction.held import Held
-from backend.eviction.placing import Placing
-from backend.eviction.policy import Policy
+from tokenarium.backend.eviction.entries import Entries
+from tokenarium.backend.eviction.held import Held
+from tokenarium.backend.eviction.placing import Placing
+from tokenarium.backend.eviction.policy import Policy
 
 
 class JoinedEntries(Entries):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.eviction.policy import Policy
-from backend.eviction.result import PolicyRun
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.eviction.result import PolicyRun
 
 if TYPE_CHECKING:
-    from backend.eviction.held import Held
+    from tokenarium.backend.eviction.held import Held
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.eviction.engine import Dropped, Sequence
-from backend.eviction.result import CacheResult
+from tokenarium.backend.eviction.engine import Dropped, Sequence
+from tokenarium.backend.eviction.result import CacheResult
 
 MOST_SCORE_BYTES = MOST_SELECTED_BYTES = 32 * 2**20
 MOST_NOISE_BYTES = 8 * 2**20

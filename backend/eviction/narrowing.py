@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backend.instruments import AttentionCall, Recorder, recording
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.instruments import AttentionCall, Recorder, recording
+from tokenarium.backend.models.loaded import LoadedModel
 
 _PROBE_TOKENS, _PROBE_KEPT = 7, (0, 2, 3, 6)
 _TOLERANCE = 0.05

@@ -12,10 +12,10 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
-from backend.eviction.contentless import Contentless, makes
-from backend.eviction.engine import Dropped, Sequence
-from backend.eviction.entries import Entries
-from backend.eviction.held import Held
+from tokenarium.backend.eviction.contentless import Contentless, makes
+from tokenarium.backend.eviction.engine import Dropped, Sequence
+from tokenarium.backend.eviction.entries import Entries
+from tokenarium.backend.eviction.held import Held
 
 DRAWS = 8
 """Runs on random attention whose mean is told, where even attention does not give it."""

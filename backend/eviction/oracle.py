@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from backend.eviction.engine import Sequence
-from backend.eviction.held import Held
-from backend.eviction.policies.full import Full
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.held import Held
+from tokenarium.backend.eviction.policies.full import Full
+from tokenarium.backend.models.loaded import LoadedModel
 
 TOGETHER = 16
 """Steps the full model reads in one pass; in half precision one, as the policy does, because there

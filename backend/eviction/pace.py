@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.eviction.estimate import CacheEstimate
-from backend.eviction.request import CacheRequest
-from backend.eviction.result import CacheResult
+from tokenarium.backend.eviction.estimate import CacheEstimate
+from tokenarium.backend.eviction.request import CacheRequest
+from tokenarium.backend.eviction.result import CacheResult
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backend.eviction.entries import AllBut, Entries
-from backend.eviction.policy import Positions
-from backend.interventions.rotary import Rotary, rotary_layers
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.eviction.entries import AllBut, Entries
+from tokenarium.backend.eviction.policy import Positions
+from tokenarium.backend.interventions.rotary import Rotary, rotary_layers
+from tokenarium.backend.models.loaded import LoadedModel
 
 
 @dataclass(frozen=True)

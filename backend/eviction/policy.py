@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
-    from backend.interventions.layer import Change
-    from backend.models.loaded import LoadedModel
-    from kernels.attention_stats import AttentionStats, Want
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.backend.interventions.layer import Change
+    from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 Label = Literal["nothing", "evict", "select", "mask", "reshape", "merge"]
 """What is really done: memory freed, a subset read, pairs hidden, other dimensions, joined."""
@@ -160,7 +160,7 @@ class Policy(BaseModel):
 
         A layer whose attention ``reads`` changes has none of them.
         """
-        from kernels.attention_stats import Want
+        from tokenarium.kernels.attention_stats import Want
 
         return Want()
 
@@ -201,7 +201,7 @@ class Policy(BaseModel):
 
     def kept(self, held: "Held", budget: int) -> "Sequence[Tensor]":
         """Return for each KV head the ascending indices of the entries to keep."""
-        from backend.eviction.choosing import highest
+        from tokenarium.backend.eviction.choosing import highest
 
         return highest(self.scores(held), held, budget, self.protects(held), self.scope)
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from backend.eviction.engine import Sequence
-from backend.eviction.ledger import Ledger
-from backend.eviction.policies.full import Full
-from backend.eviction.policy import Policy
-from backend.eviction.request import MOST_STEPS, CacheRequest
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.ledger import Ledger
+from tokenarium.backend.eviction.policies.full import Full
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.eviction.request import MOST_STEPS, CacheRequest
+from tokenarium.backend.models.loaded import LoadedModel
 
 
 def given_tokens(loaded: LoadedModel, request: CacheRequest) -> list[int]:

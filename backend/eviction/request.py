@@ -13,9 +13,9 @@ from pydantic import (
     model_validator,
 )
 
-from backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
-from backend.eviction.policy import Policy, find
-from backend.requests import TextRequest
+from tokenarium.backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
+from tokenarium.backend.eviction.policy import Policy, find
+from tokenarium.backend.requests import TextRequest
 
 MOST_STEPS = 4096
 
@@ -47,7 +47,7 @@ class PolicySpec(BaseModel):
         try:
             full = find(self.slug).model_validate(self.parameters).model_dump(mode="json")
         except ValidationError as error:
-            from backend.errors import in_words
+            from tokenarium.backend.errors import in_words
 
             raise ValueError(str(in_words(error))) from error
         self.parameters.update(full)
@@ -58,8 +58,8 @@ class CacheRequest(TextRequest):
     """Read a prompt and continue it greedily under each policy, the full model alongside."""
 
     kind: ClassVar[str] = "cache"
-    runner: ClassVar[str] = "backend.eviction.runner:follow_policies"
-    result_class: ClassVar[str] = "backend.eviction.result:CacheResult"
+    runner: ClassVar[str] = "tokenarium.backend.eviction.runner:follow_policies"
+    result_class: ClassVar[str] = "tokenarium.backend.eviction.result:CacheResult"
     timed: ClassVar[bool] = True
 
     policies: tuple[PolicySpec, ...] = Field(

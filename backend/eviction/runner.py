@@ -4,18 +4,24 @@ from collections.abc import Callable
 
 import torch
 
-from backend.events import CancelToken, Event
-from backend.eviction.budget import CacheSizes, refuse_unless_fits, tokens_per_head
-from backend.eviction.engine import refuse_below
-from backend.eviction.following import Following
-from backend.eviction.ledger import Ledger
-from backend.eviction.oracle import Oracle
-from backend.eviction.preparing import compare_texts, given_tokens, look, notes_on, past_context
-from backend.eviction.request import CacheRequest
-from backend.eviction.result import CacheResult
-from backend.eviction.teller import Teller
-from backend.models.loaded import LoadedModel
-from backend.models.text import tokenise
+from tokenarium.backend.events import CancelToken, Event
+from tokenarium.backend.eviction.budget import CacheSizes, refuse_unless_fits, tokens_per_head
+from tokenarium.backend.eviction.engine import refuse_below
+from tokenarium.backend.eviction.following import Following
+from tokenarium.backend.eviction.ledger import Ledger
+from tokenarium.backend.eviction.oracle import Oracle
+from tokenarium.backend.eviction.preparing import (
+    compare_texts,
+    given_tokens,
+    look,
+    notes_on,
+    past_context,
+)
+from tokenarium.backend.eviction.request import CacheRequest
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.eviction.teller import Teller
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import tokenise
 
 
 @torch.inference_mode()

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backend.models.loaded import LoadedModel
-from backend.trace.vocabulary import CHUNK_LOGITS, CHUNK_ROWS
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.trace.vocabulary import CHUNK_LOGITS, CHUNK_ROWS
 
 
 def surprisal(loaded: LoadedModel, hidden: Tensor, ids: Sequence[int]) -> Tensor:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backend.events import CancelToken, Event, Partial, Progress
-from backend.eviction.ledger import Ledger
-from backend.eviction.request import CacheRequest
-from backend.eviction.result import CacheResult
-from backend.models.loaded import LoadedModel
-from backend.models.text import Tokens, decode_each
-from backend.models.work import PARTIAL_BYTES
+from tokenarium.backend.events import CancelToken, Event, Partial, Progress
+from tokenarium.backend.eviction.ledger import Ledger
+from tokenarium.backend.eviction.request import CacheRequest
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import Tokens, decode_each
+from tokenarium.backend.models.work import PARTIAL_BYTES
 
 PARTIAL_SECONDS = 0.3
 PARTIAL_SHARE = 0.1

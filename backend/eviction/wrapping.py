@@ -11,13 +11,13 @@ from pydantic import (
     model_validator,
 )
 
-from backend.eviction.policy import Noise, Policy, When, find, registered
+from tokenarium.backend.eviction.policy import Noise, Policy, When, find, registered
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
-    from kernels.attention_stats import AttentionStats, Want
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 
 def bases() -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class Wrapper(Policy):
         try:
             told = self.inner.model_dump(mode="json", exclude=set(Policy.model_fields))
         except ValidationError as error:
-            from backend.errors import in_words
+            from tokenarium.backend.errors import in_words
 
             raise ValueError(f"base_parameters of {self.base}: {in_words(error)}") from error
         self.base_parameters.update(told)

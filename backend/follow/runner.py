@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 
-from backend.events import CancelToken, Event
-from backend.follow.request import FollowRequest
-from backend.follow.result import FollowResult
-from backend.models.choice import refuse_above
-from backend.models.loaded import LoadedModel
-from backend.models.text import tokenise
-from backend.region.layer import attention_of
-from kernels.attention_stats import Want, attention_rows, attention_stats
+from tokenarium.backend.events import CancelToken, Event
+from tokenarium.backend.follow.request import FollowRequest
+from tokenarium.backend.follow.result import FollowResult
+from tokenarium.backend.models.choice import refuse_above
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.region.layer import attention_of
+from tokenarium.kernels.attention_stats import Want, attention_rows, attention_stats
 
 
 @torch.inference_mode()

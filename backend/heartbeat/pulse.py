@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kernels.attention_stats import Axis
+from tokenarium.kernels.attention_stats import Axis
 
 
 class Pulse:

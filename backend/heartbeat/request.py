@@ -4,15 +4,15 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from backend.requests import TextRequest
+from tokenarium.backend.requests import TextRequest
 
 
 class HeartbeatRequest(TextRequest):
     """See when later tokens look at each token of a text, through one head."""
 
     kind: ClassVar[str] = "heartbeat"
-    runner: ClassVar[str] = "backend.heartbeat.runner:heartbeat"
-    result_class: ClassVar[str] = "backend.heartbeat.result:HeartbeatResult"
+    runner: ClassVar[str] = "tokenarium.backend.heartbeat.runner:heartbeat"
+    result_class: ClassVar[str] = "tokenarium.backend.heartbeat.result:HeartbeatResult"
 
     layer: int = Field(ge=0, description="Layer, from 0.")
     head: int = Field(ge=0, description="Query head, from 0.")

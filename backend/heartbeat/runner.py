@@ -7,16 +7,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.events import CancelToken, Event, Progress
-from backend.heartbeat.pulse import Pulse, causal_pairs
-from backend.heartbeat.request import HeartbeatRequest
-from backend.heartbeat.result import HeartbeatResult
-from backend.instruments import AttentionCall
-from backend.models.choice import refuse_above
-from backend.models.loaded import LoadedModel
-from backend.models.text import tokenise
-from backend.region.layer import attention_of
-from kernels.attention_stats import Axis, attention_rows
+from tokenarium.backend.events import CancelToken, Event, Progress
+from tokenarium.backend.heartbeat.pulse import Pulse, causal_pairs
+from tokenarium.backend.heartbeat.request import HeartbeatRequest
+from tokenarium.backend.heartbeat.result import HeartbeatResult
+from tokenarium.backend.instruments import AttentionCall
+from tokenarium.backend.models.choice import refuse_above
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.region.layer import attention_of
+from tokenarium.kernels.attention_stats import Axis, attention_rows
 
 BLOCK = 128
 """Queries whose weights are held at once, of one head."""

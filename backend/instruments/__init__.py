@@ -1,6 +1,6 @@
 """Instruments: how a running model is observed without changing what it computes."""
 
-from backend.instruments.attention import (
+from tokenarium.backend.instruments.attention import (
     NAME,
     AttentionCall,
     Recorder,
@@ -8,7 +8,7 @@ from backend.instruments.attention import (
     plain_attention,
     recording,
 )
-from backend.instruments.masks import Band
+from tokenarium.backend.instruments.masks import Band
 
 __all__ = [
     "NAME",

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from backend.instruments.masks import Band, band_mask
+from tokenarium.backend.instruments.masks import Band, band_mask
 
 NAME = "tokenarium"
 """The ``attn_implementation`` of every model this project loads."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from backend.instruments.attention import AttentionCall
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.instruments.attention import AttentionCall
+from tokenarium.backend.models.loaded import LoadedModel
 
 MOST_TOKENS = 4_096
 MOST_BYTES = 256 * 2**20

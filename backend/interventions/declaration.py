@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from backend.interventions.layer import Change
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.interventions.layer import Change
+    from tokenarium.backend.models.loaded import LoadedModel
 
 Acts = Literal["edit", "mask", "reshape"]
 """What is really done: other tokens are read, keys are hidden, or weights are computed anew."""

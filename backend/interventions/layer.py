@@ -7,8 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from backend.instruments import AttentionCall
-from kernels.attention_stats import Rows, Want, attention_rows, attention_stats
+from tokenarium.backend.instruments import AttentionCall
+from tokenarium.kernels.attention_stats import Rows, Want, attention_rows, attention_stats
 
 Reweigh = Callable[[Rows], Tensor]
 """From the model's own weights [H', rows, n] of some queries on the first n keys to a new tensor of

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.models.loaded import LoadedModel
-from kernels.vocab_stats import VocabStats, vocab_stats
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.kernels.vocab_stats import VocabStats, vocab_stats
 
 Floats = NDArray[np.float32]
 

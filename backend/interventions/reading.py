@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.instruments import AttentionCall, Recorder, recording
-from backend.instruments.residuals import residuals
-from backend.interventions.layer import Change, Layer
-from backend.interventions.result import LEAST_QUERIES
-from backend.models.loaded import LoadedModel
-from kernels.attention_stats import Want, attention_stats
+from tokenarium.backend.instruments import AttentionCall, Recorder, recording
+from tokenarium.backend.instruments.residuals import residuals
+from tokenarium.backend.interventions.layer import Change, Layer
+from tokenarium.backend.interventions.result import LEAST_QUERIES
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.kernels.attention_stats import Want, attention_stats
 
 BLOCK = range(16, 129)
 """Queries whose changed weights are held at once, by what fits into ``HELD_WEIGHTS``."""

@@ -4,17 +4,17 @@ from typing import ClassVar
 
 from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
-from backend.interventions import methods  # noqa: F401 - every method registers itself
-from backend.interventions.declaration import Intervention, find
-from backend.requests import TextRequest
+from tokenarium.backend.interventions import methods  # noqa: F401 - every method registers itself
+from tokenarium.backend.interventions.declaration import Intervention, find
+from tokenarium.backend.requests import TextRequest
 
 
 class InterventionRequest(TextRequest):
     """Read a text twice, as it is and with one thing changed, and compare."""
 
     kind: ClassVar[str] = "intervention"
-    runner: ClassVar[str] = "backend.interventions.runner:intervene"
-    result_class: ClassVar[str] = "backend.interventions.result:InterventionResult"
+    runner: ClassVar[str] = "tokenarium.backend.interventions.runner:intervene"
+    result_class: ClassVar[str] = "tokenarium.backend.interventions.result:InterventionResult"
 
     intervention: str = Field(description="Name of the method, such as drop_first.")
     parameters: dict[str, JsonValue] = Field(
@@ -44,7 +44,7 @@ class InterventionRequest(TextRequest):
         try:
             method = find(info.data["intervention"]).model_validate(parameters)
         except ValidationError as error:
-            from backend.errors import in_words
+            from tokenarium.backend.errors import in_words
 
             raise ValueError(str(in_words(error))) from error
         return method.model_dump(mode="json")

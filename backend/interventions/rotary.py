@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from backend.instruments import AttentionCall, Recorder, recording
-from backend.models.loaded import LoadedModel
-from kernels.rope_shift import rope_shift, rope_shift_together, rotated
+from tokenarium.backend.instruments import AttentionCall, Recorder, recording
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.kernels.rope_shift import rope_shift, rope_shift_together, rotated
 
 _PROBE_TOKENS = 48
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 4e-2}

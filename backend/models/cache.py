@@ -9,10 +9,10 @@ from typing import Literal
 
 import torch
 
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import DigestMemo, ModelSource, fingerprint
-from backend.models.refusal import DoesNotFit
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint
+from tokenarium.backend.models.refusal import DoesNotFit
 
 State = Literal["cold", "loading", "ready"]
 

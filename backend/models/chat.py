@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
-from backend.models.offsets import Span
-from backend.models.spelling import special_names
+from tokenarium.backend.models.offsets import Span
+from tokenarium.backend.models.spelling import special_names
 
 _MARK = "\ue000message\ue001"
 

@@ -16,8 +16,8 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     SafetensorsParsingError,
 )
 
-from backend.models.hub_cache import INDEX, WEIGHTS, snapshot
-from backend.models.refusal import ModelRefused
+from tokenarium.backend.models.hub_cache import INDEX, WEIGHTS, snapshot
+from tokenarium.backend.models.refusal import ModelRefused
 
 _WANTED = [
     "config.json",

@@ -2,7 +2,7 @@
 
 import torch
 
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loaded import LoadedModel
 
 
 def end_of_text(loaded: LoadedModel) -> set[int]:

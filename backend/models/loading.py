@@ -18,19 +18,19 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from backend.instruments import NAME, install
-from backend.models.download import fetch
-from backend.models.loaded import LoadedModel
-from backend.models.memory import count_parameters, free_bytes, need, refuse_unless_fits
-from backend.models.names import DigestMemo, ModelSource, fingerprint
-from backend.models.refusal import ModelRefused
-from backend.models.structure import (
+from tokenarium.backend.instruments import NAME, install
+from tokenarium.backend.models.download import fetch
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.memory import count_parameters, free_bytes, need, refuse_unless_fits
+from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint
+from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.models.structure import (
     context_of,
     embedding_entries,
     find_structure,
     has_computed_positions,
 )
-from backend.models.support import check
+from tokenarium.backend.models.support import check
 
 SHORT_TEXT = 512
 """Tokens that a model must be able to read for it to be loaded."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from transformers import PretrainedConfig
 
-from backend.models.hub_cache import weight_files
-from backend.models.loaded import LoadedModel
-from backend.models.refusal import DoesNotFit, ModelRefused
-from backend.models.work import Bytes, Choices, Sizes, of_result, on_device
+from tokenarium.backend.models.hub_cache import weight_files
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.refusal import DoesNotFit, ModelRefused
+from tokenarium.backend.models.work import Bytes, Choices, Sizes, of_result, on_device
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from backend.models.hub_cache import INDEX, WEIGHTS, content_name, snapshot
-from backend.settings import PROJECT, Settings
+from tokenarium.backend.models.hub_cache import INDEX, WEIGHTS, content_name, snapshot
+from tokenarium.backend.settings import PROJECT, Settings
 
 BUNDLED = {"bundled/target": "Bundled target", "bundled/draft": "Bundled draft"}
 BUNDLED_FOLDER = PROJECT / "assets" / "models"

@@ -1,7 +1,7 @@
 """Tokens for texts that this project makes: how a text begins, and what may be drawn."""
 
-from backend.models.loaded import LoadedModel
-from backend.models.structure import embedding_entries
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.structure import embedding_entries
 
 
 def leading_bos(loaded: LoadedModel) -> list[int]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
 
-from backend.model_info import FolderState, folder_state
-from backend.models.loading import read_tokenizer
-from backend.models.refusal import ModelRefused
-from backend.models.text import count_tokens
-from backend.requests import TextRequest
+from tokenarium.backend.model_info import FolderState, folder_state
+from tokenarium.backend.models.loading import read_tokenizer
+from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.models.text import count_tokens
+from tokenarium.backend.requests import TextRequest
 
 _MOST = 8
 _lock = threading.Lock()  # a tokenizer holds state

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from backend.models.refusal import ModelRefused
+from tokenarium.backend.models.refusal import ModelRefused
 
 UNLIMITED = 2**31 - 1
 """Context of a model whose configuration names no limit."""

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from backend.models.chat import Rendered, render
-from backend.models.loaded import LoadedModel
-from backend.models.offsets import close_gaps, keep_spaces, place
-from backend.models.spelling import special_names, spell
-from backend.requests import TextRequest
+from tokenarium.backend.models.chat import Rendered, render
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.offsets import close_gaps, keep_spaces, place
+from tokenarium.backend.models.spelling import special_names, spell
+from tokenarium.backend.requests import TextRequest
 
 
 @dataclass(frozen=True)

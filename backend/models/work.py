@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PretrainedConfig
 
-from backend.instruments.kept import MOST_BYTES as KEPT_BYTES
+from tokenarium.backend.instruments.kept import MOST_BYTES as KEPT_BYTES
 
 STREAM_BYTES = 1 << 30
 """Residual streams held at once; where those of all layers are larger, a text is read twice."""

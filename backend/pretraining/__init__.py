@@ -1,4 +1,4 @@
 """The recipe that trains the bundled models: tokenizer, corpus, training, evaluation, export.
 
-Run it with ``python -m backend.pretraining --help``.
+Run it with ``python -m tokenarium.backend.pretraining --help``.
 """

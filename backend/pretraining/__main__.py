@@ -10,10 +10,10 @@ import torch
 import torch.distributed as dist
 from transformers import LlamaForCausalLM
 
-from backend.pretraining import corpus, measures, recipe, training
-from backend.pretraining.corpus import Windows
-from backend.pretraining.schedule import Schedule
-from backend.pretraining.tokenizer import load_tokenizer, sample, train_tokenizer
+from tokenarium.backend.pretraining import corpus, measures, recipe, training
+from tokenarium.backend.pretraining.corpus import Windows
+from tokenarium.backend.pretraining.schedule import Schedule
+from tokenarium.backend.pretraining.tokenizer import load_tokenizer, sample, train_tokenizer
 
 
 def main() -> None:
@@ -22,7 +22,9 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m backend.pretraining", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tokenarium.backend.pretraining", description=__doc__
+    )
     commands = parser.add_subparsers(required=True)
 
     one = commands.add_parser("tokenizer", help="train the shared tokenizer")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
-from backend.instruments import NAME, AttentionCall, Recorder, install, recording
-from backend.pretraining.corpus import Windows
+from tokenarium.backend.instruments import NAME, AttentionCall, Recorder, install, recording
+from tokenarium.backend.pretraining.corpus import Windows
 
 
 @torch.inference_mode()

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
-from backend.pretraining.corpus import Windows
-from backend.pretraining.schedule import Schedule
+from tokenarium.backend.pretraining.corpus import Windows
+from tokenarium.backend.pretraining.schedule import Schedule
 
 
 @dataclass

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.events import CancelToken, Event
-from backend.instruments import AttentionCall
-from backend.models.choice import refuse_above
-from backend.models.loaded import LoadedModel
-from backend.models.text import tokenise
-from backend.region.layer import attention_of
-from backend.region.request import RegionRequest
-from backend.region.result import RegionResult
-from kernels.attention_stats import AttentionStats, Axis, Grid, Want, attention_stats
+from tokenarium.backend.events import CancelToken, Event
+from tokenarium.backend.instruments import AttentionCall
+from tokenarium.backend.models.choice import refuse_above
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.region.layer import attention_of
+from tokenarium.backend.region.request import RegionRequest
+from tokenarium.backend.region.result import RegionResult
+from tokenarium.kernels.attention_stats import AttentionStats, Axis, Grid, Want, attention_stats
 
 
 @torch.inference_mode()

@@ -1,10 +1,10 @@
-"""The tables of drafters and rules in the README: ``python -m backend.speculation.catalogue``."""
+"""README's tables of drafters and rules: ``python -m tokenarium.backend.speculation.catalogue``."""
 
-from backend.speculation import drafter as drafters
-from backend.speculation import rule as rules
-from backend.speculation.drafter import Drafter
-from backend.speculation.matrix import why_not
-from backend.speculation.rule import Rule
+from tokenarium.backend.speculation import drafter as drafters
+from tokenarium.backend.speculation import rule as rules
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.matrix import why_not
+from tokenarium.backend.speculation.rule import Rule
 
 BEGIN, END = "<!-- drafters -->", "<!-- end of drafters -->"
 READS = {

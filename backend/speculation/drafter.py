@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from backend.speculation.tree import Draw, TokenTree
+from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.drafting import Drafting
 
 Reads = Literal["text", "draft_model", "target_layers"]
 """What it drafts from: the text alone, a second model, or the first layers of the target."""

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.speculation.laws import Processors, drawn
-from backend.speculation.reader import TreeReader
-from backend.speculation.tree import ROOT, Draw, TokenTree
-from backend.speculation.vocabulary import SharedVocabulary
+from tokenarium.backend.speculation.laws import Processors, drawn
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.vocabulary import SharedVocabulary
 
 
 @dataclass

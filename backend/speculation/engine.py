@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.models.generating import wait
-from backend.speculation.drafter import Drafter
-from backend.speculation.drafting import Drafting
-from backend.speculation.reader import TreeReader
-from backend.speculation.rule import Rule
-from backend.speculation.tree import TokenTree
-from backend.speculation.walking import Walk, walk
+from tokenarium.backend.models.generating import wait
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.backend.speculation.rule import Rule
+from tokenarium.backend.speculation.tree import TokenTree
+from tokenarium.backend.speculation.walking import Walk, walk
 
 
 @dataclass(frozen=True)

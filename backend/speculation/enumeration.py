@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.speculation.rule import Rest, Rule, Trials
-from backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 Mistake = Literal["pruned", "reordered"]
 """What a drafter must not do to children it drew: drop the one it likes least, or sort them."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.speculation.sequoia import speedup
-from backend.speculation.summary import levels, pace
+from tokenarium.backend.speculation.sequoia import speedup
+from tokenarium.backend.speculation.summary import levels, pace
 
 if TYPE_CHECKING:
-    from backend.speculation.request import SpeculateRequest
-    from backend.speculation.result import SpeculationResult
+    from tokenarium.backend.speculation.request import SpeculateRequest
+    from tokenarium.backend.speculation.result import SpeculationResult
 
 _STEPS = 40
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from backend.speculation.drafting import Drafting
-from backend.speculation.shape import cut_to_depth
-from backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.shape import cut_to_depth
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 
 def chain(drafting: Drafting, source: str, stop_below: float = 0.0) -> TokenTree:

@@ -8,14 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.speculation.drafting import Drafting
-from backend.speculation.engine import Round
-from backend.speculation.records import NODE, ROUND, STATUSES
-from backend.speculation.replay import fates
-from backend.speculation.rule import Rest, Rule, Trial
-from backend.speculation.tree import ROOT
-from backend.speculation.walking import trials_of
-from backend.speculation.whatif import judge_all
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.engine import Round
+from tokenarium.backend.speculation.records import NODE, ROUND, STATUSES
+from tokenarium.backend.speculation.replay import fates
+from tokenarium.backend.speculation.rule import Rest, Rule, Trial
+from tokenarium.backend.speculation.tree import ROOT
+from tokenarium.backend.speculation.walking import trials_of
+from tokenarium.backend.speculation.whatif import judge_all
 
 ALTERNATIVES = 5
 _UNKNOWN = {"parent": -1, "draw_order": -1, "sibling_rank": -1, "target_argmax": -1,

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-import backend.speculation.drafters
-import backend.speculation.rules  # noqa: F401
-from backend.speculation import drafter as drafters
-from backend.speculation import rule as rules
-from backend.speculation.drafter import Drafter
-from backend.speculation.rule import Promise, Rule
-from backend.speculation.tree import Draw
+import tokenarium.backend.speculation.drafters
+import tokenarium.backend.speculation.rules  # noqa: F401
+from tokenarium.backend.speculation import drafter as drafters
+from tokenarium.backend.speculation import rule as rules
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.rule import Promise, Rule
+from tokenarium.backend.speculation.tree import Draw
 
 HOW: dict[Draw, str] = {
     "deterministic": "picked without chance",

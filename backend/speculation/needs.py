@@ -3,10 +3,10 @@
 import torch
 from transformers import PretrainedConfig
 
-from backend.models.loaded import LoadedModel
-from backend.models.memory import free_bytes
-from backend.models.work import Choices, Sizes, on_device
-from backend.speculation.request import SpeculateRequest
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.memory import free_bytes
+from tokenarium.backend.models.work import Choices, Sizes, on_device
+from tokenarium.backend.speculation.request import SpeculateRequest
 
 _LAW_COPIES = 8
 """Float32 copies of the laws of all nodes: logits, laws and their records, of both models."""

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.models.generating import wait
-from backend.speculation.drafting import draw
-from backend.speculation.laws import Processors
-from backend.speculation.reader import TreeReader
-from backend.speculation.stopping import Stopping
+from tokenarium.backend.models.generating import wait
+from tokenarium.backend.speculation.drafting import draw
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.backend.speculation.stopping import Stopping
 
 
 @torch.inference_mode()

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from backend.models.loaded import LoadedModel
-from backend.models.structure import embedding_entries
-from backend.models.support import TOLERANCE
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.structure import embedding_entries
+from tokenarium.backend.models.support import TOLERANCE
 
 Read = Callable[[bool, Sequence[int], Sequence[int], Sequence[int]], Tensor]
 """Whether as a chain, a text, guesses after it, their parents: to the logits after each guess."""

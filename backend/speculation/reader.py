@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.eviction.cache import PassingCache
-from backend.instruments import AttentionCall, Recorder, plain_attention, recording
-from backend.models.loaded import LoadedModel
-from backend.speculation.probing import why_chain_only
-from kernels.tree_attention import Ancestry, tree_attention
+from tokenarium.backend.eviction.cache import PassingCache
+from tokenarium.backend.instruments import AttentionCall, Recorder, plain_attention, recording
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.probing import why_chain_only
+from tokenarium.kernels.tree_attention import Ancestry, tree_attention
 
 
 class TreeReader:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from backend.speculation.result import SpeculationResult
-    from backend.speculation.walking import Walk
+    from tokenarium.backend.speculation.result import SpeculationResult
+    from tokenarium.backend.speculation.walking import Walk
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def retold(result: "SpeculationResult", rule: str, number: int) -> Retold | None
     Raises:
         ValueError: if the rule did not judge the run, or there is no such round.
     """
-    from backend.speculation.rule import find
-    from backend.speculation.whatif import rewalk
+    from tokenarium.backend.speculation.rule import find
+    from tokenarium.backend.speculation.whatif import rewalk
 
     if rule not in result.rules:
         raise ValueError(f"rule={rule!r} did not judge this run: choose {', '.join(result.rules)}")

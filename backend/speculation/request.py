@@ -13,18 +13,18 @@ from pydantic import (
     model_validator,
 )
 
-from backend.requests import TextRequest
-from backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
-from backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
-from backend.speculation.drafter import Drafter
-from backend.speculation.drafter import find as find_drafter
-from backend.speculation.drafter import registered as registered_drafters
-from backend.speculation.matrix import refuse_unless_exact
-from backend.speculation.rule import Rule
-from backend.speculation.rule import find as find_rule
+from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
+from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.drafter import find as find_drafter
+from tokenarium.backend.speculation.drafter import registered as registered_drafters
+from tokenarium.backend.speculation.matrix import refuse_unless_exact
+from tokenarium.backend.speculation.rule import Rule
+from tokenarium.backend.speculation.rule import find as find_rule
 
 if TYPE_CHECKING:
-    from backend.speculation.laws import Processors
+    from tokenarium.backend.speculation.laws import Processors
 
 MOST_TOKENS = 4096
 
@@ -51,7 +51,7 @@ class _Spec(BaseModel):
         try:
             chosen = self._declared(self.slug).model_validate(self.parameters)
         except ValidationError as error:
-            from backend.errors import in_words
+            from tokenarium.backend.errors import in_words
 
             raise ValueError(str(in_words(error))) from error
         self.parameters.update(chosen.model_dump(mode="json"))
@@ -84,8 +84,8 @@ class SpeculateRequest(TextRequest):
     """Continue a prompt by drafting and verifying, every tree recorded."""
 
     kind: ClassVar[str] = "speculate"
-    runner: ClassVar[str] = "backend.speculation.runner:speculate"
-    result_class: ClassVar[str] = "backend.speculation.result:SpeculationResult"
+    runner: ClassVar[str] = "tokenarium.backend.speculation.runner:speculate"
+    result_class: ClassVar[str] = "tokenarium.backend.speculation.result:SpeculationResult"
     timed: ClassVar[bool] = True
 
     drafter: DrafterSpec = Field(
@@ -195,7 +195,7 @@ class SpeculateRequest(TextRequest):
     @property
     def processors(self) -> "Processors":
         """What is done to logits."""
-        from backend.speculation.laws import Processors
+        from tokenarium.backend.speculation.laws import Processors
 
         return Processors(
             self.temperature, self.top_k, self.top_p, self.min_p, self.repetition_penalty

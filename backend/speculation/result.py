@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.results import Result, quantity
-from backend.speculation.records import NODE, REASONS, STATUSES
+from tokenarium.backend.results import Result, quantity
+from tokenarium.backend.speculation.records import NODE, REASONS, STATUSES
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,7 +117,7 @@ class Rule(BaseModel):
             target: [F, V] the target's laws.
             uniform: [F] numbers in [0, 1), float64.
         """
-        from backend.speculation.laws import drawn
+        from tokenarium.backend.speculation.laws import drawn
 
         return drawn(target, uniform)
 

@@ -8,24 +8,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.events import CancelToken, Event, Partial, Progress
-from backend.instruments import recording
-from backend.models.loaded import LoadedModel
-from backend.models.text import Tokens, decode_each, tokenise
-from backend.speculation.auditing.assisted import Assistance, audit_assisted
-from backend.speculation.auditing.reading import Checking
-from backend.speculation.auditing.run import audit
-from backend.speculation.drafting import Drafting
-from backend.speculation.engine import Speculator
-from backend.speculation.journal import Journal
-from backend.speculation.matrix import valid_rules
-from backend.speculation.needs import past_context, refuse_unless_fits
-from backend.speculation.plain import decode_plainly
-from backend.speculation.reader import TreeReader
-from backend.speculation.request import SpeculateRequest
-from backend.speculation.result import SpeculationResult
-from backend.speculation.stopping import Reason, Stopping
-from backend.speculation.vocabulary import SharedVocabulary, compare
+from tokenarium.backend.events import CancelToken, Event, Partial, Progress
+from tokenarium.backend.instruments import recording
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import Tokens, decode_each, tokenise
+from tokenarium.backend.speculation.auditing.assisted import Assistance, audit_assisted
+from tokenarium.backend.speculation.auditing.reading import Checking
+from tokenarium.backend.speculation.auditing.run import audit
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.engine import Speculator
+from tokenarium.backend.speculation.journal import Journal
+from tokenarium.backend.speculation.matrix import valid_rules
+from tokenarium.backend.speculation.needs import past_context, refuse_unless_fits
+from tokenarium.backend.speculation.plain import decode_plainly
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.backend.speculation.request import SpeculateRequest
+from tokenarium.backend.speculation.result import SpeculationResult
+from tokenarium.backend.speculation.stopping import Reason, Stopping
+from tokenarium.backend.speculation.vocabulary import SharedVocabulary, compare
 
 PARTIAL_SECONDS = 0.3
 PARTIAL_SHARE = 0.1

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from backend.models.generating import end_of_text
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.models.generating import end_of_text
+from tokenarium.backend.models.loaded import LoadedModel
 
 Reason = Literal["", "end", "length", "stop"]
 """Why a text ended: not yet, an end-of-text token, its length, or a string to stop at."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.records import STATUSES
 
 if TYPE_CHECKING:
-    from backend.speculation.result import SpeculationResult
+    from tokenarium.backend.speculation.result import SpeculationResult
 
 ACCEPTED = (STATUSES.index("accepted"), STATUSES.index("cut"))
 _TESTED = (*ACCEPTED, STATUSES.index("rejected"))

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from backend.speculation.rule import registered
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.rule import registered
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
-    from backend.speculation.enumeration import Bias
+    from tokenarium.backend.speculation.enumeration import Bias
 
 DRAWS: tuple[Draw, ...] = ("deterministic", "iid", "without_replacement")
 CHILDREN = 2
@@ -28,7 +28,7 @@ class Biases:
 @cache
 def biases() -> tuple[Biases, ...]:
     """Return every rule that is for temperatures above 0, with two children of every draw."""
-    from backend.speculation.enumeration import bias
+    from tokenarium.backend.speculation.enumeration import bias
 
     return tuple(
         Biases(

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from backend.models.loaded import LoadedModel
-from backend.models.spelling import spell
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.spelling import spell
 
 Agreement = Literal["equal", "intersection"]
 """Whether both have the same tokens under the same ids, or only tokens in common are drafted."""

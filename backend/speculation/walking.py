@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from backend.speculation.drafting import draw
-from backend.speculation.rule import Rest, Rule, Trial, Trials
-from backend.speculation.tree import ROOT, TokenTree
+from tokenarium.backend.speculation.drafting import draw
+from tokenarium.backend.speculation.rule import Rest, Rule, Trial, Trials
+from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
 Source = Literal["bonus", "resampled"]
 """Whether the last token follows a path that was accepted to its end, or replaces a guess."""

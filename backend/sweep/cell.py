@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.eviction.answering import Answered, answer
-from backend.eviction.budget import CacheSizes, tokens_per_head
-from backend.eviction.engine import Sequence as Reading
-from backend.eviction.policy import Policy
-from backend.eviction.result import CacheResult
-from backend.eviction.task import Exercise
-from backend.models.loaded import LoadedModel
-from backend.sweep.course import Course
+from tokenarium.backend.eviction.answering import Answered, answer
+from tokenarium.backend.eviction.budget import CacheSizes, tokens_per_head
+from tokenarium.backend.eviction.engine import Sequence as Reading
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.eviction.task import Exercise
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.sweep.course import Course
 
 MOST_BUCKETS = 64
 """Parts of an answer whose surprisal is told apart."""

@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backend.events import CancelToken, Event, Progress
-from backend.eviction.answering import Answered, answer, full_states
-from backend.eviction.budget import CacheSizes, tokens_per_head
-from backend.eviction.engine import Sequence
-from backend.eviction.ledger import Ledger, choices
-from backend.eviction.policy import Policy
-from backend.eviction.result import CacheResult
-from backend.eviction.task import Exercise
-from backend.models.loaded import LoadedModel
-from backend.models.text import decode_each
-from backend.sweep.exercises import exercises
-from backend.sweep.request import PointRequest
+from tokenarium.backend.events import CancelToken, Event, Progress
+from tokenarium.backend.eviction.answering import Answered, answer, full_states
+from tokenarium.backend.eviction.budget import CacheSizes, tokens_per_head
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.ledger import Ledger, choices
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.eviction.task import Exercise
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import decode_each
+from tokenarium.backend.sweep.exercises import exercises
+from tokenarium.backend.sweep.request import PointRequest
 
 _SCORED_STEPS = 4
 """Steps between two records of scores: a sweep stores many such runs."""

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from backend.eviction.budget import CacheSizes, tokens_per_head
-from backend.eviction.capacity import bytes_by_step
-from backend.eviction.engine import refuse_below
-from backend.eviction.policy import Policy
-from backend.models.sketch import Sketch
-from backend.models.structure import context_of
-from backend.models.windows import windows_of
-from backend.requests import TextRequest
-from backend.sweep.request import SweepRequest
-from backend.sweep.result import SweepResult
-from backend.sweep.runner import grid
+from tokenarium.backend.eviction.budget import CacheSizes, tokens_per_head
+from tokenarium.backend.eviction.capacity import bytes_by_step
+from tokenarium.backend.eviction.engine import refuse_below
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.models.sketch import Sketch
+from tokenarium.backend.models.structure import context_of
+from tokenarium.backend.models.windows import windows_of
+from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.sweep.request import SweepRequest
+from tokenarium.backend.sweep.result import SweepResult
+from tokenarium.backend.sweep.runner import grid
 
 
 @dataclass(frozen=True)

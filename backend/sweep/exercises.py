@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backend.eviction.engine import Sequence
-from backend.eviction.policies.full import Full
-from backend.eviction.task import Exercise
-from backend.models.generating import end_of_text
-from backend.models.loaded import LoadedModel
-from backend.models.text import tokenise
-from backend.requests import TextRequest
-from backend.sweep.request import SweepRequest
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policies.full import Full
+from tokenarium.backend.eviction.task import Exercise
+from tokenarium.backend.models.generating import end_of_text
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.sweep.request import SweepRequest
 
 
 def exercises(

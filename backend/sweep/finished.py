@@ -5,10 +5,10 @@ import json
 import threading
 from collections import OrderedDict
 
-from backend.eviction.request import PolicySpec
-from backend.models.loaded import LoadedModel
-from backend.sweep.cell import Cell
-from backend.sweep.request import SweepRequest
+from tokenarium.backend.eviction.request import PolicySpec
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.sweep.cell import Cell
+from tokenarium.backend.sweep.request import SweepRequest
 
 MOST_CELLS = 4_096
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
-from backend.eviction import tasks as _every  # noqa: F401 - every task registers itself
-from backend.eviction.request import PolicySpec
-from backend.eviction.task import Task, find
-from backend.requests import ModelRequest
+from tokenarium.backend.eviction import tasks as _every  # noqa: F401 - every task registers itself
+from tokenarium.backend.eviction.request import PolicySpec
+from tokenarium.backend.eviction.task import Task, find
+from tokenarium.backend.requests import ModelRequest
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Depth = Annotated[float, Field(ge=0, le=1)]
@@ -18,8 +18,8 @@ class SweepRequest(ModelRequest):
     """Try policies at several budgets, on a task with an answer or on prompts."""
 
     kind: ClassVar[str] = "sweep"
-    runner: ClassVar[str] = "backend.sweep.runner:sweep"
-    result_class: ClassVar[str] = "backend.sweep.result:SweepResult"
+    runner: ClassVar[str] = "tokenarium.backend.sweep.runner:sweep"
+    result_class: ClassVar[str] = "tokenarium.backend.sweep.result:SweepResult"
     timed: ClassVar[bool] = True
 
     task: str = Field("", description="Name of the task, such as passkey; empty with prompts.")
@@ -120,7 +120,7 @@ class SweepRequest(ModelRequest):
         try:
             full = self.chosen_task.model_dump(mode="json") if self.chosen_task else {}
         except ValidationError as error:
-            from backend.errors import in_words
+            from tokenarium.backend.errors import in_words
 
             raise ValueError(str(in_words(error))) from error
         self.parameters.update(full)
@@ -131,8 +131,8 @@ class PointRequest(SweepRequest):
     """One point of a sweep, its first exercise followed step by step."""
 
     kind: ClassVar[str] = "point"
-    runner: ClassVar[str] = "backend.sweep.course:follow_point"
-    result_class: ClassVar[str] = "backend.eviction.result:CacheResult"
+    runner: ClassVar[str] = "tokenarium.backend.sweep.course:follow_point"
+    result_class: ClassVar[str] = "tokenarium.backend.eviction.result:CacheResult"
 
     @property
     def given_text(self) -> str:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.eviction.accuracy import interval, verdict
-from backend.results import Result, quantity
+from tokenarium.backend.eviction.accuracy import interval, verdict
+from tokenarium.backend.results import Result, quantity
 
 if TYPE_CHECKING:
-    from backend.sweep.cell import Cell
-    from backend.sweep.request import SweepRequest
+    from tokenarium.backend.sweep.cell import Cell
+    from tokenarium.backend.sweep.request import SweepRequest
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterator
 
-from backend.events import Aside, CancelToken, Event, Partial, Progress
-from backend.eviction.answering import full_states
-from backend.eviction.request import PolicySpec
-from backend.models.loaded import LoadedModel
-from backend.sweep.cell import Cell, measure
-from backend.sweep.exercises import exercises
-from backend.sweep.finished import FINISHED, cell_key
-from backend.sweep.request import SweepRequest
-from backend.sweep.result import Point, SweepResult
+from tokenarium.backend.events import Aside, CancelToken, Event, Partial, Progress
+from tokenarium.backend.eviction.answering import full_states
+from tokenarium.backend.eviction.request import PolicySpec
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.sweep.cell import Cell, measure
+from tokenarium.backend.sweep.exercises import exercises
+from tokenarium.backend.sweep.finished import FINISHED, cell_key
+from tokenarium.backend.sweep.request import SweepRequest
+from tokenarium.backend.sweep.result import Point, SweepResult
 
 
 def sweep(

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from backend.instruments import AttentionCall, Recorder
-from backend.instruments.kept import KEPT, Reading
-from backend.trace.draft import Draft
-from backend.trace.persistence import persistence
-from kernels.attention_stats import Grid, Want, attention_stats
+from tokenarium.backend.instruments import AttentionCall, Recorder
+from tokenarium.backend.instruments.kept import KEPT, Reading
+from tokenarium.backend.trace.draft import Draft
+from tokenarium.backend.trace.persistence import persistence
+from tokenarium.kernels.attention_stats import Grid, Want, attention_stats
 
 
 class AttentionTrace(Recorder):

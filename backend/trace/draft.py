@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.models.text import Tokens
-from backend.trace.request import TraceRequest
-from backend.trace.result import TraceResult
+from tokenarium.backend.models.text import Tokens
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.backend.trace.result import TraceResult
 
 TOP_DIMS = 3
 RUNS = 8

@@ -4,15 +4,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from backend.requests import TextRequest
+from tokenarium.backend.requests import TextRequest
 
 
 class TraceRequest(TextRequest):
     """Read a text once and measure every token, head and layer."""
 
     kind: ClassVar[str] = "trace"
-    runner: ClassVar[str] = "backend.trace.runner:trace"
-    result_class: ClassVar[str] = "backend.trace.result:TraceResult"
+    runner: ClassVar[str] = "tokenarium.backend.trace.runner:trace"
+    result_class: ClassVar[str] = "tokenarium.backend.trace.result:TraceResult"
 
     top_k: int = Field(
         10,

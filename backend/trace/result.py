@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from backend.results import Result, quantity
+from tokenarium.backend.results import Result, quantity
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]

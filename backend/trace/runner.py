@@ -6,21 +6,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from backend.events import CancelToken, Event, Partial, Progress
-from backend.instruments import recording
-from backend.instruments.kept import Reading
-from backend.instruments.residuals import residuals
-from backend.models.loaded import LoadedModel
-from backend.models.memory import refuse_run_unless_fits
-from backend.models.text import decode_each, tokenise
-from backend.models.work import PARTIAL_BYTES, Choices
-from backend.trace.attention import AttentionTrace
-from backend.trace.draft import Draft
-from backend.trace.request import TraceRequest
-from backend.trace.result import TraceResult
-from backend.trace.second_pass import lens_by_second_pass, streams_fit
-from backend.trace.vocabulary import predict
-from kernels.attention_stats import implementation
+from tokenarium.backend.events import CancelToken, Event, Partial, Progress
+from tokenarium.backend.instruments import recording
+from tokenarium.backend.instruments.kept import Reading
+from tokenarium.backend.instruments.residuals import residuals
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.memory import refuse_run_unless_fits
+from tokenarium.backend.models.text import decode_each, tokenise
+from tokenarium.backend.models.work import PARTIAL_BYTES, Choices
+from tokenarium.backend.trace.attention import AttentionTrace
+from tokenarium.backend.trace.draft import Draft
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.backend.trace.result import TraceResult
+from tokenarium.backend.trace.second_pass import lens_by_second_pass, streams_fit
+from tokenarium.backend.trace.vocabulary import predict
+from tokenarium.kernels.attention_stats import implementation
 
 Emit = Callable[[Event], None]
 

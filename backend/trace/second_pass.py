@@ -5,11 +5,11 @@ from contextlib import suppress
 
 from torch import Tensor
 
-from backend.instruments.residuals import residuals
-from backend.models.loaded import LoadedModel
-from backend.models.work import STREAM_BYTES
-from backend.trace.draft import Draft
-from backend.trace.vocabulary import look
+from tokenarium.backend.instruments.residuals import residuals
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.work import STREAM_BYTES
+from tokenarium.backend.trace.draft import Draft
+from tokenarium.backend.trace.vocabulary import look
 
 
 def streams_fit(stream: Tensor, layers: int) -> bool:

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.models.loaded import LoadedModel
-from backend.trace.draft import Draft
-from kernels.vocab_stats import VocabStats, vocab_stats
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.trace.draft import Draft
+from tokenarium.kernels.vocab_stats import VocabStats, vocab_stats
 
 CHUNK_LOGITS = 1 << 24
 CHUNK_ROWS = range(32, 257)

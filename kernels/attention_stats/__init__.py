@@ -2,11 +2,11 @@
 
 from torch import Tensor, bfloat16, device, float16, float32
 
-from kernels.attention_stats import reference
-from kernels.attention_stats.checks import check_shapes, check_want
-from kernels.attention_stats.declaration import AttentionStats, Axis, Grid, Want
-from kernels.attention_stats.rows import Rows, attention_rows
-from kernels.device import why_not_triton
+from tokenarium.kernels.attention_stats import reference
+from tokenarium.kernels.attention_stats.checks import check_shapes, check_want
+from tokenarium.kernels.attention_stats.declaration import AttentionStats, Axis, Grid, Want
+from tokenarium.kernels.attention_stats.rows import Rows, attention_rows
+from tokenarium.kernels.device import why_not_triton
 
 __all__ = [
     "AttentionStats",
@@ -65,7 +65,7 @@ def attention_stats(
     check_want(want, q.shape[1], k.shape[1])
     compute = reference.attention_stats
     if why_not_triton(q.device) is None and _fits_kernels(q, v, want):
-        from kernels.attention_stats import triton  # not installed everywhere
+        from tokenarium.kernels.attention_stats import triton  # not installed everywhere
 
         compute = triton.attention_stats
     return compute(

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from kernels.attention_stats.declaration import Want
+from tokenarium.kernels.attention_stats.declaration import Want
 
 
 def check_shapes(q: Tensor, k: Tensor, v: Tensor | None = None) -> None:

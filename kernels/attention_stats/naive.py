@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.attention_stats.declaration import AttentionStats, Axis, Want
+from tokenarium.kernels.attention_stats.declaration import AttentionStats, Axis, Want
 
 
 def attention_weights(
@@ -47,7 +47,7 @@ def attention_stats(
     sinks: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, AttentionStats]:
-    """Compute what ``kernels.attention_stats`` does, holding [H, T, S] in memory."""
+    """Compute what ``tokenarium.kernels.attention_stats`` does, holding [H, T, S] in memory."""
     a = attention_weights(
         q, k, scaling=scaling, offset=offset, window=window, softcap=softcap, sinks=sinks, mask=mask
     )

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable
 
-from kernels.attention_stats.declaration import Axis, Want
+from tokenarium.kernels.attention_stats.declaration import Axis, Want
 
 CHUNKS = 8
 """Jobs per key-value group: a number of its own, so that sums do not depend on the workers."""

@@ -13,10 +13,10 @@ from threading import local
 import torch
 from torch import Tensor
 
-from kernels.attention_stats import plan, workers
-from kernels.attention_stats.declaration import AttentionStats, Want
-from kernels.attention_stats.product import fastest
-from kernels.attention_stats.sums import JobSums, QuerySums
+from tokenarium.kernels.attention_stats import plan, workers
+from tokenarium.kernels.attention_stats.declaration import AttentionStats, Want
+from tokenarium.kernels.attention_stats.product import fastest
+from tokenarium.kernels.attention_stats.sums import JobSums, QuerySums
 
 BITS = 1 / math.log(2)  # logits in bits: 2^x is computed several times faster than e^x
 HIDDEN = -1e30  # finite: a weight of zero times minus infinity would be NaN in the entropy
@@ -43,7 +43,7 @@ def attention_stats(
     sinks: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, AttentionStats]:
-    """Compute attention as ``kernels.attention_stats`` documents it, on any device."""
+    """Compute attention as ``tokenarium.kernels.attention_stats`` documents it, on any device."""
     attention = _Panels(
         q,
         k,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kernels.attention_stats.checks import check_shapes
+from tokenarium.kernels.attention_stats.checks import check_shapes
 
 
 @dataclass(frozen=True)

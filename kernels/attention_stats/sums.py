@@ -12,10 +12,10 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from kernels.attention_stats import plan
-from kernels.attention_stats.declaration import Want
-from kernels.attention_stats.product import fastest
-from kernels.attention_stats.tiles import Tiles
+from tokenarium.kernels.attention_stats import plan
+from tokenarium.kernels.attention_stats.declaration import Want
+from tokenarium.kernels.attention_stats.product import fastest
+from tokenarium.kernels.attention_stats.tiles import Tiles
 
 FORGOTTEN = torch.finfo(torch.float32).tiny
 """A factor this small adds nothing to a float32."""

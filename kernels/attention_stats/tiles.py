@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from kernels.attention_stats.declaration import Axis, Grid
+from tokenarium.kernels.attention_stats.declaration import Axis, Grid
 
 
 class Tiles:

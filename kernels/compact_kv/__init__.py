@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from kernels.compact_kv import reference
-from kernels.device import why_not_triton
+from tokenarium.kernels.compact_kv import reference
+from tokenarium.kernels.device import why_not_triton
 
 __all__ = ["close_gaps", "compact_kv"]
 
@@ -36,7 +36,7 @@ def compact_kv(
         )
     compute = reference.compact_kv
     if why_not_triton(buffer.device) is None and buffer.is_contiguous():
-        from kernels.compact_kv import triton  # not installed everywhere
+        from tokenarium.kernels.compact_kv import triton  # not installed everywhere
 
         compute = triton.compact_kv
     compute(buffer, starts, kept, starts if places is None else places)

@@ -12,7 +12,7 @@ from torch import Tensor
 def compact_kv(
     buffer: Tensor, starts: Sequence[int], kept: Sequence[Tensor] | Tensor, places: Sequence[int]
 ) -> None:
-    """Compute what ``kernels.compact_kv`` documents."""
+    """Compute what ``tokenarium.kernels.compact_kv`` documents."""
     stride = _stride(starts, places)
     if isinstance(kept, Tensor) and stride:
         heads, count = kept.shape
@@ -37,7 +37,7 @@ def _stride(starts: Sequence[int], places: Sequence[int]) -> int:
 def close_gaps(
     buffer: Tensor, starts: Sequence[int], count: int, gone: Sequence[Sequence[int]], up: bool
 ) -> None:
-    """Compute what ``kernels.compact_kv.close_gaps`` documents.
+    """Compute what ``tokenarium.kernels.compact_kv.close_gaps`` documents.
 
     Rows move over themselves, which PyTorch's copies do not allow: a gather would write them twice.
     """

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.launch import Launch
+from tokenarium.kernels.launch import Launch
 
 ROWS = 128
 """Rows a program has under way at once."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, bfloat16, float16, float32
 
-from kernels.attention_stats import WIDEST
-from kernels.decode_attention import reference
-from kernels.device import why_not_triton
+from tokenarium.kernels.attention_stats import WIDEST
+from tokenarium.kernels.decode_attention import reference
+from tokenarium.kernels.device import why_not_triton
 
 __all__ = ["decode_attention", "fits_kernels"]
 
@@ -56,7 +56,7 @@ def decode_attention(
         )
     compute = reference.decode_attention
     if why_not_triton(q.device) is None and fits_kernels(q, values):
-        from kernels.decode_attention import triton  # not installed everywhere
+        from tokenarium.kernels.decode_attention import triton  # not installed everywhere
 
         compute = triton.decode_attention
     return compute(

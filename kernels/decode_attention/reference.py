@@ -22,7 +22,7 @@ def decode_attention(
     window: int | None,
     want_weights: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute what ``kernels.decode_attention`` documents."""
+    """Compute what ``tokenarium.kernels.decode_attention`` documents."""
     groups, heads = len(starts), q.shape[0]
     split = q.unflatten(0, (groups, heads // groups))
     extra = None if sinks is None else sinks.float().view(groups, -1, 1, 1)

@@ -16,11 +16,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.attention_stats.triton.blocks import Blocks, padded_size, power_of_two
-from kernels.attention_stats.triton.layer import LOG2_E as TO_LOG2
-from kernels.attention_stats.triton.layer import rows_in_one_piece
-from kernels.attention_stats.triton.weights import HIDDEN, LOG2_E, product, scaled
-from kernels.launch import Launch
+from tokenarium.kernels.attention_stats.triton.blocks import Blocks, padded_size, power_of_two
+from tokenarium.kernels.attention_stats.triton.layer import LOG2_E as TO_LOG2
+from tokenarium.kernels.attention_stats.triton.layer import rows_in_one_piece
+from tokenarium.kernels.attention_stats.triton.weights import HIDDEN, LOG2_E, product, scaled
+from tokenarium.kernels.launch import Launch
 
 PROGRAMS = 264
 """Programs wanted at once: two for each of the 132 multiprocessors of a large GPU."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from kernels.decode_attention import fits_kernels
-from kernels.device import why_not_triton
-from kernels.gather_attention import reference
+from tokenarium.kernels.decode_attention import fits_kernels
+from tokenarium.kernels.device import why_not_triton
+from tokenarium.kernels.gather_attention import reference
 
 __all__ = ["gather_attention"]
 
@@ -61,7 +61,7 @@ def gather_attention(
         )
     compute = reference.gather_attention
     if why_not_triton(q.device) is None and fits_kernels(q, values):
-        from kernels.gather_attention import triton  # not installed everywhere
+        from tokenarium.kernels.gather_attention import triton  # not installed everywhere
 
         compute = triton.gather_attention
     return compute(

@@ -22,7 +22,7 @@ def gather_attention(
     sinks: Tensor | None,
     want_weights: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute what ``kernels.gather_attention`` documents."""
+    """Compute what ``tokenarium.kernels.gather_attention`` documents."""
     groups, (heads, queries, _) = len(starts), q.shape
     index, held = _entries(chosen, counts, block)
     begin = torch.tensor(starts, device=q.device)[:, None]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.decode_attention.triton import Choice, decoding, head_table
+from tokenarium.kernels.decode_attention.triton import Choice, decoding, head_table
 
 
 @torch.no_grad()
@@ -24,7 +24,7 @@ def gather_attention(
     sinks: Tensor | None,
     want_weights: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute what ``kernels.gather_attention`` documents, on a CUDA device."""
+    """Compute what ``tokenarium.kernels.gather_attention`` documents, on a CUDA device."""
     heads = head_table(tuple(starts), tuple(counts), q.device)
     choice = Choice(_rectangle(chosen, -(-max(counts) // block)), block)
     slots = choice.blocks.shape[1] * block

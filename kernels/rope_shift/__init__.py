@@ -2,9 +2,9 @@
 
 from torch import Tensor, bfloat16, float16, float32
 
-from kernels.device import why_not_triton
-from kernels.rope_shift import reference
-from kernels.rope_shift.reference import rotated
+from tokenarium.kernels.device import why_not_triton
+from tokenarium.kernels.rope_shift import reference
+from tokenarium.kernels.rope_shift.reference import rotated
 
 __all__ = ["rope_shift", "rope_shift_together", "rotated"]
 
@@ -32,7 +32,7 @@ def rope_shift(x: Tensor, by: Tensor, frequencies: Tensor, *, interleaved: bool 
             "do not fit: x is [..., T, D], by [T], and twice the frequencies at most D"
         )
     if why_not_triton(x.device) is None and x.dtype in (float32, float16, bfloat16):
-        from kernels.rope_shift import triton  # not installed everywhere
+        from tokenarium.kernels.rope_shift import triton  # not installed everywhere
 
         return triton.rope_shift(x, by, frequencies, interleaved)
     return reference.rope_shift(x, by, frequencies, interleaved)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def rope_shift(x: Tensor, by: Tensor, frequencies: Tensor, *, interleaved: bool) -> Tensor:
-    """Compute ``kernels.rope_shift`` from its definition, on the CPU."""
+    """Compute ``tokenarium.kernels.rope_shift`` from its definition, on the CPU."""
     x, by, frequencies = (given.detach().cpu() for given in (x, by, frequencies))
     angle = (by.float()[:, None] * frequencies.float()).double()
     half = len(frequencies)

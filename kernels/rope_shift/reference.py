@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def rope_shift(x: Tensor, by: Tensor, frequencies: Tensor, interleaved: bool) -> Tensor:
-    """Compute what ``kernels.rope_shift`` documents."""
+    """Compute what ``tokenarium.kernels.rope_shift`` documents."""
     angle = by.to(torch.float32)[:, None] * frequencies.float()
     return rotated(x, angle.cos(), angle.sin(), interleaved)
 
@@ -32,7 +32,7 @@ def rotated(x: Tensor, cosine: Tensor, sine: Tensor, interleaved: bool) -> Tenso
 
 
 def rope_shift_together(x: Tensor, by: float, frequencies: Tensor, interleaved: bool) -> None:
-    """Compute what ``kernels.rope_shift.rope_shift_together`` documents."""
+    """Compute what ``tokenarium.kernels.rope_shift.rope_shift_together`` documents."""
     angle = frequencies.float() * by
     cosine, sine = angle.cos(), angle.sin()
     turning = x[..., : 2 * len(frequencies)]

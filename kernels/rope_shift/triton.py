@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.launch import Launch
+from tokenarium.kernels.launch import Launch
 
 ELEMENTS = 2048
 """Pairs of entries that a program turns."""
@@ -100,7 +100,7 @@ def launch(x: Tensor, by: Tensor, frequencies: Tensor, interleaved: bool) -> Lau
 
 @torch.no_grad()
 def rope_shift(x: Tensor, by: Tensor, frequencies: Tensor, interleaved: bool) -> Tensor:
-    """Compute what ``kernels.rope_shift`` documents, on a CUDA device."""
+    """Compute what ``tokenarium.kernels.rope_shift`` documents, on a CUDA device."""
     prepared = launch(x.contiguous(), by.contiguous(), frequencies.contiguous(), interleaved)
     out: Tensor = prepared.arguments["out"]
     if out.numel():

@@ -2,10 +2,10 @@
 
 from torch import Tensor, bfloat16, float16, float32
 
-from kernels.attention_stats import WIDEST
-from kernels.device import why_not_triton
-from kernels.tree_attention import reference
-from kernels.tree_attention.ancestry import Ancestry
+from tokenarium.kernels.attention_stats import WIDEST
+from tokenarium.kernels.device import why_not_triton
+from tokenarium.kernels.tree_attention import reference
+from tokenarium.kernels.tree_attention.ancestry import Ancestry
 
 __all__ = ["Ancestry", "fits_kernels", "tree_attention"]
 
@@ -48,7 +48,7 @@ def tree_attention(
         raise ValueError(f"window={window} is below 1: a token sees at least itself")
     compute = reference.tree_attention
     if why_not_triton(q.device) is None and fits_kernels(q, values):
-        from kernels.tree_attention import triton  # not installed everywhere
+        from tokenarium.kernels.tree_attention import triton  # not installed everywhere
 
         compute = triton.tree_attention
     return compute(

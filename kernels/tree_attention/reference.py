@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.tree_attention.ancestry import Ancestry
+from tokenarium.kernels.tree_attention.ancestry import Ancestry
 
 
 @torch.inference_mode()
@@ -19,7 +19,7 @@ def tree_attention(
     sinks: Tensor | None,
     window: int | None,
 ) -> Tensor:
-    """Compute what ``kernels.tree_attention`` documents."""
+    """Compute what ``tokenarium.kernels.tree_attention`` documents."""
     (heads, queries, _), groups = q.shape, keys.shape[0]
     together = heads // groups
     text = keys.shape[1] - len(tree)

@@ -13,13 +13,19 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.attention_stats.triton.blocks import Blocks, padded_size, power_of_two
-from kernels.attention_stats.triton.layer import LOG2_E as TO_LOG2
-from kernels.attention_stats.triton.layer import rows_in_one_piece
-from kernels.attention_stats.triton.weights import HIDDEN, product, scaled
-from kernels.decode_attention.triton import JOIN_OPTIONS, PROGRAMS, WEIGHTS, decode_blocks, join
-from kernels.launch import Launch
-from kernels.tree_attention.ancestry import WORD, Ancestry
+from tokenarium.kernels.attention_stats.triton.blocks import Blocks, padded_size, power_of_two
+from tokenarium.kernels.attention_stats.triton.layer import LOG2_E as TO_LOG2
+from tokenarium.kernels.attention_stats.triton.layer import rows_in_one_piece
+from tokenarium.kernels.attention_stats.triton.weights import HIDDEN, product, scaled
+from tokenarium.kernels.decode_attention.triton import (
+    JOIN_OPTIONS,
+    PROGRAMS,
+    WEIGHTS,
+    decode_blocks,
+    join,
+)
+from tokenarium.kernels.launch import Launch
+from tokenarium.kernels.tree_attention.ancestry import WORD, Ancestry
 
 empty = torch.empty
 
@@ -94,7 +100,7 @@ def attend(
 
 @dataclass(frozen=True)
 class Verifying:
-    """The two launches and what they write, as ``kernels.tree_attention`` returns it."""
+    """The two launches and what they write, as ``tokenarium.kernels.tree_attention`` returns it."""
 
     launches: tuple[Launch, Launch]
     out: Tensor
@@ -119,7 +125,7 @@ def tree_attention(
     sinks: Tensor | None,
     window: int | None,
 ) -> Tensor:
-    """Compute what ``kernels.tree_attention`` documents, on a CUDA device."""
+    """Compute what ``tokenarium.kernels.tree_attention`` documents, on a CUDA device."""
     table = tree.table(q.shape[1], q.device)
     unseen = tree.first_seen(q.shape[1], keys.shape[1] - len(tree), window)
     return verifying(q, keys, values, *table, unseen, scaling, softcap, sinks, window).run()

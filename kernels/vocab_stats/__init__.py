@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from kernels.device import why_not_triton
-from kernels.vocab_stats import reference
-from kernels.vocab_stats.declaration import VocabStats
+from tokenarium.kernels.device import why_not_triton
+from tokenarium.kernels.vocab_stats import reference
+from tokenarium.kernels.vocab_stats.declaration import VocabStats
 
 __all__ = ["VocabStats", "vocab_stats"]
 
@@ -46,7 +46,7 @@ def vocab_stats(
             "of logits and stand alone: give either other or other_logits"
         )
     if why_not_triton(logits.device) is None:
-        from kernels.vocab_stats import triton  # not installed everywhere
+        from tokenarium.kernels.vocab_stats import triton  # not installed everywhere
 
         return triton.vocab_stats(
             logits, targets, top_k, varentropy, other, other_logits, keep_probs

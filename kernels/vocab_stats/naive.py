@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from kernels.vocab_stats.declaration import VocabStats
+from tokenarium.kernels.vocab_stats.declaration import VocabStats
 
 
 def vocab_stats(logits: Tensor, *, targets: Tensor, top_k: int, other: Tensor) -> VocabStats:

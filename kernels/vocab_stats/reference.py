@@ -7,7 +7,7 @@ ln Z costs no exponential and ln p = x - ln Z needs none either.
 import torch
 from torch import Tensor
 
-from kernels.vocab_stats.declaration import VocabStats
+from tokenarium.kernels.vocab_stats.declaration import VocabStats
 
 LOWEST = -1e18  # finite, squared too: a probability of zero times infinity would be NaN
 
@@ -21,7 +21,7 @@ def vocab_stats(
     other: VocabStats | None,
     keep_probs: bool,
 ) -> VocabStats:
-    """Compute what ``kernels.vocab_stats`` documents."""
+    """Compute what ``tokenarium.kernels.vocab_stats`` documents."""
     logits = logits.float()
     highest = logits.amax(-1, keepdim=True)
     x = (logits - highest).clamp_min_(LOWEST)

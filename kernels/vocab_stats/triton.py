@@ -12,9 +12,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.launch import Launch
-from kernels.vocab_stats.declaration import VocabStats
-from kernels.vocab_stats.reference import top
+from tokenarium.kernels.launch import Launch
+from tokenarium.kernels.vocab_stats.declaration import VocabStats
+from tokenarium.kernels.vocab_stats.reference import top
 
 LOWEST = tl.constexpr(-1e18)
 """Stands for minus infinity: finite, squared too, since zero times infinity would be NaN."""
@@ -193,7 +193,7 @@ def vocab_stats(
     other_logits: Tensor | None,
     keep_probs: bool,
 ) -> VocabStats:
-    """Compute what ``kernels.vocab_stats`` documents, on a CUDA device."""
+    """Compute what ``tokenarium.kernels.vocab_stats`` documents, on a CUDA device."""
     logits = logits if logits.stride(1) == 1 else logits.contiguous()
     if other_logits is not None and other_logits.stride(1) != 1:
         other_logits = other_logits.contiguous()

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that ``storage.database`` hands over."""
+"""Runs migrations on the connection that ``tokenarium.storage.database`` hands over."""
 
 from alembic import context
 from alembic.ddl.impl import DefaultImpl

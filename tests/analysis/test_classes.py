@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from backend.analysis.classes import CLASSES, mass_by_class, token_classes
 from tests.ui.hand_made import trace
+from tokenarium.backend.analysis.classes import CLASSES, mass_by_class, token_classes
 
 
 def classes_of(*words: str, special: tuple[int, ...] = ()) -> list[str]:

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from backend.analysis.compare import compare, token_difference
 from tests.ui.hand_made import HEADS, LAYERS, numbered, trace, unfinished
+from tokenarium.backend.analysis.compare import compare, token_difference
 
 
 def parked(length: int, *heads: tuple[int, int]) -> np.ndarray:

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from backend.analysis.heavy import (
+from tests.ui.hand_made import FORGETTING, HEADS, LAYERS, trace, unfinished
+from tokenarium.backend.analysis.heavy import (
     accumulated_chance,
     accumulated_mass,
     chance_overlap,
@@ -16,7 +17,6 @@ from backend.analysis.heavy import (
     overlap,
     times_noise,
 )
-from tests.ui.hand_made import FORGETTING, HEADS, LAYERS, trace, unfinished
 
 
 def test_accumulated_mass_of_a_factor_is_the_measured_one() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.analysis.neighbours import REACH, over_neighbours
+from tokenarium.backend.analysis.neighbours import REACH, over_neighbours
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 64, 65, 66, 200])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from backend.analysis.noise import (
+from tests.ui.hand_made import trace
+from tokenarium.backend.analysis.noise import (
     accumulated_noise,
     accumulated_noise_by_layer,
     distance_noise,
@@ -12,7 +13,6 @@ from backend.analysis.noise import (
     received_noise_by_layer,
     seen_keys,
 )
-from tests.ui.hand_made import trace
 
 
 def visible(length: int, window: int) -> np.ndarray:

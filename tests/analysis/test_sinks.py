@@ -6,9 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from backend import TraceResult
-from backend.analysis.sinks import find_sinks, seen_mass, sink_rate, sink_scores
 from tests.ui.hand_made import GROUPS, HEADS, LAYERS, trace, unfinished
+from tokenarium.backend import TraceResult
+from tokenarium.backend.analysis.sinks import find_sinks, seen_mass, sink_rate, sink_scores
 
 LENGTH = 40
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from backend.analysis.labels import LABEL_RULES, head_labels
-from backend.analysis.taxonomy import MEASURES, HeadEvidence, head_measures
 from tests.ui.hand_made import HEADS, LAYERS, numbered, trace, unfinished
+from tokenarium.backend.analysis.labels import LABEL_RULES, head_labels
+from tokenarium.backend.analysis.taxonomy import MEASURES, HeadEvidence, head_measures
 
 T = 20
 PLACES = list(itertools.product(range(LAYERS), range(HEADS)))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.lab import Lab
-from backend.settings import Settings
 from tests.backend import stand_in
+from tokenarium.backend.lab import Lab
+from tokenarium.backend.settings import Settings
 
 if TYPE_CHECKING:
-    from backend.models.cache import ModelShelf
+    from tokenarium.backend.models.cache import ModelShelf
 
 MODEL = "local/tiny"
 
@@ -36,7 +36,7 @@ def no_options_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_shipped_examples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A store holds what the test put there, and nothing else."""
-    monkeypatch.setattr("backend.examples.FOLDER", tmp_path / "no examples")
+    monkeypatch.setattr("tokenarium.backend.examples.FOLDER", tmp_path / "no examples")
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +86,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shelf() -> "ModelShelf":
     """Loaded models, kept from test to test: loading is tested where it matters."""
-    from backend.models.cache import ModelShelf
+    from tokenarium.backend.models.cache import ModelShelf
 
     return ModelShelf()
 

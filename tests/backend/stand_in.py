@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from backend.events import CancelToken, Event, Partial, Progress
-from backend.requests import TextRequest
-from backend.results import Result, quantity
+from tokenarium.backend.events import CancelToken, Event, Partial, Progress
+from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.results import Result, quantity
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,10 @@
 import re
 import subprocess
-from importlib import metadata
 
 import pytest
 
-from backend import environment
-from backend.environment import StartUpError
-from backend.settings import PROJECT, Settings
+from tokenarium.backend import environment
+from tokenarium.backend.settings import PROJECT, Settings
 
 
 def test_versions_match_what_is_installed() -> None:
@@ -49,15 +47,6 @@ def test_timing_identity_differs_by_version(monkeypatch: pytest.MonkeyPatch) -> 
     before = environment.timing_identity("cpu")
     monkeypatch.setattr(environment, "versions", lambda: {"torch": "0.1"})
     assert environment.timing_identity("cpu") != before
-
-
-def test_start_is_refused_when_a_package_named_kernels_is_installed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    environment.refuse_shadowed_kernels()
-    monkeypatch.setattr(metadata, "version", lambda _: "0.9.0")
-    with pytest.raises(StartUpError, match=r"kernels 0\.9\.0 is installed.*pip uninstall kernels"):
-        environment.refuse_shadowed_kernels()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import pytest
 
-from backend.errors import UserError, in_words, told_in_words
-from backend.trace.request import TraceRequest
-from storage import RunNotFound
+from tokenarium.backend.errors import UserError, in_words, told_in_words
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.storage import RunNotFound
 
 
 def told_of(**values: object) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from backend.events import Cancelled, CancelToken
+from tokenarium.backend.events import Cancelled, CancelToken
 
 
 def test_cancel_token_raises_with_its_reason_only_after_cancel() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import backend.examples as examples
-from backend.errors import UserError
-from backend.events import Finished
-from backend.lab import Lab
+import tokenarium.backend.examples as examples
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.events import Finished
+from tokenarium.backend.lab import Lab
 
 MakeLab = Callable[..., Lab]
 
@@ -19,7 +19,7 @@ def shipped(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch) -
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     (bundle / "target").symlink_to(models_dir / "tiny")
-    monkeypatch.setattr("backend.models.names.BUNDLED_FOLDER", bundle)
+    monkeypatch.setattr("tokenarium.backend.models.names.BUNDLED_FOLDER", bundle)
     short = tuple(
         examples.Example(e.slug, e.title, e.teaser, e.text[:60]) for e in examples.EXAMPLES
     )

@@ -2,10 +2,10 @@ import json
 
 import numpy as np
 
-from backend.lab import Lab
-from backend.records import new_run
-from backend.trace.result import TraceResult
 from tests.backend.test_hit import QUESTION, big_result
+from tokenarium.backend.lab import Lab
+from tokenarium.backend.records import new_run
+from tokenarium.backend.trace.result import TraceResult
 
 
 def test_export_holds_every_number_with_its_definition(lab: Lab) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.lab import Lab
-from backend.records import new_run
-from backend.settings import PROJECT
-from backend.trace.request import TraceRequest
-from backend.trace.result import TraceResult
+from tokenarium.backend.lab import Lab
+from tokenarium.backend.records import new_run
+from tokenarium.backend.settings import PROJECT
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.backend.trace.result import TraceResult
 
 TOKENS, LAYERS, HEADS, KV_HEADS, TOP, TILES = 1_024, 8, 6, 2, 10, 64
 QUESTION = TraceRequest(model="bundled/target", text="a word " * 512)
@@ -21,11 +21,11 @@ QUESTION = TraceRequest(model="bundled/target", text="a word " * 512)
 ASK = """
 import json, sys, time
 from pathlib import Path
-from backend import examples
-from backend.lab import Lab
-from backend.models import names
-from backend.settings import Settings
-from backend.trace.request import TraceRequest
+from tokenarium.backend import examples
+from tokenarium.backend.lab import Lab
+from tokenarium.backend.models import names
+from tokenarium.backend.settings import Settings
+from tokenarium.backend.trace.request import TraceRequest
 
 names.BUNDLED_FOLDER = Path(sys.argv[1])
 examples.FOLDER = Path(sys.argv[1]) / "none"
@@ -74,7 +74,7 @@ def test_stored_run_comes_back_at_once_after_a_restart_without_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "target").symlink_to(models_dir / "tiny")
-    monkeypatch.setattr("backend.models.names.BUNDLED_FOLDER", tmp_path)
+    monkeypatch.setattr("tokenarium.backend.models.names.BUNDLED_FOLDER", tmp_path)
     lab = make_lab()
     fingerprint = lab._roster.fingerprint(lab._roster.resolve(QUESTION.model))
     saved = new_run(QUESTION, big_result(), 1.0, {"fingerprint": fingerprint}, "")

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backend.errors import UserError
-from backend.events import Cancelled
-from backend.lab import Lab
 from tests.backend.conftest import MODEL, until
 from tests.backend.stand_in import CountRequest, Watch
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.events import Cancelled
+from tokenarium.backend.lab import Lab
 
 MakeLab = Callable[..., Lab]
 
@@ -135,7 +135,7 @@ def test_old_runs_of_visitors_are_deleted_and_shared_ones_kept(make_lab: MakeLab
 def test_old_runs_are_looked_for_at_start_and_at_most_every_ten_minutes(
     make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from storage import RunStore
+    from tokenarium.storage import RunStore
 
     looked: list[float] = []
     real = RunStore.delete_older

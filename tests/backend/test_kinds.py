@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from backend.events import Cancelled, CancelToken
-from backend.eviction.request import CacheRequest, PolicySpec
-from backend.heartbeat.request import HeartbeatRequest
-from backend.interventions.request import InterventionRequest
-from backend.lab import Lab
-from backend.probe.request import ProbeRequest
-from backend.requests import ModelRequest
 from tests.backend.conftest import MODEL
+from tokenarium.backend.events import Cancelled, CancelToken
+from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
+from tokenarium.backend.heartbeat.request import HeartbeatRequest
+from tokenarium.backend.interventions.request import InterventionRequest
+from tokenarium.backend.lab import Lab
+from tokenarium.backend.probe.request import ProbeRequest
+from tokenarium.backend.requests import ModelRequest
 
 TEXT = "Once upon a time there was a heron"
 REQUESTS = (

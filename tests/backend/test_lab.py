@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from backend.errors import UserError
-from backend.events import Cancelled, CancelToken, Finished, Partial, Progress, Queued
-from backend.lab import Lab
 from tests.backend.conftest import MODEL, until
 from tests.backend.stand_in import CountRequest, Watch
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.events import Cancelled, CancelToken, Finished, Partial, Progress, Queued
+from tokenarium.backend.lab import Lab
 
 MakeLab = Callable[..., Lab]
 
@@ -253,7 +253,7 @@ def test_unknown_models_are_refused_in_words(lab: Lab, monkeypatch: pytest.Monke
 def test_bundled_model_that_is_absent_is_said(
     lab: Lab, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.models.names.BUNDLED_FOLDER", tmp_path)
+    monkeypatch.setattr("tokenarium.backend.models.names.BUNDLED_FOLDER", tmp_path)
     with pytest.raises(UserError, match="bundled/target"):
         lab.run(asked(model="bundled/target"))
 
@@ -261,7 +261,7 @@ def test_bundled_model_that_is_absent_is_said(
 def test_run_that_cannot_be_stored_is_delivered_with_the_reason(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from storage import StoreError
+    from tokenarium.storage import StoreError
 
     def full(*_: object) -> list[str]:
         raise StoreError("the disk is full")

@@ -5,12 +5,12 @@ import threading
 import numpy as np
 import pytest
 
-from backend.errors import UserError
-from backend.events import Cancelled, CancelToken, Progress
-from backend.lab import Lab
-from backend.region.request import RegionRequest
-from backend.trace.request import TraceRequest
 from tests.backend.conftest import MODEL, until
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.events import Cancelled, CancelToken, Progress
+from tokenarium.backend.lab import Lab
+from tokenarium.backend.region.request import RegionRequest
+from tokenarium.backend.trace.request import TraceRequest
 
 TEXT = "It was the best of times, it was the worst of times. " * 4  # a token per byte
 

@@ -2,10 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
-from backend.errors import UserError
-from backend.lab import Lab
 from tests.backend.conftest import MODEL
 from tests.backend.stand_in import CountRequest, CountResult, Watch
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.lab import Lab
 
 MakeLab = Callable[..., Lab]
 
@@ -84,7 +84,7 @@ def test_run_of_an_unknown_kind_is_not_opened(lab: Lab) -> None:
 def test_run_whose_arrays_were_dropped_is_computed_again(
     lab: Lab, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from storage import ArraysDropped
+    from tokenarium.storage import ArraysDropped
 
     run = lab.run(asked())
 

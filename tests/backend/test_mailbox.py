@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
-from backend.events import Cancelled, CancelToken, Finished, Progress, Queued
-from backend.mailbox import Mailbox
+from tokenarium.backend.events import Cancelled, CancelToken, Finished, Progress, Queued
+from tokenarium.backend.mailbox import Mailbox
 
 FINISHED = Finished(run=None)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.opened import OpenedRuns
+from tokenarium.backend.opened import OpenedRuns
 
 
 def record(name: str, minute: int = 0) -> Any:

@@ -2,10 +2,10 @@ import threading
 
 import pytest
 
-from backend.errors import UserError
-from backend.events import Cancelled, CancelToken
-from backend.queueing import Lanes
 from tests.backend.conftest import until
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.events import Cancelled, CancelToken
+from tokenarium.backend.queueing import Lanes
 
 
 class Holder(threading.Thread):

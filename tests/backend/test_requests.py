@@ -1,9 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from backend.requests import Request, TextRequest
-from backend.trace.request import TraceRequest
 from tests.backend.stand_in import CountRequest
+from tokenarium.backend.requests import Request, TextRequest
+from tokenarium.backend.trace.request import TraceRequest
 
 ASKED = TraceRequest(model="bundled/target", text="Once upon a time")
 

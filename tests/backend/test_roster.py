@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from backend.errors import UserError
-from backend.lab import Lab
 from tests.backend.conftest import MODEL, until
 from tests.backend.stand_in import CountRequest
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.lab import Lab
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_running_makes_a_model_ready(lab: Lab) -> None:
 
 
 def test_state_is_loading_while_it_loads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    import backend.models.cache as shelf
+    import tokenarium.backend.models.cache as shelf
 
     go, real = threading.Event(), shelf.load
     monkeypatch.setattr(shelf, "load", lambda *a: (go.wait(10), real(*a))[1])
@@ -77,7 +77,7 @@ def test_defect_while_warming_is_kept_in_the_state(
     def fail(*_: object) -> None:
         raise RuntimeError("defect")
 
-    monkeypatch.setattr("backend.models.cache.load", fail)
+    monkeypatch.setattr("tokenarium.backend.models.cache.load", fail)
     lab.warm(MODEL)
     until(lambda: lab.state(MODEL).state == "refused")
     assert lab.state(MODEL).detail == "RuntimeError: defect"

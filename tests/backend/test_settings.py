@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from backend.settings import Settings
+from tokenarium.backend.settings import Settings
 
 
 def test_settings_come_from_the_command_line_before_the_environment(

@@ -6,12 +6,12 @@ import os
 import torch
 from transformers.utils import logging
 
-from backend.environment import commit, device_name, versions
 from tests.benchmarks.forward import forward_jobs
 from tests.benchmarks.models import SHAPES, build
 from tests.benchmarks.outputs import output_jobs
 from tests.benchmarks.peak import peak_bytes
 from tests.benchmarks.timing import Measured, side_by_side
+from tokenarium.backend.environment import commit, device_name, versions
 
 
 def main() -> None:

@@ -20,15 +20,15 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
-from backend.environment import commit, device_name, versions
-from backend.eviction.policy import registered
-from backend.eviction.request import PolicySpec
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
 from tests.benchmarks.courses import KVPRESS, Course, OfKVPress, OfPolicy, OfTransformers, Static
 from tests.benchmarks.models import LONGEST, SHAPES, save
 from tests.benchmarks.timing import Quantiles
+from tokenarium.backend.environment import commit, device_name, versions
+from tokenarium.backend.eviction.policy import registered
+from tokenarium.backend.eviction.request import PolicySpec
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
 
 TOGETHER = 8
 """Tokens that one course reads before it is the next one's turn."""

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from backend.eviction.engine import Sequence
-from backend.eviction.policies.full import Full
-from backend.eviction.policy import Policy
-from backend.models.generating import wait
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policies.full import Full
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.models.generating import wait
+from tokenarium.backend.models.loaded import LoadedModel
 
 KVPRESS = "TOKENARIUM_KVPRESS_PYTHON"
 

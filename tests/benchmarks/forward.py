@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from backend.instruments import AttentionCall, Recorder, recording
-from kernels.attention_stats import Grid, Want, attention_stats
 from tests.benchmarks.models import Models
+from tokenarium.backend.instruments import AttentionCall, Recorder, recording
+from tokenarium.kernels.attention_stats import Grid, Want, attention_stats
 
 EAGER_BYTES = 4 << 30
 """Attentions larger than this are not returned: the machine would swap, or run out."""

@@ -5,9 +5,9 @@ import dataclasses
 import torch
 import torch.nn.functional as F
 
-from kernels.attention_stats import Want, attention_stats
 from tests.benchmarks.forward import Job, every_statistic
 from tests.benchmarks.models import SHAPES
+from tokenarium.kernels.attention_stats import Want, attention_stats
 
 
 def output_jobs(shape: str, length: int, dtype: str, device: str) -> dict[str, Job]:

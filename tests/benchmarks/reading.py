@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
 from transformers.utils import logging
 
-from backend.environment import commit, device_name, versions
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.settings import PROJECT
-from backend.speculation.reader import TreeReader
-from kernels.tree_attention import Ancestry, tree_attention
 from tests.benchmarks.models import SHAPES, build
 from tests.benchmarks.timing import Job, Measured, side_by_side
+from tokenarium.backend.environment import commit, device_name, versions
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.settings import PROJECT
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.kernels.tree_attention import Ancestry, tree_attention
 
 BUNDLED = PROJECT / "assets/models/target"
 

@@ -15,22 +15,22 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from backend.environment import commit, device_name, versions
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.settings import PROJECT
-from backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
-from backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
-from backend.speculation.drafter import find as find_drafter
-from backend.speculation.drafting import Drafting
-from backend.speculation.engine import Speculator
-from backend.speculation.laws import Processors
-from backend.speculation.plain import decode_plainly
-from backend.speculation.reader import TreeReader
-from backend.speculation.rule import find as find_rule
-from backend.speculation.stopping import Stopping
-from backend.speculation.vocabulary import compare
+from tokenarium.backend.environment import commit, device_name, versions
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.settings import PROJECT
+from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
+from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
+from tokenarium.backend.speculation.drafter import find as find_drafter
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.engine import Speculator
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.plain import decode_plainly
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.backend.speculation.rule import find as find_rule
+from tokenarium.backend.speculation.stopping import Stopping
+from tokenarium.backend.speculation.vocabulary import compare
 
 Method = Callable[[list[int]], tuple[int, int]]
 """From a prompt to new tokens and passes of the target."""

@@ -5,13 +5,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from backend import TraceResult
 from tests.ui.hand_made import HEADS, LAYERS, trace
-from ui.components.plot import figure_json, plot
-from ui.components.selection import Selection, selection, selection_value
-from ui.components.strip import strip, strip_patch, strip_value
-from ui.figures.attention import attention_map
-from ui.figures.lens import logit_lens
+from tokenarium.backend import TraceResult
+from tokenarium.ui.components.plot import figure_json, plot
+from tokenarium.ui.components.selection import Selection, selection, selection_value
+from tokenarium.ui.components.strip import strip, strip_patch, strip_value
+from tokenarium.ui.figures.attention import attention_map
+from tokenarium.ui.figures.lens import logit_lens
 
 WORDS = ("The", " old", " king", " un", "believ", "ably", " saw", " it", ".", " “", "Go", "!”")
 
@@ -80,6 +80,6 @@ def build() -> gr.Blocks:
 
 
 if __name__ == "__main__":
-    from ui.theme import css, theme
+    from tokenarium.ui.theme import css, theme
 
     build().launch(server_port=7871, theme=theme(), css=css())

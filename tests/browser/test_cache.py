@@ -5,10 +5,10 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from backend import KINDS, CacheRequest, CacheResult, protected
-from backend import kinds as told
-from backend.examples import CACHE_EXAMPLES, read
 from tests.browser.conftest import DRAWN, Visit, Watch
+from tokenarium.backend import KINDS, CacheRequest, CacheResult, protected
+from tokenarium.backend import kinds as told
+from tokenarium.backend.examples import CACHE_EXAMPLES, read
 
 GONE = "document.querySelectorAll('.tk-lane')[{lane}].querySelectorAll('.tk-gone').length"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from backend import SpeculationResult
-from backend.examples import SPECULATE_EXAMPLES, read
 from tests.browser.conftest import quiet
+from tokenarium.backend import SpeculationResult
+from tokenarium.backend.examples import SPECULATE_EXAMPLES, read
 
 Visit = Callable[..., Page]
 PAGE = "?tab=speculate"

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser.strip_page import build, long_text
 from tests.browser.test_first_paint import CONTRAST
-from ui.components.units import starts
-from ui.theme import css, theme
+from tokenarium.ui.components.units import starts
+from tokenarium.ui.theme import css, theme
 
 TEXT = 512
 LONGEST = 32_768

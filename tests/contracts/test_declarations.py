@@ -7,23 +7,25 @@ import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
-import backend.eviction.request
-import backend.follow.request
-import backend.heartbeat.request
-import backend.interventions.request
-import backend.lab
-import backend.probe.request
-import backend.region.request
-import backend.sweep.request
-import backend.trace.request  # noqa: F401
-from backend.eviction.catalogue import BEGIN, END, methods_table
-from backend.records import imported, result_class
-from backend.requests import ModelRequest, Request
-from backend.settings import PROJECT, Settings
-from backend.speculation import catalogue as speculation
+import tokenarium.backend.eviction.request
+import tokenarium.backend.follow.request
+import tokenarium.backend.heartbeat.request
+import tokenarium.backend.interventions.request
+import tokenarium.backend.lab
+import tokenarium.backend.probe.request
+import tokenarium.backend.region.request
+import tokenarium.backend.sweep.request
+import tokenarium.backend.trace.request  # noqa: F401
+from tokenarium.backend.eviction.catalogue import BEGIN, END, methods_table
+from tokenarium.backend.records import imported, result_class
+from tokenarium.backend.requests import ModelRequest, Request
+from tokenarium.backend.settings import PROJECT, Settings
+from tokenarium.backend.speculation import catalogue as speculation
 
 # Kinds that tests themselves register are not part of the program.
-REQUESTS = [kind for kind in Request._kinds.values() if kind.__module__.startswith("backend.")]
+REQUESTS = [
+    kind for kind in Request._kinds.values() if kind.__module__.startswith("tokenarium.backend.")
+]
 
 
 @pytest.mark.parametrize("kind", REQUESTS, ids=lambda kind: kind.kind)
@@ -92,10 +94,14 @@ def test_every_option_is_in_the_readme_as_it_is_declared(name: str) -> None:
 def test_drafters_and_rules_in_the_readme_are_those_registered() -> None:
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     shown = readme.split(speculation.BEGIN)[1].split(speculation.END)[0].strip()
-    assert shown == speculation.catalogue(), "print them: python -m backend.speculation.catalogue"
+    assert shown == speculation.catalogue(), (
+        "print them: python -m tokenarium.backend.speculation.catalogue"
+    )
 
 
 def test_the_policies_in_the_readme_are_those_registered() -> None:
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     shown = readme.split(BEGIN)[1].split(END)[0].strip()
-    assert shown == methods_table(), "print the new table: python -m backend.eviction.catalogue"
+    assert shown == methods_table(), (
+        "print the new table: python -m tokenarium.backend.eviction.catalogue"
+    )

@@ -7,17 +7,17 @@ from typing import get_args
 import pytest
 import torch
 
-import backend.speculation.drafters
-from backend.models.loaded import LoadedModel
-from backend.speculation.drafter import Drafter, Reads, find, registered
-from backend.speculation.drafting import Drafting
-from backend.speculation.tree import ROOT, Draw, TokenTree
+import tokenarium.backend.speculation.drafters
 from tests.contracts.test_policies import SENTENCE, out_of_bounds
 from tests.speculation.conftest import Starts, draft, starts, target, text_ids
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.drafter import Drafter, Reads, find, registered
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 __all__ = ["draft", "starts", "target"]
 
-DRAFTERS = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+DRAFTERS = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("drafter", DRAFTERS, ids=lambda drafter: drafter.slug)
 TEMPERATURES = pytest.mark.parametrize("temperature", [0.0, 1.0])
 ROUNDS = 6
@@ -45,7 +45,7 @@ def drawn_again(one: TokenTree, other: TokenTree) -> bool:
 
 
 def test_every_file_of_the_family_is_one_drafter() -> None:
-    folder = Path(backend.speculation.drafters.__path__[0])
+    folder = Path(tokenarium.backend.speculation.drafters.__path__[0])
     files = {file.stem for file in folder.glob("*.py")} - {"__init__"}
     assert {drafter.__module__.rpartition(".")[2] for drafter in DRAFTERS} == files
     assert {drafter.slug for drafter in DRAFTERS} == files

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-import backend
-from backend.settings import PROJECT
+from tokenarium import backend
+from tokenarium.backend.settings import PROJECT
 
 HEAVY = ("torch", "transformers", "gradio", "plotly", "pandas", "sqlalchemy", "duckdb")
 
@@ -21,16 +21,17 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_backend_loads_its_names_on_first_use() -> None:
-    assert loaded_by("import backend") == set()
-    assert loaded_by("from backend import TraceRequest, TraceResult, Settings") == set()
+    assert loaded_by("import tokenarium.backend") == set()
+    assert loaded_by("from tokenarium import TraceRequest, TraceResult, Settings") == set()
 
 
 def test_lab_needs_neither_torch_nor_the_interface() -> None:
-    assert loaded_by("from backend import Lab, UserError") <= {"sqlalchemy", "duckdb"}
+    assert loaded_by("from tokenarium import Lab, UserError") <= {"sqlalchemy", "duckdb"}
 
 
 def test_kernels_and_instruments_need_neither_sql_nor_the_interface() -> None:
-    loaded = loaded_by("import kernels.attention_stats, kernels.vocab_stats, backend.instruments")
+    ours = ("kernels.attention_stats", "kernels.vocab_stats", "backend.instruments")
+    loaded = loaded_by("\n".join(f"import tokenarium.{name}" for name in ours))
     assert "torch" in loaded
     assert loaded & {"sqlalchemy", "duckdb", "gradio", "plotly"} == set()
 

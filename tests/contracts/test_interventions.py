@@ -9,17 +9,17 @@ import annotated_types
 import numpy as np
 import pytest
 
-import backend.interventions.methods
-from backend.events import Cancelled, CancelToken
-from backend.interventions.declaration import Intervention, _registered, registered
-from backend.interventions.request import InterventionRequest
-from backend.interventions.result import InterventionResult
-from backend.interventions.runner import intervene
+import tokenarium.backend.interventions.methods
 from tests.trace.conftest import letters, twins
+from tokenarium.backend.events import Cancelled, CancelToken
+from tokenarium.backend.interventions.declaration import Intervention, _registered, registered
+from tokenarium.backend.interventions.request import InterventionRequest
+from tokenarium.backend.interventions.result import InterventionResult
+from tokenarium.backend.interventions.runner import intervene
 
 __all__ = ["letters", "twins"]
 
-METHODS = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+METHODS = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.slug)
 SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
 
@@ -49,7 +49,7 @@ def out_of_bounds(method: type[Intervention]) -> Iterator[tuple[str, object]]:
 
 
 def test_every_file_of_the_family_is_one_method() -> None:
-    folder = Path(backend.interventions.methods.__path__[0])
+    folder = Path(tokenarium.backend.interventions.methods.__path__[0])
     files = {file.stem for file in folder.glob("*.py")} - {"__init__"}
     assert {method.__module__.rpartition(".")[2] for method in METHODS} == files
     assert len(METHODS) == len(files) >= 7

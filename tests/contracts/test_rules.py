@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-import backend.speculation.rules
-from backend.speculation.rule import Promise, Rest, Rule, Trials, find, registered
-from backend.speculation.tree import ROOT, Draw, TokenTree
-from backend.speculation.walking import walk
+import tokenarium.backend.speculation.rules
+from tokenarium.backend.speculation.rule import Promise, Rest, Rule, Trials, find, registered
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.walking import walk
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)
 SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
 
@@ -23,7 +23,7 @@ SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
 @EVERY
 def test_rule_declares_what_the_page_shows(kind):
     assert re.fullmatch(r"[a-z0-9_]+", kind.slug)
-    assert kind.__module__ == f"backend.speculation.rules.{kind.slug}"
+    assert kind.__module__ == f"tokenarium.backend.speculation.rules.{kind.slug}"
     assert SENTENCE.fullmatch(kind.explanation)
     assert SENTENCE.match(kind.__doc__ or "")
     assert re.fullmatch(r"\D+, 20\d\d, arXiv:\d{4}\.\d{5}", kind.paper)
@@ -41,7 +41,7 @@ def test_rule_declares_what_the_page_shows(kind):
 
 
 def test_rules_are_one_file_each():
-    modules = pkgutil.iter_modules(backend.speculation.rules.__path__)
+    modules = pkgutil.iter_modules(tokenarium.backend.speculation.rules.__path__)
     assert {kind.slug for kind in RULES} == {module.name for module in modules}
     with pytest.raises(ValueError, match="choose greedy, k_seq"):
         find("no_such_rule")
@@ -57,7 +57,7 @@ def test_slug_of_another_rule_is_refused():
 
 
 def test_declarations_import_no_torch():
-    code = "import sys, backend.speculation.rules; sys.exit('torch' in sys.modules)"
+    code = "import sys, tokenarium.backend.speculation.rules; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -5,11 +5,18 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backend.eviction.result import CacheResult
-from backend.examples import CACHE_EXAMPLES, EXAMPLES, FOLDER, CacheExample, Example, read
-from backend.lab import Lab
-from backend.settings import Settings
-from backend.trace.result import TraceResult
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.examples import (
+    CACHE_EXAMPLES,
+    EXAMPLES,
+    FOLDER,
+    CacheExample,
+    Example,
+    read,
+)
+from tokenarium.backend.lab import Lab
+from tokenarium.backend.settings import Settings
+from tokenarium.backend.trace.result import TraceResult
 
 REMEDY = "run 'make examples' and commit assets/examples"
 SHORTEST, LONGEST = 64, 200  # tokens: below 64 no sink rate is stated; above, files grow large

@@ -8,15 +8,15 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from backend import Lab, Run, Settings, TraceRequest, TraceResult
-from backend.settings import PROJECT
 from tests.models.conftest import save_model
 from tests.ui.hand_made import trace as hand_made
 from tests.ui.hand_made import unfinished
-from ui.components.selection import Selection
-from ui.pages.explore import Explore
-from ui.views.registry import find_views
-from ui.views.view import Scene
+from tokenarium.backend import Lab, Run, Settings, TraceRequest, TraceResult
+from tokenarium.backend.settings import PROJECT
+from tokenarium.ui.components.selection import Selection
+from tokenarium.ui.pages.explore import Explore
+from tokenarium.ui.views.registry import find_views
+from tokenarium.ui.views.view import Scene
 
 FAMILIES = ("llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss")
 SLUGS = [view.slug for view in find_views()]

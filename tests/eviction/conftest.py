@@ -3,11 +3,11 @@
 import pytest
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
 from tests.models.conftest import save_model
 from tests.trace.conftest import letters, twins
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
 
 __all__ = ["letters", "twins"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.eviction.accuracy import NORMAL_95, interval, verdict
+from tokenarium.backend.eviction.accuracy import NORMAL_95, interval, verdict
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from backend.events import Cancelled
-from backend.eviction import policies  # noqa: F401
-from backend.eviction.answering import ROWS, Answered, answer, full_states
-from backend.eviction.policy import find
-from backend.eviction.task import Exercise
+from tokenarium.backend.events import Cancelled
+from tokenarium.backend.eviction import policies  # noqa: F401
+from tokenarium.backend.eviction.answering import ROWS, Answered, answer, full_states
+from tokenarium.backend.eviction.policy import find
+from tokenarium.backend.eviction.task import Exercise
 
 DRAW = torch.Generator().manual_seed(5)
 IDS = torch.randint(2, 258, (160,), generator=DRAW).tolist()

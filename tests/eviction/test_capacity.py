@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.events import CancelToken
-from backend.eviction.budget import CacheSizes
-from backend.eviction.capacity import bytes_by_step
-from backend.eviction.policy import Policy, registered
-from backend.eviction.request import CacheRequest, PolicySpec
-from backend.eviction.runner import follow_policies
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.models.windows import windows_of
 from tests.models.conftest import save_model
 from tests.trace.conftest import letters, twins
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.eviction.budget import CacheSizes
+from tokenarium.backend.eviction.capacity import bytes_by_step
+from tokenarium.backend.eviction.policy import Policy, registered
+from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
+from tokenarium.backend.eviction.runner import follow_policies
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.windows import windows_of
 
 __all__ = ["letters", "twins"]
 
-POLICIES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+POLICIES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 STEPS = 44
 
 

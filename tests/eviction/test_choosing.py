@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.eviction.choosing import highest
 from tests.eviction.policies.selecting import highest as sorted_out
 from tests.eviction.policies.twin import holding
+from tokenarium.backend.eviction.choosing import highest
 
 
 @settings(deadline=None)

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from backend.eviction.contentless import DRAWN_ROWS, Contentless, makes
-from kernels.attention_stats import Want, attention_stats
+from tokenarium.backend.eviction.contentless import DRAWN_ROWS, Contentless, makes
+from tokenarium.kernels.attention_stats import Want, attention_stats
 
 CPU = torch.device("cpu")
 
@@ -37,7 +37,7 @@ def test_rows_see_what_is_before_and_add_up_to_one() -> None:
 
 
 def test_rows_of_a_long_prompt_come_in_parts(monkeypatch) -> None:
-    monkeypatch.setattr("backend.eviction.contentless.ROW_WEIGHTS", 3 * 40 * 4)
+    monkeypatch.setattr("tokenarium.backend.eviction.contentless.ROW_WEIGHTS", 3 * 40 * 4)
     parts = list(drawn(3).rows(40, 10))
     assert [(part.start, part.stop) for part in parts] == [(0, 4), (4, 8), (8, 10)]
     assert (parts[2].weights[:, -1] > 0).all()
@@ -67,7 +67,7 @@ def test_random_sums_have_the_moments_of_drawn_rows(monkeypatch) -> None:
     """Sums over early queries are drawn at once: as if each weight had been drawn."""
     want = Want(received=True, decay=(0.95,), last=4)
     one_by_one = drawn(3000).stats(want, 30)
-    monkeypatch.setattr("backend.eviction.contentless.DRAWN_ROWS", 6)
+    monkeypatch.setattr("tokenarium.backend.eviction.contentless.DRAWN_ROWS", 6)
     at_once = drawn(3000, 1).stats(want, 30)
     for name in ("received", "decayed", "last"):
         ours, theirs = getattr(at_once, name), getattr(one_by_one, name)

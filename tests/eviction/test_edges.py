@@ -10,22 +10,24 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from backend.events import Cancelled, CancelToken, Progress
-from backend.eviction.engine import Sequence
-from backend.eviction.policies.adakv import AdaKV
-from backend.eviction.policies.kvcrush import KVCrush
-from backend.eviction.policy import find, registered
-from backend.eviction.request import CacheRequest, PolicySpec
-from backend.eviction.result import CacheResult
-from backend.eviction.runner import follow_policies
-from backend.eviction.wrapping import Wrapper
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
 from tests.eviction.policies.given import choice
 from tests.models.conftest import save_model
+from tokenarium.backend.events import Cancelled, CancelToken, Progress
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policies.adakv import AdaKV
+from tokenarium.backend.eviction.policies.kvcrush import KVCrush
+from tokenarium.backend.eviction.policy import find, registered
+from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.eviction.runner import follow_policies
+from tokenarium.backend.eviction.wrapping import Wrapper
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
 
-SLUGS = [policy.slug for policy in registered() if policy.__module__.startswith("backend.")]
+SLUGS = [
+    policy.slug for policy in registered() if policy.__module__.startswith("tokenarium.backend.")
+]
 
 
 def run(loaded: LoadedModel, said: str, *policies: Any, **values: Any) -> CacheResult:

@@ -6,11 +6,11 @@ import weakref
 import pytest
 import torch
 
-from backend.events import Cancelled
-from backend.eviction import policies  # noqa: F401
-from backend.eviction.engine import Sequence
-from backend.eviction.entries import LEAST_ROOM, ROOM_SHARE
-from backend.eviction.policy import find
+from tokenarium.backend.events import Cancelled
+from tokenarium.backend.eviction import policies  # noqa: F401
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.entries import LEAST_ROOM, ROOM_SHARE
+from tokenarium.backend.eviction.policy import find
 
 FAMILIES = ["llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss", "gpt_neox", "opt"]
 
@@ -193,8 +193,8 @@ def test_original_positions_on_one_layer_are_a_masked_run(one_layer) -> None:
 
 
 def test_rolling_a_half_precision_key_rounds_it_once(one_layer) -> None:
-    from backend.eviction.entries import Entries
-    from backend.eviction.placing import Placing
+    from tokenarium.backend.eviction.entries import Entries
+    from tokenarium.backend.eviction.placing import Placing
 
     loaded, _ = one_layer
     placing = Placing.of(loaded, "rolled")

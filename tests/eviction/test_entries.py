@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from backend.eviction.entries import LEAST_ROOM, AllBut, Entries
+from tokenarium.backend.eviction.entries import LEAST_ROOM, AllBut, Entries
 
 G, D = 2, 4
 

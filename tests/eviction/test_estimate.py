@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from backend import CacheRequest, CacheResult, PolicySpec
-from backend.events import CancelToken
-from backend.eviction.engine import Sequence
-from backend.eviction.estimate import CacheEstimate, estimate
-from backend.eviction.pace import Measured, pace
-from backend.eviction.runner import follow_policies
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.models.sketch import sketch
 from tests.models.conftest import save_model
+from tokenarium.backend import CacheRequest, CacheResult, PolicySpec
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.estimate import CacheEstimate, estimate
+from tokenarium.backend.eviction.pace import Measured, pace
+from tokenarium.backend.eviction.runner import follow_policies
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.sketch import sketch
 
 TEXT = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG AND SLEEPS"
 

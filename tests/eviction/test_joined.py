@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
-from backend.eviction.engine import Sequence
-from backend.eviction.policy import find, registered
+from tokenarium.backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policy import find, registered
 
 JOINING = [policy.slug for policy in registered() if policy.joins]
 PROMPT = 60

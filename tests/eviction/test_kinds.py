@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.events import CancelToken
-from backend.eviction.engine import Sequence
-from backend.eviction.kinds import KINDS, NUMBER, kinds, protected
-from backend.eviction.policy import Policy, find, registered
-from backend.eviction.request import CacheRequest, PolicySpec
-from backend.eviction.result import CacheResult
-from backend.eviction.runner import follow_policies
 from tests.trace.conftest import letters, twins
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.kinds import KINDS, NUMBER, kinds, protected
+from tokenarium.backend.eviction.policy import Policy, find, registered
+from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.eviction.runner import follow_policies
 
 __all__ = ["letters", "twins"]
 
-POLICIES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+POLICIES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 BUDGET, LAYER = 24, 1
 
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from backend.events import CancelToken
-from backend.eviction.engine import Sequence
-from backend.eviction.noise import Noise
-from backend.eviction.policy import Policy, _registered, find, registered
-from backend.eviction.request import CacheRequest, PolicySpec
-from backend.eviction.result import CacheResult
-from backend.eviction.runner import follow_policies
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from kernels.attention_stats import Want
 from tests.models.conftest import save_model
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.noise import Noise
+from tokenarium.backend.eviction.policy import Policy, _registered, find, registered
+from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.eviction.runner import follow_policies
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.kernels.attention_stats import Want
 
 STEPS, BUDGET = 9, 20
 
@@ -95,7 +95,7 @@ def test_h2o_on_noise_is_the_sum_of_even_shares_by_hand(twins, letters) -> None:
 def test_scissorhands_on_noise_counts_as_often_as_chance_has_it(twins, letters, monkeypatch):
     """A random weight of n is below 1 / n with probability 1 - (1 - 1 / n) ** (n - 1)."""
     loaded, _ = twins("llama")
-    monkeypatch.setattr("backend.eviction.noise.DRAWS", 300)
+    monkeypatch.setattr("tokenarium.backend.eviction.noise.DRAWS", 300)
     result = run(loaded, letters(60), PolicySpec("scissorhands", history=6), max_new_tokens=1)
     prompt = len(result.prompt_ids)
     below = [1 - (1 - 1 / (i + 1)) ** i for i in range(prompt)]
@@ -218,7 +218,7 @@ def test_without_noise_nothing_is_told(twins, letters) -> None:
 
 def test_what_is_told_of_noise_stays_under_its_size(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
-    monkeypatch.setattr("backend.eviction.ledger.MOST_NOISE_BYTES", 1500)
+    monkeypatch.setattr("tokenarium.backend.eviction.ledger.MOST_NOISE_BYTES", 1500)
     result = run(loaded, letters(60), "h2o", "recent")
     one = result.runs[0]
     assert 400 < result.noise_kept.nbytes <= 1500

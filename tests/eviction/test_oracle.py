@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from backend.events import CancelToken
-from backend.eviction.oracle import Oracle, divergence
-from backend.eviction.request import CacheRequest, PolicySpec
-from backend.eviction.result import PolicyRun
-from backend.eviction.runner import follow_policies
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.eviction.oracle import Oracle, divergence
+from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
+from tokenarium.backend.eviction.result import PolicyRun
+from tokenarium.backend.eviction.runner import follow_policies
 
 
 def test_divergence_is_the_definition_by_hand() -> None:

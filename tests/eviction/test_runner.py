@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from backend.events import Cancelled, CancelToken, Partial, Progress
-from backend.eviction.budget import CacheSizes, needed_bytes, tokens_per_head
-from backend.eviction.entries import LEAST_ROOM
-from backend.eviction.policy import Label, Policy, When, _registered, find
-from backend.eviction.request import CacheRequest, PolicySpec
-from backend.eviction.result import CacheResult
-from backend.eviction.runner import follow_policies
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.events import Cancelled, CancelToken, Partial, Progress
+from tokenarium.backend.eviction.budget import CacheSizes, needed_bytes, tokens_per_head
+from tokenarium.backend.eviction.entries import LEAST_ROOM
+from tokenarium.backend.eviction.policy import Label, Policy, When, _registered, find
+from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
+from tokenarium.backend.eviction.result import CacheResult
+from tokenarium.backend.eviction.runner import follow_policies
+from tokenarium.backend.models.loaded import LoadedModel
 
 SLUGS = ["full", "h2o", "streaming_llm", "recent", "random"]
 
@@ -200,7 +200,7 @@ def test_what_a_selecting_policy_read_is_told(twins, letters, first_half) -> Non
 
 def test_scores_stay_under_their_size(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
-    monkeypatch.setattr("backend.eviction.ledger.MOST_SCORE_BYTES", 20_000)
+    monkeypatch.setattr("tokenarium.backend.eviction.ledger.MOST_SCORE_BYTES", 20_000)
     result = run(loaded, ask(letters(60)))
     told = ("score_", "noise_near", "noise_pooled")
     sizes = [array.nbytes for name, array in result.arrays().items() if name.startswith(told)]
@@ -245,7 +245,7 @@ def test_an_end_of_text_token_stops_its_policy_only(twins, letters, found, monke
 
 def test_progress_and_partial_results_tell_the_same_run(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
-    monkeypatch.setattr("backend.eviction.teller.PARTIAL_SECONDS", 0.0)
+    monkeypatch.setattr("tokenarium.backend.eviction.teller.PARTIAL_SECONDS", 0.0)
     events: list[Any] = []
     result = run(loaded, ask(letters(60)), events.append)
     steps = [event for event in events if isinstance(event, Progress)]
@@ -264,7 +264,7 @@ def test_progress_and_partial_results_tell_the_same_run(twins, letters, monkeypa
 def test_cancelled_in_a_layer_it_frees_every_cache(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
     made: list[weakref.ref[Any]] = []
-    from backend.eviction import engine
+    from tokenarium.backend.eviction import engine
 
     class Seen(engine.Entries):
         def __init__(self, *given: Any) -> None:
@@ -311,7 +311,7 @@ def test_a_budget_below_a_policys_smallest_is_refused_before_the_run(twins, lett
 
 def test_a_run_that_would_not_fit_is_refused(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
-    monkeypatch.setattr("backend.eviction.budget.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("tokenarium.backend.eviction.budget.free_bytes", lambda _: 1000)
     with pytest.raises(ValueError, match="are free: set oracle=False, or shorten the prompt"):
         run(loaded, ask(letters(60)))
     small, large = (ask("a", policies=["h2o"], oracle=asked) for asked in (False, True))

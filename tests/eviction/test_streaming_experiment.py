@@ -13,16 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
-from backend.eviction.engine import Sequence
-from backend.eviction.haystack import encode, haystack
-from backend.eviction.policy import Policy, find
-from backend.instruments import AttentionCall, Recorder, recording
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.settings import PROJECT
-from kernels.attention_stats import attention_rows
+from tokenarium.backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.haystack import encode, haystack
+from tokenarium.backend.eviction.policy import Policy, find
+from tokenarium.backend.instruments import AttentionCall, Recorder, recording
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.settings import PROJECT
+from tokenarium.kernels.attention_stats import attention_rows
 
 DATA = PROJECT.parent / "shared" / "data"
 BEYOND = 160

@@ -2,10 +2,10 @@
 
 import pytest
 
-from backend.eviction.policy import find, registered
-from backend.eviction.request import PolicySpec
-from backend.eviction.wrapping import Wrapper, bases
 from tests.eviction.policies.conftest import kept, tiny
+from tokenarium.backend.eviction.policy import find, registered
+from tokenarium.backend.eviction.request import PolicySpec
+from tokenarium.backend.eviction.wrapping import Wrapper, bases
 
 __all__ = ["tiny"]
 

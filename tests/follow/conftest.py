@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.instruments.kept import KEPT
 from tests.trace.conftest import letters, twins
+from tokenarium.backend.instruments.kept import KEPT
 
 __all__ = ["letters", "twins"]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from backend.events import Cancelled, CancelToken
-from backend.follow.request import FollowRequest
-from backend.follow.result import FollowResult
-from backend.follow.runner import follow
-from backend.trace.request import TraceRequest
-from backend.trace.runner import trace
+from tokenarium.backend.events import Cancelled, CancelToken
+from tokenarium.backend.follow.request import FollowRequest
+from tokenarium.backend.follow.result import FollowResult
+from tokenarium.backend.follow.runner import follow
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.backend.trace.runner import trace
 
 FAMILIES = ["llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss"]
 LENGTH = 70

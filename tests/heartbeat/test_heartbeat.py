@@ -9,15 +9,15 @@ import torch
 from pydantic import ValidationError
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from backend.events import Cancelled, CancelToken, Progress
-from backend.heartbeat import runner
-from backend.heartbeat.pulse import Pulse, causal_pairs
-from backend.heartbeat.request import HeartbeatRequest
-from backend.heartbeat.result import HeartbeatResult
-from backend.heartbeat.runner import heartbeat
-from backend.instruments.attention import _active
-from backend.instruments.kept import KEPT
-from kernels.attention_stats import Axis
+from tokenarium.backend.events import Cancelled, CancelToken, Progress
+from tokenarium.backend.heartbeat import runner
+from tokenarium.backend.heartbeat.pulse import Pulse, causal_pairs
+from tokenarium.backend.heartbeat.request import HeartbeatRequest
+from tokenarium.backend.heartbeat.result import HeartbeatResult
+from tokenarium.backend.heartbeat.runner import heartbeat
+from tokenarium.backend.instruments.attention import _active
+from tokenarium.backend.instruments.kept import KEPT
+from tokenarium.kernels.attention_stats import Axis
 
 LENGTH = 70
 

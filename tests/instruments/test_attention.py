@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM
 
-from backend.instruments import (
+from tests.models.conftest import save_model
+from tokenarium.backend.instruments import (
     NAME,
     AttentionCall,
     Recorder,
@@ -15,9 +16,8 @@ from backend.instruments import (
     plain_attention,
     recording,
 )
-from backend.instruments.attention import _active, _observed_attention
-from kernels.attention_stats import naive
-from tests.models.conftest import save_model
+from tokenarium.backend.instruments.attention import _active, _observed_attention
+from tokenarium.kernels.attention_stats import naive
 
 VARIANTS = {
     "plain": {},

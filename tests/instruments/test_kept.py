@@ -6,8 +6,8 @@ import threading
 import pytest
 import torch
 
-from backend.instruments import AttentionCall
-from backend.instruments.kept import KeptAttention, Reading
+from tokenarium.backend.instruments import AttentionCall
+from tokenarium.backend.instruments.kept import KeptAttention, Reading
 
 ONE, OTHER = (Reading("f", "torch.float32 cpu", digest) for digest in "ab")
 

@@ -9,7 +9,7 @@ from transformers.masking_utils import (
     sliding_window_causal_mask_function,
 )
 
-from backend.instruments.masks import Band, band_mask
+from tokenarium.backend.instruments.masks import Band, band_mask
 
 
 def seen(band, queries, keys):

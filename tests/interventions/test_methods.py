@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from backend.events import CancelToken
-from backend.interventions import reading
-from backend.interventions.request import InterventionRequest
-from backend.interventions.result import InterventionResult
-from backend.interventions.runner import intervene
 from tests.interventions import oracle
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.interventions import reading
+from tokenarium.backend.interventions.request import InterventionRequest
+from tokenarium.backend.interventions.result import InterventionResult
+from tokenarium.backend.interventions.runner import intervene
 
 LENGTH = 50
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}

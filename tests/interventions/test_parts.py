@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from backend.instruments import AttentionCall, Recorder, recording
-from backend.interventions.layer import Layer
-from backend.interventions.predictions import compare
+from tokenarium.backend.instruments import AttentionCall, Recorder, recording
+from tokenarium.backend.interventions.layer import Layer
+from tokenarium.backend.interventions.predictions import compare
 
 
 class _Calls(Recorder):

@@ -17,17 +17,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels.attention_stats import Grid, Want
-from kernels.attention_stats.triton.forward import forward_launch
-from kernels.attention_stats.triton.layer import Layer
-from kernels.attention_stats.triton.picked import picked_launch
-from kernels.attention_stats.triton.summing import sums_launch
-from kernels.compact_kv.triton import launch as compact_launch
-from kernels.decode_attention.triton import Choice, decoding
-from kernels.launch import Launch
-from kernels.rope_shift.triton import launch as turn_launch
-from kernels.tree_attention.triton import verifying
-from kernels.vocab_stats.triton import launch as vocab_launch
+from tokenarium.kernels.attention_stats import Grid, Want
+from tokenarium.kernels.attention_stats.triton.forward import forward_launch
+from tokenarium.kernels.attention_stats.triton.layer import Layer
+from tokenarium.kernels.attention_stats.triton.picked import picked_launch
+from tokenarium.kernels.attention_stats.triton.summing import sums_launch
+from tokenarium.kernels.compact_kv.triton import launch as compact_launch
+from tokenarium.kernels.decode_attention.triton import Choice, decoding
+from tokenarium.kernels.launch import Launch
+from tokenarium.kernels.rope_shift.triton import launch as turn_launch
+from tokenarium.kernels.tree_attention.triton import verifying
+from tokenarium.kernels.vocab_stats.triton import launch as vocab_launch
 
 TARGETS = (80, 90)
 LENGTH = 8192

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from backend.settings import PROJECT
+from tokenarium.backend.settings import PROJECT
 
 pytest.importorskip("triton", reason="Triton is not made for this platform")
 

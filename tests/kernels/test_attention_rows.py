@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from kernels.attention_stats import attention_rows, naive
 from tests.kernels.test_attention_stats import DETAILS, make
+from tokenarium.kernels.attention_stats import attention_rows, naive
 
 
 def gathered(q, k, *, block, **details):

@@ -8,8 +8,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kernels.attention_stats import Axis, Grid, Want, attention_stats, implementation, naive
-from kernels.attention_stats import workers as workers_of_stats
+from tokenarium.kernels.attention_stats import (
+    Axis,
+    Grid,
+    Want,
+    attention_stats,
+    implementation,
+    naive,
+)
+from tokenarium.kernels.attention_stats import workers as workers_of_stats
 
 EVERYTHING = {
     "received": True,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernels.compact_kv import close_gaps, compact_kv
+from tokenarium.kernels.compact_kv import close_gaps, compact_kv
 
 
 def chosen(counts: list[int], lefts: list[int]) -> list[torch.Tensor]:

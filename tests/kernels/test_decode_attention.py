@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernels.decode_attention import decode_attention, naive
+from tokenarium.kernels.decode_attention import decode_attention, naive
 
 D, DV = 8, 6
 

@@ -5,8 +5,8 @@ import importlib.util
 import pytest
 import torch
 
-from kernels import device
-from kernels.attention_stats import implementation
+from tokenarium.kernels import device
+from tokenarium.kernels.attention_stats import implementation
 
 CUDA = torch.device("cuda")
 
@@ -42,7 +42,7 @@ def test_why_not_triton_on_amd(ask, monkeypatch):
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 def test_why_not_triton_where_the_first_kernel_fails(ask, monkeypatch):
-    from kernels.vocab_stats import triton
+    from tokenarium.kernels.vocab_stats import triton
 
     def fail(*_):
         raise RuntimeError("Failed to find C compiler")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from kernels.decode_attention import decode_attention
-from kernels.gather_attention import gather_attention, naive
+from tokenarium.kernels.decode_attention import decode_attention
+from tokenarium.kernels.gather_attention import gather_attention, naive
 
 D, DV = 8, 6
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from kernels.attention_stats import Axis, Grid, Want, plan
-from kernels.attention_stats.reference import _Panels
+from tokenarium.kernels.attention_stats import Axis, Grid, Want, plan
+from tokenarium.kernels.attention_stats.reference import _Panels
 
 
 def test_cuts_are_where_a_wanted_sum_begins_or_ends():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernels.rope_shift import naive, rope_shift, rope_shift_together
+from tokenarium.kernels.rope_shift import naive, rope_shift, rope_shift_together
 
 
 def frequencies(half, base=10000.0):

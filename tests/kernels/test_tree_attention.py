@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernels.tree_attention import Ancestry, naive, tree_attention
+from tokenarium.kernels.tree_attention import Ancestry, naive, tree_attention
 
 D, DV = 8, 6
 STAR = [-1, -1, -1, -1, -1]

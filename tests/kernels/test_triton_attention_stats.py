@@ -10,13 +10,13 @@ import os
 import pytest
 import torch
 
-from kernels.attention_stats import Axis, Grid, Want, naive
+from tokenarium.kernels.attention_stats import Axis, Grid, Want, naive
 
 pytest.importorskip("triton", reason="Triton is not made for this platform")
 
-from kernels.attention_stats.triton import attention_stats, forward, layer
-from kernels.attention_stats.triton.picked import picked_launch
-from kernels.attention_stats.triton.summing import sums_launch
+from tokenarium.kernels.attention_stats.triton import attention_stats, forward, layer
+from tokenarium.kernels.attention_stats.triton.picked import picked_launch
+from tokenarium.kernels.attention_stats.triton.summing import sums_launch
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"

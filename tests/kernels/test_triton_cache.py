@@ -11,19 +11,19 @@ import torch
 
 pytest.importorskip("triton", reason="Triton is not made for this platform")
 
-import kernels.compact_kv as compaction
-import kernels.decode_attention as decoding
-import kernels.gather_attention as choosing
-import kernels.rope_shift as turning
-from kernels.compact_kv import compact_kv
-from kernels.compact_kv import triton as compact
-from kernels.decode_attention import decode_attention, naive, triton
-from kernels.gather_attention import gather_attention
-from kernels.gather_attention import naive as naive_gather
-from kernels.gather_attention import triton as gather
-from kernels.rope_shift import naive as naive_rope
-from kernels.rope_shift import rope_shift
-from kernels.rope_shift import triton as rope
+import tokenarium.kernels.compact_kv as compaction
+import tokenarium.kernels.decode_attention as decoding
+import tokenarium.kernels.gather_attention as choosing
+import tokenarium.kernels.rope_shift as turning
+from tokenarium.kernels.compact_kv import compact_kv
+from tokenarium.kernels.compact_kv import triton as compact
+from tokenarium.kernels.decode_attention import decode_attention, naive, triton
+from tokenarium.kernels.gather_attention import gather_attention
+from tokenarium.kernels.gather_attention import naive as naive_gather
+from tokenarium.kernels.gather_attention import triton as gather
+from tokenarium.kernels.rope_shift import naive as naive_rope
+from tokenarium.kernels.rope_shift import rope_shift
+from tokenarium.kernels.rope_shift import triton as rope
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"

@@ -11,9 +11,9 @@ import torch
 
 pytest.importorskip("triton", reason="Triton is not made for this platform")
 
-import kernels.tree_attention as public
-from kernels.tree_attention import Ancestry, naive, triton
+import tokenarium.kernels.tree_attention as public
 from tests.kernels.test_tree_attention import BUSHY, CHAIN, STAR, drawn
+from tokenarium.kernels.tree_attention import Ancestry, naive, triton
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"

@@ -10,10 +10,10 @@ import os
 import pytest
 import torch
 
-from kernels.vocab_stats import VocabStats, naive, reference
+from tokenarium.kernels.vocab_stats import VocabStats, naive, reference
 
 triton = pytest.importorskip(
-    "kernels.vocab_stats.triton",
+    "tokenarium.kernels.vocab_stats.triton",
     reason="Triton is not made for this platform",
     exc_type=ImportError,
 )

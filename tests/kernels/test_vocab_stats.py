@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from kernels.vocab_stats import VocabStats, naive, vocab_stats
+from tokenarium.kernels.vocab_stats import VocabStats, naive, vocab_stats
 
 
 def compare(logits, targets, other, top_k, tolerance=1e-5):

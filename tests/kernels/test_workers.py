@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from kernels.attention_stats import product, workers
+from tokenarium.kernels.attention_stats import product, workers
 
 
 @pytest.fixture

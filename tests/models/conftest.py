@@ -13,7 +13,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from backend.models.names import ModelSource
+from tokenarium.backend.models.names import ModelSource
 
 logging.disable_progress_bar()
 

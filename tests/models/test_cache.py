@@ -5,11 +5,11 @@ import threading
 import pytest
 import torch
 
-from backend.models import cache
-from backend.models.cache import ModelShelf
-from backend.models.loading import load as real_load
-from backend.models.names import ModelSource
-from backend.models.refusal import DoesNotFit, ModelRefused
+from tokenarium.backend.models import cache
+from tokenarium.backend.models.cache import ModelShelf
+from tokenarium.backend.models.loading import load as real_load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.refusal import DoesNotFit, ModelRefused
 
 CPU = torch.device("cpu")
 
@@ -52,7 +52,7 @@ def test_shelf_unloads_the_least_recently_used_when_memory_is_short(saved, loads
     for family in ("llama", "qwen2", "llama"):
         shelf.get(saved(family), "float32", CPU, 512)
     room = iter([0, 2**40])
-    monkeypatch.setattr("backend.models.loading.free_bytes", lambda _: next(room))
+    monkeypatch.setattr("tokenarium.backend.models.loading.free_bytes", lambda _: next(room))
     shelf.get(saved("gpt2"), "float32", CPU, 512)
     assert shelf.state("local/qwen2") == "cold"
     assert shelf.state("local/llama") == "ready"
@@ -62,7 +62,7 @@ def test_shelf_unloads_the_least_recently_used_when_memory_is_short(saved, loads
 def test_shelf_keeps_a_model_in_use_and_refuses_the_other(saved, monkeypatch):
     shelf = ModelShelf()
     with shelf.use(saved("llama"), "float32", CPU, 512):
-        monkeypatch.setattr("backend.models.loading.free_bytes", lambda _: 0)
+        monkeypatch.setattr("tokenarium.backend.models.loading.free_bytes", lambda _: 0)
         with pytest.raises(DoesNotFit):
             shelf.get(saved("qwen2"), "float32", CPU, 512)
         assert shelf.state("local/llama") == "ready"

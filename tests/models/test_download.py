@@ -8,11 +8,11 @@ import torch
 from huggingface_hub import errors
 from safetensors.torch import load_file
 
-from backend.models import download
-from backend.models.download import fetch
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.models.refusal import DoesNotFit, ModelRefused
+from tokenarium.backend.models import download
+from tokenarium.backend.models.download import fetch
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.refusal import DoesNotFit, ModelRefused
 
 
 def _http(kind, status):
@@ -87,7 +87,7 @@ def test_load_downloads_once_and_then_needs_no_network(remote):
 
 
 def test_load_refuses_before_the_weights_are_downloaded(remote, monkeypatch):
-    monkeypatch.setattr("backend.models.loading.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("tokenarium.backend.models.loading.free_bytes", lambda _: 1000)
     with pytest.raises(DoesNotFit):
         load(
             ModelSource("org/name", None, "org/name", "org/name"),

@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.models.text import tokenise
-from backend.settings import PROJECT
-from backend.trace.request import TraceRequest
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.settings import PROJECT
+from tokenarium.backend.trace.request import TraceRequest
 
 DATA = PROJECT.parent / "shared" / "data"
 TEXTS = (

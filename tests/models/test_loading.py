@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, OPTConfig
 
-from backend.instruments import NAME, Recorder, recording
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.models.refusal import DoesNotFit, ModelRefused
-from backend.models.structure import UNLIMITED, context_of
+from tokenarium.backend.instruments import NAME, Recorder, recording
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.refusal import DoesNotFit, ModelRefused
+from tokenarium.backend.models.structure import UNLIMITED, context_of
 
 CPU = torch.device("cpu")
 SUPPORTED = [
@@ -208,8 +208,8 @@ def test_load_tokenizer_of_another_model_is_refused(tmp_path, save):
 
 
 def test_load_model_that_would_not_fit_is_refused_before_its_weights_are_read(saved, monkeypatch):
-    monkeypatch.setattr("backend.models.loading.free_bytes", lambda _: 60_000_000)
-    monkeypatch.setattr("backend.models.loading._read_model", None)
+    monkeypatch.setattr("tokenarium.backend.models.loading.free_bytes", lambda _: 60_000_000)
+    monkeypatch.setattr("tokenarium.backend.models.loading._read_model", None)
     with pytest.raises(DoesNotFit, match=r"needs \d+ MB .* dtype=bfloat16"):
         load(saved("llama"), torch.float32, CPU, 4096)
 

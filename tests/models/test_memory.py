@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig
 
-from backend.models import memory
-from backend.models.memory import (
+from tokenarium.backend.models import memory
+from tokenarium.backend.models.memory import (
     Need,
     count_parameters,
     free_bytes,
@@ -17,8 +17,8 @@ from backend.models.memory import (
     refuse_run_unless_fits,
     refuse_unless_fits,
 )
-from backend.models.refusal import DoesNotFit
-from backend.models.work import (
+from tokenarium.backend.models.refusal import DoesNotFit
+from tokenarium.backend.models.work import (
     KEPT_BYTES,
     STREAM_BYTES,
     Bytes,

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from backend.models import hub_cache, names
-from backend.models.names import available, fingerprint, folder, resolve
-from backend.settings import PROJECT, Settings
+from tokenarium.backend.models import hub_cache, names
+from tokenarium.backend.models.names import available, fingerprint, folder, resolve
+from tokenarium.backend.settings import PROJECT, Settings
 
 
 def _model(path, weights=b"w", config="{}"):
@@ -209,7 +209,7 @@ def test_snapshot_is_looked_for_where_hugging_face_puts_it(
 
 def test_names_imports_neither_torch_nor_transformers():
     script = (
-        "import sys, backend.models.names\n"
+        "import sys, tokenarium.backend.models.names\n"
         "print({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules))"
     )
     done = subprocess.run(

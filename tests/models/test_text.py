@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from backend.models.text import decode_each, tokenise
-from backend.trace.request import TraceRequest
+from tokenarium.backend.models.text import decode_each, tokenise
+from tokenarium.backend.trace.request import TraceRequest
 
 TEXTS = {
     "one character": "x",

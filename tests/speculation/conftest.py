@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.speculation.drafter import Drafter
-from backend.speculation.drafting import Drafting
-from backend.speculation.laws import Processors
-from backend.speculation.reader import TreeReader
 from tests.models.conftest import save_model
 from tests.trace.conftest import letters, twins  # noqa: F401 - fixtures
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.reader import TreeReader
 
 Starts = Callable[..., Drafting]
 

@@ -6,8 +6,8 @@ import hypothesis.strategies as st
 import torch
 from torch import Tensor
 
-from backend.speculation.enumeration import families
-from backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.enumeration import families
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 DRAWS: tuple[Draw, ...] = ("deterministic", "iid", "without_replacement")
 

@@ -7,18 +7,18 @@ import pytest
 import torch
 import transformers
 
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.speculation.auditing.assisted import Assistance, audit_assisted
-from backend.speculation.auditing.drafted import effective_temperature
-from backend.speculation.auditing.reading import PlainReader
-from backend.speculation.auditing.sampling import check_sampling
-from backend.speculation.auditing.watching import refuse_unless_known, watching
-from backend.speculation.laws import Processors
-from backend.speculation.records import STATUSES
-from backend.speculation.result import SpeculationResult
 from tests.models.conftest import save_model
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation.auditing.assisted import Assistance, audit_assisted
+from tokenarium.backend.speculation.auditing.drafted import effective_temperature
+from tokenarium.backend.speculation.auditing.reading import PlainReader
+from tokenarium.backend.speculation.auditing.sampling import check_sampling
+from tokenarium.backend.speculation.auditing.watching import refuse_unless_known, watching
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.result import SpeculationResult
 
 PROMPT = [0, 40, 41, 42, 40, 41]
 SQUARED = transformers.__version__ == "5.23.0"

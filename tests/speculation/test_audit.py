@@ -8,25 +8,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.speculation.auditing.audit import Audit, Check
-from backend.speculation.auditing.counts import check_counts
-from backend.speculation.auditing.drafted import (
+from tokenarium.backend.speculation.auditing.audit import Audit, Check
+from tokenarium.backend.speculation.auditing.counts import check_counts
+from tokenarium.backend.speculation.auditing.drafted import (
     Drafted,
     check_drawn,
     check_law,
     effective_temperature,
     uniform_distance,
 )
-from backend.speculation.auditing.identity import check_identity
-from backend.speculation.auditing.sampling import check_sampling, likely_continuations
-from backend.speculation.auditing.significance import (
+from tokenarium.backend.speculation.auditing.identity import check_identity
+from tokenarium.backend.speculation.auditing.sampling import check_sampling, likely_continuations
+from tokenarium.backend.speculation.auditing.significance import (
     chi_square_power,
     chi_square_tail,
     kolmogorov_tail,
     least_found,
 )
-from backend.speculation.laws import Processors
-from backend.speculation.records import NODE, ROUND, STATUSES
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.records import NODE, ROUND, STATUSES
 
 
 def test_audit_verdict_is_the_worst_that_applies() -> None:

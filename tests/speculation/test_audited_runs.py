@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.events import CancelToken
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.speculation.auditing.run import audit
-from backend.speculation.request import SpeculateRequest
-from backend.speculation.result import SpeculationResult
-from backend.speculation.runner import speculate
 from tests.models.conftest import save_model
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation.auditing.run import audit
+from tokenarium.backend.speculation.request import SpeculateRequest
+from tokenarium.backend.speculation.result import SpeculationResult
+from tokenarium.backend.speculation.runner import speculate
 
 Pair = tuple[LoadedModel, LoadedModel]
 GREEDY = [
@@ -130,7 +130,7 @@ def test_audit_finds_drafts_of_another_temperature(pair: Pair) -> None:
 def test_audit_finds_tokens_that_were_not_drawn(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from backend.speculation import drafting
+    from tokenarium.backend.speculation import drafting
 
     def likeliest(self, laws, counts, how):
         return [[int(law.argmax())] for law in laws]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import backend.speculation.rules  # noqa: F401
-from backend.speculation.enumeration import (
+import tokenarium.backend.speculation.rules  # noqa: F401
+from tests.speculation.strategies import DRAWS
+from tokenarium.backend.speculation.enumeration import (
     bias,
     families,
     heap_trees,
@@ -15,10 +16,9 @@ from backend.speculation.enumeration import (
     random_laws,
     text_law,
 )
-from backend.speculation.rule import find, registered
-from tests.speculation.strategies import DRAWS
+from tokenarium.backend.speculation.rule import find, registered
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 LOSSLESS = [kind for kind in RULES if kind.promise == "lossless" and not kind.at_zero]
 VALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw in kind.draws]
 INVALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw not in kind.draws]

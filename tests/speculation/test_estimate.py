@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend import SpeculateRequest
-from backend.speculation.estimate import break_even, estimate
-from backend.speculation.records import NODE, ROUND, STATUSES
-from backend.speculation.sequoia import speedup
+from tokenarium.backend import SpeculateRequest
+from tokenarium.backend.speculation.estimate import break_even, estimate
+from tokenarium.backend.speculation.records import NODE, ROUND, STATUSES
+from tokenarium.backend.speculation.sequoia import speedup
 
 REQUEST = SpeculateRequest(model="m", prompt="x", draft_len=2, max_new_tokens=10)
 

@@ -16,9 +16,16 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from backend.speculation.drafting import draw
-from backend.speculation.laws import Processors, drawn, leftover, probability, ratio, without
 from tests.speculation.strategies import laws
+from tokenarium.backend.speculation.drafting import draw
+from tokenarium.backend.speculation.laws import (
+    Processors,
+    drawn,
+    leftover,
+    probability,
+    ratio,
+    without,
+)
 
 SETTINGS = [
     {"temperature": 0.7},

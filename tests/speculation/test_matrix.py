@@ -4,15 +4,17 @@ from typing import ClassVar
 
 import pytest
 
-from backend.speculation import drafter as drafters
-from backend.speculation.drafter import Drafter
-from backend.speculation.matrix import refuse_unless_exact, table, valid_rules, why_not
-from backend.speculation.rule import find, registered
-from backend.speculation.tree import Draw
 from tests.speculation.strategies import DRAWS
+from tokenarium.backend.speculation import drafter as drafters
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.matrix import refuse_unless_exact, table, valid_rules, why_not
+from tokenarium.backend.speculation.rule import find, registered
+from tokenarium.backend.speculation.tree import Draw
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
-DRAFTERS = [kind for kind in drafters.registered() if kind.__module__.startswith("backend.")]
+RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+DRAFTERS = [
+    kind for kind in drafters.registered() if kind.__module__.startswith("tokenarium.backend.")
+]
 EXACT = {
     "deterministic": {"sample_and_match", "top_k_set"},
     "iid": {"sample_and_match", "top_k_set", "multi_round", "k_seq"},

@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.models.loaded import LoadedModel
-from backend.speculation.drafter import Drafter, registered
-from backend.speculation.drafters.draft_chain import DraftChain
-from backend.speculation.drafters.dyspec import DySpec
-from backend.speculation.drafters.early_exit import EarlyExit
-from backend.speculation.drafters.gumbel_tree import GumbelTree
-from backend.speculation.drafters.iid_tree import IidTree
-from backend.speculation.drafters.topk_tree import TopkTree
-from backend.speculation.drafting import Drafting
-from backend.speculation.laws import Processors
-from backend.speculation.tree import ROOT, TokenTree
 from tests.contracts.test_drafters import rounds
 from tests.speculation.conftest import Starts, text_ids
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.drafter import Drafter, registered
+from tokenarium.backend.speculation.drafters.draft_chain import DraftChain
+from tokenarium.backend.speculation.drafters.dyspec import DySpec
+from tokenarium.backend.speculation.drafters.early_exit import EarlyExit
+from tokenarium.backend.speculation.drafters.gumbel_tree import GumbelTree
+from tokenarium.backend.speculation.drafters.iid_tree import IidTree
+from tokenarium.backend.speculation.drafters.topk_tree import TopkTree
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
 READING = [one for one in registered() if one.reads != "text" and one.draw]
 DRAWING = [one for one in READING if one.draw != "deterministic"]

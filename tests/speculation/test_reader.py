@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.speculation import probing, reader
-from backend.speculation.reader import TreeReader
-from kernels.tree_attention import Ancestry
 from tests.models.conftest import FAMILIES, save_model
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation import probing, reader
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.kernels.tree_attention import Ancestry
 
 SAME = 1e-5
 """Of the largest |logit|, float32."""

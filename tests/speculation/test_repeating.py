@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.speculation import drafters as _drafters  # noqa: F401 - registers them
-from backend.speculation import rules as _rules  # noqa: F401 - registers them
-from backend.speculation.auditing.repeating import Repeater, check_repeated
-from backend.speculation.drafter import find as drafter_of
-from backend.speculation.drafter import registered
-from backend.speculation.laws import Processors
-from backend.speculation.matrix import valid_rules
-from backend.speculation.rule import find as rule_of
 from tests.models.conftest import save_model
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - registers them
+from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - registers them
+from tokenarium.backend.speculation.auditing.repeating import Repeater, check_repeated
+from tokenarium.backend.speculation.drafter import find as drafter_of
+from tokenarium.backend.speculation.drafter import registered
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.matrix import valid_rules
+from tokenarium.backend.speculation.rule import find as rule_of
 
 Pair = tuple[LoadedModel, LoadedModel]
 PROMPT = [0, 40, 41, 42, 40, 41]

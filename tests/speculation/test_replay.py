@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backend import Lab, Settings, SpeculateRequest, SpeculationResult
-from backend.speculation.records import STATUSES
-from backend.speculation.replay import retold, tree_rows
-from backend.speculation.summary import (
+from tests.models.conftest import save_model
+from tokenarium.backend import Lab, Settings, SpeculateRequest, SpeculationResult
+from tokenarium.backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.replay import retold, tree_rows
+from tokenarium.backend.speculation.summary import (
     acceptance_vector,
     became,
     by_depth,
@@ -18,7 +19,6 @@ from backend.speculation.summary import (
     levels,
     pace,
 )
-from tests.models.conftest import save_model
 
 PAIRS = [
     ("iid_tree", "k_seq", 1.0),
@@ -136,7 +136,7 @@ def test_pace_is_time_by_tokens(result: SpeculationResult) -> None:
 
 
 def test_the_vector_is_scaled_where_counts_pass_one() -> None:
-    from backend.speculation.summary import Share
+    from tokenarium.backend.speculation.summary import Share
 
     assert acceptance_vector([Share(0, 4, 2), Share(1, 2, 1)]) == [0.5, 0.5]
     np.testing.assert_allclose(

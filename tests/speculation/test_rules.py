@@ -7,14 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-import backend.speculation.rules  # noqa: F401
-from backend.speculation.laws import leftover
-from backend.speculation.rule import Rest, Rule, find, registered
-from backend.speculation.rules.k_seq import least_rho
-from backend.speculation.walking import trials_of
+import tokenarium.backend.speculation.rules  # noqa: F401
 from tests.speculation.strategies import laws
+from tokenarium.backend.speculation.laws import leftover
+from tokenarium.backend.speculation.rule import Rest, Rule, find, registered
+from tokenarium.backend.speculation.rules.k_seq import least_rho
+from tokenarium.backend.speculation.walking import trials_of
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)
 
 

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from backend.events import Cancelled, CancelToken, Partial, Progress
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.speculation.drafter import registered as drafters
-from backend.speculation.matrix import valid_rules
-from backend.speculation.records import REASONS, STATUSES
-from backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
-from backend.speculation.result import SpeculationResult
-from backend.speculation.rule import find as find_rule
-from backend.speculation.runner import speculate
-from backend.speculation.vocabulary import compare
-from backend.speculation.whatif import rewalk
 from tests.models.conftest import save_model
+from tokenarium.backend.events import Cancelled, CancelToken, Partial, Progress
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation.drafter import registered as drafters
+from tokenarium.backend.speculation.matrix import valid_rules
+from tokenarium.backend.speculation.records import REASONS, STATUSES
+from tokenarium.backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
+from tokenarium.backend.speculation.result import SpeculationResult
+from tokenarium.backend.speculation.rule import find as find_rule
+from tokenarium.backend.speculation.runner import speculate
+from tokenarium.backend.speculation.vocabulary import compare
+from tokenarium.backend.speculation.whatif import rewalk
 
 PAIRS = [
     (drafter.slug, rule.slug, temperature)
@@ -264,7 +264,7 @@ def test_cancel_in_the_middle_stops_and_frees(run) -> None:
 
 
 def test_partial_results_are_whole(run, monkeypatch) -> None:
-    monkeypatch.setattr("backend.speculation.runner.PARTIAL_SECONDS", 0.0)
+    monkeypatch.setattr("tokenarium.backend.speculation.runner.PARTIAL_SECONDS", 0.0)
     seen = []
     final = run(ask(), emit=lambda e: seen.append(e.result) if isinstance(e, Partial) else None)
     assert seen

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from backend.speculation.sequoia import best_plan, expected_tokens, optimal_tree, speedup
-from backend.speculation.shape import depths
+from tokenarium.backend.speculation.sequoia import best_plan, expected_tokens, optimal_tree, speedup
+from tokenarium.backend.speculation.shape import depths
 
 VECTORS = [(0.6, 0.2, 0.1), (0.3, 0.3, 0.3), (0.9,), (0.1, 0.5), (0.5, 0.0, 0.4), (1.0, 0.0)]
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from backend.speculation.drafter import Drafter
-from backend.speculation.drafters.prompt_lookup import PromptLookup
-from backend.speculation.drafters.token_recycling import TokenRecycling, template
-from backend.speculation.drafters.trie_lookahead import TrieLookahead
-from backend.speculation.drafting import Drafting
-from backend.speculation.laws import Processors
-from backend.speculation.tree import ROOT, TokenTree
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.drafters.prompt_lookup import PromptLookup
+from tokenarium.backend.speculation.drafters.token_recycling import TokenRecycling, template
+from tokenarium.backend.speculation.drafters.trie_lookahead import TrieLookahead
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
 VOCABULARY = 40
 

@@ -11,16 +11,16 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.speculation.drafters.gumbel_tree import GumbelTree
-from backend.speculation.drafting import Drafting
-from backend.speculation.laws import Processors
-from backend.speculation.reader import TreeReader
-from backend.speculation.vocabulary import SharedVocabulary, compare, match
 from tests.models.conftest import byte_tokenizer
 from tests.speculation.conftest import text_ids
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation.drafters.gumbel_tree import GumbelTree
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.backend.speculation.vocabulary import SharedVocabulary, compare, match
 
 SIZE = 264
 

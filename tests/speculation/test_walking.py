@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-import backend.speculation.rules  # noqa: F401
-from backend.speculation.enumeration import families
-from backend.speculation.rule import Rule, find, registered
-from backend.speculation.tree import ROOT, TokenTree
-from backend.speculation.walking import walk
+import tokenarium.backend.speculation.rules  # noqa: F401
 from tests.speculation.strategies import DRAWS
+from tokenarium.backend.speculation.enumeration import families
+from tokenarium.backend.speculation.rule import Rule, find, registered
+from tokenarium.backend.speculation.tree import ROOT, TokenTree
+from tokenarium.backend.speculation.walking import walk
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 LOSSLESS = [kind for kind in RULES if kind.promise == "lossless" and not kind.at_zero]
 VALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw in kind.draws]
 EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)

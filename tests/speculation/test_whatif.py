@@ -6,14 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-import backend.speculation.rules  # noqa: F401
-from backend.speculation.rule import find, registered
-from backend.speculation.tree import ROOT, TokenTree
-from backend.speculation.walking import walk
-from backend.speculation.whatif import judge_all, rewalk
+import tokenarium.backend.speculation.rules  # noqa: F401
 from tests.speculation.strategies import drafted, uniforms
+from tokenarium.backend.speculation.rule import find, registered
+from tokenarium.backend.speculation.tree import ROOT, TokenTree
+from tokenarium.backend.speculation.walking import walk
+from tokenarium.backend.speculation.whatif import judge_all, rewalk
 
-RULES = [kind() for kind in registered() if kind.__module__.startswith("backend.")]
+RULES = [kind() for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 
 
 def likely(tree, targets):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import create_engine, text
 
-from storage import RunRecord, RunStore
+from tokenarium.storage import RunRecord, RunStore
 
 _numbers = itertools.count()
 

@@ -6,9 +6,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from storage import QueryRefused, RunStore, door, visitor
-from storage.door import run_select
-from storage.lockdown import LOCKED_DOWN
+from tokenarium.storage import QueryRefused, RunStore, door, visitor
+from tokenarium.storage.door import run_select
+from tokenarium.storage.lockdown import LOCKED_DOWN
 
 SECRET = "a visitor's secret"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from storage import RunStore
+from tokenarium.storage import RunStore
 
 ROOT = Path(__file__).parents[2]
 TOKENS = 300
@@ -19,7 +19,7 @@ SAVER = f"""
 import itertools, sys
 from datetime import UTC, datetime
 import numpy as np, pyarrow as pa
-from storage import RunRecord, RunStore
+from tokenarium.storage import RunRecord, RunStore
 
 number = np.arange({TOKENS})
 tokens = pa.table({{"position": number, "token_id": number, "token": ["x"] * {TOKENS}}})

@@ -8,9 +8,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
-import storage
-from storage import RunStore
-from storage.schema import SCHEMA_VERSION, Base
+from tokenarium import storage
+from tokenarium.storage import RunStore
+from tokenarium.storage.schema import SCHEMA_VERSION, Base
 
 
 def _columns(engine):

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from storage import RunStore, StoreUnavailable
+from tokenarium.storage import RunStore, StoreUnavailable
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from storage import packing
-from storage.schema import PART_BYTES
+from tokenarium.storage import packing
+from tokenarium.storage.schema import PART_BYTES
 
 DTYPES = st.sampled_from([np.bool_, np.int32, np.int64, np.float32, np.float64, np.uint8])
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import text
 
-from storage import ArraysDropped, RunNotFound, RunStore
+from tokenarium.storage import ArraysDropped, RunNotFound, RunStore
 
 ARRAYS = {"sink_score": np.arange(6, dtype=np.float32).reshape(2, 3), "ids": np.arange(5)}
 

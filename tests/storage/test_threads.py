@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from storage import QueryRefused, RunStore
+from tokenarium.storage import QueryRefused, RunStore
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "sqlite"])

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.sweep.finished import FINISHED
 from tests.trace.conftest import twins
+from tokenarium.backend.sweep.finished import FINISHED
 
 __all__ = ["twins"]
 

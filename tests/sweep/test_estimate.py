@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend import SweepRequest, SweepResult
-from backend.events import CancelToken
-from backend.eviction.engine import Sequence
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.models.sketch import sketch
-from backend.sweep.estimate import estimate
-from backend.sweep.finished import FINISHED
-from backend.sweep.runner import sweep
 from tests.models.conftest import save_model
+from tokenarium.backend import SweepRequest, SweepResult
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.sketch import sketch
+from tokenarium.backend.sweep.estimate import estimate
+from tokenarium.backend.sweep.finished import FINISHED
+from tokenarium.backend.sweep.runner import sweep
 
 PROMPTS = ("THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG", "AND SLEEPS UNDER A TREE UNTIL NOON")
 

@@ -5,15 +5,15 @@ The effect is that of Xiao et al., 2023, arXiv:2309.17453.
 
 import pytest
 
-from backend.events import CancelToken
-from backend.eviction.request import PolicySpec
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
-from backend.settings import PROJECT
-from backend.sweep.request import SweepRequest
-from backend.sweep.result import SweepResult
-from backend.sweep.runner import sweep
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.eviction.request import PolicySpec
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.settings import PROJECT
+from tokenarium.backend.sweep.request import SweepRequest
+from tokenarium.backend.sweep.result import SweepResult
+from tokenarium.backend.sweep.runner import sweep
 
 WINDOW, PREDICTED = 64, 160
 

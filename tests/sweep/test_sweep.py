@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from backend.events import Cancelled, CancelToken, Partial, Progress
-from backend.eviction.accuracy import interval
-from backend.eviction.request import PolicySpec
-from backend.sweep import runner
-from backend.sweep.finished import FINISHED, FinishedCells
-from backend.sweep.request import SweepRequest
-from backend.sweep.result import SweepResult
-from backend.sweep.runner import sweep
+from tokenarium.backend.events import Cancelled, CancelToken, Partial, Progress
+from tokenarium.backend.eviction.accuracy import interval
+from tokenarium.backend.eviction.request import PolicySpec
+from tokenarium.backend.sweep import runner
+from tokenarium.backend.sweep.finished import FINISHED, FinishedCells
+from tokenarium.backend.sweep.request import SweepRequest
+from tokenarium.backend.sweep.result import SweepResult
+from tokenarium.backend.sweep.runner import sweep
 
 SMALL: dict[str, Any] = {
     "model": "tiny",

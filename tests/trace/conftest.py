@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
 from tests.models.conftest import save_model
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
 
 Twins = Callable[[str], tuple[LoadedModel, PreTrainedModel]]
 

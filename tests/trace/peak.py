@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from backend.events import CancelToken
-from backend.models.loading import load
-from backend.models.memory import need
-from backend.models.names import ModelSource
-from backend.trace.request import TraceRequest
-from backend.trace.runner import trace
 from tests.models.conftest import save_model
+from tokenarium.backend.events import CancelToken
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.memory import need
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.backend.trace.runner import trace
 
 STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from backend.settings import PROJECT
 from tests.trace.peak import RESET
+from tokenarium.backend.settings import PROJECT
 
 MIB = 2**20
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from backend.trace.persistence import persistence
+from tokenarium.backend.trace.persistence import persistence
 
 NONE = float("nan")
 

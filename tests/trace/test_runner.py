@@ -8,23 +8,23 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import backend.models.memory as memory
-import backend.trace.runner as runner
-import backend.trace.second_pass as second_pass
-from backend.events import Cancelled, CancelToken, Partial, Progress
-from backend.instruments.attention import _active
-from backend.models.loading import load
-from backend.models.memory import need
-from backend.models.names import ModelSource
-from backend.models.work import Choices, Sizes, of_result
-from backend.settings import PROJECT
-from backend.trace.request import TraceRequest
-from backend.trace.result import TraceResult
-from backend.trace.runner import trace
-from kernels.attention_stats import workers
+import tokenarium.backend.models.memory as memory
+import tokenarium.backend.trace.runner as runner
+import tokenarium.backend.trace.second_pass as second_pass
 from tests.kernels.test_attention_stats import Largest
 from tests.models.conftest import save_model
 from tests.trace.oracle import expected
+from tokenarium.backend.events import Cancelled, CancelToken, Partial, Progress
+from tokenarium.backend.instruments.attention import _active
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.memory import need
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.work import Choices, Sizes, of_result
+from tokenarium.backend.settings import PROJECT
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.backend.trace.result import TraceResult
+from tokenarium.backend.trace.runner import trace
+from tokenarium.kernels.attention_stats import workers
 
 FAMILIES = ["llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss"]
 LARGE = ("residual_norm", "residual_top_values", "key_norm", "value_norm")
@@ -165,7 +165,7 @@ def test_trace_mean_surprisal_is_the_models_loss(twins, letters):
 
 def test_trace_in_chunks_of_rows_is_the_same(twins, letters, monkeypatch):
     loaded, oracle = twins("llama")
-    monkeypatch.setattr("backend.trace.vocabulary.CHUNK_ROWS", range(9, 11))
+    monkeypatch.setattr("tokenarium.backend.trace.vocabulary.CHUNK_ROWS", range(9, 11))
     result = run(loaded, ask(letters(41), add_bos=False))
     assert_equals_oracle(result, oracle, tiles=16, top_k=5)
 

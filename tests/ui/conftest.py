@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend import (
+from tests.ui import hand_made
+from tokenarium.backend import (
     CancelToken,
     Event,
     Lab,
@@ -19,8 +20,7 @@ from backend import (
     TraceRequest,
     TraceResult,
 )
-from backend.roster import Roster
-from tests.ui import hand_made
+from tokenarium.backend.roster import Roster
 
 MODEL = "local/tiny"
 
@@ -85,8 +85,8 @@ def stand_in() -> Iterator[Reader]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TraceRequest, "runner", "stand-in:trace")
         patch.setattr(RegionRequest, "runner", "stand-in:region")
-        patch.setattr("backend.workshop.imported", runners.__getitem__)
-        patch.setattr("backend.workshop.describe", _described)
+        patch.setattr("tokenarium.backend.workshop.imported", runners.__getitem__)
+        patch.setattr("tokenarium.backend.workshop.describe", _described)
         patch.setattr(Roster, "use", _use)
         yield found
 

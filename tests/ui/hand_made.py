@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from backend import TraceResult
+from tokenarium.backend import TraceResult
 
 LAYERS, HEADS, GROUPS, ALTERNATIVES = 2, 4, 2, 3
 FORGETTING = (0.99, 0.9)

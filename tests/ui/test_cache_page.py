@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend import KINDS, CacheResult, Lab, Protected, Settings
 from tests.models.conftest import save_model
 from tests.ui.test_sentence import words
-from ui.components.cost import size
-from ui.figures.eviction import held_map, scores
-from ui.pages.cache import Asked, CachePage
+from tokenarium.backend import KINDS, CacheResult, Lab, Protected, Settings
+from tokenarium.ui.components.cost import size
+from tokenarium.ui.figures.eviction import held_map, scores
+from tokenarium.ui.pages.cache import Asked, CachePage
 
 VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
 PROMPT = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG AGAIN"

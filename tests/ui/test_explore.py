@@ -11,14 +11,14 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from backend import Lab
 from tests.ui.conftest import MODEL, Reader
 from tests.ui.test_sentence import words
-from ui.components.options import controls
-from ui.components.runs import stored_runs
-from ui.pages.explore import OPTIONS, Explore, TraceRequest
-from ui.views.registry import make_views
-from ui.views.view import Values
+from tokenarium.backend import Lab
+from tokenarium.ui.components.options import controls
+from tokenarium.ui.components.runs import stored_runs
+from tokenarium.ui.pages.explore import OPTIONS, Explore, TraceRequest
+from tokenarium.ui.views.registry import make_views
+from tokenarium.ui.views.view import Values
 
 PARTS = {"sentence", "strip", "card", "grid", "map", "received"}
 DEFAULTS = tuple(found.value for found in controls(TraceRequest, OPTIONS))
@@ -36,7 +36,7 @@ def browser(secret: str = "a" * 32, **query: str) -> Any:
 @pytest.fixture
 def explore(lab: Lab, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Explore:
     """The page's handlers, drawing every part of a run that they are told of."""
-    monkeypatch.setattr("ui.pages.explore.PARTIAL_EVERY_S", 0)
+    monkeypatch.setattr("tokenarium.ui.pages.explore.PARTIAL_EVERY_S", 0)
     return Explore(lab)
 
 

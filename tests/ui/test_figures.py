@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plotly.graph_objects import Figure
 
-from backend import RegionResult, TraceResult
 from tests.ui.hand_made import HEADS, LAYERS, trace, unfinished
-from ui.components.plot import figure_json
-from ui.figures.attention import attention_map, region_map, tile_edges
-from ui.figures.heads import METRICS, head_grid, head_values
-from ui.figures.lens import WIDTH, lens_window, logit_lens
-from ui.figures.lines import RUNNING, norms, predictability, received, running_mean
-from ui.figures.style import caption
+from tokenarium.backend import RegionResult, TraceResult
+from tokenarium.ui.components.plot import figure_json
+from tokenarium.ui.figures.attention import attention_map, region_map, tile_edges
+from tokenarium.ui.figures.heads import METRICS, head_grid, head_values
+from tokenarium.ui.figures.lens import WIDTH, lens_window, logit_lens
+from tokenarium.ui.figures.lines import RUNNING, norms, predictability, received, running_mean
+from tokenarium.ui.figures.style import caption
 
 EVERY: dict[str, Callable[[TraceResult], Figure | None]] = {
     "grid": lambda r: head_grid(r, "sink"),

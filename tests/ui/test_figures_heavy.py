@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plotly.graph_objects import Figure
 
-from backend import (
+from tests.ui.hand_made import HEADS, LAYERS, trace, unfinished
+from tokenarium.backend import (
     ClassMass,
     TraceResult,
     accumulated_chance,
@@ -20,11 +21,10 @@ from backend import (
     overlap,
     token_classes,
 )
-from tests.ui.hand_made import HEADS, LAYERS, trace, unfinished
-from ui.figures.classes import class_bars
-from ui.figures.heavy import accumulated, coverage_curves, coverage_grid, persistence
-from ui.figures.overlap import overlap_of_heads, overlap_of_layers
-from ui.figures.token_lines import MOST_POINTS, drawn_positions, pooling_note
+from tokenarium.ui.figures.classes import class_bars
+from tokenarium.ui.figures.heavy import accumulated, coverage_curves, coverage_grid, persistence
+from tokenarium.ui.figures.overlap import overlap_of_heads, overlap_of_layers
+from tokenarium.ui.figures.token_lines import MOST_POINTS, drawn_positions, pooling_note
 
 EVERY: dict[str, Callable[[TraceResult], Figure]] = {
     "accumulated": lambda r: accumulated(r, 1, 2),

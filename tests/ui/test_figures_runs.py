@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ui.figures.heartbeat import heartbeat_gaps, heartbeat_raster
-from ui.figures.intervention import divergence, in_text, sink_change, surprisal_change
+from tokenarium.ui.figures.heartbeat import heartbeat_gaps, heartbeat_raster
+from tokenarium.ui.figures.intervention import divergence, in_text, sink_change, surprisal_change
 
 NAN = float("nan")
 WORDS = ("a", "b", "c", "d")

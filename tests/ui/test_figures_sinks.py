@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from backend import TraceResult, find_sinks, sink_scores
 from tests.ui.hand_made import HEADS, LAYERS, numbered, trace, unfinished
-from ui.figures.sinks import MOST_MARKS, extremes, sink_grid, sink_layers, sink_norms
+from tokenarium.backend import TraceResult, find_sinks, sink_scores
+from tokenarium.ui.figures.sinks import MOST_MARKS, extremes, sink_grid, sink_layers, sink_norms
 
 POOLED = 32_768
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from backend import (
+from tests.ui.hand_made import HEADS, LAYERS, numbered, trace, unfinished
+from tokenarium.backend import (
     LABEL_RULES,
     MEASURES,
     HeadEvidence,
@@ -14,9 +15,8 @@ from backend import (
     head_labels,
     head_measures,
 )
-from tests.ui.hand_made import HEADS, LAYERS, numbered, trace, unfinished
-from ui.figures.compare import difference_grid, side_by_side, switching_heads
-from ui.figures.taxonomy import MARKS, head_scatter, readable_range
+from tokenarium.ui.figures.compare import difference_grid, side_by_side, switching_heads
+from tokenarium.ui.figures.taxonomy import MARKS, head_scatter, readable_range
 
 
 def points(figure: object) -> dict[tuple[int, int], tuple[float, float]]:

@@ -7,9 +7,9 @@ import gradio as gr
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from backend import TraceRequest
-from ui.components.options import controls, read
-from ui.pages.explore import OPTIONS
+from tokenarium.backend import TraceRequest
+from tokenarium.ui.components.options import controls, read
+from tokenarium.ui.pages.explore import OPTIONS
 
 
 def control(name: str) -> gr.components.Component:

@@ -5,8 +5,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from backend import Lab, Policy
-from ui.components.policies import PolicyParameters
+from tokenarium.backend import Lab, Policy
+from tokenarium.ui.components.policies import PolicyParameters
 
 POLICIES = Lab.policies()
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend import TraceResult
 from tests.ui.hand_made import HEADS, LAYERS, trace, unfinished
-from ui.components.selection import Selection, selection_value
+from tokenarium.backend import TraceResult
+from tokenarium.ui.components.selection import Selection, selection_value
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from backend import ModelInfo, Run, TraceRequest, TraceResult
 from tests.ui.hand_made import HEADS, trace, unfinished
-from ui.components.card import token_card
-from ui.components.selection import Selection
-from ui.components.sentence import facts_of, pill, sentence, status
+from tokenarium.backend import ModelInfo, Run, TraceRequest, TraceResult
+from tokenarium.ui.components.card import token_card
+from tokenarium.ui.components.selection import Selection
+from tokenarium.ui.components.sentence import facts_of, pill, sentence, status
 
 HOSTILE = "<script>${alert(1)}{{x}}`"
 

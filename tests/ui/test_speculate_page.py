@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend import (
+from tests.models.conftest import save_model
+from tests.ui.test_sentence import words
+from tokenarium.backend import (
     STATUSES,
     Event,
     Lab,
@@ -22,15 +24,13 @@ from backend import (
     levels,
     tree_rows,
 )
-from tests.models.conftest import save_model
-from tests.ui.test_sentence import words
-from ui.components.race import race_value
-from ui.components.speculate_tables import audit_badge
-from ui.components.trees import FATES, tree_value
-from ui.figures.speculation import NAMES, figures
-from ui.pages.race import Race
-from ui.pages.speculate import EXTRA, Asked, Speculate
-from ui.text import one_line
+from tokenarium.ui.components.race import race_value
+from tokenarium.ui.components.speculate_tables import audit_badge
+from tokenarium.ui.components.trees import FATES, tree_value
+from tokenarium.ui.figures.speculation import NAMES, figures
+from tokenarium.ui.pages.race import Race
+from tokenarium.ui.pages.speculate import EXTRA, Asked, Speculate
+from tokenarium.ui.text import one_line
 
 VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
 PROMPT = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG"

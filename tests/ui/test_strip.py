@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from backend import TraceResult
 from tests.browser.strip_page import long_text
 from tests.ui.hand_made import trace, unfinished
-from ui.components.colouring import COLOURINGS, USUAL
-from ui.components.selection import Chosen
-from ui.components.strip import packed_numbers, packed_texts, strip_patch, strip_value
+from tokenarium.backend import TraceResult
+from tokenarium.ui.components.colouring import COLOURINGS, USUAL
+from tokenarium.ui.components.selection import Chosen
+from tokenarium.ui.components.strip import packed_numbers, packed_texts, strip_patch, strip_value
 
 FIRST, OTHER = Chosen("r", 0, None, 0, 0), Chosen("r", 0, None, 1, 2)
 LONGEST = 32_768

@@ -4,7 +4,7 @@ import json
 import re
 from html import unescape
 
-from ui.components.table import Column, Link, table_html
+from tokenarium.ui.components.table import Column, Link, table_html
 
 COLUMNS = (Column("token <b>", 'means "this"'), Column("number"))
 

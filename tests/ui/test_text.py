@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.text import escape, one_line, plotly_text, visible
+from tokenarium.ui.text import escape, one_line, plotly_text, visible
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend import CacheResult, Lab, Run, Settings, SweepRequest, SweepResult
-from backend.roster import Roster
 from tests.models.conftest import save_model
 from tests.ui.test_sentence import words
-from ui.figures.tradeoff import MEASURES, tradeoff
-from ui.pages.cache import Asked, CachePage
-from ui.pages.tradeoff import PROMPT, Tradeoff
+from tokenarium.backend import CacheResult, Lab, Run, Settings, SweepRequest, SweepResult
+from tokenarium.backend.roster import Roster
+from tokenarium.ui.figures.tradeoff import MEASURES, tradeoff
+from tokenarium.ui.pages.cache import Asked, CachePage
+from tokenarium.ui.pages.tradeoff import PROMPT, Tradeoff
 
 VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
 

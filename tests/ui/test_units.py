@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.components.units import starts
+from tokenarium.ui.components.units import starts
 
 
 def joined(tokens: list[str], begins: np.ndarray) -> list[str]:

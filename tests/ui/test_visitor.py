@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ui.visitor import visitor_of
+from tokenarium.ui.visitor import visitor_of
 
 SECRET = "0123456789abcdef" * 2
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from ui.components.scripts import scripts
+from tokenarium.ui.components.scripts import scripts
 
 TEMPLATE = """
 <div class="tk-actions">

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui.components.scripts import scripts
+from tokenarium.ui.components.scripts import scripts
 
 JS = """
 const T = window.tokenarium;

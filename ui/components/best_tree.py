@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from backend import (
+from tokenarium.backend import (
     SpeculateRequest,
     SpeculationResult,
     acceptance_vector,
@@ -11,7 +11,7 @@ from backend import (
     levels,
     optimal_tree,
 )
-from ui.text import escape
+from tokenarium.ui.text import escape
 
 
 @dataclass(frozen=True)

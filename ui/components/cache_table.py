@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from backend import CacheResult, PolicyRun
-from ui.components.cost import size
-from ui.components.table import Cell, Column, table_html
-from ui.text import escape
+from tokenarium.backend import CacheResult, PolicyRun
+from tokenarium.ui.components.cost import size
+from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.text import escape
 
 COLUMNS = (
     Column("policy"),

@@ -2,9 +2,9 @@
 
 import math
 
-from backend import Quantity, TraceResult
-from ui.components.selection import Chosen
-from ui.text import escape, one_line
+from tokenarium.backend import Quantity, TraceResult
+from tokenarium.ui.components.selection import Chosen
+from tokenarium.ui.text import escape, one_line
 
 
 def token_card(result: TraceResult, chosen: Chosen) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend import (
+from tokenarium.backend import (
     LATER_QUERIES,
     Quantity,
     TraceResult,

@@ -1,7 +1,7 @@
 """What a run or a sweep will take, said before it starts."""
 
-from backend import CacheEstimate, SweepEstimate
-from ui.text import escape
+from tokenarium.backend import CacheEstimate, SweepEstimate
+from tokenarium.ui.text import escape
 
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 

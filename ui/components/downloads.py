@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 from numpy.typing import NDArray
 
-from ui.components.scripts import scripts
-from ui.text import escape
+from tokenarium.ui.components.scripts import scripts
+from tokenarium.ui.text import escape
 
 JS = "window.tokenarium.downloads(element, props, server);"
 

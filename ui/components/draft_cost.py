@@ -1,8 +1,8 @@
 """Whether drafting is expected to pay, said before Run."""
 
-from backend import SpeculateEstimate, SpeculateRequest
-from ui.components.cost import card
-from ui.text import escape
+from tokenarium.backend import SpeculateEstimate, SpeculateRequest
+from tokenarium.ui.components.cost import card
+from tokenarium.ui.text import escape
 
 FORMULA = "(1 - a^(g+1)) / ((1 - a)(g c + 1))"
 

@@ -9,9 +9,9 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from backend import KINDS, Protected
-from ui.components.scripts import scripts
-from ui.text import escape, visible
+from tokenarium.backend import KINDS, Protected
+from tokenarium.ui.components.scripts import scripts
+from tokenarium.ui.text import escape, visible
 
 MOST_SELECTED_BYTES = 2**18
 """Selections of more are not sent: the map draws them."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Drafter, Rule
-from ui.components.options import controls, read
-from ui.text import escape
+from tokenarium.backend import Drafter, Rule
+from tokenarium.ui.components.options import controls, read
+from tokenarium.ui.text import escape
 
 Method = type[Drafter] | type[Rule]
 

@@ -4,8 +4,8 @@ import gradio as gr
 import numpy as np
 from plotly.graph_objects import Figure, Heatmap
 
-from ui.components.scripts import scripts
-from ui.text import escape
+from tokenarium.ui.components.scripts import scripts
+from tokenarium.ui.text import escape
 
 TEMPLATE = """
 <section class="tk-figure">

@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 from pydantic_core import PydanticUndefined
 
-from backend import Policy
-from ui.components.options import controls, read
-from ui.text import escape
+from tokenarium.backend import Policy
+from tokenarium.ui.components.options import controls, read
+from tokenarium.ui.text import escape
 
 QUIET: dict[str, Any] = {
     "api_visibility": "private",

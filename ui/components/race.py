@@ -6,9 +6,9 @@ from typing import Any
 import gradio as gr
 import orjson
 
-from backend import STATUSES, SpeculationResult
-from ui.components.scripts import scripts
-from ui.text import visible
+from tokenarium.backend import STATUSES, SpeculationResult
+from tokenarium.ui.components.scripts import scripts
+from tokenarium.ui.text import visible
 
 TEMPLATE = """
 <div class="tk-scrub">

@@ -4,8 +4,8 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab
-from ui.visitor import visitor_of
+from tokenarium.backend import Lab
+from tokenarium.ui.visitor import visitor_of
 
 MOST = 30
 QUIET: dict[str, Any] = {

@@ -6,8 +6,8 @@ from typing import Any, Self
 import gradio as gr
 import numpy as np
 
-from backend import TraceResult
-from ui.components.scripts import scripts
+from tokenarium.backend import TraceResult
+from tokenarium.ui.components.scripts import scripts
 
 JS = """
 const T = window.tokenarium;

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from backend import Event, ModelInfo, Progress, Queued, Run, TraceResult
-from ui.text import escape, one_line
+from tokenarium.backend import Event, ModelInfo, Progress, Queued, Run, TraceResult
+from tokenarium.ui.text import escape, one_line
 
 SHORTEST_FOR_SINKS = 64
 """Tokens below which no sink rate is stated: at 9 tokens even uniform attention passes 0.3."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Literal
 
-from backend import Biases, Drafter, Pair, SpeculationResult, levels, pace, retold
-from ui.components.table import Cell, Column, table_html
-from ui.text import escape
+from tokenarium.backend import Biases, Drafter, Pair, SpeculationResult, levels, pace, retold
+from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.text import escape
 
 Draw = Literal["deterministic", "iid", "without_replacement"]
 VERDICTS = {

@@ -6,10 +6,10 @@ from typing import Any
 import gradio as gr
 import orjson
 
-from backend import REASONS, STATUSES, SpeculationResult
-from ui.components.scripts import scripts
-from ui.components.trees import FATES, tree_value
-from ui.text import escape, visible
+from tokenarium.backend import REASONS, STATUSES, SpeculationResult
+from tokenarium.ui.components.scripts import scripts
+from tokenarium.ui.components.trees import FATES, tree_value
+from tokenarium.ui.text import escape, visible
 
 TEMPLATE = """
 <div class="tk-marks" aria-label="Where tokens come from">{marks}</div>

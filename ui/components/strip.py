@@ -8,12 +8,12 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from backend import TraceResult
-from ui.components.colouring import COLOURINGS, USUAL, Numbers
-from ui.components.scripts import scripts
-from ui.components.selection import Chosen
-from ui.components.units import starts
-from ui.text import visible
+from tokenarium.backend import TraceResult
+from tokenarium.ui.components.colouring import COLOURINGS, USUAL, Numbers
+from tokenarium.ui.components.scripts import scripts
+from tokenarium.ui.components.selection import Chosen
+from tokenarium.ui.components.units import starts
+from tokenarium.ui.text import visible
 
 TEMPLATE = """
 <div class="tk-strip-head">

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import gradio as gr
 import orjson
 
-from ui.components.scripts import scripts
-from ui.text import escape
+from tokenarium.ui.components.scripts import scripts
+from tokenarium.ui.text import escape
 
 
 @dataclass(frozen=True)

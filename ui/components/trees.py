@@ -3,8 +3,8 @@
 from math import isfinite
 from typing import Any
 
-from backend import REASONS, STATUSES, SpeculationResult, retold, tree_rows
-from ui.text import one_line
+from tokenarium.backend import REASONS, STATUSES, SpeculationResult, retold, tree_rows
+from tokenarium.ui.text import one_line
 
 FATES: dict[str, tuple[str, str]] = {
     "root": ("■", "newest token"),

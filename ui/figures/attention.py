@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from backend import RegionResult, TraceResult
-from ui.figures.style import SCALE, colour_bar, finish
-from ui.text import plotly_text
+from tokenarium.backend import RegionResult, TraceResult
+from tokenarium.ui.figures.style import SCALE, colour_bar, finish
+from tokenarium.ui.text import plotly_text
 
 
 def tile_edges(length: int, tiles: int) -> NDArray[np.int32]:

@@ -5,9 +5,9 @@ from math import isfinite
 
 from plotly import graph_objects as go
 
-from backend import ClassMass
-from ui.figures.definitions import defined
-from ui.figures.style import AMBER, GREY, finish
+from tokenarium.backend import ClassMass
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.style import AMBER, GREY, finish
 
 
 def class_bars(classes: Sequence[ClassMass]) -> go.Figure:

@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from backend import MEASURES, Comparison
-from ui.figures.definitions import defined
-from ui.figures.grids import by_head, difference_cells, grid_cells
-from ui.figures.style import AMBER, GREY, SCALE, colour_bar, finish
+from tokenarium.backend import MEASURES, Comparison
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.grids import by_head, difference_cells, grid_cells
+from tokenarium.ui.figures.style import AMBER, GREY, SCALE, colour_bar, finish
 
 
 def switching_heads(comparison: Comparison, first_name: str, second_name: str) -> go.Figure:

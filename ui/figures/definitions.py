@@ -2,7 +2,7 @@
 
 import textwrap
 
-from ui.text import plotly_text
+from tokenarium.ui.text import plotly_text
 
 
 def defined(text: str) -> str:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from backend import KINDS, CacheResult, PolicyRun, Protected, Scores, kinds
-from ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, colour_bar, finish
-from ui.text import plotly_text
+from tokenarium.backend import KINDS, CacheResult, PolicyRun, Protected, Scores, kinds
+from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, colour_bar, finish
+from tokenarium.ui.text import plotly_text
 
 MOST_COLUMNS = 512
 COLOURS = (GREY, AMBER, BLUE, GREEN, RED, "#8b5cf6", "#0891b2", "#a16207")

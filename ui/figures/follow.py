@@ -2,10 +2,10 @@
 
 from plotly import graph_objects as go
 
-from backend import FollowResult, TraceResult
-from ui.figures.style import AMBER, BLUE
-from ui.figures.token_lines import along_tokens, token_line
-from ui.text import plotly_text
+from tokenarium.backend import FollowResult, TraceResult
+from tokenarium.ui.figures.style import AMBER, BLUE
+from tokenarium.ui.figures.token_lines import along_tokens, token_line
+from tokenarium.ui.text import plotly_text
 
 
 def followed(

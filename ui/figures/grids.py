@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from ui.figures.definitions import defined
-from ui.figures.style import SCALE, colour_bar, finish
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.style import SCALE, colour_bar, finish
 
 DIFFERENCE_SCALE = "PuOr"
 """Two colours that differ in every kind of colour vision; pale where nothing changed."""

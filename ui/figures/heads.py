@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from backend import TraceResult
-from ui.figures.style import SCALE, colour_bar, finish
+from tokenarium.backend import TraceResult
+from tokenarium.ui.figures.style import SCALE, colour_bar, finish
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from ui.figures.definitions import defined
-from ui.figures.style import AMBER, SCALE, colour_bar, finish
-from ui.figures.token_lines import along_tokens, token_line
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.style import AMBER, SCALE, colour_bar, finish
+from tokenarium.ui.figures.token_lines import along_tokens, token_line
 
 NO_PAIR = -1
 

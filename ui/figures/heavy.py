@@ -3,7 +3,7 @@
 import numpy as np
 from plotly import graph_objects as go
 
-from backend import (
+from tokenarium.backend import (
     COVERAGE_SHARES,
     TraceResult,
     accumulated_chance,
@@ -13,10 +13,10 @@ from backend import (
     held_by_heaviest,
     known_mean,
 )
-from ui.figures.definitions import defined
-from ui.figures.grids import by_head, grid_cells
-from ui.figures.style import AMBER, BLUE, GREEN, GREY, finish
-from ui.figures.token_lines import along_tokens, token_line
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.grids import by_head, grid_cells
+from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, finish
+from tokenarium.ui.figures.token_lines import along_tokens, token_line
 
 MOST_CURVE_POINTS = 256
 TOKEN_TICKS = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.5, 1)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from ui.figures.grids import by_head, difference_cells
-from ui.figures.style import AMBER, BLUE, GREY
-from ui.figures.token_lines import along_tokens, token_line
+from tokenarium.ui.figures.grids import by_head, difference_cells
+from tokenarium.ui.figures.style import AMBER, BLUE, GREY
+from tokenarium.ui.figures.token_lines import along_tokens, token_line
 
 Floats = NDArray[np.floating]
 

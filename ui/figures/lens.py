@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from backend import TraceResult
-from ui.figures.style import SCALE, colour_bar, finish
-from ui.text import plotly_text
+from tokenarium.backend import TraceResult
+from tokenarium.ui.figures.style import SCALE, colour_bar, finish
+from tokenarium.ui.text import plotly_text
 
 WIDTH = 14
 """Tokens shown at once, so that every cell's text can be read."""

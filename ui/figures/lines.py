@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from backend import TraceResult, received_noise_by_layer
-from ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
-from ui.figures.token_lines import along_tokens, pooling_note, token_line
+from tokenarium.backend import TraceResult, received_noise_by_layer
+from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
+from tokenarium.ui.figures.token_lines import along_tokens, pooling_note, token_line
 
 RUNNING = 128
 """Tokens whose mean surprisal is drawn, once a text has twice as many."""

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from backend import TraceResult, accumulated_mass, chance_overlap, known_mean, overlap
-from ui.figures.definitions import defined
-from ui.figures.style import SCALE, colour_bar, finish
+from tokenarium.backend import TraceResult, accumulated_mass, chance_overlap, known_mean, overlap
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.style import SCALE, colour_bar, finish
 
 
 def overlap_of_heads(result: TraceResult, layer: int, count: int, factor: float = 1.0) -> go.Figure:

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from backend import Sink, TraceResult, over_median, sink_rate, sink_scores
-from ui.figures.definitions import defined
-from ui.figures.grids import by_head, grid_cells
-from ui.figures.style import AMBER, SCALE, colour_bar, finish
-from ui.text import plotly_text
+from tokenarium.backend import Sink, TraceResult, over_median, sink_rate, sink_scores
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.grids import by_head, grid_cells
+from tokenarium.ui.figures.style import AMBER, SCALE, colour_bar, finish
+from tokenarium.ui.text import plotly_text
 
 MOST_CELLS = 40_000
 MOST_COLUMNS = 512

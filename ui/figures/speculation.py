@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from plotly import graph_objects as go
 
-from backend import (
+from tokenarium.backend import (
     STATUSES,
     Share,
     SpeculationResult,
@@ -17,8 +17,8 @@ from backend import (
     levels,
     pace,
 )
-from ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
-from ui.text import plotly_text
+from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
+from tokenarium.ui.text import plotly_text
 
 FATE_COLOURS = {
     "accepted": GREEN,

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from backend import LABEL_RULES, MEASURES, HeadMeasure
-from ui.figures.definitions import defined
-from ui.figures.style import AMBER, BLUE, GREEN, GREY, finish
+from tokenarium.backend import LABEL_RULES, MEASURES, HeadMeasure
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, finish
 
 # Shape and colour both tell the kind, so that either is enough.
 MARKS = {

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from ui.figures.definitions import defined
-from ui.figures.style import finish
-from ui.text import plotly_text
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.style import finish
+from tokenarium.ui.text import plotly_text
 
 MOST_POINTS = 1024
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from plotly import graph_objects as go
 
-from backend import SweepResult
-from ui.figures.definitions import defined
-from ui.figures.eviction import COLOURS, DASHES
-from ui.figures.style import finish
-from ui.text import plotly_text
+from tokenarium.backend import SweepResult
+from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.eviction import COLOURS, DASHES
+from tokenarium.ui.figures.style import finish
+from tokenarium.ui.text import plotly_text
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "x")
 

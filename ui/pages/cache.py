@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from backend import (
+from tokenarium.backend import (
     CacheRequest,
     CacheResult,
     Cancelled,
@@ -22,14 +22,21 @@ from backend import (
     UserError,
     protected,
 )
-from ui.components.cache_table import cache_sentence, cache_table
-from ui.components.cost import cache_card, refused_card
-from ui.components.lanes import Lane, lanes_value
-from ui.components.sentence import facts_of, status, told
-from ui.figures.eviction import bytes_line, cost_line, held_map, lost_line, scores, time_line
-from ui.figures.style import caption
-from ui.views.view import Values, choice, number
-from ui.visitor import visitor_of
+from tokenarium.ui.components.cache_table import cache_sentence, cache_table
+from tokenarium.ui.components.cost import cache_card, refused_card
+from tokenarium.ui.components.lanes import Lane, lanes_value
+from tokenarium.ui.components.sentence import facts_of, status, told
+from tokenarium.ui.figures.eviction import (
+    bytes_line,
+    cost_line,
+    held_map,
+    lost_line,
+    scores,
+    time_line,
+)
+from tokenarium.ui.figures.style import caption
+from tokenarium.ui.views.view import Values, choice, number
+from tokenarium.ui.visitor import visitor_of
 
 MOST_POLICIES = 4
 PARTIAL_EVERY_S = 2.0

@@ -4,11 +4,11 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab
-from ui.components.policies import PolicyParameters
-from ui.components.table import Cell, Column, table_html
-from ui.pages.cache import MOST_POLICIES, UNITS
-from ui.views.view import Values
+from tokenarium.backend import Lab
+from tokenarium.ui.components.policies import PolicyParameters
+from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.pages.cache import MOST_POLICIES, UNITS
+from tokenarium.ui.views.view import Values
 
 USUAL = ["full", "recent", "streaming_llm", "h2o"]
 

@@ -5,16 +5,16 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab
-from ui.components.address import address
-from ui.components.lanes import lanes
-from ui.components.plot import plot
-from ui.components.table import table
-from ui.pages.cache import Asked, CachePage
-from ui.pages.cache_controls import CacheControls
-from ui.pages.tradeoff import Tradeoff
-from ui.pages.tradeoff_layout import TradeoffLayout
-from ui.views.view import Values
+from tokenarium.backend import Lab
+from tokenarium.ui.components.address import address
+from tokenarium.ui.components.lanes import lanes
+from tokenarium.ui.components.plot import plot
+from tokenarium.ui.components.table import table
+from tokenarium.ui.pages.cache import Asked, CachePage
+from tokenarium.ui.pages.cache_controls import CacheControls
+from tokenarium.ui.pages.tradeoff import Tradeoff
+from tokenarium.ui.pages.tradeoff_layout import TradeoffLayout
+from tokenarium.ui.views.view import Values
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 EAGER: dict[str, Any] = {**QUIET, "concurrency_limit": None, "trigger_mode": "always_last"}

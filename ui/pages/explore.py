@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from backend import (
+from tokenarium.backend import (
     Cancelled,
     Event,
     Finished,
@@ -18,14 +18,14 @@ from backend import (
     TraceResult,
     UserError,
 )
-from ui.components.options import read
-from ui.components.selection import Chosen, Selection
-from ui.components.sentence import facts_of, pill, status, told
-from ui.pages.frame import frame, frame_changed
-from ui.views.attention import Attention
-from ui.views.registry import make_views
-from ui.views.view import Action, Scene, Settings, Values, View
-from ui.visitor import visitor_of
+from tokenarium.ui.components.options import read
+from tokenarium.ui.components.selection import Chosen, Selection
+from tokenarium.ui.components.sentence import facts_of, pill, status, told
+from tokenarium.ui.pages.frame import frame, frame_changed
+from tokenarium.ui.views.attention import Attention
+from tokenarium.ui.views.registry import make_views
+from tokenarium.ui.views.view import Action, Scene, Settings, Values, View
+from tokenarium.ui.visitor import visitor_of
 
 OPTIONS = [
     "add_bos",

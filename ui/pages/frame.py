@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from ui.components.card import token_card
-from ui.components.selection import Chosen, selection_value
-from ui.components.sentence import sentence
-from ui.components.strip import strip_patch, strip_value
-from ui.views.view import Scene, Values
+from tokenarium.ui.components.card import token_card
+from tokenarium.ui.components.selection import Chosen, selection_value
+from tokenarium.ui.components.sentence import sentence
+from tokenarium.ui.components.strip import strip_patch, strip_value
+from tokenarium.ui.views.view import Scene, Values
 
 
 def frame(scene: Scene, **more: Any) -> Values:

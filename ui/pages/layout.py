@@ -5,16 +5,16 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab, TraceRequest
-from ui.components.actions import actions
-from ui.components.options import controls
-from ui.components.runs import run_picker
-from ui.components.selection import Selection, selection
-from ui.components.sentence import status
-from ui.components.strip import strip
-from ui.pages.explore import OPTIONS, Explore, Shown
-from ui.text import escape
-from ui.views.view import Action, Settings, Values, View
+from tokenarium.backend import Lab, TraceRequest
+from tokenarium.ui.components.actions import actions
+from tokenarium.ui.components.options import controls
+from tokenarium.ui.components.runs import run_picker
+from tokenarium.ui.components.selection import Selection, selection
+from tokenarium.ui.components.sentence import status
+from tokenarium.ui.components.strip import strip
+from tokenarium.ui.pages.explore import OPTIONS, Explore, Shown
+from tokenarium.ui.text import escape
+from tokenarium.ui.views.view import Action, Settings, Values, View
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 EAGER: dict[str, Any] = {**QUIET, "concurrency_limit": None, "trigger_mode": "always_last"}

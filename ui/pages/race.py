@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from backend import (
+from tokenarium.backend import (
     Cancelled,
     Finished,
     Lab,
@@ -15,11 +15,11 @@ from backend import (
     SpeculateRequest,
     UserError,
 )
-from ui.components.race import race_value
-from ui.components.sentence import status, told
-from ui.pages.speculate import Asked, Speculate, speculation_of
-from ui.views.view import Values, number
-from ui.visitor import visitor_of
+from tokenarium.ui.components.race import race_value
+from tokenarium.ui.components.sentence import status, told
+from tokenarium.ui.pages.speculate import Asked, Speculate, speculation_of
+from tokenarium.ui.views.view import Values, number
+from tokenarium.ui.visitor import visitor_of
 
 MOST = 3
 BETWEEN = "."

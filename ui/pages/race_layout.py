@@ -4,9 +4,9 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab
-from ui.components.race import race
-from ui.pages.race import MOST
+from tokenarium.backend import Lab
+from tokenarium.ui.components.race import race
+from tokenarium.ui.pages.race import MOST
 
 
 class RaceLayout:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from backend import (
+from tokenarium.backend import (
     Cancelled,
     DrafterSpec,
     Finished,
@@ -19,12 +19,12 @@ from backend import (
     SpeculationResult,
     UserError,
 )
-from ui.components.best_tree import best_tree
-from ui.components.cost import refused_card
-from ui.components.downloads import csv_text
-from ui.components.draft_cost import speculate_card
-from ui.components.sentence import facts_of, status, told
-from ui.components.speculate_tables import (
+from tokenarium.ui.components.best_tree import best_tree
+from tokenarium.ui.components.cost import refused_card
+from tokenarium.ui.components.downloads import csv_text
+from tokenarium.ui.components.draft_cost import speculate_card
+from tokenarium.ui.components.sentence import facts_of, status, told
+from tokenarium.ui.components.speculate_tables import (
     audit_badge,
     bias_table,
     measures_table,
@@ -32,13 +32,13 @@ from ui.components.speculate_tables import (
     refused_rules,
     speculate_sentence,
 )
-from ui.components.speculation import speculation_value
-from ui.components.trees import tree_value
-from ui.figures.speculation import NAMES as FIGURES
-from ui.figures.speculation import figures
-from ui.figures.style import caption
-from ui.views.view import Values, number
-from ui.visitor import visitor_of
+from tokenarium.ui.components.speculation import speculation_value
+from tokenarium.ui.components.trees import tree_value
+from tokenarium.ui.figures.speculation import NAMES as FIGURES
+from tokenarium.ui.figures.speculation import figures
+from tokenarium.ui.figures.style import caption
+from tokenarium.ui.views.view import Values, number
+from tokenarium.ui.visitor import visitor_of
 
 PARTIAL_EVERY_S = 0.4
 EXTRA = (

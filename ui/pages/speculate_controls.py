@@ -5,11 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab, SpeculateRequest
-from ui.components.methods import MethodParameters
-from ui.components.options import controls, read
-from ui.pages.speculate import EXTRA, PLAIN, Asked
-from ui.views.view import Values
+from tokenarium.backend import Lab, SpeculateRequest
+from tokenarium.ui.components.methods import MethodParameters
+from tokenarium.ui.components.options import controls, read
+from tokenarium.ui.pages.speculate import EXTRA, PLAIN, Asked
+from tokenarium.ui.views.view import Values
 
 USUAL_DRAFTER, USUAL_RULE = "draft_chain", "greedy"
 SLIDERS = ("draft_len", "tree_budget", "max_new_tokens")

@@ -5,16 +5,16 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab
-from ui.components.address import address
-from ui.components.downloads import downloads
-from ui.components.plot import plot
-from ui.components.speculation import speculation
-from ui.pages.race import Race
-from ui.pages.race_layout import RaceLayout
-from ui.pages.speculate import Speculate
-from ui.pages.speculate_controls import SpeculateControls
-from ui.views.view import Values
+from tokenarium.backend import Lab
+from tokenarium.ui.components.address import address
+from tokenarium.ui.components.downloads import downloads
+from tokenarium.ui.components.plot import plot
+from tokenarium.ui.components.speculation import speculation
+from tokenarium.ui.pages.race import Race
+from tokenarium.ui.pages.race_layout import RaceLayout
+from tokenarium.ui.pages.speculate import Speculate
+from tokenarium.ui.pages.speculate_controls import SpeculateControls
+from tokenarium.ui.views.view import Values
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 EAGER: dict[str, Any] = {**QUIET, "concurrency_limit": None, "trigger_mode": "always_last"}

@@ -6,16 +6,25 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from backend import Cancelled, Finished, Lab, Partial, Run, SweepRequest, SweepResult, UserError
-from ui.components.cost import refused_card, sweep_card
-from ui.components.sentence import status, told
-from ui.components.table import Cell, Column, Link, table_html
-from ui.figures.style import caption
-from ui.figures.tradeoff import MEASURES, tradeoff
-from ui.pages.cache import Asked, specs_of
-from ui.text import escape
-from ui.views.view import Values, choice, number
-from ui.visitor import visitor_of
+from tokenarium.backend import (
+    Cancelled,
+    Finished,
+    Lab,
+    Partial,
+    Run,
+    SweepRequest,
+    SweepResult,
+    UserError,
+)
+from tokenarium.ui.components.cost import refused_card, sweep_card
+from tokenarium.ui.components.sentence import status, told
+from tokenarium.ui.components.table import Cell, Column, Link, table_html
+from tokenarium.ui.figures.style import caption
+from tokenarium.ui.figures.tradeoff import MEASURES, tradeoff
+from tokenarium.ui.pages.cache import Asked, specs_of
+from tokenarium.ui.text import escape
+from tokenarium.ui.views.view import Values, choice, number
+from tokenarium.ui.visitor import visitor_of
 
 PROMPT = ""
 """The task that is none: the prompt of the page is continued."""

@@ -4,11 +4,11 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Lab
-from ui.components.plot import plot
-from ui.components.table import table
-from ui.figures.tradeoff import MEASURES
-from ui.pages.tradeoff import PROMPT
+from tokenarium.backend import Lab
+from tokenarium.ui.components.plot import plot
+from tokenarium.ui.components.table import table
+from tokenarium.ui.figures.tradeoff import MEASURES
+from tokenarium.ui.pages.tradeoff import PROMPT
 
 EXPLANATION = "A line joins the budgets of a policy. Click a point to open its run above."
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from backend import Cancelled, RegionRequest, RegionResult, UserError
-from ui.components.sentence import status
-from ui.figures.attention import attention_map, region_map
-from ui.figures.heads import METRICS, head_grid
-from ui.figures.lines import received
-from ui.views.view import Scene, Values, View, choice
+from tokenarium.backend import Cancelled, RegionRequest, RegionResult, UserError
+from tokenarium.ui.components.sentence import status
+from tokenarium.ui.figures.attention import attention_map, region_map
+from tokenarium.ui.figures.heads import METRICS, head_grid
+from tokenarium.ui.figures.lines import received
+from tokenarium.ui.views.view import Scene, Values, View, choice
 
 ZOOM_TILES = 128
 POOLINGS = {"mean": "mean of a tile", "max": "highest of a tile"}

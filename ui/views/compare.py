@@ -4,14 +4,14 @@ from typing import ClassVar
 
 import gradio as gr
 
-from backend import MEASURES, Comparison, Lab, TraceResult, UserError, compare
-from ui.components.runs import run_picker
-from ui.components.sentence import status
-from ui.components.table import Cell, Column, Link, table, table_html
-from ui.figures.compare import difference_grid, side_by_side, switching_heads
-from ui.text import escape, one_line
-from ui.views.sinks import length_of, threshold_of
-from ui.views.view import Scene, Values, View, choice
+from tokenarium.backend import MEASURES, Comparison, Lab, TraceResult, UserError, compare
+from tokenarium.ui.components.runs import run_picker
+from tokenarium.ui.components.sentence import status
+from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.figures.compare import difference_grid, side_by_side, switching_heads
+from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.views.sinks import length_of, threshold_of
+from tokenarium.ui.views.view import Scene, Values, View, choice
 
 OTHER = "other_run"
 COLUMNS = (

@@ -7,12 +7,12 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from backend import Cancelled, FollowRequest, FollowResult, Run, UserError
-from ui.components.sentence import status
-from ui.components.table import Cell, Column, Link, table, table_html
-from ui.figures.follow import followed
-from ui.text import escape, one_line
-from ui.views.view import Action, Scene, Values, View
+from tokenarium.backend import Cancelled, FollowRequest, FollowResult, Run, UserError
+from tokenarium.ui.components.sentence import status
+from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.figures.follow import followed
+from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.views.view import Action, Scene, Values, View
 
 KEPT_TOKENS = 4096
 """Queries and keys of texts up to this long are kept, so that following a token is immediate."""

@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from backend import (
+from tokenarium.backend import (
     LABEL_RULES,
     MEASURES,
     HeadEvidence,
@@ -18,13 +18,13 @@ from backend import (
     head_labels,
     head_measures,
 )
-from ui.components.sentence import status
-from ui.components.table import Cell, Column, Link, table, table_html
-from ui.figures.taxonomy import head_scatter
-from ui.text import escape
-from ui.views.compare import other_run
-from ui.views.sinks import length_of, threshold_of
-from ui.views.view import Action, Scene, Values, View, choice
+from tokenarium.ui.components.sentence import status
+from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.figures.taxonomy import head_scatter
+from tokenarium.ui.text import escape
+from tokenarium.ui.views.compare import other_run
+from tokenarium.ui.views.sinks import length_of, threshold_of
+from tokenarium.ui.views.view import Action, Scene, Values, View, choice
 
 NEEDS = {
     "echo": "the probe",

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import gradio as gr
 import numpy as np
 
-from backend import HeartbeatRequest, HeartbeatResult, Run, UserError
-from ui.components.options import controls, read
-from ui.components.sentence import status
-from ui.components.table import Cell, Column, Link, table, table_html
-from ui.figures.heartbeat import heartbeat_gaps, heartbeat_raster
-from ui.text import escape, one_line
-from ui.views.view import Action, Scene, Values, View
+from tokenarium.backend import HeartbeatRequest, HeartbeatResult, Run, UserError
+from tokenarium.ui.components.options import controls, read
+from tokenarium.ui.components.sentence import status
+from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.figures.heartbeat import heartbeat_gaps, heartbeat_raster
+from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.views.view import Action, Scene, Values, View
 
 PARAMETERS = ["threshold", "measured_in", "bins"]
 ROWS = 12

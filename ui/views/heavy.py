@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import gradio as gr
 
-from backend import (
+from tokenarium.backend import (
     CLASSES,
     TraceResult,
     accumulated_chance,
@@ -15,12 +15,12 @@ from backend import (
     times_noise,
     token_classes,
 )
-from ui.components.table import Cell, Column, Link, table, table_html
-from ui.figures.classes import class_bars
-from ui.figures.heavy import accumulated, coverage_curves, coverage_grid, persistence
-from ui.figures.overlap import overlap_of_heads, overlap_of_layers
-from ui.text import one_line
-from ui.views.view import Scene, Values, View, choice, number
+from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.figures.classes import class_bars
+from tokenarium.ui.figures.heavy import accumulated, coverage_curves, coverage_grid, persistence
+from tokenarium.ui.figures.overlap import overlap_of_heads, overlap_of_layers
+from tokenarium.ui.text import one_line
+from tokenarium.ui.views.view import Scene, Values, View, choice, number
 
 SCOPES = {"head": "the chosen head", "layer": "its layer", "all": "all heads"}
 ROWS = 12

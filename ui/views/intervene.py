@@ -6,18 +6,23 @@ from typing import Any, ClassVar
 import gradio as gr
 import numpy as np
 
-from backend import (
+from tokenarium.backend import (
     Intervention,
     InterventionRequest,
     InterventionResult,
     Run,
     UserError,
 )
-from ui.components.options import controls, read
-from ui.components.sentence import status
-from ui.figures.intervention import divergence, entropy_change, sink_change, surprisal_change
-from ui.text import escape, one_line
-from ui.views.view import Action, Scene, Values, View, choice
+from tokenarium.ui.components.options import controls, read
+from tokenarium.ui.components.sentence import status
+from tokenarium.ui.figures.intervention import (
+    divergence,
+    entropy_change,
+    sink_change,
+    surprisal_change,
+)
+from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.views.view import Action, Scene, Values, View, choice
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 CHOSEN = ("layer", "head")

@@ -1,8 +1,8 @@
 """Predictions: how sure the model was of every token, and when it made up its mind."""
 
-from ui.figures.lens import lens_window, logit_lens
-from ui.figures.lines import predictability
-from ui.views.view import Scene, Values, View
+from tokenarium.ui.figures.lens import lens_window, logit_lens
+from tokenarium.ui.figures.lines import predictability
+from tokenarium.ui.views.view import Scene, Values, View
 
 
 class Predictions(View):

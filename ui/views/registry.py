@@ -4,14 +4,16 @@ import pkgutil
 from importlib import import_module
 from inspect import isabstract, isclass
 
-from backend import Lab
-from ui import views
-from ui.views.view import View
+from tokenarium.backend import Lab
+from tokenarium.ui import views
+from tokenarium.ui.views.view import View
 
 
 def find_views() -> list[type[View]]:
     """Return the views in the order of their tabs."""
-    modules = [import_module(f"ui.views.{m.name}") for m in pkgutil.iter_modules(views.__path__)]
+    modules = [
+        import_module(f"tokenarium.ui.views.{m.name}") for m in pkgutil.iter_modules(views.__path__)
+    ]
     found = {
         member
         for module in modules

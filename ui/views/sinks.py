@@ -4,12 +4,12 @@ from typing import ClassVar
 
 import gradio as gr
 
-from backend import LATER_QUERIES, Sink, TraceResult, find_sinks, sink_rate, sink_scores
-from ui.components.table import Cell, Column, Link, table, table_html
-from ui.figures.lines import norms
-from ui.figures.sinks import sink_grid, sink_layers, sink_norms
-from ui.text import escape, one_line
-from ui.views.view import Scene, Values, View, number
+from tokenarium.backend import LATER_QUERIES, Sink, TraceResult, find_sinks, sink_rate, sink_scores
+from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.figures.lines import norms
+from tokenarium.ui.figures.sinks import sink_grid, sink_layers, sink_norms
+from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.views.view import Scene, Values, View, number
 
 MOST_ROWS = 40
 COLUMNS = (

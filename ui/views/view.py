@@ -8,11 +8,19 @@ from typing import Any, ClassVar
 import gradio as gr
 from plotly.graph_objects import Figure
 
-from backend import Finished, Lab, ModelRequest, Run, TextRequest, TraceRequest, TraceResult
-from ui.components.plot import figure_json, plot
-from ui.components.selection import Chosen
-from ui.components.sentence import told
-from ui.figures.style import caption
+from tokenarium.backend import (
+    Finished,
+    Lab,
+    ModelRequest,
+    Run,
+    TextRequest,
+    TraceRequest,
+    TraceResult,
+)
+from tokenarium.ui.components.plot import figure_json, plot
+from tokenarium.ui.components.selection import Chosen
+from tokenarium.ui.components.sentence import told
+from tokenarium.ui.figures.style import caption
 
 Values = dict[str, Any]
 """New values of components, by the name of the part."""

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.wrapping import Wrapper
+from tokenarium.backend.eviction.wrapping import Wrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
+    from tokenarium.backend.eviction.held import Held
 
 
 class AdaKV(Wrapper):
@@ -36,7 +36,7 @@ class AdaKV(Wrapper):
         """Keep each head's own best, then the best (head, token) pairs of the layer."""
         import torch
 
-        from backend.eviction.choosing import highest
+        from tokenarium.backend.eviction.choosing import highest
 
         scores = self.scores(held).float()
         first, newest = self.protects(held)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from backend.eviction.policy import Label, Noise, Policy, When
+from tokenarium.backend.eviction.policy import Label, Noise, Policy, When
 
 
 class Full(Policy):

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Noise, Policy
+from tokenarium.backend.eviction.policy import Noise, Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
-    from kernels.attention_stats import AttentionStats, Want
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 
 class H2O(Policy):
@@ -36,7 +36,7 @@ class H2O(Policy):
 
     def want(self, length: int) -> "Want":
         """Return the column sums of the prompt's attention."""
-        from kernels.attention_stats import Want
+        from tokenarium.kernels.attention_stats import Want
 
         return Want(received=True)
 

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.eviction.policies.knorm import key_lengths
-from backend.eviction.policy import Policy
+from tokenarium.backend.eviction.policies.knorm import key_lengths
+from tokenarium.backend.eviction.policy import Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
-    from kernels.attention_stats import AttentionStats
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.kernels.attention_stats import AttentionStats
 
 _LEAST = 1e-12
 """Stands for the length of a key of zeros, which has no direction."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Noise, Policy
+from tokenarium.backend.eviction.policy import Noise, Policy
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from backend.eviction.held import Held
-    from kernels.attention_stats import AttentionStats
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.kernels.attention_stats import AttentionStats
 
 
 _TINY = 2.0**-126

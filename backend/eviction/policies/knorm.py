@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.eviction.policy import Policy
+from tokenarium.backend.eviction.policy import Policy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
-    from kernels.attention_stats import AttentionStats
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.kernels.attention_stats import AttentionStats
 
 
 class Knorm(Policy):

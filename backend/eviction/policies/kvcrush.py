@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from backend.eviction.policy import Scope
-from backend.eviction.wrapping import Wrapper
+from tokenarium.backend.eviction.policy import Scope
+from tokenarium.backend.eviction.wrapping import Wrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
+    from tokenarium.backend.eviction.held import Held
 
 
 class KVCrush(Wrapper):
@@ -42,7 +42,7 @@ class KVCrush(Wrapper):
         """Keep the base's best, then every n-th of the others in the order of their distance."""
         import torch
 
-        from backend.eviction.choosing import highest
+        from tokenarium.backend.eviction.choosing import highest
 
         scores = self.scores(held).float()
         first, newest = self.protects(held)

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Chooses, Noise, Policy, Positions, Scope
+from tokenarium.backend.eviction.policy import Chooses, Noise, Policy, Positions, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
-    from backend.interventions.layer import Change
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.backend.interventions.layer import Change
+    from tokenarium.backend.models.loaded import LoadedModel
 
 
 class LMInfinite(Policy):
@@ -57,7 +57,7 @@ class LMInfinite(Policy):
 
     def reads(self, loaded: "LoadedModel", budget: int, length: int) -> "dict[int, Change]":
         """Hide the middle from the prompt's queries as it will be hidden from later ones."""
-        from backend.interventions.methods.lm_infinite import LambdaMask
+        from tokenarium.backend.interventions.methods.lm_infinite import LambdaMask
 
         cap = self.largest or loaded.context - 1
         capped = self.positions == "capped" and length - 1 > cap

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from backend.eviction.policy import Policy, Scope, When
+from tokenarium.backend.eviction.policy import Policy, Scope, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
-    from kernels.attention_stats import AttentionStats
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.kernels.attention_stats import AttentionStats
 
 
 class PromptDistill(Policy):

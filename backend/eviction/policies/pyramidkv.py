@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policies.snapkv import WINDOW, SnapKV
+from tokenarium.backend.eviction.policies.snapkv import WINDOW, SnapKV
 
 
 class PyramidKV(SnapKV):

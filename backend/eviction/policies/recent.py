@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.eviction.policy import Chooses, Noise, Policy, Scope
+from tokenarium.backend.eviction.policy import Chooses, Noise, Policy, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
+    from tokenarium.backend.eviction.held import Held
 
 
 class Recent(Policy):

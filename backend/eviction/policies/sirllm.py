@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Policy, Positions, Scope
+from tokenarium.backend.eviction.policy import Policy, Positions, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
+    from tokenarium.backend.eviction.held import Held
 
 
 class SirLLM(Policy):

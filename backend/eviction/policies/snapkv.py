@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from backend.eviction.policy import Noise, Policy, When
+from tokenarium.backend.eviction.policy import Noise, Policy, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
-    from kernels.attention_stats import AttentionStats, Want
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 WINDOW = 64
 """The window of the authors' settings, tokens; longer ones must be asked for."""
@@ -66,7 +66,7 @@ class SnapKV(Policy):
 
     def want(self, length: int) -> "Want":
         """Return the attention of the window."""
-        from kernels.attention_stats import Want
+        from tokenarium.kernels.attention_stats import Want
 
         return Want(last=min(self.window, length))
 

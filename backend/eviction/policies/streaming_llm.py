@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Chooses, Noise, Policy, Positions, Scope
+from tokenarium.backend.eviction.policy import Chooses, Noise, Policy, Positions, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
+    from tokenarium.backend.eviction.held import Held
 
 
 class StreamingLLM(Policy):

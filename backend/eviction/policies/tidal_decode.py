@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from backend.eviction.policy import Label, Policy, When
+from tokenarium.backend.eviction.policy import Label, Policy, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
+    from tokenarium.backend.eviction.held import Held
 
 
 class TidalDecode(Policy):

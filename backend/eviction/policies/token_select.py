@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
-from backend.eviction.policy import Label, Policy, Scope, When
+from tokenarium.backend.eviction.policy import Label, Policy, Scope, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
+    from tokenarium.backend.eviction.held import Held
 
 FIRST_SHARE, NEWEST_SHARE = 128 / 2688, 512 / 2688
 """The paper's first, newest and voted tokens are 128, 512 and 2048."""

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.eviction.policy import Policy, Scope
+from tokenarium.backend.eviction.policy import Policy, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.eviction.held import Held
-    from kernels.attention_stats import AttentionStats, Want
+    from tokenarium.backend.eviction.held import Held
+    from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 
 class TOVA(Policy):
@@ -37,7 +37,7 @@ class TOVA(Policy):
 
     def want(self, length: int) -> "Want":
         """Return the weights of the prompt's last query."""
-        from kernels.attention_stats import Want
+        from tokenarium.kernels.attention_stats import Want
 
         return Want(last=1)
 

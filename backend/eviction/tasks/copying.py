@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from backend.eviction.task import Exercise, Task
+from tokenarium.backend.eviction.task import Exercise, Task
 
 if TYPE_CHECKING:
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.loaded import LoadedModel
 
 
 class Copying(Task):
@@ -27,8 +27,8 @@ class Copying(Task):
 
     def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
         """Show the pattern at a depth."""
-        from backend.eviction.haystack import haystack
-        from backend.models.ordinary import ordinary_tokens
+        from tokenarium.backend.eviction.haystack import haystack
+        from tokenarium.backend.models.ordinary import ordinary_tokens
 
         ordinary = ordinary_tokens(loaded)
         size = self.cue + self.expected

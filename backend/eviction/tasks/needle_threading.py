@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from backend.eviction.task import Exercise, Task
+from tokenarium.backend.eviction.task import Exercise, Task
 
 if TYPE_CHECKING:
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.loaded import LoadedModel
 
 ROOMS = (
     "kitchen", "cellar", "attic", "stable", "chapel", "tower", "hall", "study", "pantry",
@@ -34,7 +34,7 @@ class NeedleThreading(Task):
 
     def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
         """Hide the first link at a depth, and all others anywhere."""
-        from backend.eviction.haystack import ask, encode, haystack
+        from tokenarium.backend.eviction.haystack import ask, encode, haystack
 
         draw = np.random.default_rng(seed)
         rooms = self._rooms(draw)

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from backend.eviction.prose import PEOPLE
-from backend.eviction.task import Exercise, Task
+from tokenarium.backend.eviction.prose import PEOPLE
+from tokenarium.backend.eviction.task import Exercise, Task
 
 if TYPE_CHECKING:
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.loaded import LoadedModel
 
 
 class Needles(Task):
@@ -28,7 +28,7 @@ class Needles(Task):
 
     def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
         """Hide the number asked for at a depth, and the others anywhere."""
-        from backend.eviction.haystack import ask, encode, haystack
+        from tokenarium.backend.eviction.haystack import ask, encode, haystack
 
         draw = np.random.default_rng(seed)
         names = draw.permutation(PEOPLE)[: self.keys]

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from backend.eviction.task import Exercise, Task
+from tokenarium.backend.eviction.task import Exercise, Task
 
 if TYPE_CHECKING:
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.loaded import LoadedModel
 
 
 class Passkey(Task):
@@ -27,7 +27,7 @@ class Passkey(Task):
 
     def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
         """Hide a number at a depth."""
-        from backend.eviction.haystack import ask, encode, haystack
+        from tokenarium.backend.eviction.haystack import ask, encode, haystack
 
         number = "".join(map(str, np.random.default_rng(seed).integers(0, 10, self.digits)))
         needle = encode(loaded, f" The pass key is {number}. Remember the pass key.")

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from backend.eviction.task import Exercise, Measure, Task
+from tokenarium.backend.eviction.task import Exercise, Measure, Task
 
 if TYPE_CHECKING:
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.loaded import LoadedModel
 
 
 class Perplexity(Task):
@@ -35,8 +35,8 @@ class Perplexity(Task):
 
     def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
         """Return a prompt and what follows it; ``depth`` has no meaning here."""
-        from backend.eviction.haystack import encode, haystack
-        from backend.models.ordinary import leading_bos
+        from tokenarium.backend.eviction.haystack import encode, haystack
+        from tokenarium.backend.models.ordinary import leading_bos
 
         total = length + self.predicted
         if self.text:

@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from backend.interventions.declaration import Acts, Intervention
-from backend.models.choice import check_head
+from tokenarium.backend.interventions.declaration import Acts, Intervention
+from tokenarium.backend.models.choice import check_head
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.interventions.layer import Change, Layer, Reweigh
-    from backend.models.loaded import LoadedModel
-    from kernels.attention_stats import Rows
+    from tokenarium.backend.interventions.layer import Change, Layer, Reweigh
+    from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.kernels.attention_stats import Rows
 
 Number = Annotated[int, Field(ge=0)]
 
@@ -47,7 +47,7 @@ class CalibrateSinks(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change the chosen heads, or all heads of the middle layers."""
-        from backend.interventions.layer import Change
+        from tokenarium.backend.interventions.layer import Change
 
         layers = len(loaded.layers)
         for layer, head in self.heads:

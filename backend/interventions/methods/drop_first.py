@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.interventions.declaration import Acts, Edited, Intervention
+from tokenarium.backend.interventions.declaration import Acts, Edited, Intervention
 
 if TYPE_CHECKING:
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.loaded import LoadedModel
 
 
 class DropFirst(Intervention):

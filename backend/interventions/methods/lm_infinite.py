@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.interventions.declaration import Acts, Intervention
+from tokenarium.backend.interventions.declaration import Acts, Intervention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from backend.interventions.layer import Change, Layer, Reweigh
-    from backend.interventions.rotary import Rotary
-    from backend.models.loaded import LoadedModel
-    from kernels.attention_stats import Rows
+    from tokenarium.backend.interventions.layer import Change, Layer, Reweigh
+    from tokenarium.backend.interventions.rotary import Rotary
+    from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.kernels.attention_stats import Rows
 
 
 BLOCK = 256
@@ -53,13 +53,13 @@ class LambdaMask(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change all heads of all layers, each with its own rotation."""
-        from backend.interventions.rotary import rotary_layers
+        from tokenarium.backend.interventions.rotary import rotary_layers
 
         return {number: self.change(rotary) for number, rotary in enumerate(rotary_layers(loaded))}
 
     def change(self, rotary: "Rotary | None") -> "Change":
         """Return the change of a layer; without rotation no distance is capped."""
-        from backend.interventions.layer import Change
+        from tokenarium.backend.interventions.layer import Change
 
         # With the cap below the window, latest tokens can be farther than it too.
         near = rotary is None or (self.cap or self.last) >= self.last - 1

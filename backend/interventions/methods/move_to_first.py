@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.interventions.declaration import Acts, Intervention
-from backend.models.choice import check_head
+from tokenarium.backend.interventions.declaration import Acts, Intervention
+from tokenarium.backend.models.choice import check_head
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.interventions.layer import Change, Layer, Reweigh
-    from backend.models.loaded import LoadedModel
-    from kernels.attention_stats import Rows
+    from tokenarium.backend.interventions.layer import Change, Layer, Reweigh
+    from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.kernels.attention_stats import Rows
 
 
 class MoveToFirst(Intervention):
@@ -36,7 +36,7 @@ class MoveToFirst(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change the one head."""
-        from backend.interventions.layer import Change
+        from tokenarium.backend.interventions.layer import Change
 
         check_head(self.layer, self.head, len(loaded.layers), heads)
         return {self.layer: Change(self._begin, (self.head,))}

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from backend.interventions.declaration import Acts, Intervention
-from backend.models.choice import chosen_layers
+from tokenarium.backend.interventions.declaration import Acts, Intervention
+from tokenarium.backend.models.choice import chosen_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.interventions.layer import Change, Layer, Reweigh
-    from backend.models.loaded import LoadedModel
-    from kernels.attention_stats import Rows
+    from tokenarium.backend.interventions.layer import Change, Layer, Reweigh
+    from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.kernels.attention_stats import Rows
 
 UNSHIFTED_ROWS = 3
 """The first queries see so few keys that nothing is taken off their weights."""
@@ -53,7 +53,7 @@ class Softplus(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change all heads of the chosen layers."""
-        from backend.interventions.layer import Change
+        from tokenarium.backend.interventions.layer import Change
 
         chosen = chosen_layers(self.layers, len(loaded.layers))
         return {layer: Change(self._begin) for layer in chosen}

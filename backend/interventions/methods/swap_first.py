@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.interventions.declaration import Acts, Edited, Intervention
+from tokenarium.backend.interventions.declaration import Acts, Edited, Intervention
 
 if TYPE_CHECKING:
-    from backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.loaded import LoadedModel
 
 
 class SwapFirst(Intervention):
@@ -34,7 +34,7 @@ class SwapFirst(Intervention):
         return Edited([self._chosen(loaded), *ids[1:]], list(range(len(ids))))
 
     def _chosen(self, loaded: "LoadedModel") -> int:
-        from backend.models.structure import embedding_entries
+        from tokenarium.backend.models.structure import embedding_entries
 
         if self.token_id >= 0:
             entries = embedding_entries(loaded.model)

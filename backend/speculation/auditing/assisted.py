@@ -10,24 +10,24 @@ import transformers
 from torch import Tensor
 from transformers import GenerationConfig
 
-from backend.models.generating import end_of_text
-from backend.models.loaded import LoadedModel
-from backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
-from backend.speculation.auditing.audit import Audit, Check
-from backend.speculation.auditing.counts import check_counts
-from backend.speculation.auditing.drafted import Drafted, check_drawn, check_law
-from backend.speculation.auditing.identity import check_identity, not_greedy
-from backend.speculation.auditing.reading import PlainReader, processed
-from backend.speculation.auditing.rewriting import written_down
-from backend.speculation.auditing.sampling import check_sampling
-from backend.speculation.auditing.watching import Seen, seeded, watching
-from backend.speculation.laws import Processors
-from backend.speculation.plain import decode_plainly
-from backend.speculation.reader import TreeReader
-from backend.speculation.result import SpeculationResult
-from backend.speculation.rule import Rule, find
-from backend.speculation.stopping import Stopping
-from backend.speculation.tree import Draw
+from tokenarium.backend.models.generating import end_of_text
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
+from tokenarium.backend.speculation.auditing.audit import Audit, Check
+from tokenarium.backend.speculation.auditing.counts import check_counts
+from tokenarium.backend.speculation.auditing.drafted import Drafted, check_drawn, check_law
+from tokenarium.backend.speculation.auditing.identity import check_identity, not_greedy
+from tokenarium.backend.speculation.auditing.reading import PlainReader, processed
+from tokenarium.backend.speculation.auditing.rewriting import written_down
+from tokenarium.backend.speculation.auditing.sampling import check_sampling
+from tokenarium.backend.speculation.auditing.watching import Seen, seeded, watching
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.plain import decode_plainly
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.backend.speculation.result import SpeculationResult
+from tokenarium.backend.speculation.rule import Rule, find
+from tokenarium.backend.speculation.stopping import Stopping
+from tokenarium.backend.speculation.tree import Draw
 
 ACCEPTANCE = "acceptance"
 BESIDE = 8

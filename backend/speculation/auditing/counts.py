@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.speculation.auditing.audit import Check
-from backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.auditing.audit import Check
+from tokenarium.backend.speculation.records import STATUSES
 
 NAME = "counts"
 

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.speculation.auditing.audit import Check
-from backend.speculation.auditing.significance import SIGNIFICANCE, kolmogorov_tail
-from backend.speculation.laws import Processors
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.auditing.audit import Check
+from tokenarium.backend.speculation.auditing.significance import SIGNIFICANCE, kolmogorov_tail
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.tree import Draw
 
 LAW, DRAWN = "draft law", "drafted tokens"
 LAW_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.02, torch.bfloat16: 0.1}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from backend.speculation.auditing.audit import Check
+from tokenarium.backend.speculation.auditing.audit import Check
 
 NAME = "greedy identity"
 GAP_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}

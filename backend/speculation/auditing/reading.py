@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backend.instruments import AttentionCall, Recorder, plain_attention, recording
-from backend.models.loaded import LoadedModel
-from backend.speculation.laws import Processors
-from backend.speculation.vocabulary import SharedVocabulary
+from tokenarium.backend.instruments import AttentionCall, Recorder, plain_attention, recording
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.vocabulary import SharedVocabulary
 
 
 class PlainReader:

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.models.generating import end_of_text
-from backend.models.loaded import LoadedModel
-from backend.speculation.auditing.audit import Check
-from backend.speculation.auditing.reading import PlainReader
-from backend.speculation.auditing.sampling import check_sampling
-from backend.speculation.drafter import Drafter
-from backend.speculation.drafting import Drafting
-from backend.speculation.engine import Speculator
-from backend.speculation.laws import Processors
-from backend.speculation.reader import TreeReader
-from backend.speculation.rule import Rule
-from backend.speculation.vocabulary import compare
+from tokenarium.backend.models.generating import end_of_text
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.auditing.audit import Check
+from tokenarium.backend.speculation.auditing.reading import PlainReader
+from tokenarium.backend.speculation.auditing.sampling import check_sampling
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.engine import Speculator
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.backend.speculation.rule import Rule
+from tokenarium.backend.speculation.vocabulary import compare
 
 
 class Repeater:

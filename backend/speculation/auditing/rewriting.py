@@ -8,18 +8,18 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from backend.models.generating import end_of_text
-from backend.models.loaded import LoadedModel
-from backend.models.text import decode_each
-from backend.speculation.auditing.watching import Seen
-from backend.speculation.drafting import Drafting
-from backend.speculation.engine import Round, TargetLaws
-from backend.speculation.journal import Journal
-from backend.speculation.laws import Processors
-from backend.speculation.result import SpeculationResult
-from backend.speculation.rule import Rule, Trials
-from backend.speculation.tree import ROOT, TokenTree
-from backend.speculation.walking import Walk, single
+from tokenarium.backend.models.generating import end_of_text
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import decode_each
+from tokenarium.backend.speculation.auditing.watching import Seen
+from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.engine import Round, TargetLaws
+from tokenarium.backend.speculation.journal import Journal
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.result import SpeculationResult
+from tokenarium.backend.speculation.rule import Rule, Trials
+from tokenarium.backend.speculation.tree import ROOT, TokenTree
+from tokenarium.backend.speculation.walking import Walk, single
 
 NOTES = (
     "the time to verify of the first round includes reading the prompt",

@@ -8,18 +8,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.models.loaded import LoadedModel
-from backend.speculation.auditing.audit import Audit, Check
-from backend.speculation.auditing.counts import check_counts
-from backend.speculation.auditing.drafted import LAW_TOLERANCE, Drafted, check_drawn, check_law
-from backend.speculation.auditing.identity import check_identity, not_greedy
-from backend.speculation.auditing.reading import PlainReader, processed
-from backend.speculation.laws import Processors
-from backend.speculation.records import STATUSES
-from backend.speculation.request import SpeculateRequest
-from backend.speculation.result import SpeculationResult
-from backend.speculation.tree import Draw
-from backend.speculation.vocabulary import compare
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.auditing.audit import Audit, Check
+from tokenarium.backend.speculation.auditing.counts import check_counts
+from tokenarium.backend.speculation.auditing.drafted import (
+    LAW_TOLERANCE,
+    Drafted,
+    check_drawn,
+    check_law,
+)
+from tokenarium.backend.speculation.auditing.identity import check_identity, not_greedy
+from tokenarium.backend.speculation.auditing.reading import PlainReader, processed
+from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.request import SpeculateRequest
+from tokenarium.backend.speculation.result import SpeculationResult
+from tokenarium.backend.speculation.tree import Draw
+from tokenarium.backend.speculation.vocabulary import compare
 
 TARGET = "target law"
 IN_TEXT, BESIDE = 256, 8

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor
 
-from backend.speculation.auditing.audit import Check
-from backend.speculation.auditing.significance import (
+from tokenarium.backend.speculation.auditing.audit import Check
+from tokenarium.backend.speculation.auditing.significance import (
     POWER,
     SIGNIFICANCE,
     chi_square_tail,

@@ -10,8 +10,8 @@ import torch
 import transformers
 from torch import Tensor
 
-from backend.models.generating import wait
-from backend.models.loaded import LoadedModel
+from tokenarium.backend.models.generating import wait
+from tokenarium.backend.models.loaded import LoadedModel
 
 KNOWN_MAJOR = 5
 _HOOK = "_get_candidate_generator"

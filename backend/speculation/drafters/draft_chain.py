@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.speculation.drafter import Drafter
-from backend.speculation.tree import Draw, TokenTree
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
-    from backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.drafting import Drafting
 
 
 class DraftChain(Drafter):
@@ -34,6 +34,6 @@ class DraftChain(Drafter):
 
     def propose(self, drafting: "Drafting") -> TokenTree:
         """Return the chain."""
-        from backend.speculation.growing import chain
+        from tokenarium.backend.speculation.growing import chain
 
         return chain(drafting, "draft model", self.stop_below)

@@ -3,13 +3,13 @@
 from heapq import heappop, heappush, nsmallest
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.speculation.drafter import Drafter
-from backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.drafting import Drafting
 
 
 class DySpec(Drafter):
@@ -71,7 +71,7 @@ def _take(drafting: "Drafting", left: "Tensor") -> tuple[int, float, bool]:
 
     Returns: the token, its share of what was left, and whether anything remains.
     """
-    from backend.speculation.drafting import draw
+    from tokenarium.backend.speculation.drafting import draw
 
     total = float(left.double().sum())
     token = int(left.argmax()) if drafting.greedy else draw(left, float(drafting.random.random()))

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.speculation.drafter import Drafter, Reads
-from backend.speculation.tree import Draw, TokenTree
+from tokenarium.backend.speculation.drafter import Drafter, Reads
+from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
-    from backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.drafting import Drafting
 
 
 class EarlyExit(Drafter):
@@ -56,7 +56,7 @@ class EarlyExit(Drafter):
 
     def propose(self, drafting: "Drafting") -> TokenTree:
         """Return the chain."""
-        from backend.speculation.growing import chain
+        from tokenarium.backend.speculation.growing import chain
 
         assert drafting.reader is not None
         return chain(drafting, f"layer {drafting.reader.layers}", self.stop_below)

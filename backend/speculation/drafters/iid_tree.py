@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from backend.speculation.drafter import Drafter
-from backend.speculation.shape import Shape, branching_shape, refuse_unless_fits
-from backend.speculation.tree import Draw, TokenTree
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.shape import Shape, branching_shape, refuse_unless_fits
+from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
-    from backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.drafting import Drafting
 
 
 class IidTree(Drafter):
@@ -41,7 +41,7 @@ class IidTree(Drafter):
 
     def propose(self, drafting: "Drafting") -> TokenTree:
         """Return the tree, each level read in one pass."""
-        from backend.speculation.growing import by_levels
+        from tokenarium.backend.speculation.growing import by_levels
 
         shape = self.shape or branching_shape(
             self.branching, drafting.draft_len, drafting.tree_budget

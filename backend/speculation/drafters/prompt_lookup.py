@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from backend.speculation.drafter import Drafter, Reads
-from backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.drafter import Drafter, Reads
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 if TYPE_CHECKING:
-    from backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.drafting import Drafting
 
 
 class PromptLookup(Drafter):

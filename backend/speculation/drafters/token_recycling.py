@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from backend.speculation.drafter import Drafter, Reads
-from backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.drafter import Drafter, Reads
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.drafting import Drafting
 
 CANDIDATES = 8
 """Next tokens remembered for each token."""

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.speculation.drafter import Drafter
-from backend.speculation.shape import Shape, refuse_unless_fits
-from backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.shape import Shape, refuse_unless_fits
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 if TYPE_CHECKING:
-    from backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.drafting import Drafting
 
 _SOURCE = "draft model"
 
@@ -50,7 +50,7 @@ class TopkTree(Drafter):
     def propose(self, drafting: "Drafting") -> TokenTree:
         """Return the tree, each level read in one pass."""
         if self.shape:
-            from backend.speculation.growing import by_levels
+            from tokenarium.backend.speculation.growing import by_levels
 
             return by_levels(drafting, self.shape, self.draw, _SOURCE)
         tree, budget = drafting.tree(), drafting.tree_budget

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.speculation.drafter import Drafter, Reads
-from backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.drafter import Drafter, Reads
+from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 if TYPE_CHECKING:
-    from backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.drafting import Drafting
 
 MOST_PLACES = 256
 """Most recent occurrences of an ending that are looked at."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.speculation.rule import Rest, Rule, Trials
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ class Greedy(Rule):
         """Yield certainty for the likeliest token, impossibility for others."""
         import torch
 
-        from backend.speculation.laws import probability
+        from tokenarium.backend.speculation.laws import probability
 
         best = target.argmax(-1, keepdim=True)
         for rank, token in enumerate(children.unbind(-1)):

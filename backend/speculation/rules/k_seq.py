@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.speculation.rule import Rest, Rule, Trials
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class KSeq(Rule):
         """Yield each child's test with the rho of so many children."""
         import torch
 
-        from backend.speculation.laws import probability, ratio
+        from tokenarium.backend.speculation.laws import probability, ratio
 
         assert draft is not None
         count = children.shape[-1]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.speculation.rule import Rest, Rule, Trials
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class MultiRound(Rule):
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[Trials | Rest]:
         """Yield each child's test against the leftover."""
-        from backend.speculation.laws import leftover, probability, ratio
+        from tokenarium.backend.speculation.laws import leftover, probability, ratio
 
         assert draft is not None
         for token in children.unbind(-1):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.speculation.rule import Rest, Rule, Trials
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ class Recursive(Rule):
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[Trials | Rest]:
         """Yield each child's test against what remains of both laws."""
-        from backend.speculation.laws import leftover, probability, ratio, without
+        from tokenarium.backend.speculation.laws import leftover, probability, ratio, without
 
         assert draft is not None
         for token in children.unbind(-1):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.speculation.rule import Rest, Rule, Trials
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ class SampleAndMatch(Rule):
         """Yield each child's share of what its elder siblings leave."""
         import torch
 
-        from backend.speculation.laws import probability, ratio, without
+        from tokenarium.backend.speculation.laws import probability, ratio, without
 
         left = torch.ones_like(target[:, 0])
         for rank, token in enumerate(children.unbind(-1)):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.speculation.rule import Rest, Rule, Trials
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class SpeculativeSampling(Rule):
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[Trials | Rest]:
         """Yield the test of the first child; later siblings are never accepted."""
-        from backend.speculation.laws import leftover, probability, ratio
+        from tokenarium.backend.speculation.laws import leftover, probability, ratio
 
         assert draft is not None
         for rank, token in enumerate(children.unbind(-1)):

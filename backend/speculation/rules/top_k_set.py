@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from backend.speculation.rule import Rest, Rule, Trials
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ class TopKSet(Rule):
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[Trials | Rest]:
         """Yield each child's share of what its elder siblings leave."""
-        from backend.speculation.laws import probability, ratio, without
+        from tokenarium.backend.speculation.laws import probability, ratio, without
 
         left = target
         for token in children.unbind(-1):

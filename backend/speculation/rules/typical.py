@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from backend.speculation.rule import Promise, Rest, Rule, Trials
-from backend.speculation.tree import Draw
+from tokenarium.backend.speculation.rule import Promise, Rest, Rule, Trials
+from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ class Typical(Rule):
         """Yield certainty for what is likely enough, impossibility for the rest."""
         import torch
 
-        from backend.speculation.laws import probability
+        from tokenarium.backend.speculation.laws import probability
 
         entropy = -torch.xlogy(target, target).sum(-1)  # nats
         least = (self.entropy_factor * (-entropy).exp()).clamp_max(self.threshold)

@@ -6,11 +6,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from kernels.attention_stats.declaration import AttentionStats, Want
-from kernels.attention_stats.triton.forward import forward_launch
-from kernels.attention_stats.triton.layer import Layer, rows_in_one_piece
-from kernels.attention_stats.triton.picked import picked_launch
-from kernels.attention_stats.triton.summing import Sums, sums_launch
+from tokenarium.kernels.attention_stats.declaration import AttentionStats, Want
+from tokenarium.kernels.attention_stats.triton.forward import forward_launch
+from tokenarium.kernels.attention_stats.triton.layer import Layer, rows_in_one_piece
+from tokenarium.kernels.attention_stats.triton.picked import picked_launch
+from tokenarium.kernels.attention_stats.triton.summing import Sums, sums_launch
 
 __all__ = ["attention_stats"]
 
@@ -29,7 +29,7 @@ def attention_stats(
     sinks: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, AttentionStats]:
-    """Compute attention as ``kernels.attention_stats`` documents it, on a CUDA device.
+    """Compute attention as ``tokenarium.kernels.attention_stats`` documents it, on a CUDA device.
 
     Matrix products are in the number format of q, everything else in float32.
     """

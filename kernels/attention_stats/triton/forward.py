@@ -11,11 +11,18 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.attention_stats.declaration import Want
-from kernels.attention_stats.triton.blocks import forward_blocks, padded_size
-from kernels.attention_stats.triton.layer import Layer, empty
-from kernels.attention_stats.triton.weights import HIDDEN, LOG2_E, biased, hidden, product, scaled
-from kernels.launch import Launch
+from tokenarium.kernels.attention_stats.declaration import Want
+from tokenarium.kernels.attention_stats.triton.blocks import forward_blocks, padded_size
+from tokenarium.kernels.attention_stats.triton.layer import Layer, empty
+from tokenarium.kernels.attention_stats.triton.weights import (
+    HIDDEN,
+    LOG2_E,
+    biased,
+    hidden,
+    product,
+    scaled,
+)
+from tokenarium.kernels.launch import Launch
 
 LN_2 = tl.constexpr(0.6931471805599453)
 

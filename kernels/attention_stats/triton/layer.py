@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.attention_stats.triton.blocks import padded_size
+from tokenarium.kernels.attention_stats.triton.blocks import padded_size
 
 LOG2_E = 1.4426950408889634
 

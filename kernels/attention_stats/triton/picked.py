@@ -8,11 +8,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.attention_stats.declaration import Want
-from kernels.attention_stats.triton.blocks import padded_size, picked_blocks
-from kernels.attention_stats.triton.layer import Layer
-from kernels.attention_stats.triton.weights import biased, hidden, product, scaled
-from kernels.launch import Launch
+from tokenarium.kernels.attention_stats.declaration import Want
+from tokenarium.kernels.attention_stats.triton.blocks import padded_size, picked_blocks
+from tokenarium.kernels.attention_stats.triton.layer import Layer
+from tokenarium.kernels.attention_stats.triton.weights import biased, hidden, product, scaled
+from tokenarium.kernels.launch import Launch
 
 
 @triton.jit(

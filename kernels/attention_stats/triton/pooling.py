@@ -6,8 +6,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from kernels.attention_stats.declaration import Axis, Grid
-from kernels.attention_stats.triton.blocks import power_of_two
+from tokenarium.kernels.attention_stats.declaration import Axis, Grid
+from tokenarium.kernels.attention_stats.triton.blocks import power_of_two
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import torch
 import triton
 from torch import Tensor
 
-from kernels.attention_stats.declaration import Axis, Want
-from kernels.attention_stats.triton.blocks import power_of_two, sums_blocks
-from kernels.attention_stats.triton.layer import Layer
-from kernels.attention_stats.triton.pooling import Shares
-from kernels.attention_stats.triton.sums import sums
-from kernels.launch import Launch
+from tokenarium.kernels.attention_stats.declaration import Axis, Want
+from tokenarium.kernels.attention_stats.triton.blocks import power_of_two, sums_blocks
+from tokenarium.kernels.attention_stats.triton.layer import Layer
+from tokenarium.kernels.attention_stats.triton.pooling import Shares
+from tokenarium.kernels.attention_stats.triton.sums import sums
+from tokenarium.kernels.launch import Launch
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ nothing of tiles: a program writes its share of each tile, and ``pooling`` adds 
 import triton
 import triton.language as tl
 
-from kernels.attention_stats.triton.weights import biased, hidden, product, scaled
+from tokenarium.kernels.attention_stats.triton.weights import biased, hidden, product, scaled
 
 
 @triton.jit(

@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from storage.schema import PackedBytes
+from tokenarium.storage.schema import PackedBytes
 
 revision = "0001"
 down_revision = None

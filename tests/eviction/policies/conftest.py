@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from backend.eviction import engine
-from backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
-from backend.eviction.policy import find
-from backend.models.loaded import LoadedModel
-from backend.models.loading import load
-from backend.models.names import ModelSource
 from tests.models.conftest import save_model
+from tokenarium.backend.eviction import engine
+from tokenarium.backend.eviction import policies as _every  # noqa: F401 - every policy registers itself
+from tokenarium.backend.eviction.policy import find
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
 
 
 @dataclass(frozen=True)

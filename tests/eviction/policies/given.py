@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from backend.eviction.entries import Entries
-from backend.eviction.held import Held
-from backend.eviction.policy import Policy
-from backend.eviction.wrapping import Wrapper
+from tokenarium.backend.eviction.entries import Entries
+from tokenarium.backend.eviction.held import Held
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.eviction.wrapping import Wrapper
 
 
 class Given(Policy):

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from backend.eviction.engine import Sequence
-from backend.eviction.policy import Policy
-from backend.models.loaded import LoadedModel
 from tests.eviction.policies.twin import TOKENS
 from tests.interventions import oracle
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.models.loaded import LoadedModel
 
 Rule = Callable[[int, int, Tensor, Tensor, Tensor], list[list[int]] | None]
 """(layer, step, weights [H, n, S], q [H, n, D], k [G, S, D]) to what each KV head reads of S."""

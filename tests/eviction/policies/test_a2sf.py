@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from backend.eviction.policies.a2sf import A2SF
-from backend.eviction.policies.h2o import H2O
 from tests.eviction.policies.twin import Twin, holding, kept_live, mean_of_group
+from tokenarium.backend.eviction.policies.a2sf import A2SF
+from tokenarium.backend.eviction.policies.h2o import H2O
 
 
 def faded(forgetting, join):

@@ -5,11 +5,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.eviction.policies.adakv import AdaKV
 from tests.eviction.policies.conftest import kept
 from tests.eviction.policies.eager import eager_layers
 from tests.eviction.policies.given import choice
 from tests.interventions import oracle
+from tokenarium.backend.eviction.policies.adakv import AdaKV
 
 
 def ranked(scores: list[list[float]], budget: int, sure: int, newest: int) -> list[list[int]]:

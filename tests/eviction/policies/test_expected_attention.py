@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.eviction.entries import Entries
-from backend.eviction.policy import find
-from backend.interventions.rotary import rotary_layers
-from kernels.attention_stats import AttentionStats
 from tests.eviction.policies.conftest import kept
 from tests.eviction.policies.eager import EagerLayer, best, eager_layers
 from tests.eviction.policies.twin import holding
+from tokenarium.backend.eviction.entries import Entries
+from tokenarium.backend.eviction.policy import find
+from tokenarium.backend.interventions.rotary import rotary_layers
+from tokenarium.kernels.attention_stats import AttentionStats
 
 LENGTH, BUDGET = 61, 16
 

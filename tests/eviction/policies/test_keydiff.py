@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from backend.eviction.entries import Entries
-from backend.eviction.policies.keydiff import KeyDiff
 from tests.eviction.policies.key_twin import KeyTwin
 from tests.eviction.policies.twin import holding, kept_live
+from tokenarium.backend.eviction.entries import Entries
+from tokenarium.backend.eviction.policies.keydiff import KeyDiff
 
 
 def unlike_the_mean(keys: Tensor, held: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.eviction.policies.keyformer import Keyformer
 from tests.eviction.policies.twin import PROMPT, Twin, holding, kept_live, mean_of_group
+from tokenarium.backend.eviction.policies.keyformer import Keyformer
 
 
 @dataclass

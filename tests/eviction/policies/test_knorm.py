@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from backend.eviction.entries import Entries
-from backend.eviction.policies.knorm import Knorm
 from tests.eviction.policies.key_twin import KeyTwin
 from tests.eviction.policies.twin import holding, kept_live
+from tokenarium.backend.eviction.entries import Entries
+from tokenarium.backend.eviction.policies.knorm import Knorm
 
 
 def test_knorm_keeps_the_shortest_keys_after_the_prompt_and_after_every_step(twins):

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.eviction.policies.kvcrush import KVCrush
 from tests.eviction.policies.conftest import kept
 from tests.eviction.policies.eager import best, eager_layers
 from tests.eviction.policies.given import choice
+from tokenarium.backend.eviction.policies.kvcrush import KVCrush
 
 SCORES = [[9.0, 1, 8, 2, 7, 3, 6, 4], [1.0, 9, 8, 2, 3, 4, 6, 5]]
 """Means 5, 5, 8, 2, 5, 3.5, 6, 4.5; upper halves 0 2 4 6 and 1 2 6 7."""

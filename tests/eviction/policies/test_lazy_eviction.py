@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from backend.eviction.policies.lazy_eviction import LazyEviction
 from tests.eviction.policies.twin import PROMPT, Twin, holding, kept_live
+from tokenarium.backend.eviction.policies.lazy_eviction import LazyEviction
 
 
 def due_back(window, threshold, join):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from backend.eviction.engine import Sequence
-from backend.eviction.policies.full import Full
-from backend.eviction.policies.lm_infinite import LMInfinite
 from tests.eviction.policies.twin import PROMPT, TOKENS, kept_live
 from tests.interventions import oracle
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policies.full import Full
+from tokenarium.backend.eviction.policies.lm_infinite import LMInfinite
 
 
 def distances(length):
@@ -53,7 +53,7 @@ def test_prompt_and_steps_equal_one_pass_under_the_mask(
     twins, monkeypatch, budget, first, positions, largest, block
 ):
     loaded, model = twins("llama")
-    monkeypatch.setattr("backend.interventions.methods.lm_infinite.BLOCK", block)
+    monkeypatch.setattr("tokenarium.backend.interventions.methods.lm_infinite.BLOCK", block)
     policy = LMInfinite(first=first, positions=positions, largest=largest)
     edit = lambda_mask(first, budget + 1 - first, largest or None)
     expected = torch.from_numpy(oracle.run(model, TOKENS, edit).log_p[PROMPT - 1 :])

@@ -8,11 +8,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from backend.eviction.engine import Sequence
-from backend.eviction.policies.full import Full
-from backend.eviction.policies.prompt_distill import PromptDistill
 from tests.eviction.policies.selecting import highest
 from tests.eviction.policies.twin import holding
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policies.full import Full
+from tokenarium.backend.eviction.policies.prompt_distill import PromptDistill
 
 PROMPT, BUDGET = 41, 9
 TOKENS = torch.randint(10, 200, (PROMPT + 6,), generator=torch.Generator().manual_seed(8)).tolist()

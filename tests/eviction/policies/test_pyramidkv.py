@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.eviction.policy import find
 from tests.eviction.policies.conftest import kept
+from tokenarium.backend.eviction.policy import find
 
 
 def test_pyramidkv_budgets_by_hand():

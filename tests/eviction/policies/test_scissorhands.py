@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from backend.eviction.policies.scissorhands import Scissorhands
 from tests.eviction.policies.twin import Twin, holding, kept_live
+from tokenarium.backend.eviction.policies.scissorhands import Scissorhands
 
 
 def seldom_seen(history, join=lambda values: values.mean(1)):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from backend.eviction.engine import Sequence
-from backend.eviction.policies.sirllm import SirLLM
 from tests.eviction.policies.twin import Twin, holding, kept_live
 from tests.interventions import oracle
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policies.sirllm import SirLLM
 
 
 @dataclass

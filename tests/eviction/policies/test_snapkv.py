@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from backend.eviction.policy import find
 from tests.eviction.policies.conftest import kept
 from tests.eviction.policies.eager import best, eager_layers
+from tokenarium.backend.eviction.policy import find
 
 
 def shared(votes: torch.Tensor, kernel: int, pooling: str) -> torch.Tensor:

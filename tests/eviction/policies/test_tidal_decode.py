@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from backend.eviction.engine import Sequence
-from backend.eviction.policies.full import Full
-from backend.eviction.policies.tidal_decode import TidalDecode
 from tests.eviction.policies.selecting import agree, expected, highest, live
 from tests.eviction.policies.twin import TOKENS, holding
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policies.full import Full
+from tokenarium.backend.eviction.policies.tidal_decode import TidalDecode
 
 
 def inherited(budget, selecting, reselecting, join=torch.mean):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from backend.eviction.engine import Sequence
-from backend.eviction.policies.full import Full
-from backend.eviction.policies.token_select import TokenSelect
 from tests.eviction.policies.selecting import agree, expected, highest, live
 from tests.eviction.policies.twin import TOKENS, holding
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.policies.full import Full
+from tokenarium.backend.eviction.policies.token_select import TokenSelect
 
 
 def voted(budget, first, newest, factor, join=torch.sum):

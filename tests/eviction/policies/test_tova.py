@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from backend.eviction.policies.tova import TOVA
 from tests.eviction.policies.twin import Twin, holding, kept_live
+from tokenarium.backend.eviction.policies.tova import TOVA
 
 
 def test_keeps_what_the_last_query_looks_at(twins):

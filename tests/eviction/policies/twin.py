@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from backend.eviction.engine import Sequence
-from backend.eviction.entries import Entries
-from backend.eviction.held import Held
-from backend.eviction.policy import Policy
-from backend.models.loaded import LoadedModel
 from tests.interventions import oracle
+from tokenarium.backend.eviction.engine import Sequence
+from tokenarium.backend.eviction.entries import Entries
+from tokenarium.backend.eviction.held import Held
+from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.models.loaded import LoadedModel
 
 Score = Callable[[int, Tensor, Tensor], Tensor]
 """(layer, weights [H, T, T] without what is gone, visible [G, T, T]) to scores [G, T]."""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import backend.eviction.tasks
-from backend.eviction.haystack import ask, haystack
-from backend.eviction.prose import sentences
-from backend.eviction.task import Task, find, registered
+import tokenarium.backend.eviction.tasks
+from tokenarium.backend.eviction.haystack import ask, haystack
+from tokenarium.backend.eviction.prose import sentences
+from tokenarium.backend.eviction.task import Task, find, registered
 
-TASKS = [kind for kind in registered() if kind.__module__.startswith("backend.")]
+TASKS = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.slug)
 SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
 
@@ -26,7 +26,7 @@ def said(loaded, ids) -> str:
 
 
 def test_every_file_of_the_family_is_one_task() -> None:
-    folder = Path(backend.eviction.tasks.__path__[0])
+    folder = Path(tokenarium.backend.eviction.tasks.__path__[0])
     files = {file.stem for file in folder.glob("*.py")} - {"__init__"}
     assert {task.__module__.rpartition(".")[2] for task in TASKS} == files
     assert {task.slug for task in TASKS} >= {"passkey", "needles", "copying", "perplexity"}
