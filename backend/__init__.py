@@ -50,8 +50,29 @@ if TYPE_CHECKING:
         RepeatProbe,
         head_measures,
     )
+    from tokenarium.backend.benchmark.sweep.estimate import SweepEstimate
+    from tokenarium.backend.benchmark.sweep.request import PointRequest, SweepRequest
+    from tokenarium.backend.benchmark.sweep.result import SweepResult
+    from tokenarium.backend.benchmark.task import Task
+    from tokenarium.backend.cache.estimate import CacheEstimate
+    from tokenarium.backend.cache.policy import Policy
+    from tokenarium.backend.cache.request import CacheRequest, PolicySpec
+    from tokenarium.backend.cache.result import CacheResult, PolicyRun, Scores
+    from tokenarium.backend.cache.token_roles import KINDS, Protected, kinds, protected
     from tokenarium.backend.errors import UserError
-    from tokenarium.backend.events import (
+    from tokenarium.backend.follow.request import FollowRequest
+    from tokenarium.backend.follow.result import FollowResult
+    from tokenarium.backend.heartbeat.request import HeartbeatRequest
+    from tokenarium.backend.heartbeat.result import HeartbeatResult
+    from tokenarium.backend.interventions.declaration import Intervention
+    from tokenarium.backend.interventions.request import InterventionRequest
+    from tokenarium.backend.interventions.result import InterventionResult
+    from tokenarium.backend.models.info import ModelInfo
+    from tokenarium.backend.probe.request import ProbeRequest
+    from tokenarium.backend.probe.result import ProbeResult
+    from tokenarium.backend.region.request import RegionRequest
+    from tokenarium.backend.region.result import RegionResult
+    from tokenarium.backend.runs.events import (
         Cancelled,
         CancelToken,
         Event,
@@ -60,33 +81,15 @@ if TYPE_CHECKING:
         Progress,
         Queued,
     )
-    from tokenarium.backend.eviction.estimate import CacheEstimate
-    from tokenarium.backend.eviction.kinds import KINDS, Protected, kinds, protected
-    from tokenarium.backend.eviction.policy import Policy
-    from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
-    from tokenarium.backend.eviction.result import CacheResult, PolicyRun, Scores
-    from tokenarium.backend.eviction.task import Task
-    from tokenarium.backend.follow.request import FollowRequest
-    from tokenarium.backend.follow.result import FollowResult
-    from tokenarium.backend.heartbeat.request import HeartbeatRequest
-    from tokenarium.backend.heartbeat.result import HeartbeatResult
-    from tokenarium.backend.interventions.declaration import Intervention
-    from tokenarium.backend.interventions.request import InterventionRequest
-    from tokenarium.backend.interventions.result import InterventionResult
-    from tokenarium.backend.lab import Lab
-    from tokenarium.backend.model_info import ModelInfo
-    from tokenarium.backend.probe.request import ProbeRequest
-    from tokenarium.backend.probe.result import ProbeResult
-    from tokenarium.backend.region.request import RegionRequest
-    from tokenarium.backend.region.result import RegionResult
-    from tokenarium.backend.requests import ModelRequest, Request, TextRequest
-    from tokenarium.backend.results import Quantity, Result
-    from tokenarium.backend.run import Run
+    from tokenarium.backend.runs.lab import Lab
+    from tokenarium.backend.runs.request import ModelRequest, Request, TextRequest
+    from tokenarium.backend.runs.result import Quantity, Result
+    from tokenarium.backend.runs.run import Run
     from tokenarium.backend.settings import Settings
     from tokenarium.backend.speculation.drafter import Drafter
     from tokenarium.backend.speculation.estimate import SpeculateEstimate
     from tokenarium.backend.speculation.matrix import Pair
-    from tokenarium.backend.speculation.records import REASONS, STATUSES
+    from tokenarium.backend.speculation.node_schema import REASONS, STATUSES
     from tokenarium.backend.speculation.replay import Retold, retold, tree_rows
     from tokenarium.backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
     from tokenarium.backend.speculation.result import SpeculationResult
@@ -106,9 +109,6 @@ if TYPE_CHECKING:
         pace,
     )
     from tokenarium.backend.speculation.teaching import Biases
-    from tokenarium.backend.sweep.estimate import SweepEstimate
-    from tokenarium.backend.sweep.request import PointRequest, SweepRequest
-    from tokenarium.backend.sweep.result import SweepResult
     from tokenarium.backend.trace.request import TraceRequest
     from tokenarium.backend.trace.result import TraceResult
 
@@ -116,18 +116,18 @@ _HOME = {
     "Biases": "tokenarium.backend.speculation.teaching",
     "CLASSES": "tokenarium.backend.analysis.classes",
     "COVERAGE_SHARES": "tokenarium.backend.analysis.heavy",
-    "CacheEstimate": "tokenarium.backend.eviction.estimate",
-    "CacheRequest": "tokenarium.backend.eviction.request",
-    "CacheResult": "tokenarium.backend.eviction.result",
-    "CancelToken": "tokenarium.backend.events",
-    "Cancelled": "tokenarium.backend.events",
+    "CacheEstimate": "tokenarium.backend.cache.estimate",
+    "CacheRequest": "tokenarium.backend.cache.request",
+    "CacheResult": "tokenarium.backend.cache.result",
+    "CancelToken": "tokenarium.backend.runs.events",
+    "Cancelled": "tokenarium.backend.runs.events",
     "ClassMass": "tokenarium.backend.analysis.classes",
     "Comparison": "tokenarium.backend.analysis.compare",
     "Dimension": "tokenarium.backend.analysis.sinks",
     "Drafter": "tokenarium.backend.speculation.drafter",
     "DrafterSpec": "tokenarium.backend.speculation.request",
-    "Event": "tokenarium.backend.events",
-    "Finished": "tokenarium.backend.events",
+    "Event": "tokenarium.backend.runs.events",
+    "Finished": "tokenarium.backend.runs.events",
     "FollowRequest": "tokenarium.backend.follow.request",
     "FollowResult": "tokenarium.backend.follow.result",
     "HeadEvidence": "tokenarium.backend.analysis.taxonomy",
@@ -137,51 +137,51 @@ _HOME = {
     "Intervention": "tokenarium.backend.interventions.declaration",
     "InterventionRequest": "tokenarium.backend.interventions.request",
     "InterventionResult": "tokenarium.backend.interventions.result",
-    "KINDS": "tokenarium.backend.eviction.kinds",
+    "KINDS": "tokenarium.backend.cache.token_roles",
     "LABEL_RULES": "tokenarium.backend.analysis.labels",
     "LATER_QUERIES": "tokenarium.backend.analysis.sinks",
-    "Lab": "tokenarium.backend.lab",
+    "Lab": "tokenarium.backend.runs.lab",
     "LabelRule": "tokenarium.backend.analysis.labels",
     "Levels": "tokenarium.backend.speculation.summary",
     "MEASURES": "tokenarium.backend.analysis.taxonomy",
-    "ModelInfo": "tokenarium.backend.model_info",
-    "ModelRequest": "tokenarium.backend.requests",
+    "ModelInfo": "tokenarium.backend.models.info",
+    "ModelRequest": "tokenarium.backend.runs.request",
     "Pace": "tokenarium.backend.speculation.summary",
     "Pair": "tokenarium.backend.speculation.matrix",
-    "Partial": "tokenarium.backend.events",
-    "PointRequest": "tokenarium.backend.sweep.request",
-    "Policy": "tokenarium.backend.eviction.policy",
-    "PolicyRun": "tokenarium.backend.eviction.result",
-    "PolicySpec": "tokenarium.backend.eviction.request",
+    "Partial": "tokenarium.backend.runs.events",
+    "PointRequest": "tokenarium.backend.benchmark.sweep.request",
+    "Policy": "tokenarium.backend.cache.policy",
+    "PolicyRun": "tokenarium.backend.cache.result",
+    "PolicySpec": "tokenarium.backend.cache.request",
     "ProbeRequest": "tokenarium.backend.probe.request",
     "ProbeResult": "tokenarium.backend.probe.result",
-    "Progress": "tokenarium.backend.events",
-    "Protected": "tokenarium.backend.eviction.kinds",
-    "Quantity": "tokenarium.backend.results",
-    "Queued": "tokenarium.backend.events",
-    "REASONS": "tokenarium.backend.speculation.records",
+    "Progress": "tokenarium.backend.runs.events",
+    "Protected": "tokenarium.backend.cache.token_roles",
+    "Quantity": "tokenarium.backend.runs.result",
+    "Queued": "tokenarium.backend.runs.events",
+    "REASONS": "tokenarium.backend.speculation.node_schema",
     "RegionRequest": "tokenarium.backend.region.request",
     "RegionResult": "tokenarium.backend.region.result",
     "RepeatProbe": "tokenarium.backend.analysis.taxonomy",
-    "Request": "tokenarium.backend.requests",
-    "Result": "tokenarium.backend.results",
+    "Request": "tokenarium.backend.runs.request",
+    "Result": "tokenarium.backend.runs.result",
     "Retold": "tokenarium.backend.speculation.replay",
     "Rule": "tokenarium.backend.speculation.rule",
     "RuleSpec": "tokenarium.backend.speculation.request",
-    "Run": "tokenarium.backend.run",
-    "STATUSES": "tokenarium.backend.speculation.records",
-    "Scores": "tokenarium.backend.eviction.result",
+    "Run": "tokenarium.backend.runs.run",
+    "STATUSES": "tokenarium.backend.speculation.node_schema",
+    "Scores": "tokenarium.backend.cache.result",
     "Settings": "tokenarium.backend.settings",
     "Share": "tokenarium.backend.speculation.summary",
     "Sink": "tokenarium.backend.analysis.sinks",
     "SpeculateEstimate": "tokenarium.backend.speculation.estimate",
     "SpeculateRequest": "tokenarium.backend.speculation.request",
     "SpeculationResult": "tokenarium.backend.speculation.result",
-    "SweepEstimate": "tokenarium.backend.sweep.estimate",
-    "SweepRequest": "tokenarium.backend.sweep.request",
-    "SweepResult": "tokenarium.backend.sweep.result",
-    "Task": "tokenarium.backend.eviction.task",
-    "TextRequest": "tokenarium.backend.requests",
+    "SweepEstimate": "tokenarium.backend.benchmark.sweep.estimate",
+    "SweepRequest": "tokenarium.backend.benchmark.sweep.request",
+    "SweepResult": "tokenarium.backend.benchmark.sweep.result",
+    "Task": "tokenarium.backend.benchmark.task",
+    "TextRequest": "tokenarium.backend.runs.request",
     "TraceRequest": "tokenarium.backend.trace.request",
     "TraceResult": "tokenarium.backend.trace.result",
     "UserError": "tokenarium.backend.errors",
@@ -207,7 +207,7 @@ _HOME = {
     "head_measures": "tokenarium.backend.analysis.taxonomy",
     "heaviest": "tokenarium.backend.analysis.heavy",
     "held_by_heaviest": "tokenarium.backend.analysis.heavy",
-    "kinds": "tokenarium.backend.eviction.kinds",
+    "kinds": "tokenarium.backend.cache.token_roles",
     "known_mean": "tokenarium.backend.analysis.heavy",
     "levels": "tokenarium.backend.speculation.summary",
     "mass_by_class": "tokenarium.backend.analysis.classes",
@@ -216,7 +216,7 @@ _HOME = {
     "over_neighbours": "tokenarium.backend.analysis.neighbours",
     "overlap": "tokenarium.backend.analysis.heavy",
     "pace": "tokenarium.backend.speculation.summary",
-    "protected": "tokenarium.backend.eviction.kinds",
+    "protected": "tokenarium.backend.cache.token_roles",
     "received_noise": "tokenarium.backend.analysis.noise",
     "received_noise_by_layer": "tokenarium.backend.analysis.noise",
     "retold": "tokenarium.backend.speculation.replay",

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.runs.request import TextRequest
 
 
 class FollowRequest(TextRequest):

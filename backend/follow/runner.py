@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
-from tokenarium.backend.events import CancelToken, Event
 from tokenarium.backend.follow.request import FollowRequest
 from tokenarium.backend.follow.result import FollowResult
 from tokenarium.backend.models.choice import refuse_above
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import tokenise
 from tokenarium.backend.region.layer import attention_of
+from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.kernels.attention_stats import Want, attention_rows, attention_stats
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenarium.backend.results import Result, quantity
+from tokenarium.backend.runs.result import Result, quantity
 
 Integers = NDArray[np.int32]
 

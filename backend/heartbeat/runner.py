@@ -7,15 +7,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.events import CancelToken, Event, Progress
 from tokenarium.backend.heartbeat.pulse import Pulse, causal_pairs
 from tokenarium.backend.heartbeat.request import HeartbeatRequest
 from tokenarium.backend.heartbeat.result import HeartbeatResult
-from tokenarium.backend.instruments import AttentionCall
 from tokenarium.backend.models.choice import refuse_above
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.observe import AttentionCall
 from tokenarium.backend.region.layer import attention_of
+from tokenarium.backend.runs.events import CancelToken, Event, Progress
 from tokenarium.kernels.attention_stats import Axis, attention_rows
 
 BLOCK = 128

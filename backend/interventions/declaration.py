@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from tokenarium.backend.interventions.layer import Change
     from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.backend.observe.layer import Change
 
 Acts = Literal["edit", "mask", "reshape"]
 """What is really done: other tokens are read, keys are hidden, or weights are computed anew."""

@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_va
 
 from tokenarium.backend.interventions import methods  # noqa: F401 - every method registers itself
 from tokenarium.backend.interventions.declaration import Intervention, find
-from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.runs.request import TextRequest
 
 
 class InterventionRequest(TextRequest):

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from tokenarium.backend.events import CancelToken, Event, Progress
+from tokenarium.backend.cost.free_memory import refuse_run_unless_fits
+from tokenarium.backend.cost.work import Choices
 from tokenarium.backend.interventions.predictions import Predictions, compare
-from tokenarium.backend.interventions.reading import most_attended, read, received_mean
 from tokenarium.backend.interventions.request import InterventionRequest
 from tokenarium.backend.interventions.result import InterventionResult
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.memory import refuse_run_unless_fits
 from tokenarium.backend.models.text import decode_each, tokenise
-from tokenarium.backend.models.work import Choices
+from tokenarium.backend.observe.reading import most_attended, read, received_mean
+from tokenarium.backend.runs.events import CancelToken, Event, Progress
 
 
 @torch.inference_mode()

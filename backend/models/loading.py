@@ -18,10 +18,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tokenarium.backend.instruments import NAME, install
+from tokenarium.backend.cost.free_memory import (
+    count_parameters,
+    free_bytes,
+    need,
+    refuse_unless_fits,
+)
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.memory import count_parameters, free_bytes, need, refuse_unless_fits
 from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.structure import (
@@ -31,6 +35,7 @@ from tokenarium.backend.models.structure import (
     has_computed_positions,
 )
 from tokenarium.backend.models.support import check
+from tokenarium.backend.observe import NAME, install
 
 SHORT_TEXT = 512
 """Tokens that a model must be able to read for it to be loaded."""

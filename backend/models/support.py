@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokenarium.backend.instruments import NAME, AttentionCall, Recorder, recording
 from tokenarium.backend.models.loaded import LoadedModel, Verdict
 from tokenarium.backend.models.structure import embedding_entries
+from tokenarium.backend.observe import NAME, AttentionCall, Recorder, recording
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
 """Largest difference of logits allowed, as a share of the largest |logit|, by dtype."""

@@ -11,7 +11,7 @@ from tokenarium.backend.models.chat import Rendered, render
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.offsets import close_gaps, keep_spaces, place
 from tokenarium.backend.models.spelling import special_names, spell
-from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.runs.request import TextRequest
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
-from tokenarium.backend.instruments import NAME, AttentionCall, Recorder, install, recording
+from tokenarium.backend.observe import NAME, AttentionCall, Recorder, install, recording
 from tokenarium.backend.pretraining.corpus import Windows
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenarium.backend.results import Result, quantity
+from tokenarium.backend.runs.result import Result, quantity
 
 Floats = NDArray[np.float32]
 

@@ -8,14 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.events import CancelToken, Event, Progress
-from tokenarium.backend.instruments import AttentionCall, Recorder, recording
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.ordinary import leading_bos, ordinary_tokens
 from tokenarium.backend.models.text import decode_each
+from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.probe.chance import copies_before, even_attention, mean_at
 from tokenarium.backend.probe.request import ProbeRequest
 from tokenarium.backend.probe.result import ProbeResult
+from tokenarium.backend.runs.events import CancelToken, Event, Progress
 from tokenarium.kernels.attention_stats import Want, attention_stats
 
 

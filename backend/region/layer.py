@@ -6,13 +6,13 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-from tokenarium.backend.events import CancelToken, Event, Progress
-from tokenarium.backend.instruments import AttentionCall, Recorder, recording
-from tokenarium.backend.instruments.kept import KEPT, Reading
+from tokenarium.backend.cost.free_memory import refuse_run_unless_fits
+from tokenarium.backend.cost.work import Choices
 from tokenarium.backend.models.choice import refuse_above
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.memory import refuse_run_unless_fits
-from tokenarium.backend.models.work import Choices
+from tokenarium.backend.observe import AttentionCall, Recorder, recording
+from tokenarium.backend.observe.kept_attention import KEPT, Reading
+from tokenarium.backend.runs.events import CancelToken, Event, Progress
 
 KEPT_SOURCE = "kept queries and keys"
 READ_SOURCE = "the model read the text again"

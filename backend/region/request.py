@@ -4,7 +4,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.runs.request import TextRequest
 
 
 class RegionRequest(TextRequest):

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenarium.backend.events import CancelToken, Event
-from tokenarium.backend.instruments import AttentionCall
 from tokenarium.backend.models.choice import refuse_above
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.observe import AttentionCall
 from tokenarium.backend.region.layer import attention_of
 from tokenarium.backend.region.request import RegionRequest
 from tokenarium.backend.region.result import RegionResult
+from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.kernels.attention_stats import AttentionStats, Axis, Grid, Want, attention_stats
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenarium.backend.speculation.laws import Processors, drawn
+from tokenarium.backend.speculation.distribution import Processors, drawn
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 from tokenarium.backend.speculation.vocabulary import SharedVocabulary

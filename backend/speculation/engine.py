@@ -15,7 +15,7 @@ from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.tree import TokenTree
-from tokenarium.backend.speculation.walking import Walk, walk
+from tokenarium.backend.speculation.verify import Walk, walk
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.engine import Round
-from tokenarium.backend.speculation.records import NODE, ROUND, STATUSES
+from tokenarium.backend.speculation.node_schema import NODE, ROUND, STATUSES
 from tokenarium.backend.speculation.replay import fates
 from tokenarium.backend.speculation.rule import Rest, Rule, Trial
 from tokenarium.backend.speculation.tree import ROOT
-from tokenarium.backend.speculation.walking import trials_of
+from tokenarium.backend.speculation.verify import trials_of
 from tokenarium.backend.speculation.whatif import judge_all
 
 ALTERNATIVES = 5

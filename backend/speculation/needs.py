@@ -3,9 +3,9 @@
 import torch
 from transformers import PretrainedConfig
 
+from tokenarium.backend.cost.free_memory import free_bytes
+from tokenarium.backend.cost.work import Choices, Sizes, on_device
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.memory import free_bytes
-from tokenarium.backend.models.work import Choices, Sizes, on_device
 from tokenarium.backend.speculation.request import SpeculateRequest
 
 _LAW_COPIES = 8

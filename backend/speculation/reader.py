@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tokenarium.backend.eviction.cache import PassingCache
-from tokenarium.backend.instruments import AttentionCall, Recorder, plain_attention, recording
+from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
 from tokenarium.backend.speculation.probing import why_chain_only
 from tokenarium.kernels.tree_attention import Ancestry, tree_attention
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenarium.backend.speculation.result import SpeculationResult
-    from tokenarium.backend.speculation.walking import Walk
+    from tokenarium.backend.speculation.verify import Walk
 
 
 @dataclass(frozen=True)

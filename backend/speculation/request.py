@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.runs.request import TextRequest
 from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
 from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
 from tokenarium.backend.speculation.drafter import Drafter
@@ -24,7 +24,7 @@ from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.rule import find as find_rule
 
 if TYPE_CHECKING:
-    from tokenarium.backend.speculation.laws import Processors
+    from tokenarium.backend.speculation.distribution import Processors
 
 MOST_TOKENS = 4096
 
@@ -195,7 +195,7 @@ class SpeculateRequest(TextRequest):
     @property
     def processors(self) -> "Processors":
         """What is done to logits."""
-        from tokenarium.backend.speculation.laws import Processors
+        from tokenarium.backend.speculation.distribution import Processors
 
         return Processors(
             self.temperature, self.top_k, self.top_p, self.min_p, self.repetition_penalty

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenarium.backend.results import Result, quantity
-from tokenarium.backend.speculation.records import NODE, REASONS, STATUSES
+from tokenarium.backend.runs.result import Result, quantity
+from tokenarium.backend.speculation.node_schema import NODE, REASONS, STATUSES
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]

@@ -117,7 +117,7 @@ class Rule(BaseModel):
             target: [F, V] the target's laws.
             uniform: [F] numbers in [0, 1), float64.
         """
-        from tokenarium.backend.speculation.laws import drawn
+        from tokenarium.backend.speculation.distribution import drawn
 
         return drawn(target, uniform)
 

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tokenarium.backend.events import CancelToken, Event, Partial, Progress
-from tokenarium.backend.instruments import recording
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens, decode_each, tokenise
+from tokenarium.backend.observe import recording
+from tokenarium.backend.runs.events import CancelToken, Event, Partial, Progress
 from tokenarium.backend.speculation.auditing.assisted import Assistance, audit_assisted
 from tokenarium.backend.speculation.auditing.reading import Checking
 from tokenarium.backend.speculation.auditing.run import audit
+from tokenarium.backend.speculation.autoregressive import decode_plainly
 from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.engine import Speculator
 from tokenarium.backend.speculation.journal import Journal
 from tokenarium.backend.speculation.matrix import valid_rules
 from tokenarium.backend.speculation.needs import past_context, refuse_unless_fits
-from tokenarium.backend.speculation.plain import decode_plainly
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenarium.backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.node_schema import STATUSES
 
 if TYPE_CHECKING:
     from tokenarium.backend.speculation.result import SpeculationResult

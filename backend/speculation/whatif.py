@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.speculation.laws import drawn
+from tokenarium.backend.speculation.distribution import drawn
 from tokenarium.backend.speculation.rule import Rest, Rule, Trial, Trials
 from tokenarium.backend.speculation.tree import TokenTree
-from tokenarium.backend.speculation.walking import Walk, descend
+from tokenarium.backend.speculation.verify import Walk, descend
 
 UNKNOWN = -1
 """In place of a token: the rule needs the law that the children were drawn from, and none is."""

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from tokenarium.backend.instruments import AttentionCall, Recorder
-from tokenarium.backend.instruments.kept import KEPT, Reading
+from tokenarium.backend.observe import AttentionCall, Recorder
+from tokenarium.backend.observe.kept_attention import KEPT, Reading
 from tokenarium.backend.trace.draft import Draft
 from tokenarium.backend.trace.persistence import persistence
 from tokenarium.kernels.attention_stats import Grid, Want, attention_stats

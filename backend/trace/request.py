@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.requests import TextRequest
+from tokenarium.backend.runs.request import TextRequest
 
 
 class TraceRequest(TextRequest):

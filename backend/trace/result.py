@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tokenarium.backend.results import Result, quantity
+from tokenarium.backend.runs.result import Result, quantity
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]

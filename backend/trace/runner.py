@@ -6,14 +6,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tokenarium.backend.events import CancelToken, Event, Partial, Progress
-from tokenarium.backend.instruments import recording
-from tokenarium.backend.instruments.kept import Reading
-from tokenarium.backend.instruments.residuals import residuals
+from tokenarium.backend.cost.free_memory import refuse_run_unless_fits
+from tokenarium.backend.cost.work import PARTIAL_BYTES, Choices
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.memory import refuse_run_unless_fits
 from tokenarium.backend.models.text import decode_each, tokenise
-from tokenarium.backend.models.work import PARTIAL_BYTES, Choices
+from tokenarium.backend.observe import recording
+from tokenarium.backend.observe.kept_attention import Reading
+from tokenarium.backend.observe.residuals import residuals
+from tokenarium.backend.runs.events import CancelToken, Event, Partial, Progress
 from tokenarium.backend.trace.attention import AttentionTrace
 from tokenarium.backend.trace.draft import Draft
 from tokenarium.backend.trace.request import TraceRequest

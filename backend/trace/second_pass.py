@@ -5,9 +5,9 @@ from contextlib import suppress
 
 from torch import Tensor
 
-from tokenarium.backend.instruments.residuals import residuals
+from tokenarium.backend.cost.work import STREAM_BYTES
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.work import STREAM_BYTES
+from tokenarium.backend.observe.residuals import residuals
 from tokenarium.backend.trace.draft import Draft
 from tokenarium.backend.trace.vocabulary import look
 

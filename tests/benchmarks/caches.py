@@ -23,9 +23,9 @@ from transformers.utils import logging
 from tests.benchmarks.courses import KVPRESS, Course, OfKVPress, OfPolicy, OfTransformers, Static
 from tests.benchmarks.models import LONGEST, SHAPES, save
 from tests.benchmarks.timing import Quantiles
+from tokenarium.backend.cache.policy import registered
+from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.environment import commit, device_name, versions
-from tokenarium.backend.eviction.policy import registered
-from tokenarium.backend.eviction.request import PolicySpec
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from tokenarium.backend.eviction.engine import Sequence
-from tokenarium.backend.eviction.policies.full import Full
-from tokenarium.backend.eviction.policy import Policy
+from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.policies.full import Full
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.generating import wait
 from tokenarium.backend.models.loaded import LoadedModel
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.models import Models
-from tokenarium.backend.instruments import AttentionCall, Recorder, recording
+from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.kernels.attention_stats import Grid, Want, attention_stats
 
 EAGER_BYTES = 4 << 30

@@ -22,11 +22,11 @@ from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.settings import PROJECT
 from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
 from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
+from tokenarium.backend.speculation.autoregressive import decode_plainly
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafter import find as find_drafter
 from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.engine import Speculator
-from tokenarium.backend.speculation.laws import Processors
-from tokenarium.backend.speculation.plain import decode_plainly
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import find as find_rule
 from tokenarium.backend.speculation.stopping import Stopping

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import DRAWN, Visit, Watch
 from tokenarium.backend import KINDS, CacheRequest, CacheResult, protected
 from tokenarium.backend import kinds as told
-from tokenarium.backend.examples import CACHE_EXAMPLES, read
+from tokenarium.backend.runs.examples import CACHE_EXAMPLES, read
 
 GONE = "document.querySelectorAll('.tk-lane')[{lane}].querySelectorAll('.tk-gone').length"
 

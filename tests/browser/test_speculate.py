@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import quiet
 from tokenarium.backend import SpeculationResult
-from tokenarium.backend.examples import SPECULATE_EXAMPLES, read
+from tokenarium.backend.runs.examples import SPECULATE_EXAMPLES, read
 
 Visit = Callable[..., Page]
 PAGE = "?tab=speculate"

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser.strip_page import build, long_text
 from tests.browser.test_first_paint import CONTRAST
-from tokenarium.ui.components.units import starts
+from tokenarium.ui.components.segmentation import starts
 from tokenarium.ui.theme import css, theme
 
 TEXT = 512

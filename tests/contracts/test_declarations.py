@@ -7,18 +7,18 @@ import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
-import tokenarium.backend.eviction.request
+import tokenarium.backend.benchmark.sweep.request
+import tokenarium.backend.cache.request
 import tokenarium.backend.follow.request
 import tokenarium.backend.heartbeat.request
 import tokenarium.backend.interventions.request
-import tokenarium.backend.lab
 import tokenarium.backend.probe.request
 import tokenarium.backend.region.request
-import tokenarium.backend.sweep.request
+import tokenarium.backend.runs.lab
 import tokenarium.backend.trace.request  # noqa: F401
-from tokenarium.backend.eviction.catalogue import BEGIN, END, methods_table
-from tokenarium.backend.records import imported, result_class
-from tokenarium.backend.requests import ModelRequest, Request
+from tokenarium.backend.cache.catalogue import BEGIN, END, methods_table
+from tokenarium.backend.runs.request import ModelRequest, Request
+from tokenarium.backend.runs.serialization import imported, result_class
 from tokenarium.backend.settings import PROJECT, Settings
 from tokenarium.backend.speculation import catalogue as speculation
 
@@ -103,5 +103,5 @@ def test_the_policies_in_the_readme_are_those_registered() -> None:
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     shown = readme.split(BEGIN)[1].split(END)[0].strip()
     assert shown == methods_table(), (
-        "print the new table: python -m tokenarium.backend.eviction.catalogue"
+        "print the new table: python -m tokenarium.backend.cache.catalogue"
     )

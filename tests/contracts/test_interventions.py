@@ -11,11 +11,11 @@ import pytest
 
 import tokenarium.backend.interventions.methods
 from tests.trace.conftest import letters, twins
-from tokenarium.backend.events import Cancelled, CancelToken
 from tokenarium.backend.interventions.declaration import Intervention, _registered, registered
 from tokenarium.backend.interventions.request import InterventionRequest
 from tokenarium.backend.interventions.result import InterventionResult
 from tokenarium.backend.interventions.runner import intervene
+from tokenarium.backend.runs.events import Cancelled, CancelToken
 
 __all__ = ["letters", "twins"]
 

@@ -11,14 +11,14 @@ import annotated_types
 import pytest
 import torch
 
-import tokenarium.backend.eviction.policies
+import tokenarium.backend.cache.policies
 from tests.trace.conftest import letters, twins
-from tokenarium.backend.events import Cancelled, CancelToken
-from tokenarium.backend.eviction.engine import Sequence
-from tokenarium.backend.eviction.policy import Label, Policy, Scope, When, registered
-from tokenarium.backend.eviction.request import CacheRequest, PolicySpec
-from tokenarium.backend.eviction.runner import follow_policies
-from tokenarium.backend.lab import Lab
+from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.policy import Label, Policy, Scope, When, registered
+from tokenarium.backend.cache.request import CacheRequest, PolicySpec
+from tokenarium.backend.cache.runner import follow_policies
+from tokenarium.backend.runs.events import Cancelled, CancelToken
+from tokenarium.backend.runs.lab import Lab
 
 __all__ = ["letters", "twins"]
 
@@ -66,7 +66,7 @@ def out_of_bounds(policy: type[Policy]) -> Iterator[tuple[str, object]]:
 
 
 def test_every_file_of_the_family_is_one_policy() -> None:
-    folder = Path(tokenarium.backend.eviction.policies.__path__[0])
+    folder = Path(tokenarium.backend.cache.policies.__path__[0])
     files = {file.stem for file in folder.glob("*.py")} - {"__init__"}
     assert {policy.__module__.rpartition(".")[2] for policy in POLICIES} == files
     assert len(POLICIES) == len(files) >= 5
@@ -148,7 +148,7 @@ def test_kept_positions_ascend_and_protected_ones_stay(twins, policy) -> None:
 @EVERY
 def test_bytes_freed_are_what_the_label_promises(twins, policy) -> None:
     loaded, _ = twins("llama")
-    full = Sequence(loaded, tokenarium.backend.eviction.policies.full.Full(), 1)
+    full = Sequence(loaded, tokenarium.backend.cache.policies.full.Full(), 1)
     sequence = start(loaded, policy, 32)
     for one in (full, sequence):
         one.read(ids(512))
@@ -181,7 +181,7 @@ def test_a_budget_that_holds_everything_is_the_full_cache(twins, policy) -> None
     loaded, _ = twins("llama")
     budget = 20 * (PROMPT + STEPS)  # also in the layers to which a policy gives least
     sequence = start(loaded, policy, budget)
-    plain = Sequence(loaded, tokenarium.backend.eviction.policies.full.Full(), 1)
+    plain = Sequence(loaded, tokenarium.backend.cache.policies.full.Full(), 1)
     for one, other in zip(stepped(sequence), stepped(plain), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
     assert sequence.dropped == []

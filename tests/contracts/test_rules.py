@@ -13,7 +13,7 @@ import torch
 import tokenarium.backend.speculation.rules
 from tokenarium.backend.speculation.rule import Promise, Rest, Rule, Trials, find, registered
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
-from tokenarium.backend.speculation.walking import walk
+from tokenarium.backend.speculation.verify import walk
 
 RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)

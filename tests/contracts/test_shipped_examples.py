@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tokenarium.backend.eviction.result import CacheResult
-from tokenarium.backend.examples import (
+from tokenarium.backend.cache.result import CacheResult
+from tokenarium.backend.runs.examples import (
     CACHE_EXAMPLES,
     EXAMPLES,
     FOLDER,
@@ -14,7 +14,7 @@ from tokenarium.backend.examples import (
     Example,
     read,
 )
-from tokenarium.backend.lab import Lab
+from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.trace.result import TraceResult
 
@@ -34,8 +34,8 @@ def lab() -> Iterator[Lab]:
 def test_example_belongs_to_the_shipped_model(example: Example, lab: Lab) -> None:
     assert (FOLDER / f"{example.slug}.npz").is_file(), REMEDY
     run = read(example)
-    source = lab._roster.resolve(example.request.model)
-    assert run.environment["fingerprint"] == lab._roster.fingerprint(source), REMEDY
+    source = lab._registry.resolve(example.request.model)
+    assert run.environment["fingerprint"] == lab._registry.fingerprint(source), REMEDY
     assert run.environment["schema_version"] == TraceResult.schema_version, REMEDY
     assert run.request == example.request, REMEDY
     assert example in lab.examples()
@@ -67,8 +67,8 @@ def test_cache_example_belongs_to_the_shipped_model_and_is_small(
     example: CacheExample, lab: Lab
 ) -> None:
     run = read(example)
-    source = lab._roster.resolve(example.request.model)
-    assert run.environment["fingerprint"] == lab._roster.fingerprint(source), REMEDY
+    source = lab._registry.resolve(example.request.model)
+    assert run.environment["fingerprint"] == lab._registry.fingerprint(source), REMEDY
     assert run.environment["schema_version"] == CacheResult.schema_version, REMEDY
     assert run.request == example.request, REMEDY
     shown = lab.cache_example()

@@ -19,7 +19,7 @@ import pytest
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from tests.eviction.policies.conftest import kept
+from tests.cache.policies.conftest import kept
 
 pytestmark = [pytest.mark.external, pytest.mark.timeout(300)]
 

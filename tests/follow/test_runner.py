@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from tokenarium.backend.events import Cancelled, CancelToken
 from tokenarium.backend.follow.request import FollowRequest
 from tokenarium.backend.follow.result import FollowResult
 from tokenarium.backend.follow.runner import follow
+from tokenarium.backend.runs.events import Cancelled, CancelToken
 from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.runner import trace
 

@@ -9,14 +9,14 @@ import torch
 from pydantic import ValidationError
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tokenarium.backend.events import Cancelled, CancelToken, Progress
 from tokenarium.backend.heartbeat import runner
 from tokenarium.backend.heartbeat.pulse import Pulse, causal_pairs
 from tokenarium.backend.heartbeat.request import HeartbeatRequest
 from tokenarium.backend.heartbeat.result import HeartbeatResult
 from tokenarium.backend.heartbeat.runner import heartbeat
-from tokenarium.backend.instruments.attention import _active
-from tokenarium.backend.instruments.kept import KEPT
+from tokenarium.backend.observe.attention import _active
+from tokenarium.backend.observe.kept_attention import KEPT
+from tokenarium.backend.runs.events import Cancelled, CancelToken, Progress
 from tokenarium.kernels.attention_stats import Axis
 
 LENGTH = 70

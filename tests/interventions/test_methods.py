@@ -8,11 +8,11 @@ import torch
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from tests.interventions import oracle
-from tokenarium.backend.events import CancelToken
-from tokenarium.backend.interventions import reading
 from tokenarium.backend.interventions.request import InterventionRequest
 from tokenarium.backend.interventions.result import InterventionResult
 from tokenarium.backend.interventions.runner import intervene
+from tokenarium.backend.observe import reading
+from tokenarium.backend.runs.events import CancelToken
 
 LENGTH = 50
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}

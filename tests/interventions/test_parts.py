@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tokenarium.backend.instruments import AttentionCall, Recorder, recording
-from tokenarium.backend.interventions.layer import Layer
 from tokenarium.backend.interventions.predictions import compare
+from tokenarium.backend.observe import AttentionCall, Recorder, recording
+from tokenarium.backend.observe.layer import Layer
 
 
 class _Calls(Recorder):

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tokenarium.backend.events import Cancelled, CancelToken, Progress
-from tokenarium.backend.instruments.attention import _active
 from tokenarium.backend.interventions.predictions import Predictions
-from tokenarium.backend.interventions.reading import most_attended
 from tokenarium.backend.interventions.request import InterventionRequest
 from tokenarium.backend.interventions.runner import _losses, intervene
+from tokenarium.backend.observe.attention import _active
+from tokenarium.backend.observe.reading import most_attended
+from tokenarium.backend.runs.events import Cancelled, CancelToken, Progress
 
 
 def ask(text: str, method: str, parameters: dict[str, Any] | None = None, **values: Any) -> Any:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from tokenarium.backend.instruments import NAME, Recorder, plain_attention
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.support import check
+from tokenarium.backend.observe import NAME, Recorder, plain_attention
 
 
 def _make_wrong(monkeypatch, **wrong):

@@ -7,13 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tokenarium.backend.events import Cancelled, CancelToken, Progress
-from tokenarium.backend.instruments import AttentionCall
-from tokenarium.backend.instruments.attention import _active
+from tokenarium.backend.observe import AttentionCall
+from tokenarium.backend.observe.attention import _active
 from tokenarium.backend.probe.chance import copies_before, mean_at
 from tokenarium.backend.probe.request import ProbeRequest
 from tokenarium.backend.probe.result import ProbeResult
 from tokenarium.backend.probe.runner import _Diagonals, probe
+from tokenarium.backend.runs.events import Cancelled, CancelToken, Progress
 
 SCORES = ("echo", "induction", "previous_mass", "self_mass", "sink_score", "attention_distance")
 CHANCES = ("echo_chance", "induction_chance", "previous_chance", "self_chance", "sink_chance",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.trace.conftest import letters, twins
-from tokenarium.backend.instruments.kept import KEPT
+from tokenarium.backend.observe.kept_attention import KEPT
 
 __all__ = ["letters", "twins"]
 

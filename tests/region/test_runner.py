@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tokenarium.backend.events import Cancelled, CancelToken, Progress
-from tokenarium.backend.instruments import kept
-from tokenarium.backend.instruments.attention import _active
+from tokenarium.backend.observe import kept_attention as kept
+from tokenarium.backend.observe.attention import _active
 from tokenarium.backend.region.request import RegionRequest
 from tokenarium.backend.region.result import RegionResult
 from tokenarium.backend.region.runner import region
+from tokenarium.backend.runs.events import Cancelled, CancelToken, Progress
 from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.runner import trace
 
@@ -197,7 +197,7 @@ def test_region_above_the_length_kept_reads_the_text_again(twins, letters, monke
 def test_region_that_would_not_fit_is_refused_unless_it_is_kept(twins, letters, monkeypatch):
     loaded, _ = twins("llama")
     run(loaded, ask(letters(LENGTH)))
-    monkeypatch.setattr("tokenarium.backend.models.memory.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("tokenarium.backend.cost.free_memory.free_bytes", lambda _: 1000)
     assert run(loaded, ask(letters(LENGTH))).source == "kept queries and keys"
     with pytest.raises(ValueError, match="are free: choose a smaller model"):
         run(loaded, ask(letters(LENGTH), layer=2))

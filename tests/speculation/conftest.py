@@ -13,9 +13,9 @@ from tests.trace.conftest import letters, twins  # noqa: F401 - fixtures
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.drafting import Drafting
-from tokenarium.backend.speculation.laws import Processors
 from tokenarium.backend.speculation.reader import TreeReader
 
 Starts = Callable[..., Drafting]

@@ -16,8 +16,8 @@ from tokenarium.backend.speculation.auditing.drafted import effective_temperatur
 from tokenarium.backend.speculation.auditing.reading import PlainReader
 from tokenarium.backend.speculation.auditing.sampling import check_sampling
 from tokenarium.backend.speculation.auditing.watching import refuse_unless_known, watching
-from tokenarium.backend.speculation.laws import Processors
-from tokenarium.backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.distribution import Processors
+from tokenarium.backend.speculation.node_schema import STATUSES
 from tokenarium.backend.speculation.result import SpeculationResult
 
 PROMPT = [0, 40, 41, 42, 40, 41]

@@ -25,8 +25,8 @@ from tokenarium.backend.speculation.auditing.significance import (
     kolmogorov_tail,
     least_found,
 )
-from tokenarium.backend.speculation.laws import Processors
-from tokenarium.backend.speculation.records import NODE, ROUND, STATUSES
+from tokenarium.backend.speculation.distribution import Processors
+from tokenarium.backend.speculation.node_schema import NODE, ROUND, STATUSES
 
 
 def test_audit_verdict_is_the_worst_that_applies() -> None:

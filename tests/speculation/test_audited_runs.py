@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.models.conftest import save_model
-from tokenarium.backend.events import CancelToken
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.runs.events import CancelToken
 from tokenarium.backend.speculation.auditing.run import audit
 from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.speculation.conftest import text_ids
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafting import Drafting, draw
-from tokenarium.backend.speculation.laws import Processors
 from tokenarium.backend.speculation.reader import TreeReader
 
 LAWS = st.lists(st.sampled_from([0.0, 1e-30, 1e-9, 0.1, 0.3, 1.0]), min_size=1, max_size=12).filter(

@@ -8,7 +8,7 @@ import pytest
 
 from tokenarium.backend import SpeculateRequest
 from tokenarium.backend.speculation.estimate import break_even, estimate
-from tokenarium.backend.speculation.records import NODE, ROUND, STATUSES
+from tokenarium.backend.speculation.node_schema import NODE, ROUND, STATUSES
 from tokenarium.backend.speculation.sequoia import speedup
 
 REQUEST = SpeculateRequest(model="m", prompt="x", draft_len=2, max_new_tokens=10)

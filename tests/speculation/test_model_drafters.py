@@ -12,6 +12,7 @@ from torch import Tensor
 from tests.contracts.test_drafters import rounds
 from tests.speculation.conftest import Starts, text_ids
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafter import Drafter, registered
 from tokenarium.backend.speculation.drafters.draft_chain import DraftChain
 from tokenarium.backend.speculation.drafters.dyspec import DySpec
@@ -20,7 +21,6 @@ from tokenarium.backend.speculation.drafters.gumbel_tree import GumbelTree
 from tokenarium.backend.speculation.drafters.iid_tree import IidTree
 from tokenarium.backend.speculation.drafters.topk_tree import TopkTree
 from tokenarium.backend.speculation.drafting import Drafting
-from tokenarium.backend.speculation.laws import Processors
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
 READING = [one for one in registered() if one.reads != "text" and one.draw]

@@ -11,9 +11,9 @@ from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - registers them
 from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - registers them
 from tokenarium.backend.speculation.auditing.repeating import Repeater, check_repeated
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafter import find as drafter_of
 from tokenarium.backend.speculation.drafter import registered
-from tokenarium.backend.speculation.laws import Processors
 from tokenarium.backend.speculation.matrix import valid_rules
 from tokenarium.backend.speculation.rule import find as rule_of
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.models.conftest import save_model
 from tokenarium.backend import Lab, Settings, SpeculateRequest, SpeculationResult
-from tokenarium.backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.node_schema import STATUSES
 from tokenarium.backend.speculation.replay import retold, tree_rows
 from tokenarium.backend.speculation.summary import (
     acceptance_vector,

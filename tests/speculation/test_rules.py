@@ -9,10 +9,10 @@ from hypothesis import given, settings
 
 import tokenarium.backend.speculation.rules  # noqa: F401
 from tests.speculation.strategies import laws
-from tokenarium.backend.speculation.laws import leftover
+from tokenarium.backend.speculation.distribution import leftover
 from tokenarium.backend.speculation.rule import Rest, Rule, find, registered
 from tokenarium.backend.speculation.rules.k_seq import least_rho
-from tokenarium.backend.speculation.walking import trials_of
+from tokenarium.backend.speculation.verify import trials_of
 
 RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)

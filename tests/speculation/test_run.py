@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests.models.conftest import save_model
-from tokenarium.backend.events import Cancelled, CancelToken, Partial, Progress
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
 from tokenarium.backend.speculation.drafter import registered as drafters
 from tokenarium.backend.speculation.matrix import valid_rules
-from tokenarium.backend.speculation.records import REASONS, STATUSES
+from tokenarium.backend.speculation.node_schema import REASONS, STATUSES
 from tokenarium.backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.rule import find as find_rule

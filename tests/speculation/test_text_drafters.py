@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.drafters.prompt_lookup import PromptLookup
 from tokenarium.backend.speculation.drafters.token_recycling import TokenRecycling, template
 from tokenarium.backend.speculation.drafters.trie_lookahead import TrieLookahead
 from tokenarium.backend.speculation.drafting import Drafting
-from tokenarium.backend.speculation.laws import Processors
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
 VOCABULARY = 40

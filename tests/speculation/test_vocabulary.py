@@ -16,9 +16,9 @@ from tests.speculation.conftest import text_ids
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafters.gumbel_tree import GumbelTree
 from tokenarium.backend.speculation.drafting import Drafting
-from tokenarium.backend.speculation.laws import Processors
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.vocabulary import SharedVocabulary, compare, match
 

@@ -10,7 +10,7 @@ import tokenarium.backend.speculation.rules  # noqa: F401
 from tests.speculation.strategies import drafted, uniforms
 from tokenarium.backend.speculation.rule import find, registered
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
-from tokenarium.backend.speculation.walking import walk
+from tokenarium.backend.speculation.verify import walk
 from tokenarium.backend.speculation.whatif import judge_all, rewalk
 
 RULES = [kind() for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from tests.models.conftest import save_model
-from tokenarium.backend.events import CancelToken
+from tokenarium.backend.cost.free_memory import need
 from tokenarium.backend.models.loading import load
-from tokenarium.backend.models.memory import need
 from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.runs.events import CancelToken
 from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.runner import trace
 

@@ -8,18 +8,18 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import tokenarium.backend.models.memory as memory
+import tokenarium.backend.cost.free_memory as memory
 import tokenarium.backend.trace.runner as runner
 import tokenarium.backend.trace.second_pass as second_pass
 from tests.kernels.test_attention_stats import Largest
 from tests.models.conftest import save_model
 from tests.trace.oracle import expected
-from tokenarium.backend.events import Cancelled, CancelToken, Partial, Progress
-from tokenarium.backend.instruments.attention import _active
+from tokenarium.backend.cost.free_memory import need
+from tokenarium.backend.cost.work import Choices, Sizes, of_result
 from tokenarium.backend.models.loading import load
-from tokenarium.backend.models.memory import need
 from tokenarium.backend.models.names import ModelSource
-from tokenarium.backend.models.work import Choices, Sizes, of_result
+from tokenarium.backend.observe.attention import _active
+from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
 from tokenarium.backend.settings import PROJECT
 from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.result import TraceResult

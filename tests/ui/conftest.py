@@ -20,7 +20,7 @@ from tokenarium.backend import (
     TraceRequest,
     TraceResult,
 )
-from tokenarium.backend.roster import Roster
+from tokenarium.backend.models.registry import ModelRegistry
 
 MODEL = "local/tiny"
 
@@ -85,9 +85,9 @@ def stand_in() -> Iterator[Reader]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TraceRequest, "runner", "stand-in:trace")
         patch.setattr(RegionRequest, "runner", "stand-in:region")
-        patch.setattr("tokenarium.backend.workshop.imported", runners.__getitem__)
-        patch.setattr("tokenarium.backend.workshop.describe", _described)
-        patch.setattr(Roster, "use", _use)
+        patch.setattr("tokenarium.backend.runs.executor.imported", runners.__getitem__)
+        patch.setattr("tokenarium.backend.runs.executor.describe", _described)
+        patch.setattr(ModelRegistry, "use", _use)
         yield found
 
 
@@ -134,9 +134,9 @@ def reader(stand_in: Reader) -> Reader:
 
 
 @contextmanager
-def _use(roster: Roster, source: object, dtype: str) -> Iterator[SimpleNamespace]:
+def _use(registry: ModelRegistry, source: object, dtype: str) -> Iterator[SimpleNamespace]:
     yield SimpleNamespace(
-        context=512, device=SimpleNamespace(type="cpu"), fingerprint=roster.fingerprint(source)
+        context=512, device=SimpleNamespace(type="cpu"), fingerprint=registry.fingerprint(source)
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.models.conftest import save_model
 from tests.ui.test_sentence import words
 from tokenarium.backend import KINDS, CacheResult, Lab, Protected, Settings
-from tokenarium.ui.components.cost import size
+from tokenarium.ui.components.cost_card import size
 from tokenarium.ui.figures.eviction import held_map, scores
 from tokenarium.ui.pages.cache import Asked, CachePage
 

@@ -11,7 +11,7 @@ import pytest
 from tests.models.conftest import save_model
 from tests.ui.test_sentence import words
 from tokenarium.backend import CacheResult, Lab, Run, Settings, SweepRequest, SweepResult
-from tokenarium.backend.roster import Roster
+from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.ui.figures.tradeoff import MEASURES, tradeoff
 from tokenarium.ui.pages.cache import Asked, CachePage
 from tokenarium.ui.pages.tradeoff import PROMPT, Tradeoff
@@ -114,7 +114,7 @@ def test_the_card_tells_the_sweep(lab: Lab, shown: dict[str, Any]) -> None:
 def test_every_point_opens_as_a_stored_run(
     lab: Lab, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Roster, "use", None)  # no model can be had
+    monkeypatch.setattr(ModelRegistry, "use", None)  # no model can be had
     result = lab.open(shown["sweep_run"]).result
     assert isinstance(result, SweepResult)
     page, trade = CachePage(lab), Tradeoff(lab)

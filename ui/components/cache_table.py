@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tokenarium.backend import CacheResult, PolicyRun
-from tokenarium.ui.components.cost import size
+from tokenarium.ui.components.cost_card import size
 from tokenarium.ui.components.table import Cell, Column, table_html
 from tokenarium.ui.text import escape
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tokenarium.backend import TraceResult
 from tokenarium.ui.components.colouring import COLOURINGS, USUAL, Numbers
 from tokenarium.ui.components.scripts import scripts
+from tokenarium.ui.components.segmentation import starts
 from tokenarium.ui.components.selection import Chosen
-from tokenarium.ui.components.units import starts
 from tokenarium.ui.text import visible
 
 TEMPLATE = """

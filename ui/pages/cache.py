@@ -23,9 +23,9 @@ from tokenarium.backend import (
     protected,
 )
 from tokenarium.ui.components.cache_table import cache_sentence, cache_table
-from tokenarium.ui.components.cost import cache_card, refused_card
-from tokenarium.ui.components.lanes import Lane, lanes_value
+from tokenarium.ui.components.cost_card import cache_card, refused_card
 from tokenarium.ui.components.sentence import facts_of, status, told
+from tokenarium.ui.components.token_rows import Lane, lanes_value
 from tokenarium.ui.figures.eviction import (
     bytes_line,
     cost_line,

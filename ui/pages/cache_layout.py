@@ -7,9 +7,9 @@ import gradio as gr
 
 from tokenarium.backend import Lab
 from tokenarium.ui.components.address import address
-from tokenarium.ui.components.lanes import lanes
 from tokenarium.ui.components.plot import plot
 from tokenarium.ui.components.table import table
+from tokenarium.ui.components.token_rows import lanes
 from tokenarium.ui.pages.cache import Asked, CachePage
 from tokenarium.ui.pages.cache_controls import CacheControls
 from tokenarium.ui.pages.tradeoff import Tradeoff

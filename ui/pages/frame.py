@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tokenarium.ui.components.card import token_card
 from tokenarium.ui.components.selection import Chosen, selection_value
 from tokenarium.ui.components.sentence import sentence
 from tokenarium.ui.components.strip import strip_patch, strip_value
+from tokenarium.ui.components.token_card import token_card
 from tokenarium.ui.views.view import Scene, Values
 
 

@@ -20,9 +20,9 @@ from tokenarium.backend import (
     UserError,
 )
 from tokenarium.ui.components.best_tree import best_tree
-from tokenarium.ui.components.cost import refused_card
+from tokenarium.ui.components.cost_card import refused_card
 from tokenarium.ui.components.downloads import csv_text
-from tokenarium.ui.components.draft_cost import speculate_card
+from tokenarium.ui.components.draft_cost_card import speculate_card
 from tokenarium.ui.components.sentence import facts_of, status, told
 from tokenarium.ui.components.speculate_tables import (
     audit_badge,

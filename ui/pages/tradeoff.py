@@ -16,7 +16,7 @@ from tokenarium.backend import (
     SweepResult,
     UserError,
 )
-from tokenarium.ui.components.cost import refused_card, sweep_card
+from tokenarium.ui.components.cost_card import refused_card, sweep_card
 from tokenarium.ui.components.sentence import status, told
 from tokenarium.ui.components.table import Cell, Column, Link, table_html
 from tokenarium.ui.figures.style import caption

@@ -10,8 +10,8 @@ from tokenarium.backend.models.choice import check_head
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.interventions.layer import Change, Layer, Reweigh
     from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.backend.observe.layer import Change, Layer, Reweigh
     from tokenarium.kernels.attention_stats import Rows
 
 Number = Annotated[int, Field(ge=0)]
@@ -47,7 +47,7 @@ class CalibrateSinks(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change the chosen heads, or all heads of the middle layers."""
-        from tokenarium.backend.interventions.layer import Change
+        from tokenarium.backend.observe.layer import Change
 
         layers = len(loaded.layers)
         for layer, head in self.heads:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tokenarium.backend.interventions.layer import Change, Layer, Reweigh
-    from tokenarium.backend.interventions.rotary import Rotary
     from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.backend.observe.layer import Change, Layer, Reweigh
+    from tokenarium.backend.observe.rotary import Rotary
     from tokenarium.kernels.attention_stats import Rows
 
 
@@ -53,13 +53,13 @@ class LambdaMask(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change all heads of all layers, each with its own rotation."""
-        from tokenarium.backend.interventions.rotary import rotary_layers
+        from tokenarium.backend.observe.rotary import rotary_layers
 
         return {number: self.change(rotary) for number, rotary in enumerate(rotary_layers(loaded))}
 
     def change(self, rotary: "Rotary | None") -> "Change":
         """Return the change of a layer; without rotation no distance is capped."""
-        from tokenarium.backend.interventions.layer import Change
+        from tokenarium.backend.observe.layer import Change
 
         # With the cap below the window, latest tokens can be farther than it too.
         near = rotary is None or (self.cap or self.last) >= self.last - 1

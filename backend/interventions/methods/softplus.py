@@ -11,8 +11,8 @@ from tokenarium.backend.models.choice import chosen_layers
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.interventions.layer import Change, Layer, Reweigh
     from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.backend.observe.layer import Change, Layer, Reweigh
     from tokenarium.kernels.attention_stats import Rows
 
 UNSHIFTED_ROWS = 3
@@ -53,7 +53,7 @@ class Softplus(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change all heads of the chosen layers."""
-        from tokenarium.backend.interventions.layer import Change
+        from tokenarium.backend.observe.layer import Change
 
         chosen = chosen_layers(self.layers, len(loaded.layers))
         return {layer: Change(self._begin) for layer in chosen}

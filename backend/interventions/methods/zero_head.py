@@ -10,8 +10,8 @@ from tokenarium.backend.models.choice import check_head
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.interventions.layer import Change, Layer, Reweigh
     from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.backend.observe.layer import Change, Layer, Reweigh
     from tokenarium.kernels.attention_stats import Rows
 
 
@@ -33,7 +33,7 @@ class ZeroHead(Intervention):
 
     def changes(self, loaded: "LoadedModel", heads: int) -> "dict[int, Change]":
         """Change the one head."""
-        from tokenarium.backend.interventions.layer import Change
+        from tokenarium.backend.observe.layer import Change
 
         check_head(self.layer, self.head, len(loaded.layers), heads)
         return {self.layer: Change(_zero, (self.head,))}

@@ -21,8 +21,8 @@ from tokenarium.backend.speculation.auditing.reading import PlainReader, process
 from tokenarium.backend.speculation.auditing.rewriting import written_down
 from tokenarium.backend.speculation.auditing.sampling import check_sampling
 from tokenarium.backend.speculation.auditing.watching import Seen, seeded, watching
-from tokenarium.backend.speculation.laws import Processors
-from tokenarium.backend.speculation.plain import decode_plainly
+from tokenarium.backend.speculation.autoregressive import decode_plainly
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.rule import Rule, find

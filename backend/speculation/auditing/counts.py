@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend.speculation.auditing.audit import Check
-from tokenarium.backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.node_schema import STATUSES
 
 NAME = "counts"
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tokenarium.backend.speculation.auditing.audit import Check
 from tokenarium.backend.speculation.auditing.significance import SIGNIFICANCE, kolmogorov_tail
-from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.tree import Draw
 
 LAW, DRAWN = "draft law", "drafted tokens"

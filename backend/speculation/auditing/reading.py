@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokenarium.backend.instruments import AttentionCall, Recorder, plain_attention, recording
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.speculation.laws import Processors
+from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.vocabulary import SharedVocabulary
 
 

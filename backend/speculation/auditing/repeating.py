@@ -11,10 +11,10 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.auditing.audit import Check
 from tokenarium.backend.speculation.auditing.reading import PlainReader
 from tokenarium.backend.speculation.auditing.sampling import check_sampling
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.engine import Speculator
-from tokenarium.backend.speculation.laws import Processors
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.vocabulary import compare

@@ -12,14 +12,14 @@ from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each
 from tokenarium.backend.speculation.auditing.watching import Seen
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.engine import Round, TargetLaws
 from tokenarium.backend.speculation.journal import Journal
-from tokenarium.backend.speculation.laws import Processors
 from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.rule import Rule, Trials
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
-from tokenarium.backend.speculation.walking import Walk, single
+from tokenarium.backend.speculation.verify import Walk, single
 
 NOTES = (
     "the time to verify of the first round includes reading the prompt",

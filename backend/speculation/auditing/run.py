@@ -19,8 +19,8 @@ from tokenarium.backend.speculation.auditing.drafted import (
 )
 from tokenarium.backend.speculation.auditing.identity import check_identity, not_greedy
 from tokenarium.backend.speculation.auditing.reading import PlainReader, processed
-from tokenarium.backend.speculation.laws import Processors
-from tokenarium.backend.speculation.records import STATUSES
+from tokenarium.backend.speculation.distribution import Processors
+from tokenarium.backend.speculation.node_schema import STATUSES
 from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.tree import Draw

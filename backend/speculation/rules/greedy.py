@@ -31,7 +31,7 @@ class Greedy(Rule):
         """Yield certainty for the likeliest token, impossibility for others."""
         import torch
 
-        from tokenarium.backend.speculation.laws import probability
+        from tokenarium.backend.speculation.distribution import probability
 
         best = target.argmax(-1, keepdim=True)
         for rank, token in enumerate(children.unbind(-1)):

@@ -41,7 +41,7 @@ class KSeq(Rule):
         """Yield each child's test with the rho of so many children."""
         import torch
 
-        from tokenarium.backend.speculation.laws import probability, ratio
+        from tokenarium.backend.speculation.distribution import probability, ratio
 
         assert draft is not None
         count = children.shape[-1]

@@ -33,7 +33,7 @@ class MultiRound(Rule):
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[Trials | Rest]:
         """Yield each child's test against the leftover."""
-        from tokenarium.backend.speculation.laws import leftover, probability, ratio
+        from tokenarium.backend.speculation.distribution import leftover, probability, ratio
 
         assert draft is not None
         for token in children.unbind(-1):

@@ -34,7 +34,12 @@ class Recursive(Rule):
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[Trials | Rest]:
         """Yield each child's test against what remains of both laws."""
-        from tokenarium.backend.speculation.laws import leftover, probability, ratio, without
+        from tokenarium.backend.speculation.distribution import (
+            leftover,
+            probability,
+            ratio,
+            without,
+        )
 
         assert draft is not None
         for token in children.unbind(-1):

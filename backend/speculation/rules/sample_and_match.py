@@ -34,7 +34,7 @@ class SampleAndMatch(Rule):
         """Yield each child's share of what its elder siblings leave."""
         import torch
 
-        from tokenarium.backend.speculation.laws import probability, ratio, without
+        from tokenarium.backend.speculation.distribution import probability, ratio, without
 
         left = torch.ones_like(target[:, 0])
         for rank, token in enumerate(children.unbind(-1)):

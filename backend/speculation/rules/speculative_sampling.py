@@ -33,7 +33,7 @@ class SpeculativeSampling(Rule):
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[Trials | Rest]:
         """Yield the test of the first child; later siblings are never accepted."""
-        from tokenarium.backend.speculation.laws import leftover, probability, ratio
+        from tokenarium.backend.speculation.distribution import leftover, probability, ratio
 
         assert draft is not None
         for rank, token in enumerate(children.unbind(-1)):

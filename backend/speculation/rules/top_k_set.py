@@ -31,7 +31,7 @@ class TopKSet(Rule):
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[Trials | Rest]:
         """Yield each child's share of what its elder siblings leave."""
-        from tokenarium.backend.speculation.laws import probability, ratio, without
+        from tokenarium.backend.speculation.distribution import probability, ratio, without
 
         left = target
         for token in children.unbind(-1):

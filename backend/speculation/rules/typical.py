@@ -55,7 +55,7 @@ class Typical(Rule):
         """Yield certainty for what is likely enough, impossibility for the rest."""
         import torch
 
-        from tokenarium.backend.speculation.laws import probability
+        from tokenarium.backend.speculation.distribution import probability
 
         entropy = -torch.xlogy(target, target).sum(-1)  # nats
         least = (self.entropy_factor * (-entropy).exp()).clamp_max(self.threshold)

@@ -1,0 +1,1 @@
+"""Tasks with an answer, and sweeps of policies over budgets."""

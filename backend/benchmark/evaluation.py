@@ -1,0 +1,163 @@
+"""Read an exercise under a policy, and measure how well its answer is predicted."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tokenarium.backend.benchmark.task import Exercise
+from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.oracle import divergence
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.models.generating import wait
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.observe import AttentionCall, Recorder, recording
+
+ROWS = 64
+"""Rows of logits compared with the full model's at once."""
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What one policy made of one exercise with an answer of n tokens."""
+
+    surprisal: Floats
+    """[n] -ln p of each token of the answer, the tokens before it given."""
+    kl: Floats
+    """[n] KL(full || policy) in nats."""
+    agree: Floats
+    """[n] 1 where the likeliest token is the full model's."""
+    likeliest: NDArray[np.bool_]
+    """[n] whether the answer's token is the likeliest; if all are, greedy decoding says it."""
+    chosen: bool
+    """Whether the first token of the answer is likelier than those of all wrong answers."""
+    step_ms: Floats
+    """[n] wall time of reading each token of the answer."""
+    held_bytes: Floats
+    """[n] bytes of the cache after each of them."""
+    prefill_ms: float
+    """Wall time of reading context and question."""
+
+
+class Watcher(Protocol):
+    """Sees every reading of an exercise, the prompt's first."""
+
+    def before(self, sequence: Sequence) -> None:
+        """Prepare for the next reading."""
+
+    def after(self, sequence: Sequence, took_ms: float) -> None:
+        """Write down what the reading left."""
+
+
+class _Checked(Recorder):
+    """Attends as the model does, and can be stopped in every layer."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check = check
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        self._check()
+        return super().attend(call)
+
+
+@torch.inference_mode()
+def full_states(loaded: LoadedModel, exercise: Exercise, check: Callable[[], None]) -> Tensor:
+    """Return the final states [n, D] from which the full model predicts the answer's tokens."""
+    ids = [*exercise.prompt, *exercise.answer[:-1]]
+    with recording(_Checked(check)):
+        out = loaded.body(input_ids=torch.tensor([ids], device=loaded.device), use_cache=False)
+    states: Tensor = out.last_hidden_state[0, len(exercise.prompt) - 1 :]
+    return states.clone()  # not a view of those of the whole prompt
+
+
+@torch.inference_mode()
+def answer(
+    loaded: LoadedModel,
+    policy: Policy,
+    budget: int,
+    exercise: Exercise,
+    states: Tensor,
+    seed: int,
+    query_aware: bool,
+    check: Callable[[], None],
+    watcher: Watcher | None = None,
+) -> Answered:
+    """Read an exercise, then its answer token by token.
+
+    Args:
+        loaded: nobody else uses it meanwhile.
+        policy: what stays.
+        budget: entries per head right after an eviction.
+        exercise: what is read.
+        states: [n, D] of ``full_states``.
+        seed: of what the policy draws.
+        query_aware: whether the question belongs to the prompt; else it is read as a turn of its
+            own, after entries were dropped.
+        check: called in every layer; raises to stop.
+        watcher: told of every reading, outside of what is timed.
+    Raises: ValueError if the budget or the model does not suit the policy.
+    """
+    sequence = Sequence(loaded, policy, budget, seed, check)
+    prompt = exercise.prompt if query_aware else exercise.context
+    logits, prefill_ms = _timed(sequence, prompt, watcher)
+    if exercise.question and not query_aware:
+        logits, more = _timed(sequence, exercise.question, watcher)
+        prefill_ms += more
+    others = torch.tensor(exercise.others, device=logits.device, dtype=torch.long)
+    chosen = bool((logits[exercise.answer[0]] > logits[others]).all())
+    rows: list[Tensor] = []
+    measured: list[dict[str, Floats]] = []
+    step_ms, held_bytes = [], []
+    for place, token in enumerate(exercise.answer):
+        rows.append(logits)
+        logits, took = _timed(sequence, (token,), watcher)
+        step_ms.append(took)
+        held_bytes.append(sequence.held_bytes)
+        if len(rows) == ROWS or place + 1 == len(exercise.answer):
+            here = slice(place + 1 - len(rows), place + 1)
+            measured.append(_compare(loaded, states[here], rows, exercise.answer[here]))
+            rows = []
+    found = {name: np.concatenate([part[name] for part in measured]) for name in measured[0]}
+    return Answered(
+        surprisal=found["surprisal_nats"],
+        kl=found["kl_nats"],
+        agree=found["top1_agree"],
+        likeliest=found["likeliest"].astype(np.bool_),
+        chosen=chosen,
+        step_ms=np.asarray(step_ms, np.float32),
+        held_bytes=np.asarray(held_bytes, np.float32),
+        prefill_ms=prefill_ms,
+    )
+
+
+def _timed(
+    sequence: Sequence, ids: tuple[int, ...], watcher: Watcher | None
+) -> tuple[Tensor, float]:
+    """Return the logits [V], float32, after reading tokens, and the milliseconds it took."""
+    device = sequence.loaded.device
+    if watcher is not None:
+        watcher.before(sequence)
+    wait(device)
+    start = time.perf_counter()
+    logits = sequence.read(list(ids))
+    wait(device)
+    took_ms = (time.perf_counter() - start) * 1e3
+    if watcher is not None:
+        watcher.after(sequence, took_ms)
+    return logits.float(), took_ms
+
+
+def _compare(
+    loaded: LoadedModel, states: Tensor, rows: list[Tensor], ids: tuple[int, ...]
+) -> dict[str, Floats]:
+    policy = torch.stack(rows)
+    measured = divergence(loaded.unembed(states).float(), policy, list(ids))
+    likeliest = policy.argmax(-1).cpu() == torch.tensor(ids)
+    return {**measured, "likeliest": likeliest.float().numpy()}

@@ -1,0 +1,104 @@
+"""One exercise of a point followed step by step: what a policy held, as a run under policies."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tokenarium.backend.benchmark.evaluation import Answered, answer, full_states
+from tokenarium.backend.benchmark.sweep.exercises import exercises
+from tokenarium.backend.benchmark.sweep.request import PointRequest
+from tokenarium.backend.benchmark.task import Exercise
+from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
+from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.ledger import Ledger, choices
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.result import CacheResult
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import decode_each
+from tokenarium.backend.runs.events import CancelToken, Event, Progress
+
+_SCORED_STEPS = 4
+"""Steps between two records of scores: a sweep stores many such runs."""
+
+
+class Course:
+    """Writes down what one exercise's reading leaves in the cache; the answer is given."""
+
+    def __init__(
+        self, loaded: LoadedModel, policy: Policy, budget: int, exercise: Exercise
+    ) -> None:
+        self._loaded, self._policy, self._budget = loaded, policy, budget
+        self._exercise = exercise
+        self._steps, self._step = len(exercise.answer), 0
+        self._ledger: Ledger | None = None
+        self._step_ms: list[float] = []
+
+    def before(self, sequence: Sequence) -> None:
+        """Ask for scores where they are kept."""
+        sequence.keep_scores = self._step % _SCORED_STEPS == 0
+
+    def after(self, sequence: Sequence, took_ms: float) -> None:
+        """Write down one reading; that of the answer's last token has no prediction to go with."""
+        if self._ledger is None:
+            heads = max(held.entries.groups for held in sequence.layers)
+            self._ledger = Ledger(
+                1, self._steps, len(sequence.layers), heads, len(self._exercise.prompt)
+            )
+        if self._step < self._steps:
+            made = choices(sequence)
+            self._ledger.took(0, self._step, sequence, made, [None] * len(made))
+            self._step_ms.append(took_ms)
+        self._step += 1
+
+    def result(self, answered: Answered) -> CacheResult:
+        """Return the reading as a run under one policy."""
+        ledger, loaded, prompt = self._ledger, self._loaded, list(self._exercise.prompt)
+        assert ledger is not None
+        ids = list(self._exercise.answer)
+        ledger.token_ids[0] = ids
+        numbers = ledger.numbers
+        numbers["prefill_ms"][0] = answered.prefill_ms
+        numbers["step_ms"][0, 1:] = self._step_ms[1:]
+        numbers["surprisal_nats"][0] = answered.surprisal
+        numbers["kl_nats"][0] = answered.kl
+        numbers["top1_agree"][0] = answered.agree
+        numbers["perplexity"][0] = np.exp(answered.surprisal.astype(np.float64).mean())
+        other = np.flatnonzero(answered.agree == 0)
+        ledger.first_divergence[0] = other[0] if len(other) else -1
+        return ledger.result(
+            finished=True,
+            policies=(self._policy.slug,),
+            titles=(self._policy.title,),
+            labels=(self._policy.label,),
+            budget_tokens=self._budget,
+            prompt_ids=np.asarray(prompt, np.int32),
+            prompt_text=decode_each(loaded, prompt),
+            token_text=(decode_each(loaded, ids),),
+            text=(str(loaded.tokenizer.decode(ids, skip_special_tokens=True)),),
+            general_notes=(
+                "a point of a trade-off: the first of its exercises, whose answer is given",
+            ),
+        )
+
+
+def follow_point(
+    request: PointRequest,
+    loaded: LoadedModel,
+    limit: int,
+    emit: Callable[[Event], None],
+    cancel: CancelToken,
+) -> CacheResult:
+    """Read the first exercise of a point, as its sweep did.
+
+    Raises: ValueError where the exercise or the budget does not suit; Cancelled.
+    """
+    (spec,), (ratio,), (depth,) = request.policies, request.budgets, request.depths
+    emit(Progress(f"{spec.policy.title}: the first exercise", 0, 1))
+    exercise = exercises(request, loaded, limit, depth, cancel.check)[0]
+    budget = tokens_per_head(ratio, "ratio", len(exercise.prompt), CacheSizes.of(loaded, 0))
+    states = full_states(loaded, exercise, cancel.check)
+    course = Course(loaded, spec.policy, budget, exercise)
+    answered = answer(
+        loaded, spec.policy, budget, exercise, states, request.seed, True, cancel.check, course
+    )
+    return course.result(answered)

@@ -1,0 +1,68 @@
+"""The exercises of a sweep: those of its task, or its prompts with what the full cache makes."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tokenarium.backend.benchmark.sweep.request import SweepRequest
+from tokenarium.backend.benchmark.task import Exercise
+from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.policies.full import Full
+from tokenarium.backend.models.generating import end_of_text
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.runs.request import TextRequest
+
+
+def exercises(
+    request: SweepRequest,
+    loaded: LoadedModel,
+    limit: int,
+    depth: float | None,
+    check: Callable[[], None],
+) -> list[Exercise]:
+    """Return the exercises at a depth, each fitting into ``limit`` tokens with its answer.
+
+    Raises: ValueError where one does not fit, saying what would; Cancelled.
+    """
+    task = request.chosen_task
+    if task is None:
+        return [_continued(request, loaded, limit, prompt, check) for prompt in request.prompts]
+    made = []
+    for trial in range(request.trials):
+        check()
+        seed = int(np.random.SeedSequence([request.seed, trial]).generate_state(1)[0])
+        made.append(task.exercise(loaded, request.length, depth or 0.0, seed))
+    longest = request.length + max(len(exercise.answer) for exercise in made)
+    most = limit
+    if request.exceed_context and not loaded.reads_past_context:
+        most = min(limit, loaded.context)
+    if longest > most:
+        raise ValueError(
+            f"length={request.length} and the answer are {longest} tokens, the limit is {most}: "
+            f"lower length by {longest - most}, or ask for a shorter answer"
+        )
+    return made
+
+
+def _continued(
+    request: SweepRequest,
+    loaded: LoadedModel,
+    limit: int,
+    prompt: str,
+    check: Callable[[], None],
+) -> Exercise:
+    """Return a prompt with the full cache's greedy continuation as its answer."""
+    if limit <= request.max_new_tokens:
+        raise ValueError(
+            f"max_new_tokens={request.max_new_tokens} leaves no room for a prompt, the limit is "
+            f"{limit}: choose at most {limit - 1}"
+        )
+    text = TextRequest(model=request.model, text=prompt)
+    ids = tokenise(loaded, text, limit - request.max_new_tokens).ids
+    sequence = Sequence(loaded, Full(), 1, check=check)
+    token = int(sequence.read(ids).argmax())
+    said, stops = [token], end_of_text(loaded)
+    while len(said) < request.max_new_tokens and said[-1] not in stops:
+        said.append(int(sequence.read(said[-1:]).argmax()))
+    return Exercise(tuple(ids), (), tuple(said))

@@ -1,0 +1,37 @@
+"""The README's table of policies: ``python -m tokenarium.backend.cache.catalogue``."""
+
+from tokenarium.backend.cache import policies as _every  # noqa: F401 - every policy registers itself
+from tokenarium.backend.cache.policy import Policy, registered
+
+BEGIN, END = "<!-- policies -->", "<!-- end of policies -->"
+WHEN = {"never": "-", "prefill": "after the prompt", "step": "while decoding too"}
+SCOPE = {"head": "each KV head", "layer": "a layer", "model": "all layers"}
+
+
+def methods_table() -> str:
+    """Return every registered policy as a Markdown table, from its own declaration."""
+    head = (
+        "| Policy | Name | Really | Chooses | One set for | Keeps | Source |",
+        "|---|---|---|---|---|---|---|",
+    )
+    return "\n".join((*head, *map(_row, registered())))
+
+
+def _row(policy: type[Policy]) -> str:
+    variant = "" if policy.differs == "no" else " (variant)"
+    cells = (
+        policy.title + variant,
+        f"`{policy.slug}`",
+        policy.label,
+        WHEN[policy.when],
+        SCOPE[policy.scope],
+        policy.explanation,
+        policy.paper,
+    )
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(methods_table() + "\n")

@@ -1,0 +1,124 @@
+"""What a run under policies will take, told before it starts and without a weight."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tokenarium.backend.cache.budget import CacheSizes, bytes_of_run, tokens_per_head
+from tokenarium.backend.cache.engine import refuse_below
+from tokenarium.backend.cache.oracle import TOGETHER
+from tokenarium.backend.cache.policies.full import Full
+from tokenarium.backend.cache.request import CacheRequest
+from tokenarium.backend.cost.free_memory import free_bytes
+from tokenarium.backend.cost.memory import bytes_by_step
+from tokenarium.backend.cost.sketch import Sketch
+from tokenarium.backend.models.structure import context_of
+from tokenarium.backend.models.windows import windows_of
+
+
+@dataclass(frozen=True)
+class PolicyCost:
+    """What one policy's cache will hold."""
+
+    slug: str
+    title: str
+    label: str
+    prompt_bytes: int
+    """Bytes right after the prompt."""
+    end_bytes: int
+    """Bytes after the last step."""
+    exact: bool
+    """Whether a run reports exactly these, unless an end-of-text token stops it earlier."""
+
+
+@dataclass(frozen=True)
+class CacheEstimate:
+    """What a run will take; S new tokens under P policies."""
+
+    prompt_tokens: int
+    new_tokens: int
+    """S; an end-of-text token stops earlier."""
+    budget_tokens: int
+    """Entries per KV head."""
+    prefill_passes: int
+    """Forward passes over the prompt: one per policy, and one of the full model alongside."""
+    decode_passes: int
+    """Forward passes of one token, all policies together."""
+    full_passes: int
+    """Forward passes of the full model after the prompt, several tokens at once in float32."""
+    policies: tuple[PolicyCost, ...]
+    full_bytes: int
+    """Bytes of a cache that drops nothing, after the last step."""
+    peak_bytes: int
+    """Upper estimate of what the run takes beside the model's weights."""
+    free_bytes: int | None
+    """What is free for it now; None where nobody can tell."""
+    total_ms: float | None = None
+    """Told from runs of this model on this machine; None where a part was never measured."""
+    unknown: tuple[str, ...] = ()
+    """Titles of what was never measured here."""
+
+
+def estimate(
+    request: CacheRequest, sketch: Sketch, limit: int, device: torch.device
+) -> CacheEstimate:
+    """Return what a run will take.
+
+    Args:
+        request: of the run.
+        sketch: of its model.
+        limit: most tokens of the prompt.
+        device: where it will run.
+    Raises: ValueError where the budget or a policy does not fit the model, as the run would.
+    """
+    config, dtype = sketch.config, getattr(torch, request.dtype)
+    context, windows = context_of(config), windows_of(config)
+    prompt = _within(sketch.count(request), limit, request)
+    steps = request.max_new_tokens
+    if request.continuation:
+        steps = sketch.count_plain(request.continuation)
+    sizes = CacheSizes.read(config, dtype, sum(window is not None for window in windows))
+    budget = tokens_per_head(request.budget, request.budget_unit, prompt, sizes)
+    costs = []
+    for spec in request.policies:
+        policy = spec.policy.fitted(budget, len(windows), context)
+        refuse_below(policy, budget)
+        held = bytes_by_step(policy, budget, prompt, steps, windows, sizes)
+        costs.append(
+            PolicyCost(
+                policy.slug,
+                policy.title,
+                policy.label,
+                int(held[0]),
+                int(held[-1]),
+                exact=not policy.ragged,
+            )
+        )
+    together = TOGETHER if dtype == torch.float32 else 1
+    return CacheEstimate(
+        prompt_tokens=prompt,
+        new_tokens=steps,
+        budget_tokens=budget,
+        prefill_passes=len(costs) + request.oracle,
+        decode_passes=len(costs) * (steps - 1),
+        full_passes=len(costs) * -(-(steps - 1) // together) if request.oracle else 0,
+        policies=tuple(costs),
+        full_bytes=full_bytes(prompt, steps, windows, sizes),
+        peak_bytes=bytes_of_run(request, config, dtype, device, prompt, steps, budget),
+        free_bytes=free_bytes(device),
+    )
+
+
+def full_bytes(prompt: int, steps: int, windows: Sequence[int | None], sizes: CacheSizes) -> int:
+    """Return the bytes of a cache that drops nothing, after the last step."""
+    return int(bytes_by_step(Full(), 1, prompt, steps, windows, sizes)[-1])
+
+
+def _within(tokens: int, limit: int, request: CacheRequest) -> int:
+    if tokens <= limit or request.overflow in ("keep_start", "keep_end"):
+        return min(tokens, limit)
+    raise ValueError(
+        f"the text is {tokens} tokens, the limit is {limit}: shorten it, or set "
+        "overflow=keep_start or overflow=keep_end to cut it"
+    )

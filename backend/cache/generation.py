@@ -1,0 +1,126 @@
+"""One policy's course through a run: choose a token, read it, write down what happened."""
+
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.ledger import choices
+from tokenarium.backend.cache.null_model.kept import kept_by_noise
+from tokenarium.backend.cache.null_model.scores import Noise
+from tokenarium.backend.cache.oracle import Oracle, divergence
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.progress import ProgressReporter
+from tokenarium.backend.models.generating import end_of_text, wait
+
+
+class Generation:
+    """One policy's course: choose a token, read it, write down what happened."""
+
+    def __init__(
+        self,
+        number: int,
+        policy: Policy,
+        teller: ProgressReporter,
+        oracle: Oracle | None,
+        given: list[int],
+    ) -> None:
+        self.number, self.teller, self.oracle, self.given = number, teller, oracle, given
+        self.ledger, self.loaded = teller.ledger, teller.loaded
+        self.ids: list[int] = []
+        self.waiting: list[Tensor] = []  # logits the full model has not been compared with
+        check, seed = teller.cancel.check, teller.request.seed
+        self.sequence = Sequence(self.loaded, policy, teller.budget, seed, check)
+        self.noise = Noise(self.sequence, seed) if teller.request.noise else None
+        if oracle is not None:
+            oracle.begin(self.ledger.evicted_at[number])
+
+    def run(self) -> None:
+        """Read the prompt and go on until the end."""
+        numbers, number = self.ledger.numbers, self.number
+        _reset_peak(self.loaded.device)
+        logits, took = self._read(self.teller.tokens.ids, 0)
+        numbers["prefill_ms"][number] = took
+        peak = _peak(self.loaded.device)
+        stops = set() if self.given else end_of_text(self.loaded)
+        for step in range(self.ledger.steps):
+            token = self.given[step] if self.given else int(logits.argmax())
+            self.ids.append(token)
+            self.ledger.token_ids[number, step] = token
+            self.waiting.append(logits)
+            last = token in stops or step + 1 == self.ledger.steps
+            together = 1 if self.oracle is None else self.oracle.together
+            if last or len(self.waiting) >= together or step == 0:
+                self._compare()
+            self.teller.tell(f"{self.sequence.policy.title}: token", number, step + 1)
+            if last:
+                break
+            _reset_peak(self.loaded.device)
+            logits, took = self._read([token], step + 1)
+            numbers["step_ms"][number, step + 1] = took
+            peak = max(peak, _peak(self.loaded.device))
+        numbers["peak_bytes"][number] = peak
+        if self.given:
+            for name in ("surprisal_nats", "full_surprisal_nats"):
+                mean = numbers[name][number].astype(np.float64).mean()
+                numbers[name.replace("surprisal_nats", "perplexity")][number] = np.exp(mean)
+        if self.noise is not None:
+            self.teller.tell(f"{self.sequence.policy.title}: noise", number, self.ledger.steps)
+            seed, wanted = self.teller.request.seed, self.ledger.wants_noise
+            for told in kept_by_noise(self.sequence, self.sequence.step, seed, wanted):
+                self.ledger.hold_by_noise(number, told.step, told.layer, told.share)
+        if self.oracle is not None:
+            self.ledger.need(number, self.oracle.missed.most, self.oracle.missed.most_step)
+
+    def _read(self, ids: list[int], step: int) -> tuple[Tensor, float]:
+        """Read tokens; return the logits [V] and the milliseconds it took."""
+        self.sequence.keep_scores = self.ledger.wants_scores(step)
+        wait(self.loaded.device)
+        start = time.perf_counter()
+        logits = self.sequence.read(ids)
+        wait(self.loaded.device)
+        took = (time.perf_counter() - start) * 1e3
+        made = choices(self.sequence)
+        noise = self.noise.expected(made) if self.noise else [None] * len(made)
+        self.ledger.took(self.number, step, self.sequence, made, noise)
+        if self.oracle is not None:
+            for layer, read in self.ledger.read_by(self.sequence).items():
+                self.oracle.missed.read[step, layer] = read
+        return logits.float(), took
+
+    def _compare(self) -> None:
+        """Let the full model read what the policy has read since the last time."""
+        numbers, number = self.ledger.numbers, self.number
+        stop = len(self.ids)
+        start = stop - len(self.waiting)
+        policy = torch.stack(self.waiting)
+        self.waiting = []
+        if self.oracle is None:
+            at = torch.tensor(self.ids[start:], device=policy.device)[:, None]
+            surprisal = -policy.log_softmax(-1).gather(1, at)[:, 0]
+            numbers["surprisal_nats"][number, start:stop] = surprisal.cpu().numpy()
+            return
+        # Row s compares what follows token s - 1; row 0 what follows the prompt.
+        full = [self.oracle.first[None]] if start == 0 else []
+        first = max(start, 1)
+        if stop > first:
+            full.append(self.oracle.read(self.ids[first - 1 : stop - 1]))
+            numbers["lost_mass"][number, first:stop] = self.oracle.missed.lost_mass
+            numbers["topk_overlap"][number, first:stop] = self.oracle.missed.topk_overlap
+        measured = divergence(torch.cat(full), policy, self.ids[start:])
+        for name, values in measured.items():
+            numbers[name][number, start:stop] = values
+        other = np.flatnonzero(numbers["top1_agree"][number, :stop] == 0)
+        if len(other):
+            self.ledger.first_divergence[number] = other[0]
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak(device: torch.device) -> float:
+    return float(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else float("nan")

@@ -1,0 +1,1 @@
+"""What a policy would do if attention said nothing."""

@@ -1,0 +1,79 @@
+"""Keep what receives attention, and forget what was received long ago."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from tokenarium.backend.cache.policy import Noise, Policy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.kernels.attention_stats import AttentionStats, Want
+
+
+class A2SF(Policy):
+    """Accumulated attention in which every query counts less by a factor than the one after it.
+
+    score[k] = sum over queries q of forgetting ** (newest - q) A[q, k].
+    """
+
+    slug: ClassVar[str] = "a2sf"
+    title: ClassVar[str] = "A2SF"
+    explanation: ClassVar[str] = (
+        "Keeps the tokens that receive most attention, counting old attention ever less, so that "
+        "old tokens have no advantage."
+    )
+    paper: ClassVar[str] = "Jo and Shin, 2024, arXiv:2407.20485"
+    differs: ClassVar[str] = (
+        "the factor goes on while decoding, as in the paper; the authors' code stops after the "
+        "prompt. Its fixed window of 16 newest tokens is a share of the budget here"
+    )
+    watches: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "even"
+    joins: ClassVar[bool] = True
+
+    forgetting: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="What attention is worth one token later; the authors' example is 0.95, and 1 "
+        "forgets nothing.",
+    )
+    recent_share: float = Field(
+        0.0625,
+        ge=0,
+        lt=1,
+        description="Share of the budget for the newest tokens; the authors' 16 of 256.",
+    )
+
+    def want(self, length: int) -> "Want":
+        """Return the prompt's attention with forgetting."""
+        from tokenarium.kernels.attention_stats import Want
+
+        return Want(decay=(self.forgetting,))
+
+    def remembers(self) -> int:
+        """Return one: the attention received."""
+        return 1
+
+    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+        """Begin with what the prompt's tokens received."""
+        assert stats.decayed is not None
+        held.entries.put("mass", held.per_kv_head(stats.decayed[:, 0]))
+
+    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
+        """Let what was received fade, and add what the newest queries give."""
+        mass = held.entries.rows("mass")
+        for given in held.per_kv_head(weights).unbind(1):
+            mass = self.forgetting * mass + given
+        held.entries.put("mass", mass)
+
+    def protects(self, held: "LayerCache") -> tuple[int, int]:
+        """Return the window of newest tokens."""
+        return 0, round(self.recent_share * held.budget)
+
+    def scores(self, held: "LayerCache") -> "Tensor":
+        """Return the faded attention."""
+        return held.entries.rows("mass")

@@ -1,0 +1,53 @@
+"""Let heads of a layer share their budget."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from tokenarium.backend.cache.wrapper_policy import Wrapper
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tokenarium.backend.cache.layer_cache import LayerCache
+
+
+class AdaKV(Wrapper):
+    """One ranking for all heads of a layer: heads that spread their attention keep more."""
+
+    slug: ClassVar[str] = "adakv"
+    title: ClassVar[str] = "Ada-KV"
+    explanation: ClassVar[str] = (
+        "Gives each head of a layer a share of the layer's budget, by ranking the tokens of all "
+        "heads together; heads then hold different numbers of tokens."
+    )
+    paper: ClassVar[str] = "Feng et al., 2024, arXiv:2407.11550"
+    differs: ClassVar[str] = "scores are ranked as the base gives them, not rescaled per head"
+    ragged: ClassVar[bool] = True
+
+    floor: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of an equal budget that every head keeps; 1 gives all heads the same.",
+    )
+
+    def kept(self, held: "LayerCache", budget: int) -> "list[Tensor]":
+        """Keep each head's own best, then the best (head, token) pairs of the layer."""
+        import torch
+
+        from tokenarium.backend.cache.topk import highest
+
+        scores = self.scores(held).float()
+        first, newest = self.protects(held)
+        sinks = int((held.entries.head("positions", 0) < first).sum())
+        sure = max(round(self.floor * budget), min(sinks + newest, budget), 1)
+        best = highest(scores, held, sure, (first, newest), "head")
+        ranked = scores.clone()
+        for g, rows in enumerate(best):
+            ranked[g, rows] = float("inf")
+        # Position before head, so that ties are shared out evenly.
+        order = torch.argsort(ranked.mT.flatten(), descending=True, stable=True)
+        chosen = torch.zeros_like(ranked.mT.flatten(), dtype=torch.bool)
+        chosen[order[: budget * len(scores)]] = True
+        return [own.nonzero()[:, 0] for own in chosen.view(-1, len(scores)).mT]

@@ -1,0 +1,65 @@
+"""Keep the heavy hitters and the newest tokens."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from tokenarium.backend.cache.policy import Noise, Policy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.kernels.attention_stats import AttentionStats, Want
+
+
+class H2O(Policy):
+    """The running sum of attention that each token has received, while decoding too."""
+
+    slug: ClassVar[str] = "h2o"
+    title: ClassVar[str] = "H2O"
+    explanation: ClassVar[str] = (
+        "Keeps the tokens that have received most attention so far, and the newest ones."
+    )
+    paper: ClassVar[str] = "Zhang et al., 2023, arXiv:2306.14048"
+    differs: ClassVar[str] = (
+        "the prompt is read with full attention and then reduced at once; query heads that share a "
+        "KV head are joined"
+    )
+    watches: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "even"
+    joins: ClassVar[bool] = True
+
+    recent_share: float = Field(
+        0.5, ge=0, lt=1, description="Share of the budget for the newest tokens; the paper's half."
+    )
+
+    def want(self, length: int) -> "Want":
+        """Return the column sums of the prompt's attention."""
+        from tokenarium.kernels.attention_stats import Want
+
+        return Want(received=True)
+
+    def remembers(self) -> int:
+        """Return one: the attention received."""
+        return 1
+
+    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+        """Begin with what the prompt's tokens received."""
+        assert stats.received is not None
+        held.entries.put("mass", held.per_kv_head(stats.received))
+
+    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
+        """Add what the newest queries give."""
+        mass = held.entries.rows("mass") + held.per_kv_head(
+            weights[:, 0] if weights.shape[1] == 1 else weights.sum(1)
+        )
+        held.entries.put("mass", mass)
+
+    def protects(self, held: "LayerCache") -> tuple[int, int]:
+        """Return the window of newest tokens."""
+        return 0, round(self.recent_share * held.budget)
+
+    def scores(self, held: "LayerCache") -> "Tensor":
+        """Return the accumulated attention."""
+        return held.entries.rows("mass")

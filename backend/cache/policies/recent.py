@@ -1,0 +1,28 @@
+"""Keep the newest tokens only."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from tokenarium.backend.cache.policy import Chooses, Noise, Policy, Scope
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tokenarium.backend.cache.layer_cache import LayerCache
+
+
+class Recent(Policy):
+    """A sliding window: what leaves it is gone, the first tokens too."""
+
+    slug: ClassVar[str] = "recent"
+    title: ClassVar[str] = "Recent only"
+    explanation: ClassVar[str] = "Keeps the newest tokens and nothing else: a plain window."
+    paper: ClassVar[str] = "Beltagy et al., 2020, arXiv:2004.05150"
+    differs: ClassVar[str] = "the window is applied to a model that was not trained with it"
+    scope: ClassVar[Scope] = "model"
+    chooses: ClassVar[Chooses] = "recency"
+    noise: ClassVar[Noise] = "same"
+    joins: ClassVar[bool] = True
+
+    def scores(self, held: "LayerCache") -> "Tensor":
+        """Return the positions: newer is kept."""
+        return held.entries.rows("positions").float()

@@ -1,0 +1,132 @@
+"""Drop in bulk the tokens that were seldom looked at lately."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field
+
+from tokenarium.backend.cache.policy import Noise, Policy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.kernels.attention_stats import AttentionStats
+
+
+class Scissorhands(Policy):
+    """Counts over the last steps how often a token got less than an even share of attention.
+
+    When the cache is full, the tokens with the highest count go, half the budget at once. Only the
+    steps before that moment are counted, so that nothing older need be remembered.
+    """
+
+    slug: ClassVar[str] = "scissorhands"
+    title: ClassVar[str] = "Scissorhands"
+    explanation: ClassVar[str] = (
+        "Drops half of the cache whenever it is full: the tokens that most often got less than an "
+        "even share of attention lately."
+    )
+    paper: ClassVar[str] = "Liu et al., 2023, arXiv:2305.17118"
+    differs: ClassVar[str] = (
+        "no code was published: the rule is read from the paper, its step counts are shares of the "
+        "budget here, the history ends at the last eviction, and a prompt over the budget is "
+        "reduced as a full cache is"
+    )
+    watches: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "drawn"
+    joins: ClassVar[bool] = True
+    published: ClassVar[Mapping[str, Any]] = {"drop_share": 0.5, "history": 400, "recent": 10}
+
+    drop_share: float = Field(
+        0.5, gt=0, le=0.9, description="Share of the budget dropped at once; the paper's half."
+    )
+    history: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Last steps that are counted, at most as many as are dropped; left open, 0.4 "
+        "of the budget; the paper's 400.",
+    )
+    recent: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Newest tokens that always stay; left open, 0.05 of the budget; the paper's "
+        "10.",
+    )
+
+    def fitted(self, budget: int, layers: int, context: int) -> Self:
+        """Return the policy with its history and window set from the budget."""
+        recent = self.recent or max(1, round(0.05 * budget))
+        dropped = max(1, min(round(self.drop_share * budget), budget - recent))
+        history = min(self.history or max(1, round(0.4 * budget)), dropped)
+        return self.model_copy(update={"history": history, "recent": recent})
+
+    def smallest_budget(self) -> int:
+        """Return the newest tokens and one to drop."""
+        return (self.recent or 1) + 1
+
+    def remembers(self) -> int:
+        """Return one: the count."""
+        return 1
+
+    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+        """Count over the prompt's last queries."""
+        import torch
+
+        assert held.rows is not None
+        assert self.history is not None
+        length = held.prompt
+        first = max(0, length - self.history)
+        shape = (held.heads, length)
+        counts = torch.zeros(shape, device=held.entries.buffers["keys"].device)
+        for rows in held.rows(length - first):
+            counts += _unseen(rows.weights, first + rows.start)
+        held.entries.put("unseen", held.per_kv_head(counts))
+
+    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
+        """Count where the next eviction is near."""
+        assert self.history is not None
+        queries, held_now = weights.shape[1:]
+        if held.budget + 1 - held_now >= self.history:
+            return
+        counts = held.per_kv_head(_unseen(weights, held_now - queries))
+        held.entries.put("unseen", held.entries.rows("unseen") + counts)
+
+    def left(self, budget: int) -> int:
+        """Return the budget less the share that is dropped at once."""
+        assert self.recent is not None
+        return budget - max(1, min(round(self.drop_share * budget), budget - self.recent))
+
+    def protects(self, held: "LayerCache") -> tuple[int, int]:
+        """Return the window of newest tokens."""
+        assert self.recent is not None
+        return 0, self.recent
+
+    def scores(self, held: "LayerCache") -> "Tensor":
+        """Return minus the count."""
+        return -held.entries.rows("unseen")
+
+    def kept(self, held: "LayerCache", budget: int) -> "Sequence[Tensor]":
+        """Return what stays when the share has been dropped, and begin to count anew."""
+        import torch
+
+        kept = super().kept(held, self.left(budget))
+        held.entries.put("unseen", torch.zeros_like(held.entries.rows("unseen")))
+        return kept
+
+
+def _unseen(weights: "Tensor", first: int) -> "Tensor":
+    """Return [H, S] float32, how many of n queries give an entry less than an even share.
+
+    Args:
+        weights: [H, n, S]; query i sees the first ``first + i + 1`` entries.
+    """
+    import torch
+
+    queries, size = weights.shape[1:]
+    seen = first + 1 + torch.arange(queries, device=weights.device)[:, None]
+    below = (weights < 1 / seen).sum(1, dtype=torch.float32)
+    ahead = torch.arange(size, device=weights.device) - first  # queries that come before an entry
+    return below - ahead.clamp(0, queries)

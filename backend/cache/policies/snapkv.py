@@ -1,0 +1,100 @@
+"""Keep what the end of the prompt attends to."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator
+
+from tokenarium.backend.cache.policy import Noise, Policy, When
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.kernels.attention_stats import AttentionStats, Want
+
+WINDOW = 64
+"""The window of the authors' settings, tokens; longer ones must be asked for."""
+
+
+class SnapKV(Policy):
+    """The closing tokens of the prompt vote once for those before them; neighbours share votes."""
+
+    slug: ClassVar[str] = "snapkv"
+    title: ClassVar[str] = "SnapKV"
+    explanation: ClassVar[str] = (
+        "Keeps the prompt's last tokens and those that they attend to most, chosen once after the "
+        "prompt."
+    )
+    paper: ClassVar[str] = "Li et al., 2024, arXiv:2404.14469"
+    differs: ClassVar[str] = (
+        "query heads that share a KV head are joined, so that each KV head keeps one set"
+    )
+    when: ClassVar[When] = "prefill"
+    noise: ClassVar[Noise] = "even"
+    published: ClassVar[Mapping[str, Any]] = {"window": WINDOW, "kernel": 5, "pooling": "mean"}
+
+    window: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Closing tokens of the prompt that vote and stay; 0 takes a quarter of the "
+        "budget, at most the paper's 64.",
+    )
+    kernel: int = Field(
+        5, ge=1, le=63, description="Neighbouring tokens that share their votes; odd."
+    )
+    pooling: Literal["mean", "max"] = Field(
+        "mean", description="Whether neighbours share the mean of their votes or the largest."
+    )
+
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel={kernel} has no middle: take {kernel - 1} or {kernel + 1}")
+        return kernel
+
+    def fitted(self, budget: int, layers: int, context: int) -> Self:
+        """Set an open window."""
+        own = self.window or min(WINDOW, max(1, budget // 4))
+        return self.model_copy(update={"window": own})
+
+    def smallest_budget(self) -> int:
+        """Return the window and one token."""
+        return (self.window or 1) + 1
+
+    def want(self, length: int) -> "Want":
+        """Return the attention of the window."""
+        from tokenarium.kernels.attention_stats import Want
+
+        return Want(last=min(self.window, length))
+
+    def baseline(self) -> Noise:
+        """Return what even attention gives; a maximum over neighbours must be drawn."""
+        known = super().baseline()
+        return "drawn" if known == "even" and self.pooling == "max" else known
+
+    def remembers(self) -> int:
+        """Return one: the votes."""
+        return 1
+
+    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+        """Count the votes for the tokens before the window."""
+        import torch.nn.functional as F
+
+        assert stats.last is not None
+        voters = min(self.window, held.seen)
+        votes = stats.last[:, : held.seen - voters] / voters
+        if votes.shape[1]:
+            pool = F.avg_pool1d if self.pooling == "mean" else F.max_pool1d
+            votes = pool(votes[None], self.kernel, stride=1, padding=self.kernel // 2)[0]
+        held.entries.put("votes", held.per_kv_head(F.pad(votes, (0, voters))))
+
+    def protects(self, held: "LayerCache") -> tuple[int, int]:
+        """Return the window."""
+        return 0, self.window
+
+    def scores(self, held: "LayerCache") -> "Tensor":
+        """Return the votes; the window has none and stays."""
+        return held.entries.rows("votes")

@@ -1,0 +1,44 @@
+"""Keep the first tokens and a window of the newest."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from tokenarium.backend.cache.policy import Chooses, Noise, Policy, Positions, Scope
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tokenarium.backend.cache.layer_cache import LayerCache
+
+
+class StreamingLLM(Policy):
+    """Attention sinks stay, the middle goes, and keys move together."""
+
+    slug: ClassVar[str] = "streaming_llm"
+    title: ClassVar[str] = "StreamingLLM"
+    explanation: ClassVar[str] = (
+        "Keeps the first tokens, on which attention rests, and a window of the newest."
+    )
+    paper: ClassVar[str] = "Xiao et al., 2023, arXiv:2309.17453"
+    scope: ClassVar[Scope] = "model"
+    chooses: ClassVar[Chooses] = "recency"
+    noise: ClassVar[Noise] = "same"
+    joins: ClassVar[bool] = True
+
+    positions: Positions = Field(
+        "rolled", description="Where kept keys stand; the paper counts positions in the cache."
+    )
+    sink: int = Field(4, ge=0, le=256, description="First tokens of the text that always stay.")
+
+    def smallest_budget(self) -> int:
+        """Return the sinks and one token of window."""
+        return self.sink + 1
+
+    def protects(self, held: "LayerCache") -> tuple[int, int]:
+        """Return the sinks."""
+        return self.sink, 0
+
+    def scores(self, held: "LayerCache") -> "Tensor":
+        """Return the positions: newer is kept."""
+        return held.entries.rows("positions").float()

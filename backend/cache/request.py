@@ -1,0 +1,125 @@
+"""The request for a run under KV-cache policies."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from tokenarium.backend.cache import policies as _every  # noqa: F401 - every policy registers itself
+from tokenarium.backend.cache.policy import Policy, find
+from tokenarium.backend.runs.request import TextRequest
+
+MOST_STEPS = 4096
+
+BudgetUnit = Literal["tokens", "ratio", "megabytes"]
+
+
+class PolicySpec(BaseModel):
+    """A policy by its slug, with parameters: ``PolicySpec("streaming_llm", sink=4)``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slug: str = Field(description="Name of the policy, such as h2o.")
+    parameters: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Parameters of the policy by name; what is left out takes its default.",
+    )
+
+    def __init__(self, slug: str, parameters: Mapping[str, Any] | None = None, **more: Any) -> None:
+        super().__init__(slug=slug, parameters={**(parameters or {}), **more})
+
+    @property
+    def policy(self) -> Policy:
+        """The policy with its parameters."""
+        return find(self.slug).model_validate(self.parameters)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        """Fill in the defaults, so that the same question has the same key."""
+        try:
+            full = find(self.slug).model_validate(self.parameters).model_dump(mode="json")
+        except ValidationError as error:
+            from tokenarium.backend.errors import in_words
+
+            raise ValueError(str(in_words(error))) from error
+        self.parameters.update(full)
+        return self
+
+
+class CacheRequest(TextRequest):
+    """Read a prompt and continue it greedily under each policy, the full model alongside."""
+
+    kind: ClassVar[str] = "cache"
+    runner: ClassVar[str] = "tokenarium.backend.cache.runner:follow_policies"
+    result_class: ClassVar[str] = "tokenarium.backend.cache.result:CacheResult"
+    timed: ClassVar[bool] = True
+
+    policies: tuple[PolicySpec, ...] = Field(
+        min_length=1, max_length=8, description="Policies to compare, each with its parameters."
+    )
+    budget: float = Field(
+        256, gt=0, le=1e7, description="What the cache may hold right after an eviction."
+    )
+    budget_unit: BudgetUnit = Field(
+        "tokens",
+        description="tokens per head; ratio is the share of the prompt that is kept; megabytes "
+        "counts keys and values of all layers that are not left alone.",
+    )
+    max_new_tokens: int = Field(
+        64, ge=1, le=MOST_STEPS, description="Most tokens to generate; an end-of-text token stops."
+    )
+    oracle: bool = Field(
+        True, description="Whether the full model reads along, to tell what each policy costs."
+    )
+    noise: bool = Field(
+        True,
+        description="Whether it is told what the scores would be, and what would be kept, if "
+        "attention said nothing.",
+    )
+    continuation: str = Field(
+        "",
+        max_length=200_000,
+        description="A text to read after the prompt, token by token, instead of generating; its "
+        "perplexity is then reported.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prompt_is_the_text(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "prompt" in values and "text" not in values:
+            return {"text" if name == "prompt" else name: value for name, value in values.items()}
+        return values
+
+    @field_validator("policies", mode="before")
+    @classmethod
+    def _slugs_too(cls, policies: Any) -> Any:
+        if not isinstance(policies, list | tuple):
+            return policies
+        return tuple(PolicySpec(spec) if isinstance(spec, str) else spec for spec in policies)
+
+    @field_validator("policies")
+    @classmethod
+    def _each_once(cls, policies: tuple[PolicySpec, ...]) -> tuple[PolicySpec, ...]:
+        for number, spec in enumerate(policies):
+            if spec in policies[:number]:
+                raise ValueError(
+                    f"policies has {spec.slug} twice with the same parameters: change one or "
+                    "leave it out"
+                )
+        return policies
+
+    @model_validator(mode="after")
+    def _ratio_is_a_share(self) -> Self:
+        if self.budget_unit == "ratio" and self.budget > 1:
+            raise ValueError(
+                f"budget={self.budget:g} is above 1, the whole prompt: choose a ratio of at most 1"
+            )
+        return self

@@ -1,0 +1,100 @@
+"""Why each token is where it is: kept, sink, heavy hitter, recent, read, or evicted, by step."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.result import PolicyRun
+
+if TYPE_CHECKING:
+    from tokenarium.backend.cache.layer_cache import LayerCache
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way for a token to stand to a cache."""
+
+    slug: str
+    title: str
+    meaning: str
+
+
+KINDS = (
+    Kind("evicted", "evicted", "Dropped by then: no later token of this head can look at it."),
+    Kind("kept", "kept", "Held; the policy had no need to choose yet, or does not look at scores."),
+    Kind("sink", "sink", "Held as one of the first tokens, which the policy never drops."),
+    Kind("heavy", "heavy hitter", "Held for its score: older than the window, and worth more."),
+    Kind("recent", "recent", "Held as one of the newest tokens, which the policy protects."),
+    Kind("selected", "selected", "Read at this step; what is held and not selected was left out."),
+)
+NUMBER = {kind.slug: number for number, kind in enumerate(KINDS)}
+
+
+@dataclass(frozen=True)
+class Protected:
+    """What a policy never drops in one layer, and what decides about the rest."""
+
+    first: int
+    """First tokens of the text."""
+    newest: int
+    """Newest entries."""
+    chooses: str
+    """What decides: score, recency or chance."""
+
+
+def protected(policy: Policy, budget: int, layers: int, layer: int, prompt: int) -> Protected:
+    """Return what ``policy`` protects in a layer.
+
+    Args:
+        policy: as asked for.
+        budget: entries per head, averaged over the layers.
+        layers: of the model.
+        layer: which.
+        prompt: tokens of the prompt.
+    """
+    if policy.label == "nothing":
+        return Protected(0, 0, "chance")
+    fitted = policy.fitted(budget, layers, prompt)
+    own = fitted.budgets(budget, layers, prompt)[layer]
+    # Policies read nothing but these sizes to say what they protect.
+    held = SimpleNamespace(budget=own, layer=layer, prompt=prompt, queries=np.empty((1, 1, 1)))
+    first, newest = fitted.protects(cast("LayerCache", held))
+    return Protected(first, newest, policy.chooses)
+
+
+def kinds(run: PolicyRun, own: Protected, layer: int, head: int) -> NDArray[np.int8]:
+    """Return [S, T+S] the number in ``KINDS`` of every token after every step; -1 if not read yet.
+
+    Args:
+        run: of one policy.
+        own: what it protects in the layer.
+        layer: which.
+        head: KV head.
+    """
+    result = run.result
+    steps, prompt = run.steps, len(result.prompt_ids)
+    gone = result.evicted_at[run.number, layer, head, : prompt + steps]
+    step, place = np.arange(steps)[:, None], np.arange(len(gone))
+    read = place < prompt + step
+    dropped = (gone >= 0) & (gone <= step)
+    held = read & ~dropped
+    chosen = np.array(dropped.any(1))
+    found = np.where(read, NUMBER["kept"], -1).astype(np.int8)
+    found[dropped & read] = NUMBER["evicted"]
+    for row in range(steps):
+        selected = run.selected(row, layer, head)
+        if selected is not None:
+            chosen[row] = True
+            held[row] &= np.isin(place, selected)
+    rest = {"score": "heavy", "recency": "recent", "chance": "kept"}[own.chooses]
+    if run.label == "select":
+        rest = "selected"
+    act = held & chosen[:, None]
+    found[act] = NUMBER[rest]
+    found[act & (place >= prompt + step - own.newest)] = NUMBER["recent"]
+    found[act & (place < own.first)] = NUMBER["sink"]
+    return found

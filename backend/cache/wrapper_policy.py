@@ -1,0 +1,130 @@
+"""Policies that take the scores of another one and choose differently."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import (
+    Field,
+    JsonValue,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from tokenarium.backend.cache.policy import Noise, Policy, When, find, registered
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.kernels.attention_stats import AttentionStats, Want
+
+
+def bases() -> tuple[str, ...]:
+    """Return the policies that can be wrapped: their scores are known when a prompt was read."""
+    return tuple(policy.slug for policy in registered() if _scores_prompt(policy))
+
+
+def _scores_prompt(policy: type[Policy]) -> bool:
+    chooses_by_score = policy.scores is not Policy.scores and policy.kept is Policy.kept
+    alone = policy.reads is Policy.reads and not issubclass(policy, Wrapper)
+    return policy.label == "evict" and chooses_by_score and alone and not policy.reads_surprisal
+
+
+def _with_choices(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(bases())
+
+
+class Wrapper(Policy):
+    """A policy that changes, once after the prompt, what is made of another's scores."""
+
+    when: ClassVar[When] = "prefill"
+
+    base: str = Field(
+        "snapkv",
+        description="The policy whose scores, budgets per layer and protected tokens are used.",
+        json_schema_extra=_with_choices,
+    )
+    base_parameters: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Parameters of that policy by name; what is left out takes its default.",
+    )
+    _inner: Policy | None = PrivateAttr(None)
+
+    @field_validator("base")
+    @classmethod
+    def _known(cls, base: str) -> str:
+        if base not in bases():
+            raise ValueError(
+                f"base={base!r} gives no scores of a prompt: choose {', '.join(sorted(bases()))}"
+            )
+        return base
+
+    @model_validator(mode="after")
+    def _base_takes_them(self) -> Self:
+        """Fill in the base's defaults, so that the same question has the same key."""
+        for name in Policy.model_fields:
+            if name in self.base_parameters:
+                raise ValueError(
+                    f"base_parameters has {name}={self.base_parameters[name]!r}, which is not the "
+                    f"base's own: set {name} of {self.slug} instead"
+                )
+        try:
+            told = self.inner.model_dump(mode="json", exclude=set(Policy.model_fields))
+        except ValidationError as error:
+            from tokenarium.backend.errors import in_words
+
+            raise ValueError(f"base_parameters of {self.base}: {in_words(error)}") from error
+        self.base_parameters.update(told)
+        return self
+
+    @property
+    def inner(self) -> Policy:
+        """The policy whose scores are used."""
+        if self._inner is not None:
+            return self._inner
+        given = {**self.base_parameters, "reduction": self.reduction}
+        return find(self.base).model_validate(given)
+
+    def fitted(self, budget: int, layers: int, context: int) -> Self:
+        """Fit the policy whose scores are used."""
+        own = self.model_copy()
+        own._inner = self.inner.fitted(budget, layers, context)  # noqa: SLF001 - a copy of its own
+        return own
+
+    def baseline(self) -> Noise:
+        """Return what is known of the base's scores."""
+        return self.inner.baseline()
+
+    def reads_rotation(self) -> bool:
+        """Return what the scores need."""
+        return self.inner.reads_rotation()
+
+    def remembers(self) -> int:
+        """Return what the base keeps."""
+        return self.inner.remembers()
+
+    def smallest_budget(self) -> int:
+        """Return what the base needs."""
+        return self.inner.smallest_budget()
+
+    def budgets(self, budget: int, layers: int, length: int) -> list[int]:
+        """Return the base's budgets."""
+        return self.inner.budgets(budget, layers, length)
+
+    def want(self, length: int) -> "Want":
+        """Return what the scores need."""
+        return self.inner.want(length)
+
+    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+        """Let the base see the prompt."""
+        self.inner.prefilled(held, stats)
+
+    def protects(self, held: "LayerCache") -> tuple[int, int]:
+        """Return what the base protects."""
+        return self.inner.protects(held)
+
+    def scores(self, held: "LayerCache") -> "Tensor":
+        """Return the base's scores; what is no number is the lowest."""
+        scores = self.inner.scores(held).float()
+        return scores.masked_fill(scores.isnan(), float("-inf"))

@@ -1,0 +1,112 @@
+"""What a cache will take after every step: the lengths of a run without its tensors."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenarium.backend.cache.budget import CacheSizes
+from tokenarium.backend.cache.entries import room
+from tokenarium.backend.cache.policy import Policy
+
+_NUMBER_BYTES = 4
+
+
+class _Head:
+    """Length and room of one head; grows, shrinks and moves as ``Entries`` does."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.size = count, count + room(count)
+
+    def append(self) -> None:
+        self.count += 1
+        if self.count > self.size:
+            self.size = self.count + room(self.count)
+
+    def keep(self, count: int) -> None:
+        if self.size - count > 2 * room(count):
+            self.size = count + room(count)
+        self.count = count
+
+
+def bytes_by_step(
+    policy: Policy,
+    budget: int,
+    prompt: int,
+    steps: int,
+    windows: Sequence[int | None],
+    sizes: CacheSizes,
+) -> NDArray[np.int64]:
+    """Return [steps] bytes of the storage a policy will hold after each step, the prompt first.
+
+    Exact wherever all heads of a layer hold equally many entries; where a policy shares them out
+    among heads, room to grow is rounded for each, so that a run differs by a few entries.
+
+    Args:
+        policy: as asked for.
+        budget: entries per head right after an eviction, averaged over the layers.
+        prompt: tokens of the prompt.
+        steps: tokens to generate; the last of them is not read.
+        windows: by layer the most keys a query sees by the model's design; None for all.
+        sizes: of the model.
+    """
+    layers = len(windows)
+    budgets = policy.budgets(budget, layers, prompt)
+    due = [_due(policy, budget, step) for step in range(steps)]
+    kinds = Counter(
+        (policy.reaches(layer, budget, prompt), budgets[layer], window)
+        for layer, window in enumerate(windows)
+    )
+    total = np.zeros(steps, np.int64)
+    for (length, own, window), many in kinds.items():
+        room_at, evicted = _course(policy, own, due, length, window)
+        each = np.full(steps, sizes.entry_bytes, np.int64)
+        if window is None:
+            each += sizes.kv_heads * _NUMBER_BYTES * policy.remembers()
+            each += sizes.kv_heads * _moving_bytes(policy, prompt, evicted, sizes)
+        total += many * each * room_at
+    return total
+
+
+def _moving_bytes(
+    policy: Policy, prompt: int, evicted: NDArray[np.bool_], sizes: CacheSizes
+) -> NDArray[np.int64]:
+    """Return [steps] bytes per entry and KV head that tell where a key was moved to.
+
+    In half precision the unmoved key stays beside it from the first move on.
+    """
+    steps = np.arange(len(evicted))
+    if policy.positions == "original":
+        return np.zeros(len(steps), np.int64)
+    told = evicted if policy.positions == "rolled" else steps > 0
+    far = evicted
+    if policy.positions == "capped":
+        cap = sizes.context - 1 if (own := policy.cap()) is None else own
+        far = (steps > 0) & (prompt + steps - 1 > cap)
+    whole = 0 if sizes.number_bytes == _NUMBER_BYTES else sizes.head_size * sizes.number_bytes
+    return np.asarray(_NUMBER_BYTES * told + whole * far, np.int64)
+
+
+def _due(policy: Policy, budget: int, step: int) -> bool:
+    if policy.when == "step":
+        return step % policy.every(budget) == 0
+    return policy.when == "prefill" and step == 0
+
+
+def _course(
+    policy: Policy, budget: int, due: Sequence[bool], length: int, window: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return by step how many entries a head has room for, and whether one was evicted by then."""
+    head = _Head(length)
+    found, evicted = np.empty(len(due), np.int64), np.zeros(len(due), np.bool_)
+    for step in range(len(due)):
+        if step:
+            head.append()
+        if window is not None:
+            head.count = min(head.count, window - 1)
+        elif due[step] and head.count > budget:
+            head.keep(policy.left(budget))
+            evicted[step:] = True
+        found[step] = head.size
+    return found, evicted

@@ -1,0 +1,60 @@
+"""What a model's files tell without its weights: sizes, and how many tokens a text is."""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
+
+from tokenarium.backend.models.info import FolderState, folder_state
+from tokenarium.backend.models.loading import read_tokenizer
+from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.models.text import count_tokens
+from tokenarium.backend.runs.request import TextRequest
+
+_MOST = 8
+_lock = threading.Lock()  # a tokenizer holds state
+_known: dict[Path, tuple[FolderState, "Sketch"]] = {}
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A model that is not loaded."""
+
+    name: str
+    config: PretrainedConfig
+    tokenizer: PreTrainedTokenizerFast
+
+    def count(self, request: TextRequest) -> int:
+        """Return how many tokens the text of a request is, BOS and chat template included."""
+        with _lock:
+            return count_tokens(self.tokenizer, request)
+
+    def count_plain(self, text: str) -> int:
+        """Return how many tokens a text is by itself."""
+        with _lock:
+            return len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def sketch(name: str, home: Path) -> Sketch:
+    """Read configuration and tokenizer of the model in a folder; kept until a file changes.
+
+    Raises: ModelRefused where either cannot be read.
+    """
+    state = folder_state(home)
+    with _lock:
+        found = _known.get(home)
+        if found is not None and found[0] == state:
+            return found[1]
+        try:
+            config = AutoConfig.from_pretrained(home, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelRefused(
+                f"{name} has no configuration that can be read ({error}): put its config.json "
+                "beside its weights"
+            ) from error
+        made = Sketch(name, config, read_tokenizer(home, name))
+        while len(_known) >= _MOST:
+            del _known[next(iter(_known))]
+        _known[home] = state, made
+        return made

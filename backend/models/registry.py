@@ -1,0 +1,156 @@
+"""Which models there are, what is known of each before it is loaded, and its state."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokenarium.backend.environment import device_kind
+from tokenarium.backend.errors import in_words, told_in_words
+from tokenarium.backend.models.info import (
+    FolderState,
+    ModelInfo,
+    State,
+    count_parameters,
+    folder_state,
+    shape_of,
+)
+from tokenarium.backend.models.names import (
+    BUNDLED,
+    ModelSource,
+    available,
+    fingerprint,
+    folder,
+    resolve,
+)
+from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.runs.request import DType
+from tokenarium.backend.settings import Settings
+from tokenarium.storage import RunStore
+
+if TYPE_CHECKING:
+    from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.backend.models.model_cache import ModelCache
+
+
+class ModelRegistry:
+    """Models by name; they are loaded on demand, and only then is torch imported."""
+
+    def __init__(self, settings: Settings, memo: RunStore) -> None:
+        self._settings = settings
+        self._memo = memo
+        self._lock = threading.Lock()
+        self._shelf: ModelCache | None = None
+        self._asked_for: Counter[str] = Counter()
+        self._refused: dict[str, str] = {}
+        self._fingerprints: dict[Path, tuple[FolderState, str]] = {}
+
+    def resolve(self, name: str) -> ModelSource:
+        """Return where the model is; refuse what the current mode does not allow."""
+        return resolve(name, self._settings)
+
+    def fingerprint(self, source: ModelSource) -> str | None:
+        """Return the SHA-256 of model and tokenizer, or None if it is not on this machine yet."""
+        home = folder(source)
+        if home is None:
+            return None
+        state = folder_state(home)
+        known = self._fingerprints.get(home)
+        if known is None or known[0] != state:
+            found = fingerprint(source, self._memo)
+            if found is None:
+                return None
+            known = self._fingerprints[home] = (state, found)
+        return known[1]
+
+    def prime(self) -> None:
+        """Learn the fingerprints of the bundled models, so that the first request is quick."""
+        for source in available(self._settings):
+            if source.name in BUNDLED:
+                self.fingerprint(source)
+
+    @contextmanager
+    def use(self, source: ModelSource, dtype: DType) -> Iterator["LoadedModel"]:
+        """Hold the model alone, loaded first if need be; a refusal shows in its state.
+
+        Raises:
+            ValueError: ``ModelRefused`` with the reason.
+        """
+        with self._lock:
+            self._asked_for[source.name] += 1
+        try:
+            shelf = self._opened()
+            device = device_kind(self._settings.device)
+            try:
+                with shelf.use(source, dtype, device, self._settings.token_limit) as loaded:
+                    self._refused.pop(source.name, None)
+                    yield loaded
+            except ModelRefused as error:
+                self._refused[source.name] = str(error)
+                raise
+        finally:
+            with self._lock:
+                self._asked_for[source.name] -= 1
+
+    def warm(self, name: str) -> None:
+        """Load the model in the background; whatever goes wrong shows in its state."""
+        with told_in_words():
+            source = self.resolve(name)
+        if self._info(source).state in ("loading", "ready"):
+            return
+        threading.Thread(target=self._warm, args=(source,), name="warm", daemon=True).start()
+
+    def infos(self) -> list[ModelInfo]:
+        """Return the models to offer."""
+        return [self._info(source) for source in available(self._settings)]
+
+    def info(self, name: str) -> ModelInfo:
+        """Return what is known of one model.
+
+        Raises:
+            UserError: if there is no such model, or it is not allowed here.
+        """
+        with told_in_words():
+            return self._info(self.resolve(name))
+
+    def _opened(self) -> "ModelCache":
+        from tokenarium.backend.models.model_cache import ModelCache
+
+        with self._lock:
+            if self._shelf is None:
+                self._shelf = ModelCache(digest_memo=self._memo)
+            return self._shelf
+
+    def _warm(self, source: ModelSource) -> None:
+        try:
+            with self.use(source, "float32"):
+                return
+        except Exception as error:  # nobody waits for it; the state tells
+            told = in_words(error)
+            if told is None:
+                logging.getLogger(__name__).exception("%s could not be loaded", source.name)
+            self._refused[source.name] = str(told or f"{type(error).__name__}: {error}")
+
+    def _info(self, source: ModelSource) -> ModelInfo:
+        state: State = self._shelf.state(source.name) if self._shelf else "cold"
+        if state == "cold" and self._asked_for[source.name]:
+            state = "loading"
+        detail = self._refused.get(source.name, "")
+        if state == "cold" and detail:
+            state = "refused"
+        home = folder(source)
+        shape = shape_of(home) if home else {}
+        return ModelInfo(
+            name=source.name,
+            title=source.title,
+            state=state,
+            parameters=count_parameters(home) if home else None,
+            context=shape.get("context"),
+            layers=shape.get("layers"),
+            heads=shape.get("heads"),
+            kv_heads=shape.get("kv_heads"),
+            detail=detail if state == "refused" else "",
+        )

@@ -1,0 +1,77 @@
+"""What a running request says while it runs, and how it is told to stop."""
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenarium.backend.runs.request import ModelRequest
+    from tokenarium.backend.runs.result import Result
+    from tokenarium.backend.runs.run import Run
+
+
+class Cancelled(Exception):  # noqa: N818 - an outcome asked for, not an error
+    """The request was cancelled by its owner or ran past its time limit; nothing was stored."""
+
+
+class CancelToken:
+    """Stops a request from another thread; checked at least once per layer of a forward pass."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._reason = "cancelled"
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        self._reason = reason
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise ``Cancelled`` if the request was told to stop."""
+        if self._event.is_set():
+            raise Cancelled(self._reason)
+
+
+@dataclass(frozen=True)
+class Queued:
+    """Another run uses the model; ``place`` 1 is next."""
+
+    place: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``done`` of ``total`` units of ``doing`` are finished."""
+
+    doing: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What is known so far; never stored."""
+
+    result: "Result"
+
+
+@dataclass(frozen=True)
+class ChildRun:
+    """A smaller run that a larger one brought along: stored by itself, and not told to readers."""
+
+    request: "ModelRequest"
+    result: "Result"
+    duration_ms: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The stored run."""
+
+    run: "Run"
+
+
+Event = Queued | Progress | Partial | ChildRun | Finished

@@ -1,0 +1,184 @@
+"""Where a request becomes a run: in a thread of its own, when it is its turn."""
+
+import contextvars
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from tokenarium.backend.environment import describe
+from tokenarium.backend.errors import in_words
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.registry import ModelRegistry
+from tokenarium.backend.runs.event_channel import EventChannel
+from tokenarium.backend.runs.events import (
+    Cancelled,
+    CancelToken,
+    ChildRun,
+    Event,
+    Finished,
+    Progress,
+    Queued,
+)
+from tokenarium.backend.runs.model_queue import ModelQueue
+from tokenarium.backend.runs.repository import RunRepository
+from tokenarium.backend.runs.request import ModelRequest
+from tokenarium.backend.runs.run import Run
+from tokenarium.backend.runs.serialization import imported, new_run
+from tokenarium.backend.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenarium.backend.models.loaded import LoadedModel
+
+_CLOSING_S = 5.0
+
+
+class RunExecutor:
+    """Computes what the library does not hold yet, one run at a time per model."""
+
+    def __init__(self, settings: Settings, library: RunRepository, registry: ModelRegistry) -> None:
+        self._settings = settings
+        self._repository = library
+        self._registry = registry
+        self._queue = ModelQueue(
+            settings.queue_size, settings.hosted_requests if settings.hosted else None
+        )
+        self._active: dict[threading.Thread, CancelToken] = {}
+
+    def stored(self, request: ModelRequest, source: ModelSource, owner: str) -> Run | None:
+        """Return the stored answer that ``owner`` may be served; needs no model."""
+        sources = (source, *self._beside(request))
+        fingerprints = [self._registry.fingerprint(each) or "" for each in sources]
+        if not all(fingerprints):
+            return None
+        return self._repository.find(self._repository.key(request, " ".join(fingerprints)), owner)
+
+    def start(
+        self, request: ModelRequest, source: ModelSource, owner: str, cancel: CancelToken
+    ) -> EventChannel:
+        """Begin to compute and return where its events arrive; never waits for the reader."""
+        channel = EventChannel()
+
+        def work() -> None:
+            try:
+                outcome = self._outcome(request, source, owner, cancel, channel)
+            finally:
+                self._active.pop(threading.current_thread(), None)
+            channel.close(outcome)
+
+        # The page's own request travels along in context variables.
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(work,), name="run", daemon=True)
+        self._active[thread] = cancel
+        thread.start()
+        return channel
+
+    def waiting(self, name: str | None) -> int:
+        """Return how many runs wait for model ``name``, or for any."""
+        return self._queue.waiting(name)
+
+    def close(self) -> None:
+        """Cancel what runs and wait for it briefly."""
+        active = dict(self._active)
+        for cancel in active.values():
+            cancel.cancel("cancelled: the application is closing")
+        for thread in active:
+            thread.join(_CLOSING_S)
+
+    @contextmanager
+    def held(
+        self,
+        request: ModelRequest,
+        source: ModelSource,
+        tell: Callable[[Event], None],
+        cancel: CancelToken,
+    ) -> Iterator[tuple["LoadedModel", dict[str, "LoadedModel"]]]:
+        """Hold the model of a request alone, and those beside it by the name they are asked by."""
+        sources = {each.name: each for each in (source, *self._beside(request))}
+        with ExitStack() as held:
+            models = {}
+            for name in sorted(sources):  # in one order for all runs, so that none wait in a circle
+                if self._registry.info(name).state != "ready":
+                    tell(Progress(f"loading {name}", 0, 1))
+                models[name] = held.enter_context(self._registry.use(sources[name], request.dtype))
+                cancel.check()
+            beside = {name: models[self._registry.resolve(name).name] for name in request.beside}
+            yield models[source.name], beside
+
+    def _beside(self, request: ModelRequest) -> tuple[ModelSource, ...]:
+        return tuple(self._registry.resolve(name) for name in request.beside)
+
+    def _outcome(
+        self,
+        request: ModelRequest,
+        source: ModelSource,
+        owner: str,
+        cancel: CancelToken,
+        channel: EventChannel,
+    ) -> Finished | BaseException:
+        try:
+            with self._queue.turn(source.name, cancel, lambda p: channel.put(Queued(p)), owner):
+                return Finished(self._compute(request, source, owner, cancel, channel))
+        except BaseException as error:  # noqa: BLE001 - raised again where the run is read
+            # Frames of a stopped run hold its activations; the message needs none of them.
+            traceback.clear_frames(error.__traceback__)
+            if isinstance(error, Cancelled) or not isinstance(error, Exception):
+                return error
+            told = in_words(error) or error
+            if told is not error:
+                told.__cause__ = error
+            return told
+
+    def _compute(
+        self,
+        request: ModelRequest,
+        source: ModelSource,
+        owner: str,
+        cancel: CancelToken,
+        channel: EventChannel,
+    ) -> Run:
+        # The one before in the queue may have asked the same.
+        if stored := self.stored(request, source, owner):
+            return stored
+        with self.held(request, source, channel.put, cancel) as (loaded, beside):
+            runner = imported(request.runner)
+            limit = self._settings.token_limit
+            if not request.past_context:
+                limit = min(limit, loaded.context)
+            used = " ".join(model.fingerprint for model in (loaded, *beside.values()))
+            environment = describe(loaded.device.type, request.dtype, used)
+
+            def emit(event: Event) -> None:
+                if not isinstance(event, ChildRun):
+                    channel.put(event)
+                    return
+                run = new_run(event.request, event.result, event.duration_ms, environment, owner)
+                self._repository.save(run)
+
+            with self._time_limit(cancel):
+                started = time.perf_counter()
+                more = (beside,) if beside else ()
+                result = runner(request, loaded, limit, emit, cancel, *more)
+                duration_ms = (time.perf_counter() - started) * 1000
+            cancel.check()
+        return self._repository.save(new_run(request, result, duration_ms, environment, owner))
+
+    @contextmanager
+    def _time_limit(self, cancel: CancelToken) -> Iterator[None]:
+        if not self._settings.hosted:
+            yield
+            return
+        seconds = self._settings.hosted_max_seconds
+        reason = (
+            f"stopped: this took longer than the {seconds:g} seconds allowed here; take a shorter "
+            "text or a smaller model, or run the app on your own machine"
+        )
+        timer = threading.Timer(seconds, cancel.cancel, [reason])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()

@@ -1,0 +1,197 @@
+"""Stored runs as people see them: whose they are, how long they stay, and how they come back."""
+
+import contextlib
+import dataclasses
+import threading
+import time
+from datetime import datetime
+
+import pyarrow as pa
+
+from tokenarium.backend.environment import timing_identity
+from tokenarium.backend.errors import UserError, told_in_words
+from tokenarium.backend.runs.request import ModelRequest
+from tokenarium.backend.runs.run import Run
+from tokenarium.backend.runs.run_cache import RunCache
+from tokenarium.backend.runs.serialization import record_of, result_class, run_of
+from tokenarium.backend.settings import Settings
+from tokenarium.storage import ArraysDropped, RunNotFound, RunStore, StoreError
+from tokenarium.storage.record import RunRecord
+
+_EXPIRE_EVERY_S = 600.0
+_SOMEONE_ELSE = "another visitor"
+
+
+class RunRepository:
+    """The run store with the rules of the current mode.
+
+    Outside hosted mode every run is shared. In hosted mode a run belongs to its visitor: listed
+    and served from the cache for that visitor only, open to others who have its link, and deleted
+    after ``hosted_keep_hours``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        with told_in_words():
+            self.store = RunStore(
+                settings.database,
+                limit_bytes=settings.database_limit_mb * 2**20,
+                query_rows=settings.query_rows,
+                query_seconds=settings.query_seconds,
+            )
+        self._opened = RunCache()
+        self._expired_at = -_EXPIRE_EVERY_S
+        self._expiring = threading.Lock()
+        self.expire()
+
+    def owner(self, visitor: str) -> str:
+        """Return the owner of what ``visitor`` runs: empty for shared.
+
+        Raises:
+            UserError: in hosted mode without a visitor, whose runs would be everybody's.
+        """
+        if not self._settings.hosted:
+            return ""
+        if not visitor:
+            raise UserError("visitor='' in hosted mode: pass the visitor's private name")
+        return visitor
+
+    def key(self, request: ModelRequest, fingerprint: str) -> str:
+        """Return the content address of the answer to ``request``.
+
+        Args:
+            request: what is asked.
+            fingerprint: of model and tokenizer; of several models, with spaces between.
+        """
+        identity = [fingerprint, str(result_class(request).schema_version)]
+        if request.depends_on_limit:
+            identity.append(f"limit {self._settings.token_limit}")
+        if request.timed:
+            identity += timing_identity(self._settings.device)
+        return request.key(*identity)
+
+    def find(self, key: str, owner: str) -> Run | None:
+        """Return the stored run with this key that ``owner`` may be served, if any."""
+        record = self.store.find(key, owner)
+        if record is None:
+            return None
+        try:
+            return self._run(record)
+        except (ArraysDropped, UserError):
+            # Nothing to show any more, or stored by another version: compute it again.
+            return None
+
+    def save(self, run: Run) -> Run:
+        """Store ``run``; if that fails, return it all the same with the reason beside it."""
+        try:
+            notes = self._store(run, pinned=False)
+        except StoreError as error:
+            notes = [f"not stored, so its link will not work: {error}"]
+        said = {"storage": "; ".join(notes)} if notes else {}
+        return dataclasses.replace(run, environment=run.environment | said)
+
+    def holds(self, run_id: str, created: datetime) -> bool:
+        """Whether exactly this run is stored, not an older one under the same id."""
+        try:
+            return self.store.record(run_id).created == created
+        except RunNotFound:
+            return False
+
+    def adopt(self, run: Run) -> None:
+        """Store a shipped run under its own id, in place of an older one; keep it for good."""
+        with contextlib.suppress(RunNotFound):
+            self.store.delete(run.id)
+        self._store(run, pinned=True)
+
+    def open(self, run_id: str, visitor: str = "") -> Run:
+        """Return a stored run; knowing its id is the permission.
+
+        Raises:
+            UserError: if there is none, its arrays were dropped, or its version cannot be read.
+        """
+        with told_in_words():
+            run = self._run(self.store.record(run_id))
+        hidden = run.owner and run.owner != visitor
+        return dataclasses.replace(run, owner=_SOMEONE_ELSE) if hidden else run
+
+    def search(
+        self,
+        *,
+        visitor: str = "",
+        kind: str | None = None,
+        text: str | None = None,
+        model: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[RunRecord]:
+        """Return descriptions of shared runs and of the visitor's own, newest first.
+
+        Args:
+            visitor: private name of who asks; matters in hosted mode only.
+            kind: such as ``trace``.
+            text: what the text contains, whatever the case.
+            model: the exact name.
+            limit: most descriptions.
+            offset: how many to skip.
+        """
+        self.expire()
+        owner = visitor if self._settings.hosted and visitor else None
+        with told_in_words():
+            return self.store.search(
+                kind=kind, text=text, model=model, owner=owner, limit=limit, offset=offset
+            )
+
+    def delete(self, run_id: str, visitor: str = "") -> None:
+        """Delete a run; in hosted mode a visitor's own only.
+
+        Raises:
+            UserError: if there is no such run, or it is not the visitor's.
+        """
+        with told_in_words():
+            owner = self.store.record(run_id).owner
+            if self._settings.hosted and owner != self.owner(visitor):
+                raise UserError(f"run {run_id!r} is not yours: only its owner can delete it")
+            self.store.delete(run_id)
+
+    def pin(self, run_id: str, pinned: bool = True) -> None:
+        """Keep the arrays of a run even when space runs out; refused in hosted mode.
+
+        Raises:
+            UserError: if there is no such run, or in hosted mode.
+        """
+        if self._settings.hosted:
+            raise UserError(
+                "pin is not offered here: this public page keeps nobody's runs for long"
+            )
+        with told_in_words():
+            self.store.pin(run_id, pinned)
+
+    def query(self, sql: str) -> pa.Table:
+        """Return the rows of one SELECT; in hosted mode over shared runs only."""
+        with told_in_words():
+            return self.store.query(sql, shared_only=self._settings.hosted)
+
+    def expire(self) -> None:
+        """Delete visitors' runs that are too old; looks at most every ten minutes."""
+        now = time.monotonic()
+        with self._expiring:
+            if not self._settings.hosted or now - self._expired_at < _EXPIRE_EVERY_S:
+                return
+            self._expired_at = now
+        with told_in_words():
+            self.store.delete_older(self._settings.hosted_keep_hours, owned_only=True)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def _store(self, run: Run, *, pinned: bool) -> list[str]:
+        assert isinstance(run.request, ModelRequest)
+        key = self.key(run.request, run.environment["fingerprint"])
+        record = record_of(run, run.request, key, pinned=pinned)
+        return self.store.save(record, run.result.tables(), run.result.arrays())
+
+    def _run(self, record: RunRecord) -> Run:
+        return self._opened.get(
+            record, lambda: run_of(record, lambda: self.store.arrays(record.id))
+        )

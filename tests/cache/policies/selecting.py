@@ -1,0 +1,74 @@
+"""A run in which steps read a selection, over full matrices: one pass, each row its own columns."""
+
+from collections.abc import Callable
+from itertools import accumulate, pairwise
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tests.cache.policies.twin import TOKENS
+from tests.interventions import oracle
+from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.models.loaded import LoadedModel
+
+Rule = Callable[[int, int, Tensor, Tensor, Tensor], list[list[int]] | None]
+"""(layer, step, weights [H, n, S], q [H, n, D], k [G, S, D]) to what each KV head reads of S."""
+Read = list[list[list[list[int]] | None]]
+"""By step, layer and KV head; None where everything is read."""
+TURNS = (24, 1, 1, 1, 3, 1, 1, 5, 1)
+"""A prompt, and steps of one token or several."""
+
+
+def expected(model: PreTrainedModel, rule: Rule) -> tuple[Read, Tensor]:
+    """What is read, and the log-probabilities [N, V]."""
+    config = model.config
+    groups = getattr(config, "num_key_value_heads", config.num_attention_heads)
+    read: Read = [[] for _ in TURNS[1:]]
+
+    def edit(module: nn.Module, weights: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        weights, each = weights.clone(), len(q) // groups
+        for step, (start, stop) in enumerate(pairwise(accumulate(TURNS))):
+            rows = slice(start, stop)
+            own = weights[:, rows, :stop]
+            found = rule(int(module.layer_idx), step, own, q[:, rows], k[::each, :stop])
+            read[step].append(found)
+            for h in range(len(q)):
+                hidden = torch.ones(stop, dtype=torch.bool)
+                hidden[range(stop) if found is None else found[h // each]] = False
+                own[h, :, hidden] = 0
+            own /= own.sum(-1, keepdim=True)
+        return weights
+
+    log_p = oracle.run(model, TOKENS[: sum(TURNS)], edit).log_p
+    return read, torch.from_numpy(log_p)
+
+
+def live(loaded: LoadedModel, policy: Policy, budget: int) -> tuple[Read, Tensor]:
+    """The same of the engine."""
+    sequence = Sequence(loaded, policy, budget)
+    read: Read = []
+    log_p = []
+    for start, stop in pairwise(accumulate(TURNS, initial=0)):
+        log_p.append(sequence.read_each(TOKENS[start:stop]).double().log_softmax(-1))
+        of_step = [sequence.selected.get(layer) for layer in range(len(loaded.layers))]
+        read.append([each and [own.tolist() for own in each.positions] for each in of_step])
+        counts = {count for held in sequence.layers for count in held.entries.counts}
+        assert counts == {stop}, "a policy that selects keeps every entry"
+    assert read[0] == [None] * len(loaded.layers)
+    return read[1:], torch.cat(log_p)
+
+
+def highest(scores: Tensor, count: int, always: set[int]) -> list[int]:
+    """The ascending indices of the highest of [S] scores, ``always`` first; ties to the older."""
+    values = scores.tolist()
+    return sorted(
+        sorted(range(len(values)), key=lambda i: (i not in always, -values[i], i))[:count]
+    )
+
+
+def agree(found: tuple[Read, Tensor], twin: tuple[Read, Tensor]) -> None:
+    """Check that both read the same and predict the same."""
+    assert found[0] == twin[0]
+    torch.testing.assert_close(found[1], twin[1], rtol=1e-4, atol=1e-4)

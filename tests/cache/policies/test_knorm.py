@@ -1,0 +1,34 @@
+"""Knorm against full matrices."""
+
+import pytest
+import torch
+
+from tests.cache.policies.key_twin import KeyTwin
+from tests.cache.policies.twin import holding, kept_live
+from tokenarium.backend.cache.entries import Entries
+from tokenarium.backend.cache.policies.knorm import Knorm
+
+
+def test_knorm_keeps_the_shortest_keys_after_the_prompt_and_after_every_step(twins):
+    loaded, model = twins("llama")
+    live = list(kept_live(loaded, Knorm(), 9))
+    assert live == list(KeyTwin(model, 9, lambda keys, _: -keys.square().sum(-1)).run())
+    assert any(heads[0] != heads[1] for step in live for heads in step)
+
+
+def test_knorm_by_hand():
+    held = holding(4, 2)
+    keys = torch.tensor([[3.0, 4, 0, 0], [1, 1, 1, 1], [0, 6, 0, 0], [0, 0, 0, 4.9]])[None]
+    held.entries = Entries(keys, keys, torch.arange(4))
+    assert Knorm().scores(held)[0].tolist() == [-5, -2, -6, pytest.approx(-4.9)]
+    assert Knorm().kept(held, 2)[0].tolist() == [1, 3]
+
+
+def test_knorm_tells_apart_what_bfloat16_cannot():
+    lengths = 1 + torch.arange(2000) / 20_000
+    draw = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(2000, 64, generator=draw), dim=-1)
+    keys = (lengths[:, None] * directions).bfloat16()[None]
+    held = holding(1, 1)
+    held.entries = Entries(keys, keys, torch.arange(2000))
+    assert len(Knorm().scores(held).unique()) > 1000

@@ -1,0 +1,101 @@
+"""TokenSelect against full matrices, by hand, and against the full cache."""
+
+import pytest
+import torch
+
+from tests.cache.policies.selecting import agree, expected, highest, live
+from tests.cache.policies.twin import TOKENS, holding
+from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.policies.full import Full
+from tokenarium.backend.cache.policies.token_select import TokenSelect
+
+
+def voted(budget, first, newest, factor, join=torch.sum):
+    """All query heads vote with the mean of the step's queries; a layer reads one set."""
+
+    def rule(layer, step, weights, q, k):
+        held, more = k.shape[1], q.shape[1] - 1
+        if held <= budget + more:
+            return None
+        votes = torch.zeros(len(k), len(q) // len(k), held, dtype=torch.float64)
+        for h, query in enumerate(q.double().mean(1)):
+            g, number = divmod(h, len(q) // len(k))
+            votes[g, number] = torch.softmax(k[g].double() @ query * factor, 0)
+        always = set(range(first)) | set(range(held - newest - more, held))
+        return [highest(join(votes, 1).sum(0), budget + more, always)] * len(k)
+
+    return rule
+
+
+@pytest.mark.parametrize(("family", "size"), [("llama", 8), ("qwen3", 16), ("gpt_neox", 8)])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_steps_read_what_heads_vote_for(twins, family, size, scaled):
+    loaded, model = twins(family)
+    factor = size**-0.5 if scaled else 1.0
+    policy = TokenSelect(first=2, newest=3, scaled=scaled)
+    agree(live(loaded, policy, 9), expected(model, voted(9, 2, 3, factor)))
+
+
+def test_votes_of_a_group_may_be_joined_by_the_highest(twins):
+    loaded, model = twins("llama")
+    policy = TokenSelect(first=1, newest=1, reduction="max")
+    rule = voted(8, 1, 1, 1.0, lambda votes, axis: votes.amax(axis))
+    assert live(loaded, policy, 8)[0] == expected(model, rule)[0]
+    assert live(loaded, policy, 8)[0] != expected(model, voted(8, 1, 1, 1.0))[0]
+
+
+def test_votes_by_hand():
+    held = holding(5, 3)
+    keys = torch.zeros(1, 5, 4)
+    keys[0, :, 0] = torch.tensor([2.0, 5, 4, 1, 1]).log()
+    held.entries.buffers["keys"][:5] = keys[0]
+    held.queries = torch.tensor([[[1.0, 0, 0, 0]], [[0.0, 1, 0, 0]]])
+    policy = TokenSelect(first=1, newest=1)
+    own = torch.tensor([2.0, 5, 4, 1, 1]) / 13
+    votes = policy.scores(held)  # the second head sees no difference: a fifth for each
+    torch.testing.assert_close(votes[0], (own + 0.2) / 2)
+    assert policy.selects(held)[0].tolist() == [0, 1, 4]
+    held.budget = 4
+    assert policy.selects(held)[0].tolist() == [0, 1, 2, 4]
+    held.budget = 5
+    assert policy.selects(held) is None
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "gemma2", "gpt_oss"])
+def test_all_tokens_selected_is_the_full_cache(twins, family):
+    loaded, _ = twins(family)
+    full, other = (Sequence(loaded, policy, 38) for policy in (Full(), TokenSelect()))
+    for ids in (TOKENS[:24], *([token] for token in TOKENS[24:])):
+        torch.testing.assert_close(other.read(ids), full.read(ids), rtol=0, atol=0)
+        assert other.selected == {}
+    assert other.held_bytes == full.held_bytes
+    fewer = Sequence(loaded, TokenSelect(), 8)
+    fewer.read(TOKENS[:24])
+    fewer.read([TOKENS[24]])
+    alone = set(fewer.left_alone)
+    assert set(fewer.selected) == set(range(3)) - alone
+
+
+def test_always_read_tokens_follow_the_budget():
+    fitted = TokenSelect().fitted(2688, 4, 9999)
+    assert (fitted.first, fitted.newest) == (128, 512)
+    small = TokenSelect().fitted(3, 4, 9999)
+    assert (small.first, small.newest, small.smallest_budget()) == (1, 1, 3)
+    assert TokenSelect(first=0, newest=7).fitted(99, 4, 9999).smallest_budget() == 8
+
+
+def test_a_budget_without_room_for_a_vote_is_refused(twins):
+    loaded, _ = twins("llama")
+    Sequence(loaded, TokenSelect(first=2, newest=3), 6)
+    with pytest.raises(ValueError, match="budget=5 tokens per head is below the 6"):
+        Sequence(loaded, TokenSelect(first=2, newest=3), 5)
+
+
+def test_scores_are_told_where_asked(twins):
+    loaded, _ = twins("llama")
+    sequence = Sequence(loaded, TokenSelect(), 8, keep_scores=True)
+    sequence.read(TOKENS[:24])
+    sequence.read([TOKENS[24]])
+    assert sequence.selected[1].scores.shape == (2, 25)
+    torch.testing.assert_close(sequence.selected[1].scores.sum(1), torch.ones(2))
+    assert all(held.scored is None for held in sequence.layers)

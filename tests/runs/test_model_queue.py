@@ -1,0 +1,116 @@
+import threading
+
+import pytest
+
+from tests.runs.conftest import until
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.runs.events import Cancelled, CancelToken
+from tokenarium.backend.runs.model_queue import ModelQueue
+
+
+class Holder(threading.Thread):
+    """Takes a turn, and holds it until told to let go."""
+
+    def __init__(self, lanes: ModelQueue, name: str = "model", owner: str = "") -> None:
+        super().__init__(daemon=True)
+        self.lanes, self.lane, self.owner = lanes, name, owner
+        self.cancel = CancelToken()
+        self.places: list[int] = []
+        self.has_turn = threading.Event()
+        self.let_go = threading.Event()
+        self.error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            with self.lanes.turn(self.lane, self.cancel, self.places.append, self.owner):
+                self.has_turn.set()
+                self.let_go.wait(10)
+        except (UserError, Cancelled) as error:
+            self.error = error
+
+    def waits_at(self, place: int) -> "Holder":
+        until(lambda: self.places and self.places[-1] == place)
+        return self
+
+
+def test_turn_goes_first_come_first_served_and_places_count_down() -> None:
+    lanes = ModelQueue(4)
+    first = Holder(lanes)
+    assert first.has_turn.wait(5)
+    second = Holder(lanes).waits_at(1)
+    third = Holder(lanes).waits_at(2)
+    assert lanes.waiting("model") == lanes.waiting() == 2
+    assert not second.has_turn.is_set()
+    first.let_go.set()
+    assert second.has_turn.wait(5)
+    third.waits_at(1)
+    assert not third.has_turn.is_set()
+    second.let_go.set()
+    assert third.has_turn.wait(5)
+    assert (first.places, second.places, third.places) == ([], [1], [2, 1])
+    third.let_go.set()
+    third.join(5)
+    assert lanes.waiting() == 0
+
+
+def test_turn_of_another_lane_is_free() -> None:
+    lanes = ModelQueue(1)
+    first, other = Holder(lanes, "one"), Holder(lanes, "two")
+    assert first.has_turn.wait(5)
+    assert other.has_turn.wait(5)
+    first.let_go.set()
+    other.let_go.set()
+
+
+def test_turn_is_refused_when_the_queue_is_full() -> None:
+    lanes = ModelQueue(1)
+    first = Holder(lanes)
+    assert first.has_turn.wait(5)
+    Holder(lanes).waits_at(1)
+    with (
+        pytest.raises(UserError, match=r"busy: 1 requests are waiting and the queue holds 1"),
+        lanes.turn("model", CancelToken(), lambda _: None),
+    ):
+        pass
+    assert lanes.waiting() == 1
+
+
+def test_turn_is_refused_over_the_limit_of_one_owner_only() -> None:
+    lanes = ModelQueue(8, per_owner=2)
+    mine = Holder(lanes, owner="me")
+    assert mine.has_turn.wait(5)
+    Holder(lanes, owner="me").waits_at(1)
+    with (
+        pytest.raises(UserError, match="2 of your requests"),
+        lanes.turn("elsewhere", CancelToken(), lambda _: None, "me"),
+    ):
+        pass
+    Holder(lanes, owner="you").waits_at(2)
+    Holder(lanes).waits_at(3)
+    Holder(lanes).waits_at(4)
+    Holder(lanes).waits_at(5)
+
+
+def test_turn_cancelled_while_waiting_moves_the_others_up() -> None:
+    lanes = ModelQueue(4)
+    first = Holder(lanes)
+    assert first.has_turn.wait(5)
+    second = Holder(lanes).waits_at(1)
+    third = Holder(lanes).waits_at(2)
+    second.cancel.cancel("changed my mind")
+    second.join(5)
+    assert isinstance(second.error, Cancelled)
+    assert str(second.error) == "changed my mind"
+    third.waits_at(1)
+    first.let_go.set()
+    assert third.has_turn.wait(5)
+    third.let_go.set()
+
+
+def test_turn_is_given_back_when_its_holder_fails() -> None:
+    lanes = ModelQueue(1)
+    with pytest.raises(RuntimeError), lanes.turn("model", CancelToken(), lambda _: None):
+        raise RuntimeError
+    with lanes.turn("model", CancelToken(), lambda _: None):
+        assert lanes.waiting() == 0

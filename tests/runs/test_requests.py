@@ -1,0 +1,70 @@
+import pytest
+from pydantic import ValidationError
+
+from tests.runs.stand_in import CountRequest
+from tokenarium.backend.runs.request import Request, TextRequest
+from tokenarium.backend.trace.request import TraceRequest
+
+ASKED = TraceRequest(model="bundled/target", text="Once upon a time")
+
+
+def test_key_is_the_same_for_the_same_question_only() -> None:
+    assert ASKED.key("f", "1") == TraceRequest(model="bundled/target", text=ASKED.text).key(
+        "f", "1"
+    )
+    others = [
+        ASKED.key("g", "1"),
+        ASKED.key("f", "2"),
+        ASKED.model_copy(update={"text": "Once upon a time "}).key("f", "1"),
+        ASKED.model_copy(update={"model": "bundled/draft"}).key("f", "1"),
+    ]
+    changed = {
+        "dtype": "bfloat16", "add_bos": True, "chat_template": True, "overflow": "keep_end",
+        "seed": 1, "top_k": 9, "tiles": 63, "logit_lens": False, "sink_threshold": 0.2,
+        "forgetting": (0.5,),
+    }  # fmt: skip
+    assert {*changed, "model", "text"} == set(TraceRequest.model_fields)
+    others += [ASKED.model_copy(update={name: v}).key("f", "1") for name, v in changed.items()]
+    assert len({ASKED.key("f", "1"), *others}) == len(others) + 1
+
+
+def test_key_is_another_for_another_kind_with_the_same_parameters() -> None:
+    class RecountRequest(CountRequest):
+        kind = "recount"
+
+    counted, recounted = (kind(model="m", text="x") for kind in (CountRequest, RecountRequest))
+    assert counted.model_dump() == recounted.model_dump()
+    assert counted.key("f", "1") != recounted.key("f", "1")
+
+
+def test_request_comes_back_from_what_is_stored() -> None:
+    assert Request.from_stored("trace", ASKED.model_dump(mode="json")) == ASKED
+
+
+def test_request_refuses_a_kind_that_is_taken() -> None:
+    with pytest.raises(TypeError, match="kind='trace' is taken by TraceRequest"):
+
+        class Again(TextRequest):
+            kind = "trace"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"text": ""}, "at least 1 character"),
+        ({"text": "x" * 1_000_001}, "at most 1000000 characters"),
+        ({"text": "ab\ud83dcd"}, r"U\+D83D at character 2"),
+        ({"top_k": 0}, "greater than or equal to 1"),
+        ({"sink_threshold": 1.0}, "less than 1"),
+        ({"colour": "red"}, "not permitted"),
+    ],
+)
+def test_request_refuses_what_is_out_of_range(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TraceRequest(**{"model": "bundled/target", "text": "x", **values})
+
+
+def test_request_depends_on_the_limit_only_if_it_may_cut() -> None:
+    assert not ASKED.depends_on_limit
+    assert ASKED.model_copy(update={"overflow": "keep_start"}).depends_on_limit
+    assert not ASKED.model_copy(update={"overflow": "exceed"}).depends_on_limit
