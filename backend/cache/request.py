@@ -1,20 +1,12 @@
 """The request for a run under KV-cache policies."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from tokenarium.backend.cache import policies as _every  # noqa: F401 - every policy registers itself
 from tokenarium.backend.cache.policy import Policy, find
+from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
 
 MOST_STEPS = 4096
@@ -22,36 +14,18 @@ MOST_STEPS = 4096
 BudgetUnit = Literal["tokens", "ratio", "megabytes"]
 
 
-class PolicySpec(BaseModel):
+class PolicySpec(MethodSpec[Policy]):
     """A policy by its slug, with parameters: ``PolicySpec("streaming_llm", sink=4)``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    slug: str = Field(description="Name of the policy, such as h2o.")
-    parameters: dict[str, JsonValue] = Field(
-        default_factory=dict,
-        description="Parameters of the policy by name; what is left out takes its default.",
-    )
-
-    def __init__(self, slug: str, parameters: Mapping[str, Any] | None = None, **more: Any) -> None:
-        super().__init__(slug=slug, parameters={**(parameters or {}), **more})
+    @classmethod
+    def declaration(cls, slug: str) -> type[Policy]:
+        """Return the policy named ``slug``."""
+        return find(slug)
 
     @property
     def policy(self) -> Policy:
         """The policy with its parameters."""
-        return find(self.slug).model_validate(self.parameters)
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        """Fill in the defaults, so that the same question has the same key."""
-        try:
-            full = find(self.slug).model_validate(self.parameters).model_dump(mode="json")
-        except ValidationError as error:
-            from tokenarium.backend.errors import in_words
-
-            raise ValueError(str(in_words(error))) from error
-        self.parameters.update(full)
-        return self
+        return self.method
 
 
 class CacheRequest(TextRequest):

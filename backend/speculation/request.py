@@ -1,18 +1,10 @@
 """The request for a speculative run."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
+from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
 from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
 from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
@@ -29,55 +21,32 @@ if TYPE_CHECKING:
 MOST_TOKENS = 4096
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    slug: str = Field(description="Name of the method.")
-    parameters: dict[str, JsonValue] = Field(
-        default_factory=dict,
-        description="Parameters by name; what is left out takes its default.",
-    )
-
-    def __init__(self, slug: str, parameters: Mapping[str, Any] | None = None, **more: Any) -> None:
-        super().__init__(slug=slug, parameters={**(parameters or {}), **more})
-
-    @staticmethod
-    def _declared(slug: str) -> type[BaseModel]:
-        raise NotImplementedError
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        """Fill in the defaults, so that the same question has the same key."""
-        try:
-            chosen = self._declared(self.slug).model_validate(self.parameters)
-        except ValidationError as error:
-            from tokenarium.backend.errors import in_words
-
-            raise ValueError(str(in_words(error))) from error
-        self.parameters.update(chosen.model_dump(mode="json"))
-        return self
-
-
-class DrafterSpec(_Spec):
+class DrafterSpec(MethodSpec[Drafter]):
     """A drafter by its slug, with parameters: ``DrafterSpec("prompt_lookup", longest=3)``."""
 
-    _declared = staticmethod(find_drafter)
+    @classmethod
+    def declaration(cls, slug: str) -> type[Drafter]:
+        """Return the drafter named ``slug``."""
+        return find_drafter(slug)
 
     @property
     def drafter(self) -> Drafter:
         """The drafter with its parameters."""
-        return find_drafter(self.slug).model_validate(self.parameters)
+        return self.method
 
 
-class RuleSpec(_Spec):
-    """A rule by its slug, with parameters."""
+class RuleSpec(MethodSpec[Rule]):
+    """An acceptance rule by its slug, with parameters: ``RuleSpec("typical", threshold=0.2)``."""
 
-    _declared = staticmethod(find_rule)
+    @classmethod
+    def declaration(cls, slug: str) -> type[Rule]:
+        """Return the rule named ``slug``."""
+        return find_rule(slug)
 
     @property
     def rule(self) -> Rule:
         """The rule with its parameters."""
-        return find_rule(self.slug).model_validate(self.parameters)
+        return self.method
 
 
 class SpeculateRequest(TextRequest):

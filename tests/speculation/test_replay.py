@@ -10,6 +10,8 @@ from tokenarium.backend import Lab, Settings, SpeculateRequest, SpeculationResul
 from tokenarium.backend.speculation.node_schema import STATUSES
 from tokenarium.backend.speculation.replay import retold, tree_rows
 from tokenarium.backend.speculation.summary import (
+    Levels,
+    Share,
     acceptance_vector,
     became,
     by_depth,
@@ -136,10 +138,16 @@ def test_pace_is_time_by_tokens(result: SpeculationResult) -> None:
 
 
 def test_the_vector_is_scaled_where_counts_pass_one() -> None:
-    from tokenarium.backend.speculation.summary import Share
-
     assert acceptance_vector([Share(0, 4, 2), Share(1, 2, 1)]) == [0.5, 0.5]
     np.testing.assert_allclose(
         acceptance_vector([Share(0, 4, 4), Share(2, 2, 1)]), [2 / 3, 0, 1 / 3]
     )
     assert acceptance_vector([]) == []
+
+
+def test_a_bin_of_entropies_stands_at_their_mean_and_counts_its_own_levels() -> None:
+    entropies = np.array([9.0, np.nan, 1.0, 5.0, 2.0], np.float32)
+    accepted = np.array([-1, 0, 2, -1, 0], np.int32)
+    found = Levels(np.ones(5, np.int32), accepted, (np.zeros(1, np.int32),) * 5, entropies)
+    assert by_entropy(found, bins=2) == [Share(1.5, 2, 2), Share(7.0, 2, 0)]
+    assert by_entropy(found, bins=3) == [Share(1.5, 2, 2), Share(5.0, 1, 0), Share(9.0, 1, 0)]
