@@ -30,7 +30,7 @@ def test_lab_needs_neither_torch_nor_the_interface() -> None:
 
 
 def test_kernels_and_instruments_need_neither_sql_nor_the_interface() -> None:
-    ours = ("kernels.attention_stats", "kernels.vocab_stats", "backend.instruments")
+    ours = ("kernels.attention_stats", "kernels.vocab_stats", "backend.observe")
     loaded = loaded_by("\n".join(f"import tokenarium.{name}" for name in ours))
     assert "torch" in loaded
     assert loaded & {"sqlalchemy", "duckdb", "gradio", "plotly"} == set()
