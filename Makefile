@@ -37,7 +37,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks.speculation
 
 examples: $(VENV)/.installed
-	$(BIN)/python -P -m tokenarium.backend.runs.examples
+	$(BIN)/python -P -m tokenarium.backend.runs.make_examples
 
 $(VENV)/.torch:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'

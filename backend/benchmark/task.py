@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from tokenarium.backend.runs.method import Method
+from tokenarium.backend.runs.registry import Registry, modules_of
 
 if TYPE_CHECKING:
     from tokenarium.backend.models.loaded import LoadedModel
 
 Measure = Literal["answer", "text"]
 """What counts: whether the answer is right, or how well a text is predicted."""
-
-_registered: dict[str, type["Task"]] = {}
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,15 @@ class Exercise:
         return self.context + self.question
 
 
-class Task(BaseModel):
+class Task(Method):
     """One way to test what a cache has kept; subclassing registers it, fields are its parameters.
 
     Requests are checked against subclasses, so they import torch inside functions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    registry: ClassVar[Registry[type["Task"]]] = Registry(
+        "task", modules_of("tokenarium.backend.benchmark.tasks")
+    )
 
     slug: ClassVar[str]
     """Name of the task in requests."""
@@ -63,15 +64,6 @@ class Task(BaseModel):
     has_depth: ClassVar[bool] = True
     """Whether what is asked for stands at a chosen depth."""
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        if "slug" not in cls.__dict__:
-            return
-        if cls.slug in _registered:
-            raise TypeError(f"slug={cls.slug!r} is taken by {_registered[cls.slug].__name__}")
-        _registered[cls.slug] = cls
-
     def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
         """Make one exercise.
 
@@ -86,17 +78,5 @@ class Task(BaseModel):
         raise NotImplementedError(f"{self.slug} makes no exercises")
 
 
-def registered() -> tuple[type[Task], ...]:
-    """Return every task known so far, by title."""
-    return tuple(sorted(_registered.values(), key=lambda task: task.title))
-
-
-def find(slug: str) -> type[Task]:
-    """Return the task named ``slug``.
-
-    Raises:
-        ValueError: if there is none, naming those there are.
-    """
-    if slug not in _registered:
-        raise ValueError(f"task={slug!r} is unknown: choose {', '.join(sorted(_registered))}")
-    return _registered[slug]
+find = Task.registry.find
+registered = Task.registry.all

@@ -1,6 +1,5 @@
 """The README's table of policies: ``python -m tokenarium.backend.cache.catalogue``."""
 
-from tokenarium.backend.cache import policies as _every  # noqa: F401 - every policy registers itself
 from tokenarium.backend.cache.policy import Policy, registered
 
 BEGIN, END = "<!-- policies -->", "<!-- end of policies -->"

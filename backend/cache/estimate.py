@@ -1,7 +1,7 @@
 """What a run under policies will take, told before it starts and without a weight."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -10,9 +10,12 @@ from tokenarium.backend.cache.engine import refuse_below
 from tokenarium.backend.cache.oracle import TOGETHER
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.request import CacheRequest
+from tokenarium.backend.cache.result import CacheResult
+from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.cost.free_memory import free_bytes
 from tokenarium.backend.cost.memory import bytes_by_step
 from tokenarium.backend.cost.sketch import Sketch
+from tokenarium.backend.cost.time import Measured, pace
 from tokenarium.backend.models.structure import context_of
 from tokenarium.backend.models.windows import windows_of
 
@@ -58,6 +61,21 @@ class CacheEstimate:
     """Told from runs of this model on this machine; None where a part was never measured."""
     unknown: tuple[str, ...] = ()
     """Titles of what was never measured here."""
+
+
+def estimate_run(request: CacheRequest, evidence: Evidence) -> CacheEstimate:
+    """Return tokens, passes, bytes and time of a run, the time from runs of this machine."""
+    sketch, limit = evidence.sketch(request), evidence.token_limit
+    if not request.past_context:
+        limit = min(limit, context_of(sketch.config))
+    found = estimate(request, sketch, limit, torch.device(evidence.device))
+    runs = [
+        Measured(run.result, run.duration_ms, run.request.oracle)
+        for run in evidence.measured(request)
+        if isinstance(run.result, CacheResult) and isinstance(run.request, CacheRequest)
+    ]
+    told = pace(request, found, runs)
+    return replace(found, total_ms=told.total_ms, unknown=told.unknown)
 
 
 def estimate(

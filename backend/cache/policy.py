@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tokenarium.backend.runs.method import Method
+from tokenarium.backend.runs.registry import Registry, modules_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,10 +34,8 @@ Noise = Literal["same", "shuffled", "even", "drawn"]
 those that compete, as any entry could have any of them; those of even attention, as the score is
 linear in it; or the mean over draws of random attention."""
 
-_registered: dict[str, type["Policy"]] = {}
 
-
-class Policy(BaseModel):
+class Policy(Method):
     """One way to choose what a cache keeps; subclassing registers it, fields are its parameters.
 
     A subclass overrides ``scores``, or ``kept`` where a choice is no score. What it must remember
@@ -42,7 +43,9 @@ class Policy(BaseModel):
     Requests and stored runs are checked against subclasses, so they import torch inside functions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    registry: ClassVar[Registry[type["Policy"]]] = Registry(
+        "policy", modules_of("tokenarium.backend.cache.policies")
+    )
 
     slug: ClassVar[str]
     """Name of the policy in requests."""
@@ -84,15 +87,6 @@ class Policy(BaseModel):
     reduction: Reduction = Field(
         "mean", description="How query heads that share a KV head are joined into one score."
     )
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        if "slug" not in cls.__dict__:
-            return
-        if cls.slug in _registered:
-            raise TypeError(f"slug={cls.slug!r} is taken by {_registered[cls.slug].__name__}")
-        _registered[cls.slug] = cls
 
     def fitted(self, budget: int, layers: int, context: int) -> Self:
         """Return the policy with every parameter that was left open set for a run.
@@ -206,17 +200,5 @@ class Policy(BaseModel):
         return highest(self.scores(held), held, budget, self.protects(held), self.scope)
 
 
-def registered() -> tuple[type[Policy], ...]:
-    """Return every policy known so far, by title."""
-    return tuple(sorted(_registered.values(), key=lambda policy: policy.title))
-
-
-def find(slug: str) -> type[Policy]:
-    """Return the policy named ``slug``.
-
-    Raises:
-        ValueError: if there is none, naming those there are.
-    """
-    if slug not in _registered:
-        raise ValueError(f"policy={slug!r} is unknown: choose {', '.join(sorted(_registered))}")
-    return _registered[slug]
+find = Policy.registry.find
+registered = Policy.registry.all

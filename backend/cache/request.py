@@ -4,7 +4,6 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tokenarium.backend.cache import policies as _every  # noqa: F401 - every policy registers itself
 from tokenarium.backend.cache.policy import Policy, find
 from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
@@ -32,9 +31,6 @@ class CacheRequest(TextRequest):
     """Read a prompt and continue it greedily under each policy, the full model alongside."""
 
     kind: ClassVar[str] = "cache"
-    runner: ClassVar[str] = "tokenarium.backend.cache.runner:follow_policies"
-    result_class: ClassVar[str] = "tokenarium.backend.cache.result:CacheResult"
-    timed: ClassVar[bool] = True
 
     policies: tuple[PolicySpec, ...] = Field(
         min_length=1, max_length=8, description="Policies to compare, each with its parameters."

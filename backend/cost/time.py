@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tokenarium.backend.cache.estimate import CacheEstimate
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
+
+if TYPE_CHECKING:
+    from tokenarium.backend.cache.estimate import CacheEstimate
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Pace:
     """Titles of what was never measured here."""
 
 
-def pace(request: CacheRequest, wanted: CacheEstimate, runs: Iterable[Measured]) -> Pace:
+def pace(request: CacheRequest, wanted: "CacheEstimate", runs: Iterable[Measured]) -> Pace:
     """Scale what earlier runs took: reading with the prompt's tokens, steps with their number.
 
     Args:
@@ -54,7 +57,7 @@ def pace(request: CacheRequest, wanted: CacheEstimate, runs: Iterable[Measured])
     return Pace(None if unknown else total, tuple(unknown))
 
 
-def _policy_ms(slug: str, wanted: CacheEstimate, run: Measured) -> float | None:
+def _policy_ms(slug: str, wanted: "CacheEstimate", run: Measured) -> float | None:
     """Return the milliseconds of a policy's own passes; None where the run does not tell."""
     result = run.result
     if slug not in result.policies:
@@ -67,7 +70,7 @@ def _policy_ms(slug: str, wanted: CacheEstimate, run: Measured) -> float | None:
     return reading + float(np.nanmedian(steps)) * (wanted.new_tokens - 1)
 
 
-def _rest_ms(wanted: CacheEstimate, run: Measured) -> float | None:
+def _rest_ms(wanted: "CacheEstimate", run: Measured) -> float | None:
     """Return the milliseconds beside the policies' own passes: the full model, and writing down."""
     if not run.oracle:
         return None

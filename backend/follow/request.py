@@ -11,8 +11,6 @@ class FollowRequest(TextRequest):
     """See where a token looks and which later tokens look at it, through one head."""
 
     kind: ClassVar[str] = "follow"
-    runner: ClassVar[str] = "tokenarium.backend.follow.runner:follow"
-    result_class: ClassVar[str] = "tokenarium.backend.follow.result:FollowResult"
 
     layer: int = Field(ge=0, description="Layer, from 0.")
     head: int = Field(ge=0, description="Query head, from 0.")

@@ -11,8 +11,6 @@ class HeartbeatRequest(TextRequest):
     """See when later tokens look at each token of a text, through one head."""
 
     kind: ClassVar[str] = "heartbeat"
-    runner: ClassVar[str] = "tokenarium.backend.heartbeat.runner:heartbeat"
-    result_class: ClassVar[str] = "tokenarium.backend.heartbeat.result:HeartbeatResult"
 
     layer: int = Field(ge=0, description="Layer, from 0.")
     head: int = Field(ge=0, description="Query head, from 0.")

@@ -1,9 +1,10 @@
 """What an intervention declares; everything else about it is derived from that."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from tokenarium.backend.runs.method import Method
+from tokenarium.backend.runs.registry import Registry, modules_of
 
 if TYPE_CHECKING:
     from tokenarium.backend.models.loaded import LoadedModel
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
 
 Acts = Literal["edit", "mask", "reshape"]
 """What is really done: other tokens are read, keys are hidden, or weights are computed anew."""
-
-_registered: dict[str, type["Intervention"]] = {}
 
 
 @dataclass(frozen=True)
@@ -24,14 +23,16 @@ class Edited:
     """Position in the plain run of each token; -1 where it has none."""
 
 
-class Intervention(BaseModel):
+class Intervention(Method):
     """One way to change a run; subclassing registers it, its fields are its parameters.
 
     A subclass overrides ``edit`` to change what is read, or ``changes`` to change attention.
     Requests and stored runs are checked against subclasses, so they import torch inside functions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    registry: ClassVar[Registry[type["Intervention"]]] = Registry(
+        "intervention", modules_of("tokenarium.backend.interventions.methods")
+    )
 
     slug: ClassVar[str]
     """Name of the method in requests."""
@@ -45,13 +46,6 @@ class Intervention(BaseModel):
     """How this reading differs from the paper."""
     acts: ClassVar[Acts]
     """What is really done, whatever the paper calls it."""
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        if cls.slug in _registered:
-            raise TypeError(f"slug={cls.slug!r} is taken by {_registered[cls.slug].__name__}")
-        _registered[cls.slug] = cls
 
     def edit(self, loaded: "LoadedModel", ids: list[int]) -> Edited:
         """Return what the changed run reads instead of ``ids``, T of them.
@@ -70,19 +64,5 @@ class Intervention(BaseModel):
         return {}
 
 
-def registered() -> tuple[type[Intervention], ...]:
-    """Return every intervention known so far, by title."""
-    return tuple(sorted(_registered.values(), key=lambda method: method.title))
-
-
-def find(slug: str) -> type[Intervention]:
-    """Return the intervention named ``slug``.
-
-    Raises:
-        ValueError: if there is none, naming those there are.
-    """
-    if slug not in _registered:
-        raise ValueError(
-            f"intervention={slug!r} is unknown: choose {', '.join(sorted(_registered))}"
-        )
-    return _registered[slug]
+find = Intervention.registry.find
+registered = Intervention.registry.all

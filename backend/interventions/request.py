@@ -4,7 +4,6 @@ from typing import ClassVar
 
 from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
-from tokenarium.backend.interventions import methods  # noqa: F401 - every method registers itself
 from tokenarium.backend.interventions.declaration import Intervention, find
 from tokenarium.backend.runs.request import TextRequest
 
@@ -13,8 +12,6 @@ class InterventionRequest(TextRequest):
     """Read a text twice, as it is and with one thing changed, and compare."""
 
     kind: ClassVar[str] = "intervention"
-    runner: ClassVar[str] = "tokenarium.backend.interventions.runner:intervene"
-    result_class: ClassVar[str] = "tokenarium.backend.interventions.result:InterventionResult"
 
     intervention: str = Field(description="Name of the method, such as drop_first.")
     parameters: dict[str, JsonValue] = Field(

@@ -11,8 +11,6 @@ class ProbeRequest(ModelRequest):
     """Read random tokens several times over, and measure which heads look back at the copies."""
 
     kind: ClassVar[str] = "probe"
-    runner: ClassVar[str] = "tokenarium.backend.probe.runner:probe"
-    result_class: ClassVar[str] = "tokenarium.backend.probe.result:ProbeResult"
 
     period: int = Field(64, ge=4, le=4096, description="Random tokens that are repeated.")
     repeats: int = Field(4, ge=2, le=16, description="How often they are read, the first included.")

@@ -11,8 +11,6 @@ class RegionRequest(TextRequest):
     """Pool one head's attention over a rectangle, queries x keys, each range [start, stop)."""
 
     kind: ClassVar[str] = "region"
-    runner: ClassVar[str] = "tokenarium.backend.region.runner:region"
-    result_class: ClassVar[str] = "tokenarium.backend.region.result:RegionResult"
 
     layer: int = Field(ge=0, description="Layer, from 0.")
     head: int = Field(ge=0, description="Query head, from 0.")

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokenarium.backend.environment import describe
@@ -22,17 +23,27 @@ from tokenarium.backend.runs.events import (
     Progress,
     Queued,
 )
+from tokenarium.backend.runs.kind import imported, kind_of
 from tokenarium.backend.runs.model_queue import ModelQueue
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
-from tokenarium.backend.runs.serialization import imported, new_run
+from tokenarium.backend.runs.serialization import new_run
 from tokenarium.backend.settings import Settings
 
 if TYPE_CHECKING:
     from tokenarium.backend.models.loaded import LoadedModel
 
 _CLOSING_S = 5.0
+
+
+@dataclass(frozen=True)
+class ModelsInUse:
+    """The models of one request."""
+
+    model: "LoadedModel"
+    beside: dict[str, "LoadedModel"]
+    """Those that ``request.beside`` names, by that name."""
 
 
 class RunExecutor:
@@ -88,24 +99,24 @@ class RunExecutor:
             thread.join(_CLOSING_S)
 
     @contextmanager
-    def held(
+    def models(
         self,
         request: ModelRequest,
         source: ModelSource,
-        tell: Callable[[Event], None],
+        emit: Callable[[Event], None],
         cancel: CancelToken,
-    ) -> Iterator[tuple["LoadedModel", dict[str, "LoadedModel"]]]:
-        """Hold the model of a request alone, and those beside it by the name they are asked by."""
+    ) -> Iterator["ModelsInUse"]:
+        """Lend the models of a request, to nobody else meanwhile; loads them where needed."""
         sources = {each.name: each for each in (source, *self._beside(request))}
-        with ExitStack() as held:
+        with ExitStack() as stack:
             models = {}
             for name in sorted(sources):  # in one order for all runs, so that none wait in a circle
                 if self._registry.info(name).state != "ready":
-                    tell(Progress(f"loading {name}", 0, 1))
-                models[name] = held.enter_context(self._registry.use(sources[name], request.dtype))
+                    emit(Progress(f"loading {name}", 0, 1))
+                models[name] = stack.enter_context(self._registry.use(sources[name], request.dtype))
                 cancel.check()
             beside = {name: models[self._registry.resolve(name).name] for name in request.beside}
-            yield models[source.name], beside
+            yield ModelsInUse(models[source.name], beside)
 
     def _beside(self, request: ModelRequest) -> tuple[ModelSource, ...]:
         return tuple(self._registry.resolve(name) for name in request.beside)
@@ -142,8 +153,9 @@ class RunExecutor:
         # The one before in the queue may have asked the same.
         if stored := self.stored(request, source, owner):
             return stored
-        with self.held(request, source, channel.put, cancel) as (loaded, beside):
-            runner = imported(request.runner)
+        with self.models(request, source, channel.put, cancel) as lent:
+            loaded, beside = lent.model, lent.beside
+            compute = imported(kind_of(request).compute)
             limit = self._settings.token_limit
             if not request.past_context:
                 limit = min(limit, loaded.context)
@@ -160,7 +172,7 @@ class RunExecutor:
             with self._time_limit(cancel):
                 started = time.perf_counter()
                 more = (beside,) if beside else ()
-                result = runner(request, loaded, limit, emit, cancel, *more)
+                result = compute(request, loaded, limit, emit, cancel, *more)
                 duration_ms = (time.perf_counter() - started) * 1000
             cancel.check()
         return self._repository.save(new_run(request, result, duration_ms, environment, owner))

@@ -1,54 +1,30 @@
 """The facade: one question in, one stored run out, whatever happens in between."""
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar, overload
 
 import pyarrow as pa
 
-import tokenarium.backend.follow.request
-import tokenarium.backend.heartbeat.request
-import tokenarium.backend.interventions.request
-import tokenarium.backend.probe.request
-import tokenarium.backend.region.request
-import tokenarium.backend.speculation.request
-import tokenarium.backend.trace.request  # noqa: F401 - a stored run of this kind can be opened
-from tokenarium.backend.benchmark.sweep.request import SweepRequest
-from tokenarium.backend.benchmark.task import Task
-from tokenarium.backend.benchmark.task import registered as registered_tasks
-from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.policy import registered as registered_policies
-from tokenarium.backend.cache.request import CacheRequest
-from tokenarium.backend.cost.estimator import Estimator
+from tokenarium.backend.cost.evidence import Estimate, Evidence
 from tokenarium.backend.environment import storage_note
 from tokenarium.backend.errors import UserError, told_in_words
-from tokenarium.backend.interventions.declaration import Intervention, registered
 from tokenarium.backend.models.info import ModelInfo
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken, Event, Finished
-from tokenarium.backend.runs.examples import CacheExample, Example, SpeculateExample, install
-from tokenarium.backend.runs.executor import RunExecutor
+from tokenarium.backend.runs.examples import install
+from tokenarium.backend.runs.executor import ModelsInUse, RunExecutor
 from tokenarium.backend.runs.export import as_json
+from tokenarium.backend.runs.kind import KINDS, Example, Kind, imported, kind_of
+from tokenarium.backend.runs.method import FAMILIES, Method
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest, Request
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.settings import Settings
-from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.drafter import registered as registered_drafters
-from tokenarium.backend.speculation.matrix import Pair, table
-from tokenarium.backend.speculation.request import SpeculateRequest
-from tokenarium.backend.speculation.result import SpeculationResult
-from tokenarium.backend.speculation.rule import Rule
-from tokenarium.backend.speculation.rule import registered as registered_rules
 from tokenarium.storage.record import RunRecord
 
-if TYPE_CHECKING:
-    from tokenarium.backend.benchmark.sweep.estimate import SweepEstimate
-    from tokenarium.backend.cache.estimate import CacheEstimate
-    from tokenarium.backend.speculation.auditing.audit import Audit
-    from tokenarium.backend.speculation.estimate import SpeculateEstimate
-    from tokenarium.backend.speculation.teaching import Biases
-
 AnyRequest = TypeVar("AnyRequest", bound=Request)
+AnyMethod = TypeVar("AnyMethod", bound=Method)
 
 
 class Lab:
@@ -64,7 +40,6 @@ class Lab:
         self._registry = ModelRegistry(self.settings, self._repository.store)
         self._registry.prime()
         self._executor = RunExecutor(self.settings, self._repository, self._registry)
-        self._estimator = Estimator(self.settings, self._repository, self._registry)
         self._examples = install(self._repository)
 
     def __enter__(self) -> Self:
@@ -127,34 +102,33 @@ class Lab:
             if not finished:
                 cancel.cancel("cancelled: nobody reads this run any more")
 
-    def estimate_cache(self, request: CacheRequest, *, visitor: str = "") -> "CacheEstimate":
-        """Return what a run under policies will take; no weight is read.
+    def estimate(self, request: ModelRequest, *, visitor: str = "") -> Estimate | None:
+        """Return what a run will take; no weight is read. None where its kind cannot say.
 
         Raises:
             UserError: as the run would, and where the model is not on this machine.
         """
-        return self._estimator.cache(request, visitor)
+        with told_in_words():
+            kind = kind_of(request)
+            for name in (request.model, *request.beside):
+                self._registry.info(name)
+            if not kind.estimate:
+                return None
+            evidence = Evidence(self.settings, self._repository, self._registry, visitor)
+            found: Estimate = imported(kind.estimate)(request, evidence)
+            return found
 
-    def estimate_sweep(self, request: SweepRequest, *, visitor: str = "") -> "SweepEstimate":
-        """Return what a sweep will take; no weight is read.
+    @contextmanager
+    def models_of(self, request: ModelRequest) -> Iterator[ModelsInUse]:
+        """Lend the models of a request, to nobody else meanwhile; loads them where needed.
 
         Raises:
-            UserError: as the sweep would, and where the model is not on this machine.
+            UserError: if a model cannot be used.
         """
-        return self._estimator.sweep(request, visitor)
-
-    def estimate_speculation(
-        self, request: SpeculateRequest, *, visitor: str = ""
-    ) -> "SpeculateEstimate":
-        """Return whether drafting is expected to pay, from runs that this machine has done.
-
-        Raises:
-            UserError: if there is no such model, or it is not allowed here.
-        """
-        self._registry.info(request.model)
-        for beside in request.beside:
-            self._registry.info(beside)
-        return self._estimator.speculate(request, visitor)
+        with told_in_words():
+            source = self._registry.resolve(request.model)
+            with self._executor.models(request, source, lambda _: None, CancelToken()) as used:
+                yield used
 
     def open(self, run_id: str, *, visitor: str = "") -> Run:
         """Return a stored run; knowing its id is the permission.
@@ -208,67 +182,43 @@ class Lab:
         return self._repository.query(sql)
 
     @staticmethod
-    def interventions() -> tuple[type[Intervention], ...]:
-        """Return every way to change a run; a class's fields are its parameters."""
-        return registered()
+    def kinds() -> tuple[Kind, ...]:
+        """Return every kind of run, by title."""
+        return KINDS.all()
+
+    @overload
+    @staticmethod
+    def methods(family: type[AnyMethod]) -> tuple[type[AnyMethod], ...]: ...
+
+    @overload
+    @staticmethod
+    def methods(family: str) -> tuple[type[Method], ...]: ...
 
     @staticmethod
-    def policies() -> tuple[type[Policy], ...]:
-        """Return every KV-cache policy; a class's fields are its parameters."""
-        return registered_policies()
-
-    @staticmethod
-    def drafters() -> tuple[type[Drafter], ...]:
-        """Return every drafter; a class's fields are its parameters."""
-        return registered_drafters()
-
-    @staticmethod
-    def rules() -> tuple[type[Rule], ...]:
-        """Return every acceptance rule; a class's fields are its parameters."""
-        return registered_rules()
-
-    def audit(self, run: Run) -> "Audit":
-        """Audit a speculative run again, with its models: a stored one too.
-
-        Raises:
-            UserError: if the run is of another kind, or a model cannot be used.
-        """
-        request, result = run.request, run.result
-        if not isinstance(request, SpeculateRequest) or not isinstance(result, SpeculationResult):
-            raise UserError(
-                f"run {run.id} is of kind {run.request.kind!r}: audit a speculative run"
-            )
-        from tokenarium.backend.speculation.auditing.run import audit
-
-        cancel = CancelToken()
-        with told_in_words():
-            source = self._registry.resolve(request.model)
-            with self._executor.held(request, source, lambda _: None, cancel) as (model, beside):
-                return audit(result, request, model, beside.get(request.draft_model))
-
-    @staticmethod
-    def pairs(temperature: float | None = None) -> tuple[Pair, ...]:
-        """Return which drafters and rules go together, and why others do not.
+    def methods(family: Any) -> tuple[type[Method], ...]:
+        """Return every method of a family, by title; a class's fields are its parameters.
 
         Args:
-            temperature: to be asked for; None for what each rule is made for.
+            family: ``policy``, ``drafter``, ``rule``, ``intervention`` or ``task``, or the base
+                class, such as ``Policy``.
+
+        Raises:
+            UserError: if there is no such family, naming those there are.
         """
-        return table(temperature)
+        KINDS.all()  # the families are declared beside the kinds of runs that use them
+        registry = FAMILIES.get(family) if isinstance(family, str) else family.registry
+        if registry is None:
+            raise UserError(f"family={family!r} is unknown: choose {', '.join(sorted(FAMILIES))}")
+        found: tuple[type[Method], ...] = registry.all()
+        return found
 
-    @staticmethod
-    def biases() -> tuple["Biases", ...]:
-        """Return how far each rule's output is from the target's law, by how children are drawn.
+    def examples(self, kind: str) -> tuple[Example, ...]:
+        """Return the examples of a kind whose runs are stored, the one for the first paint first.
 
-        Computed exactly over random laws, in about 2 s, once.
+        Args:
+            kind: slug, such as ``trace``.
         """
-        from tokenarium.backend.speculation.teaching import biases
-
-        return biases()
-
-    @staticmethod
-    def tasks() -> tuple[type[Task], ...]:
-        """Return every task with an answer; a class's fields are its parameters."""
-        return registered_tasks()
+        return tuple(e for e in self._examples if e.request.kind == kind)
 
     def models(self) -> list[ModelInfo]:
         """Return the models to offer, with their state."""
@@ -293,40 +243,6 @@ class Lab:
     def waiting(self, model: str | None = None) -> int:
         """Return how many runs wait for ``model``, or for any."""
         return self._executor.waiting(model)
-
-    def examples(self) -> tuple[Example, ...]:
-        """Return the stored traces that are examples, the one for the first paint first."""
-        return tuple(
-            e for e in self._examples if not isinstance(e, CacheExample | SpeculateExample)
-        )
-
-    def cache_example(self) -> Run | None:
-        """Return the run under policies that the page shows first; None where none is shipped.
-
-        Raises:
-            UserError: if it was deleted.
-        """
-        found = next((e for e in self._examples if isinstance(e, CacheExample)), None)
-        return None if found is None else self.open(found.run_id)
-
-    def speculate_example(self) -> Run | None:
-        """Return the speculative run that the page shows first; None where none is shipped.
-
-        Raises:
-            UserError: if it was deleted.
-        """
-        found = next((e for e in self._examples if isinstance(e, SpeculateExample)), None)
-        return None if found is None else self.open(found.run_id)
-
-    def example(self) -> Run:
-        """Return the run that the page shows first, computed by the real code and shipped.
-
-        Raises:
-            UserError: if none is shipped, or it was deleted.
-        """
-        if not self.examples():
-            raise UserError("no example run is shipped: make them with 'make examples'")
-        return self.open(self.examples()[0].run_id)
 
     @property
     def storage_note(self) -> str:

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from tokenarium.backend.environment import timing_identity
 from tokenarium.backend.errors import UserError, told_in_words
+from tokenarium.backend.runs.kind import kind_of
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.run_cache import RunCache
-from tokenarium.backend.runs.serialization import record_of, result_class, run_of
+from tokenarium.backend.runs.serialization import record_of, run_of
 from tokenarium.backend.settings import Settings
 from tokenarium.storage import ArraysDropped, RunNotFound, RunStore, StoreError
 from tokenarium.storage.record import RunRecord
@@ -63,10 +64,11 @@ class RunRepository:
             request: what is asked.
             fingerprint: of model and tokenizer; of several models, with spaces between.
         """
-        identity = [fingerprint, str(result_class(request).schema_version)]
+        kind = kind_of(request)
+        identity = [fingerprint, str(kind.result_class.schema_version)]
         if request.depends_on_limit:
             identity.append(f"limit {self._settings.token_limit}")
-        if request.timed:
+        if kind.timed:
             identity += timing_identity(self._settings.device)
         return request.key(*identity)
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -13,34 +13,12 @@ DType = Literal["float32", "bfloat16", "float16"]
 
 
 class Request(BaseModel):
-    """A frozen, validated question to the ``Lab``; subclasses are registered by ``kind``."""
+    """A frozen, validated question to the ``Lab``; ``kind`` names its kind of run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str]
     """Name of this kind of run, as stored."""
-    runner: ClassVar[str]
-    """``module:function`` that computes it; imported only when there is something to compute."""
-    result_class: ClassVar[str]
-    """``module:Class`` of its result."""
-    timed: ClassVar[bool] = False
-    """Whether the result carries timings, so that device and versions belong to the key."""
-
-    _kinds: ClassVar[dict[str, type["Request"]]] = {}
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        if "kind" not in cls.__dict__:
-            return
-        if cls.kind in Request._kinds:
-            raise TypeError(f"kind={cls.kind!r} is taken by {Request._kinds[cls.kind].__name__}")
-        Request._kinds[cls.kind] = cls
-
-    @staticmethod
-    def from_stored(kind: str, values: dict[str, Any]) -> "Request":
-        """Rebuild a request from its stored kind and values."""
-        return Request._kinds[kind].model_validate(values)
 
     @property
     def past_context(self) -> bool:
@@ -57,7 +35,7 @@ class Request(BaseModel):
 
         Args:
             identity: what else the result depends on: fingerprint of model and tokenizer, schema
-                version, and device and library versions where ``timed``.
+                version, and device and library versions where it is timed.
         """
         content = [self.kind, self.model_dump(mode="json"), *identity]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -4,12 +4,12 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Any
 
 from numpy.typing import NDArray
 
 from tokenarium.backend.errors import UserError
+from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.runs.request import ModelRequest, Request
 from tokenarium.backend.runs.result import Result
 from tokenarium.backend.runs.run import Run
@@ -68,13 +68,13 @@ def run_of(record: RunRecord, arrays: Callable[[], Mapping[str, NDArray[Any]]]) 
         UserError: if another version of this program stored it.
     """
     with _told_of_another_version(record):
-        request = Request.from_stored(record.kind, record.request)
-        kind = result_class(request)
-        if record.environment.get("schema_version") != kind.schema_version:
+        kind = KINDS.find(record.kind)
+        request = kind.request.model_validate(record.request)
+        if record.environment.get("schema_version") != kind.result_class.schema_version:
             raise ValueError("another schema version")
     stored = arrays()
     with _told_of_another_version(record):
-        result = kind.from_stored(record.facts, stored)
+        result = kind.result_class.from_stored(record.facts, stored)
     return Run(
         id=record.id,
         request=request,
@@ -85,18 +85,6 @@ def run_of(record: RunRecord, arrays: Callable[[], Mapping[str, NDArray[Any]]]) 
         cached=True,
         owner=record.owner,
     )
-
-
-def result_class(request: Request) -> type[Result]:
-    """Return the class of the results of ``request``."""
-    found: type[Result] = imported(request.result_class)
-    return found
-
-
-def imported(path: str) -> Any:
-    """Return what ``module:name`` stands for."""
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from tokenarium.backend.runs.method import Method
+from tokenarium.backend.runs.registry import Registry, modules_of
 from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 Reads = Literal["text", "draft_model", "target_layers"]
 """What it drafts from: the text alone, a second model, or the first layers of the target."""
 
-_registered: dict[str, type["Drafter"]] = {}
 
-
-class Drafter(BaseModel):
+class Drafter(Method):
     """One way to guess what comes next; subclassing registers it, fields are its parameters.
 
     What it must remember during a run goes into ``drafting.memory``. Requests and stored runs are
     checked against subclasses, so they import torch inside functions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    registry: ClassVar[Registry[type["Drafter"]]] = Registry(
+        "drafter", modules_of("tokenarium.backend.speculation.drafters")
+    )
 
     slug: ClassVar[str]
     """Name in requests."""
@@ -50,15 +50,6 @@ class Drafter(BaseModel):
     """Rule that transformers' assisted generation, which drafts alike, accepts by above temperature
     0; empty where it does not draft so."""
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        if "slug" not in cls.__dict__:
-            return
-        if cls.slug in _registered:
-            raise TypeError(f"slug={cls.slug!r} is taken by {_registered[cls.slug].__name__}")
-        _registered[cls.slug] = cls
-
     def layers(self, count: int) -> int:
         """Return how many layers of the target it reads, of ``count``; where it reads them."""
         return count
@@ -78,17 +69,5 @@ class Drafter(BaseModel):
         """Learn from the target's logits [n, V] after ``tree.verified()``, before the walk."""
 
 
-def registered() -> tuple[type[Drafter], ...]:
-    """Return every drafter known so far, by title."""
-    return tuple(sorted(_registered.values(), key=lambda drafter: drafter.title))
-
-
-def find(slug: str) -> type[Drafter]:
-    """Return the drafter named ``slug``.
-
-    Raises:
-        ValueError: if there is none, naming those there are.
-    """
-    if slug not in _registered:
-        raise ValueError(f"drafter={slug!r} is unknown: choose {', '.join(sorted(_registered))}")
-    return _registered[slug]
+find = Drafter.registry.find
+registered = Drafter.registry.all

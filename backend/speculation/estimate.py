@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tokenarium.backend.cost.evidence import Evidence
+from tokenarium.backend.speculation.request import SpeculateRequest
+from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.sequoia import speedup
 from tokenarium.backend.speculation.summary import levels, pace
-
-if TYPE_CHECKING:
-    from tokenarium.backend.speculation.request import SpeculateRequest
-    from tokenarium.backend.speculation.result import SpeculationResult
 
 _STEPS = 40
 
@@ -39,8 +37,24 @@ class SpeculateEstimate:
     """Median of their time for a token, drafted and plain where asked, times tokens."""
 
 
+def estimate_run(request: SpeculateRequest, evidence: Evidence) -> SpeculateEstimate:
+    """Return what earlier runs of this machine tell of drafting with these models."""
+
+    def asked(other: SpeculateRequest) -> tuple[object, ...]:
+        return other.drafter.slug, other.beside, other.rule.slug, other.temperature
+
+    done = [
+        (run.result, run.duration_ms)
+        for run in evidence.measured(request)
+        if isinstance(run.result, SpeculationResult)
+        and isinstance(run.request, SpeculateRequest)
+        and asked(run.request) == asked(request)
+    ]
+    return estimate(request, done)
+
+
 def estimate(
-    request: "SpeculateRequest", runs: Sequence[tuple["SpeculationResult", float]]
+    request: SpeculateRequest, runs: Sequence[tuple[SpeculationResult, float]]
 ) -> SpeculateEstimate:
     """Return what earlier runs tell of a request.
 
@@ -92,14 +106,14 @@ def break_even(draft_len: int, cost_ratio: float) -> float | None:
     return high
 
 
-def _ratio(result: "SpeculationResult") -> float:
+def _ratio(result: SpeculationResult) -> float:
     """Return the time of drafting one level by that of one plain token."""
     depth = max(1, int(result.rounds["depth"].sum()))
     plain = float(np.median(result.plain_step_ms))
     return float(result.rounds["draft_ms"].sum()) / depth / plain
 
 
-def _verify_ratio(result: "SpeculationResult") -> float:
+def _verify_ratio(result: SpeculationResult) -> float:
     """Return the time of a pass that verifies by that of one plain token."""
     verify, plain = np.median(result.rounds["verify_ms"]), np.median(result.plain_step_ms)
     return float(verify / plain)

@@ -96,7 +96,7 @@ def valid_rules(drafter: type[Drafter], temperature: float) -> tuple[type[Rule],
     return tuple(sorted(fitting, key=lambda rule: rule.promise != "lossless"))
 
 
-def table(temperature: float | None = None) -> tuple[Pair, ...]:
+def pairs(temperature: float | None = None) -> tuple[Pair, ...]:
     """Return every pair of a drafter and a rule.
 
     Args:

@@ -6,8 +6,6 @@ from pydantic import Field, field_validator, model_validator
 
 from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
-from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
-from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.drafter import find as find_drafter
 from tokenarium.backend.speculation.drafter import registered as registered_drafters
@@ -53,9 +51,6 @@ class SpeculateRequest(TextRequest):
     """Continue a prompt by drafting and verifying, every tree recorded."""
 
     kind: ClassVar[str] = "speculate"
-    runner: ClassVar[str] = "tokenarium.backend.speculation.runner:speculate"
-    result_class: ClassVar[str] = "tokenarium.backend.speculation.result:SpeculationResult"
-    timed: ClassVar[bool] = True
 
     drafter: DrafterSpec = Field(
         DrafterSpec(slug="draft_chain"), description="What guesses, with its parameters."

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from tokenarium.backend.runs.method import Method
+from tokenarium.backend.runs.registry import Registry, modules_of
 from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 Promise = Literal["lossless", "relaxed"]
 """Whether the output has exactly the target's law, or is allowed to differ."""
-
-_registered: dict[str, type["Rule"]] = {}
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Rest:
     """[F, V]"""
 
 
-class Rule(BaseModel):
+class Rule(Method):
     """One way to accept drafted tokens; subclassing registers it, fields are its parameters.
 
     Every random number is given from outside, so that a tree can be judged again and every outcome
@@ -57,7 +55,9 @@ class Rule(BaseModel):
     functions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    registry: ClassVar[Registry[type["Rule"]]] = Registry(
+        "rule", modules_of("tokenarium.backend.speculation.rules")
+    )
 
     slug: ClassVar[str]
     """Name in requests."""
@@ -86,15 +86,6 @@ class Rule(BaseModel):
     """Whether the walk takes the longest path that passes, the likeliest of equals, in place of the
     first child that does."""
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        if "slug" not in cls.__dict__:
-            return
-        if cls.slug in _registered:
-            raise TypeError(f"slug={cls.slug!r} is taken by {_registered[cls.slug].__name__}")
-        _registered[cls.slug] = cls
-
     def trials(
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[Trials | Rest]:
@@ -122,17 +113,5 @@ class Rule(BaseModel):
         return drawn(target, uniform)
 
 
-def registered() -> tuple[type[Rule], ...]:
-    """Return every rule known so far, by title."""
-    return tuple(sorted(_registered.values(), key=lambda rule: rule.title))
-
-
-def find(slug: str) -> type[Rule]:
-    """Return the rule named ``slug``.
-
-    Raises:
-        ValueError: if there is none, naming those there are.
-    """
-    if slug not in _registered:
-        raise ValueError(f"rule={slug!r} is unknown: choose {', '.join(sorted(_registered))}")
-    return _registered[slug]
+find = Rule.registry.find
+registered = Rule.registry.all

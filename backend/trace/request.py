@@ -11,8 +11,6 @@ class TraceRequest(TextRequest):
     """Read a text once and measure every token, head and layer."""
 
     kind: ClassVar[str] = "trace"
-    runner: ClassVar[str] = "tokenarium.backend.trace.runner:trace"
-    result_class: ClassVar[str] = "tokenarium.backend.trace.result:TraceResult"
 
     top_k: int = Field(
         10,

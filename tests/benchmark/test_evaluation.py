@@ -6,7 +6,6 @@ import torch
 
 from tokenarium.backend.benchmark.evaluation import ROWS, Answered, answer, full_states
 from tokenarium.backend.benchmark.task import Exercise
-from tokenarium.backend.cache import policies  # noqa: F401
 from tokenarium.backend.cache.policy import find
 from tokenarium.backend.runs.events import Cancelled
 

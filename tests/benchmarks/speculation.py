@@ -20,8 +20,6 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.settings import PROJECT
-from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - every drafter registers itself
-from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
 from tokenarium.backend.speculation.autoregressive import decode_plainly
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafter import find as find_drafter

@@ -8,7 +8,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import DRAWN, Visit, Watch
 from tokenarium.backend import KINDS, CacheRequest, CacheResult, protected
 from tokenarium.backend import kinds as told
-from tokenarium.backend.runs.examples import CACHE_EXAMPLES, read
+from tokenarium.backend.runs.examples import read
+from tokenarium.backend.runs.kind import KINDS as RUN_KINDS
 
 GONE = "document.querySelectorAll('.tk-lane')[{lane}].querySelectorAll('.tk-gone').length"
 
@@ -81,7 +82,7 @@ def test_a_finished_run_is_there_at_once_and_lanes_agree_with_the_map(visit: Vis
     page = visit("?tab=cache", wait=False)
     expect(page.locator(".tk-lane")).to_have_count(4)
     expect(page.locator("#cache-said")).to_contain_text("under H2O")
-    shipped = read(CACHE_EXAMPLES[0])
+    shipped = read(RUN_KINDS.find("cache").examples[0])
     assert isinstance(shipped.result, CacheResult)
     asked = shipped.request
     assert isinstance(asked, CacheRequest)

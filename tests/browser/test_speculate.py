@@ -9,14 +9,15 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import quiet
 from tokenarium.backend import SpeculationResult
-from tokenarium.backend.runs.examples import SPECULATE_EXAMPLES, read
+from tokenarium.backend.runs.examples import read
+from tokenarium.backend.runs.kind import KINDS
 
 Visit = Callable[..., Page]
 PAGE = "?tab=speculate"
 
 
 def shipped() -> SpeculationResult:
-    found = read(SPECULATE_EXAMPLES[0]).result
+    found = read(KINDS.find("speculate").examples[0]).result
     assert isinstance(found, SpeculationResult)
     return found
 

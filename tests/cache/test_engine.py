@@ -6,7 +6,6 @@ import weakref
 import pytest
 import torch
 
-from tokenarium.backend.cache import policies  # noqa: F401
 from tokenarium.backend.cache.engine import Sequence
 from tokenarium.backend.cache.entries import LEAST_ROOM, ROOM_SHARE
 from tokenarium.backend.cache.policy import find

@@ -10,7 +10,7 @@ import torch
 
 from tokenarium.backend.cache.budget import CacheSizes, needed_bytes, tokens_per_head
 from tokenarium.backend.cache.entries import LEAST_ROOM
-from tokenarium.backend.cache.policy import Label, Policy, When, _registered, find
+from tokenarium.backend.cache.policy import Label, Policy, When, find
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.runner import follow_policies
@@ -172,7 +172,7 @@ def first_half():
             return [torch.tensor([*range(20 + g), last]) for g in range(held.entries.groups)]
 
     yield FirstHalf
-    _registered.pop("first_half")
+    Policy.registry._entries.pop("first_half")
 
 
 def test_what_a_selecting_policy_read_is_told(twins, letters, first_half) -> None:
@@ -357,5 +357,5 @@ def test_defaults_left_out_or_spelled_out_are_the_same_question() -> None:
     )
     by_prompt = CacheRequest(model="tiny", prompt="a", policies=["h2o"])
     assert by_prompt == CacheRequest(model="tiny", text="a", policies=["h2o"])
-    stored = CacheRequest.from_stored("cache", by_prompt.model_dump(mode="json"))
+    stored = CacheRequest.model_validate(by_prompt.model_dump(mode="json"))
     assert stored == by_prompt

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from tokenarium.backend.cache import policies as _every  # noqa: F401 - every policy registers itself
 from tokenarium.backend.cache.engine import Sequence
 from tokenarium.backend.cache.policy import find, registered
 

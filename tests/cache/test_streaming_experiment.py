@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenarium.backend.benchmark.haystack import encode, haystack
-from tokenarium.backend.cache import policies as _every  # noqa: F401 - every policy registers itself
 from tokenarium.backend.cache.engine import Sequence
 from tokenarium.backend.cache.policy import Policy, find
 from tokenarium.backend.models.loaded import LoadedModel

@@ -1,39 +1,28 @@
 """What the interface and the documentation derive from declarations is really declared."""
 
 import dataclasses
-from importlib import import_module
 
 import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
-import tokenarium.backend.benchmark.sweep.request
-import tokenarium.backend.cache.request
-import tokenarium.backend.follow.request
-import tokenarium.backend.heartbeat.request
-import tokenarium.backend.interventions.request
-import tokenarium.backend.probe.request
-import tokenarium.backend.region.request
-import tokenarium.backend.runs.lab
-import tokenarium.backend.trace.request  # noqa: F401
 from tokenarium.backend.cache.catalogue import BEGIN, END, methods_table
-from tokenarium.backend.runs.request import ModelRequest, Request
-from tokenarium.backend.runs.serialization import imported, result_class
+from tokenarium.backend.runs.kind import KINDS, Kind, imported
+from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.settings import PROJECT, Settings
 from tokenarium.backend.speculation import catalogue as speculation
 
 # Kinds that tests themselves register are not part of the program.
-REQUESTS = [
-    kind for kind in Request._kinds.values() if kind.__module__.startswith("tokenarium.backend.")
-]
+OURS = [kind for kind in KINDS.all() if kind.compute.startswith("tokenarium.backend.")]
+EVERY = pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.slug)
 
 
-@pytest.mark.parametrize("kind", REQUESTS, ids=lambda kind: kind.kind)
-def test_every_field_of_a_request_has_description_and_bounds(kind: type[Request]) -> None:
-    for name, field in kind.model_fields.items():
-        assert field.description, f"{kind.__name__}.{name} has no description"
-        assert field.description.endswith("."), f"{kind.__name__}.{name}: no sentence"
-        assert _bounded(field), f"{kind.__name__}.{name} has no bounds"
+@EVERY
+def test_every_field_of_a_request_has_description_and_bounds(kind: Kind) -> None:
+    for name, field in kind.request.model_fields.items():
+        assert field.description, f"{kind.slug}.{name} has no description"
+        assert field.description.endswith("."), f"{kind.slug}.{name}: no sentence"
+        assert _bounded(field), f"{kind.slug}.{name} has no bounds"
 
 
 def _bounded(field: FieldInfo) -> bool:
@@ -43,10 +32,9 @@ def _bounded(field: FieldInfo) -> bool:
     return True
 
 
-@pytest.mark.parametrize("kind", REQUESTS, ids=lambda kind: kind.kind)
-def test_every_field_of_a_result_is_defined(kind: type[Request]) -> None:
-    result = import_module(kind.result_class.partition(":")[0])
-    found = getattr(result, kind.result_class.partition(":")[2])
+@EVERY
+def test_every_field_of_a_result_is_defined(kind: Kind) -> None:
+    found = kind.result_class
     quantities = found.quantities()
     assert set(quantities) == {field.name for field in dataclasses.fields(found)}
     for name, defined in quantities.items():
@@ -58,14 +46,21 @@ def test_every_field_of_a_result_is_defined(kind: type[Request]) -> None:
     assert isinstance(found.schema_version, int)
 
 
-@pytest.mark.parametrize("kind", REQUESTS, ids=lambda kind: kind.kind)
-def test_every_request_has_a_runner_and_a_result(kind: type[Request]) -> None:
-    assert callable(imported(kind.runner))
-    assert result_class(kind.model_construct()).__name__.endswith("Result")
+@EVERY
+def test_every_kind_says_what_it_is_and_has_what_it_names(kind: Kind) -> None:
+    assert kind.title[0].isupper()
+    assert kind.explanation.endswith(".")
+    assert "\n" not in kind.explanation
+    assert issubclass(kind.request, ModelRequest)
+    assert kind.result_class.__name__.endswith("Result")
+    assert callable(imported(kind.compute))
+    for name in (kind.estimate, kind.upgrade):
+        assert not name or callable(imported(name))
+    assert all(type(example.request) is kind.request for example in kind.examples)
 
 
 def test_the_kinds_of_runs_are_those_known() -> None:
-    assert {kind.kind for kind in REQUESTS} >= {
+    assert {kind.slug for kind in OURS} >= {
         "trace",
         "region",
         "intervention",
@@ -73,10 +68,10 @@ def test_the_kinds_of_runs_are_those_known() -> None:
         "heartbeat",
         "follow",
         "sweep",
+        "point",
         "cache",
         "speculate",
     }
-    assert all(issubclass(kind, ModelRequest) for kind in REQUESTS)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

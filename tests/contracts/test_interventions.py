@@ -11,7 +11,7 @@ import pytest
 
 import tokenarium.backend.interventions.methods
 from tests.trace.conftest import letters, twins
-from tokenarium.backend.interventions.declaration import Intervention, _registered, registered
+from tokenarium.backend.interventions.declaration import Intervention, registered
 from tokenarium.backend.interventions.request import InterventionRequest
 from tokenarium.backend.interventions.result import InterventionResult
 from tokenarium.backend.interventions.runner import intervene
@@ -85,7 +85,7 @@ def test_defaults_left_out_or_spelled_out_are_the_same_question(method: type[Int
     full = method().model_dump(mode="json")
     assert ask(method).key("f") == ask(method, **full).key("f")
     assert ask(method).parameters == full
-    stored = InterventionRequest.from_stored("intervention", ask(method).model_dump(mode="json"))
+    stored = InterventionRequest.model_validate(ask(method).model_dump(mode="json"))
     assert stored == ask(method)
 
 
@@ -138,4 +138,4 @@ def test_an_unknown_method_is_refused_with_those_there_are() -> None:
 def test_a_slug_is_taken_once() -> None:
     with pytest.raises(TypeError, match="slug='act' is taken by CalibrateSinks"):
         type("Again", (Intervention,), {"slug": "act", "__annotations__": {}})
-    assert _registered["act"].__name__ == "CalibrateSinks"
+    assert Intervention.registry.find("act").__name__ == "CalibrateSinks"

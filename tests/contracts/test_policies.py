@@ -70,7 +70,7 @@ def test_every_file_of_the_family_is_one_policy() -> None:
     files = {file.stem for file in folder.glob("*.py")} - {"__init__"}
     assert {policy.__module__.rpartition(".")[2] for policy in POLICIES} == files
     assert len(POLICIES) == len(files) >= 5
-    assert Lab.policies() == registered()
+    assert Lab.methods("policy") == Lab.methods(Policy) == registered()
 
 
 @EVERY
@@ -246,7 +246,7 @@ def test_it_runs_from_a_request_to_a_result(twins, letters, policy) -> None:
     request = CacheRequest(
         model="tiny", prompt=letters(60), policies=[policy.slug], budget=40, max_new_tokens=6
     )
-    assert CacheRequest.from_stored("cache", request.model_dump(mode="json")) == request
+    assert CacheRequest.model_validate(request.model_dump(mode="json")) == request
     result = follow_policies(request, loaded, 2048, lambda _: None, CancelToken())
     [one] = result.runs
     assert one.steps == 6 or one.token_ids[-1] == 1

@@ -6,18 +6,14 @@ import numpy as np
 import pytest
 
 from tokenarium.backend.cache.result import CacheResult
-from tokenarium.backend.runs.examples import (
-    CACHE_EXAMPLES,
-    EXAMPLES,
-    FOLDER,
-    CacheExample,
-    Example,
-    read,
-)
+from tokenarium.backend.runs.examples import FOLDER, read
+from tokenarium.backend.runs.kind import KINDS, Example
 from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.trace.result import TraceResult
 
+EXAMPLES = KINDS.find("trace").examples
+CACHE_EXAMPLES = KINDS.find("cache").examples
 REMEDY = "run 'make examples' and commit assets/examples"
 SHORTEST, LONGEST = 64, 200  # tokens: below 64 no sink rate is stated; above, files grow large
 # Another processor rounds otherwise, which may swap two candidates of nearly the same probability.
@@ -38,7 +34,7 @@ def test_example_belongs_to_the_shipped_model(example: Example, lab: Lab) -> Non
     assert run.environment["fingerprint"] == lab._registry.fingerprint(source), REMEDY
     assert run.environment["schema_version"] == TraceResult.schema_version, REMEDY
     assert run.request == example.request, REMEDY
-    assert example in lab.examples()
+    assert example in lab.examples("trace")
     assert lab.run(example.request).id == example.run_id
     size = sum((FOLDER / f"{example.slug}.{kind}").stat().st_size for kind in ("npz", "json"))
     assert size < 2**20
@@ -64,17 +60,15 @@ def test_example_is_what_the_code_computes(example: Example, lab: Lab) -> None:
 
 @pytest.mark.parametrize("example", CACHE_EXAMPLES, ids=lambda example: example.slug)
 def test_cache_example_belongs_to_the_shipped_model_and_is_small(
-    example: CacheExample, lab: Lab
+    example: Example, lab: Lab
 ) -> None:
     run = read(example)
     source = lab._registry.resolve(example.request.model)
     assert run.environment["fingerprint"] == lab._registry.fingerprint(source), REMEDY
     assert run.environment["schema_version"] == CacheResult.schema_version, REMEDY
     assert run.request == example.request, REMEDY
-    shown = lab.cache_example()
-    assert shown is not None
-    assert shown.id == example.run_id
-    assert example not in lab.examples()
+    assert lab.examples("cache") == CACHE_EXAMPLES
+    assert lab.open(example.run_id).request == example.request
     size = sum((FOLDER / f"{example.slug}.{kind}").stat().st_size for kind in ("npz", "json"))
     assert size < 300_000
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tokenarium.backend.runs.events import CancelToken, Event, Partial, Progress
+from tokenarium.backend.runs.kind import KINDS, Kind
 from tokenarium.backend.runs.request import TextRequest
 from tokenarium.backend.runs.result import Result, quantity
 
@@ -32,12 +33,19 @@ class CountRequest(TextRequest):
     """Count, slowly if asked to."""
 
     kind: ClassVar[str] = "count"
-    runner: ClassVar[str] = "tests.runs.stand_in:count"
-    result_class: ClassVar[str] = "tests.runs.stand_in:CountResult"
 
     steps: int = Field(3, ge=0, le=100_000, description="Numbers to count.")
     pause_ms: float = Field(0, ge=0, description="Time for each.")
     fail: str = Field("", description="Raise this.")
+
+
+KIND = Kind(
+    request=CountRequest,
+    result="tests.runs.stand_in:CountResult",
+    compute="tests.runs.stand_in:count",
+    title="Count",
+)
+KINDS.register(KIND)
 
 
 class Watch:

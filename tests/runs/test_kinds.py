@@ -82,6 +82,6 @@ def test_a_cancelled_run_is_not_stored(lab: Lab, request_: ModelRequest) -> None
 
 
 def test_interventions_are_listed_for_the_page(lab: Lab) -> None:
-    titles = [method.title for method in lab.interventions()]
+    titles = [method.title for method in lab.methods("intervention")]
     assert titles == sorted(titles)
-    assert {"act", "drop_first"} <= {method.slug for method in lab.interventions()}
+    assert {"act", "drop_first"} <= {method.slug for method in lab.methods("intervention")}

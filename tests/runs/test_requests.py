@@ -1,8 +1,10 @@
+import dataclasses
+
 import pytest
 from pydantic import ValidationError
 
 from tests.runs.stand_in import CountRequest
-from tokenarium.backend.runs.request import Request, TextRequest
+from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.trace.request import TraceRequest
 
 ASKED = TraceRequest(model="bundled/target", text="Once upon a time")
@@ -38,14 +40,14 @@ def test_key_is_another_for_another_kind_with_the_same_parameters() -> None:
 
 
 def test_request_comes_back_from_what_is_stored() -> None:
-    assert Request.from_stored("trace", ASKED.model_dump(mode="json")) == ASKED
+    assert KINDS.find("trace").request.model_validate(ASKED.model_dump(mode="json")) == ASKED
 
 
-def test_request_refuses_a_kind_that_is_taken() -> None:
-    with pytest.raises(TypeError, match="kind='trace' is taken by TraceRequest"):
-
-        class Again(TextRequest):
-            kind = "trace"
+def test_a_kind_that_is_taken_is_refused() -> None:
+    again = dataclasses.replace(KINDS.find("trace"), title="Again")
+    with pytest.raises(TypeError, match="kind slug='trace' is taken by 'Trace'"):
+        KINDS.register(again)
+    assert KINDS.find("trace").title == "Trace"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from tests.speculation.strategies import DRAWS
 from tokenarium.backend.speculation import drafter as drafters
 from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.matrix import refuse_unless_exact, table, valid_rules, why_not
+from tokenarium.backend.speculation.matrix import pairs, refuse_unless_exact, valid_rules, why_not
 from tokenarium.backend.speculation.rule import find, registered
 from tokenarium.backend.speculation.tree import Draw
 
@@ -90,8 +90,8 @@ def test_every_drafter_has_rules_at_every_temperature(drafter):
 
 
 def test_table_holds_every_pair_once():
-    found = {(pair.drafter, pair.rule): pair for pair in table()}
-    assert len(found) == len(table())
+    found = {(pair.drafter, pair.rule): pair for pair in pairs()}
+    assert len(found) == len(pairs())
     for drafter in DRAFTERS:
         for rule in RULES:
             pair = found[drafter.slug, rule.slug]

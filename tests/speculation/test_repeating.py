@@ -8,8 +8,6 @@ from tests.models.conftest import save_model
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
-from tokenarium.backend.speculation import drafters as _drafters  # noqa: F401 - registers them
-from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - registers them
 from tokenarium.backend.speculation.auditing.repeating import Repeater, check_repeated
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafter import find as drafter_of

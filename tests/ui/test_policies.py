@@ -8,7 +8,7 @@ import pytest
 from tokenarium.backend import Lab, Policy
 from tokenarium.ui.components.policies import PolicyParameters
 
-POLICIES = Lab.policies()
+POLICIES = Lab.methods(Policy)
 
 
 @pytest.fixture(scope="module")

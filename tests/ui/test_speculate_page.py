@@ -22,6 +22,7 @@ from tokenarium.backend import (
     SpeculateRequest,
     SpeculationResult,
     levels,
+    pairs,
     tree_rows,
 )
 from tokenarium.ui.components.race import race_value
@@ -100,7 +101,7 @@ def test_every_token_leads_to_its_node(
 
 
 def test_a_tree_has_the_numbers_of_the_run(lab: Lab, result: SpeculationResult) -> None:
-    titles = {rule.slug: rule.title for rule in lab.rules()}
+    titles = {rule.slug: rule.title for rule in lab.methods("rule")}
     for number in range(len(result.rounds)):
         tree = tree_value(result, number, titles)
         rows = tree_rows(result, number)
@@ -115,7 +116,7 @@ def test_a_tree_has_the_numbers_of_the_run(lab: Lab, result: SpeculationResult) 
 
 
 def test_why_tells_the_numbers_that_decided(lab: Lab, result: SpeculationResult) -> None:
-    titles = {rule.slug: rule.title for rule in lab.rules()}
+    titles = {rule.slug: rule.title for rule in lab.methods("rule")}
     nodes = [n for r in range(len(result.rounds)) for n in tree_value(result, r, titles)["nodes"]]
     decided = [
         n for n in nodes if n["status"] in ("accepted", "rejected") and 0 < n["accept_prob"] < 1
@@ -130,7 +131,7 @@ def test_why_tells_the_numbers_that_decided(lab: Lab, result: SpeculationResult)
 
 def test_what_if_shows_every_other_rule_that_is_right(lab: Lab, shown: dict[str, Any]) -> None:
     tree = json.loads(shown["speculation"])["tree"]
-    right = {p.rule for p in lab.pairs(1.0) if p.drafter == "iid_tree" and p.reason is None}
+    right = {p.rule for p in pairs(1.0) if p.drafter == "iid_tree" and p.reason is None}
     assert {other["rule"] for other in tree["others"]} == right
     (own,) = (other for other in tree["others"] if other["own"])
     stored = [node["status"] for node in tree["nodes"][:-1]]

@@ -25,7 +25,7 @@ def stored_runs(lab: Lab, request: gr.Request) -> list[tuple[str, str]]:
 def run_picker(lab: Lab, label: str, name: str, value: str | None = None) -> gr.Dropdown:
     """Return a dropdown of runs, which looks for new ones whenever it is opened."""
     picker = gr.Dropdown(
-        [(example.title, example.run_id) for example in lab.examples()],
+        [(example.title, example.run_id) for example in lab.examples("trace")],
         value=value,
         label=label,
         elem_id=name,

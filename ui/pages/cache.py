@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from tokenarium.backend import (
+    CacheEstimate,
     CacheRequest,
     CacheResult,
     Cancelled,
@@ -105,7 +106,8 @@ class CachePage:
     def first(self) -> Values:
         """Return the parts of the stored example, drawn before any visitor comes."""
         try:
-            run = self.lab.cache_example()
+            examples = self.lab.examples("cache")
+            run = self.lab.open(examples[0].run_id) if examples else None
             return {} if run is None else self._whole(run, (0, 0, None, None))
         except UserError:
             return {}
@@ -114,9 +116,10 @@ class CachePage:
         """Say what Run will take with the controls as they are."""
         try:
             wanted = self._request(asked)
-            cost = self.lab.estimate_cache(wanted, visitor=visitor_of(request))
+            cost = self.lab.estimate(wanted, visitor=visitor_of(request))
         except UserError as error:
             return {"cache_cost": refused_card(str(error))}
+        assert isinstance(cost, CacheEstimate)
         return {"cache_cost": cache_card(cost)}
 
     def stored(self, request: gr.Request) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from tokenarium.backend import Lab
+from tokenarium.backend import Lab, Policy
 from tokenarium.ui.components.policies import PolicyParameters
 from tokenarium.ui.components.table import Cell, Column, table_html
 from tokenarium.ui.pages.cache import MOST_POLICIES, UNITS
@@ -54,7 +54,7 @@ class CacheControls:
         chosen = first.get("cache_policies", USUAL)
         with gr.Row():
             parts["cache_policies"] = gr.Dropdown(
-                [(policy.title, policy.slug) for policy in lab.policies()],
+                [(policy.title, policy.slug) for policy in lab.methods(Policy)],
                 value=chosen,
                 multiselect=True,
                 max_choices=MOST_POLICIES,
@@ -76,7 +76,7 @@ class CacheControls:
                 1, 512, value=first.get("cache_new_tokens", 48), step=1, label="New tokens"
             )
         with gr.Accordion("Parameters of the chosen policies", open=False):
-            self.parameters = PolicyParameters(lab.policies(), chosen)
+            self.parameters = PolicyParameters(lab.methods(Policy), chosen)
         with gr.Accordion("What every policy does, stored runs", open=False):
             with gr.Row():
                 parts["cache_oracle"] = gr.Checkbox(
@@ -101,6 +101,6 @@ def _declared(lab: Lab) -> str:
             policy.explanation,
             policy.paper,
         ]
-        for policy in lab.policies()
+        for policy in lab.methods(Policy)
     ]
     return table_html(columns, rows, "The policies, from their own declarations", "None.")

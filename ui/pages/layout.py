@@ -47,7 +47,7 @@ class Layout:
                 with gr.Row(elem_classes="tk-chips"):
                     self.chips = [
                         (gr.Button(example.title, size="sm", variant="secondary"), example.run_id)
-                        for example in lab.examples()
+                        for example in lab.examples("trace")
                     ]
             with gr.Column(scale=2, min_width=240):
                 names = [info.name for info in lab.models()]

@@ -8,12 +8,15 @@ import gradio as gr
 
 from tokenarium.backend import (
     Cancelled,
+    Drafter,
     Finished,
     Lab,
     Progress,
+    Rule,
     Run,
     SpeculateRequest,
     UserError,
+    pairs,
 )
 from tokenarium.ui.components.race import race_value
 from tokenarium.ui.components.sentence import status, told
@@ -31,8 +34,8 @@ class Race:
 
     def __init__(self, lab: Lab, page: Speculate) -> None:
         self.lab, self.page = lab, page
-        self.titles = {drafter.slug: drafter.title for drafter in lab.drafters()}
-        self.reads_draft = {rule.slug: rule.reads_draft for rule in lab.rules()}
+        self.titles = {drafter.slug: drafter.title for drafter in lab.methods(Drafter)}
+        self.reads_draft = {rule.slug: rule.reads_draft for rule in lab.methods(Rule)}
 
     def run(self, asked: Asked, chosen: object, request: gr.Request) -> Iterator[Values]:
         """Run every drafter on the prompt, showing those that are done."""
@@ -72,8 +75,8 @@ class Race:
 
         Rules that use how likely the draft found a guess accept more, and come first.
         """
-        pairs = self.lab.pairs(number(asked.values["temperature"], 0, 5, 0))
-        right = [pair for pair in pairs if pair.drafter == slug and pair.reason is None]
+        every = pairs(number(asked.values["temperature"], 0, 5, 0))
+        right = [pair for pair in every if pair.drafter == slug and pair.reason is None]
         fitting: Sequence[str] = [pair.rule for pair in right if pair.promise == "lossless"]
         own = asked.values["rule"]
         if own in {pair.rule for pair in right} or not fitting:

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from tokenarium.backend import Lab
+from tokenarium.backend import Drafter, Lab
 from tokenarium.ui.components.race import race
 from tokenarium.ui.pages.race import MOST
 
@@ -22,7 +22,7 @@ class RaceLayout:
         )
         with gr.Row():
             self.chosen = gr.Dropdown(
-                [(drafter.title, drafter.slug) for drafter in lab.drafters()],
+                [(drafter.title, drafter.slug) for drafter in lab.methods(Drafter)],
                 value=_usual(lab),
                 multiselect=True,
                 max_choices=MOST,
@@ -39,6 +39,6 @@ class RaceLayout:
 def _usual(lab: Lab) -> list[str]:
     """Return one drafter for each thing that guesses can come from."""
     first: dict[str, str] = {}
-    for drafter in lab.drafters():
+    for drafter in lab.methods(Drafter):
         first.setdefault(drafter.reads, drafter.slug)
     return list(first.values())[:MOST]

@@ -9,15 +9,20 @@ import gradio as gr
 
 from tokenarium.backend import (
     Cancelled,
+    Drafter,
     DrafterSpec,
     Finished,
     Lab,
     Pair,
     Partial,
+    Rule,
     Run,
+    SpeculateEstimate,
     SpeculateRequest,
     SpeculationResult,
     UserError,
+    biases,
+    pairs,
 )
 from tokenarium.ui.components.best_tree import best_tree
 from tokenarium.ui.components.cost_card import refused_card
@@ -73,8 +78,8 @@ class Speculate:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.titles = {rule.slug: rule.title for rule in lab.rules()}
-        self.drafters = {drafter.slug: drafter for drafter in lab.drafters()}
+        self.titles = {rule.slug: rule.title for rule in lab.methods(Rule)}
+        self.drafters = {drafter.slug: drafter for drafter in lab.methods(Drafter)}
 
     def run(self, asked: Asked, request: gr.Request) -> Iterator[Values]:
         """Draft and verify, showing what is known so far."""
@@ -113,7 +118,8 @@ class Speculate:
     def first(self) -> Values:
         """Return the parts of the stored example, drawn before any visitor comes."""
         try:
-            run = self.lab.speculate_example()
+            examples = self.lab.examples("speculate")
+            run = self.lab.open(examples[0].run_id) if examples else None
             return {} if run is None else self._whole(run)
         except UserError:
             return {}
@@ -132,22 +138,23 @@ class Speculate:
         """Say what drafting can save with the controls as they are."""
         try:
             wanted = self.request(asked)
-            cost = self.lab.estimate_speculation(wanted, visitor=visitor_of(request))
+            cost = self.lab.estimate(wanted, visitor=visitor_of(request))
         except UserError as error:
             return refused_card(str(error))
+        assert isinstance(cost, SpeculateEstimate)
         return speculate_card(cost, wanted)
 
     def rules(self, drafter: object, temperature: object, rule: object) -> Values:
         """Offer the rules that are right for a drafter at a temperature; say why others are not."""
-        pairs = self._pairs(drafter, temperature)
-        fitting = [pair for pair in pairs if pair.reason is None]
+        drafted = self._pairs(drafter, temperature)
+        fitting = [pair for pair in drafted if pair.reason is None]
         offered = [(self._named(pair), pair.rule) for pair in fitting]
         known = {slug for _, slug in offered}
         reads = self.drafters[drafter].reads if drafter in self.drafters else "text"
         chosen = rule if rule in known else next((slug for _, slug in offered), None)
         return {
             "rule": gr.update(choices=offered, value=chosen),
-            "refused": refused_rules(pairs, self.titles),
+            "refused": refused_rules(drafted, self.titles),
             "draft_model": gr.update(visible=reads == "draft_model"),
         }
 
@@ -180,7 +187,7 @@ class Speculate:
 
     def biases(self) -> str:
         """Return how far each rule is from the target's law, for every way to draw."""
-        return bias_table(self.lab.biases(), self.lab.drafters())
+        return bias_table(biases(), self.lab.methods(Drafter))
 
     def stored(self, request: gr.Request) -> list[tuple[str, str]]:
         """Return label and id of the newest runs of this kind that the visitor may list."""
@@ -206,8 +213,8 @@ class Speculate:
         )
 
     def _pairs(self, drafter: object, temperature: object) -> list[Pair]:
-        pairs = self.lab.pairs(number(temperature, 0, 5, 0))
-        return [pair for pair in pairs if pair.drafter == drafter]
+        every = pairs(number(temperature, 0, 5, 0))
+        return [pair for pair in every if pair.drafter == drafter]
 
     def _named(self, pair: Pair) -> str:
         relaxed = " (relaxed: another law)" if pair.promise == "relaxed" else ""

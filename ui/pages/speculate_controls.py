@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from tokenarium.backend import Lab, SpeculateRequest
+from tokenarium.backend import Drafter, Lab, Rule, SpeculateRequest
 from tokenarium.ui.components.methods import MethodParameters
 from tokenarium.ui.components.options import controls, read
 from tokenarium.ui.pages.speculate import EXTRA, PLAIN, Asked
@@ -101,13 +101,13 @@ class SpeculateControls:
         parts = self.parts
         with gr.Row():
             parts["drafter"] = gr.Dropdown(
-                [(drafter.title, drafter.slug) for drafter in lab.drafters()],
+                [(drafter.title, drafter.slug) for drafter in lab.methods(Drafter)],
                 value=self.drafter,
                 label="Drafter: how to guess",
                 elem_id="drafter",
             )
             parts["rule"] = gr.Dropdown(
-                offered["choices"] or [(rule.title, rule.slug) for rule in lab.rules()],
+                offered["choices"] or [(rule.title, rule.slug) for rule in lab.methods(Rule)],
                 value=offered["value"],
                 label="Rule: which guesses stay",
                 elem_id="rule",
@@ -127,8 +127,8 @@ class SpeculateControls:
     def _parameters(self, lab: Lab, first: Values, rule: str) -> None:
         with gr.Accordion("Parameters of drafter and rule, sampling, stored runs", open=False):
             with gr.Row(elem_classes="tk-options tk-policies"):
-                self.of_drafter = MethodParameters(lab.drafters(), self.drafter)
-                self.of_rule = MethodParameters(lab.rules(), rule)
+                self.of_drafter = MethodParameters(lab.methods(Drafter), self.drafter)
+                self.of_rule = MethodParameters(lab.methods(Rule), rule)
             with gr.Row(elem_classes="tk-options"):
                 self.extra = controls(SpeculateRequest, list(EXTRA))
             self.library = gr.Dropdown([], label="Open a stored run", elem_id="speculate-stored")

@@ -12,6 +12,7 @@ from tokenarium.backend import (
     Lab,
     Partial,
     Run,
+    SweepEstimate,
     SweepRequest,
     SweepResult,
     UserError,
@@ -90,9 +91,10 @@ class Tradeoff:
     def cost(self, asked: dict[str, Any], request: gr.Request) -> Values:
         """Say what Sweep will take with the controls as they are."""
         try:
-            cost = self.lab.estimate_sweep(self._request(asked), visitor=visitor_of(request))
+            cost = self.lab.estimate(self._request(asked), visitor=visitor_of(request))
         except UserError as error:
             return {"sweep_cost": refused_card(str(error))}
+        assert isinstance(cost, SweepEstimate)
         return {"sweep_cost": sweep_card(cost)}
 
     def point(self, run_id: object, number: object, request: gr.Request) -> Iterator[Run | Values]:

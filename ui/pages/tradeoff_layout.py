@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from tokenarium.backend import Lab
+from tokenarium.backend import Lab, Task
 from tokenarium.ui.components.plot import plot
 from tokenarium.ui.components.table import table
 from tokenarium.ui.figures.tradeoff import MEASURES
@@ -22,7 +22,7 @@ class TradeoffLayout:
             '<h2>Trade-off</h2><p class="tk-sub">The chosen policies at several budgets: quality '
             "against bytes and against time. Points that are done are not done again.</p>"
         )
-        tasks = [(task.title, task.slug) for task in lab.tasks()]
+        tasks = [(task.title, task.slug) for task in lab.methods(Task)]
         with gr.Row():
             self.controls: dict[str, Any] = {
                 "task": gr.Dropdown(

@@ -37,7 +37,7 @@ class Compare(View):
     def build(self, first: Values) -> None:
         """Make the choice of the other run, and the figures."""
         with gr.Row():
-            examples = [example.run_id for example in self.lab.examples()]
+            examples = [example.run_id for example in self.lab.examples("trace")]
             self.control(
                 OTHER,
                 run_picker(

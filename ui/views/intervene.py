@@ -37,7 +37,7 @@ class Intervene(View):
 
     def build(self, first: Values) -> None:
         """Make the choice of a method, its parameters, and what the change did."""
-        methods = {method.slug: method for method in self.lab.interventions()}
+        methods = {method.slug: method for method in self.lab.methods(Intervention)}
         names = [(method.title, slug) for slug, method in methods.items()]
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=280):
@@ -94,7 +94,7 @@ class Intervene(View):
     def intervene(self, scene: Scene) -> Iterator[Values]:
         """Read the text plainly and changed, and show the difference."""
         slug = scene.settings.get("intervention")
-        methods = {method.slug: method for method in self.lab.interventions()}
+        methods = {method.slug: method for method in self.lab.methods(Intervention)}
         method = methods[choice(slug, tuple(methods), next(iter(methods)))]
         request = self.lab.request(
             InterventionRequest,

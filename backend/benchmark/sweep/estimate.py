@@ -12,6 +12,7 @@ from tokenarium.backend.benchmark.sweep.runner import grid
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.engine import refuse_below
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.cost.memory import bytes_by_step
 from tokenarium.backend.cost.sketch import Sketch
 from tokenarium.backend.models.structure import context_of
@@ -43,6 +44,12 @@ class SweepEstimate:
     """Told from sweeps of this model on this machine; None where a part was never measured."""
     unknown: tuple[str, ...]
     """Titles of what was never measured here."""
+
+
+def estimate_run(request: SweepRequest, evidence: Evidence) -> SweepEstimate:
+    """Return points, passes, bytes and time of a sweep, the time from sweeps of this machine."""
+    done = [run.result for run in evidence.measured(request) if isinstance(run.result, SweepResult)]
+    return estimate(request, evidence.sketch(request), done)
 
 
 def estimate(request: SweepRequest, sketch: Sketch, done: Sequence[SweepResult]) -> SweepEstimate:

@@ -4,7 +4,6 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
-from tokenarium.backend.benchmark import tasks as _every  # noqa: F401 - every task registers itself
 from tokenarium.backend.benchmark.task import Task, find
 from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.runs.request import ModelRequest
@@ -18,9 +17,6 @@ class SweepRequest(ModelRequest):
     """Try policies at several budgets, on a task with an answer or on prompts."""
 
     kind: ClassVar[str] = "sweep"
-    runner: ClassVar[str] = "tokenarium.backend.benchmark.sweep.runner:sweep"
-    result_class: ClassVar[str] = "tokenarium.backend.benchmark.sweep.result:SweepResult"
-    timed: ClassVar[bool] = True
 
     task: str = Field("", description="Name of the task, such as passkey; empty with prompts.")
     parameters: dict[str, JsonValue] = Field(
@@ -131,8 +127,6 @@ class PointRequest(SweepRequest):
     """One point of a sweep, its first exercise followed step by step."""
 
     kind: ClassVar[str] = "point"
-    runner: ClassVar[str] = "tokenarium.backend.benchmark.sweep.course:follow_point"
-    result_class: ClassVar[str] = "tokenarium.backend.cache.result:CacheResult"
 
     @property
     def given_text(self) -> str:

@@ -1,7 +1,1 @@
-"""One file per intervention; a new file here is found by itself."""
-
-from importlib import import_module
-from pkgutil import iter_modules
-
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+"""One intervention a module, each found by itself."""

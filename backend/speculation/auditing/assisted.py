@@ -12,7 +12,6 @@ from transformers import GenerationConfig
 
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.speculation import rules as _rules  # noqa: F401 - every rule registers itself
 from tokenarium.backend.speculation.auditing.audit import Audit, Check
 from tokenarium.backend.speculation.auditing.counts import check_counts
 from tokenarium.backend.speculation.auditing.drafted import Drafted, check_drawn, check_law

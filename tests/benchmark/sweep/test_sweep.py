@@ -228,7 +228,7 @@ def test_request_is_bounded(values: dict[str, Any], message: str) -> None:
 def test_defaults_left_out_or_spelled_out_are_the_same_question() -> None:
     plain, full = SweepRequest(**SMALL), SweepRequest(**(SMALL | {"parameters": {"digits": 5}}))
     assert plain.key("f") == full.key("f")
-    stored = SweepRequest.from_stored("sweep", plain.model_dump(mode="json"))
+    stored = SweepRequest.model_validate(plain.model_dump(mode="json"))
     assert stored == plain
     full_too = SweepRequest(**(SMALL | {"policies": ["full", "recent", "h2o"]}))
     assert full_too.tried == plain.tried

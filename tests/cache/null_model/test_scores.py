@@ -9,7 +9,7 @@ import torch
 from tests.models.conftest import save_model
 from tokenarium.backend.cache.engine import Sequence
 from tokenarium.backend.cache.null_model.scores import Noise
-from tokenarium.backend.cache.policy import Policy, _registered, find, registered
+from tokenarium.backend.cache.policy import Policy, find, registered
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.runner import follow_policies
@@ -248,7 +248,7 @@ def sharpest():
             return held.entries.rows("entropy")
 
     yield Sharpest
-    _registered.pop("sharpest")
+    Policy.registry._entries.pop("sharpest")
 
 
 def test_a_policy_of_other_statistics_runs_and_is_compared_with_a_shuffle(twins, letters, sharpest):

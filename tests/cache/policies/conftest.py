@@ -10,7 +10,6 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tests.models.conftest import save_model
 from tokenarium.backend.cache import engine
-from tokenarium.backend.cache import policies as _every  # noqa: F401 - every policy registers itself
 from tokenarium.backend.cache.policy import find
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load

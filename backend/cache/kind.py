@@ -1,0 +1,28 @@
+"""The kind of run that continues a prompt under KV-cache policies."""
+
+from tokenarium.backend.cache.request import CacheRequest, PolicySpec
+from tokenarium.backend.runs.example_texts import LIGHTHOUSE
+from tokenarium.backend.runs.kind import Example, Kind
+
+KIND = Kind(
+    request=CacheRequest,
+    result="tokenarium.backend.cache.result:CacheResult",
+    compute="tokenarium.backend.cache.runner:follow_policies",
+    title="Cache",
+    estimate="tokenarium.backend.cache.estimate:estimate_run",
+    timed=True,
+    examples=(
+        Example(
+            "what-is-kept",
+            "What is kept",
+            "Four ways to keep 48 of these tokens: which text do they go on to write?",
+            CacheRequest(
+                model="bundled/target",
+                text=LIGHTHOUSE,
+                policies=tuple(map(PolicySpec, ("full", "recent", "streaming_llm", "h2o"))),
+                budget=48,
+                max_new_tokens=48,
+            ),
+        ),
+    ),
+)

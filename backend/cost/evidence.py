@@ -1,0 +1,78 @@
+"""What can be known of a run before it runs: its model's files, earlier runs of this machine."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from tokenarium.backend.environment import device_kind, device_name, versions
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.models.names import folder
+from tokenarium.backend.models.registry import ModelRegistry
+from tokenarium.backend.runs.repository import RunRepository
+from tokenarium.backend.runs.request import ModelRequest
+from tokenarium.backend.runs.run import Run
+from tokenarium.backend.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenarium.backend.cost.sketch import Sketch
+
+_MOST_RUNS = 12
+
+
+class Estimate(Protocol):
+    """What a run will take; every kind adds what it can say beside the time."""
+
+    @property
+    def total_ms(self) -> float | None:
+        """Milliseconds, from runs of this model on this machine; None where nothing is known."""
+        ...
+
+
+class Evidence:
+    """What an estimate may ask for; no weight is read.
+
+    Args:
+        settings: of the application.
+        repository: where earlier runs are stored.
+        registry: of the models.
+        visitor: who asks, and whose runs may be used.
+    """
+
+    def __init__(
+        self, settings: Settings, repository: RunRepository, registry: ModelRegistry, visitor: str
+    ) -> None:
+        self._repository, self._registry, self._visitor = repository, registry, visitor
+        self.token_limit = settings.token_limit
+        self.device = device_kind(settings.device)
+
+    def sketch(self, request: ModelRequest) -> "Sketch":
+        """Return shapes and tokenizer of the model.
+
+        Raises:
+            UserError: if it is not on this machine.
+        """
+        from tokenarium.backend.cost.sketch import sketch
+
+        home = folder(self._registry.resolve(request.model))
+        if home is None:
+            raise UserError(
+                f"{request.model} is not on this machine yet: what it takes is told once it has "
+                "been fetched"
+            )
+        return sketch(request.model, home)
+
+    def measured(self, request: ModelRequest) -> Iterator[Run]:
+        """Yield runs of this kind and model that this machine has done, newest first."""
+        here = {
+            "device": self.device,
+            "device_name": device_name(self.device),
+            "dtype": request.dtype,
+            "versions": versions(),
+        }
+        for record in self._repository.search(
+            visitor=self._visitor, kind=request.kind, model=request.model, limit=_MOST_RUNS
+        ):
+            if all(record.environment.get(name) == value for name, value in here.items()):
+                try:
+                    yield self._repository.open(record.id, self._visitor)
+                except UserError:
+                    continue  # its arrays were dropped, or another version stored it

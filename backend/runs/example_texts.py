@@ -1,0 +1,25 @@
+"""Texts of the shipped examples."""
+
+LIGHTHOUSE = (
+    "The old lighthouse keeper climbed the stairs every evening, and every evening he counted "
+    "them. There were one hundred and twelve steps, and he knew the sound of each. At the top "
+    "he lit the lamp, opened the small window to the west, and listened to the sea. Ships "
+    "passed far away, without a name and without a voice, and he wished them a good night all "
+    "the same. Then he sat down beside the warm glass, opened his book, and read until the "
+    "morning came."
+)
+RED_CAP = (
+    "Once upon a time there was a little girl who lived with her mother in a small house near "
+    "the woods. One day her mother said to her, take this basket of bread and butter to your "
+    "grandmother, who is ill in bed. The little girl put on her red cap, took the basket in "
+    "her hand, and set out along the photograph to her grandmother's house. The sun was "
+    "shining, the birds were singing in the trees, and the little girl was very happy."
+)
+GEESE = (
+    "Seven grey geese flew over the frozen lake, and the miller's youngest daughter counted "
+    "their feathers while the kettle sang beside a broken violin. Nobody in the village knew "
+    "why the geese had come so early that year. Seven grey geese flew over the frozen lake, "
+    "and the miller's youngest daughter counted their feathers while the kettle sang beside a "
+    "broken violin. Nobody in the village knew why the geese had come so early that year."
+)
+ONCE = "Once upon a time there was a little girl who"

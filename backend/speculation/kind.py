@@ -1,0 +1,30 @@
+"""The kind of run that continues a prompt by drafting and verifying."""
+
+from tokenarium.backend.runs.example_texts import ONCE
+from tokenarium.backend.runs.kind import Example, Kind
+from tokenarium.backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
+
+KIND = Kind(
+    request=SpeculateRequest,
+    result="tokenarium.backend.speculation.result:SpeculationResult",
+    compute="tokenarium.backend.speculation.runner:speculate",
+    title="Speculate",
+    estimate="tokenarium.backend.speculation.estimate:estimate_run",
+    timed=True,
+    examples=(
+        Example(
+            "guessed-ahead",
+            "Guessed ahead",
+            "A small model guesses several words, the large one checks them at once: which "
+            "survive?",
+            SpeculateRequest(
+                model="bundled/target",
+                text=ONCE,
+                drafter=DrafterSpec(slug="iid_tree"),
+                rule=RuleSpec(slug="multi_round"),
+                temperature=0.7,
+                max_new_tokens=64,
+            ),
+        ),
+    ),
+)

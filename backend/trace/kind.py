@@ -1,0 +1,33 @@
+"""The kind of run that measures one reading of a text."""
+
+from tokenarium.backend.runs.example_texts import GEESE, LIGHTHOUSE, RED_CAP
+from tokenarium.backend.runs.kind import Example, Kind
+from tokenarium.backend.trace.request import TraceRequest
+
+KIND = Kind(
+    request=TraceRequest,
+    result="tokenarium.backend.trace.result:TraceResult",
+    compute="tokenarium.backend.trace.runner:trace",
+    title="Trace",
+    examples=(
+        Example(
+            "first-token",
+            "Where heads rest",
+            "Where does a head look when nothing in the sentence asks for its attention?",
+            TraceRequest(model="bundled/target", text=LIGHTHOUSE),
+        ),
+        Example(
+            "one-wrong-word",
+            "One wrong word",
+            "Most of this is easy to guess; find the word that the model did not see coming.",
+            TraceRequest(model="bundled/target", text=RED_CAP),
+        ),
+        Example(
+            "said-twice",
+            "Said twice",
+            "The second half repeats the first: compare how surprised the model is, where it "
+            "looks.",
+            TraceRequest(model="bundled/target", text=GEESE),
+        ),
+    ),
+)
