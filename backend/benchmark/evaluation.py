@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenarium.backend.benchmark.task import Exercise
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.oracle import divergence
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.generating import wait
@@ -48,10 +48,10 @@ class Answered:
 class Watcher(Protocol):
     """Sees every reading of an exercise, the prompt's first."""
 
-    def before(self, sequence: Sequence) -> None:
+    def before(self, sequence: CachedSequence) -> None:
         """Prepare for the next reading."""
 
-    def after(self, sequence: Sequence, took_ms: float) -> None:
+    def after(self, sequence: CachedSequence, took_ms: float) -> None:
         """Write down what the reading left."""
 
 
@@ -104,7 +104,7 @@ def answer(
         watcher: told of every reading, outside of what is timed.
     Raises: ValueError if the budget or the model does not suit the policy.
     """
-    sequence = Sequence(loaded, policy, budget, seed, check)
+    sequence = CachedSequence(loaded, policy, budget, seed, check)
     prompt = exercise.prompt if query_aware else exercise.context
     logits, prefill_ms = _timed(sequence, prompt, watcher)
     if exercise.question and not query_aware:
@@ -138,7 +138,7 @@ def answer(
 
 
 def _timed(
-    sequence: Sequence, ids: tuple[int, ...], watcher: Watcher | None
+    sequence: CachedSequence, ids: tuple[int, ...], watcher: Watcher | None
 ) -> tuple[Tensor, float]:
     """Return the logits [V], float32, after reading tokens, and the milliseconds it took."""
     device = sequence.loaded.device

@@ -1,7 +1,6 @@
 """One sequence read and continued under a policy: one forward pass per step, entries dropped."""
 
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Items
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -58,7 +57,7 @@ class Selected:
     """[G, S] what all entries were chosen by; where asked for."""
 
 
-class Sequence:
+class CachedSequence:
     """A text under a policy; feed it tokens, it returns what comes next.
 
     Args:
@@ -267,7 +266,7 @@ class Sequence:
                 held.scored = scores
                 self._keep(held, kept)
 
-    def _keep(self, held: LayerCache, kept: Items[Tensor]) -> None:
+    def _keep(self, held: LayerCache, kept: Sequence[Tensor]) -> None:
         entries, scores, among = held.entries, held.scored, None
         held.scored = None
         if self.keep_scores and scores is not None:
@@ -298,7 +297,7 @@ class Sequence:
 class _Keeper(Recorder):
     """Attends over the entries of each layer, tells the policy, and drops what is over budget."""
 
-    def __init__(self, sequence: Sequence) -> None:
+    def __init__(self, sequence: CachedSequence) -> None:
         super().__init__()
         self._run = sequence
 
@@ -411,7 +410,7 @@ class _Keeper(Recorder):
             run.watch(held, weights)
         return out, held
 
-    def _choice(self, call: AttentionCall, held: LayerCache, chosen: Items[Tensor]) -> Tensor:
+    def _choice(self, call: AttentionCall, held: LayerCache, chosen: Sequence[Tensor]) -> Tensor:
         """Attend over the chosen entries, and note which they were."""
         run, entries = self._run, held.entries
         positions = [entries.head("positions", g)[rows] for g, rows in enumerate(chosen)]

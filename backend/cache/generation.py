@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.ledger import choices
 from tokenarium.backend.cache.null_model.kept import kept_by_noise
 from tokenarium.backend.cache.null_model.scores import Noise
@@ -32,7 +32,7 @@ class Generation:
         self.ids: list[int] = []
         self.waiting: list[Tensor] = []  # logits the full model has not been compared with
         check, seed = teller.cancel.check, teller.request.seed
-        self.sequence = Sequence(self.loaded, policy, teller.budget, seed, check)
+        self.sequence = CachedSequence(self.loaded, policy, teller.budget, seed, check)
         self.noise = Noise(self.sequence, seed) if teller.request.noise else None
         if oracle is not None:
             oracle.begin(self.ledger.evicted_at[number])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tokenarium.backend.cache.entries import Entries
-from tokenarium.backend.cache.policy import Reduction
+from tokenarium.backend.cache.terms import Reduction
 from tokenarium.backend.observe.rotary import Rotary
 from tokenarium.kernels.attention_stats import Rows
 

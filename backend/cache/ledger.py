@@ -1,6 +1,6 @@
 """What a run writes down while it goes: arrays with a leading policy axis, and its results."""
 
-from collections.abc import Sequence as Items
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.cache.engine import Dropped, Sequence
+from tokenarium.backend.cache.engine import CachedSequence, Dropped
 from tokenarium.backend.cache.result import CacheResult
 
 MOST_SCORE_BYTES = MOST_SELECTED_BYTES = 32 * 2**20
@@ -89,9 +89,9 @@ class Ledger:
         self,
         number: int,
         step: int,
-        sequence: Sequence,
-        made: Items[Dropped],
-        noise: Items[Tensor | None],
+        sequence: CachedSequence,
+        made: Sequence[Dropped],
+        noise: Sequence[Tensor | None],
     ) -> None:
         """Write down what a policy holds and dropped, and let the sequence forget its drops.
 
@@ -119,7 +119,7 @@ class Ledger:
                 self._selected_at.append((number, step, layer))
                 self._selected.append(np.packbits(read, axis=1)[None])
 
-    def read_by(self, sequence: Sequence) -> dict[int, NDArray[np.bool_]]:
+    def read_by(self, sequence: CachedSequence) -> dict[int, NDArray[np.bool_]]:
         """Return by layer what the last step read [G, T + S], where that was not everything."""
         read = {}
         for layer, chosen in sequence.selected.items():
@@ -210,7 +210,7 @@ class Ledger:
             *("score_at", "score_threshold", "score_positions"),
             *("score_near", "score_pooled", "noise_near", "noise_pooled"),
         )
-        empty: Items[NDArray[Any]] = (
+        empty: Sequence[NDArray[Any]] = (
             np.zeros((0, 4), np.int32),
             np.zeros(0, np.float32),
             np.zeros((0, NEAR), np.int32),
@@ -220,7 +220,7 @@ class Ledger:
         return {name: np.concatenate(column) for name, column in zip(names, columns, strict=True)}
 
 
-def choices(sequence: Sequence) -> list[Dropped]:
+def choices(sequence: CachedSequence) -> list[Dropped]:
     """Return what the last step dropped, and what it chose not to read where scores are known."""
     made = list(sequence.dropped)
     for layer, chosen in sequence.selected.items():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.models.loaded import LoadedModel
@@ -49,7 +49,7 @@ class Oracle:
         """
         self.missed = Missed(len(prompt), places)
         policy = _Watched(see=self.missed.look)
-        self._sequence = Sequence(loaded, policy, 1, check=check, free_windows=False)
+        self._sequence = CachedSequence(loaded, policy, 1, check=check, free_windows=False)
         self.first = self._sequence.read(prompt).float()
         """[V] logits after the prompt."""
         self.together = TOGETHER if loaded.dtype == torch.float32 else 1

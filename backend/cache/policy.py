@@ -1,10 +1,19 @@
 """What a KV-cache policy declares; everything else about it is derived from that."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
+from tokenarium.backend.cache.terms import (
+    Chooses,
+    Label,
+    NullScores,
+    Positions,
+    Reduction,
+    Scope,
+    When,
+)
 from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.registry import Registry, modules_of
 
@@ -15,24 +24,6 @@ if TYPE_CHECKING:
     from tokenarium.backend.models.loaded import LoadedModel
     from tokenarium.backend.observe.layer import Change
     from tokenarium.kernels.attention_stats import AttentionStats, Want
-
-Label = Literal["nothing", "evict", "select", "mask", "reshape", "merge"]
-"""What is really done: memory freed, a subset read, pairs hidden, other dimensions, joined."""
-When = Literal["never", "prefill", "step"]
-"""When entries are dropped: never, once after the prompt, or while decoding too."""
-Scope = Literal["head", "layer", "model"]
-"""What shares one set of kept tokens: nothing (each KV head its own), a layer, or all layers."""
-Positions = Literal["original", "rolled", "capped"]
-"""Where kept keys stand: where they stood, moved together, or no further away than a cap."""
-Chooses = Literal["score", "recency", "chance"]
-"""What decides beside protected tokens: what tokens are worth, their age, or nothing but chance."""
-Reduction = Literal["mean", "max", "sum"]
-"""How the query heads that share a KV head are joined into one score."""
-
-Noise = Literal["same", "shuffled", "even", "drawn"]
-"""What scores are where attention says nothing: the same, as the text does not matter; the mean of
-those that compete, as any entry could have any of them; those of even attention, as the score is
-linear in it; or the mean over draws of random attention."""
 
 
 class Policy(Method):
@@ -76,7 +67,7 @@ class Policy(Method):
     joins: ClassVar[bool] = False
     """Whether several layers may be handed to it as one with all their heads: what it does with a
     head must not depend on the layer. Decode steps are then quicker."""
-    noise: ClassVar[Noise] = "shuffled"
+    noise: ClassVar[NullScores] = "shuffled"
     """What its scores are where attention says nothing, the query heads' mean being taken."""
     published: ClassVar[Mapping[str, Any]] = {}
     """Values of the paper for parameters whose defaults follow the budget: offered as a preset."""
@@ -85,7 +76,7 @@ class Policy(Method):
         "original", description="Where kept keys stand; the default is the paper's."
     )
     reduction: Reduction = Field(
-        "mean", description="How query heads that share a KV head are joined into one score."
+        "mean", description="How query heads that share a KV head are reduced to one score."
     )
 
     def fitted(self, budget: int, layers: int, context: int) -> Self:
@@ -120,7 +111,7 @@ class Policy(Method):
         """Return whether heads that hold so many entries are over the budget of their layer."""
         return sum(counts) > budget * len(counts) if self.ragged else max(counts) > budget
 
-    def baseline(self) -> Noise:
+    def baseline(self) -> NullScores:
         """Return what the scores are where attention says nothing, with these parameters."""
         # A maximum over heads is not linear.
         return "drawn" if self.noise == "even" and self.reduction == "max" else self.noise

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tokenarium.backend.cache.entries import AllBut, Entries
-from tokenarium.backend.cache.policy import Positions
+from tokenarium.backend.cache.terms import Positions
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe.rotary import Rotary, rotary_layers
 

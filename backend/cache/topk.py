@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tokenarium.backend.cache.entries import AllBut
 from tokenarium.backend.cache.layer_cache import LayerCache
-from tokenarium.backend.cache.policy import Scope
+from tokenarium.backend.cache.terms import Scope
 
 
 def highest(

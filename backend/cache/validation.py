@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.ledger import Ledger
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policy import Policy
@@ -49,7 +49,7 @@ def past_context(loaded: LoadedModel, prompt: int, steps: int, given: bool) -> t
 
 def look(loaded: LoadedModel, ids: list[int]) -> tuple[tuple[int, ...], int]:
     """Return which layers keep to a window of their own, and the KV heads of a layer."""
-    sequence = Sequence(loaded, Full(), 1)
+    sequence = CachedSequence(loaded, Full(), 1)
     sequence.read(ids)
     return sequence.left_alone, max(held.entries.groups for held in sequence.layers)
 

@@ -11,7 +11,8 @@ from pydantic import (
     model_validator,
 )
 
-from tokenarium.backend.cache.policy import Noise, Policy, When, find, registered
+from tokenarium.backend.cache.policy import Policy, find, registered
+from tokenarium.backend.cache.terms import NullScores, When
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +93,7 @@ class Wrapper(Policy):
         own._inner = self.inner.fitted(budget, layers, context)  # noqa: SLF001 - a copy of its own
         return own
 
-    def baseline(self) -> Noise:
+    def baseline(self) -> NullScores:
         """Return what is known of the base's scores."""
         return self.inner.baseline()
 

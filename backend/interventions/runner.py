@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tokenarium.backend.cost.free_memory import refuse_run_unless_fits
 from tokenarium.backend.cost.work import Choices
 from tokenarium.backend.interventions.predictions import Predictions, compare
 from tokenarium.backend.interventions.request import InterventionRequest
-from tokenarium.backend.interventions.result import InterventionResult
+from tokenarium.backend.interventions.result import LEAST_QUERIES, InterventionResult
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each, tokenise
-from tokenarium.backend.observe.reading import most_attended, read, received_mean
+from tokenarium.backend.observe.reading import Reading, read
 from tokenarium.backend.runs.events import CancelToken, Event, Progress
 
 
@@ -90,6 +91,22 @@ def intervene(
         dropped_tokens=tokens.dropped,
         notes=tokens.notes,
     )
+
+
+def received_mean(reading: Reading) -> NDArray[np.float32]:
+    """Return [L, H, T] the mean attention each key receives from the queries that could see it."""
+    received = torch.stack(reading.received)
+    queries = torch.arange(received.shape[-1], 0, -1, device=received.device)
+    mean: NDArray[np.float32] = (received / queries).cpu().numpy()
+    return mean
+
+
+def most_attended(received: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return [L, H] the key with the highest mean of ``received`` [L, H, T] that rests on enough
+    queries."""
+    last = max(1, received.shape[-1] - LEAST_QUERIES + 1)
+    position: NDArray[np.int32] = received[..., :last].argmax(-1).astype(np.int32)
+    return position
 
 
 def _losses(predicted: Predictions, aligned: list[int]) -> dict[str, Any]:

@@ -2,12 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.interventions.result import LEAST_QUERIES
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.observe.layer import Change, Layer
@@ -97,22 +94,6 @@ def read(
         tokens = torch.tensor([ids], device=loaded.device)
         loaded.body(input_ids=tokens, use_cache=False)
     return last[0], reading
-
-
-def received_mean(reading: Reading) -> NDArray[np.float32]:
-    """Return [L, H, T] the mean attention each key receives from the queries that could see it."""
-    received = torch.stack(reading.received)
-    queries = torch.arange(received.shape[-1], 0, -1, device=received.device)
-    mean: NDArray[np.float32] = (received / queries).cpu().numpy()
-    return mean
-
-
-def most_attended(received: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Return [L, H] the key with the highest mean of ``received`` [L, H, T] that rests on enough
-    queries."""
-    last = max(1, received.shape[-1] - LEAST_QUERIES + 1)
-    position: NDArray[np.int32] = received[..., :last].argmax(-1).astype(np.int32)
-    return position
 
 
 def _as_the_model_does(call: AttentionCall) -> tuple[Tensor, Tensor]:

@@ -5,14 +5,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence as Items
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.generating import wait
@@ -43,9 +43,9 @@ class OfPolicy:
 
     def prefill(self) -> float:
         """Read the prompt anew, and return the milliseconds it took."""
-        self.sequence: Sequence | None = None  # frees the cache before
+        self.sequence: CachedSequence | None = None  # frees the cache before
         loaded, policy, budget = self._parts
-        self.sequence = Sequence(loaded, policy, budget)
+        self.sequence = CachedSequence(loaded, policy, budget)
         return self._read(self._ids)
 
     def decode(self, steps: int) -> list[float]:
@@ -118,7 +118,7 @@ class OfTransformers:
 class OfKVPress:
     """kvpress in a process and an environment of its own, asked in the same rounds."""
 
-    def __init__(self, folder: Path, press: tuple[str, dict[str, Any]], ids: Items[int]) -> None:
+    def __init__(self, folder: Path, press: tuple[str, dict[str, Any]], ids: Sequence[int]) -> None:
         script = Path(__file__).with_name("kvpress_course.py")
         self._process = subprocess.Popen(
             [os.environ[KVPRESS], str(script), str(folder), str(torch.get_num_threads())],

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.cache.policies.given import choice
 from tests.models.conftest import save_model
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.adakv import AdaKV
 from tokenarium.backend.cache.policies.kvcrush import KVCrush
 from tokenarium.backend.cache.policy import find, registered
@@ -127,7 +127,7 @@ def test_a_model_of_nan_is_run_to_its_end(tmp_path, letters, slug: str) -> None:
     save_model(tmp_path, "llama", max_position_embeddings=2048)
     loaded = load(ModelSource("local/nan", tmp_path, None, "nan"), "float32", "cpu", 2048)
     loaded.model.model.embed_tokens.weight.data[40] = math.nan
-    sequence = Sequence(loaded, find(slug)(), 20, keep_scores=True)
+    sequence = CachedSequence(loaded, find(slug)(), 20, keep_scores=True)
     sequence.read(list(range(5, 65)))
     for token in range(5):
         sequence.read([token + 5])
@@ -146,13 +146,13 @@ def test_cancelled_while_decoding_or_on_noise_a_run_ends_and_frees(twins, letter
         model="tiny", text=letters(60), policies=["h2o"], budget=13, max_new_tokens=8
     )
     keys: list[Any] = []
-    told = Sequence.read
+    told = CachedSequence.read
 
-    def noted(self: Sequence, ids: list[int]) -> Any:
+    def noted(self: CachedSequence, ids: list[int]) -> Any:
         keys.append(weakref.ref(self))
         return told(self, ids)
 
-    monkeypatch.setattr(Sequence, "read", noted)
+    monkeypatch.setattr(CachedSequence, "read", noted)
     for said in ("H2O: token", "H2O: noise"):
         token = CancelToken()
 

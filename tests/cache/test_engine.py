@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.entries import LEAST_ROOM, ROOM_SHARE
 from tokenarium.backend.cache.policy import find
 from tokenarium.backend.runs.events import Cancelled
@@ -18,12 +18,14 @@ def some_ids(count: int, seed: int = 0) -> list[int]:
     return torch.randint(2, 258, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def start(loaded, slug: str, budget: int, **rest) -> Sequence:
+def start(loaded, slug: str, budget: int, **rest) -> CachedSequence:
     parameters = rest.pop("parameters", {})
-    return Sequence(loaded, find(slug)(**parameters), budget, **rest)
+    return CachedSequence(loaded, find(slug)(**parameters), budget, **rest)
 
 
-def greedy(sequence: Sequence, prompt: list[int], steps: int) -> tuple[list[int], torch.Tensor]:
+def greedy(
+    sequence: CachedSequence, prompt: list[int], steps: int
+) -> tuple[list[int], torch.Tensor]:
     logits = [sequence.read(prompt)]
     ids: list[int] = []
     for _ in range(steps):
@@ -42,7 +44,7 @@ def recomputed(oracle, prompt: list[int], steps: int) -> tuple[list[int], torch.
     return ids[len(prompt) : -1], torch.stack(found)
 
 
-def positions(sequence: Sequence, layer: int, g: int) -> list[int]:
+def positions(sequence: CachedSequence, layer: int, g: int) -> list[int]:
     return sequence.layers[layer].entries.head("positions", g).tolist()
 
 

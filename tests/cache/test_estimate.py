@@ -10,7 +10,7 @@ import torch
 
 from tests.models.conftest import save_model
 from tokenarium.backend import CacheRequest, CacheResult, PolicySpec
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.estimate import CacheEstimate, estimate
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.cost.sketch import sketch
@@ -82,15 +82,15 @@ def test_passes_are_those_of_the_model(
     home: Path, loaded: LoadedModel, oracle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths: list[int] = []
-    read = Sequence._forward
+    read = CachedSequence._forward
 
-    def counted(self: Sequence, ids: list[int]) -> torch.Tensor:
+    def counted(self: CachedSequence, ids: list[int]) -> torch.Tensor:
         lengths.append(len(ids))
         return read(self, ids)
 
     request = asked(oracle=oracle)
     wanted = told(home, request)
-    monkeypatch.setattr(Sequence, "_forward", counted)
+    monkeypatch.setattr(CachedSequence, "_forward", counted)
     ran(loaded, request)
     passes = lengths[1:]  # the first looks at the model with one token
     assert passes.count(wanted.prompt_tokens) == wanted.prefill_passes

@@ -10,10 +10,11 @@ import torch
 
 from tokenarium.backend.cache.budget import CacheSizes, needed_bytes, tokens_per_head
 from tokenarium.backend.cache.entries import LEAST_ROOM
-from tokenarium.backend.cache.policy import Label, Policy, When, find
+from tokenarium.backend.cache.policy import Policy, find
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.runner import follow_policies
+from tokenarium.backend.cache.terms import Label, When
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
 

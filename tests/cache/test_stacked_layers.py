@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policy import find, registered
 
 JOINING = [policy.slug for policy in registered() if policy.joins]
@@ -14,7 +14,7 @@ def course(loaded, slug: str, budget: int) -> list[object]:
     """What a run with two turns drops, holds and answers."""
     draw = torch.Generator().manual_seed(2)
     ids = torch.randint(10, 200, (PROMPT + 40,), generator=draw).tolist()
-    sequence = Sequence(loaded, find(slug)(), budget, seed=3, keep_scores=True)
+    sequence = CachedSequence(loaded, find(slug)(), budget, seed=3, keep_scores=True)
     told: list[object] = []
     single = [[token] for token in ids[PROMPT + 9 :]]
     for given in (ids[:PROMPT], *single[:12], ids[PROMPT : PROMPT + 9], *single[12:]):
@@ -47,7 +47,7 @@ def test_a_step_for_all_layers_is_a_step_for_each(twins, monkeypatch, slug, budg
 
 def test_layers_with_a_window_stay_by_themselves(twins) -> None:
     loaded, _ = twins("gemma3_text")
-    sequence = Sequence(loaded, find("h2o")(), 20)
+    sequence = CachedSequence(loaded, find("h2o")(), 20)
     for given in (list(range(10, 60)), [5], [6]):
         sequence.read(given)
     counts = [held.entries.counts for held in sequence.layers]
@@ -62,7 +62,7 @@ def test_layers_of_other_budgets_are_not_joined(twins, monkeypatch) -> None:
         return [budget + 2, budget, budget - 2]
 
     monkeypatch.setattr(find("h2o"), "budgets", falling)
-    sequence = Sequence(loaded, find("h2o")(), 20)
+    sequence = CachedSequence(loaded, find("h2o")(), 20)
     for given in (list(range(10, 60)), [5], [6]):
         sequence.read(given)
     assert [max(held.entries.counts) for held in sequence.layers] == [22, 20, 18]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenarium.backend.benchmark.haystack import encode, haystack
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policy import Policy, find
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
@@ -39,7 +39,7 @@ def surprisals(
     loaded: LoadedModel, policy: Policy, window: int, ids: list[int]
 ) -> NDArray[np.float64]:
     """Nats of every token from the window on: read at once up to there, then one by one."""
-    sequence = Sequence(loaded, policy, window)
+    sequence = CachedSequence(loaded, policy, window)
     logits, found = sequence.read(ids[:window]), []
     for token in ids[window:]:
         found.append(-float(logits.float().log_softmax(-1)[token]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.trace.conftest import letters, twins
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policy import Policy, find, registered
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
@@ -47,7 +47,7 @@ def test_what_is_protected_is_what_the_engine_protects(
     policy: type[Policy], twins: Callable[..., Any]
 ) -> None:
     loaded, _ = twins("llama")
-    sequence = Sequence(loaded, policy(), 40)
+    sequence = CachedSequence(loaded, policy(), 40)
     sequence.read(list(range(2, 62)))
     layers = len(loaded.layers)
     told: list[tuple[int, int]] = []

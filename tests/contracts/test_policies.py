@@ -13,10 +13,11 @@ import torch
 
 import tokenarium.backend.cache.policies
 from tests.trace.conftest import letters, twins
-from tokenarium.backend.cache.engine import Sequence
-from tokenarium.backend.cache.policy import Label, Policy, Scope, When, registered
+from tokenarium.backend.cache.engine import CachedSequence
+from tokenarium.backend.cache.policy import Policy, registered
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.runner import follow_policies
+from tokenarium.backend.cache.terms import Label, Scope, When
 from tokenarium.backend.runs.events import Cancelled, CancelToken
 from tokenarium.backend.runs.lab import Lab
 
@@ -32,18 +33,18 @@ def ids(count: int, seed: int = 0) -> list[int]:
     return torch.randint(2, 258, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def start(loaded: Any, policy: type[Policy], budget: int, **rest: Any) -> Sequence:
-    return Sequence(loaded, policy(), budget, **rest)
+def start(loaded: Any, policy: type[Policy], budget: int, **rest: Any) -> CachedSequence:
+    return CachedSequence(loaded, policy(), budget, **rest)
 
 
-def stepped(sequence: Sequence, length: int = PROMPT) -> Iterator[torch.Tensor]:
+def stepped(sequence: CachedSequence, length: int = PROMPT) -> Iterator[torch.Tensor]:
     """Yield the logits after the prompt and after every step."""
     yield sequence.read(ids(length))
     for token in ids(STEPS, 1):
         yield sequence.read([token])
 
 
-def held(sequence: Sequence) -> list[list[list[int]]]:
+def held(sequence: CachedSequence) -> list[list[list[int]]]:
     """Positions by layer and head."""
     return [
         [layer.entries.head("positions", g).tolist() for g in range(layer.entries.groups)]
@@ -148,7 +149,7 @@ def test_kept_positions_ascend_and_protected_ones_stay(twins, policy) -> None:
 @EVERY
 def test_bytes_freed_are_what_the_label_promises(twins, policy) -> None:
     loaded, _ = twins("llama")
-    full = Sequence(loaded, tokenarium.backend.cache.policies.full.Full(), 1)
+    full = CachedSequence(loaded, tokenarium.backend.cache.policies.full.Full(), 1)
     sequence = start(loaded, policy, 32)
     for one in (full, sequence):
         one.read(ids(512))
@@ -181,7 +182,7 @@ def test_a_budget_that_holds_everything_is_the_full_cache(twins, policy) -> None
     loaded, _ = twins("llama")
     budget = 20 * (PROMPT + STEPS)  # also in the layers to which a policy gives least
     sequence = start(loaded, policy, budget)
-    plain = Sequence(loaded, tokenarium.backend.cache.policies.full.Full(), 1)
+    plain = CachedSequence(loaded, tokenarium.backend.cache.policies.full.Full(), 1)
     for one, other in zip(stepped(sequence), stepped(plain), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
     assert sequence.dropped == []

@@ -9,9 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tokenarium.backend.interventions.predictions import Predictions
 from tokenarium.backend.interventions.request import InterventionRequest
-from tokenarium.backend.interventions.runner import _losses, intervene
+from tokenarium.backend.interventions.runner import _losses, intervene, most_attended
 from tokenarium.backend.observe.attention import _active
-from tokenarium.backend.observe.reading import most_attended
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Progress
 
 

@@ -12,7 +12,7 @@ from tokenarium.backend.benchmark.evaluation import Answered, answer
 from tokenarium.backend.benchmark.sweep.course import Course
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
-from tokenarium.backend.cache.engine import Sequence as Reading
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.models.loaded import LoadedModel
@@ -101,7 +101,7 @@ def measure(
         budgets = [
             tokens_per_head(ratio, "ratio", len(exercise.prompt), sizes) for exercise in exercises
         ]
-        Reading(loaded, policy, min(budgets))
+        CachedSequence(loaded, policy, min(budgets))
     except ValueError as error:
         edges = _edges(exercises)
         nothing = np.full(len(edges) - 1, np.nan, np.float32)

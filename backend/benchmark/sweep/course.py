@@ -9,7 +9,7 @@ from tokenarium.backend.benchmark.sweep.exercises import exercises
 from tokenarium.backend.benchmark.sweep.request import PointRequest
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.ledger import Ledger, choices
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.result import CacheResult
@@ -33,11 +33,11 @@ class Course:
         self._ledger: Ledger | None = None
         self._step_ms: list[float] = []
 
-    def before(self, sequence: Sequence) -> None:
+    def before(self, sequence: CachedSequence) -> None:
         """Ask for scores where they are kept."""
         sequence.keep_scores = self._step % _SCORED_STEPS == 0
 
-    def after(self, sequence: Sequence, took_ms: float) -> None:
+    def after(self, sequence: CachedSequence, took_ms: float) -> None:
         """Write down one reading; that of the answer's last token has no prediction to go with."""
         if self._ledger is None:
             heads = max(held.entries.groups for held in sequence.layers)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.task import Exercise
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
@@ -60,7 +60,7 @@ def _continued(
         )
     text = TextRequest(model=request.model, text=prompt)
     ids = tokenise(loaded, text, limit - request.max_new_tokens).ids
-    sequence = Sequence(loaded, Full(), 1, check=check)
+    sequence = CachedSequence(loaded, Full(), 1, check=check)
     token = int(sequence.read(ids).argmax())
     said, stops = [token], end_of_text(loaded)
     while len(said) < request.max_new_tokens and said[-1] not in stops:

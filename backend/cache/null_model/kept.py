@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.null_model.attention import Contentless, makes
@@ -32,7 +32,7 @@ class KeptByNoise:
 
 @torch.inference_mode()
 def kept_by_noise(
-    sequence: Sequence, steps: int, seed: int, wanted: Callable[[int], bool]
+    sequence: CachedSequence, steps: int, seed: int, wanted: Callable[[int], bool]
 ) -> list[KeptByNoise]:
     """Continue random content as a finished run was continued, and tell what stays.
 
@@ -81,7 +81,7 @@ def _share_of_heads(held: LayerCache, places: int) -> NDArray[np.float64]:
 
 
 def _course(
-    sequence: Sequence, alike: list[LayerCache], random: Generator, steps: int
+    sequence: CachedSequence, alike: list[LayerCache], random: Generator, steps: int
 ) -> Iterator[LayerCache]:
     """Yield the layer after the prompt and after every step.
 
@@ -109,7 +109,7 @@ def _course(
         yield held
 
 
-def _drop(sequence: Sequence, held: LayerCache, step: int) -> None:
+def _drop(sequence: CachedSequence, held: LayerCache, step: int) -> None:
     policy, entries = sequence.policy, held.entries
     if policy.due(step, sequence.budget) and policy.over(entries.counts, held.budget):
         entries.keep(policy.kept(held, held.budget))
@@ -133,7 +133,9 @@ class _Content:
     def _vectors(self, groups: int, length: int) -> list[Tensor]:
         return [self._drawn(groups, length, size) for size in self._sizes]
 
-    def prompt(self, sequence: Sequence, like: LayerCache, shared: dict[str, object]) -> LayerCache:
+    def prompt(
+        self, sequence: CachedSequence, like: LayerCache, shared: dict[str, object]
+    ) -> LayerCache:
         """Return a layer that has read a prompt."""
         length = like.prompt
         keys, values = self._vectors(like.entries.groups, length)
@@ -153,7 +155,7 @@ class _Content:
         sequence.policy.prefilled(held, stats)
         return held
 
-    def step(self, sequence: Sequence, held: LayerCache, step: int) -> None:
+    def step(self, sequence: CachedSequence, held: LayerCache, step: int) -> None:
         """Read one token more."""
         held.step, held.seen = step, held.seen + 1
         held.surprisal = self._surprisal[: held.seen]

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
-from tokenarium.backend.cache.engine import Dropped, Sequence
+from tokenarium.backend.cache.engine import CachedSequence, Dropped
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.null_model.attention import Contentless, makes
@@ -29,7 +29,9 @@ class _Shadow:
     attention: Contentless
 
     @staticmethod
-    def after_prompt(sequence: Sequence, like: LayerCache, random: Generator | None) -> "_Shadow":
+    def after_prompt(
+        sequence: CachedSequence, like: LayerCache, random: Generator | None
+    ) -> "_Shadow":
         """Return a layer whose policy has read a prompt's noise; keys and values are left out."""
         device = like.entries.buffers["keys"].device
         attention = Contentless(like.heads, random, device)
@@ -57,7 +59,7 @@ class _Shadow:
         held = replace(self.held, layer=like.layer, entries=entries, memory={**self.held.memory})
         return _Shadow(held, self.attention)
 
-    def step(self, sequence: Sequence) -> None:
+    def step(self, sequence: CachedSequence) -> None:
         """Read one token more."""
         held = self.held
         held.step, held.seen = sequence.step, sequence.seen
@@ -66,7 +68,7 @@ class _Shadow:
         if sequence.policy.watches:
             sequence.policy.stepped(held, self.attention.step(held.entries.counts))
 
-    def drop(self, sequence: Sequence, gone: list[Tensor]) -> Tensor:
+    def drop(self, sequence: CachedSequence, gone: list[Tensor]) -> Tensor:
         """Drop what the run dropped, and return the scores [G, S] that noise had given."""
         sequence.policy.kept(self.held, self.held.budget)
         assert self.held.scored is not None
@@ -88,7 +90,7 @@ class Noise:
         seed: of what is drawn.
     """
 
-    def __init__(self, sequence: Sequence, seed: int) -> None:
+    def __init__(self, sequence: CachedSequence, seed: int) -> None:
         self._sequence, self._seed = sequence, seed
         self._kind = sequence.policy.baseline()
         self._layers: dict[int, list[_Shadow]] = {}

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Noise, Policy
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import NullScores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,7 @@ class A2SF(Policy):
         "prompt. Its fixed window of 16 newest tokens is a share of the budget here"
     )
     watches: ClassVar[bool] = True
-    noise: ClassVar[Noise] = "even"
+    noise: ClassVar[NullScores] = "even"
     joins: ClassVar[bool] = True
 
     forgetting: float = Field(

@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from tokenarium.backend.cache.policy import Label, Noise, Policy, When
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Label, NullScores, When
 
 
 class Full(Policy):
@@ -14,4 +15,4 @@ class Full(Policy):
     paper: ClassVar[str] = "Vaswani et al., 2017, arXiv:1706.03762"
     label: ClassVar[Label] = "nothing"
     when: ClassVar[When] = "never"
-    noise: ClassVar[Noise] = "same"
+    noise: ClassVar[NullScores] = "same"

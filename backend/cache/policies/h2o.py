@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Noise, Policy
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import NullScores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,7 @@ class H2O(Policy):
         "KV head are joined"
     )
     watches: ClassVar[bool] = True
-    noise: ClassVar[Noise] = "even"
+    noise: ClassVar[NullScores] = "even"
     joins: ClassVar[bool] = True
 
     recent_share: float = Field(

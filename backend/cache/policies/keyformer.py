@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Noise, Policy
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import NullScores
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -38,7 +39,7 @@ class Keyformer(Policy):
         "last queries are scored; the noise comes from the request's seed"
     )
     watches: ClassVar[bool] = True
-    noise: ClassVar[Noise] = "drawn"
+    noise: ClassVar[NullScores] = "drawn"
     joins: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"observed": 1_000_000}
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Scope
+from tokenarium.backend.cache.terms import Scope
 from tokenarium.backend.cache.wrapper_policy import Wrapper
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Noise, Policy
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import NullScores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ class LazyEviction(Policy):
         "an even share of attention unless it is set"
     )
     watches: ClassVar[bool] = True
-    noise: ClassVar[Noise] = "drawn"
+    noise: ClassVar[NullScores] = "drawn"
     joins: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"window": 175, "threshold": 1e-4}
 

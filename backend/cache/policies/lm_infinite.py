@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Chooses, Noise, Policy, Positions, Scope
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Chooses, NullScores, Positions, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,7 @@ class LMInfinite(Policy):
     differs: ClassVar[str] = "the optional return of middle tokens in some layers is left out"
     scope: ClassVar[Scope] = "model"
     chooses: ClassVar[Chooses] = "recency"
-    noise: ClassVar[Noise] = "same"
+    noise: ClassVar[NullScores] = "same"
     joins: ClassVar[bool] = True
 
     positions: Positions = Field(
@@ -57,7 +58,7 @@ class LMInfinite(Policy):
 
     def reads(self, loaded: "LoadedModel", budget: int, length: int) -> "dict[int, Change]":
         """Hide the middle from the prompt's queries as it will be hidden from later ones."""
-        from tokenarium.backend.interventions.methods.lm_infinite import LambdaMask
+        from tokenarium.backend.observe.lambda_mask import LambdaMask
 
         cap = self.largest or loaded.context - 1
         capped = self.positions == "capped" and length - 1 > cap
@@ -66,8 +67,7 @@ class LMInfinite(Policy):
             return {}
         mask = LambdaMask(first=self.first, last=budget + 1 - self.first, cap=cap)
         if capped:
-            heads = int(loaded.model.config.get_text_config().num_attention_heads)
-            return mask.changes(loaded, heads)
+            return mask.changes(loaded)
         return {layer: mask.change(None) for layer in range(len(loaded.layers))}
 
     def protects(self, held: "LayerCache") -> tuple[int, int]:

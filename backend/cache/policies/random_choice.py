@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from tokenarium.backend.cache.policy import Chooses, Policy
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Chooses
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from tokenarium.backend.cache.policy import Chooses, Noise, Policy, Scope
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Chooses, NullScores, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +21,7 @@ class Recent(Policy):
     differs: ClassVar[str] = "the window is applied to a model that was not trained with it"
     scope: ClassVar[Scope] = "model"
     chooses: ClassVar[Chooses] = "recency"
-    noise: ClassVar[Noise] = "same"
+    noise: ClassVar[NullScores] = "same"
     joins: ClassVar[bool] = True
 
     def scores(self, held: "LayerCache") -> "Tensor":

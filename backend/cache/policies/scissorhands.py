@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Noise, Policy
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import NullScores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,7 @@ class Scissorhands(Policy):
         "reduced as a full cache is"
     )
     watches: ClassVar[bool] = True
-    noise: ClassVar[Noise] = "drawn"
+    noise: ClassVar[NullScores] = "drawn"
     joins: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"drop_share": 0.5, "history": 400, "recent": 10}
 

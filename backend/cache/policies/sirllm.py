@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Policy, Positions, Scope
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Positions, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor

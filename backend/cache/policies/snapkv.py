@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from tokenarium.backend.cache.policy import Noise, Policy, When
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import NullScores, When
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,7 @@ class SnapKV(Policy):
         "query heads that share a KV head are joined, so that each KV head keeps one set"
     )
     when: ClassVar[When] = "prefill"
-    noise: ClassVar[Noise] = "even"
+    noise: ClassVar[NullScores] = "even"
     published: ClassVar[Mapping[str, Any]] = {"window": WINDOW, "kernel": 5, "pooling": "mean"}
 
     window: int = Field(
@@ -70,7 +71,7 @@ class SnapKV(Policy):
 
         return Want(last=min(self.window, length))
 
-    def baseline(self) -> Noise:
+    def baseline(self) -> NullScores:
         """Return what even attention gives; a maximum over neighbours must be drawn."""
         known = super().baseline()
         return "drawn" if known == "even" and self.pooling == "max" else known

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Chooses, Noise, Policy, Positions, Scope
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Chooses, NullScores, Positions, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,7 @@ class StreamingLLM(Policy):
     paper: ClassVar[str] = "Xiao et al., 2023, arXiv:2309.17453"
     scope: ClassVar[Scope] = "model"
     chooses: ClassVar[Chooses] = "recency"
-    noise: ClassVar[Noise] = "same"
+    noise: ClassVar[NullScores] = "same"
     joins: ClassVar[bool] = True
 
     positions: Positions = Field(

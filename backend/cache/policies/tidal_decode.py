@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from tokenarium.backend.cache.policy import Label, Policy, When
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Label, When
 
 if TYPE_CHECKING:
     from torch import Tensor

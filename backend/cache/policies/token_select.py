@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Label, Policy, Scope, When
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Label, Scope, When
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.cache.policy import Policy, Scope
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Scope
 
 if TYPE_CHECKING:
     from torch import Tensor

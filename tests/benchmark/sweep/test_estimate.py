@@ -11,7 +11,7 @@ from tokenarium.backend import SweepRequest, SweepResult
 from tokenarium.backend.benchmark.sweep.estimate import estimate
 from tokenarium.backend.benchmark.sweep.finished import FINISHED
 from tokenarium.backend.benchmark.sweep.runner import sweep
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cost.sketch import sketch
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
@@ -47,13 +47,13 @@ def test_points_and_passes_are_those_of_the_sweep(
 ) -> None:
     request = asked()
     wanted = estimate(request, sketch("local/m", home), [])
-    read, lengths = Sequence._forward, []
+    read, lengths = CachedSequence._forward, []
 
-    def counted(self: Sequence, ids: list[int]) -> Any:
+    def counted(self: CachedSequence, ids: list[int]) -> Any:
         lengths.append(len(ids))
         return read(self, ids)
 
-    monkeypatch.setattr(Sequence, "_forward", counted)
+    monkeypatch.setattr(CachedSequence, "_forward", counted)
     result = ran(home, request)
     assert wanted.points == len(result.policy) == result.points
     assert wanted.exercises == len(PROMPTS)

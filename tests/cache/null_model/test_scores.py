@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.models.conftest import save_model
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.null_model.scores import Noise
 from tokenarium.backend.cache.policy import Policy, find, registered
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
@@ -119,7 +119,7 @@ def test_what_is_no_sum_is_drawn(twins, letters) -> None:
 
 def test_a_score_of_the_entry_alone_expects_the_mean_of_those_that_compete(twins, letters):
     loaded, _ = twins("llama")
-    sequence = Sequence(loaded, find("expected_attention")(sink=3), BUDGET, keep_scores=True)
+    sequence = CachedSequence(loaded, find("expected_attention")(sink=3), BUDGET, keep_scores=True)
     noise = Noise(sequence, 0)
     sequence.read(list(range(5, 65)))
     drop = sequence.dropped[0]

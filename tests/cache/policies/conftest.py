@@ -30,9 +30,9 @@ class Pair:
 
     def under(
         self, slug: str, budget: int, ids: list[int], steps: Sequence[int] = (), **parameters: Any
-    ) -> engine.Sequence:
+    ) -> engine.CachedSequence:
         """Read a prompt, and tokens after it one by one."""
-        sequence = engine.Sequence(self.loaded, find(slug)(**parameters), budget)
+        sequence = engine.CachedSequence(self.loaded, find(slug)(**parameters), budget)
         sequence.read(ids)
         for token in steps:
             sequence.read([token])
@@ -55,7 +55,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedModel, PreTrai
     return load(source, "float32", "cpu", 2048), oracle.float().eval()
 
 
-def kept(sequence: engine.Sequence) -> list[list[list[int]]]:
+def kept(sequence: engine.CachedSequence) -> list[list[list[int]]]:
     """Positions by layer and KV head."""
     return [
         [held.entries.head("positions", g).tolist() for g in range(held.entries.groups)]

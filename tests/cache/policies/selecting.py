@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from tests.cache.policies.twin import TOKENS
 from tests.interventions import oracle
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.loaded import LoadedModel
 
@@ -47,7 +47,7 @@ def expected(model: PreTrainedModel, rule: Rule) -> tuple[Read, Tensor]:
 
 def live(loaded: LoadedModel, policy: Policy, budget: int) -> tuple[Read, Tensor]:
     """The same of the engine."""
-    sequence = Sequence(loaded, policy, budget)
+    sequence = CachedSequence(loaded, policy, budget)
     read: Read = []
     log_p = []
     for start, stop in pairwise(accumulate(TURNS, initial=0)):

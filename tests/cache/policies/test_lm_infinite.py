@@ -5,7 +5,7 @@ import torch
 
 from tests.cache.policies.twin import PROMPT, TOKENS, kept_live
 from tests.interventions import oracle
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policies.lm_infinite import LMInfinite
 
@@ -39,7 +39,7 @@ def rotated(k, by):
 
 
 def live_log_p(loaded, policy, budget):
-    sequence = Sequence(loaded, policy, budget)
+    sequence = CachedSequence(loaded, policy, budget)
     parts = (TOKENS[:PROMPT], *([token] for token in TOKENS[PROMPT:]))
     return torch.stack([sequence.read(ids).log_softmax(-1) for ids in parts])
 
@@ -53,7 +53,7 @@ def test_prompt_and_steps_equal_one_pass_under_the_mask(
     twins, monkeypatch, budget, first, positions, largest, block
 ):
     loaded, model = twins("llama")
-    monkeypatch.setattr("tokenarium.backend.interventions.methods.lm_infinite.BLOCK", block)
+    monkeypatch.setattr("tokenarium.backend.observe.lambda_mask.BLOCK", block)
     policy = LMInfinite(first=first, positions=positions, largest=largest)
     edit = lambda_mask(first, budget + 1 - first, largest or None)
     expected = torch.from_numpy(oracle.run(model, TOKENS, edit).log_p[PROMPT - 1 :])
@@ -86,7 +86,7 @@ def test_keeps_the_first_and_the_newest(twins):
 def test_learned_positions_cannot_be_capped_but_masked(twins):
     loaded, model = twins("gpt2")
     with pytest.raises(ValueError, match="rotation"):
-        Sequence(loaded, LMInfinite(), 12)
+        CachedSequence(loaded, LMInfinite(), 12)
     policy = LMInfinite(first=3, positions="original")
     found = live_log_p(loaded, policy, 12).double()
     expected = torch.from_numpy(oracle.run(model, TOKENS, gpt2_mask).log_p[PROMPT - 1 :])

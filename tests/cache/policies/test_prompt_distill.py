@@ -10,7 +10,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from tests.cache.policies.selecting import highest
 from tests.cache.policies.twin import holding
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policies.prompt_distill import PromptDistill
 
@@ -71,13 +71,13 @@ class Twin:
         return highest(torch.stack(near), BUDGET, {PROMPT - 1})
 
 
-def read(sequence: Sequence) -> Tensor:
+def read(sequence: CachedSequence) -> Tensor:
     """The logits after the prompt and after every step."""
     found = [sequence.read(TOKENS[:PROMPT])]
     return torch.stack(found + [sequence.read([token]) for token in TOKENS[PROMPT:]])
 
 
-def positions(sequence: Sequence) -> list[list[list[int]]]:
+def positions(sequence: CachedSequence) -> list[list[list[int]]]:
     return [
         [held.entries.head("positions", g).tolist() for g in range(held.entries.groups)]
         for held in sequence.layers
@@ -90,7 +90,7 @@ def test_later_layers_go_on_with_what_the_last_token_looks_at(deep, layer, kerne
     loaded, model = deep
     going, expected = Twin(model, layer, kernel, truncate).run()
     policy = PromptDistill(layer=layer, kernel=kernel, truncate=truncate)
-    sequence = Sequence(loaded, policy, BUDGET)
+    sequence = CachedSequence(loaded, policy, BUDGET)
     logits = read(sequence)
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
     new = list(range(PROMPT, len(TOKENS)))
@@ -100,7 +100,7 @@ def test_later_layers_go_on_with_what_the_last_token_looks_at(deep, layer, kerne
 
 def test_what_later_layers_never_saw_counts_as_dropped(deep):
     loaded, _ = deep
-    sequence = Sequence(loaded, PromptDistill(layer=2), BUDGET, keep_scores=True)
+    sequence = CachedSequence(loaded, PromptDistill(layer=2), BUDGET, keep_scores=True)
     read(sequence)
     held = positions(sequence)[0][0]
     gone = [p for p in range(PROMPT) if p not in held]
@@ -119,7 +119,7 @@ def test_later_layers_compute_fewer_states(deep):
         layer.mlp.register_forward_hook(lambda _, given, __: rows.append(given[0].shape[1]))
         for layer in loaded.layers
     ]
-    sequence = Sequence(loaded, PromptDistill(layer=1), BUDGET)
+    sequence = CachedSequence(loaded, PromptDistill(layer=1), BUDGET)
     rows.clear()  # the trial reading is over
     each = sequence.read_each(TOKENS[:PROMPT])
     for hook in hooks:
@@ -133,7 +133,10 @@ def test_later_layers_compute_fewer_states(deep):
 def test_states_go_on_at_their_own_positions(twins, family):
     """Keys of the layer after the choice depend on nothing but a token's state and position."""
     loaded, _ = twins(family)
-    full, other = Sequence(loaded, Full(), 1), Sequence(loaded, PromptDistill(layer=1), BUDGET)
+    full, other = (
+        CachedSequence(loaded, Full(), 1),
+        CachedSequence(loaded, PromptDistill(layer=1), BUDGET),
+    )
     for sequence in (full, other):
         sequence.read(TOKENS[:PROMPT])
     for g, held in enumerate(positions(other)[2]):
@@ -145,8 +148,8 @@ def test_states_go_on_at_their_own_positions(twins, family):
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_a_budget_that_holds_the_prompt_is_the_full_cache(twins, family):
     loaded, _ = twins(family)
-    other = Sequence(loaded, PromptDistill(), PROMPT)
-    torch.testing.assert_close(read(other), read(Sequence(loaded, Full(), 1)), rtol=0, atol=0)
+    other = CachedSequence(loaded, PromptDistill(), PROMPT)
+    torch.testing.assert_close(read(other), read(CachedSequence(loaded, Full(), 1)), rtol=0, atol=0)
     assert other.dropped == []
 
 
@@ -178,7 +181,7 @@ def test_a_layer_the_model_does_not_have_is_refused():
 def test_models_with_windows_are_refused(twins, family):
     loaded, _ = twins(family)
     with pytest.raises(ValueError, match="layers that see a window"):
-        Sequence(loaded, PromptDistill(), BUDGET)
+        CachedSequence(loaded, PromptDistill(), BUDGET)
 
 
 @pytest.mark.parametrize(
@@ -203,8 +206,8 @@ def test_layers_that_take_positions_from_elsewhere_are_refused(deep, rows, reaso
     ]
     try:
         with pytest.raises(ValueError, match=reason):
-            Sequence(loaded, PromptDistill(), BUDGET)
+            CachedSequence(loaded, PromptDistill(), BUDGET)
     finally:
         for hook in hooks:
             hook.remove()
-    Sequence(loaded, PromptDistill(), BUDGET)
+    CachedSequence(loaded, PromptDistill(), BUDGET)

@@ -8,7 +8,7 @@ import torch
 
 from tests.cache.policies.twin import Twin, holding, kept_live
 from tests.interventions import oracle
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.sirllm import SirLLM
 
 
@@ -38,7 +38,7 @@ def test_surprisal_is_that_of_the_token_itself(twins):
     loaded, model = twins("llama")
     draw = torch.Generator().manual_seed(1)
     ids = torch.randint(10, 200, (320,), generator=draw).tolist()
-    sequence = Sequence(loaded, SirLLM(), 400)
+    sequence = CachedSequence(loaded, SirLLM(), 400)
     for start, stop in ((0, 300), (300, 301), (301, 310), (310, 311), (311, 320)):
         sequence.read(ids[start:stop])
     expected = oracle.run(model, ids).surprisal

@@ -5,7 +5,7 @@ import torch
 
 from tests.cache.policies.selecting import agree, expected, highest, live
 from tests.cache.policies.twin import TOKENS, holding
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policies.tidal_decode import TidalDecode
 
@@ -55,7 +55,7 @@ def test_layers_follow_the_depth(layers, selecting, reselecting):
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "gpt_oss"])
 def test_a_budget_that_holds_everything_is_the_full_cache(twins, family):
     loaded, _ = twins(family)
-    full, other = (Sequence(loaded, policy, 38) for policy in (Full(), TidalDecode()))
+    full, other = (CachedSequence(loaded, policy, 38) for policy in (Full(), TidalDecode()))
     for ids in (TOKENS[:24], *([token] for token in TOKENS[24:])):
         same = other.read(ids)
         torch.testing.assert_close(same, full.read(ids), rtol=0, atol=0)
@@ -65,7 +65,7 @@ def test_a_budget_that_holds_everything_is_the_full_cache(twins, family):
 
 def test_layers_with_a_window_neither_choose_nor_read_a_choice(twins):
     loaded, _ = twins("gemma2")  # layers 0 and 2 see a window
-    sequence = Sequence(loaded, TidalDecode(selecting=0, reselecting=2), 6)
+    sequence = CachedSequence(loaded, TidalDecode(selecting=0, reselecting=2), 6)
     sequence.read(TOKENS[:24])
     sequence.read([TOKENS[24]])
     assert sequence.left_alone == (0, 2)

@@ -5,7 +5,7 @@ import torch
 
 from tests.cache.policies.selecting import agree, expected, highest, live
 from tests.cache.policies.twin import TOKENS, holding
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policies.token_select import TokenSelect
 
@@ -64,12 +64,12 @@ def test_votes_by_hand():
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "gemma2", "gpt_oss"])
 def test_all_tokens_selected_is_the_full_cache(twins, family):
     loaded, _ = twins(family)
-    full, other = (Sequence(loaded, policy, 38) for policy in (Full(), TokenSelect()))
+    full, other = (CachedSequence(loaded, policy, 38) for policy in (Full(), TokenSelect()))
     for ids in (TOKENS[:24], *([token] for token in TOKENS[24:])):
         torch.testing.assert_close(other.read(ids), full.read(ids), rtol=0, atol=0)
         assert other.selected == {}
     assert other.held_bytes == full.held_bytes
-    fewer = Sequence(loaded, TokenSelect(), 8)
+    fewer = CachedSequence(loaded, TokenSelect(), 8)
     fewer.read(TOKENS[:24])
     fewer.read([TOKENS[24]])
     alone = set(fewer.left_alone)
@@ -86,14 +86,14 @@ def test_always_read_tokens_follow_the_budget():
 
 def test_a_budget_without_room_for_a_vote_is_refused(twins):
     loaded, _ = twins("llama")
-    Sequence(loaded, TokenSelect(first=2, newest=3), 6)
+    CachedSequence(loaded, TokenSelect(first=2, newest=3), 6)
     with pytest.raises(ValueError, match="budget=5 tokens per head is below the 6"):
-        Sequence(loaded, TokenSelect(first=2, newest=3), 5)
+        CachedSequence(loaded, TokenSelect(first=2, newest=3), 5)
 
 
 def test_scores_are_told_where_asked(twins):
     loaded, _ = twins("llama")
-    sequence = Sequence(loaded, TokenSelect(), 8, keep_scores=True)
+    sequence = CachedSequence(loaded, TokenSelect(), 8, keep_scores=True)
     sequence.read(TOKENS[:24])
     sequence.read([TOKENS[24]])
     assert sequence.selected[1].scores.shape == (2, 25)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tests.interventions import oracle
-from tokenarium.backend.cache.engine import Sequence
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.policy import Policy
@@ -87,7 +87,7 @@ def kept_live(
     loaded: LoadedModel, policy: Policy, budget: int, seed: int = 0, prompt: int = PROMPT
 ) -> Iterator[Kept]:
     """Yield the same of the engine."""
-    sequence = Sequence(loaded, policy, budget, seed)
+    sequence = CachedSequence(loaded, policy, budget, seed)
     for ids in (TOKENS[:prompt], *([token] for token in TOKENS[prompt:])):
         sequence.read(ids)
         yield [
