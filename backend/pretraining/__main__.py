@@ -1,4 +1,4 @@
-"""Command line of the recipe: ``tokenizer``, ``data``, ``train``, ``evaluate``, ``export``."""
+"""Command line of the recipes: the bundled models (``tokenizer`` to ``export``), ``draft-head``."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ from transformers import LlamaForCausalLM
 
 from tokenarium.backend.pretraining import corpus, measures, recipe, training
 from tokenarium.backend.pretraining.corpus import Windows
+from tokenarium.backend.pretraining.draft_head import command as draft_head
 from tokenarium.backend.pretraining.schedule import Schedule
 from tokenarium.backend.pretraining.tokenizer import load_tokenizer, sample, train_tokenizer
 
@@ -76,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     five.add_argument("--data", type=Path, required=True)
     five.add_argument("--out", type=Path, required=True)
     five.set_defaults(command=_export)
+
+    draft_head.add(commands.add_parser("draft-head", help="a draft head for a chat model"))
     return parser
 
 

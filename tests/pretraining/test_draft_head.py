@@ -1,0 +1,353 @@
+"""The recipe of the draft head on a tiny random Llama: every number has a second way to it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tokenarium.backend.pretraining.draft_head import evaluation, recipe, self_play
+from tokenarium.backend.pretraining.draft_head.head import DraftHead, Shape
+from tokenarium.backend.pretraining.draft_head.loss import Weighing, unrolled_loss
+from tokenarium.backend.pretraining.draft_head.ragged import (
+    HeldOut,
+    Prompts,
+    load_held_out,
+    save_held_out,
+)
+from tokenarium.backend.pretraining.draft_head.start import closed_form, ridge
+from tokenarium.backend.pretraining.draft_head.store import Store, reduced_vocabulary
+from tokenarium.backend.pretraining.draft_head.target import Target
+
+VOCABULARY, END = 40, 2
+PROMPTS = Prompts([1, 5, 6], [7, 1, 8, 7], [7, 1, 9, 7], END, [[11, 12], [13, 14, 15, END]])
+
+
+@pytest.fixture(scope="module")
+def model() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        tie_word_embeddings=True,
+    )
+    found = LlamaForCausalLM(config).eval()
+    torch.nn.init.uniform_(found.model.norm.weight, 0.5, 2.0)
+    return found
+
+
+@pytest.fixture(scope="module")
+def target(model: LlamaForCausalLM) -> Target:
+    return Target(model.config.to_dict(), model.state_dict(), dtype=torch.float32)
+
+
+def _store(folder: Path, target: Target) -> Store:
+    return Store(folder, target, PROMPTS, rows=6, length=30, seed=3)
+
+
+def _head(target: Target, seed: int = 0) -> DraftHead:
+    torch.manual_seed(seed)
+    head = DraftHead(Shape.of(target))
+    torch.nn.init.normal_(head.out.weight, std=0.2)
+    torch.nn.init.normal_(head.down.weight, std=0.2)
+    return head
+
+
+def test_target_reads_as_transformers_does(model, target):
+    ids = torch.randint(0, VOCABULARY, (3, 11))
+    expected = model.model(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(target.read(ids), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        target.logits(target.read(ids)), model(input_ids=ids).logits, atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("own_positions", [False, True])
+def test_steps_over_a_cache_read_the_same(target, own_positions):
+    ids = torch.randint(0, VOCABULARY, (3, 9))
+    cache = target.new_cache(3, 12)
+    target.read(ids[:, :5], cache)
+    for place in range(5, 9):
+        position = torch.full((3,), place) if own_positions else place
+        found = target.step(ids[:, place], cache, position)
+        expected = target.read(ids[:, : place + 1])[:, -1]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_target_refuses_what_it_does_not_read(model, target):
+    config = model.config.to_dict()
+    with pytest.raises(ValueError, match="model_type='gpt2'"):
+        Target({**config, "model_type": "gpt2"}, model.state_dict())
+    with pytest.raises(ValueError, match="rope_type='yarn'"):
+        Target({**config, "rope_parameters": {"rope_type": "yarn"}}, model.state_dict())
+
+
+def test_answers_of_unlike_prompts_equal_greedy_ones(model, target):
+    prompts = [[1, 5, 6], [1, 4, 3, 9, 10, 11], [7]]
+    for prompt, found in zip(prompts, self_play.answer(target, prompts, 8, END), strict=True):
+        text = list(prompt)
+        for _ in range(8):
+            text.append(int(model(input_ids=torch.tensor([text])).logits[0, -1].argmax()))
+            if text[-1] == END:
+                break
+        assert found == text[len(prompt) :]
+
+
+def test_pick_is_greedy_at_zero_and_leaves_out_the_unlikely():
+    logits = torch.tensor([[0.0, 2.0, 1.9, -5.0]]).repeat(4000, 1)
+    generator = torch.Generator().manual_seed(0)
+    assert (self_play.pick(logits, torch.zeros(4000), 0.05, generator) == 1).all()
+    drawn = self_play.pick(logits, torch.ones(4000), 0.3, generator)
+    share = torch.bincount(drawn, minlength=4) / 4000
+    kept = torch.tensor([0.0, 2.0, 1.9, -5.0]).exp() * torch.tensor([0.0, 1.0, 1.0, 0.0])
+    torch.testing.assert_close(share, kept / kept.sum(), atol=0.03, rtol=0)
+
+
+def test_chats_take_turns_within_their_limits(target):
+    settings = self_play.Settings(opened=1.0, user_tokens=4, answer_tokens=6)
+    ids, mode = self_play.play(target, PROMPTS, 16, 60, 5, settings)
+    assert (ids[:, :3] == torch.tensor([1, 5, 6])).all()
+    assert {tuple(row[3:5].tolist()) for row in ids} == {(11, 12), (13, 14)}
+    for row, writer in zip(ids.tolist(), mode.tolist(), strict=True):
+        ends = [place for place, token in enumerate(row) if token == END and place < 55]
+        for turn, place in enumerate(ends):
+            between = PROMPTS.to_user if turn % 2 else PROMPTS.to_assistant
+            assert row[place + 1 : place + 5] == between
+            assert writer[place + 1 : place + 5] == [self_play.FORCED] * 4
+        spoken = np.diff([2, *ends]) - 1
+        assert (spoken[1::2] <= 6 + 4).all()
+        written = {writer[place] for place in range(ends[0] + 5, ends[1])}
+        assert written <= {self_play.ASSISTANT}
+    again, _ = self_play.play(target, PROMPTS, 16, 60, 5, settings)
+    assert (again == ids).all()
+
+
+def test_greedy_rows_are_what_the_target_would_say(target):
+    settings = self_play.Settings(opened=0.0, greedy=1.0)
+    ids, mode = self_play.play(target, PROMPTS, 8, 40, 1, settings)
+    best = target.logits(target.read(ids)).argmax(-1)
+    said = (mode == self_play.ASSISTANT)[:, 1:]
+    assert said.any()
+    assert (best[:, :-1][said] == ids[:, 1:][said]).all()
+
+
+def test_ridge_recovers_a_linear_map():
+    torch.manual_seed(0)
+    x, weight = torch.randn(400, 12), torch.randn(5, 12)
+    found = ridge([(x[:100], x[:100] @ weight.mT), (x[100:], x[100:] @ weight.mT)], 1e-9)
+    torch.testing.assert_close(found, weight.double(), atol=1e-4, rtol=0)
+
+
+def test_closed_form_guesses_a_linear_world_without_error(target):
+    """Hidden states that follow from the one before and the token by a fixed map are guessed."""
+    head, gain = _head(target), target.norm
+    torch.manual_seed(1)
+    weight, ids = torch.randn(32, 64) / 8, torch.randint(0, VOCABULARY, (20, 30))
+    embedded = functional.embedding(ids, target.embedding)
+    states = [torch.randn(20, 32) * gain]
+    with torch.no_grad():
+        for place in range(1, 30):
+            inputs = head.inputs(states[-1], embedded[:, place])
+            states.append(functional.rms_norm(inputs @ weight.mT, (32,), gain, target.eps))
+        hidden = torch.stack(states, 1)
+        scaled = hidden / gain  # of unit size: only the direction of the map can be found
+        closed_form(head, target, [(ids[:10], hidden[:10]), (ids[10:], hidden[10:])], 1e-6)
+        guess = head.unroll(hidden[:, :-1], embedded[:, 1:], 1)[0] / gain
+    near = functional.cosine_similarity(guess, scaled[:, 1:], dim=-1)
+    assert float(near.mean()) > 0.98
+
+
+def test_unrolled_guesses_equal_a_chain_run_one_by_one(target):
+    """At every round the head reads target states, then its own guesses, keys kept."""
+    head, ids = _head(target), torch.randint(0, VOCABULARY, (1, 9))
+    hidden = target.read(ids)
+    embedded = functional.embedding(ids[:, 1:], target.embedding)
+    with torch.no_grad():
+        found = head.unroll(hidden[:, :-1], embedded, 3)
+        for last in range(2, 8):
+            features = hidden[:, : last - 1]  # a round whose chain has read `last - 1` states
+            for step in range(3):
+                reach = last - 1 + step
+                if reach > 8:
+                    break
+                chain = head.unroll(features, embedded[:, :reach], 1)[0][:, -1]
+                torch.testing.assert_close(found[step][:, reach - 1], chain, atol=1e-5, rtol=1e-5)
+                features = torch.cat([features, chain[:, None]], 1)
+
+
+def test_unrolled_loss_falls_and_counts_no_prefix(target, tmp_path):
+    store = _store(tmp_path, target)
+    store.add()
+    head, rows = _head(target), target.unembedding[:20]
+    optimiser = torch.optim.AdamW(head.parameters(), lr=3e-3)
+
+    def loss(skip: int = 3) -> torch.Tensor:
+        batch = store.ids[0], store.mode[0], store.hidden[0]
+        options = {"steps": 3, "skip": skip, "generator": torch.Generator().manual_seed(0)}
+        return unrolled_loss(
+            head, *batch, target.embedding, rows, **options, weighing=Weighing(share=1.0)
+        )[0]
+
+    before = float(loss())
+    for _ in range(40):
+        optimiser.zero_grad()
+        loss().backward()
+        optimiser.step()
+    assert float(loss()) < 0.8 * before
+    store.hidden[0] = store.hidden[0].clone()
+    store.hidden[0][:, 29] = 100.0  # the last state has no token after it: nothing is scored there
+    assert float(loss()) == pytest.approx(float(loss(skip=3)))
+    assert float(loss(skip=29)) != float(loss())
+
+
+def test_vocabulary_is_what_the_target_wrote_most(target, tmp_path):
+    store = _store(tmp_path, target)
+    store.add()
+    store.ids[0][:], store.mode[0][:] = 30, self_play.ASSISTANT
+    store.ids[0][0, :5], store.ids[0][1:3, :] = 4, 33
+    store.mode[0][1:3] = self_play.FORCED
+    assert reduced_vocabulary(store, 3).tolist() == [0, 4, 30]
+    with pytest.raises(ValueError, match=r"vocabulary=41 is outside 1\.\.40"):
+        reduced_vocabulary(store, 41)
+
+
+def test_copies_follow_the_worked_example():
+    assert evaluation.copies([1, 2, 3, 4, 2, 3], 3, 3)[-1] == [4, 2, 3]
+    assert evaluation.copies([5, 5], 3, 3)[-1] == [5, 5, 5]
+    assert evaluation.copies([1, 2, 3], 3, 3) == [[], [], []]
+
+
+def test_copies_equal_the_prompt_lookup_drafter():
+    from tokenarium.backend.speculation.drafters.prompt_lookup import _Index
+
+    ids = np.random.default_rng(0).integers(0, 6, 80).tolist()
+    found, index = evaluation.copies(ids, 3, 4), _Index(3, first=False)
+    for place in range(1, len(ids)):
+        text = ids[: place + 1]
+        index.learn(text)
+        size, start = index.find(text)
+        expected = text[start : start + 4] if size else []
+        while size and len(expected) < 4:
+            expected.append(expected[len(expected) - (len(text) - start)])
+        assert found[place] == expected
+
+
+def test_rounds_jump_over_what_was_accepted():
+    ids = [9, 1, 2, 3, 4, 5, 6, 7]  # one prompt token; 1 is known when the first round begins
+    guessed = np.full((2, 8), -1)
+    guessed[:, 1], guessed[:, 4], guessed[:, 6] = [2, 3], [5, 0], [0, 7]
+    found = evaluation.rounds(1, ids, "head", guessed, [[]] * 8)
+    assert found.accepted.tolist() == [2, 1, 0]  # from 1 to 4, from 4 to 6, from 6 to 7
+    assert found.tokens == 6
+    copied = [[]] * 8
+    copied[4] = [5, 6]
+    both = evaluation.rounds(1, ids, "lookup_else_head", guessed, copied)
+    assert both.accepted.tolist() == [2, 2]
+    alone = evaluation.rounds(1, ids, "lookup", guessed, copied)
+    assert (alone.accepted.tolist(), alone.guessed.tolist()) == ([0, 0, 0, 2], [0, 0, 0, 2])
+
+
+def test_positions_count_a_guess_only_behind_right_ones():
+    guessed = np.asarray([[0, 2, 3, 9, 0], [0, 3, 9, 0, 0]])
+    reached, matched = evaluation.by_position(guessed, [1, 1, 2, 3, 4], 1)
+    # places 1 and 2: firsts 2 and 3 are right; seconds 3 (right) and 9 (wrong)
+    assert (reached.tolist(), matched.tolist()) == ([2, 2], [2, 1])
+
+
+def test_guesses_are_those_of_the_unrolled_head(target):
+    head, ids = _head(target), [1, 5, 6, 11, 12, 3, 4]
+    vocabulary = torch.arange(5, 25)
+    hidden = target.read(torch.tensor([ids]))
+    found = evaluation.guesses(head, target, vocabulary, ids, hidden[0], 2)
+    with torch.no_grad():
+        for place in range(1, 6):
+            known = functional.embedding(torch.tensor([ids[1 : place + 1]]), target.embedding)
+            state = head.unroll(hidden[:, :place], known, 1)[0][0, -1]
+            logits = target.unembedding[5:25] @ state
+            assert found[0, place] == 5 + int(logits.argmax())
+
+
+PLAN = recipe.Plan(
+    gate_tokens=180,
+    gate_passes=20 * 120,
+    gate_match=0.0,
+    tokens=360,
+    passes=20 * 120,
+    vocabulary=20,
+    batch=4,
+    save_seconds=0.0,
+)
+HELD_OUT = [HeldOut("qa", [1, 5, 6, 11], [12, 3, 4, 12, 3, 4, 20]), HeldOut("math", [1, 5], [8, 9])]
+
+
+def _training(folder: Path, target: Target, plan: recipe.Plan) -> recipe.Training:
+    return recipe.Training(folder, _store(folder / "text", target), HELD_OUT, plan)
+
+
+def test_a_run_cut_off_goes_on_exactly(target, tmp_path, monkeypatch):
+    _training(tmp_path / "whole", target, PLAN).run()
+    step, stages = recipe.Training._step, []
+
+    def cut(training, rows):
+        if training.progress.step == 7 and len(stages) == training.progress.stage:
+            stages.append(training.progress.stage)
+            raise KeyboardInterrupt
+        return step(training, rows)
+
+    monkeypatch.setattr(recipe.Training, "_step", cut)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            _training(tmp_path / "cut", target, PLAN).run()
+    _training(tmp_path / "cut", target, PLAN).run()
+    whole, cut_off = (
+        DraftHead.load(tmp_path / name / "head")[0].state_dict() for name in ("whole", "cut")
+    )
+    assert stages == [0, 1]
+    assert all(torch.equal(whole[name], cut_off[name]) for name in whole)
+    assert (tmp_path / "whole" / "judged_stage_1.json").exists()
+
+
+def test_the_gate_refuses_and_can_be_passed(target, tmp_path):
+    plan = replace(PLAN, gate_match=1.1)
+    with pytest.raises(recipe.GateRefusedError, match=r"below 1\.1"):
+        _training(tmp_path, target, plan).run()
+    assert not (tmp_path / "judged_stage_1.json").exists()
+    with pytest.raises(recipe.GateRefusedError):
+        _training(tmp_path, target, plan).run()  # asked again: no training goes on behind it
+    _training(tmp_path, target, replace(plan, past_gate=True)).run()
+    assert (tmp_path / "judged_stage_1.json").exists()
+
+
+def test_minutes_shrink_the_second_stage(target, tmp_path):
+    plan = replace(PLAN, passes=10**9, minutes=0.02)
+    training = _training(tmp_path, target, plan)
+    training.run()
+    assert training.progress.stage == 2
+    assert '"event": "fitted"' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_files_keep_what_was_written(target, tmp_path):
+    PROMPTS.save(tmp_path / "prompts.npz")
+    assert Prompts.load(tmp_path / "prompts.npz") == PROMPTS
+    save_held_out(tmp_path / "held.npz", HELD_OUT)
+    assert load_held_out(tmp_path / "held.npz") == HELD_OUT
+    head = _head(target)
+    head.save(tmp_path, torch.tensor([3, 4, 9]), {"tokens": 5})
+    found, vocabulary = DraftHead.load(tmp_path)
+    assert vocabulary.tolist() == [3, 4, 9]
+    torch.testing.assert_close(found.fc.weight, head.fc.weight.bfloat16().float())
+
+
+def test_a_store_of_another_shape_is_refused(target, tmp_path):
+    _store(tmp_path, target).add()
+    with pytest.raises(ValueError, match=r"holds \(6, 30\), not rows=6 x length=20"):
+        Store(tmp_path, target, PROMPTS, rows=6, length=20, seed=3).add()
