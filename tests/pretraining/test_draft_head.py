@@ -197,16 +197,37 @@ def test_unrolled_loss_falls_and_counts_no_prefix(target, tmp_path):
             head, *batch, target.embedding, rows, **options, weighing=Weighing(share=1.0)
         )[0]
 
-    before = float(loss())
+    before = float(loss().detach())
     for _ in range(40):
         optimiser.zero_grad()
         loss().backward()
         optimiser.step()
-    assert float(loss()) < 0.8 * before
+    after = float(loss().detach())
+    assert after < 0.8 * before
     store.hidden[0] = store.hidden[0].clone()
     store.hidden[0][:, 29] = 100.0  # the last state has no token after it: nothing is scored there
-    assert float(loss()) == pytest.approx(float(loss(skip=3)))
-    assert float(loss(skip=29)) != float(loss())
+    assert float(loss().detach()) == pytest.approx(after)
+    assert float(loss(skip=8).detach()) != float(loss().detach())
+
+
+def test_loss_of_one_guess_equals_its_formula(target):
+    """One row, every position scored: written out in logs of softmax."""
+    head, ids = _head(target), torch.randint(0, VOCABULARY, (1, 7))
+    hidden, rows = target.read(ids).clone(), target.unembedding[5:25]
+    weighing = Weighing(user=0.0, forced=0.5, share=1.1, hidden=0.3, teacher_tokens=20)
+    mode = torch.tensor([[0, 0, 0, 1, 2, 0, 2]])
+    options = {"steps": 1, "skip": 2, "generator": torch.Generator(), "weighing": weighing}
+    with torch.no_grad():
+        found, parts = unrolled_loss(head, ids, mode, hidden, target.embedding, rows, **options)
+        embedded = functional.embedding(ids[:, 1:], target.embedding)
+        guess = head.unroll(hidden[:, :-1], embedded, 1)[0]
+        places, weights = [0, 2, 3, 4], torch.tensor([0.5, 1.0, 0.5, 1.0])  # of tokens 2, 4, 5, 6
+        wanted, given = hidden[0, 1:][places], guess[0][places]
+        logs = (given @ rows.mT).log_softmax(-1)
+        crossed = -((wanted @ rows.mT).softmax(-1) * logs).sum(-1)
+        expected = (crossed * weights).sum() / 3.0 + 0.3 * functional.smooth_l1_loss(given, wanted)
+    assert parts == pytest.approx([float(found)])
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_vocabulary_is_what_the_target_wrote_most(target, tmp_path):
@@ -257,10 +278,10 @@ def test_rounds_jump_over_what_was_accepted():
 
 
 def test_positions_count_a_guess_only_behind_right_ones():
-    guessed = np.asarray([[0, 2, 3, 9, 0], [0, 3, 9, 0, 0]])
-    reached, matched = evaluation.by_position(guessed, [1, 1, 2, 3, 4], 1)
-    # places 1 and 2: firsts 2 and 3 are right; seconds 3 (right) and 9 (wrong)
-    assert (reached.tolist(), matched.tolist()) == ([2, 2], [2, 1])
+    guessed = np.asarray([[0, 2, 3, 9, 0, 0], [0, 3, 9, 5, 0, 0]])
+    reached, matched = evaluation.by_position(guessed, [1, 1, 2, 3, 4, 5], 1)
+    # places 1 to 3: firsts 2 and 3 right, 9 wrong; seconds 3 right, 9 wrong, 5 right too late
+    assert (reached.tolist(), matched.tolist()) == ([3, 2], [2, 1])
 
 
 def test_guesses_are_those_of_the_unrolled_head(target):
@@ -269,11 +290,14 @@ def test_guesses_are_those_of_the_unrolled_head(target):
     hidden = target.read(torch.tensor([ids]))
     found = evaluation.guesses(head, target, vocabulary, ids, hidden[0], 2)
     with torch.no_grad():
-        for place in range(1, 6):
-            known = functional.embedding(torch.tensor([ids[1 : place + 1]]), target.embedding)
-            state = head.unroll(hidden[:, :place], known, 1)[0][0, -1]
-            logits = target.unembedding[5:25] @ state
-            assert found[0, place] == 5 + int(logits.argmax())
+        for place in range(1, 5):
+            known = functional.embedding(torch.tensor([ids[1 : place + 2]]), target.embedding)
+            states = hidden[:, :place]
+            for step in range(2):
+                state = head.unroll(states, known[:, : place + step], 1)[0][:, -1:]
+                logits = target.unembedding[5:25] @ state[0, 0]
+                assert found[step, place] == 5 + int(logits.argmax())
+                states = torch.cat([states, state], 1)
 
 
 PLAN = recipe.Plan(

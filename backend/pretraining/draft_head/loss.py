@@ -64,4 +64,4 @@ def unrolled_loss(
             part = part + weighing.hidden * functional.smooth_l1_loss(near.float(), wanted.float())
             total = total + weighing.decay**step * part
             parts.append(part.detach())
-    return total, [float(x) for x in torch.stack(parts)]
+    return total, torch.stack(parts).tolist()
