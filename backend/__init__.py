@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         Progress,
         Queued,
     )
+    from tokenarium.backend.runs.jobs import RunTicket
     from tokenarium.backend.runs.kind import Example, Kind
     from tokenarium.backend.runs.lab import Lab
     from tokenarium.backend.runs.method import Method

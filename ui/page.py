@@ -43,5 +43,4 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "ssr_mode": False,
         "show_error": False,
         "quiet": settings.hosted,
-        "mcp_server": True,
     }

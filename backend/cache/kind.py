@@ -19,7 +19,9 @@ KIND = Kind(
             CacheRequest(
                 model="bundled/target",
                 text=LIGHTHOUSE,
-                policies=tuple(map(PolicySpec, ("full", "recent", "streaming_llm", "h2o"))),
+                policies=tuple(
+                    PolicySpec(slug=slug) for slug in ("full", "recent", "streaming_llm", "h2o")
+                ),
                 budget=48,
                 max_new_tokens=48,
             ),

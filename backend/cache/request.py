@@ -73,7 +73,7 @@ class CacheRequest(TextRequest):
     def _slugs_too(cls, policies: Any) -> Any:
         if not isinstance(policies, list | tuple):
             return policies
-        return tuple(PolicySpec(spec) if isinstance(spec, str) else spec for spec in policies)
+        return tuple(PolicySpec(slug=spec) if isinstance(spec, str) else spec for spec in policies)
 
     @field_validator("policies")
     @classmethod

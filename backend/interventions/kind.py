@@ -8,5 +8,4 @@ KIND = Kind(
     result="tokenarium.backend.interventions.result:InterventionResult",
     compute="tokenarium.backend.interventions.runner:intervene",
     title="Intervention",
-    verb="intervene",
 )

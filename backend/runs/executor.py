@@ -1,4 +1,4 @@
-"""Where a request becomes a run: in a thread of its own, when it is its turn."""
+"""Computes runs, each in a thread of its own when it is its turn, whoever reads or leaves."""
 
 import contextvars
 import threading
@@ -6,14 +6,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tokenarium.backend.environment import describe
-from tokenarium.backend.errors import in_words
+from tokenarium.backend.errors import in_words, told_in_words
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.models.registry import ModelRegistry
-from tokenarium.backend.runs.event_channel import EventChannel
 from tokenarium.backend.runs.events import (
     Cancelled,
     CancelToken,
@@ -23,12 +22,13 @@ from tokenarium.backend.runs.events import (
     Progress,
     Queued,
 )
+from tokenarium.backend.runs.jobs import Job, Jobs, RunTicket, ticket
 from tokenarium.backend.runs.kind import imported, kind_of
-from tokenarium.backend.runs.model_queue import ModelQueue
+from tokenarium.backend.runs.model_queue import ModelQueue, Place
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
-from tokenarium.backend.runs.serialization import new_run
+from tokenarium.backend.runs.serialization import new_id, new_run
 from tokenarium.backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class RunExecutor:
         self._queue = ModelQueue(
             settings.queue_size, settings.hosted_requests if settings.hosted else None
         )
-        self._active: dict[threading.Thread, CancelToken] = {}
+        self._jobs = Jobs()
 
     def stored(self, request: ModelRequest, source: ModelSource, owner: str) -> Run | None:
         """Return the stored answer that ``owner`` may be served; needs no model."""
@@ -66,25 +66,43 @@ class RunExecutor:
             return None
         return self._repository.find(self._repository.key(request, " ".join(fingerprints)), owner)
 
-    def start(
-        self, request: ModelRequest, source: ModelSource, owner: str, cancel: CancelToken
-    ) -> EventChannel:
-        """Begin to compute and return where its events arrive; never waits for the reader."""
-        channel = EventChannel()
+    def begin(
+        self, request: ModelRequest, owner: str, *, kept: bool, cancel: CancelToken | None = None
+    ) -> Run | Job:
+        """Return the stored answer, or a run in flight; never waits for either.
 
-        def work() -> None:
-            try:
-                outcome = self._outcome(request, source, owner, cancel, channel)
-            finally:
-                self._active.pop(threading.current_thread(), None)
-            channel.close(outcome)
+        Args:
+            request: what to compute.
+            owner: whose run it will be.
+            kept: whether it goes on when its reader leaves; it is then shared with whoever of the
+                same owner asks the same.
+            cancel: stops it; None for one of its own.
 
-        # The page's own request travels along in context variables.
-        context = contextvars.copy_context()
-        thread = threading.Thread(target=context.run, args=(work,), name="run", daemon=True)
-        self._active[thread] = cancel
-        thread.start()
-        return channel
+        Raises:
+            UserError: what a person can mend, also when too many wait.
+        """
+        with told_in_words():
+            source = self._registry.resolve(request.model)
+            stored = self.stored(request, source, owner)
+        if stored is not None:
+            return stored
+        if kept and (job := self._jobs.same(request, owner)):
+            return job
+        job = Job(ticket(new_id(), request), owner, cancel or CancelToken(), kept)
+        self._launch(job, source)
+        return job
+
+    def job(self, run_id: str, owner: str) -> Job | None:
+        """Return the run in flight with this id, if there is one and it is the owner's."""
+        return self._jobs.find(run_id, owner)
+
+    def outcome(self, run_id: str, owner: str) -> Run | None:
+        """Return a run that ended lately and could not be stored, or raise what ended it."""
+        return self._jobs.outcome(run_id, owner)
+
+    def running(self, owner: str) -> tuple[RunTicket, ...]:
+        """Return the tickets of an owner's runs in flight, oldest first."""
+        return self._jobs.of(owner)
 
     def waiting(self, name: str | None) -> int:
         """Return how many runs wait for model ``name``, or for any."""
@@ -92,11 +110,12 @@ class RunExecutor:
 
     def close(self) -> None:
         """Cancel what runs and wait for it briefly."""
-        active = dict(self._active)
-        for cancel in active.values():
-            cancel.cancel("cancelled: the application is closing")
-        for thread in active:
-            thread.join(_CLOSING_S)
+        jobs = self._jobs.all()
+        for job in jobs:
+            job.cancel.cancel("cancelled: the application is closing")
+        for job in jobs:
+            if job.thread is not None:
+                job.thread.join(_CLOSING_S)
 
     @contextmanager
     def models(
@@ -121,17 +140,24 @@ class RunExecutor:
     def _beside(self, request: ModelRequest) -> tuple[ModelSource, ...]:
         return tuple(self._registry.resolve(name) for name in request.beside)
 
-    def _outcome(
-        self,
-        request: ModelRequest,
-        source: ModelSource,
-        owner: str,
-        cancel: CancelToken,
-        channel: EventChannel,
-    ) -> Finished | BaseException:
+    def _launch(self, job: Job, source: ModelSource) -> None:
+        place = self._queue.join(source.name, job.owner)
+
+        def work() -> None:
+            outcome = self._outcome(job, source, place)
+            stored = isinstance(outcome, Finished) and self._repository.has(outcome.run.id)
+            self._jobs.end(job, outcome, stored=stored)
+
+        # The page's own request travels along in context variables.
+        context = contextvars.copy_context()
+        job.thread = threading.Thread(target=context.run, args=(work,), name="run", daemon=True)
+        self._jobs.add(job)
+        job.thread.start()
+
+    def _outcome(self, job: Job, source: ModelSource, place: Place) -> Finished | BaseException:
         try:
-            with self._queue.turn(source.name, cancel, lambda p: channel.put(Queued(p)), owner):
-                return Finished(self._compute(request, source, owner, cancel, channel))
+            with self._queue.turn(place, job.cancel, lambda n: job.channel.put(Queued(n))):
+                return Finished(self._compute(job, source))
         except BaseException as error:  # noqa: BLE001 - raised again where the run is read
             # Frames of a stopped run hold its activations; the message needs none of them.
             traceback.clear_frames(error.__traceback__)
@@ -142,17 +168,14 @@ class RunExecutor:
                 told.__cause__ = error
             return told
 
-    def _compute(
-        self,
-        request: ModelRequest,
-        source: ModelSource,
-        owner: str,
-        cancel: CancelToken,
-        channel: EventChannel,
-    ) -> Run:
+    def _compute(self, job: Job, source: ModelSource) -> Run:
+        request, owner, cancel, channel = job.ticket.request, job.owner, job.cancel, job.channel
         # The one before in the queue may have asked the same.
         if stored := self.stored(request, source, owner):
-            return stored
+            if not job.seal():
+                return stored
+            # Somebody has the ticket: the run must be found under its id.
+            return self._repository.save(replace(stored, id=job.ticket.id, owner=owner))
         with self.models(request, source, channel.put, cancel) as lent:
             loaded, beside = lent.model, lent.beside
             compute = imported(kind_of(request).compute)
@@ -166,7 +189,9 @@ class RunExecutor:
                 if not isinstance(event, ChildRun):
                     channel.put(event)
                     return
-                run = new_run(event.request, event.result, event.duration_ms, environment, owner)
+                run = new_run(
+                    new_id(), event.request, event.result, event.duration_ms, environment, owner
+                )
                 self._repository.save(run)
 
             with self._time_limit(cancel):
@@ -175,7 +200,9 @@ class RunExecutor:
                 result = compute(request, loaded, limit, emit, cancel, *more)
                 duration_ms = (time.perf_counter() - started) * 1000
             cancel.check()
-        return self._repository.save(new_run(request, result, duration_ms, environment, owner))
+        return self._repository.save(
+            new_run(job.ticket.id, request, result, duration_ms, environment, owner)
+        )
 
     @contextmanager
     def _time_limit(self, cancel: CancelToken) -> Iterator[None]:

@@ -1,8 +1,8 @@
 """The facade: one question in, one stored run out, whatever happens in between."""
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import pyarrow as pa
 
@@ -14,7 +14,8 @@ from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken, Event, Finished
 from tokenarium.backend.runs.examples import install
 from tokenarium.backend.runs.executor import ModelsInUse, RunExecutor
-from tokenarium.backend.runs.export import MOST_NUMBERS, TableFormat, as_content, as_json, as_tables
+from tokenarium.backend.runs.export import as_json
+from tokenarium.backend.runs.jobs import RunTicket
 from tokenarium.backend.runs.kind import KINDS, Example, Kind, imported, kind_of
 from tokenarium.backend.runs.method import FAMILIES, Method
 from tokenarium.backend.runs.repository import RunRepository
@@ -84,23 +85,76 @@ class Lab:
             UserError: what a person can mend, also when too many wait.
             Cancelled: when cancelled, or over the time limit of hosted mode.
         """
-        owner = self._repository.owner(visitor)
-        with told_in_words():
-            source = self._registry.resolve(request.model)
-            stored = self._executor.stored(request, source, owner)
-        if stored:
-            yield Finished(stored)
+        begun = self._executor.begin(
+            request, self._repository.owner(visitor), kept=False, cancel=cancel
+        )
+        if isinstance(begun, Run):
+            yield Finished(begun)
             return
-        cancel = cancel or CancelToken()
-        channel = self._executor.start(request, source, owner, cancel)
         finished = False
         try:
-            for event in channel.read(cancel):
+            for event in begun.events():
                 finished = isinstance(event, Finished)
                 yield event
         finally:
             if not finished:
-                cancel.cancel("cancelled: nobody reads this run any more")
+                begun.left()
+
+    def start(self, request: ModelRequest, *, visitor: str = "") -> RunTicket:
+        """Begin to answer ``request`` in the background; whoever reads or leaves, it goes on.
+
+        A visitor who asks the same again meanwhile gets the same ticket.
+
+        Args:
+            request: what to compute, unless it is stored already.
+            visitor: private name of who asks, and who alone may follow or cancel it.
+
+        Raises:
+            UserError: what a person can mend, also when too many wait.
+        """
+        begun = self._executor.begin(request, self._repository.owner(visitor), kept=True)
+        if isinstance(begun, Run):
+            return RunTicket(begun.id, request, begun.created, stored=True)
+        return begun.ticket
+
+    def follow(self, run_id: str, *, visitor: str = "") -> Generator[Event, None, None]:
+        """Yield what happens to a run: Queued, Progress and Partial, then Finished.
+
+        Begins with the latest event of each kind, whenever it is asked. Any number of readers may
+        follow; one that stops reading changes nothing for the run. A run that has ended is
+        Finished at once, and for ten minutes what ended it otherwise is raised again.
+
+        Args:
+            run_id: as its ticket says, or of a stored run.
+            visitor: private name of who started it.
+
+        Raises:
+            UserError: if there is no such run, it is another visitor's, or it failed.
+            Cancelled: when cancelled, or over the time limit of hosted mode.
+        """
+        owner = self._repository.owner(visitor)
+        job = self._executor.job(run_id, owner)
+        if job is not None:
+            yield from job.events()
+            return
+        run = self._executor.outcome(run_id, owner)
+        yield Finished(run or self.open(run_id, visitor=visitor))
+
+    def cancel(self, run_id: str, *, visitor: str = "") -> bool:
+        """Cancel a run in flight, waiting or computing; return False where none has this id.
+
+        Raises:
+            UserError: if it is another visitor's.
+        """
+        job = self._executor.job(run_id, self._repository.owner(visitor))
+        if job is None:
+            return False
+        job.cancel.cancel()
+        return True
+
+    def running(self, visitor: str = "") -> tuple[RunTicket, ...]:
+        """Return the visitor's runs in flight, waiting or computing, oldest first."""
+        return self._executor.running(self._repository.owner(visitor))
 
     def estimate(self, request: ModelRequest, *, visitor: str = "") -> Estimate | None:
         """Return what a run will take; no weight is read. None where its kind cannot say.
@@ -138,54 +192,13 @@ class Lab:
         """
         return self._repository.open(run_id, visitor)
 
-    @overload
-    def export(self, run_id: str, format: Literal["json"] = "json") -> str: ...
-
-    @overload
-    def export(self, run_id: str, format: TableFormat, table: str = "") -> bytes: ...
-
-    def export(
-        self,
-        run_id: str,
-        format: Literal["json", "csv", "parquet"] = "json",  # noqa: A002 - the field's word
-        table: str = "",
-    ) -> str | bytes:
-        """Return a stored run as a file.
-
-        Args:
-            run_id: as in the run's address.
-            format: ``json``, one text with the definition of every quantity; ``csv`` or
-                ``parquet``, its tables.
-            table: name of one table; empty for all of them in one ZIP.
+    def export(self, run_id: str) -> str:
+        """Return a stored run as JSON, with the definition of every quantity.
 
         Raises:
-            UserError: if there is none, it cannot be read any more, or format or table is unknown.
+            UserError: if there is none, or it cannot be read any more.
         """
-        run = self._repository.open(run_id)
-        return as_json(run) if format == "json" else as_tables(run, format, table)
-
-    def content(
-        self,
-        run: Run | str,
-        *,
-        visitor: str = "",
-        quantities: Collection[str] = (),
-        most: int = MOST_NUMBERS,
-    ) -> dict[str, Any]:
-        """Return what ``export`` writes as JSON, as a dictionary without very large quantities.
-
-        Args:
-            run: a run, also one that could not be stored, or the id of a stored one.
-            visitor: private name of who asks.
-            quantities: names of those to return however large; none for all of at most ``most``
-                numbers, the rest being named in ``left_out`` with their shapes.
-            most: numbers of a quantity that nobody named.
-
-        Raises:
-            UserError: if there is no such run or quantity, or it cannot be read any more.
-        """
-        found = self._repository.open(run, visitor) if isinstance(run, str) else run
-        return as_content(found, quantities, most)
+        return as_json(self._repository.open(run_id))
 
     def search(
         self,

@@ -1,4 +1,4 @@
-"""First come, first served: one run at a time per model, and everyone is told their place."""
+"""First come, first served: one run at a time per model, and everyone knows their place."""
 
 import threading
 from collections import deque
@@ -14,55 +14,37 @@ _POLL_S = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class _Ticket:
+class Place:
+    """One run's place in the queue of a model."""
+
+    name: str
     owner: str
 
 
 class ModelQueue:
-    """A queue per name; the first ticket of each lane runs, the others wait.
+    """A queue per model; the first of each runs, the others wait.
 
     Args:
-        size: tickets that may wait, over all lanes together.
-        per_owner: tickets one named owner may hold, waiting or running; None for no limit.
+        size: runs that may wait, over all models together.
+        per_owner: runs one named owner may have, waiting or running; None for no limit.
     """
 
     def __init__(self, size: int, per_owner: int | None = None) -> None:
         self._size = size
         self._per_owner = per_owner
         self._changed = threading.Condition()
-        self._queue: dict[str, deque[_Ticket]] = {}
+        self._queue: dict[str, deque[Place]] = {}
 
-    @contextmanager
-    def turn(
-        self, name: str, cancel: CancelToken, on_place: Callable[[int], None], owner: str = ""
-    ) -> Iterator[None]:
-        """Wait for the turn in lane ``name`` and hold it.
+    def join(self, name: str, owner: str = "") -> Place:
+        """Take the last place for model ``name``; ``turn`` or ``leave`` must follow.
 
         Args:
             name: what may be used by one run at a time.
-            cancel: ends the waiting when it is cancelled.
-            on_place: called with the place (1 is next) whenever it changes while waiting.
             owner: who asks; empty is exempt from ``per_owner``.
 
         Raises:
             UserError: if the queue, or the owner's part of it, is full.
-            Cancelled: if cancelled while waiting.
         """
-        ticket = _Ticket(owner)
-        self._join(name, ticket)
-        try:
-            self._wait(name, ticket, cancel, on_place)
-            yield
-        finally:
-            self._leave(name, ticket)
-
-    def waiting(self, name: str | None = None) -> int:
-        """Return how many wait in lane ``name``, or in all lanes."""
-        with self._changed:
-            lanes = self._queue.values() if name is None else [self._queue.get(name, deque())]
-            return sum(max(len(lane) - 1, 0) for lane in lanes)
-
-    def _join(self, name: str, ticket: _Ticket) -> None:
         with self._changed:
             waiting = sum(len(lane) - 1 for lane in self._queue.values())
             if name in self._queue and waiting >= self._size:
@@ -70,35 +52,62 @@ class ModelQueue:
                     f"busy: {waiting} requests are waiting and the queue holds {self._size}: "
                     "try again in a moment"
                 )
-            held = sum(t.owner == ticket.owner for lane in self._queue.values() for t in lane)
-            if ticket.owner and self._per_owner is not None and held >= self._per_owner:
+            own = sum(place.owner == owner for lane in self._queue.values() for place in lane)
+            if owner and self._per_owner is not None and own >= self._per_owner:
                 raise UserError(
-                    f"busy: {held} of your requests are running or waiting and {self._per_owner} "
+                    f"busy: {own} of your requests are running or waiting and {self._per_owner} "
                     "are allowed: wait for one to finish, or cancel it"
                 )
-            self._queue.setdefault(name, deque()).append(ticket)
+            place = Place(name, owner)
+            self._queue.setdefault(name, deque()).append(place)
+            return place
 
-    def _wait(
-        self, name: str, ticket: _Ticket, cancel: CancelToken, on_place: Callable[[int], None]
-    ) -> None:
-        told = 0
+    @contextmanager
+    def turn(
+        self, place: Place, cancel: CancelToken, on_place: Callable[[int], None]
+    ) -> Iterator[None]:
+        """Wait for the turn and have it; the place is given up in the end.
+
+        Args:
+            place: as taken.
+            cancel: ends the waiting when it is cancelled.
+            on_place: called with the number (1 is next) whenever it changes while waiting.
+
+        Raises:
+            Cancelled: if cancelled while waiting.
+        """
+        try:
+            self._wait(place, cancel, on_place)
+            yield
+        finally:
+            self.leave(place)
+
+    def waiting(self, name: str | None = None) -> int:
+        """Return how many wait for model ``name``, or for any."""
+        with self._changed:
+            lanes = self._queue.values() if name is None else [self._queue.get(name, deque())]
+            return sum(max(len(lane) - 1, 0) for lane in lanes)
+
+    def leave(self, place: Place) -> None:
+        """Give a place up."""
+        with self._changed:
+            lane = self._queue[place.name]
+            lane.remove(place)
+            if not lane:
+                del self._queue[place.name]
+            self._changed.notify_all()
+
+    def _wait(self, place: Place, cancel: CancelToken, on_place: Callable[[int], None]) -> None:
+        last = 0
         while True:
             with self._changed:
-                place = self._queue[name].index(ticket)
-                if place == told and place > 0:
+                number = self._queue[place.name].index(place)
+                if number == last and number > 0:
                     self._changed.wait(_POLL_S)
-                    place = self._queue[name].index(ticket)
+                    number = self._queue[place.name].index(place)
             cancel.check()
-            if place == 0:
+            if number == 0:
                 return
-            if place != told:
-                told = place
-                on_place(place)
-
-    def _leave(self, name: str, ticket: _Ticket) -> None:
-        with self._changed:
-            lane = self._queue[name]
-            lane.remove(ticket)
-            if not lane:
-                del self._queue[name]
-            self._changed.notify_all()
+            if number != last:
+                last = number
+                on_place(number)

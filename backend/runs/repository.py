@@ -92,6 +92,14 @@ class RunRepository:
         said = {"storage": "; ".join(notes)} if notes else {}
         return dataclasses.replace(run, environment=run.environment | said)
 
+    def has(self, run_id: str) -> bool:
+        """Whether a run with this id is stored."""
+        try:
+            self.store.record(run_id)
+        except StoreError:
+            return False
+        return True
+
     def holds(self, run_id: str, created: datetime) -> bool:
         """Whether exactly this run is stored, not an older one under the same id."""
         try:

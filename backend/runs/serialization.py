@@ -16,12 +16,22 @@ from tokenarium.backend.runs.run import Run
 from tokenarium.storage.record import RunRecord
 
 
+def new_id() -> str:
+    """Return an id for a run that nobody can guess."""
+    return secrets.token_urlsafe(16)
+
+
 def new_run(
-    request: Request, result: Result, duration_ms: float, environment: dict[str, Any], owner: str
+    run_id: str,
+    request: Request,
+    result: Result,
+    duration_ms: float,
+    environment: dict[str, Any],
+    owner: str,
 ) -> Run:
-    """Return a run with a fresh id that nobody can guess."""
+    """Return a run as it was computed just now."""
     return Run(
-        id=secrets.token_urlsafe(16),
+        id=run_id,
         request=request,
         result=result,
         created=datetime.now(UTC),

@@ -42,3 +42,18 @@ def test_mailbox_reader_is_freed_by_cancel_even_if_the_worker_is_silent() -> Non
     threading.Timer(0.1, cancel.cancel, ["enough"]).start()
     with pytest.raises(Cancelled, match="enough"):
         list(EventChannel().read(cancel))
+
+
+def test_channel_gives_each_reader_the_latest_in_the_order_of_renewal() -> None:
+    channel = EventChannel()
+    channel.put(Progress("counting", 0, 2))
+    channel.put(Queued(1))
+    channel.put(Progress("counting", 1, 2))
+    renewed = [Queued(1), Progress("counting", 1, 2)]
+    first, second = channel.read(CancelToken()), channel.read(CancelToken())
+    assert [next(first), next(first)] == renewed
+    assert [next(second), next(second)] == renewed, "what one has read the other gets too"
+    channel.put(Queued(2))
+    channel.close(FINISHED)
+    assert list(first) == list(second) == [Queued(2), FINISHED]
+    assert list(channel.read(CancelToken())) == [Progress("counting", 1, 2), Queued(2), FINISHED]

@@ -106,7 +106,7 @@ def test_stream_gives_a_slow_reader_the_latest_only(lab: Lab) -> None:
     lab.run(asked("warm the model"))
     events = lab.stream(asked(steps=500))
     next(events)
-    until(lambda: not lab._executor._active)
+    until(lambda: not lab.running())
     assert len(list(events)) <= 3
 
 
@@ -177,7 +177,7 @@ def test_cancel_stops_the_runner_at_its_next_check_and_stores_nothing(
     at = watch.steps
     assert watch.stopped.wait(5)
     assert watch.steps <= at + 1
-    until(lambda: not lab._executor._active)
+    until(lambda: not lab.running())
     assert lab.search() == []
     assert not lab.run(asked("next")).cached, "the model is free again"
 
@@ -188,7 +188,7 @@ def test_closing_the_stream_cancels_the_run(lab: Lab, watch: Watch) -> None:
     events.close()
     assert watch.stopped.wait(5)
     assert watch.steps < 1000
-    until(lambda: not lab._executor._active)
+    until(lambda: not lab.running())
     assert lab.search() == []
 
 
@@ -201,7 +201,7 @@ def test_cancel_while_waiting_leaves_the_queue(lab: Lab, watch: Watch) -> None:
     waiting.close()
     until(lambda: lab.waiting() == 0)
     watch.gate.set()
-    until(lambda: not lab._executor._active)
+    until(lambda: not lab.running())
     assert watch.calls == ["first"]
 
 
@@ -233,7 +233,7 @@ def test_cancelled_run_frees_what_it_held(
         in_background(lambda: (until(lambda: held), cancel.cancel()))
         with pytest.raises(Cancelled):
             lab.run(asked(), cancel=cancel)
-        until(lambda: not lab._executor._active)
+        until(lambda: not lab.running())
         assert held[0]() is None
     finally:
         gc.enable()

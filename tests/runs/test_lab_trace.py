@@ -62,7 +62,7 @@ def test_trace_that_is_cancelled_leaves_the_model_as_it_was(lab: Lab) -> None:
     cancel = AtSecondLayer()
     with pytest.raises(Cancelled, match="enough"):
         lab.run(asked(), cancel=cancel)
-    until(lambda: not lab._executor._active)
+    until(lambda: not lab.running())
     assert cancel.checks == 4, "the reader stopped where it was told to"
     assert len(lab.search()) == 1
     lab.delete(before.id)

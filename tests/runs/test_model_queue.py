@@ -23,7 +23,9 @@ class Holder(threading.Thread):
 
     def run(self) -> None:
         try:
-            with self.lanes.turn(self.lane, self.cancel, self.places.append, self.owner):
+            with self.lanes.turn(
+                self.lanes.join(self.lane, self.owner), self.cancel, self.places.append
+            ):
                 self.has_turn.set()
                 self.let_go.wait(10)
         except (UserError, Cancelled) as error:
@@ -68,11 +70,8 @@ def test_turn_is_refused_when_the_queue_is_full() -> None:
     first = Holder(lanes)
     assert first.has_turn.wait(5)
     Holder(lanes).waits_at(1)
-    with (
-        pytest.raises(UserError, match=r"busy: 1 requests are waiting and the queue holds 1"),
-        lanes.turn("model", CancelToken(), lambda _: None),
-    ):
-        pass
+    with pytest.raises(UserError, match=r"busy: 1 requests are waiting and the queue holds 1"):
+        lanes.join("model")
     assert lanes.waiting() == 1
 
 
@@ -81,11 +80,8 @@ def test_turn_is_refused_over_the_limit_of_one_owner_only() -> None:
     mine = Holder(lanes, owner="me")
     assert mine.has_turn.wait(5)
     Holder(lanes, owner="me").waits_at(1)
-    with (
-        pytest.raises(UserError, match="2 of your requests"),
-        lanes.turn("elsewhere", CancelToken(), lambda _: None, "me"),
-    ):
-        pass
+    with pytest.raises(UserError, match="2 of your requests"):
+        lanes.join("elsewhere", "me")
     Holder(lanes, owner="you").waits_at(2)
     Holder(lanes).waits_at(3)
     Holder(lanes).waits_at(4)
@@ -110,7 +106,10 @@ def test_turn_cancelled_while_waiting_moves_the_others_up() -> None:
 
 def test_turn_is_given_back_when_its_holder_fails() -> None:
     lanes = ModelQueue(1)
-    with pytest.raises(RuntimeError), lanes.turn("model", CancelToken(), lambda _: None):
+    with (
+        pytest.raises(RuntimeError),
+        lanes.turn(lanes.join("model"), CancelToken(), lambda _: None),
+    ):
         raise RuntimeError
-    with lanes.turn("model", CancelToken(), lambda _: None):
+    with lanes.turn(lanes.join("model"), CancelToken(), lambda _: None):
         assert lanes.waiting() == 0

@@ -69,7 +69,7 @@ class SweepRequest(ModelRequest):
     @property
     def tried(self) -> tuple[PolicySpec, ...]:
         """The full cache first, then the policies asked for."""
-        full = PolicySpec("full")
+        full = PolicySpec(slug="full")
         return (full, *(spec for spec in self.policies if spec.slug != full.slug))
 
     def point(self, policy: int, ratio: float, depth: float | None) -> "PointRequest":
@@ -95,7 +95,7 @@ class SweepRequest(ModelRequest):
     def _slugs_too(cls, policies: Any) -> Any:
         if not isinstance(policies, list | tuple):
             return policies
-        return tuple(PolicySpec(spec) if isinstance(spec, str) else spec for spec in policies)
+        return tuple(PolicySpec(slug=spec) if isinstance(spec, str) else spec for spec in policies)
 
     @field_validator("policies", "budgets", "depths")
     @classmethod
