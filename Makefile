@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test bench examples lint types imports unit clean
+.PHONY: app test bench gpu examples lint types imports unit clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -35,6 +35,10 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks.caches
 	$(BIN)/python -m tests.benchmarks.reading
 	$(BIN)/python -m tests.benchmarks.speculation
+
+# Needs no environment of its own, only what a machine with a GPU has.
+gpu:
+	$(PYTHON) tests/benchmarks/gpu.py
 
 examples: $(VENV)/.installed
 	$(BIN)/python -P -m tokenarium.backend.runs.make_examples

@@ -57,6 +57,8 @@ class Row:
     tokens_per_s: float
     of_full: Quantiles
     """Time of our full cache over its own: medians of the same turn."""
+    ms_of_full: Quantiles
+    """Its own time over that of our full cache."""
     of_static: Quantiles
     """Time over that of our engine with as large a cache and nothing scored or dropped."""
     held_bytes: int
@@ -73,6 +75,7 @@ def main() -> None:
     options.add_argument("--policies", nargs="*", default=[own.slug for own in registered()])
     options.add_argument("--steps", type=int, default=128)
     options.add_argument("--prefills", type=int, default=3)
+    options.add_argument("--pause", type=float, default=PAUSE_S, help="seconds before every turn")
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     options.add_argument("--json", type=Path, help="file for the numbers")
@@ -147,7 +150,7 @@ def measured(
             {name: one.prefill() for name, one in made.items()} for _ in range(asked.prefills)
         ]
         turns = [
-            {name: rested(one) for name, one in made.items()}
+            {name: rested(one, asked.pause) for name, one in made.items()}
             for _ in range(asked.steps // TOGETHER)
         ]
         held = {name: one.held_bytes() for name, one in made.items()}
@@ -161,6 +164,7 @@ def measured(
             ms=Quantiles.of([ms for turn in turns for ms in turn[name]]),
             tokens_per_s=1e3 / statistics.fmean(ms for turn in turns for ms in turn[name]),
             of_full=Quantiles.of([a / b for a, b in zip(full, own, strict=True)]),
+            ms_of_full=Quantiles.of([a / b for a, b in zip(own, full, strict=True)]),
             of_static=Quantiles.of([a / b for a, b in zip(own, static, strict=True)]),
             held_bytes=held[name],
             prefill_ms=statistics.median(one[name] for one in prefills),
@@ -169,9 +173,9 @@ def measured(
     return rows
 
 
-def rested(course: Course) -> list[float]:
+def rested(course: Course, seconds: float) -> list[float]:
     """Return the milliseconds of a turn after a pause."""
-    time.sleep(PAUSE_S)
+    time.sleep(seconds)
     return course.decode(TOGETHER)
 
 

@@ -45,10 +45,10 @@ def main() -> None:
     print(f"{asked.repeats} rounds, interleaved; load average {os.getloadavg()[0]:.1f}")
     for dtype in asked.dtypes:
         loaded, twin = _models(asked.shape, dtype, asked.device)
-        reads = _reads(loaded, twin, asked.text, asked.nodes)
+        reads = read_jobs(loaded, twin, asked.text, asked.nodes)
         _print_rows(f"one read, {dtype}", side_by_side(reads, asked.repeats))
         for nodes in asked.nodes:
-            layer = _one_layer(loaded, asked.text, nodes)
+            layer = layer_jobs(loaded, asked.text, nodes)
             _print_rows(f"one layer, {nodes} nodes, {dtype}", side_by_side(layer, asked.repeats))
 
 
@@ -67,7 +67,7 @@ def _binary_tree(nodes: int) -> list[int]:
     return [-1, *((node - 1) // 2 for node in range(1, nodes))]
 
 
-def _reads(
+def read_jobs(
     loaded: LoadedModel, twin: PreTrainedModel, text: int, sizes: list[int]
 ) -> dict[str, Job]:
     """Jobs for every size; the first is transformers' single token."""
@@ -101,7 +101,8 @@ def _reads(
     return jobs
 
 
-def _one_layer(loaded: LoadedModel, text: int, nodes: int) -> dict[str, Job]:
+def layer_jobs(loaded: LoadedModel, text: int, nodes: int) -> dict[str, Job]:
+    """Jobs for the attention of one layer over a tree."""
     config = loaded.model.config.get_text_config()
     heads, groups, size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
     options = {"dtype": loaded.dtype, "device": loaded.device}

@@ -9,6 +9,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -96,16 +97,16 @@ def main() -> None:
     print(f"commit {commit()}; bundled pair, {libraries}, on {device_name(asked.device)}, ", end="")
     print(f"{torch.get_num_threads()} threads; load average {os.getloadavg()[0]:.1f}")
     for dtype in asked.dtypes:
-        methods, tokenizer = _methods(dtype, asked.device, asked.tokens)
+        methods, tokenizer = methods_of(dtype, asked.device, asked.tokens)
         if asked.only is not None:
             methods = {name: methods[name] for name in ("plain", *asked.only)}
         for kind, prompts in KINDS.items():
-            _print_rows(
-                f"{kind}, {dtype}", methods, [tokenizer(text)["input_ids"] for text in prompts]
-            )
+            ids = [tokenizer(text)["input_ids"] for text in prompts]
+            _print_rows(f"{kind}, {dtype}", rows_of(methods, ids))
 
 
-def _methods(dtype: str, device: str, count: int) -> tuple[dict[str, Method], AutoTokenizer]:
+def methods_of(dtype: str, device: str, count: int) -> tuple[dict[str, Method], AutoTokenizer]:
+    """Return every method by name, plain decoding first, and the tokenizer of the pair."""
     target, draft = (
         load(ModelSource(name, folder, None, name), dtype, device, 1024)
         for name, folder in FOLDERS.items()
@@ -207,7 +208,21 @@ def _theirs(model: PreTrainedModel, count: int, **how: object) -> Method:
     return decode
 
 
-def _print_rows(title: str, methods: dict[str, Method], prompts: Sequence[list[int]]) -> None:
+@dataclass(frozen=True)
+class Row:
+    """One method over all prompts."""
+
+    pace: list[float]
+    """Tokens per second of each prompt."""
+    ratio: list[float]
+    """Times plain decoding's."""
+    tokens: int
+    calls: int
+    seconds: float
+
+
+def rows_of(methods: dict[str, Method], prompts: Sequence[list[int]]) -> dict[str, Row]:
+    """Continue every prompt by every method in turn; ratios are to the first of them."""
     for decode in methods.values():
         decode(prompts[0])  # shapes that libraries have not met
     took = {name: np.zeros(len(prompts)) for name in methods}
@@ -219,14 +234,25 @@ def _print_rows(title: str, methods: dict[str, Method], prompts: Sequence[list[i
             said[name][turn] = methods[name](prompt)
             took[name][turn] = time.perf_counter() - start
     pace = {name: said[name][:, 0] / took[name] for name in names}
+    return {
+        name: Row(
+            pace=pace[name].tolist(),
+            ratio=(pace[name] / pace[names[0]]).tolist(),
+            tokens=int(said[name][:, 0].sum()),
+            calls=int(said[name][:, 1].sum()),
+            seconds=float(took[name].sum()),
+        )
+        for name in names
+    }
+
+
+def _print_rows(title: str, rows: dict[str, Row]) -> None:
     print(f"\n{title:32} {'x plain':>8} {'p20':>6} {'p80':>6} {'tokens/s':>9} {'per call':>9}")
-    for name in names:
-        ratio = pace[name] / pace["plain"]
-        low, middle, high = np.quantile(ratio, [0.2, 0.5, 0.8])
-        tokens, calls = said[name].sum(0)
+    for name, row in rows.items():
+        low, middle, high = np.quantile(row.ratio, [0.2, 0.5, 0.8])
         print(
-            f"{name:32} {middle:8.2f} {low:6.2f} {high:6.2f} {tokens / took[name].sum():9.1f} "
-            f"{tokens / calls:9.2f}"
+            f"{name:32} {middle:8.2f} {low:6.2f} {high:6.2f} {row.tokens / row.seconds:9.1f} "
+            f"{row.tokens / row.calls:9.2f}"
         )
 
 

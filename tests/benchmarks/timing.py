@@ -35,9 +35,15 @@ class Measured:
     ratio: Quantiles
 
 
-def side_by_side(jobs: dict[str, Job], repeats: int) -> dict[str, Measured]:
-    """Time every job in each of ``repeats`` rounds, after one round that is not counted."""
-    rounds = [{name: _milliseconds(job) for name, job in jobs.items()} for _ in range(repeats + 1)]
+def side_by_side(jobs: dict[str, Job], repeats: int, calls: int = 1) -> dict[str, Measured]:
+    """Time every job in each of ``repeats`` rounds, after one round that is not counted.
+
+    A time is that of ``calls`` calls one after the other, divided by their number: what a GPU takes
+    for one of them where it, and not the start of its kernels, is what takes long.
+    """
+    rounds = [
+        {name: _milliseconds(job, calls) for name, job in jobs.items()} for _ in range(repeats + 1)
+    ]
     base, *_ = jobs
     return {
         name: Measured(
@@ -48,9 +54,10 @@ def side_by_side(jobs: dict[str, Job], repeats: int) -> dict[str, Measured]:
     }
 
 
-def _milliseconds(job: Job) -> float:
+def _milliseconds(job: Job, calls: int) -> float:
     start = time.perf_counter()
-    job()
+    for _ in range(calls):
+        job()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return (time.perf_counter() - start) * 1e3
+    return (time.perf_counter() - start) * 1e3 / calls

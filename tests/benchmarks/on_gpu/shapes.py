@@ -1,0 +1,67 @@
+"""The models that are measured on a GPU, made once for all sections."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers.utils import logging
+
+from tests.benchmarks.models import SHAPES, Models, read, save
+from tests.benchmarks.on_gpu.section import Bench
+from tokenarium.backend.models.loaded import LoadedModel
+
+SMALL, LARGE = "smollm2-135m", "llama-1b"
+TINY = "llama-19m"
+"""Stands for both where a CPU tries the command."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one attention layer of a model."""
+
+    name: str
+    heads: int
+    groups: int
+    size: int
+    vocabulary: int
+
+
+def shapes(quick: bool) -> list[Shape]:
+    """Return the sizes of the models that are measured."""
+    return [_shape(name) for name in ((TINY,) if quick else (SMALL, LARGE))]
+
+
+def _shape(name: str) -> Shape:
+    sizes = SHAPES[name]
+    heads = sizes["num_attention_heads"]
+    size = sizes["hidden_size"] // heads
+    return Shape(name, heads, sizes["num_key_value_heads"], size, sizes["vocab_size"])
+
+
+def models(bench: Bench, name: str) -> Models:
+    """Return a random model of a shape with its twins in bfloat16."""
+    logging.disable_progress_bar()
+    start = time.monotonic()
+    found = read(name, folder(bench, name), dtype(bench), bench.device)
+    bench.journal.say(f"{bench.section}: {name} is there after {time.monotonic() - start:.1f} s")
+    return found
+
+
+def folder(bench: Bench, name: str) -> Path:
+    """Return where a random model of a shape lies; it is made where it was not yet."""
+    place = bench.models / name
+    if not (place / "tokenizer.json").exists():
+        place.mkdir(exist_ok=True)
+        save(name, dtype(bench), place, bench.device)
+    return place
+
+
+def dtype(bench: Bench) -> str:
+    """Return the number format: the one that GPUs are made for, or the one that CPUs are."""
+    return "bfloat16" if bench.device == "cuda" else "float32"
+
+
+def length_of(loaded: LoadedModel, tokens: int) -> str:
+    """Return a text of so many tokens for the tokenizer of random models."""
+    begins = len(loaded.tokenizer("")["input_ids"])
+    return "".join(chr(65 + number * 7 % 26) for number in range(tokens - begins))

@@ -1,0 +1,44 @@
+"""``make gpu`` where only the libraries of a GPU machine are installed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tokenarium.backend.settings import PROJECT
+
+MISSING = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+NAMES = {"gradio", "plotly", "duckdb", "duckdb_engine", "sqlalchemy", "alembic", "orjson"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_gpu_command_needs_neither_interface_nor_database(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(MISSING.format(names=NAMES))
+    command = [sys.executable, "tests/benchmarks/gpu.py", "--device", "cpu", "--quick"]
+    command += ["--patience", "5", "--commit", "abc", "--out", str(tmp_path)]
+    done = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    lines = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
+    assert [line for line in lines if "problem" in line] == []
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    measured = {line["section"] for line in lines if "ms" in line}
+    assert measured == {"kernels", "statistics", "trace", "policies", "speculation"}
+    table = (tmp_path / "gpu.md").read_text()
+    assert "commit abc" in table
+    assert "| decode_attention, Triton |" in table

@@ -1,0 +1,175 @@
+"""What is computed on a GPU is what is computed on a CPU: every kind of run, policy and drafter.
+
+Without a CUDA device the same runs go through Triton's interpreter, in the process that
+``tests/kernels/test_interpreter.py`` starts: the backend then takes the kernels' path, here.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("pydantic", reason="requests are pydantic's")
+
+from tests.models.conftest import save_model
+from tokenarium.backend.cache.policy import registered as policies
+from tokenarium.backend.cache.request import CacheRequest
+from tokenarium.backend.cache.runner import follow_policies
+from tokenarium.backend.follow.request import FollowRequest
+from tokenarium.backend.follow.runner import follow
+from tokenarium.backend.heartbeat.request import HeartbeatRequest
+from tokenarium.backend.heartbeat.runner import heartbeat
+from tokenarium.backend.interventions.declaration import registered as interventions
+from tokenarium.backend.interventions.request import InterventionRequest
+from tokenarium.backend.interventions.runner import intervene
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.loading import load
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.probe.request import ProbeRequest
+from tokenarium.backend.probe.runner import probe
+from tokenarium.backend.region.request import RegionRequest
+from tokenarium.backend.region.runner import region
+from tokenarium.backend.runs.events import CancelToken
+from tokenarium.backend.runs.result import Result
+from tokenarium.backend.speculation.drafter import registered as drafters
+from tokenarium.backend.speculation.request import SpeculateRequest
+from tokenarium.backend.speculation.runner import speculate
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.backend.trace.runner import trace
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED else "cuda"
+pytestmark = [] if INTERPRETED else [pytest.mark.gpu]
+
+OPERATIONS = (
+    *("attention_stats", "compact_kv", "decode_attention", "gather_attention"),
+    *("rope_shift", "tree_attention", "vocab_stats"),
+)
+LETTERS = "".join(
+    map(chr, torch.randint(65, 91, (60,), generator=torch.Generator().manual_seed(3)).tolist())
+)
+TOLERANCE = 1e-4
+"""Absolute and relative: float32 added in another order, through a few layers."""
+PLACE = {"layer": 1, "head": 2}
+REQUESTS: dict[str, tuple[Callable[..., Result], Callable[..., Any], dict[str, Any]]] = {
+    "trace": (trace, TraceRequest, {"tiles": 16}),
+    "region": (
+        region,
+        RegionRequest,
+        PLACE | {"query_start": 7, "query_stop": 50, "key_start": 3, "key_stop": 40, "tiles": 9},
+    ),
+    "follow": (follow, FollowRequest, PLACE | {"token": 5}),
+    "heartbeat": (heartbeat, HeartbeatRequest, PLACE | {"bins": 20}),
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LoadedModel]:
+    """A function from a family and a device to a model of random weights, made once."""
+    made: dict[tuple[str, str], LoadedModel] = {}
+
+    def model(family: str, device: str, **changes: Any) -> LoadedModel:
+        name = f"{family}{changes}"
+        if (name, device) not in made:
+            folder = save_model(
+                tmp_path_factory.mktemp(family), family, max_position_embeddings=2048, **changes
+            )
+            source = ModelSource(f"local/{family}", folder, None, family)
+            made[name, device] = load(source, "float32", device, 2048)
+        return made[name, device]
+
+    return model
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """A function that lets the interpreter stand for a GPU, or not."""
+    public: list[ModuleType] = [import_module(f"tokenarium.kernels.{name}") for name in OPERATIONS]
+
+    def interpret(on: bool) -> None:
+        for module in public if INTERPRETED else ():
+            monkeypatch.setattr(module, "why_not_triton", lambda _: None if on else "not wanted")
+
+    return interpret
+
+
+Compare = Callable[..., None]
+
+
+@pytest.fixture
+def compare(models, kernels) -> Compare:
+    """A function that runs a request on both devices and compares what is not a time."""
+
+    def both(run: Callable[..., Result], family: str, request: Any) -> None:
+        found = []
+        for device, on in (("cpu", False), (DEVICE, True)):
+            kernels(on)
+            beside = {}
+            if getattr(request, "beside", ()):
+                beside = {"beside": {"draft": models(family, device, num_hidden_layers=2)}}
+            found.append(
+                run(request, models(family, device), 2048, lambda _: None, CancelToken(), **beside)
+            )
+        here, there = (result.arrays() for result in found)
+        assert here.keys() == there.keys()
+        compared = [name for name in here if "_ms" not in name]
+        assert compared
+        problems = [line for name in compared for line in unlike(name, here[name], there[name])]
+        assert problems == []
+
+    return both
+
+
+def unlike(name: str, here: np.ndarray, there: np.ndarray) -> Iterator[str]:
+    """Say where two arrays differ: numbers beyond the tolerance, everything else at all."""
+    if here.shape != there.shape:
+        yield f"{name}: {here.shape} on the CPU, {there.shape} here"
+    elif here.dtype.names:
+        for field in here.dtype.names:
+            if "_ms" not in field:
+                yield from unlike(f"{name}.{field}", here[field], there[field])
+    elif here.dtype.kind != "f":
+        if not np.array_equal(here, there):
+            yield f"{name}: {np.sum(here != there)} of {here.size} differ"
+    elif not np.allclose(here, there, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+        finite = np.isfinite(here) & np.isfinite(there)
+        apart = np.abs(here - there, where=finite, out=np.zeros_like(here))
+        yield f"{name}: {apart.max():.2e} apart, or infinite or unknown elsewhere"
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt_oss"])
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_gpu_measures_as_the_cpu_does(compare: Compare, kind: str, family: str) -> None:
+    run, request, values = REQUESTS[kind]
+    compare(run, family, request(model="tiny", text=LETTERS, **values))
+
+
+def test_gpu_probes_as_the_cpu_does(compare: Compare) -> None:
+    compare(probe, "llama", ProbeRequest(model="tiny", period=12, repeats=3))
+
+
+@pytest.mark.parametrize("method", [one.slug for one in interventions()])
+def test_gpu_intervenes_as_the_cpu_does(compare: Compare, method: str) -> None:
+    request = InterventionRequest(model="tiny", text=LETTERS, intervention=method)
+    compare(intervene, "llama", request)
+
+
+@pytest.mark.parametrize("policy", [one.slug for one in policies()])
+def test_gpu_keeps_what_the_cpu_keeps(compare: Compare, policy: str) -> None:
+    request = CacheRequest(
+        model="tiny", text=LETTERS, policies=(policy,), budget=40, max_new_tokens=8
+    )
+    compare(follow_policies, "llama", request)
+
+
+@pytest.mark.parametrize("drafter", [one.slug for one in drafters()])
+def test_gpu_drafts_and_verifies_as_the_cpu_does(compare: Compare, drafter: str) -> None:
+    request = SpeculateRequest(
+        model="tiny", text=LETTERS, drafter=drafter, draft_model="draft", max_new_tokens=10
+    )
+    compare(speculate, "llama", request)
