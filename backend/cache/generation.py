@@ -12,7 +12,7 @@ from tokenarium.backend.cache.null_model.kept import kept_by_noise
 from tokenarium.backend.cache.null_model.scores import Noise
 from tokenarium.backend.cache.oracle import Oracle, divergence
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.progress import ProgressReporter
+from tokenarium.backend.cache.progress import CacheProgress
 from tokenarium.backend.models.generating import end_of_text, wait
 
 
@@ -23,17 +23,17 @@ class Generation:
         self,
         number: int,
         policy: Policy,
-        teller: ProgressReporter,
+        progress: CacheProgress,
         oracle: Oracle | None,
         given: list[int],
     ) -> None:
-        self.number, self.teller, self.oracle, self.given = number, teller, oracle, given
-        self.ledger, self.loaded = teller.ledger, teller.loaded
+        self.number, self.progress, self.oracle, self.given = number, progress, oracle, given
+        self.ledger, self.loaded = progress.ledger, progress.loaded
         self.ids: list[int] = []
         self.waiting: list[Tensor] = []  # logits the full model has not been compared with
-        check, seed = teller.cancel.check, teller.request.seed
-        self.sequence = CachedSequence(self.loaded, policy, teller.budget, seed, check)
-        self.noise = Noise(self.sequence, seed) if teller.request.noise else None
+        check, seed = progress.cancel.check, progress.request.seed
+        self.sequence = CachedSequence(self.loaded, policy, progress.budget, seed, check)
+        self.noise = Noise(self.sequence, seed) if progress.request.noise else None
         if oracle is not None:
             oracle.begin(self.ledger.evicted_at[number])
 
@@ -41,7 +41,7 @@ class Generation:
         """Read the prompt and go on until the end."""
         numbers, number = self.ledger.numbers, self.number
         _reset_peak(self.loaded.device)
-        logits, took = self._read(self.teller.tokens.ids, 0)
+        logits, took = self._read(self.progress.tokens.ids, 0)
         numbers["prefill_ms"][number] = took
         peak = _peak(self.loaded.device)
         stops = set() if self.given else end_of_text(self.loaded)
@@ -54,7 +54,7 @@ class Generation:
             together = 1 if self.oracle is None else self.oracle.together
             if last or len(self.waiting) >= together or step == 0:
                 self._compare()
-            self.teller.tell(f"{self.sequence.policy.title}: token", number, step + 1)
+            self.progress.report_step(f"{self.sequence.policy.title}: token", number, step + 1)
             if last:
                 break
             _reset_peak(self.loaded.device)
@@ -67,8 +67,10 @@ class Generation:
                 mean = numbers[name][number].astype(np.float64).mean()
                 numbers[name.replace("surprisal_nats", "perplexity")][number] = np.exp(mean)
         if self.noise is not None:
-            self.teller.tell(f"{self.sequence.policy.title}: noise", number, self.ledger.steps)
-            seed, wanted = self.teller.request.seed, self.ledger.wants_noise
+            self.progress.report_step(
+                f"{self.sequence.policy.title}: noise", number, self.ledger.steps
+            )
+            seed, wanted = self.progress.request.seed, self.ledger.wants_noise
             for told in kept_by_noise(self.sequence, self.sequence.step, seed, wanted):
                 self.ledger.hold_by_noise(number, told.step, told.layer, told.share)
         if self.oracle is not None:

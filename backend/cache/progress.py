@@ -1,6 +1,5 @@
-"""Tells how far a run under policies is, and what is known of it."""
+"""How far a run under policies is, and what is known of it."""
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -8,18 +7,14 @@ import numpy as np
 from tokenarium.backend.cache.ledger import Ledger
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
-from tokenarium.backend.cost.work import PARTIAL_BYTES
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens, decode_each
-from tokenarium.backend.runs.events import CancelToken, Event, Partial, Progress
-
-PARTIAL_SECONDS = 0.3
-PARTIAL_SHARE = 0.1
-"""Partial results come at most this often, and take at most this share of the time."""
+from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 
 
-class ProgressReporter:
-    """Tells how far the run is, and stops it where it was cancelled."""
+class CacheProgress(ProgressReporter):
+    """Reports steps of policies, and what is known of all of them."""
 
     def __init__(
         self,
@@ -32,22 +27,16 @@ class ProgressReporter:
         emit: Callable[[Event], None],
         cancel: CancelToken,
     ) -> None:
+        super().__init__(emit, cancel, lambda: self.result(finished=False), lambda: ledger.nbytes)
         self.request, self.loaded, self.tokens = request, loaded, tokens
-        self.budget, self.ledger, self.cancel = budget, ledger, cancel
-        self._notes, self._emit = tokens.notes + notes, emit
-        self._next = time.monotonic() + PARTIAL_SECONDS
+        self.budget, self.ledger = budget, ledger
+        self._notes = tokens.notes + notes
 
-    def tell(self, doing: str, number: int, step: int = 0) -> None:
-        """Say what is being done: a step of a policy."""
-        self.cancel.check()
+    def report_step(self, doing: str, number: int, step: int = 0) -> None:
+        """Report a step of policy ``number``."""
         steps = self.ledger.steps
-        self._emit(Progress(doing, number * steps + step, len(self.request.policies) * steps))
-        start = time.monotonic()
-        # Each is a copy: a large result is told by progress alone.
-        if step and start >= self._next and self.ledger.nbytes <= PARTIAL_BYTES:
-            self._emit(Partial(self.result(finished=False)))
-            now = time.monotonic()
-            self._next = now + max(PARTIAL_SECONDS, (now - start) / PARTIAL_SHARE)
+        total = len(self.request.policies) * steps
+        self.report(doing, number * steps + step, total, partial=step > 0)
 
     def result(self, finished: bool) -> CacheResult:
         """Return what is known so far."""

@@ -9,7 +9,7 @@ from tokenarium.backend.cache.engine import refuse_below
 from tokenarium.backend.cache.generation import Generation
 from tokenarium.backend.cache.ledger import Ledger
 from tokenarium.backend.cache.oracle import Oracle
-from tokenarium.backend.cache.progress import ProgressReporter
+from tokenarium.backend.cache.progress import CacheProgress
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.validation import (
@@ -56,12 +56,12 @@ def follow_policies(
     ledger = Ledger(len(policies), steps, len(loaded.layers), heads, len(tokens.ids))
     for number, policy in enumerate(policies):
         ledger.notes[number] += notes_on(policy, alone, len(loaded.layers))
-    teller = ProgressReporter(request, loaded, tokens, notes, budget, ledger, emit, cancel)
+    progress = CacheProgress(request, loaded, tokens, notes, budget, ledger, emit, cancel)
     oracle = None
     if request.oracle:
-        teller.tell("reading the prompt with the full model", 0)
+        progress.report_step("reading the prompt with the full model", 0)
         oracle = Oracle(loaded, tokens.ids, cancel.check, len(tokens.ids) + steps)
     for number, policy in enumerate(policies):
-        Generation(number, policy, teller, oracle, given).run()
+        Generation(number, policy, progress, oracle, given).run()
     compare_texts(request, ledger)
-    return teller.result(finished=True)
+    return progress.result(finished=True)

@@ -9,11 +9,10 @@ import torch
 from transformers import PretrainedConfig
 
 from tokenarium.backend.observe.kept_attention import MOST_BYTES as KEPT_BYTES
+from tokenarium.backend.runs.progress import PARTIAL_BYTES
 
 STREAM_BYTES = 1 << 30
 """Residual streams held at once; where those of all layers are larger, a text is read twice."""
-PARTIAL_BYTES = 128 * 2**20
-"""Largest unfinished result that is copied to be shown."""
 
 _OVERHEAD_BYTES = 128 * 2**20  # also what libraries prepare for shapes they have not met
 _LOGITS = 1 << 24

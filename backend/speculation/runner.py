@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens, decode_each, tokenise
 from tokenarium.backend.observe import recording
-from tokenarium.backend.runs.events import CancelToken, Event, Partial, Progress
+from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.backend.speculation.auditing.assisted import Assistance, audit_assisted
 from tokenarium.backend.speculation.auditing.reading import Checking
 from tokenarium.backend.speculation.auditing.run import audit
@@ -26,10 +27,6 @@ from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.stopping import Reason, Stopping
 from tokenarium.backend.speculation.vocabulary import SharedVocabulary, compare
-
-PARTIAL_SECONDS = 0.3
-PARTIAL_SHARE = 0.1
-"""Partial results come at most this often, and take at most this share of the time."""
 
 
 @torch.inference_mode()
@@ -70,7 +67,7 @@ class _Run:
         cancel: CancelToken,
     ) -> None:
         self.request, self.loaded, self.draft, self.tokens = request, loaded, draft, tokens
-        self.emit, self.cancel = emit, cancel
+        self.cancel = cancel
         self.drafter, self.rule = request.drafter.drafter, request.rule.rule
         length, most = len(tokens.ids), request.max_new_tokens
         self.notes = past_context(loaded, length, most, "model")
@@ -93,7 +90,7 @@ class _Run:
         self.plain: list[int] = []
         self.plain_ms: NDArray[np.float32] = np.zeros(0, np.float32)
         self.prefill_ms = float("nan")
-        self._next = time.monotonic() + PARTIAL_SECONDS
+        self.progress = ProgressReporter(emit, cancel, self._result)
 
     def _room(self) -> int:
         return len(self.tokens.ids) + self.stopping.most + self.request.tree_budget + 1
@@ -129,14 +126,14 @@ class _Run:
         """Decode plainly where asked, then speculate, then audit."""
         request, most = self.request, self.stopping.most
         if request.plain:
-            self._say("decoding plainly", 0)
+            self._report("decoding plainly", 0)
             self.plain, self.plain_ms = decode_plainly(
                 TreeReader(self.loaded, self._room(), self.cancel.check),
                 self.tokens.ids,
                 request.processors,
                 self.stopping,
                 np.random.default_rng([request.seed, 3]),
-                lambda done: self._say("decoding plainly", done),
+                lambda done: self._report("decoding plainly", done),
             )
         started = time.perf_counter()
         speculator = Speculator(
@@ -153,10 +150,10 @@ class _Run:
             kept, self.ended = self.stopping.cut(self.new, round_.tokens)
             self.new += round_.tokens[:kept]
             self.journal.write(round_, kept)
-            self._say("drafting and verifying", most * request.plain + len(self.new))
-            self._show()
+            done = most * request.plain + len(self.new)
+            self._report("drafting and verifying", done, partial=True)
         self.cancel.check()
-        self._say("auditing", most * (1 + request.plain))
+        self._report("auditing", most * (1 + request.plain))
         result = self._result()
         found = audit(result, request, self.loaded, self.draft, self.cancel.check)
         return replace(result, audit=found.as_dict())
@@ -164,7 +161,7 @@ class _Run:
     def assisted(self) -> SpeculationResult:
         """Let transformers draft and verify, and audit what it did."""
         request, tokens = self.request, self.tokens
-        self._say("generating with transformers", 0)
+        self._report("generating with transformers", 0)
         assistance = Assistance(
             self.loaded, self.draft, request.processors, self.stopping.most, request.draft_len
         )
@@ -180,17 +177,9 @@ class _Run:
             notes=found.notes + tokens.notes + self.notes,
         )
 
-    def _say(self, doing: str, done: int) -> None:
-        self.cancel.check()
-        self.emit(Progress(doing, done, self.stopping.most * (1 + self.request.plain)))
-
-    def _show(self) -> None:
-        start = time.monotonic()
-        if start < self._next:
-            return
-        self.emit(Partial(self._result()))
-        now = time.monotonic()
-        self._next = now + max(PARTIAL_SECONDS, (now - start) / PARTIAL_SHARE)
+    def _report(self, doing: str, done: int, partial: bool = False) -> None:
+        total = self.stopping.most * (1 + self.request.plain)
+        self.progress.report(doing, done, total, partial=partial)
 
     def _result(self) -> SpeculationResult:
         loaded, request, arrays = self.loaded, self.request, self.journal.arrays()

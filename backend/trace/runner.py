@@ -1,19 +1,19 @@
 """Run a trace: one forward pass that is watched, then its predictions."""
 
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from tokenarium.backend.cost.free_memory import refuse_run_unless_fits
-from tokenarium.backend.cost.work import PARTIAL_BYTES, Choices
+from tokenarium.backend.cost.work import Choices
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each, tokenise
 from tokenarium.backend.observe import recording
 from tokenarium.backend.observe.kept_attention import Reading
 from tokenarium.backend.observe.residuals import residuals
-from tokenarium.backend.runs.events import CancelToken, Event, Partial, Progress
+from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.backend.trace.attention import AttentionTrace
 from tokenarium.backend.trace.draft import Draft
 from tokenarium.backend.trace.request import TraceRequest
@@ -25,8 +25,7 @@ from tokenarium.kernels.attention_stats import implementation
 Emit = Callable[[Event], None]
 
 PARTIAL_SECONDS = 0.2
-PARTIAL_SHARE = 0.1
-"""Partial results come at most this often, and take at most this share of the time."""
+"""Partial results come at most this often."""
 
 
 @torch.inference_mode()
@@ -58,22 +57,39 @@ def trace(
     path, reason = implementation(loaded.device)
     if loaded.device.type != "cpu":
         draft.notes.append(f"attention statistics by {path}: {reason}")
-    teller = _Teller(draft, loaded, emit, cancel)
+
+    def result(finished: bool) -> TraceResult:
+        return draft.result(lambda ids: decode_each(loaded, ids), finished)
+
+    progress = ProgressReporter(
+        emit, cancel, lambda: result(False), lambda: draft.nbytes, PARTIAL_SECONDS
+    )
     ids = torch.tensor(tokens.ids, device=loaded.device)
-    streams = _read(request, loaded, ids, draft, teller)
+    streams = _read(request, loaded, ids, draft, progress)
     final = streams.pop(draft.layers)
-    predict(loaded, final, streams, ids, draft, teller.predicted)
+    predict(
+        loaded,
+        final,
+        streams,
+        ids,
+        draft,
+        lambda done, total: progress.report("predicting", done, total),
+    )
     if request.logit_lens and not streams:
         draft.notes.append(
             "the logit lens was computed while the model read the text a second time: the residual "
             "streams of all layers are too large to keep at once"
         )
-        lens_by_second_pass(loaded, ids, final, draft, teller.tell)
-    return teller.result(finished=True)
+        lens_by_second_pass(loaded, ids, final, draft, progress.report)
+    return result(finished=True)
 
 
 def _read(
-    request: TraceRequest, loaded: LoadedModel, ids: Tensor, draft: Draft, teller: "_Teller"
+    request: TraceRequest,
+    loaded: LoadedModel,
+    ids: Tensor,
+    draft: Draft,
+    progress: ProgressReporter,
 ) -> dict[int, Tensor]:
     """Run the forward pass; return the residual streams [T, D] that are kept, by layer."""
     streams: dict[int, Tensor] = {}
@@ -85,7 +101,7 @@ def _read(
             streams[number] = residual[0].clone()  # some families change the stream in place
         if number:
             draft.layers_done = number
-            teller.read(number)
+            progress.report("reading layers", number, draft.layers)
 
     reading = Reading.of(loaded, ids.tolist())
     watch = AttentionTrace(draft, request.tiles, request.forgetting, reading)
@@ -93,30 +109,3 @@ def _read(
         # The base model stops before the logits: T x V numbers are never held.
         loaded.body(input_ids=ids[None], use_cache=False)
     return streams
-
-
-class _Teller:
-    """Tells how far the run is, and stops it where it was cancelled."""
-
-    def __init__(self, draft: Draft, loaded: LoadedModel, emit: Emit, cancel: CancelToken) -> None:
-        self._draft, self._loaded, self._emit, self._cancel = draft, loaded, emit, cancel
-        self._next = time.monotonic() + PARTIAL_SECONDS
-
-    def read(self, layers: int) -> None:
-        self.tell("reading layers", layers, self._draft.layers)
-
-    def predicted(self, done: int, total: int) -> None:
-        self.tell("predicting", done, total)
-
-    def result(self, finished: bool) -> TraceResult:
-        return self._draft.result(lambda ids: decode_each(self._loaded, ids), finished)
-
-    def tell(self, doing: str, done: int, total: int) -> None:
-        self._cancel.check()
-        self._emit(Progress(doing, done, total))
-        start = time.monotonic()
-        # Each is a copy: a large result is told by progress alone.
-        if start >= self._next and self._draft.nbytes <= PARTIAL_BYTES:
-            self._emit(Partial(self.result(finished=False)))
-            now = time.monotonic()
-            self._next = now + max(PARTIAL_SECONDS, (now - start) / PARTIAL_SHARE)

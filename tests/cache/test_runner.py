@@ -246,7 +246,7 @@ def test_an_end_of_text_token_stops_its_policy_only(twins, letters, found, monke
 
 def test_progress_and_partial_results_tell_the_same_run(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
-    monkeypatch.setattr("tokenarium.backend.cache.progress.PARTIAL_SECONDS", 0.0)
+    monkeypatch.setattr("tokenarium.backend.runs.progress.PARTIAL_SECONDS", 0.0)
     events: list[Any] = []
     result = run(loaded, ask(letters(60)), events.append)
     steps = [event for event in events if isinstance(event, Progress)]

@@ -264,7 +264,7 @@ def test_cancel_in_the_middle_stops_and_frees(run) -> None:
 
 
 def test_partial_results_are_whole(run, monkeypatch) -> None:
-    monkeypatch.setattr("tokenarium.backend.speculation.runner.PARTIAL_SECONDS", 0.0)
+    monkeypatch.setattr("tokenarium.backend.runs.progress.PARTIAL_SECONDS", 0.0)
     seen = []
     final = run(ask(), emit=lambda e: seen.append(e.result) if isinstance(e, Partial) else None)
     assert seen

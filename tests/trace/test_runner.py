@@ -268,7 +268,7 @@ def test_trace_cancelled_during_predictions_stops(twins, letters):
 
 def test_trace_tells_its_progress_and_what_is_known_so_far(twins, letters, monkeypatch):
     monkeypatch.setattr(runner, "PARTIAL_SECONDS", 0.0)
-    monkeypatch.setattr(runner, "PARTIAL_SHARE", 1e9)
+    monkeypatch.setattr("tokenarium.backend.runs.progress.PARTIAL_SHARE", 1e9)
     loaded, _ = twins("llama")
     events: list[Any] = []
     request = ask(letters(30), add_bos=False, sink_threshold=0.05)
@@ -326,7 +326,7 @@ def test_trace_result_is_as_large_as_was_estimated(twins, letters, family):
 
 def test_trace_too_large_to_copy_tells_progress_alone(twins, letters, monkeypatch):
     monkeypatch.setattr(runner, "PARTIAL_SECONDS", 0.0)
-    monkeypatch.setattr(runner, "PARTIAL_BYTES", 1000)
+    monkeypatch.setattr("tokenarium.backend.runs.progress.PARTIAL_BYTES", 1000)
     loaded, _ = twins("llama")
     events: list[Any] = []
     run(loaded, ask(letters(30)), events.append)
