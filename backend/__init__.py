@@ -97,9 +97,9 @@ if TYPE_CHECKING:
     from tokenarium.backend.speculation.auditing.stored import audit
     from tokenarium.backend.speculation.drafter import Drafter
     from tokenarium.backend.speculation.estimate import SpeculateEstimate
-    from tokenarium.backend.speculation.matrix import Pair, pairs
+    from tokenarium.backend.speculation.matrix import Pair, RuleBiases, biases, pairs
     from tokenarium.backend.speculation.node_schema import REASONS, STATUSES
-    from tokenarium.backend.speculation.replay import Retold, retold, tree_rows
+    from tokenarium.backend.speculation.replay import ReplayedRound, replay_round, tree_rows
     from tokenarium.backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
     from tokenarium.backend.speculation.result import SpeculationResult
     from tokenarium.backend.speculation.rule import Rule
@@ -109,15 +109,14 @@ if TYPE_CHECKING:
         Pace,
         Share,
         acceptance_vector,
-        became,
         by_depth,
         by_entropy,
         by_rank,
         calibration,
         levels,
+        outcome_counts,
         pace,
     )
-    from tokenarium.backend.speculation.teaching import Biases, biases
     from tokenarium.backend.trace.request import TraceRequest
     from tokenarium.backend.trace.result import TraceResult
 

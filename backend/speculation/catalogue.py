@@ -36,12 +36,14 @@ def _of_drafter(drafter: type[Drafter]) -> tuple[str, ...]:
     exact = [
         f"`{rule.slug}`"
         for rule in rules.registered()
-        if rule.promise == "lossless" and not rule.at_zero and why_not(drafter, rule, 1.0) is None
+        if rule.promise == "lossless"
+        and not rule.greedy_only
+        and why_not(drafter, rule, 1.0) is None
     ]
     return (
         drafter.title + _variant(drafter),
         f"`{drafter.slug}`",
-        READS[drafter.reads],
+        READS[drafter.source],
         DRAW[drafter.draw],
         drafter.explanation,
         ", ".join(exact),
@@ -54,7 +56,7 @@ def _of_rule(rule: type[Rule]) -> tuple[str, ...]:
         rule.title,
         f"`{rule.slug}`",
         rule.promise,
-        "0" if rule.at_zero else "above 0",
+        "0" if rule.greedy_only else "above 0",
         rule.explanation,
         rule.paper,
     )

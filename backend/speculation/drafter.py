@@ -9,17 +9,34 @@ from tokenarium.backend.speculation.tree import Draw, TokenTree
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.draft_state import DraftState
 
-Reads = Literal["text", "draft_model", "target_layers"]
+Source = Literal["text", "draft_model", "target_layers"]
 """What it drafts from: the text alone, a second model, or the first layers of the target."""
 
 
 class Drafter(Method):
-    """One way to guess what comes next; subclassing registers it, fields are its parameters.
+    """One way to draft the next tokens; subclassing registers it, fields are its parameters.
 
-    What it must remember during a run goes into ``drafting.memory``. Requests and stored runs are
-    checked against subclasses, so they import torch inside functions.
+    A run calls ``begin`` once with the prompt, then in every round ``propose``, and ``update`` with
+    the target's logits. What a drafter must remember during a run goes into ``state.memory``.
+    Requests and stored runs are checked against subclasses, so they import torch inside functions.
+
+    Prompt lookup copies what followed the last tokens of the text when they occurred before. The
+    text 1 2 3 4 2 3 ends in 2 3, which was followed by 4 2 3:
+
+    >>> import numpy as np
+    >>> from tokenarium.backend.speculation.distribution import Processors
+    >>> from tokenarium.backend.speculation.draft_state import DraftState
+    >>> state = DraftState(
+    ...     ids=[1, 2, 3, 4, 2, 3], vocabulary=5, draft_len=3, tree_budget=8,
+    ...     processors=Processors(), random=np.random.default_rng(0),
+    ... )
+    >>> drafter = find("prompt_lookup")(longest=2)
+    >>> drafter.begin(state)
+    >>> tree = drafter.propose(state)
+    >>> tree.tokens[1:], tree.parents[1:]
+    ([4, 2, 3], [0, 1, 2])
     """
 
     registry: ClassVar[Registry[type["Drafter"]]] = Registry(
@@ -31,42 +48,42 @@ class Drafter(Method):
     title: ClassVar[str]
     """Name for people."""
     explanation: ClassVar[str]
-    """How it guesses, in one sentence; shown as the tooltip."""
+    """How it drafts, in one sentence; shown as the tooltip."""
     paper: ClassVar[str]
     """Authors, year, arXiv id."""
     differs: ClassVar[str] = "no"
-    """How this reading differs from the paper; the method is then marked a variant."""
+    """How this implementation differs from the paper; the method is then marked a variant."""
     draw: ClassVar[Draw]
     """How the children of a node are chosen: what decides which rules are exact."""
-    reads: ClassVar[Reads] = "draft_model"
+    source: ClassVar[Source] = "draft_model"
     """What it drafts from."""
     branches: ClassVar[bool] = True
     """Whether a node may get several children; a chain has one each."""
     prunes: ClassVar[bool] = False
-    """Whether it leaves nodes out before they are verified; where they were drawn by chance, only
-    rules that do not read the draft's law are then exact."""
+    """Whether it leaves nodes out before they are verified; where they were drawn at random, only
+    rules that do not read the draft's distribution are then exact."""
 
-    assisted: ClassVar[str] = ""
+    assisted_rule: ClassVar[str] = ""
     """Rule that transformers' assisted generation, which drafts alike, accepts by above temperature
     0; empty where it does not draft so."""
 
     def layers(self, count: int) -> int:
-        """Return how many layers of the target it reads, of ``count``; where it reads them."""
+        """Return how many of the target's ``count`` layers it runs, where they are its source."""
         return count
 
-    def begin(self, drafting: "Drafting") -> None:
-        """Learn from the prompt, ``drafting.ids``, before the first round."""
+    def begin(self, state: "DraftState") -> None:
+        """Prepare for a run from the prompt, ``state.ids``, before the first round."""
 
-    def propose(self, drafting: "Drafting") -> TokenTree:
+    def propose(self, state: "DraftState") -> TokenTree:
         """Return the tree of a round; a root alone proposes nothing.
 
-        It holds at most ``drafting.tree_budget`` nodes beside the root that are verified, none
-        deeper than ``drafting.draft_len``.
+        It has at most ``state.tree_budget`` nodes beside the root that are verified, none deeper
+        than ``state.draft_len``.
         """
         raise NotImplementedError
 
-    def heard(self, drafting: "Drafting", tree: TokenTree, logits: "Tensor") -> None:
-        """Learn from the target's logits [n, V] after ``tree.verified()``, before the walk."""
+    def update(self, state: "DraftState", tree: TokenTree, logits: "Tensor") -> None:
+        """Learn from the target's logits [n, V] after ``tree.verified()``, before acceptance."""
 
 
 find = Drafter.registry.find

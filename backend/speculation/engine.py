@@ -1,8 +1,9 @@
-"""Draft a tree, verify it in one pass of the target, accept a path, go on from there."""
+"""The loop of speculative decoding: draft a tree, verify it in one pass, accept a path, repeat."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,27 +11,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenarium.backend.models.generating import wait
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.distribution import Processors
+from tokenarium.backend.speculation.draft_state import DraftState
 from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.tree import TokenTree
-from tokenarium.backend.speculation.verify import Walk, walk
+from tokenarium.backend.speculation.verify import ComputedTests, Verification, verify_with
+from tokenarium.backend.speculation.vocabulary import SharedVocabulary
 
 
 @dataclass(frozen=True)
 class Round:
-    """One tree from its drafting to what became of it."""
+    """One tree from its drafting to what was accepted of it."""
 
     tree: TokenTree
     logits: Tensor
     """[n, V] of the target after ``tree.verified()``."""
-    targets: "TargetLaws"
-    walk: Walk
-    accept: NDArray[np.float64]
-    """[N] the number each node's test was compared with."""
-    follow: NDArray[np.float64]
-    """[N] the number that drew what follows a node."""
+    targets: "TargetProbs"
+    tests: ComputedTests
+    """Of the run's rule: those that verification needed, and others when they are asked for."""
+    verification: Verification
+    accept_uniforms: NDArray[np.float64]
+    """[N] the number in [0, 1) that each node's acceptance was compared with."""
+    next_uniforms: NDArray[np.float64]
+    """[N] the number in [0, 1) that sampled what follows a node."""
     draft_ms: float
     verify_ms: float
     other_ms: float
@@ -40,31 +46,32 @@ class Round:
     @property
     def tokens(self) -> list[int]:
         """What the round adds to the text: accepted tokens, and the one that follows them."""
-        return [self.tree.tokens[node] for node in self.walk.path[1:]] + [self.walk.token]
+        found = self.verification
+        return [self.tree.tokens[node] for node in found.path[1:]] + [found.token]
 
 
-class TargetLaws(Mapping[int, Tensor]):
-    """The target's law after each verified node, computed when it is looked at."""
+class TargetProbs(Mapping[int, Tensor]):
+    """The target's distribution [V] after each verified node, computed when it is looked up."""
 
-    def __init__(self, drafting: Drafting, tree: TokenTree, logits: Tensor) -> None:
+    def __init__(self, state: DraftState, tree: TokenTree, logits: Tensor) -> None:
         nodes = tree.verified()
-        self._processors, self._logits = drafting.processors, logits
+        self._processors, self._logits = state.processors, logits
         self._rows = {node: row for row, node in enumerate(nodes)}
-        penalised = self._processors.repetition_penalty != 1
+        penalty = self._processors.repetition_penalty != 1
         # Now, before the text goes on.
-        self._paths = [drafting.before(tree, node) for node in nodes] if penalised else None
+        self._paths = [state.prefix(tree, node) for node in nodes] if penalty else None
         self._known: dict[int, Tensor] = {}
 
     def __getitem__(self, node: int) -> Tensor:
         if node not in self._known:
             row = self._rows[node]
             paths = self._paths and self._paths[row : row + 1]
-            self._known[node] = self._processors.law(self._logits[row : row + 1], paths)[0]
+            self._known[node] = self._processors.probs(self._logits[row : row + 1], paths)[0]
         return self._known[node]
 
-    def telling(self) -> Tensor:
-        """Return [n, V] laws that say more than which token is the likeliest: see ``draft_law``."""
-        return self._processors.draft_law(self._logits, self._paths)
+    def soft(self) -> Tensor:
+        """Return [n, V] distributions that are not one-hot: see ``Processors.soft_probs``."""
+        return self._processors.soft_probs(self._logits, self._paths)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._rows)
@@ -77,74 +84,121 @@ class Speculator:
     """A text continued by rounds of drafting and verifying.
 
     Args:
-        target: reads for the model whose law is wanted; nothing was read with it yet.
-        drafter: guesses.
-        drafting: what the drafter works with; its ``ids`` are the prompt, at least one token.
+        target: reads for the model whose distribution is wanted; nothing was read with it yet.
+        drafter: proposes trees.
+        state: what the drafter works with; its ``ids`` are the prompt, at least one token.
         rule: accepts.
-        random: of every test and every draw from the target's law.
+        random: of every acceptance and every token sampled from the target's distribution.
     """
 
     def __init__(
         self,
         target: TreeReader,
         drafter: Drafter,
-        drafting: Drafting,
+        state: DraftState,
         rule: Rule,
         random: np.random.Generator,
     ) -> None:
-        self.target, self.drafter, self.drafting, self.rule = target, drafter, drafting, rule
+        self.target, self.drafter, self.state, self.rule = target, drafter, state, rule
         self.random = random
-        self._draft_len, self._tree_budget = drafting.draft_len, drafting.tree_budget
+        self._draft_len, self._tree_budget = state.draft_len, state.tree_budget
+
+    @classmethod
+    def of_models(
+        cls,
+        loaded: LoadedModel,
+        draft: LoadedModel | None,
+        drafter: Drafter,
+        rule: Rule,
+        processors: Processors,
+        ids: Sequence[int],
+        *,
+        draft_len: int,
+        tree_budget: int,
+        max_new_tokens: int,
+        seed: int,
+        shared: SharedVocabulary | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Self:
+        """Return the speculator of a prompt; the seed decides everything that is sampled.
+
+        Args:
+            draft: the draft model, where the drafter's source is one.
+            ids: [T] the prompt.
+            max_new_tokens: for which the caches have room.
+            shared: how the draft model's ids are the target's; None where they are the same.
+            check: called in every layer; raises to stop.
+        """
+        room = len(ids) + max_new_tokens + tree_budget + 1
+        reader = None
+        if drafter.source == "target_layers":
+            reader = TreeReader(loaded, room, check, drafter.layers(len(loaded.layers)))
+        elif draft is not None:
+            reader = TreeReader(draft, room, check)
+        head: torch.nn.Linear = loaded.model.get_output_embeddings()
+        state = DraftState(
+            ids=list(ids),
+            vocabulary=int(head.weight.shape[0]),
+            draft_len=draft_len,
+            tree_budget=tree_budget,
+            processors=processors,
+            random=np.random.default_rng([seed, 1]),
+            reader=reader,
+            shared=shared,
+        )
+        target = TreeReader(loaded, room, check)
+        return cls(target, drafter, state, rule, np.random.default_rng([seed, 2]))
 
     @torch.inference_mode()
     def begin(self) -> None:
         """Read all of the prompt but its last token, which is the first round's root."""
-        if len(self.drafting.ids) > 1:
-            self.target.extend(self.drafting.ids[:-1])
-        self.drafter.begin(self.drafting)
+        if len(self.state.ids) > 1:
+            self.target.extend(self.state.ids[:-1])
+        self.drafter.begin(self.state)
 
     @torch.inference_mode()
     def round(self, remaining: int) -> Round:
         """Add at most ``remaining`` tokens, at least one, to the text.
 
-        Accepted tokens and their successor are appended to ``drafting.ids``.
+        Accepted tokens and their successor are appended to ``state.ids``.
         """
-        drafting, target, device = self.drafting, self.target, self.target.loaded.device
-        drafting.draft_len = min(self._draft_len, remaining - 1)
-        drafting.tree_budget = self._tree_budget
+        state, target, device = self.state, self.target, self.target.loaded.device
+        state.draft_len = min(self._draft_len, remaining - 1)
+        state.tree_budget = self._tree_budget
         clock = [time.perf_counter()]
-        tree = self.drafter.propose(drafting) if drafting.draft_len else drafting.tree()
+        tree = self.drafter.propose(state) if state.draft_len else state.tree()
         if target.chain_only:
             tree.prune_to_chain()
         wait(device)
         clock.append(time.perf_counter())
-        nodes = tree.verified()
-        place = {node: row for row, node in enumerate(nodes)}
+        row = {node: row for row, node in enumerate(tree.verified())}
         kv_tokens = target.length
         logits = target.read(
-            [tree.tokens[node] for node in nodes],
-            [place.get(tree.parents[node], -1) for node in nodes],
+            [tree.tokens[node] for node in row],
+            [row.get(tree.parents[node], -1) for node in row],
         )
         wait(device)
         clock.append(time.perf_counter())
-        self.drafter.heard(drafting, tree, logits)
+        self.drafter.update(state, tree, logits)
         clock.append(time.perf_counter())
-        accept, follow = self.random.random((2, len(tree)))
-        targets = TargetLaws(drafting, tree, logits)
-        found = walk(self.rule, tree, targets, accept, follow)
-        target.keep([place[node] for node in found.path])
-        drafting.accepted(found.path)
-        drafting.ids += [tree.tokens[node] for node in found.path[1:]] + [found.token]
+        accept_uniforms, next_uniforms = self.random.random((2, len(tree)))
+        targets = TargetProbs(state, tree, logits)
+        tests = ComputedTests(self.rule, tree, targets, next_uniforms)
+        found = verify_with(self.rule, tree.tokens, tests.children, tests, accept_uniforms)
+        target.keep([row[node] for node in found.path])
+        state.keep(found.path)
+        state.ids += [tree.tokens[node] for node in found.path[1:]] + [found.token]
         wait(device)
         clock.append(time.perf_counter())
         draft, verify, learn, other = (float(ms) for ms in np.diff(clock) * 1e3)
         return Round(
-            tree,
-            logits,
-            targets,
-            found,
-            accept,
-            follow,
+            tree=tree,
+            logits=logits,
+            targets=targets,
+            tests=tests,
+            verification=found,
+            accept_uniforms=accept_uniforms,
+            next_uniforms=next_uniforms,
             draft_ms=draft + learn,
             verify_ms=verify,
             other_ms=other,

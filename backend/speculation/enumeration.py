@@ -1,4 +1,4 @@
-"""Exact laws of what a rule puts out, by going through everything that can be drawn."""
+"""Exact output distributions of rules, by enumeration of everything that can be drawn."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.rule import AcceptanceTests, Residual, Rule
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 Mistake = Literal["pruned", "reordered"]
@@ -17,21 +17,21 @@ Mistake = Literal["pruned", "reordered"]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a rule puts out after P nodes, over all their drafts."""
+    """A rule's output after P nodes, over all their drafts."""
 
-    laws: Tensor
+    probs: Tensor
     """[P, V] of the next token, float64."""
     accepted: Tensor
     """[P] probability that some child is accepted."""
 
     def distance(self, targets: Tensor) -> Tensor:
-        """Return the total variation distances [P] from the laws that were wanted [P, V]."""
-        return (self.laws - targets).abs().sum(-1) / 2
+        """Return the total variation distances [P] from target distributions [P, V]."""
+        return (self.probs - targets).abs().sum(-1) / 2
 
 
 @dataclass(frozen=True)
 class Bias:
-    """How far a rule's output is from the target's law, over pairs of random laws."""
+    """How far a rule's output is from the target's distribution, over random pairs."""
 
     mean: float
     """Total variation distance, which is between 0 and 1."""
@@ -43,10 +43,10 @@ class Bias:
     children: int
 
 
-def random_laws(pairs: int, vocabulary: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return targets and drafts [P, V], float64, each uniform among all laws."""
-    laws = np.random.default_rng(seed).dirichlet(np.ones(vocabulary), (2, pairs))
-    targets, drafts = torch.from_numpy(laws).unbind(0)
+def random_distributions(pairs: int, vocabulary: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return targets and drafts [P, V], float64, each uniform among all distributions."""
+    probs = np.random.default_rng(seed).dirichlet(np.ones(vocabulary), (2, pairs))
+    targets, drafts = torch.from_numpy(probs).unbind(0)
     return targets, drafts
 
 
@@ -59,7 +59,7 @@ def bias(
     vocabulary: int = 5,
     seed: int = 0,
 ) -> Bias:
-    """Return how far a rule's output is from the target's law, exactly, for random laws.
+    """Return exactly how far a rule's output is from the target, for random distributions.
 
     Args:
         rule: may be one that is not made for the draw.
@@ -68,10 +68,10 @@ def bias(
         mistake: made after drawing; a child more is drawn where one is pruned.
         pairs: of random target and draft.
         vocabulary: tokens; every draft of so many is gone through.
-        seed: of the laws.
+        seed: of the distributions.
     """
-    children = min(children, rule.most_children or children)
-    targets, drafts = random_laws(pairs, vocabulary, seed)
+    children = min(children, rule.max_children or children)
+    targets, drafts = random_distributions(pairs, vocabulary, seed)
     found = outputs(rule, targets, drafts, draw, children, mistake)
     far = found.distance(targets)
     return Bias(
@@ -93,39 +93,39 @@ def outputs(
     mistake: Mistake | None = None,
     drawn_from: Tensor | None = None,
 ) -> Outputs:
-    """Return the law of the token that follows each of P nodes.
+    """Return the distribution of the token that follows each of P nodes.
 
     Args:
-        rule: judges the children.
+        rule: tests the children.
         targets: [P, V] float64.
-        drafts: [P, V] the laws that the rule is told the children were drawn from.
+        drafts: [P, V] the distributions that the rule takes the children to be drawn from.
         draw: how they are chosen.
         children: drawn per node; fewer where fewer tokens have mass.
         mistake: made after drawing.
-        drawn_from: [P, V] the laws they were really drawn from; None where those are ``drafts``.
+        drawn_from: [P, V] the distributions they are really drawn from; None for ``drafts``.
     """
     pruned = mistake == "pruned"
     found: dict[int, list[tuple[int, tuple[int, ...], float]]] = {}  # by number of children
     sources = drafts if drawn_from is None else drawn_from
     for pair, draft in enumerate(sources.tolist()):
-        for family, chance in families(draft, draw, children + pruned):
-            judged = _spoiled(family, draft, mistake) if mistake else family
-            found.setdefault(len(judged), []).append((pair, judged, chance))
-    laws, accepted = torch.zeros_like(targets), torch.zeros_like(targets[:, 0])
+        for drawn, chance in sibling_sets(draft, draw, children + pruned):
+            tested = _spoiled(drawn, draft, mistake) if mistake else drawn
+            found.setdefault(len(tested), []).append((pair, tested, chance))
+    probs, accepted = torch.zeros_like(targets), torch.zeros_like(targets[:, 0])
     for rows in found.values():
         at = torch.tensor([pair for pair, _, _ in rows])
         weight = torch.tensor([chance for _, _, chance in rows], dtype=targets.dtype)
-        tokens = torch.tensor([family for _, family, _ in rows])
-        law, some = _next_law(rule, targets[at], drafts[at], tokens)
-        laws.index_add_(0, at, law * weight[:, None])
+        tokens = torch.tensor([siblings for _, siblings, _ in rows])
+        following, some = _next_distribution(rule, targets[at], drafts[at], tokens)
+        probs.index_add_(0, at, following * weight[:, None])
         accepted.index_add_(0, at, some * weight)
-    return Outputs(laws, accepted)
+    return Outputs(probs, accepted)
 
 
-def families(
+def sibling_sets(
     draft: Sequence[float], draw: Draw, children: int
 ) -> Iterator[tuple[tuple[int, ...], float]]:
-    """Yield every family that may be chosen, in draw order, and how likely it is."""
+    """Yield all siblings that may be drawn, in draw order, and how likely they are."""
     if draw == "deterministic":
         ranked = sorted((t for t, mass in enumerate(draft) if mass), key=lambda t: -draft[t])
         yield tuple(ranked[:children]), 1.0
@@ -144,60 +144,62 @@ def families(
     yield from more((), 1.0)
 
 
-def _spoiled(family: tuple[int, ...], draft: list[float], mistake: Mistake) -> tuple[int, ...]:
-    liked = sorted(family, key=lambda token: -draft[token])
+def _spoiled(drawn: tuple[int, ...], draft: list[float], mistake: Mistake) -> tuple[int, ...]:
+    likeliest_first = sorted(drawn, key=lambda token: -draft[token])
     if mistake == "reordered":
-        return tuple(liked)
-    return tuple(token for token in family if token != liked[-1]) or family
+        return tuple(likeliest_first)
+    return tuple(token for token in drawn if token != likeliest_first[-1]) or drawn
 
 
-def _next_law(
+def _next_distribution(
     rule: Rule, targets: Tensor, drafts: Tensor, children: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the law of the next token [F, V], and how likely one of the children [F, k] is it."""
-    law = torch.zeros_like(targets)
-    missed = torch.ones_like(targets[:, 0])  # chance that every child so far failed
+    """Return the next token's distribution [F, V], and how likely one of the children [F, k] is."""
+    probs = torch.zeros_like(targets)
+    missed = torch.ones_like(targets[:, 0])  # probability that every child so far failed
     best = torch.zeros_like(missed)
     for token, test in zip(
-        [*children.unbind(-1), None], rule.trials(targets, drafts, children), strict=True
+        [*children.unbind(-1), None], rule.acceptance_tests(targets, drafts, children), strict=True
     ):
-        if isinstance(test, Rest):
-            return law + missed[:, None] * test.law, 1 - missed
+        if isinstance(test, Residual):
+            return probs + missed[:, None] * test.probs, 1 - missed
         assert token is not None
-        taken = missed * test.accept
-        if rule.longest:  # of the children that pass, all equally deep, the likeliest
-            better = (test.accept > 0) & (test.target > best)
-            best, taken = best.where(~better, test.target), better.to(law.dtype)
-            law = law * (1 - taken)[:, None]
+        taken = missed * test.accept_prob
+        if rule.longest_path:  # of the children that pass, all equally deep, the likeliest
+            better = (test.accept_prob > 0) & (test.target_prob > best)
+            best = best.where(~better, test.target_prob)
+            taken = better.to(probs.dtype)
+            probs = probs * (1 - taken)[:, None]
             missed = missed * (1 - taken)
         else:
             missed = missed - taken
-        law.scatter_add_(-1, token[:, None], taken[:, None])
-    raise AssertionError(f"{rule.slug} says nothing of what follows")
+        probs.scatter_add_(-1, token[:, None], taken[:, None])
+    raise AssertionError(f"{rule.slug} yields no residual")
 
 
 Conditional = Callable[[tuple[int, ...]], Tensor]
-"""From the tokens after the root to the law [V] of the next one."""
+"""From the tokens after the root to the distribution [V] of the next one."""
 
 
-def text_law(rule: Rule, tree: TokenTree, target: Conditional, length: int) -> Tensor:
-    """Return the joint law [V] * length of the next tokens, given a tree.
+def joint_distribution(rule: Rule, tree: TokenTree, target: Conditional, length: int) -> Tensor:
+    """Return the joint distribution [V] * length of the next tokens, given a tree.
 
-    Where the walk of this tree ends sooner the rest is the target's, as if of an exact next round.
+    Where verification of this tree ends sooner the rest is the target's, as if of an exact next
+    round.
 
     Args:
-        rule: takes the first child that passes.
-        tree: with the laws that children were drawn from.
+        rule: accepts the first child that passes.
+        tree: with the distributions that children were drawn from.
         target: float64.
         length: tokens.
     """
-    assert not rule.longest
-    law = torch.zeros((len(target(())),) * length, dtype=torch.float64)
-    below = tree.families()
+    assert not rule.longest_path
+    probs = torch.zeros((len(target(())),) * length, dtype=torch.float64)
+    below = tree.children_by_node()
 
     def spread(text: tuple[int, ...], chance: float) -> None:
         if len(text) == length:
-            law[text] += chance
+            probs[text] += chance
             return
         for token, share in enumerate(target(text).tolist()):
             if chance * share:
@@ -208,30 +210,30 @@ def text_law(rule: Rule, tree: TokenTree, target: Conditional, length: int) -> T
             spread(text, chance)
             return
         tokens = [tree.tokens[child] for child in below[node]]
-        draft = tree.laws.get(node)
-        tests = rule.trials(
+        draft = tree.draft_probs.get(node)
+        tests = rule.acceptance_tests(
             target(text)[None], None if draft is None else draft[None], torch.tensor([tokens])
         )
         for child, token, test in zip(below[node], tokens, tests, strict=False):
-            assert isinstance(test, Trials)
-            accept = float(test.accept)
+            assert isinstance(test, AcceptanceTests)
+            accept = float(test.accept_prob)
             visit(child, (*text, token), chance * accept)
             chance *= 1 - accept
         rest = next(tests)
-        assert isinstance(rest, Rest)
-        for token, share in enumerate(rest.law[0].tolist()):
+        assert isinstance(rest, Residual)
+        for token, share in enumerate(rest.probs[0].tolist()):
             spread((*text, token), chance * share)
 
     visit(ROOT, (), 1.0)
-    return law
+    return probs
 
 
 def heap_trees(draft: Conditional, budget: int) -> Iterator[tuple[TokenTree, float]]:
     """Yield every tree that DySpec's heap may draw, and how likely it is.
 
     The place expected to be worth most is drawn next: a first child of the newest node, or one more
-    sibling of it from what its parent's law has left. A node's value is what its place was worth,
-    times its probability.
+    sibling of it from what is left of its parent's distribution. A node's value is what its place
+    was worth, times its probability.
 
     Paper: Xiong et al., 2024, arXiv:2410.11744.
 
@@ -252,12 +254,14 @@ def heap_trees(draft: Conditional, budget: int) -> Iterator[tuple[TokenTree, flo
         for token, share in enumerate(left.tolist()):
             if not share:
                 continue
-            wider = TokenTree(tree.tokens[:], tree.parents[:], dict(tree.laws), tree.values[:])
+            wider = TokenTree(
+                tree.tokens[:], tree.parents[:], dict(tree.draft_probs), tree.values[:]
+            )
             wider.sources = tree.sources[:]
             node = wider.add(parent, token, worth * share)
             text = (*texts[parent], token)
-            wider.laws[node] = draft(text)
-            then = [*others, (worth * share, node, wider.laws[node])]
+            wider.draft_probs[node] = draft(text)
+            then = [*others, (worth * share, node, wider.draft_probs[node])]
             rest = left.clone()
             rest[token] = 0
             if (mass := float(rest.sum())) > 0:
@@ -266,5 +270,5 @@ def heap_trees(draft: Conditional, budget: int) -> Iterator[tuple[TokenTree, flo
                 yield full, chance * share
 
     start = TokenTree.of(0)
-    start.laws[ROOT] = draft(())
-    yield from grown(start, [()], [(1.0, ROOT, start.laws[ROOT])])
+    start.draft_probs[ROOT] = draft(())
+    yield from grown(start, [()], [(1.0, ROOT, start.draft_probs[ROOT])])

@@ -1,6 +1,8 @@
 """Which drafters and rules go together without biasing the output, and why others do not."""
 
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 import tokenarium.backend.speculation.drafters
 import tokenarium.backend.speculation.rules  # noqa: F401
@@ -9,6 +11,9 @@ from tokenarium.backend.speculation import rule as rules
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.rule import Promise, Rule
 from tokenarium.backend.speculation.tree import Draw
+
+if TYPE_CHECKING:
+    from tokenarium.backend.speculation.enumeration import Bias
 
 HOW: dict[Draw, str] = {
     "deterministic": "picked without chance",
@@ -28,7 +33,7 @@ class Pair:
     """Why they do not go together; None where they do, at the temperatures the rule is for."""
     promise: Promise
     """Of the rule, where they do."""
-    at_zero: bool
+    greedy_only: bool
     """Whether the rule is for temperature 0; else for above 0."""
 
 
@@ -53,7 +58,7 @@ def why_not(
 
     Args:
         drafter: or how children are drawn.
-        rule: judges them.
+        rule: tests them.
         temperature: of the target.
         branches: whether a node may have several children; None as the drafter declares.
         prunes: whether drawn nodes may be left out unverified; None as the drafter declares.
@@ -104,7 +109,7 @@ def pairs(temperature: float | None = None) -> tuple[Pair, ...]:
     """
 
     def asked(rule: type[Rule]) -> float:
-        made_for = 0.0 if rule.at_zero else 1.0
+        made_for = 0.0 if rule.greedy_only else 1.0
         return made_for if temperature is None else temperature
 
     return tuple(
@@ -113,7 +118,7 @@ def pairs(temperature: float | None = None) -> tuple[Pair, ...]:
             rule.slug,
             why_not(drafter, rule, asked(rule)),
             rule.promise,
-            rule.at_zero,
+            rule.greedy_only,
         )
         for drafter in drafters.registered()
         for rule in rules.registered()
@@ -121,12 +126,12 @@ def pairs(temperature: float | None = None) -> tuple[Pair, ...]:
 
 
 def _obstacle(drafts: _Drafts, rule: type[Rule], temperature: float) -> str | None:
-    if rule.at_zero and temperature > 0:
+    if rule.greedy_only and temperature > 0:
         return (
             f"{rule.title} always takes the target's likeliest token, which is not sampling at "
             f"temperature {temperature:g}"
         )
-    if temperature == 0 and not rule.at_zero:
+    if temperature == 0 and not rule.greedy_only:
         return (
             f"at temperature 0 the target's next token is certain, so that {rule.title} has "
             f"nothing to draw"
@@ -138,34 +143,65 @@ def _wrong_draw(drafts: _Drafts, rule: type[Rule]) -> str | None:
     known: set[Draw] = {drafts.draw}
     if not drafts.branches and drafts.draw != "deterministic":
         known = {"iid", "without_replacement"}  # a first draw is the same either way
-    if known & rule.draws:
+    if known & rule.exact_for:
         return None
-    right = ", or ".join(HOW[draw] for draw in sorted(rule.draws))
+    right = ", or ".join(HOW[draw] for draw in sorted(rule.exact_for))
     reason = (
         f"{rule.title} is right for children {right}; those of {drafts.name} are {HOW[drafts.draw]}"
     )
     if drafts.draw in rule.measured_bias:
         mean, largest = rule.measured_bias[drafts.draw]
         reason += (
-            f", and the next token's law would be off by {mean:.2f} in the mean and up to "
-            f"{largest:.2f} (total variation, over random laws of 5 tokens)"
+            f", and the next token's distribution would be off by {mean:.2f} in the mean and up to "
+            f"{largest:.2f} (total variation, over random distributions of 5 tokens)"
         )
     return reason
 
 
 def _spoilt_draw(drafts: _Drafts, rule: type[Rule]) -> str | None:
-    if not drafts.prunes or not rule.reads_draft:
+    if not drafts.prunes or not rule.needs_draft_probs:
         return None
     return (
         f"{drafts.name} leaves out some of what it drew, so that the children which {rule.title} "
-        f"tests do not have the law that it compares them with"
+        f"tests are not distributed as it assumes"
     )
 
 
 def _too_many(drafts: _Drafts, rule: type[Rule]) -> str | None:
-    if rule.most_children is None or not drafts.branches:
+    if rule.max_children is None or not drafts.branches:
         return None
     return (
-        f"{rule.title} judges at most {rule.most_children} child of a node, and {drafts.name} may "
+        f"{rule.title} tests at most {rule.max_children} child of a node, and {drafts.name} may "
         f"draft more"
+    )
+
+
+CHILDREN = 2
+
+
+@dataclass(frozen=True)
+class RuleBiases:
+    """One rule's output against the target's distribution."""
+
+    rule: str
+    title: str
+    promise: str
+    by_draw: "dict[Draw, Bias]"
+    """By how children are drawn; exact, over the same random distributions for every rule."""
+
+
+@cache
+def biases() -> tuple[RuleBiases, ...]:
+    """Return every rule that is for temperatures above 0, with two children of every draw."""
+    from tokenarium.backend.speculation.enumeration import bias
+
+    return tuple(
+        RuleBiases(
+            rule.slug,
+            rule.title,
+            rule.promise,
+            {draw: bias(rule(), draw, CHILDREN) for draw in HOW},
+        )
+        for rule in rules.registered()
+        if not rule.greedy_only
     )

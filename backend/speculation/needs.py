@@ -8,8 +8,8 @@ from tokenarium.backend.cost.work import Choices, Sizes, on_device
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.request import SpeculateRequest
 
-_LAW_COPIES = 8
-"""Float32 copies of the laws of all nodes: logits, laws and their records, of both models."""
+_PROBS_COPIES = 8
+"""Float32 copies of [nodes, V]: logits, distributions and the log of them, of both models."""
 
 
 def past_context(loaded: LoadedModel, prompt: int, most: int, field: str) -> tuple[str, ...]:
@@ -78,6 +78,6 @@ def bytes_of_run(
         sizes = Sizes.of(config)
         work = on_device(sizes, dtype, Choices(1, 1, 0, lens=False), device)
         entry = 2 * sizes.kv_heads * sizes.head_size * dtype.itemsize
-        laws = _LAW_COPIES * 4 * (request.tree_budget + 1) * sizes.vocabulary
-        total += work.total(prompt) + sizes.layers * room * entry + laws
+        probs = _PROBS_COPIES * 4 * (request.tree_budget + 1) * sizes.vocabulary
+        total += work.total(prompt) + sizes.layers * room * entry + probs
     return total

@@ -1,4 +1,4 @@
-"""What a run keeps of every round and node, and what the numbers of a status mean."""
+"""Columns of every round and node of a run, and the outcomes that ``status`` numbers."""
 
 from typing import Final
 
@@ -55,8 +55,8 @@ NODE: Final = np.dtype(
     ]
 )
 """Columns of a node. Its own probabilities (q of the draft, p of the target) are those after its
-parent; entropies, divergence and overlap are of the laws after the node itself, from which its
-children were drawn and judged."""
+parent; entropies, divergence and overlap are of the distributions after the node itself, from which
+its children were drawn and by which they were tested."""
 
 STATUSES: Final = (
     "root",
@@ -80,5 +80,5 @@ REASONS: Final = {
     "pruned_before_verify": "was drafted, then left out to keep to the tree budget",
     "cut": "was accepted, but the text had ended before it",
     "bonus": "drawn from the target after a path that was accepted to its end, at no extra cost",
-    "residual_resample": "drawn from what the target's law leaves when every guess was rejected",
+    "residual_resample": "drawn from the target's residual distribution: every guess was rejected",
 }

@@ -1,4 +1,4 @@
-"""What another rule would have made of the trees of a stored run, without the model."""
+"""Verification of a stored tree by another rule, from stored columns, without the model."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenarium.backend.speculation.result import SpeculationResult
-    from tokenarium.backend.speculation.verify import Walk
+    from tokenarium.backend.speculation.verify import Verification
 
 
 @dataclass(frozen=True)
-class Retold:
-    """One tree as a rule walks it."""
+class ReplayedRound:
+    """One tree as a rule verifies it."""
 
-    fates: tuple[str, ...]
-    """By node of the tree, the root first: what becomes of it, a word of ``records.STATUSES``."""
+    outcomes: tuple[str, ...]
+    """By node of the tree, the root first: its outcome, a word of ``node_schema.STATUSES``."""
     path: tuple[int, ...]
     """Accepted nodes, as their places within the tree, the root not among them."""
     token: int
     """What follows the last of them."""
     ending: str
-    """``bonus`` or ``residual_resample``: why it follows."""
+    """``bonus`` or ``residual_resample``: how it was sampled."""
 
 
 def tree_rows(result: "SpeculationResult", number: int) -> range:
@@ -31,19 +31,19 @@ def tree_rows(result: "SpeculationResult", number: int) -> range:
     return range(int(firsts[number]), after - 1)
 
 
-def retold(result: "SpeculationResult", rule: str, number: int) -> Retold | None:
-    """Walk the tree of a round by a rule that judged it when it was drafted.
+def replay_round(result: "SpeculationResult", rule: str, number: int) -> ReplayedRound | None:
+    """Verify the tree of a round by a rule that was evaluated when the tree was drafted.
 
     Args:
         result: of a run.
         rule: one of ``result.rules``.
         number: of the round, from 0.
-    Returns: None where the rule cannot judge the tree.
+    Returns: None where the rule cannot be evaluated on the tree.
     Raises:
-        ValueError: if the rule did not judge the run, or there is no such round.
+        ValueError: if the rule was not evaluated in the run, or there is no such round.
     """
     from tokenarium.backend.speculation.rule import find
-    from tokenarium.backend.speculation.whatif import rewalk
+    from tokenarium.backend.speculation.whatif import verify_stored
 
     if rule not in result.rules:
         raise ValueError(f"rule={rule!r} did not judge this run: choose {', '.join(result.rules)}")
@@ -52,7 +52,7 @@ def retold(result: "SpeculationResult", rule: str, number: int) -> Retold | None
     rows = tree_rows(result, number)
     nodes, column = result.node_columns[rows.start : rows.stop], result.rules.index(rule)
     parents = [-1, *(nodes["parent"][1:] - rows.start).tolist()]
-    found = rewalk(
+    found = verify_stored(
         find(rule)(),
         parents,
         nodes["token_id"].tolist(),
@@ -64,31 +64,31 @@ def retold(result: "SpeculationResult", rule: str, number: int) -> Retold | None
     if found is None:
         return None
     verified = set((nodes["target_argmax"] >= 0).nonzero()[0].tolist())
-    ending = "bonus" if found.source == "bonus" else "residual_resample"
-    return Retold(
-        tuple(fates(found, parents, verified)), tuple(found.path[1:]), found.token, ending
+    ending = "bonus" if found.ending == "bonus" else "residual_resample"
+    return ReplayedRound(
+        tuple(outcomes(found, parents, verified)), tuple(found.path[1:]), found.token, ending
     )
 
 
-def fates(found: "Walk", parents: Sequence[int], verified: Collection[int]) -> list[str]:
-    """Return what became of every node of a tree that was walked.
+def outcomes(found: "Verification", parents: Sequence[int], verified: Collection[int]) -> list[str]:
+    """Return the outcome of every node of a verified tree, a word of ``node_schema.STATUSES``.
 
     Args:
-        found: the walk.
+        found: what was accepted.
         parents: [N] by node; the root is node 0.
         verified: nodes that the target read.
     """
     path = set(found.path)
 
-    def fate(node: int) -> str:
+    def outcome(node: int) -> str:
         if node == 0:
             return "root"
         if node not in verified:
             return "pruned_before_verify"
         if node in path:
             return "accepted"
-        if node in found.trials:
+        if node in found.tests:
             return "rejected"
         return "sibling_skipped" if parents[node] in path else "not_reached"
 
-    return [fate(node) for node in range(len(parents))]
+    return [outcome(node) for node in range(len(parents))]

@@ -135,9 +135,9 @@ class SpeculateRequest(TextRequest):
         if self.engine != "transformers":
             return self
         drafter = find_drafter(self.drafter.slug)
-        rule = "greedy" if self.temperature == 0 else drafter.assisted
-        if not drafter.assisted:
-            known = [other.slug for other in registered_drafters() if other.assisted]
+        rule = "greedy" if self.temperature == 0 else drafter.assisted_rule
+        if not drafter.assisted_rule:
+            known = [other.slug for other in registered_drafters() if other.assisted_rule]
             raise ValueError(
                 f"engine='transformers' does not draft as {self.drafter.slug} does: choose "
                 f"{' or '.join(known)}, or engine='tokenarium'"
@@ -153,8 +153,8 @@ class SpeculateRequest(TextRequest):
     @property
     def beside(self) -> tuple[str, ...]:
         """The draft model, where the drafter reads with one."""
-        reads = find_drafter(self.drafter.slug).reads
-        return (self.draft_model,) if reads == "draft_model" else ()
+        source = find_drafter(self.drafter.slug).source
+        return (self.draft_model,) if source == "draft_model" else ()
 
     @property
     def processors(self) -> "Processors":

@@ -12,47 +12,62 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Promise = Literal["lossless", "relaxed"]
-"""Whether the output has exactly the target's law, or is allowed to differ."""
+"""Whether the output has exactly the target's distribution, or is allowed to differ."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """The test of one child, given that those before it failed."""
+class AcceptanceTest:
+    """The test of one child, given that the siblings before it were rejected."""
 
-    accept: float
+    accept_prob: float
     """Probability to accept it."""
-    target: float
-    """What the target's law, or what is left of it, gives the token at its turn."""
-    draft: float
-    """What the draft's law, renormalised at its turn, gives it; NaN where the rule needs none."""
+    target_prob: float
+    """Its probability under the target's distribution, or under the residual at its turn."""
+    draft_prob: float
+    """Its probability under the draft's distribution, renormalised at its turn; NaN where the rule
+    needs none."""
 
 
 @dataclass(frozen=True)
-class Trials:
+class AcceptanceTests:
     """The same of children of F nodes at once, all of the same rank among their siblings."""
 
-    accept: "Tensor"
+    accept_prob: "Tensor"
     """[F]"""
-    target: "Tensor"
+    target_prob: "Tensor"
     """[F]"""
-    draft: "Tensor | None" = None
+    draft_prob: "Tensor | None" = None
     """[F]; None where the rule needs none."""
 
 
 @dataclass(frozen=True)
-class Rest:
-    """What follows where every child failed: the laws that the replacements are drawn from."""
+class Residual:
+    """The distributions that the next token is drawn from where every child was rejected."""
 
-    law: "Tensor"
+    probs: "Tensor"
     """[F, V]"""
 
 
 class Rule(Method):
     """One way to accept drafted tokens; subclassing registers it, fields are its parameters.
 
-    Every random number is given from outside, so that a tree can be judged again and every outcome
-    enumerated. Requests and stored runs are checked against subclasses, so they import torch inside
-    functions.
+    A rule answers one question: with which probability is each child of a node accepted, and what
+    is the next token drawn from where none is. Every random number is given from outside, so that a
+    tree can be verified again and every outcome enumerated. Requests and stored runs are checked
+    against subclasses, so they import torch inside functions.
+
+    Speculative sampling over three tokens, where the draft, which likes token 0, has drawn it:
+
+    >>> import torch
+    >>> target, draft = torch.tensor([[0.2, 0.5, 0.3]]), torch.tensor([[0.8, 0.1, 0.1]])
+    >>> rule = find("speculative_sampling")()
+    >>> test, residual = rule.acceptance_tests(target, draft, children=torch.tensor([[0]]))
+    >>> test.accept_prob  # min(1, 0.2 / 0.8)
+    tensor([0.2500])
+    >>> residual.probs  # target - draft where it is above 0, normalised
+    tensor([[0.0000, 0.6667, 0.3333]])
+
+    Token 0 comes out with probability 0.8 * 0.25 = 0.2, just as the target alone would give it.
     """
 
     registry: ClassVar[Registry[type["Rule"]]] = Registry(
@@ -68,49 +83,50 @@ class Rule(Method):
     paper: ClassVar[str]
     """Authors, year, arXiv id."""
     promise: ClassVar[Promise] = "lossless"
-    """What the output's law is."""
-    draws: ClassVar[frozenset[Draw]]
+    """Whether the output has the target's distribution."""
+    exact_for: ClassVar[frozenset[Draw]]
     """How children may have been drawn; with any other draw the output would be biased."""
     measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {}
-    """By each other draw, mean and largest total variation distance from the target's law: what
-    ``enumeration.bias`` finds with two children."""
-    reads_draft: ClassVar[bool] = True
-    """Whether it asks how likely the draft found a child; drawn nodes may be pruned where not."""
-    most_children: ClassVar[int | None] = None
-    """Most children of a node that it can judge; None for any number."""
-    at_zero: ClassVar[bool] = False
+    """By each other draw, mean and largest total variation distance from the target's distribution:
+    what ``enumeration.bias`` finds with two children."""
+    needs_draft_probs: ClassVar[bool] = True
+    """Whether it reads the draft's probability of a child; where it does not, drawn nodes may be
+    pruned."""
+    max_children: ClassVar[int | None] = None
+    """Most children of a node that it can test; None for any number."""
+    greedy_only: ClassVar[bool] = False
     """Whether it is for temperature 0, where it must hold for every draw; else for above 0."""
-    one_draw: ClassVar[bool] = False
-    """Whether one token is drawn and looked for among the children, in place of a test each."""
-    longest: ClassVar[bool] = False
-    """Whether the walk takes the longest path that passes, the likeliest of equals, in place of the
-    first child that does."""
+    one_sample: ClassVar[bool] = False
+    """Whether one token is sampled and looked for among the children, in place of a test each."""
+    longest_path: ClassVar[bool] = False
+    """Whether the longest path that passes is accepted, the likeliest of equals, in place of the
+    first child that does at every node."""
 
-    def trials(
+    def acceptance_tests(
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
-    ) -> Iterator[Trials | Rest]:
-        """Yield the tests of the children in draw order, then what follows where all failed.
+    ) -> Iterator[AcceptanceTests | Residual]:
+        """Yield the tests of the children in draw order, then the residual where all failed.
 
-        A reader stops asking when it knows enough. No token without probability in the target's
-        law is accepted or follows, whatever was drafted.
+        The caller stops iterating when it knows enough. No token of probability 0 under the target
+        is accepted or drawn, whatever was drafted.
 
         Args:
-            target: [F, V] the target's laws after F nodes, processed; float32 or float64.
-            draft: [F, V] the laws the children were drawn from; None where there were none.
+            target: [F, V] the target's distributions after F nodes, processed; float32 or float64.
+            draft: [F, V] the distributions the children were drawn from; None where there are none.
             children: [F, k] token ids in draw order.
         """
         raise NotImplementedError
 
     def bonus(self, target: "Tensor", uniform: "Tensor") -> "Tensor":
-        """Return the tokens [F] after paths that were accepted to their end.
+        """Return the bonus tokens [F] after paths that were accepted to their end.
 
         Args:
-            target: [F, V] the target's laws.
+            target: [F, V] the target's distributions.
             uniform: [F] numbers in [0, 1), float64.
         """
-        from tokenarium.backend.speculation.distribution import drawn
+        from tokenarium.backend.speculation.distribution import sample
 
-        return drawn(target, uniform)
+        return sample(target, uniform)
 
 
 find = Rule.registry.find

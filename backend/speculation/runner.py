@@ -1,4 +1,4 @@
-"""Continue a prompt by drafting and verifying, and plainly beside it."""
+"""The run of kind ``speculate``: speculative decoding, and autoregressive decoding beside it."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,18 +14,20 @@ from tokenarium.backend.observe import recording
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.backend.speculation.auditing.assisted import Assistance, audit_assisted
-from tokenarium.backend.speculation.auditing.reading import Checking
+from tokenarium.backend.speculation.auditing.plain_reader import CancelCheck
 from tokenarium.backend.speculation.auditing.run import audit
-from tokenarium.backend.speculation.autoregressive import decode_plainly
-from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.autoregressive import (
+    Reason,
+    StoppingCriteria,
+    generate_autoregressive,
+)
 from tokenarium.backend.speculation.engine import Speculator
-from tokenarium.backend.speculation.journal import Journal
 from tokenarium.backend.speculation.matrix import valid_rules
 from tokenarium.backend.speculation.needs import past_context, refuse_unless_fits
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult
-from tokenarium.backend.speculation.stopping import Reason, Stopping
+from tokenarium.backend.speculation.run_log import RunLog
 from tokenarium.backend.speculation.vocabulary import SharedVocabulary, compare
 
 
@@ -74,17 +76,30 @@ class _Run:
         if draft is not None:
             self.notes += past_context(draft, length, most, "draft_model")
         refuse_unless_fits(request, loaded, draft, length)
-        self.stopping = Stopping(loaded, most, request.stop)
-        self.target = TreeReader(loaded, self._room(), cancel.check)
-        if self.target.chain_only and self.drafter.branches:
+        self.stopping = StoppingCriteria(loaded, most, request.stop)
+        self.speculator = Speculator.of_models(
+            loaded,
+            draft,
+            self.drafter,
+            self.rule,
+            request.processors,
+            tokens.ids,
+            draft_len=request.draft_len,
+            tree_budget=request.tree_budget,
+            max_new_tokens=most,
+            seed=request.seed,
+            shared=self._shared_vocabulary(),
+            check=cancel.check,
+        )
+        chain_only = self.speculator.target.chain_only
+        if chain_only and self.drafter.branches:
             self.notes += (
-                f"{loaded.name} cannot verify a tree ({self.target.chain_only}): of every node's "
+                f"{loaded.name} cannot verify a tree ({chain_only}): of every node's "
                 "children only the first is verified",
             )
-        self.drafting = self._drafting()
         rules = tuple(rule() for rule in valid_rules(type(self.drafter), request.temperature))
         self.rules = rules
-        self.journal = Journal(self.rule, rules, self.drafting)
+        self.log = RunLog(rules)
         self.new: list[int] = []
         self.ended: Reason = ""
         self.plain: list[int] = []
@@ -92,64 +107,40 @@ class _Run:
         self.prefill_ms = float("nan")
         self.progress = ProgressReporter(emit, cancel, self._result)
 
-    def _room(self) -> int:
-        return len(self.tokens.ids) + self.stopping.most + self.request.tree_budget + 1
-
-    def _drafting(self) -> Drafting:
-        request, loaded, draft, reader = self.request, self.loaded, self.draft, None
-        shared: SharedVocabulary | None = None
-        if self.drafter.reads == "target_layers":
-            layers = self.drafter.layers(len(loaded.layers))
-            reader = TreeReader(loaded, self._room(), self.cancel.check, layers)
-        elif draft is not None:
-            shared = compare(loaded, draft)
-            if request.vocabularies == "equal" and shared.agreement != "equal":
-                raise ValueError(
-                    f"draft_model={request.draft_model!r} and model={request.model!r} do not have "
-                    f"the same tokens ({shared.reason}): choose another draft model, or "
-                    "vocabularies='intersection'"
-                )
-            reader = TreeReader(draft, self._room(), self.cancel.check)
-        head: torch.nn.Linear = loaded.model.get_output_embeddings()
-        return Drafting(
-            ids=list(self.tokens.ids),
-            vocabulary=int(head.weight.shape[0]),
-            draft_len=request.draft_len,
-            tree_budget=request.tree_budget,
-            processors=request.processors,
-            random=np.random.default_rng([request.seed, 1]),
-            reader=reader,
-            shared=shared,
-        )
+    def _shared_vocabulary(self) -> SharedVocabulary | None:
+        if self.draft is None:
+            return None
+        request, shared = self.request, compare(self.loaded, self.draft)
+        if request.vocabularies == "equal" and shared.agreement != "equal":
+            raise ValueError(
+                f"draft_model={request.draft_model!r} and model={request.model!r} do not have "
+                f"the same tokens ({shared.reason}): choose another draft model, or "
+                "vocabularies='intersection'"
+            )
+        return shared
 
     def finished(self) -> SpeculationResult:
-        """Decode plainly where asked, then speculate, then audit."""
-        request, most = self.request, self.stopping.most
+        """Decode autoregressively where asked, then speculate, then audit."""
+        request, most = self.request, self.stopping.max_new_tokens
         if request.plain:
-            self._report("decoding plainly", 0)
-            self.plain, self.plain_ms = decode_plainly(
-                TreeReader(self.loaded, self._room(), self.cancel.check),
+            self._report("decoding autoregressively", 0)
+            room = len(self.tokens.ids) + most + 1
+            self.plain, self.plain_ms = generate_autoregressive(
+                TreeReader(self.loaded, room, self.cancel.check),
                 self.tokens.ids,
                 request.processors,
                 self.stopping,
                 np.random.default_rng([request.seed, 3]),
-                lambda done: self._report("decoding plainly", done),
+                lambda done: self._report("decoding autoregressively", done),
             )
         started = time.perf_counter()
-        speculator = Speculator(
-            self.target,
-            self.drafter,
-            self.drafting,
-            self.rule,
-            np.random.default_rng([request.seed, 2]),
-        )
-        speculator.begin()
+        self.speculator.begin()
         self.prefill_ms = (time.perf_counter() - started) * 1e3
         while not self.ended:
-            round_ = speculator.round(most - len(self.new))
+            round_ = self.speculator.round(most - len(self.new))
             kept, self.ended = self.stopping.cut(self.new, round_.tokens)
             self.new += round_.tokens[:kept]
-            self.journal.write(round_, kept)
+            self.log.add(round_, kept)
             done = most * request.plain + len(self.new)
             self._report("drafting and verifying", done, partial=True)
         self.cancel.check()
@@ -159,14 +150,18 @@ class _Run:
         return replace(result, audit=found.as_dict())
 
     def assisted(self) -> SpeculationResult:
-        """Let transformers draft and verify, and audit what it did."""
+        """Let transformers' assisted generation draft and verify, and audit what it did."""
         request, tokens = self.request, self.tokens
         self._report("generating with transformers", 0)
         assistance = Assistance(
-            self.loaded, self.draft, request.processors, self.stopping.most, request.draft_len
+            self.loaded,
+            self.draft,
+            request.processors,
+            self.stopping.max_new_tokens,
+            request.draft_len,
         )
-        with recording(Checking(self.cancel.check)):
-            # What it prepares the first time would count as time.
+        with recording(CancelCheck(self.cancel.check)):
+            # What it prepares the first time would count as time of the run.
             replace(assistance, max_new_tokens=2).generate(tokens.ids, request.seed)
             found = audit_assisted(assistance, tokens.ids, seed=request.seed)
         self.cancel.check()
@@ -178,17 +173,17 @@ class _Run:
         )
 
     def _report(self, doing: str, done: int, partial: bool = False) -> None:
-        total = self.stopping.most * (1 + self.request.plain)
+        total = self.stopping.max_new_tokens * (1 + self.request.plain)
         self.progress.report(doing, done, total, partial=partial)
 
     def _result(self) -> SpeculationResult:
-        loaded, request, arrays = self.loaded, self.request, self.journal.arrays()
+        loaded, request, arrays = self.loaded, self.request, self.log.arrays()
         tops = (arrays["target_top_ids"], arrays["draft_top_ids"], arrays["judged_next"])
         alone = np.asarray(self.plain, np.int32)
         shown = np.concatenate([arrays["node_columns"]["token_id"], alone, *map(np.ravel, tops)])
         known = [int(key) for key in np.unique(shown) if key >= 0]
         texts = decode_each(loaded, known)
-        said, plain = (
+        text, plain_text = (
             str(loaded.tokenizer.decode(ids, skip_special_tokens=True))
             for ids in (self.new, self.plain)
         )
@@ -201,14 +196,14 @@ class _Run:
             prompt_text=self.tokens.text,
             token_ids=np.asarray(self.new, np.int32),
             token_text=decode_each(loaded, self.new),
-            text=said,
+            text=text,
             ended=self.ended,
-            sources=tuple(self.journal.sources),
+            sources=tuple(self.log.sources),
             choice_text={str(key): text for key, text in zip(known, texts, strict=True)},
             rules=tuple(rule.slug for rule in self.rules),
             prefill_ms=self.prefill_ms,
             plain_ids=np.asarray(self.plain, np.int32),
-            plain_text=plain,
+            plain_text=plain_text,
             plain_step_ms=self.plain_ms,
             processors=vars(request.processors),
             audit={},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenarium.backend.speculation.shape import depths
+from tokenarium.backend.speculation.tree import depths
 
 NodeCost = Mapping[int, float]
 """By number of nodes beside the root, the time of a pass of the target that verifies so many."""

@@ -1,8 +1,8 @@
 """What a run adds up to: acceptance by depth and rank, calibration, waste, time.
 
 A level is one node of the text so far together with its verified children: the rule either accepts
-one of them or goes no further. Only levels that a walk came to count, so that every number is an
-estimate of the same chance in the next run.
+one of them or goes no further. Only levels that verification reached count, so that every number is
+an estimate of the same probability in the next run.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Levels:
-    """The L levels that the walks of a run came to."""
+    """The L levels of a run that verification reached."""
 
     depth: NDArray[np.int32]
     """[L] of the children."""
@@ -48,16 +48,16 @@ class Levels:
     ranks: tuple[NDArray[np.int32], ...]
     """[L] ranks of the children that were verified."""
     draft_entropy: NDArray[np.float32]
-    """[L] nats, of the law that the children were chosen by; NaN where there is none."""
+    """[L] nats, of the distribution that the children were drawn from; NaN where there is none."""
 
     @property
     def acceptance(self) -> float:
-        """Share of levels at which a guess was accepted; NaN without levels."""
+        """Share of levels at which a drafted token was accepted; NaN without levels."""
         return float((self.accepted >= 0).mean()) if len(self.accepted) else float("nan")
 
 
 def levels(result: "SpeculationResult") -> Levels:
-    """Return every level of a run that was walked."""
+    """Return every level of a run that verification reached."""
     nodes = result.node_columns
     guesses = np.flatnonzero((nodes["draw_order"] >= 0) & (nodes["status"] != _PRUNED))
     on_path = np.isin(nodes["status"], (_ROOT, *ACCEPTED))
@@ -77,7 +77,7 @@ def levels(result: "SpeculationResult") -> Levels:
 
 
 def by_depth(found: Levels) -> list[Share]:
-    """Return how often a guess was accepted, by how deep in the tree it stands."""
+    """Return how often a drafted token was accepted, by its depth in the tree."""
     hit = found.accepted >= 0
     return [
         Share(depth, int((found.depth == depth).sum()), int(hit[found.depth == depth].sum()))
@@ -86,7 +86,7 @@ def by_depth(found: Levels) -> list[Share]:
 
 
 def by_rank(found: Levels) -> list[Share]:
-    """Return how often the guess that the draft likes first, second, ... is the accepted one."""
+    """Return how often the child of each rank by the draft's probability is the accepted one."""
     most = max((int(ranks.max()) for ranks in found.ranks), default=-1)
     there = [sum(bool((ranks == rank).any()) for ranks in found.ranks) for rank in range(most + 1)]
     return [
@@ -97,7 +97,7 @@ def by_rank(found: Levels) -> list[Share]:
 
 
 def by_entropy(found: Levels, bins: int = 6) -> list[Share]:
-    """Return how often a guess was accepted, by how unsure the draft was; as many in every bin."""
+    """Return how often a drafted token was accepted, by the draft's entropy, in equal bins."""
     known = np.isfinite(found.draft_entropy)
     order = np.argsort(found.draft_entropy[known], kind="stable")
     values, hit = found.draft_entropy[known][order], (found.accepted >= 0)[known][order]
@@ -110,11 +110,11 @@ def by_entropy(found: Levels, bins: int = 6) -> list[Share]:
 
 
 def calibration(result: "SpeculationResult", column: str, bins: int = 10) -> list[Share]:
-    """Return how often guesses were accepted, by what was expected of them.
+    """Return how often drafted tokens were accepted, by how often that was expected.
 
     Args:
-        column: of the nodes: ``est_value``, what the drafter expected of all verified guesses,
-            ``p_accept_path``, what the rule did; or ``accept_prob``, of tested guesses.
+        column: of the nodes: ``est_value``, the drafter's estimate for all verified nodes,
+            ``p_accept_path``, the rule's probability; or ``accept_prob``, of tested nodes.
         bins: of equal width, between 0 and 1.
     """
     nodes = result.node_columns
@@ -134,12 +134,12 @@ def calibration(result: "SpeculationResult", column: str, bins: int = 10) -> lis
     ]
 
 
-def became(result: "SpeculationResult") -> dict[str, int]:
-    """Return how many guesses had each fate, a word of ``records.STATUSES``."""
+def outcome_counts(result: "SpeculationResult") -> dict[str, int]:
+    """Return how many drafted nodes had each outcome, a word of ``node_schema.STATUSES``."""
     nodes = result.node_columns
     counts = np.bincount(nodes["status"][nodes["draw_order"] >= 0], minlength=len(STATUSES))
     found = dict(zip(STATUSES, counts.tolist(), strict=True))
-    return {fate: count for fate, count in found.items() if count}
+    return {outcome: count for outcome, count in found.items() if count}
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Pace:
     verify_ms: float
     other_ms: float
     plain_ms: float
-    """Of plain decoding in the same run; NaN where it was not asked."""
+    """Of autoregressive decoding in the same run; NaN where it was not asked."""
 
     @property
     def total_ms(self) -> float:
@@ -159,7 +159,7 @@ class Pace:
 
     @property
     def speedup(self) -> float:
-        """How many times faster than plain decoding; NaN where that was not asked."""
+        """How many times faster than autoregressive decoding; NaN where that was not asked."""
         return self.plain_ms / self.total_ms if self.total_ms else float("nan")
 
 
@@ -175,7 +175,7 @@ def pace(result: "SpeculationResult") -> Pace:
 
 
 def acceptance_vector(shares: Sequence[Share]) -> list[float]:
-    """Return [k] chances of siblings of each rank to be the accepted one, as Sequoia plans by.
+    """Return [k] probabilities that the sibling of each rank is accepted, as Sequoia needs them.
 
     They were counted over different levels, so that their sum can pass 1; they are then divided by
     it.

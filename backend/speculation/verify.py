@@ -1,98 +1,102 @@
-"""An acceptance rule walks down a tree: which guesses stay, and what follows them."""
+"""Verification of a tree by an acceptance rule: which drafted tokens stay, and what follows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.speculation.drafting import draw
-from tokenarium.backend.speculation.rule import Rest, Rule, Trial, Trials
+from tokenarium.backend.speculation.distribution import sample_one
+from tokenarium.backend.speculation.rule import AcceptanceTest, AcceptanceTests, Residual, Rule
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
-Source = Literal["bonus", "resampled"]
-"""Whether the last token follows a path that was accepted to its end, or replaces a guess."""
+Ending = Literal["bonus", "resampled"]
+"""Whether the last token follows a path accepted to its end, or replaces a rejected token."""
 
 
 @dataclass(frozen=True)
-class Walk:
-    """What a rule made of a tree."""
+class Verification:
+    """What a rule accepted of a tree, and the token that follows."""
 
     path: list[int]
     """Accepted nodes, the root first."""
     token: int
     """What follows the last of them."""
-    source: Source
-    trials: dict[int, Trial] = field(default_factory=dict)
+    ending: Ending
+    tests: dict[int, AcceptanceTest] = field(default_factory=dict)
     """By node, the tests that were made."""
 
 
-class Judge(Protocol):
-    """Knows a rule's tests of a tree's nodes, from laws or from what was stored of them."""
+class NodeTests(Protocol):
+    """A rule's tests of a tree's nodes, computed from distributions or read from stored columns."""
 
-    def trials(self, node: int) -> Iterator[Trial]:
-        """Yield the test of each verified child in draw order."""
+    def tests(self, node: int) -> Iterator[AcceptanceTest]:
+        """Yield the test of each verified child of a node in draw order."""
 
-    def follow(self, node: int) -> int:
-        """Return the token that follows a node where no child is taken.
+    def next_token(self, node: int) -> int:
+        """Return the token that follows a node where no child is accepted.
 
-        Rules that draw one token and look for it may ask this first, others after all trials.
+        Rules that sample one token and look for it may ask this first, others after all tests.
         """
 
 
-def walk(
+def verify(
     rule: Rule,
     tree: TokenTree,
     targets: Mapping[int, Tensor],
-    accept: Sequence[float],
-    follow: Sequence[float],
-) -> Walk:
-    """Walk from the root as far as the rule accepts.
+    accept_uniforms: Sequence[float] | NDArray[np.float64],
+    next_uniforms: Sequence[float] | NDArray[np.float64],
+) -> Verification:
+    """Accept nodes from the root on as far as the rule allows.
 
     Args:
-        rule: judges the children of one node at a time.
-        tree: drafted and verified.
-        targets: by verified node, the target's law [V] after it.
-        accept: by node, the number in [0, 1) that its test is compared with.
-        follow: by node, the number in [0, 1) that draws what follows it.
+        rule: tests the children of one node at a time.
+        tree: drafted, and read by the target.
+        targets: by verified node, the target's distribution [V] after it.
+        accept_uniforms: by node, the number in [0, 1) that its acceptance is compared with.
+        next_uniforms: by node, the number in [0, 1) that samples what follows it.
     """
-    families = tree.families()
-    return descend(
-        rule, tree.tokens, families, _Live(rule, tree, families, targets, follow), accept
-    )
+    computed = ComputedTests(rule, tree, targets, next_uniforms)
+    return verify_with(rule, tree.tokens, computed.children, computed, accept_uniforms)
 
 
-def descend(
+def verify_with(
     rule: Rule,
     tokens: Sequence[int],
-    families: Sequence[Sequence[int]],
-    judge: Judge,
-    accept: Sequence[float],
-) -> Walk:
-    """Walk down a tree by a judge's tests.
+    children: Sequence[Sequence[int]],
+    node_tests: NodeTests,
+    accept_uniforms: Sequence[float] | NDArray[np.float64],
+) -> Verification:
+    """Accept nodes of a tree by tests that may be stored ones.
 
     Args:
-        rule: of whose kind the tests are.
+        rule: whose tests they are.
         tokens: by node.
-        families: by node, its verified children in draw order.
-        judge: of this rule and this tree.
-        accept: by node, the number in [0, 1) that its test is compared with.
+        children: by node, its verified children in draw order.
+        node_tests: of this rule and this tree.
+        accept_uniforms: by node, the number in [0, 1) that its acceptance is compared with.
     """
-    trials: dict[int, Trial] = {}
+    made: dict[int, AcceptanceTest] = {}
 
     def passing(node: int) -> Iterator[int]:
         """Yield the children that pass, testing no further than is asked."""
-        drawn = judge.follow(node) if rule.one_draw and families[node] else None
-        for child, trial in zip(families[node], judge.trials(node), strict=False):
-            trials[child] = trial
-            if accept[child] < trial.accept if drawn is None else tokens[child] == drawn:
+        sampled = node_tests.next_token(node) if rule.one_sample and children[node] else None
+        for child, test in zip(children[node], node_tests.tests(node), strict=False):
+            made[child] = test
+            if (
+                accept_uniforms[child] < test.accept_prob
+                if sampled is None
+                else tokens[child] == sampled
+            ):
                 yield child
 
-    path = _longest(passing, trials) if rule.longest else _first(passing)
-    source: Source = "resampled" if families[path[-1]] else "bonus"
-    return Walk(path, judge.follow(path[-1]), source, trials)
+    path = _longest(passing, made) if rule.longest_path else _first(passing)
+    ending: Ending = "resampled" if children[path[-1]] else "bonus"
+    return Verification(path, node_tests.next_token(path[-1]), ending, made)
 
 
 def _first(passing: Callable[[int], Iterator[int]]) -> list[int]:
@@ -103,72 +107,101 @@ def _first(passing: Callable[[int], Iterator[int]]) -> list[int]:
     return path
 
 
-def _longest(passing: Callable[[int], Iterator[int]], trials: Mapping[int, Trial]) -> list[int]:
+def _longest(
+    passing: Callable[[int], Iterator[int]], made: Mapping[int, AcceptanceTest]
+) -> list[int]:
     """Return the longest path of children that pass, of equals the likeliest, then the first."""
     paths = [([ROOT], 0.0)]
-    for path, likely in paths:  # grows meanwhile
+    for path, log_prob in paths:  # grows meanwhile
         paths += [
-            ([*path, child], likely + log(trials[child].target)) for child in passing(path[-1])
+            ([*path, child], log_prob + log(made[child].target_prob)) for child in passing(path[-1])
         ]
     return max(paths, key=lambda found: (len(found[0]), found[1]))[0]
 
 
-class _Live:
-    """Judges by the laws, as far as it is asked."""
+class ComputedTests:
+    """A rule's tests of a tree's nodes, each computed when it is first asked for, then kept.
+
+    Args:
+        rule: tests the children of one node at a time.
+        tree: drafted, and read by the target.
+        targets: by verified node, the target's distribution [V] after it.
+        next_uniforms: by node, the number in [0, 1) that samples what follows it.
+    """
 
     def __init__(
         self,
         rule: Rule,
         tree: TokenTree,
-        families: Sequence[Sequence[int]],
         targets: Mapping[int, Tensor],
-        follow: Sequence[float],
+        next_uniforms: Sequence[float] | NDArray[np.float64],
     ) -> None:
-        self._rule, self._tree, self._families = rule, tree, families
-        self._targets, self._uniforms = targets, follow
-        self._asked: dict[int, Iterator[Trial | Rest]] = {}
+        self._rule, self._tree = rule, tree
+        self._targets, self._uniforms = targets, next_uniforms
+        self.children = tree.children_by_node()
+        """By node, its verified children in draw order."""
+        self._pending: dict[int, Iterator[AcceptanceTest | Residual]] = {}
+        self._made: dict[int, list[AcceptanceTest]] = {}
+        self._residuals: dict[int, Tensor] = {}
 
-    def trials(self, node: int) -> Iterator[Trial]:
-        """Yield the tests of a node's children."""
-        children = [self._tree.tokens[child] for child in self._families[node]]
-        self._asked[node] = trials_of(
-            self._rule, self._targets[node], self._tree.laws.get(node), children
-        )
-        for test in self._asked[node]:
-            assert isinstance(test, Trial)
-            yield test
+    def tests(self, node: int) -> Iterator[AcceptanceTest]:
+        """Yield the tests of a node's children in draw order."""
+        made = self._made.setdefault(node, [])
+        rank = 0
+        while rank < len(made) or self._compute_next(node):
+            yield made[rank]
+            rank += 1
 
-    def follow(self, node: int) -> int:
-        """Draw from what the tests left over."""
+    def residual(self, node: int) -> Tensor:
+        """Return the distribution [V] of what follows a node whose children all fail."""
+        while self._compute_next(node):
+            pass
+        return self._residuals[node]
+
+    def next_token(self, node: int) -> int:
+        """Sample what follows a node: the bonus token, or a replacement from the residual."""
         target, uniform = self._targets[node], self._uniforms[node]
-        if self._rule.one_draw or not self._families[node]:
+        if self._rule.one_sample or not self.children[node]:
             at = torch.tensor([uniform], dtype=torch.double, device=target.device)
             return int(self._rule.bonus(target[None], at))
-        rest = next(self._asked[node])
-        assert isinstance(rest, Rest)
-        return draw(rest.law[0], uniform)
+        return sample_one(self.residual(node), uniform)
+
+    def _compute_next(self, node: int) -> bool:
+        """Compute one test more; False where all were made, the residual then being known."""
+        if node in self._residuals:
+            return False
+        if node not in self._pending:
+            children = [self._tree.tokens[child] for child in self.children[node]]
+            draft = self._tree.draft_probs.get(node)
+            self._pending[node] = compute_tests(self._rule, self._targets[node], draft, children)
+        found = next(self._pending[node])
+        if isinstance(found, Residual):
+            self._residuals[node] = found.probs[0]
+            return False
+        self._made.setdefault(node, []).append(found)
+        return True
 
 
-def trials_of(
+def compute_tests(
     rule: Rule, target: Tensor, draft: Tensor | None, children: Sequence[int]
-) -> Iterator[Trial | Rest]:
-    """Yield a rule's tests of the children of one node as numbers, then what is left.
+) -> Iterator[AcceptanceTest | Residual]:
+    """Yield a rule's tests of the children of one node as numbers, then the residual.
 
     Args:
         rule: tests no child that is not asked for.
-        target: [V] the target's law after the node.
-        draft: [V] the law the children were drawn from; None where there was none.
+        target: [V] the target's distribution after the node.
+        draft: [V] the distribution the children were drawn from; None where there is none.
         children: token ids in draw order.
     """
     tokens = torch.tensor([children], dtype=torch.long, device=target.device)
-    for test in rule.trials(target[None], None if draft is None else draft[None], tokens):
-        if isinstance(test, Rest):
-            yield test
-        else:
-            yield single(test)
+    for found in rule.acceptance_tests(
+        target[None], None if draft is None else draft[None], tokens
+    ):
+        yield found if isinstance(found, Residual) else _as_numbers(found)
 
 
-def single(test: Trials) -> Trial:
-    """Return the test of the only node there is."""
-    given = torch.full_like(test.accept, torch.nan) if test.draft is None else test.draft
-    return Trial(*torch.cat([test.accept, test.target, given]).tolist())
+def _as_numbers(tests: AcceptanceTests) -> AcceptanceTest:
+    """Return the test of the only node there is; one transfer where it is on a GPU."""
+    draft = tests.draft_prob
+    known = torch.full_like(tests.accept_prob, torch.nan) if draft is None else draft
+    return AcceptanceTest(*torch.cat([tests.accept_prob, tests.target_prob, known]).tolist())

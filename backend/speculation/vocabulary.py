@@ -33,10 +33,10 @@ _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 @dataclass(frozen=True)
 class SharedVocabulary:
-    """A draft's ids and its target's, for texts that go in and laws that come out.
+    """A draft model's ids and its target's, for texts that go in and logits that come out.
 
-    What is drafted is a token of both: the draft's law is restricted to them and renormalised,
-    which any rule that is exact for the restricted law is exact for.
+    Only tokens of both are drafted: the draft's distribution is restricted to them and
+    renormalised, and a rule that is exact for any draft is exact for that one too.
     """
 
     agreement: Agreement

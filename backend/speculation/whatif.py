@@ -1,4 +1,4 @@
-"""The same verified tree judged under other rules, now or later, without the model."""
+"""The same tree under other rules: evaluated while a run has the models, verified again later."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.speculation.distribution import drawn
-from tokenarium.backend.speculation.rule import Rest, Rule, Trial, Trials
+from tokenarium.backend.speculation.distribution import sample
+from tokenarium.backend.speculation.rule import AcceptanceTest, AcceptanceTests, Residual, Rule
 from tokenarium.backend.speculation.tree import TokenTree
-from tokenarium.backend.speculation.verify import Walk, descend
+from tokenarium.backend.speculation.verify import Verification, verify_with
 
 UNKNOWN = -1
-"""In place of a token: the rule needs the law that the children were drawn from, and none is."""
+"""In place of a token: the rule needs the draft's distribution, and the drafter has none."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What R rules say of every node of a tree of N: all that a walk by each of them needs."""
+class RuleEvaluation:
+    """R rules at every node of a tree of N: all that verification by each of them needs."""
 
-    accept: NDArray[np.float64]
+    accept_probs: NDArray[np.float64]
     """[N, R] probability to accept a node, given that its elder siblings failed; NaN for the root,
-    for nodes that were not verified, and where a rule cannot judge."""
-    follow: NDArray[np.int64]
-    """[N, R] token that follows a node where none of its children is taken; -1 where a rule cannot
-    judge them, and for nodes that were not verified."""
+    for nodes that were not verified, and where a rule cannot be evaluated."""
+    next_tokens: NDArray[np.int64]
+    """[N, R] token that follows a node where none of its children is accepted; -1 where a rule
+    cannot be evaluated, and for nodes that were not verified."""
 
 
 @dataclass
@@ -44,119 +44,123 @@ class _Group:
 
 
 @torch.inference_mode()
-def judge_all(
+def evaluate_rules(
     rules: Sequence[Rule],
     tree: TokenTree,
     targets: Mapping[int, Tensor],
-    follow: Sequence[float] | NDArray[np.float64],
-) -> Judged:
-    """Judge every verified node of a tree under several rules.
+    next_uniforms: Sequence[float] | NDArray[np.float64],
+) -> RuleEvaluation:
+    """Evaluate several rules at every verified node of a tree, nodes of one width at once.
 
     Args:
         rules: may be any, also such as are not exact for this tree.
-        tree: with the laws that children were drawn from, where there are.
-        targets: by verified node, the target's law [V] after it.
-        follow: by node, the number in [0, 1) that draws what follows it, the same for every rule.
+        tree: with the distributions that children were drawn from, where there are.
+        targets: by verified node, the target's distribution [V] after it.
+        next_uniforms: by node, the number in [0, 1) that samples what follows it, for every rule.
     """
-    accept = np.full((len(tree), len(rules)), np.nan)
+    accept_probs = np.full((len(tree), len(rules)), np.nan)
     token = np.full((len(tree), len(rules)), UNKNOWN)
     if not rules:
-        return Judged(accept, token)
-    for group in _groups(tree, targets, follow):
+        return RuleEvaluation(accept_probs, token)
+    for group in _groups(tree, targets, next_uniforms):
         shared = Rule.bonus(rules[0], group.target, group.uniform)
         for column, rule in enumerate(rules):
             own = type(rule).bonus is not Rule.bonus
             bonus = rule.bonus(group.target, group.uniform) if own else shared
             if not group.children.size:
                 token[group.nodes, column] = bonus.cpu()
-            elif group.draft is not None or not rule.reads_draft:
-                tests = rule.trials(group.target, group.draft, group.tokens)
-                accept[group.children, column] = _accepts(islice(tests, group.tokens.shape[1]))
-                if not rule.one_draw:
-                    rest = next(tests)
-                    assert isinstance(rest, Rest)
-                    bonus = drawn(rest.law, group.uniform)
+            elif group.draft is not None or not rule.needs_draft_probs:
+                tests = rule.acceptance_tests(group.target, group.draft, group.tokens)
+                width = group.tokens.shape[1]
+                accept_probs[group.children, column] = _stacked(islice(tests, width))
+                if not rule.one_sample:
+                    residual = next(tests)
+                    assert isinstance(residual, Residual)
+                    bonus = sample(residual.probs, group.uniform)
                 token[group.nodes, column] = bonus.cpu()
-    return Judged(accept, token)
+    return RuleEvaluation(accept_probs, token)
 
 
-def rewalk(
+def verify_stored(
     rule: Rule,
     parents: Sequence[int],
     tokens: Sequence[int],
-    accept: Sequence[float],
-    follow: Sequence[int],
-    uniforms: Sequence[float],
-    likely: Sequence[float],
-) -> Walk | None:
-    """Walk down a stored tree as ``walk`` would have; None where the rule cannot judge it.
+    accept_probs: Sequence[float],
+    next_tokens: Sequence[int],
+    accept_uniforms: Sequence[float],
+    target_probs: Sequence[float],
+) -> Verification | None:
+    """Verify a stored tree as ``verify`` would have; None where the rule cannot be evaluated.
 
     Args:
         rule: of the columns.
         parents: [N] index of each node's parent within the tree; -1 for the root.
         tokens: [N]
-        accept: [N] the rule's column of ``Judged.accept``.
-        follow: [N] the rule's column of ``Judged.follow``.
-        uniforms: [N] the number in [0, 1) that each node's test is compared with.
-        likely: [N] what the target's law gave each node.
+        accept_probs: [N] the rule's column of ``RuleEvaluation.accept_probs``.
+        next_tokens: [N] the rule's column of ``RuleEvaluation.next_tokens``.
+        accept_uniforms: [N] the number in [0, 1) that each node's acceptance is compared with.
+        target_probs: [N] the target's probability of each node after its parent.
     """
-    families: list[list[int]] = [[] for _ in parents]
+    children: list[list[int]] = [[] for _ in parents]
     for node, parent in enumerate(parents):
-        if parent >= 0 and not isnan(accept[node]):
-            families[parent].append(node)
-    stored = _Stored(families, accept, follow, likely)
-    found = descend(rule, tokens, families, stored, uniforms)
+        if parent >= 0 and not isnan(accept_probs[node]):
+            children[parent].append(node)
+    stored = _StoredTests(children, accept_probs, next_tokens, target_probs)
+    found = verify_with(rule, tokens, children, stored, accept_uniforms)
     return None if found.token == UNKNOWN else found
 
 
-class _Stored:
-    """Judges by columns."""
+class _StoredTests:
+    """Tests from stored columns."""
 
     def __init__(
         self,
-        families: Sequence[Sequence[int]],
-        accept: Sequence[float],
-        follow: Sequence[int],
-        likely: Sequence[float],
+        children: Sequence[Sequence[int]],
+        accept_probs: Sequence[float],
+        next_tokens: Sequence[int],
+        target_probs: Sequence[float],
     ) -> None:
-        self._families, self._accept, self._follow = families, accept, follow
-        self._likely = likely
+        self._children, self._accept_probs = children, accept_probs
+        self._next_tokens, self._target_probs = next_tokens, target_probs
 
-    def trials(self, node: int) -> Iterator[Trial]:
-        """Yield what was stored of the children."""
-        for child in self._families[node]:
-            yield Trial(float(self._accept[child]), float(self._likely[child]), float("nan"))
+    def tests(self, node: int) -> Iterator[AcceptanceTest]:
+        """Yield the stored tests of a node's children."""
+        for child in self._children[node]:
+            accept_prob, target_prob = self._accept_probs[child], self._target_probs[child]
+            yield AcceptanceTest(float(accept_prob), float(target_prob), float("nan"))
 
-    def follow(self, node: int) -> int:
-        """Return the token that was drawn."""
-        return int(self._follow[node])
+    def next_token(self, node: int) -> int:
+        """Return the token that was sampled."""
+        return int(self._next_tokens[node])
 
 
-def _accepts(tests: Iterator[Trials | Rest]) -> NDArray[np.float64]:
-    """Return the accept probabilities [F, k]."""
+def _stacked(tests: Iterator[AcceptanceTests | Residual]) -> NDArray[np.float64]:
+    """Return the probabilities to accept [F, k]."""
     columns: list[Tensor] = []
     for test in tests:
-        assert isinstance(test, Trials)
-        columns.append(test.accept)
+        assert isinstance(test, AcceptanceTests)
+        columns.append(test.accept_prob)
     return torch.stack(columns, -1).double().cpu().numpy()
 
 
 def _groups(
-    tree: TokenTree, targets: Mapping[int, Tensor], follow: Sequence[float] | NDArray[np.float64]
+    tree: TokenTree,
+    targets: Mapping[int, Tensor],
+    next_uniforms: Sequence[float] | NDArray[np.float64],
 ) -> Iterator[_Group]:
-    families = tree.families()
+    children = tree.children_by_node()
     groups: dict[tuple[int, bool], list[int]] = {}
     for node in tree.verified():
-        judged = bool(families[node]) and node in tree.laws
-        groups.setdefault((len(families[node]), judged), []).append(node)
+        drawn = bool(children[node]) and node in tree.draft_probs
+        groups.setdefault((len(children[node]), drawn), []).append(node)
     for (_, with_draft), nodes in groups.items():
         target = torch.stack([targets[node] for node in nodes])
-        children = np.array([families[node] for node in nodes], np.int64)
+        below = np.array([children[node] for node in nodes], np.int64)
         yield _Group(
             nodes,
-            children,
-            torch.from_numpy(np.array(tree.tokens)[children]).to(target.device),
+            below,
+            torch.from_numpy(np.array(tree.tokens)[below]).to(target.device),
             target,
-            torch.stack([tree.laws[node] for node in nodes]) if with_draft else None,
-            torch.tensor([follow[node] for node in nodes]).to(target.device, torch.double),
+            torch.stack([tree.draft_probs[node] for node in nodes]) if with_draft else None,
+            torch.tensor([next_uniforms[node] for node in nodes]).to(target.device, torch.double),
         )

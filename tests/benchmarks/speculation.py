@@ -1,4 +1,4 @@
-"""What drafting saves: ``python -m tests.benchmarks.speculation`` prints tokens per second.
+"""What state saves: ``python -m tests.benchmarks.speculation`` prints tokens per second.
 
 Greedy decoding of the bundled target by every drafter, plainly, and by transformers: plainly, with
 an assistant and with prompt lookup. Every prompt is continued by every method in turn, in an order
@@ -21,14 +21,13 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.settings import PROJECT
-from tokenarium.backend.speculation.autoregressive import decode_plainly
+from tokenarium.backend.speculation.autoregressive import StoppingCriteria, generate_autoregressive
 from tokenarium.backend.speculation.distribution import Processors
+from tokenarium.backend.speculation.draft_state import DraftState
 from tokenarium.backend.speculation.drafter import find as find_drafter
-from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.engine import Speculator
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import find as find_rule
-from tokenarium.backend.speculation.stopping import Stopping
 from tokenarium.backend.speculation.vocabulary import compare
 
 Method = Callable[[list[int]], tuple[int, int]]
@@ -135,11 +134,11 @@ def methods_of(dtype: str, device: str, count: int) -> tuple[dict[str, Method], 
 
 def _plain(target: LoadedModel, count: int) -> Method:
     def decode(prompt: list[int]) -> tuple[int, int]:
-        found, _ = decode_plainly(
+        found, _ = generate_autoregressive(
             TreeReader(target, len(prompt) + count),
             prompt,
             Processors(),
-            Stopping(target, count),
+            StoppingCriteria(target, count),
             np.random.default_rng(0),
         )
         return len(found), len(found)
@@ -162,11 +161,11 @@ def _ours(
     def decode(prompt: list[int]) -> tuple[int, int]:
         room = len(prompt) + count + budget + 1
         reader = None
-        if drafter.reads == "draft_model":
+        if drafter.source == "draft_model":
             reader = TreeReader(draft, room)
-        elif drafter.reads == "target_layers":
+        elif drafter.source == "target_layers":
             reader = TreeReader(target, room, layers=drafter.layers(len(target.layers)))
-        drafting = Drafting(
+        state = DraftState(
             ids=list(prompt),
             vocabulary=shared.width,
             draft_len=draft_len,
@@ -174,17 +173,17 @@ def _ours(
             processors=Processors(),
             random=np.random.default_rng(1),
             reader=reader,
-            shared=shared if drafter.reads == "draft_model" else None,
+            shared=shared if drafter.source == "draft_model" else None,
         )
         speculator = Speculator(
             TreeReader(target, room),
             drafter,
-            drafting,
+            state,
             find_rule("greedy")(),
             np.random.default_rng(2),
         )
         speculator.begin()
-        stopping, new, ended, rounds = Stopping(target, count), list[int](), "", 0
+        stopping, new, ended, rounds = StoppingCriteria(target, count), list[int](), "", 0
         while not ended:
             tokens = speculator.round(count - len(new)).tokens
             kept, ended = stopping.cut(new, tokens)

@@ -11,8 +11,8 @@ import tokenarium.backend.speculation.drafters
 from tests.contracts.test_policies import SENTENCE, out_of_bounds
 from tests.speculation.conftest import Starts, draft, starts, target, text_ids
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.speculation.drafter import Drafter, Reads, find, registered
-from tokenarium.backend.speculation.drafting import Drafting
+from tokenarium.backend.speculation.draft_state import DraftState
+from tokenarium.backend.speculation.drafter import Drafter, Source, find, registered
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 __all__ = ["draft", "starts", "target"]
@@ -24,18 +24,18 @@ ROUNDS = 6
 
 
 @torch.inference_mode()
-def rounds(drafter: Drafter, drafting: Drafting, count: int = ROUNDS) -> list[TokenTree]:
+def rounds(drafter: Drafter, state: DraftState, count: int = ROUNDS) -> list[TokenTree]:
     """Trees of a run whose target is noise: each is accepted along some path of its own."""
     noise = torch.Generator().manual_seed(1)
     trees = []
     for _ in range(count):
-        tree = drafter.propose(drafting)
+        tree = drafter.propose(state)
         nodes = tree.verified()
-        drafter.heard(drafting, tree, torch.randn(len(nodes), 272, generator=noise))
+        drafter.update(state, tree, torch.randn(len(nodes), 272, generator=noise))
         end = nodes[int(torch.randint(len(nodes), (1,), generator=noise))]
-        drafting.accepted(tree.path(end))
-        drafting.ids += [tree.tokens[node] for node in tree.path(end)[1:]]
-        drafting.ids.append(int(torch.randint(60, 72, (1,), generator=noise)))
+        state.keep(tree.path(end))
+        state.ids += [tree.tokens[node] for node in tree.path(end)[1:]]
+        state.ids.append(int(torch.randint(60, 72, (1,), generator=noise)))
         trees.append(tree)
     return trees
 
@@ -62,7 +62,7 @@ def test_it_declares_all_that_the_page_shows(drafter: type[Drafter]) -> None:
     assert SENTENCE.fullmatch(drafter.explanation)
     assert re.search(r"\d{4}, arXiv:\d{4}\.\d{5}|a baseline|transformers", drafter.paper)
     assert drafter.draw in get_args(Draw)
-    assert drafter.reads in get_args(Reads)
+    assert drafter.source in get_args(Source)
     assert not drafter.prunes or drafter.draw == "deterministic"
     bounded = [name for name, _ in out_of_bounds(drafter)]
     for name, field in drafter.model_fields.items():
@@ -84,9 +84,9 @@ def test_trees_are_well_formed_and_keep_to_the_budget(
 ) -> None:
     draft_len, budget = sizes
     one = drafter()
-    drafting = starts(one, text_ids(30), temperature, draft_len, budget)
+    state = starts(one, text_ids(30), temperature, draft_len, budget)
     grew = 0
-    for root, tree in _with_roots(one, drafting):
+    for root, tree in _with_roots(one, state):
         assert tree.tokens[ROOT] == root
         assert tree.parents[ROOT] == -1
         assert len(tree.tokens) == len(tree.parents) == len(tree.values) == len(tree.sources)
@@ -97,7 +97,7 @@ def test_trees_are_well_formed_and_keep_to_the_budget(
         assert len(verified) - 1 <= budget
         assert max(map(tree.depth, range(len(tree)))) <= draft_len
         assert one.prunes or not tree.pruned
-        for family in tree.families():
+        for family in tree.children_by_node():
             assert one.branches or len(family) <= 1
             tokens = [tree.tokens[child] for child in family]
             assert len(set(tokens)) == len(tokens) or (one.draw == "iid" and temperature > 0)
@@ -105,11 +105,11 @@ def test_trees_are_well_formed_and_keep_to_the_budget(
     assert grew > 0
 
 
-def _with_roots(drafter: Drafter, drafting: Drafting) -> list[tuple[int, TokenTree]]:
+def _with_roots(drafter: Drafter, state: DraftState) -> list[tuple[int, TokenTree]]:
     found = []
     for _ in range(ROUNDS):
-        root = drafting.ids[-1]
-        found += [(root, tree) for tree in rounds(drafter, drafting, 1)]
+        root = state.ids[-1]
+        found += [(root, tree) for tree in rounds(drafter, state, 1)]
     return found
 
 
@@ -121,12 +121,12 @@ def test_children_have_the_law_they_were_chosen_by(
     one = drafter()
     for tree in rounds(one, starts(one, text_ids(30), temperature, top_p=0.9)):
         with_children = set(tree.parents) - {-1}
-        assert set(tree.laws) == (set() if one.reads == "text" else with_children)
-        for node, law in tree.laws.items():
-            assert (law.shape, law.dtype) == ((272,), torch.float32)
-            assert float(law.sum()) == pytest.approx(1, abs=1e-5)
+        assert set(tree.draft_probs) == (set() if one.source == "text" else with_children)
+        for node, probs in tree.draft_probs.items():
+            assert (probs.shape, probs.dtype) == ((272,), torch.float32)
+            assert float(probs.sum()) == pytest.approx(1, abs=1e-5)
             children = [child for child, above in enumerate(tree.parents) if above == node]
-            assert all(law[tree.tokens[child]] > 0 for child in children)
+            assert all(probs[tree.tokens[child]] > 0 for child in children)
         for node, value in enumerate(tree.values[1:], 1):
             if value == value:  # NaN where nothing is expected
                 assert 0 <= value <= tree.values[tree.parents[node]] <= 1
@@ -157,10 +157,10 @@ def test_a_prompt_of_few_tokens_is_continued(
     starts: Starts, drafter: type[Drafter], temperature: float, length: int
 ) -> None:
     one = drafter()
-    drafting = starts(one, text_ids(length), temperature)
-    before = len(drafting.ids)
-    trees = rounds(one, drafting)
-    assert len(drafting.ids) >= before + ROUNDS
+    state = starts(one, text_ids(length), temperature)
+    before = len(state.ids)
+    trees = rounds(one, state)
+    assert len(state.ids) >= before + ROUNDS
     assert all(len(tree.verified()) <= 10 for tree in trees)
 
 
@@ -168,7 +168,7 @@ def test_a_prompt_of_few_tokens_is_continued(
 def test_it_reads_as_many_layers_as_there_are(drafter: type[Drafter], target: LoadedModel) -> None:
     count = len(target.layers)
     read = drafter().layers(count)
-    assert read == count if drafter.reads != "target_layers" else 1 <= read < count
+    assert read == count if drafter.source != "target_layers" else 1 <= read < count
 
 
 def test_a_slug_is_taken_once() -> None:

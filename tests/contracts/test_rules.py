@@ -11,9 +11,16 @@ import pytest
 import torch
 
 import tokenarium.backend.speculation.rules
-from tokenarium.backend.speculation.rule import Promise, Rest, Rule, Trials, find, registered
+from tokenarium.backend.speculation.rule import (
+    AcceptanceTests,
+    Promise,
+    Residual,
+    Rule,
+    find,
+    registered,
+)
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
-from tokenarium.backend.speculation.verify import walk
+from tokenarium.backend.speculation.verify import verify
 
 RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)
@@ -28,12 +35,12 @@ def test_rule_declares_what_the_page_shows(kind):
     assert SENTENCE.match(kind.__doc__ or "")
     assert re.fullmatch(r"\D+, 20\d\d, arXiv:\d{4}\.\d{5}", kind.paper)
     assert kind.promise in get_args(Promise)
-    assert kind.draws <= set(get_args(Draw))
-    assert kind.draws
-    assert not kind.at_zero or kind.draws == set(get_args(Draw))
-    assert kind.promise == "lossless" or kind.draws == set(get_args(Draw))
-    assert kind.most_children is None or kind.most_children > 0
-    assert not (kind.one_draw and (kind.longest or kind.reads_draft))
+    assert kind.exact_for <= set(get_args(Draw))
+    assert kind.exact_for
+    assert not kind.greedy_only or kind.exact_for == set(get_args(Draw))
+    assert kind.promise == "lossless" or kind.exact_for == set(get_args(Draw))
+    assert kind.max_children is None or kind.max_children > 0
+    assert not (kind.one_sample and (kind.longest_path or kind.needs_draft_probs))
     for name, field in kind.model_fields.items():
         assert SENTENCE.fullmatch(field.description or ""), name
         assert field.metadata, f"{name} has no bounds"
@@ -63,24 +70,24 @@ def test_declarations_import_no_torch():
 
 @EVERY
 def test_rule_yields_a_test_for_each_child_and_then_what_is_left(kind):
-    law = torch.tensor([[0.5, 0.3, 0.2]] * 2)
+    probs = torch.tensor([[0.5, 0.3, 0.2]] * 2)
     for count in (1, 2, 3):
         children = torch.tensor([[0, 1, 2], [2, 0, 1]])[:, :count]
-        *tests, rest = kind().trials(law, law, children)
+        *tests, rest = kind().acceptance_tests(probs, probs, children)
         assert len(tests) == count
-        assert isinstance(rest, Rest)
-        assert rest.law.shape == law.shape
+        assert isinstance(rest, Residual)
+        assert rest.probs.shape == probs.shape
         for test in tests:
-            assert isinstance(test, Trials)
-            assert test.accept.shape == test.target.shape == (2,)
-            assert (test.draft is not None) == kind.reads_draft
+            assert isinstance(test, AcceptanceTests)
+            assert test.accept_prob.shape == test.target_prob.shape == (2,)
+            assert (test.draft_prob is not None) == kind.needs_draft_probs
 
 
 @EVERY
 def test_rule_leaves_the_laws_it_is_given_alone(kind):
     target, draft = torch.rand(2, 3, 6, generator=torch.Generator().manual_seed(0)).softmax(-1)
     before = target.clone(), draft.clone()
-    list(kind().trials(target, draft, torch.tensor([[0, 1], [2, 2], [3, 5]])))
+    list(kind().acceptance_tests(target, draft, torch.tensor([[0, 1], [2, 2], [3, 5]])))
     kind().bonus(target, torch.zeros(3, dtype=torch.double))
     assert torch.equal(target, before[0])
     assert torch.equal(draft, before[1])
@@ -92,11 +99,11 @@ def test_rule_walks_the_same_tree_the_same_way(kind):
     rng, tree = np.random.default_rng(0), TokenTree.of(0)
     for parent in (ROOT, ROOT, 1, 2):
         tree.add(parent, int(rng.integers(6)))
-    laws = torch.from_numpy(rng.dirichlet(np.ones(6), (2, 5)))
-    tree.laws = dict(enumerate(laws[1]))
-    targets = dict(enumerate(laws[0]))
+    probs = torch.from_numpy(rng.dirichlet(np.ones(6), (2, 5)))
+    tree.draft_probs = dict(enumerate(probs[1]))
+    targets = dict(enumerate(probs[0]))
     for _ in range(10):
         accept, follow = rng.random((2, 5))
-        first, again = (walk(kind(), tree, targets, accept, follow) for _ in range(2))
+        first, again = (verify(kind(), tree, targets, accept, follow) for _ in range(2))
         assert (first.path, first.token) == (again.path, again.token)
-        assert repr(first.trials) == repr(again.trials)  # NaN is not equal to itself
+        assert repr(first.tests) == repr(again.tests)  # NaN is not equal to itself

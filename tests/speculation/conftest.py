@@ -14,11 +14,11 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.speculation.distribution import Processors
+from tokenarium.backend.speculation.draft_state import DraftState
 from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.reader import TreeReader
 
-Starts = Callable[..., Drafting]
+Starts = Callable[..., DraftState]
 
 
 def loaded_from(folder: Path, **changes: object) -> LoadedModel:
@@ -52,17 +52,17 @@ def starts(target: LoadedModel, draft: LoadedModel) -> Starts:
         tree_budget: int = 9,
         seed: int = 0,
         **processors: float,
-    ) -> Drafting:
-        model = {"text": None, "draft_model": draft, "target_layers": target}[drafter.reads]
+    ) -> DraftState:
+        model = {"text": None, "draft_model": draft, "target_layers": target}[drafter.source]
         reader = None
         if model is not None:
             count = drafter.layers(len(model.layers))
             reader = TreeReader(model, len(ids) + 64, layers=count)
         processed = Processors(temperature, **processors)
         random = np.random.default_rng(seed)
-        drafting = Drafting(list(ids), 272, draft_len, tree_budget, processed, random, reader)
-        drafter.begin(drafting)
-        return drafting
+        state = DraftState(list(ids), 272, draft_len, tree_budget, processed, random, reader)
+        drafter.begin(state)
+        return state
 
     return start
 

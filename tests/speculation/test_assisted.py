@@ -1,4 +1,4 @@
-"""transformers' assisted generation seen from outside, and its drafting at squared temperature."""
+"""transformers' assisted generation seen from outside, and its state at squared temperature."""
 
 from pathlib import Path
 
@@ -12,10 +12,13 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.speculation.auditing.assisted import Assistance, audit_assisted
-from tokenarium.backend.speculation.auditing.drafted import effective_temperature
-from tokenarium.backend.speculation.auditing.reading import PlainReader
+from tokenarium.backend.speculation.auditing.assisted_rounds import (
+    record_rounds,
+    refuse_unless_known,
+)
+from tokenarium.backend.speculation.auditing.draft_checks import effective_temperature
+from tokenarium.backend.speculation.auditing.plain_reader import PlainReader
 from tokenarium.backend.speculation.auditing.sampling import check_sampling
-from tokenarium.backend.speculation.auditing.watching import refuse_unless_known, watching
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.node_schema import STATUSES
 from tokenarium.backend.speculation.result import SpeculationResult
@@ -60,7 +63,7 @@ def test_watching_refuses_versions_it_does_not_know(
     monkeypatch.setattr(transformers, "__version__", "4.57.0")
     with (
         pytest.raises(ValueError, match=r"transformers=4\.57\.0 .* install 5\.x"),
-        watching(pair[0]),
+        record_rounds(pair[0]),
     ):
         pass
 
@@ -104,9 +107,9 @@ def test_transformers_drafts_at_squared_temperature(
     for seen in rounds:
         for at in range(len(seen.drafted)):
             raw = reader([*seen.before, *seen.drafted[:at]])
-            law = torch.softmax(seen.draft_scores[at], -1)
-            worst = max(worst, float((law - torch.softmax(raw / temperature**2, -1)).abs().max()))
-            assert effective_temperature(raw, law) == pytest.approx(temperature**2, rel=1e-3)
+            probs = torch.softmax(seen.draft_scores[at], -1)
+            worst = max(worst, float((probs - torch.softmax(raw / temperature**2, -1)).abs().max()))
+            assert effective_temperature(raw, probs) == pytest.approx(temperature**2, rel=1e-3)
     assert worst < 2e-5
 
     result = audit_assisted(assistance, PROMPT, seed=seed)
@@ -115,7 +118,7 @@ def test_transformers_drafts_at_squared_temperature(
     assert found["draft law"]["numbers"]["effective_temperature"] == pytest.approx(
         temperature**2, rel=1e-3
     )
-    # It says what it draws from, so the text still has the target's law; it only is slower.
+    # It says what it draws from, so the text still has the target's distribution; only slower.
     assert found["drafted tokens"]["verdict"] == "passed"
     assert found["acceptance"]["numbers"]["accepted"] < found["acceptance"]["numbers"]["tested"]
     assert found["greedy identity"]["verdict"] == "not applicable"
@@ -198,6 +201,6 @@ def test_sampled_law_tells_lossless_assistance_from_ensembles(
 
     reader = PlainReader(pair[0])
     biased = check_sampling(
-        mixed, lambda ids: asked.law(reader(ids)[None])[0], PROMPT, samples=samples
+        mixed, lambda ids: asked.probs(reader(ids)[None])[0], PROMPT, samples=samples
     )
     assert biased.verdict == "failed"

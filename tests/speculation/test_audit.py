@@ -10,10 +10,10 @@ from torch import Tensor
 
 from tokenarium.backend.speculation.auditing.audit import Audit, Check
 from tokenarium.backend.speculation.auditing.counts import check_counts
-from tokenarium.backend.speculation.auditing.drafted import (
-    Drafted,
-    check_drawn,
-    check_law,
+from tokenarium.backend.speculation.auditing.draft_checks import (
+    DraftedChildren,
+    check_draft_probs,
+    check_drafted_tokens,
     effective_temperature,
     uniform_distance,
 )
@@ -65,13 +65,13 @@ def test_kolmogorov_tail_matches_the_tables() -> None:
 
 
 def test_least_found_is_found_as_often_as_it_says() -> None:
-    """A law at exactly that distance, hardest to find, is rejected in about 95 of 100 trials."""
-    random, law, samples = np.random.default_rng(0), np.full(8, 1 / 8), 1000
+    """A distribution at exactly that distance, hardest to find, is found in about 95 of 100."""
+    random, probs, samples = np.random.default_rng(0), np.full(8, 1 / 8), 1000
     distance = least_found(samples, 7)
-    other = law * (1 + 2 * distance * np.array([1, -1] * 4))
-    assert np.abs(other - law).sum() / 2 == pytest.approx(distance)
+    other = probs * (1 + 2 * distance * np.array([1, -1] * 4))
+    assert np.abs(other - probs).sum() / 2 == pytest.approx(distance)
     counts = random.multinomial(samples, other, size=2000)
-    statistics = ((counts - samples * law) ** 2 / (samples * law)).sum(1)
+    statistics = ((counts - samples * probs) ** 2 / (samples * probs)).sum(1)
     assert (statistics > 24.322).mean() == pytest.approx(0.95, abs=0.02)
 
 
@@ -127,15 +127,15 @@ def law_after(ids: Sequence[int]) -> Tensor:
     return LAW.roll(ids[-1] % 2)
 
 
-def sampler(law: "Sequence[Tensor]"):
-    """Draws the first token from ``law[0]``, the second from ``law[1]`` turned by the first."""
+def sampler(probs: "Sequence[Tensor]"):
+    """Draws the first token from ``probs[0]``, the second from ``probs[1]`` rolled by the first."""
 
     def sample(seed: int) -> list[int]:
         random = np.random.default_rng([1, seed])
-        first = int(random.choice(6, p=law[0].double().numpy() / law[0].double().sum().item()))
+        first = int(random.choice(6, p=probs[0].double().numpy() / probs[0].double().sum().item()))
         if first == END:
             return [first]
-        second = law[1].roll(first % 2).double().numpy()
+        second = probs[1].roll(first % 2).double().numpy()
         return [first, int(random.choice(6, p=second / second.sum())), 0]
 
     return sample
@@ -199,11 +199,11 @@ def places(count: int, temperature: float, reported: float, whole: bool, k: int 
     random, drawn = np.random.default_rng(seed), []
     for at in range(count):
         raw = raw_logits([at])
-        law = torch.softmax(raw.double() / temperature, -1).numpy()
-        tokens = random.choice(len(law), size=k, replace=False, p=law / law.sum())
+        probs = torch.softmax(raw.double() / temperature, -1).numpy()
+        tokens = random.choice(len(probs), size=k, replace=False, p=probs / probs.sum())
         said = torch.softmax(raw / reported, -1)
         odds = tuple(said[tokens].tolist())
-        drawn.append(Drafted((at,), tuple(tokens.tolist()), odds, said if whole else None))
+        drawn.append(DraftedChildren((at,), tuple(tokens.tolist()), odds, said if whole else None))
     return drawn
 
 
@@ -214,9 +214,9 @@ def raw_logits(ids: Sequence[int]) -> Tensor:
 @pytest.mark.parametrize("whole", [True, False])
 def test_law_passes_what_was_asked_and_fails_another_temperature(whole: bool) -> None:
     asked = Processors(temperature=0.5)
-    right = check_law(places(40, 0.5, 0.5, whole), raw_logits, asked, torch.float32)
+    right = check_draft_probs(places(40, 0.5, 0.5, whole), raw_logits, asked, torch.float32)
     assert right.verdict == "passed"
-    squared = check_law(places(40, 0.25, 0.25, whole), raw_logits, asked, torch.float32)
+    squared = check_draft_probs(places(40, 0.25, 0.25, whole), raw_logits, asked, torch.float32)
     assert squared.verdict == "failed"
     if whole:
         assert squared.numbers["effective_temperature"] == pytest.approx(0.25, rel=1e-5)
@@ -225,25 +225,25 @@ def test_law_passes_what_was_asked_and_fails_another_temperature(whole: bool) ->
 def test_effective_temperature_is_that_of_the_law() -> None:
     raw = raw_logits([3])
     for temperature in (0.3, 1.0, 2.5):
-        law = torch.softmax(raw / temperature, -1)
-        assert effective_temperature(raw, law) == pytest.approx(temperature, rel=1e-5)
-    cut = Processors(temperature=0.7, top_k=5).draft_law(raw[None])[0]
+        probs = torch.softmax(raw / temperature, -1)
+        assert effective_temperature(raw, probs) == pytest.approx(temperature, rel=1e-5)
+    cut = Processors(temperature=0.7, top_k=5).soft_probs(raw[None])[0]
     assert effective_temperature(raw, cut) == pytest.approx(0.7, rel=1e-5)
     assert math.isnan(effective_temperature(raw, torch.eye(12)[2]))
 
 
 def test_law_tells_a_temperature_beside_laws_without_choice() -> None:
-    one = Drafted((3,), (2,), (1.0,), torch.eye(12)[2])
+    one = DraftedChildren((3,), (2,), (1.0,), torch.eye(12)[2])
     found = [*places(4, 0.25, 0.25, True), one]
-    check = check_law(found, raw_logits, Processors(temperature=0.5), torch.float32)
+    check = check_draft_probs(found, raw_logits, Processors(temperature=0.5), torch.float32)
     assert check.numbers["effective_temperature"] == pytest.approx(0.25, rel=1e-5)
-    alone = check_law([one], raw_logits, Processors(temperature=0.5), torch.float32)
+    alone = check_draft_probs([one], raw_logits, Processors(temperature=0.5), torch.float32)
     assert "effective_temperature" not in alone.numbers
 
 
 def test_law_is_not_applicable_where_none_is_reported() -> None:
-    unknown = [Drafted((1,), (2,), (math.nan,))]
-    check = check_law(unknown, raw_logits, Processors(), torch.float32)
+    unknown = [DraftedChildren((1,), (2,), (math.nan,))]
+    check = check_draft_probs(unknown, raw_logits, Processors(), torch.float32)
     assert check.verdict == "not applicable"
 
 
@@ -254,14 +254,14 @@ def softmax_law(temperature: float):
 @pytest.mark.parametrize("k", [1, 3])
 def test_drawn_passes_the_law_they_were_drawn_from(k: int) -> None:
     draw = "without_replacement" if k > 1 else "iid"
-    check = check_drawn(places(400, 0.8, 0.8, False, k), softmax_law(0.8), draw)
+    check = check_drafted_tokens(places(400, 0.8, 0.8, False, k), softmax_law(0.8), draw)
     assert check.numbers["tokens"] == 400 * k
     assert check.verdict == "passed"
 
 
 def test_drawn_passes_the_right_law_in_nearly_every_trial() -> None:
     p_values = [
-        check_drawn(
+        check_drafted_tokens(
             places(60, 0.8, 0.8, False, 2, seed), softmax_law(0.8), "without_replacement", seed
         ).numbers["p_value"]
         for seed in range(100)
@@ -270,19 +270,19 @@ def test_drawn_passes_the_right_law_in_nearly_every_trial() -> None:
 
 
 def test_drawn_fails_another_temperature_a_fixed_choice_and_forgotten_renormalising() -> None:
-    hot = check_drawn(places(400, 0.5, 1.0, False), softmax_law(1.0), "iid")
+    hot = check_drafted_tokens(places(400, 0.5, 1.0, False), softmax_law(1.0), "iid")
     assert hot.verdict == "failed"
-    best = [Drafted((at,), (int(raw_logits([at]).argmax()),), (1.0,)) for at in range(400)]
-    assert check_drawn(best, softmax_law(1.0), "iid").verdict == "failed"
+    best = [DraftedChildren((at,), (int(raw_logits([at]).argmax()),), (1.0,)) for at in range(400)]
+    assert check_drafted_tokens(best, softmax_law(1.0), "iid").verdict == "failed"
     three = places(400, 1.0, 1.0, False, 3)
-    assert check_drawn(three, softmax_law(1.0), "iid").verdict == "failed"
+    assert check_drafted_tokens(three, softmax_law(1.0), "iid").verdict == "failed"
 
 
 def test_drawn_is_not_applicable_to_fixed_choices_or_few_tokens() -> None:
     few = places(5, 1.0, 1.0, False)
-    assert check_drawn(few, softmax_law(1.0), "iid").verdict == "not applicable"
+    assert check_drafted_tokens(few, softmax_law(1.0), "iid").verdict == "not applicable"
     many = places(50, 1.0, 1.0, False)
-    assert check_drawn(many, softmax_law(1.0), "deterministic").verdict == "not applicable"
+    assert check_drafted_tokens(many, softmax_law(1.0), "deterministic").verdict == "not applicable"
 
 
 def written(*trees: tuple[list[int], list[str]], new: Sequence[int]):

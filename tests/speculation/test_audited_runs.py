@@ -130,12 +130,12 @@ def test_audit_finds_drafts_of_another_temperature(pair: Pair) -> None:
 def test_audit_finds_tokens_that_were_not_drawn(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tokenarium.backend.speculation import drafting
+    from tokenarium.backend.speculation import draft_state
 
-    def likeliest(self, laws, counts, how):
-        return [[int(law.argmax())] for law in laws]
+    def likeliest(self, probs, counts, how):
+        return [[int(row.argmax())] for row in probs]
 
-    monkeypatch.setattr(drafting.Drafting, "pick", likeliest)
+    monkeypatch.setattr(draft_state.DraftState, "choose", likeliest)
     _, result = run(pair, "draft_chain", "speculative_sampling", 1.5, max_new_tokens=80, seed=2)
     found = {check["name"]: check["verdict"] for check in result.audit["checks"]}
     assert found["drafted tokens"] == "failed"

@@ -1,4 +1,4 @@
-"""Laws as transformers' own processors make them, and tokens drawn from them."""
+"""Distributions as transformers' own processors make them, and tokens sampled from them."""
 
 import math
 
@@ -16,16 +16,16 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from tests.speculation.strategies import laws
+from tests.speculation.strategies import distributions
 from tokenarium.backend.speculation.distribution import (
     Processors,
-    drawn,
-    leftover,
-    probability,
-    ratio,
+    acceptance_ratio,
+    prob_of,
+    residual,
+    sample,
+    sample_one,
     without,
 )
-from tokenarium.backend.speculation.drafting import draw
 
 SETTINGS = [
     {"temperature": 0.7},
@@ -39,7 +39,7 @@ SETTINGS = [
 
 
 def theirs(processors: Processors, path: list[int], logits: torch.Tensor) -> torch.Tensor:
-    """The law after transformers' processors, in the order of its ``generate``."""
+    """The distribution after transformers' processors, in the order of its ``generate``."""
     steps = LogitsProcessorList([RepetitionPenaltyLogitsProcessor(processors.repetition_penalty)])
     steps.append(TemperatureLogitsWarper(processors.temperature))
     if processors.top_k:
@@ -57,30 +57,30 @@ def test_law_equals_transformers(named):
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(6, 200, generator=generator) * 3
     paths = [torch.randint(200, (row + 1,), generator=generator).tolist() for row in range(6)]
-    found = processors.law(logits, paths)
+    found = processors.probs(logits, paths)
     expected = torch.stack(
         [theirs(processors, path, row) for path, row in zip(paths, logits, strict=True)]
     )
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
     assert torch.equal(found > 0, expected > 0)
-    torch.testing.assert_close(processors.draft_law(logits, paths), found, atol=0, rtol=0)
+    torch.testing.assert_close(processors.soft_probs(logits, paths), found, atol=0, rtol=0)
 
 
 def test_top_p_keeps_lower_ids_of_equals():
     """The only difference: transformers cuts equals in whatever order its sort leaves them."""
-    found = Processors(temperature=1.0, top_p=0.5).law(torch.zeros(1, 40))
+    found = Processors(temperature=1.0, top_p=0.5).probs(torch.zeros(1, 40))
     assert (found[0] > 0).nonzero()[:, 0].tolist() == list(range(20))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.97])
 def test_top_p_keeps_the_likeliest_of_a_large_vocabulary(share):
-    """Sharp laws, of which few tokens are sorted, flat ones, of which all are, and one of ties."""
+    """Sharp ones, of which few tokens are sorted, flat ones, of which all are, and one of ties."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(4, 3000, generator=generator) * torch.tensor([[6.0], [2.0], [0.1], [0.0]])
     logits[1] = logits[1].round()
-    law = logits.softmax(-1)
-    found = Processors(temperature=1.0, top_p=share).law(logits)
-    for row, kept in zip(law.double().numpy(), (found > 0).numpy(), strict=True):
+    probs = logits.softmax(-1)
+    found = Processors(temperature=1.0, top_p=share).probs(logits)
+    for row, kept in zip(probs.double().numpy(), (found > 0).numpy(), strict=True):
         order = np.argsort(-row, kind="stable")
         count = int((np.cumsum(row[order]) - row[order] < share).sum())
         assert abs(int(kept.sum()) - count) <= 1  # sums are of float32 there
@@ -90,20 +90,20 @@ def test_top_p_keeps_the_likeliest_of_a_large_vocabulary(share):
 
 def test_top_k_keeps_all_that_equal_the_last():
     logits = torch.tensor([[3.0, 1.0, 1.0, 0.0]])
-    found = Processors(temperature=1.0, top_k=2).law(logits)
+    found = Processors(temperature=1.0, top_k=2).probs(logits)
     assert (found[0] > 0).tolist() == [True, True, True, False]
 
 
 def test_temperature_zero_takes_the_likeliest_and_drafts_at_one():
     logits = torch.tensor([[0.0, 2.0, 2.0, -1.0]])
     processors = Processors(temperature=0.0)
-    assert processors.law(logits).tolist() == [[0, 1, 0, 0]]
-    torch.testing.assert_close(processors.draft_law(logits), logits.softmax(-1))
+    assert processors.probs(logits).tolist() == [[0, 1, 0, 0]]
+    torch.testing.assert_close(processors.soft_probs(logits), logits.softmax(-1))
 
 
 def test_penalty_reads_each_rows_own_path():
     logits = torch.tensor([[2.0, -2.0, 0.5]] * 2)
-    found = Processors(temperature=1.0, repetition_penalty=2.0).law(logits, [[0], [1, 1]])
+    found = Processors(temperature=1.0, repetition_penalty=2.0).probs(logits, [[0], [1, 1]])
     expected = torch.tensor([[1.0, -2.0, 0.5], [2.0, -4.0, 0.5]]).softmax(-1)
     torch.testing.assert_close(found, expected)
 
@@ -114,12 +114,12 @@ def test_drawn_inverts_the_cumulated_law(vocabulary, dtype):
     rng = np.random.default_rng(vocabulary)
     masses = rng.exponential(size=(5, vocabulary)) * (rng.random((5, vocabulary)) < 0.7)
     masses[:, -1] += 0.1
-    law = torch.from_numpy(masses).to(dtype)
-    exact = law.double().numpy()
+    probs = torch.from_numpy(masses).to(dtype)
+    exact = probs.double().numpy()
     edges = np.concatenate([np.zeros((5, 1)), exact.cumsum(-1)], -1) / exact.sum(-1, keepdims=True)
     just_below = (edges[0, 1:20] - 2e-5).clip(0)
     for uniform in [0.0, *rng.random(20), *just_below, 1 - 2**-53]:
-        tokens = drawn(law, torch.full((5,), uniform, dtype=torch.double)).numpy()
+        tokens = sample(probs, torch.full((5,), uniform, dtype=torch.double)).numpy()
         rows = np.arange(5)
         assert (exact[rows, tokens] > 0).all()
         assert (edges[rows, tokens] <= uniform + 1e-6).all()
@@ -127,28 +127,28 @@ def test_drawn_inverts_the_cumulated_law(vocabulary, dtype):
 
 
 @settings(max_examples=100, deadline=None)
-@given(laws(6), st.floats(0, 1, exclude_max=True))
-def test_drawn_never_takes_what_has_no_mass(law, uniform):
+@given(distributions(6), st.floats(0, 1, exclude_max=True))
+def test_drawn_never_takes_what_has_no_mass(probs, uniform):
     for scale in (1, 1e-30):
-        assert law[draw(law * scale, uniform)] > 0
+        assert probs[sample_one(probs * scale, uniform)] > 0
     wide = torch.zeros(2000, dtype=torch.float64)
-    wide[300:306] = law
-    assert wide[draw(wide, uniform)] > 0
+    wide[300:306] = probs
+    assert wide[sample_one(wide, uniform)] > 0
 
 
 def test_drawn_takes_tokens_as_often_as_their_law_says():
-    law = torch.rand(1, 2000, generator=torch.Generator().manual_seed(0)) ** 8
+    probs = torch.rand(1, 2000, generator=torch.Generator().manual_seed(0)) ** 8
     count = 200_000
     even = (torch.arange(count, dtype=torch.double) + 0.5) / count
-    tokens = drawn(law.expand(count // 10, -1), even[::10])
+    tokens = sample(probs.expand(count // 10, -1), even[::10])
     share = torch.bincount(tokens, minlength=2000) / (count // 10)
-    torch.testing.assert_close(share, law[0] / law.sum(), atol=1.1e-4, rtol=0)
+    torch.testing.assert_close(share, probs[0] / probs.sum(), atol=1.1e-4, rtol=0)
 
 
 @settings(max_examples=100, deadline=None)
-@given(laws(5), laws(5), st.lists(st.integers(0, 4), min_size=1, max_size=3))
+@given(distributions(5), distributions(5), st.lists(st.integers(0, 4), min_size=1, max_size=3))
 def test_what_is_left_is_a_law_within_the_targets(target, draft, tokens):
-    left = leftover(target[None], draft[None])[0]
+    left = residual(target[None], draft[None])[0]
     assert float(left.sum()) == pytest.approx(1, abs=1e-12)
     assert not left[target == 0].any()
     if not torch.equal(target, draft):
@@ -163,7 +163,9 @@ def test_what_is_left_is_a_law_within_the_targets(target, draft, tokens):
 
 
 def test_ratio_is_never_nan():
-    found = ratio(torch.tensor([0.0, 0.0, 0.2, 0.2, 0.1]), torch.tensor([0.0, 0.5, 0.0, 0.1, 0.4]))
+    found = acceptance_ratio(
+        torch.tensor([0.0, 0.0, 0.2, 0.2, 0.1]), torch.tensor([0.0, 0.5, 0.0, 0.1, 0.4])
+    )
     assert found.tolist() == [0, 0, 1, 1, 0.25]
-    assert probability(torch.eye(3), torch.tensor([0, 2, 2])).tolist() == [1, 0, 1]
+    assert prob_of(torch.eye(3), torch.tensor([0, 2, 2])).tolist() == [1, 0, 1]
     assert not math.isnan(float(found.sum()))

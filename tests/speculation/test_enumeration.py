@@ -1,4 +1,4 @@
-"""Exact laws of what rules put out: the target's for valid pairs, and how far off for others."""
+"""Exact output distributions of rules: the target's for valid pairs, how far off for others."""
 
 from itertools import product
 
@@ -10,18 +10,18 @@ import tokenarium.backend.speculation.rules  # noqa: F401
 from tests.speculation.strategies import DRAWS
 from tokenarium.backend.speculation.enumeration import (
     bias,
-    families,
     heap_trees,
+    joint_distribution,
     outputs,
-    random_laws,
-    text_law,
+    random_distributions,
+    sibling_sets,
 )
 from tokenarium.backend.speculation.rule import find, registered
 
 RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
-LOSSLESS = [kind for kind in RULES if kind.promise == "lossless" and not kind.at_zero]
-VALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw in kind.draws]
-INVALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw not in kind.draws]
+LOSSLESS = [kind for kind in RULES if kind.promise == "lossless" and not kind.greedy_only]
+VALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw in kind.exact_for]
+INVALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw not in kind.exact_for]
 
 
 def named(pair):
@@ -46,11 +46,11 @@ def awkward(vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize(("kind", "draw"), VALID, ids=named(VALID))
 def test_valid_pair_puts_out_the_targets_law(kind, draw):
-    for children in range(1, (kind.most_children or 4) + 1):
-        for targets, drafts in (random_laws(40 // children, 5, children), awkward(6)):
+    for children in range(1, (kind.max_children or 4) + 1):
+        for targets, drafts in (random_distributions(40 // children, 5, children), awkward(6)):
             found = outputs(kind(), targets, drafts, draw, children)
             assert float(found.distance(targets).max()) < 1e-12
-            assert not found.laws[targets == 0].any()
+            assert not found.probs[targets == 0].any()
 
 
 @pytest.mark.parametrize(("kind", "draw"), INVALID, ids=named(INVALID))
@@ -64,24 +64,24 @@ def test_invalid_pair_is_biased_as_declared(kind, draw):
 
 def test_every_invalid_draw_has_its_bias_declared_and_no_other():
     for kind in LOSSLESS:
-        assert set(kind.measured_bias) == set(DRAWS) - kind.draws
+        assert set(kind.measured_bias) == set(DRAWS) - kind.exact_for
 
 
 @pytest.mark.parametrize("draw", ["iid", "without_replacement"])
 @pytest.mark.parametrize("mistake", ["pruned", "reordered"])
 def test_children_changed_after_drawing_bias_rules_that_read_the_draft(draw, mistake):
     for kind in LOSSLESS:
-        if draw not in kind.draws or (kind.most_children == 1 and mistake == "reordered"):
+        if draw not in kind.exact_for or (kind.max_children == 1 and mistake == "reordered"):
             continue
         found = bias(kind(), draw, mistake=mistake, pairs=100)
-        if kind.reads_draft:
+        if kind.needs_draft_probs:
             assert found.mean > 0.02
         else:
             assert found.largest < 1e-12
 
 
 def test_children_drawn_at_another_temperature_are_biased():
-    targets, drafts = random_laws(100, 5, 0)
+    targets, drafts = random_distributions(100, 5, 0)
     colder = drafts**2 / (drafts**2).sum(-1, keepdim=True)
     for slug in ("speculative_sampling", "multi_round"):
         found = outputs(find(slug)(), targets, drafts, "iid", 1, drawn_from=colder)
@@ -100,25 +100,25 @@ def test_typical_takes_the_likeliest_of_children_that_pass():
     drafts = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.5, 0.4]], dtype=torch.float64)
     found = outputs(find("typical")(), targets, drafts, "deterministic", 2)
     wanted = torch.eye(3, dtype=torch.float64)[[1, 1]]  # of 0 and 1, and of 1 and 2
-    torch.testing.assert_close(found.laws, wanted)
+    torch.testing.assert_close(found.probs, wanted)
 
 
 def test_more_is_accepted_without_replacement_than_with():
-    """The order of the field's rules in the mean over random laws; one child is the least."""
+    """The order of the rules in the mean over random distributions; one child is the least."""
     for children in (2, 3):
         single = bias(find("speculative_sampling")(), "iid", children).accepted
         rounds = bias(find("multi_round")(), "iid", children).accepted
         alike = bias(find("k_seq")(), "iid", children).accepted
         once = bias(find("recursive")(), "without_replacement", children).accepted
         assert single < rounds < alike < once
-    targets, drafts = random_laws(400, 5, 0)
+    targets, drafts = random_distributions(400, 5, 0)
     assert single == pytest.approx(float(torch.minimum(targets, drafts).sum(-1).mean()), abs=1e-9)
 
 
 @pytest.mark.parametrize("draw", DRAWS)
-def test_families_are_all_that_can_be_drawn(draw):
+def test_sibling_sets_are_all_that_can_be_drawn(draw):
     draft = [0.5, 0.3, 0.0, 0.2]
-    found = dict(families(draft, draw, 2))
+    found = dict(sibling_sets(draft, draw, 2))
     assert sum(found.values()) == pytest.approx(1, abs=1e-15)
     if draw == "deterministic":
         assert found == {(0, 1): 1.0}
@@ -127,7 +127,7 @@ def test_families_are_all_that_can_be_drawn(draw):
         assert found[1, 1] == pytest.approx(0.09)
     else:
         assert found[0, 3] == pytest.approx(0.5 * 0.2 / 0.5)
-        assert set(dict(families(draft, draw, 5))) == {
+        assert set(dict(sibling_sets(draft, draw, 5))) == {
             family for family in product((0, 1, 3), repeat=3) if len(set(family)) == 3
         }
 
@@ -137,15 +137,15 @@ def conditional(seed: int, vocabulary: int):
     known: dict[tuple[int, ...], torch.Tensor] = {}
     generator = torch.Generator().manual_seed(seed)
 
-    def law(text: tuple[int, ...]) -> torch.Tensor:
+    def probs(text: tuple[int, ...]) -> torch.Tensor:
         if text not in known:
             known[text] = torch.randn(vocabulary, generator=generator, dtype=torch.float64)
         return known[text].softmax(-1)
 
-    return law
+    return probs
 
 
-@pytest.mark.parametrize("kind", [kind for kind in LOSSLESS if not kind.most_children])
+@pytest.mark.parametrize("kind", [kind for kind in LOSSLESS if not kind.max_children])
 def test_two_tokens_of_heap_drawn_trees_have_the_targets_joint_law(kind):
     """Deciding by what was drawn where to draw next is right; dropping what was drawn is not."""
     target, draft = conditional(2, 3), conditional(3, 3)
@@ -153,13 +153,13 @@ def test_two_tokens_of_heap_drawn_trees_have_the_targets_joint_law(kind):
     whole, dropped = torch.zeros(2, 3, 3, dtype=torch.float64)
     chances = 0.0
     for tree, chance in heap_trees(draft, 5):
-        assert len(tree) == 6 or not tree.laws
-        whole += chance * text_law(kind(), tree, target, 2)
+        assert len(tree) == 6 or not tree.draft_probs
+        whole += chance * joint_distribution(kind(), tree, target, 2)
         tree.pruned = {min(range(1, len(tree)), key=tree.values.__getitem__)}
-        dropped += chance * text_law(kind(), tree, target, 2)
+        dropped += chance * joint_distribution(kind(), tree, target, 2)
         chances += chance
     assert chances == pytest.approx(1, abs=1e-12)
-    right = "without_replacement" in kind.draws
+    right = "without_replacement" in kind.exact_for
     assert (float((whole - wanted).abs().sum() / 2) < 1e-12) == right
-    exact_anyway = not kind.reads_draft
+    exact_anyway = not kind.needs_draft_probs
     assert (float((dropped - wanted).abs().sum() / 2) < 1e-12) == exact_anyway

@@ -1,4 +1,4 @@
-"""What drafting can save: the break-even against the formula, and runs whose numbers are known."""
+"""What state can save: the break-even against the formula, and runs whose numbers are known."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -14,20 +14,20 @@ from tokenarium.backend.speculation.sequoia import speedup
 REQUEST = SpeculateRequest(model="m", prompt="x", draft_len=2, max_new_tokens=10)
 
 
-def run(draft_ms: float, plain_ms: float, fates: str) -> Any:
+def run(draft_ms: float, plain_ms: float, outcomes: str) -> Any:
     """Return a run of one chain of guesses, each (a)ccepted, (r)ejected or (n)ot tested."""
     words = {"a": "accepted", "r": "rejected", "n": "not_reached"}
-    nodes = np.zeros(len(fates) + 1, NODE)
-    nodes["parent"] = np.arange(-1, len(fates))
-    nodes["depth"] = np.arange(len(fates) + 1)
-    nodes["draw_order"] = [-1] + [0] * len(fates)
-    nodes["status"] = [0, *(STATUSES.index(words[fate]) for fate in fates)]
+    nodes = np.zeros(len(outcomes) + 1, NODE)
+    nodes["parent"] = np.arange(-1, len(outcomes))
+    nodes["depth"] = np.arange(len(outcomes) + 1)
+    nodes["draw_order"] = [-1] + [0] * len(outcomes)
+    nodes["status"] = [0, *(STATUSES.index(words[fate]) for fate in outcomes)]
     rounds = np.zeros(1, ROUND)
-    rounds["depth"], rounds["draft_ms"], rounds["verify_ms"] = len(fates), draft_ms, 2 * plain_ms
+    rounds["depth"], rounds["draft_ms"], rounds["verify_ms"] = len(outcomes), draft_ms, 2 * plain_ms
     return SimpleNamespace(
         node_columns=nodes,
         rounds=rounds,
-        token_ids=np.zeros(fates.count("a") + 1, np.int32),
+        token_ids=np.zeros(outcomes.count("a") + 1, np.int32),
         plain_ids=np.zeros(3, np.int32),
         plain_step_ms=np.full(3, plain_ms, np.float32),
     )
@@ -48,7 +48,7 @@ def test_a_draft_as_dear_as_the_target_never_pays() -> None:
 
 
 def test_runs_tell_acceptance_and_cost() -> None:
-    # Levels tested: a, r of the first, a, a of the second; drafting a level takes 2 of 10 ms.
+    # Levels tested: a, r of the first, a, a of the second; state a level takes 2 of 10 ms.
     found = estimate(REQUEST, [(run(4, 10, "ar"), 50.0), (run(4, 10, "aa"), 60.0)])
     assert (found.runs, found.draft_len) == (2, 2)
     assert found.acceptance == pytest.approx(3 / 4)

@@ -96,6 +96,6 @@ def test_table_holds_every_pair_once():
         for rule in RULES:
             pair = found[drafter.slug, rule.slug]
             assert (pair.reason is None) == (
-                rule in valid_rules(drafter, 0.0 if rule.at_zero else 1.0)
+                rule in valid_rules(drafter, 0.0 if rule.greedy_only else 1.0)
             )
-            assert (pair.promise, pair.at_zero) == (rule.promise, rule.at_zero)
+            assert (pair.promise, pair.greedy_only) == (rule.promise, rule.greedy_only)

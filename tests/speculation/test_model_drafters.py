@@ -1,4 +1,4 @@
-"""Drafters with a model: their laws are the model's, and their draws have those laws."""
+"""Drafters with a model: their distributions are the model's, and their draws follow them."""
 
 import heapq
 from collections import Counter
@@ -13,6 +13,7 @@ from tests.contracts.test_drafters import rounds
 from tests.speculation.conftest import Starts, text_ids
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.distribution import Processors
+from tokenarium.backend.speculation.draft_state import DraftState
 from tokenarium.backend.speculation.drafter import Drafter, registered
 from tokenarium.backend.speculation.drafters.draft_chain import DraftChain
 from tokenarium.backend.speculation.drafters.dyspec import DySpec
@@ -20,10 +21,9 @@ from tokenarium.backend.speculation.drafters.early_exit import EarlyExit
 from tokenarium.backend.speculation.drafters.gumbel_tree import GumbelTree
 from tokenarium.backend.speculation.drafters.iid_tree import IidTree
 from tokenarium.backend.speculation.drafters.topk_tree import TopkTree
-from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
-READING = [one for one in registered() if one.reads != "text" and one.draw]
+READING = [one for one in registered() if one.source != "text" and one.draw]
 DRAWING = [one for one in READING if one.draw != "deterministic"]
 NAMES = {"ids": lambda one: one.slug}
 SHAPE = (-1, 0, 0, 0, 1, 1, 2, 4)
@@ -60,10 +60,10 @@ def table_of(tokens: int, seed: int = 0) -> Tensor:
 
 def drafts(
     table: Tensor, seed: int = 0, sizes: tuple[int, int] = (3, 8), **rest: float
-) -> Drafting:
+) -> DraftState:
     processors = Processors(**{"temperature": 1.0} | rest)
     random, reader = np.random.default_rng(seed), Table(table)
-    return Drafting([0, 1], len(table), *sizes, processors, random, reader)
+    return DraftState([0, 1], len(table), *sizes, processors, random, reader)
 
 
 def of_parents(tree: TokenTree) -> list[list[int]]:
@@ -89,38 +89,38 @@ def test_every_law_is_the_models_own_after_the_text_and_the_path(
 ) -> None:
     one = kind()
     processors = {"top_k": 60, "top_p": 0.95, "repetition_penalty": 1.3}
-    drafting = starts(one, text_ids(12), temperature, tree_budget=14, **processors)
+    state = starts(one, text_ids(12), temperature, tree_budget=14, **processors)
     checked = 0
     for _ in range(4):
-        before = list(drafting.ids)
-        [tree] = rounds(one, drafting, 1)
-        for node, law in tree.laws.items():
+        before = list(state.ids)
+        [tree] = rounds(one, state, 1)
+        for node, probs in tree.draft_probs.items():
             path = before + [tree.tokens[above] for above in tree.path(node)[1:]]
-            reader = drafting.reader
+            reader = state.reader
             logits = plain_logits(reader.loaded, path, reader.layers)
-            own = drafting.processors.draft_law(logits[None], [path])[0]
-            torch.testing.assert_close(law, own, rtol=1e-4, atol=1e-6)
+            own = state.processors.soft_probs(logits[None], [path])[0]
+            torch.testing.assert_close(probs, own, rtol=1e-4, atol=1e-6)
             checked += node != ROOT
     assert checked > 4
 
 
 @pytest.mark.parametrize("kind", DRAWING, **NAMES)
 def test_draws_have_the_law_that_is_reported(kind: type[Drafter]) -> None:
-    """Where a draw falls in the cumulated law at its turn is uniform: 4,000 trees or so."""
+    """Where a draw falls in the cumulated distribution is uniform: 4,000 trees or so."""
     table, random = table_of(6), np.random.default_rng(7)
-    drafting, one = drafts(table), kind()
+    state, one = drafts(table), kind()
     places = []
     for _ in range(1500):
-        drafting.ids.append(int(random.integers(6)))
-        tree = one.propose(drafting)
+        state.ids.append(int(random.integers(6)))
+        tree = one.propose(state)
         for node, children in enumerate(of_parents(tree)):
-            law = tree.laws[node].double().numpy().copy() if children else None
+            probs = tree.draft_probs[node].double().numpy().copy() if children else None
             for child in children:
-                law /= law.sum()
+                probs /= probs.sum()
                 token = tree.tokens[child]
-                places.append(law[:token].sum() + random.random() * law[token])
+                places.append(probs[:token].sum() + random.random() * probs[token])
                 if one.draw == "without_replacement":
-                    law[token] = 0
+                    probs[token] = 0
     counts, _ = np.histogram(places, bins=20, range=(0, 1))
     expected = len(places) / 20
     chi_square = float(((counts - expected) ** 2 / expected).sum())
@@ -130,18 +130,18 @@ def test_draws_have_the_law_that_is_reported(kind: type[Drafter]) -> None:
 
 @pytest.mark.parametrize("kind", [GumbelTree, DySpec])
 def test_siblings_come_in_the_order_of_draws_without_replacement(kind: type[Drafter]) -> None:
-    drafting, one = drafts(table_of(4), sizes=(1, 2)), kind()
-    law = torch.softmax(table_of(4)[1], -1).double().numpy()
+    state, one = drafts(table_of(4), sizes=(1, 2)), kind()
+    probs = torch.softmax(table_of(4)[1], -1).double().numpy()
     count = 6000
     pairs: Counter[tuple[int, ...]] = Counter()
     for _ in range(count):
-        drafting.ids.append(1)
-        tree = one.propose(drafting)
+        state.ids.append(1)
+        tree = one.propose(state)
         pairs[tuple(tree.tokens[1:])] += 1
     chi_square = 0.0
     for first in range(4):
         for second in set(range(4)) - {first}:
-            chance = law[first] * law[second] / (1 - law[first])
+            chance = probs[first] * probs[second] / (1 - probs[first])
             chi_square += (pairs[first, second] - count * chance) ** 2 / (count * chance)
     assert sum(pairs.values()) == sum(pairs[a, b] for a in range(4) for b in range(4) if a != b)
     assert chi_square < 37.4, "11 degrees of freedom, probability 1e-4"
@@ -153,10 +153,10 @@ def test_tokens_without_mass_are_never_drafted(kind: type[Drafter], temperature:
     """Laws of one or two tokens leave room for fewer children than a tree wants."""
     table = torch.full((6, 6), float("-inf"))
     table[:, 2], table[::2, 4] = 1.0, 0.5
-    drafting = drafts(table, sizes=(4, 12), temperature=temperature)
+    state = drafts(table, sizes=(4, 12), temperature=temperature)
     for _ in range(50):
-        drafting.ids.append(int(drafting.random.integers(6)))
-        tree = kind().propose(drafting)
+        state.ids.append(int(state.random.integers(6)))
+        tree = kind().propose(state)
         assert len(tree) > 1
         assert set(tree.tokens[1:]) <= {2, 4}
 
@@ -170,20 +170,22 @@ def test_a_chain_at_temperature_zero_is_the_drafts_own_text(
     one = DraftChain()
     tree = one.propose(starts(one, ids[:9], 0.0, draft_len=5))
     assert tree.tokens == ids[8:]
-    shares = [float(tree.laws[node][tree.tokens[node + 1]]) for node in range(5)]
+    shares = [float(tree.draft_probs[node][tree.tokens[node + 1]]) for node in range(5)]
     assert tree.values[1:] == pytest.approx(np.cumprod(shares).tolist())
 
 
 def test_a_chain_ends_with_the_token_it_was_unsure_of() -> None:
-    drafting, one = drafts(table_of(6), sizes=(12, 12)), DraftChain(stop_below=0.2)
+    state, one = drafts(table_of(6), sizes=(12, 12)), DraftChain(stop_below=0.2)
     lengths = set()
     for _ in range(40):
-        tree = one.propose(drafting)
-        shares = [float(tree.laws[node][tree.tokens[node + 1]]) for node in range(len(tree) - 1)]
+        tree = one.propose(state)
+        shares = [
+            float(tree.draft_probs[node][tree.tokens[node + 1]]) for node in range(len(tree) - 1)
+        ]
         assert all(share >= 0.2 for share in shares[:-1])
         assert shares[-1] < 0.2 or len(shares) == 12
         lengths.add(len(shares))
-        drafting.ids.append(int(drafting.random.integers(6)))
+        state.ids.append(int(state.random.integers(6)))
     assert len(lengths) > 3
 
 
@@ -203,15 +205,15 @@ def test_the_top_k_tree_is_the_best_of_all_that_were_expanded(sizes: tuple[int, 
     depth, budget = sizes
     table = table_of(12, seed=3)
     for token in range(12):
-        drafting = drafts(table, sizes=sizes)
-        drafting.ids.append(token)
-        tree = TopkTree(top_k=3).propose(drafting)
+        state = drafts(table, sizes=sizes)
+        state.ids.append(token)
+        tree = TopkTree(top_k=3).propose(state)
         everything, level = {(): 1.0}, [()]
         for _ in range(depth):
             below = {}
             for path in level:
-                law = torch.softmax(table[path[-1] if path else token], -1)
-                for value, child in zip(*law.topk(3), strict=True):
+                probs = torch.softmax(table[path[-1] if path else token], -1)
+                for value, child in zip(*probs.topk(3), strict=True):
                     below[*path, int(child)] = everything[path] * float(value)
             everything |= below
             level = heapq.nlargest(3, below, key=below.__getitem__)
@@ -230,8 +232,8 @@ def test_the_dynamic_tree_is_the_heap_read_one_node_at_a_time() -> None:
     table = table_of(8, seed=5)
     passes = nodes = 0
     for seed in range(30):
-        drafting = drafts(table, seed, sizes=(4, 14))
-        tree = DySpec().propose(drafting)
+        state = drafts(table, seed, sizes=(4, 14))
+        tree = DySpec().propose(state)
         uniforms = np.random.default_rng(seed)
         tokens, parents, values = [1], [-1], [1.0]
         left = {0: torch.softmax(table[1], -1).double()}
@@ -239,41 +241,41 @@ def test_the_dynamic_tree_is_the_heap_read_one_node_at_a_time() -> None:
         while waiting and len(tokens) <= 14:
             chance, node = max(waiting, key=lambda one: (one[0], -one[1]))
             waiting.remove((chance, node))
-            law = left[node] / left[node].sum()
-            token = int((law.cumsum(0) > uniforms.random()).nonzero()[0])
+            probs = left[node] / left[node].sum()
+            token = int((probs.cumsum(0) > uniforms.random()).nonzero()[0])
             tokens.append(token)
             parents.append(node)
-            values.append(chance * float(law[token]))
+            values.append(chance * float(probs[token]))
             depths.append(depths[node] + 1)
-            waiting.append((chance * (1 - float(law[token])), node))
+            waiting.append((chance * (1 - float(probs[token])), node))
             left[node][token] = 0
             left[len(tokens) - 1] = torch.softmax(table[token], -1).double()
             if depths[-1] < 4:
                 waiting.append((values[-1], len(tokens) - 1))
         assert (tree.tokens, tree.parents) == (tokens, parents)
         assert tree.values == pytest.approx(values)
-        passes += drafting.reader.passes
-        nodes += len(tree.laws)
+        passes += state.reader.passes
+        nodes += len(tree.draft_probs)
     assert passes < 0.7 * nodes, "nodes are read together where they can be"
 
 
 @pytest.mark.parametrize("kind", [GumbelTree, IidTree, TopkTree])
 def test_a_tree_has_the_shape_it_is_given(kind: type[Drafter]) -> None:
     one = kind(shape=SHAPE)
-    drafting = drafts(table_of(40), sizes=(3, 7))
-    one.begin(drafting)
+    state = drafts(table_of(40), sizes=(3, 7))
+    one.begin(state)
     full = 0
     for _ in range(20):
-        tree = one.propose(drafting)
+        tree = one.propose(state)
         distinct = len(set(tree.tokens[1:4])) == 3
         if one.draw != "iid" or distinct:
             assert sorted(tree.parents) == sorted(SHAPE)
             assert [tree.depth(node) for node in range(8)] == [0, 1, 1, 1, 2, 2, 2, 3]
             full += 1
-        drafting.ids.append(int(drafting.random.integers(40)))
+        state.ids.append(int(state.random.integers(40)))
     assert full >= 5
-    drafting.draft_len = 2
-    tree = one.propose(drafting)
+    state.draft_len = 2
+    tree = one.propose(state)
     assert max(map(tree.depth, range(len(tree)))) == 2
     for sizes, remedy in (((3, 6), "raise tree_budget to at least 7"), ((2, 7), "raise draft_len")):
         with pytest.raises(ValueError, match=remedy):
@@ -284,12 +286,12 @@ def test_a_tree_has_the_shape_it_is_given(kind: type[Drafter]) -> None:
 
 @pytest.mark.parametrize("kind", [GumbelTree, IidTree])
 def test_branching_says_how_many_children_a_level_has(kind: type[Drafter]) -> None:
-    drafting = drafts(table_of(50), sizes=(4, 100), temperature=0.0)
-    tree = kind(branching=(3, 2, 1)).propose(drafting)
+    state = drafts(table_of(50), sizes=(4, 100), temperature=0.0)
+    tree = kind(branching=(3, 2, 1)).propose(state)
     assert Counter(map(tree.depth, range(len(tree)))) == {0: 1, 1: 3, 2: 6, 3: 6, 4: 6}
-    assert drafting.reader.passes == 4, "a level is read in one pass"
-    drafting = drafts(table_of(50), sizes=(4, 11), temperature=0.0)
-    assert len(kind(branching=(3, 2, 1)).propose(drafting)) == 12
+    assert state.reader.passes == 4, "a level is read in one pass"
+    state = drafts(table_of(50), sizes=(4, 11), temperature=0.0)
+    assert len(kind(branching=(3, 2, 1)).propose(state)) == 12
     with pytest.raises(ValueError, match="branching"):
         kind(branching=())
     with pytest.raises(ValueError, match="branching"):
@@ -297,10 +299,10 @@ def test_branching_says_how_many_children_a_level_has(kind: type[Drafter]) -> No
 
 
 def test_a_token_drawn_again_gets_no_children() -> None:
-    drafting = drafts(table_of(3), sizes=(3, 40))
+    state = drafts(table_of(3), sizes=(3, 40))
     repeated = 0
     for _ in range(30):
-        tree = IidTree(branching=(4, 2)).propose(drafting)
+        tree = IidTree(branching=(4, 2)).propose(state)
         families = of_parents(tree)
         for children in families:
             tokens = [tree.tokens[child] for child in children]
@@ -310,15 +312,15 @@ def test_a_token_drawn_again_gets_no_children() -> None:
                 assert bool(families[child]) == (not again and tree.depth(child) < 3) or (
                     len(tree) == 41
                 )
-        drafting.ids.append(int(drafting.random.integers(3)))
+        state.ids.append(int(state.random.integers(3)))
     assert repeated > 50
 
 
 def test_a_shape_needs_no_more_passes_than_levels(starts: Starts) -> None:
     one = GumbelTree(shape=SHAPE)
-    drafting = starts(one, text_ids(5), draft_len=3)
+    state = starts(one, text_ids(5), draft_len=3)
     calls = []
-    read = drafting.reader.read
-    drafting.reader.read = lambda ids, parents: calls.append(len(ids)) or read(ids, parents)
-    one.propose(drafting)
+    read = state.reader.read
+    state.reader.read = lambda ids, parents: calls.append(len(ids)) or read(ids, parents)
+    one.propose(state)
     assert calls == [2, 1]

@@ -79,9 +79,9 @@ def path_of(ids: list[int], parents: list[int], node: int) -> list[int]:
 def worst_difference(tree_reader: TreeReader, twin: PreTrainedModel, text: list[int]) -> float:
     """Read some rounds of trees, and return the largest difference of any node from its path."""
     found = [difference(tree_reader.extend(text), alone(twin, text))]
-    for seed, (reads, kept) in enumerate(ROUNDS):
+    for seed, (source, kept) in enumerate(ROUNDS):
         ids, parents = list[int](), list[int]()
-        for read in reads:
+        for read in source:
             first = len(ids)
             ids += some_ids(len(read), 10 * seed + first)
             parents += read

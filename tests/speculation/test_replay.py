@@ -8,17 +8,17 @@ import pytest
 from tests.models.conftest import save_model
 from tokenarium.backend import Lab, Settings, SpeculateRequest, SpeculationResult
 from tokenarium.backend.speculation.node_schema import STATUSES
-from tokenarium.backend.speculation.replay import retold, tree_rows
+from tokenarium.backend.speculation.replay import replay_round, tree_rows
 from tokenarium.backend.speculation.summary import (
     Levels,
     Share,
     acceptance_vector,
-    became,
     by_depth,
     by_entropy,
     by_rank,
     calibration,
     levels,
+    outcome_counts,
     pace,
 )
 
@@ -66,10 +66,10 @@ def test_the_rule_of_the_run_retells_the_run(result: SpeculationResult) -> None:
     path = 0
     for number in range(len(result.rounds)):
         rows = tree_rows(result, number)
-        found = retold(result, result.rule, number)
+        found = replay_round(result, result.rule, number)
         assert found is not None
         stored = [STATUSES[place] for place in result.node_columns["status"][rows]]
-        assert list(found.fates) == ["accepted" if s == "cut" else s for s in stored]
+        assert list(found.outcomes) == ["accepted" if s == "cut" else s for s in stored]
         ended = result.node_columns[rows.stop]
         assert found.token == ended["token_id"]
         assert found.ending == STATUSES[ended["status"]] or STATUSES[ended["status"]] == "cut"
@@ -81,18 +81,18 @@ def test_every_rule_that_judged_retells_every_round(result: SpeculationResult) -
     assert result.rule in result.rules
     for rule in result.rules:
         for number in range(len(result.rounds)):
-            found = retold(result, rule, number)
+            found = replay_round(result, rule, number)
             assert found is not None
-            assert found.fates[0] == "root"
-            assert all(found.fates[node] == "accepted" for node in found.path)
+            assert found.outcomes[0] == "root"
+            assert all(found.outcomes[node] == "accepted" for node in found.path)
             assert str(found.token) in result.choice_text
 
 
 def test_what_was_not_judged_is_refused(result: SpeculationResult) -> None:
     with pytest.raises(ValueError, match="rule='none' did not judge"):
-        retold(result, "none", 0)
+        replay_round(result, "none", 0)
     with pytest.raises(ValueError, match="round=99"):
-        retold(result, result.rule, 99)
+        replay_round(result, result.rule, 99)
 
 
 def test_levels_are_the_steps_of_every_walk(result: SpeculationResult) -> None:
@@ -124,10 +124,10 @@ def test_expected_and_real_acceptance_count_every_verified_guess(
     shares = calibration(result, "est_value")
     assert sum(share.count for share in shares) == result.rounds["verified"].sum()
     assert sum(share.happened for share in shares) == result.rounds["accepted_len"].sum()
-    fates = became(result)
-    assert sum(fates.values()) == result.rounds["drafted"].sum()
+    outcomes = outcome_counts(result)
+    assert sum(outcomes.values()) == result.rounds["drafted"].sum()
     tested = calibration(result, "accept_prob")
-    counted = fates.get("accepted", 0) + fates.get("cut", 0) + fates.get("rejected", 0)
+    counted = outcomes.get("accepted", 0) + outcomes.get("cut", 0) + outcomes.get("rejected", 0)
     assert sum(share.count for share in tested) == counted
 
 

@@ -21,7 +21,7 @@ from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.rule import find as find_rule
 from tokenarium.backend.speculation.runner import speculate
 from tokenarium.backend.speculation.vocabulary import compare
-from tokenarium.backend.speculation.whatif import rewalk
+from tokenarium.backend.speculation.whatif import verify_stored
 
 PAIRS = [
     (drafter.slug, rule.slug, temperature)
@@ -77,7 +77,7 @@ def _check_walk(result: SpeculationResult, number: int, round_: Any, own: int) -
     rows = result.node_columns[first : first + round_["drafted"] + 1]
     assert set(rows["round"]) == {number}
     span = slice(first, first + len(rows))
-    walked = rewalk(
+    walked = verify_stored(
         find_rule(result.rule)(),
         np.where(rows["parent"] < 0, -1, rows["parent"] - first),
         rows["token_id"],
@@ -242,10 +242,10 @@ def test_laws_are_those_of_the_model_reading_the_path(run, target, draft) -> Non
         ids = torch.tensor([text[:start] + path[::-1]])
         for model, name in ((target, "p_raw"), (draft, "q_raw")):
             with torch.inference_mode():
-                law = model.model(input_ids=ids).logits[0, -1].softmax(-1)
+                probs = model.model(input_ids=ids).logits[0, -1].softmax(-1)
                 if model is draft:  # rows of no token are never drafted
-                    law = law / law[list(compare(target, draft).draft_ids)].sum()
-            assert node[name] == pytest.approx(float(law[node["token_id"]]), rel=1e-3, abs=1e-6)
+                    probs = probs / probs[list(compare(target, draft).draft_ids)].sum()
+            assert node[name] == pytest.approx(float(probs[node["token_id"]]), rel=1e-3, abs=1e-6)
             checked += 1
     assert checked > 20
 

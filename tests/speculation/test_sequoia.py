@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tokenarium.backend.speculation.sequoia import best_plan, expected_tokens, optimal_tree, speedup
-from tokenarium.backend.speculation.shape import depths
+from tokenarium.backend.speculation.tree import depths
 
 VECTORS = [(0.6, 0.2, 0.1), (0.3, 0.3, 0.3), (0.9,), (0.1, 0.5), (0.5, 0.0, 0.4), (1.0, 0.0)]
 
@@ -87,7 +87,7 @@ def test_the_best_plan_weighs_tokens_against_time() -> None:
     assert plan.ms_per_token == pytest.approx(min(options))
     assert plan.tokens_per_round == pytest.approx(options[min(options)])
     assert len(plan.shape) == 9
-    assert best_plan(acceptance, 6, verify, draft_ms=100.0).shape == (-1,), "drafting never pays"
+    assert best_plan(acceptance, 6, verify, draft_ms=100.0).shape == (-1,), "state never pays"
     with pytest.raises(ValueError, match=r"verify_ms=\{\} names no budget"):
         best_plan(acceptance, 6, {}, 1.0)
 
@@ -125,7 +125,7 @@ def test_speedup_is_the_formula_and_its_limits() -> None:
     assert speedup(1, 4, 0.25) == pytest.approx(5 / 2)
     assert speedup(0.5, 0, 3) == 1, "no draft, no difference"
     assert speedup(0.8, 4, 0) == pytest.approx(expected_tokens((-1, 0, 1, 2, 3), [0.8])), (
-        "tokens a round, where drafting is free"
+        "tokens a round, where state is free"
     )
     for acceptance in (0.1, 0.5, 0.9):  # one guess pays from the ratio on that equals acceptance
         assert speedup(acceptance, 1, acceptance) == pytest.approx(1)

@@ -8,31 +8,31 @@ import pytest
 import torch
 
 from tokenarium.backend.speculation.distribution import Processors
+from tokenarium.backend.speculation.draft_state import DraftState
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.drafters.prompt_lookup import PromptLookup
 from tokenarium.backend.speculation.drafters.token_recycling import TokenRecycling, template
 from tokenarium.backend.speculation.drafters.trie_lookahead import TrieLookahead
-from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
 VOCABULARY = 40
 
 
-def begun(drafter: Drafter, ids: list[int], draft_len: int = 4, budget: int = 16) -> Drafting:
-    drafting = Drafting(
+def begun(drafter: Drafter, ids: list[int], draft_len: int = 4, budget: int = 16) -> DraftState:
+    state = DraftState(
         list(ids), VOCABULARY, draft_len, budget, Processors(), np.random.default_rng(0)
     )
-    drafter.begin(drafting)
-    return drafting
+    drafter.begin(state)
+    return state
 
 
 def grown(drafter: Drafter, ids: list[int], prompt: int, **sizes: int) -> TokenTree:
     """The tree for a text whose tokens after the prompt came one round at a time."""
-    drafting = begun(drafter, ids[:prompt], **sizes)
+    state = begun(drafter, ids[:prompt], **sizes)
     for token in ids[prompt:]:
-        drafter.propose(drafting)
-        drafting.ids.append(token)
-    return drafter.propose(drafting)
+        drafter.propose(state)
+        state.ids.append(token)
+    return drafter.propose(state)
 
 
 def text(length: int, letters: int, seed: int = 0) -> list[int]:
@@ -161,57 +161,57 @@ def test_template_is_a_tree_within_budget_and_depth(budget: int, depth: int) -> 
 
 def test_token_recycling_proposes_what_the_target_thought_last() -> None:
     drafter = TokenRecycling()
-    drafting = begun(drafter, [3], draft_len=2, budget=4)
-    empty = drafter.propose(drafting)
+    state = begun(drafter, [3], draft_len=2, budget=4)
+    empty = drafter.propose(state)
     assert empty.tokens == [3]
     logits = torch.zeros(1, VOCABULARY)
     logits[0, 5:15] = torch.arange(10, 0, -1).float()  # the 8 likeliest: 5 to 12
-    drafter.heard(drafting, empty, logits)
-    assert drafting.memory["next"][3].tolist() == list(range(5, 13))
-    tree = drafter.propose(drafting)
+    drafter.update(state, empty, logits)
+    assert state.memory["next"][3].tolist() == list(range(5, 13))
+    tree = drafter.propose(state)
     assert [tree.tokens[node] for node in tree.children(ROOT)] == [5]
-    drafter.heard(drafting, tree, torch.cat([logits, logits.roll(1, -1)]))
-    assert drafting.memory["next"][5].tolist() == list(range(6, 14))
-    tree = drafter.propose(drafting)
+    drafter.update(state, tree, torch.cat([logits, logits.roll(1, -1)]))
+    assert state.memory["next"][5].tolist() == list(range(6, 14))
+    tree = drafter.propose(state)
     assert tree.tokens == [3, 5, 6, 7, 8]
     assert tree.parents == [-1, 0, 1, 1, 1]
 
 
 def test_token_recycling_remembers_the_last_of_equal_tokens() -> None:
     drafter = TokenRecycling()
-    drafting = begun(drafter, [3])
+    state = begun(drafter, [3])
     tree = TokenTree.of(3)
     tree.add(tree.add(ROOT, 9), 3)
     logits = torch.stack([torch.arange(40.0).roll(turn) for turn in (0, 0, 5)])
-    drafter.heard(drafting, tree, logits)
-    assert drafting.memory["next"][3, 0] == 4
-    assert drafting.memory["next"][9, 0] == 39
+    drafter.update(state, tree, logits)
+    assert state.memory["next"][3, 0] == 4
+    assert state.memory["next"][9, 0] == 39
 
 
 def test_token_recycling_begins_every_run_empty() -> None:
     drafter = TokenRecycling()
     first = begun(drafter, [3])
-    drafter.heard(first, TokenTree.of(3), torch.rand(1, VOCABULARY))
+    drafter.update(first, TokenTree.of(3), torch.rand(1, VOCABULARY))
     assert drafter.propose(begun(drafter, [3])).tokens == [3]
 
 
 def test_token_recycling_fits_a_vocabulary_below_its_candidates() -> None:
     drafter = TokenRecycling()
-    drafting = Drafting([1], 5, 3, 10, Processors(), np.random.default_rng(0))
-    drafter.begin(drafting)
-    drafter.heard(drafting, TokenTree.of(1), torch.arange(5.0)[None])
-    tree = drafter.propose(drafting)
+    state = DraftState([1], 5, 3, 10, Processors(), np.random.default_rng(0))
+    drafter.begin(state)
+    drafter.update(state, TokenTree.of(1), torch.arange(5.0)[None])
+    tree = drafter.propose(state)
     assert [tree.tokens[node] for node in tree.children(ROOT)] == [4]
 
 
 @pytest.mark.parametrize("drafter", [PromptLookup(), TrieLookahead()])
 def test_proposing_at_4096_tokens_takes_less_than_a_millisecond(drafter: Drafter) -> None:
     ids = text(4096, 300)
-    drafting = begun(drafter, ids, draft_len=8, budget=64)
+    state = begun(drafter, ids, draft_len=8, budget=64)
     took = []
     for token in [*text(50, 300, 1)]:
-        drafting.ids.append(token)
+        state.ids.append(token)
         start = time.process_time()
-        drafter.propose(drafting)
+        drafter.propose(state)
         took.append(time.process_time() - start)
     assert float(np.median(took)) < 1e-3

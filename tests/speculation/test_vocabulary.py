@@ -1,4 +1,4 @@
-"""Draft and target tokenizers compared, and ids and laws brought from one to the other."""
+"""Draft and target tokenizers compared, and ids and distributions brought from one to the other."""
 
 import json
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.speculation.distribution import Processors
+from tokenarium.backend.speculation.draft_state import DraftState
 from tokenarium.backend.speculation.drafters.gumbel_tree import GumbelTree
-from tokenarium.backend.speculation.drafting import Drafting
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.vocabulary import SharedVocabulary, compare, match
 
@@ -99,10 +99,10 @@ def test_a_law_is_restricted_to_what_both_have_and_renormalised() -> None:
     assert shared.agreement == "intersection"
     assert "the target has 264 tokens and the draft 262" in shared.reason
     logits = torch.randn(2, SIZE)
-    law = Processors(1.0).draft_law(shared.logits(logits))
+    probs = Processors(1.0).soft_probs(shared.logits(logits))
     own = torch.softmax(logits, -1)[:, :262]
-    torch.testing.assert_close(law[:, :262], own / own.sum(-1, keepdim=True))
-    assert (law[:, 262:] == 0).all()
+    torch.testing.assert_close(probs[:, :262], own / own.sum(-1, keepdim=True))
+    assert (probs[:, 262:] == 0).all()
 
 
 def test_tokens_that_the_draft_lacks_are_spelled_in_its_own() -> None:
@@ -188,7 +188,7 @@ def test_a_draft_with_other_ids_grows_the_same_trees(
 
 
 def _run(loaded: LoadedModel, shared: SharedVocabulary) -> list[list[int]]:
-    drafting = Drafting(
+    state = DraftState(
         text_ids(10),
         272,
         3,
@@ -201,10 +201,10 @@ def _run(loaded: LoadedModel, shared: SharedVocabulary) -> list[list[int]]:
     trees = []
     with torch.inference_mode():
         for _ in range(4):
-            tree = GumbelTree().propose(drafting)
+            tree = GumbelTree().propose(state)
             path = tree.path(len(tree) - 1)
-            drafting.accepted(path)
-            drafting.ids += [tree.tokens[node] for node in path[1:]] + [60]
+            state.keep(path)
+            state.ids += [tree.tokens[node] for node in path[1:]] + [60]
             trees.append(tree.tokens)
     return trees
 
@@ -213,7 +213,7 @@ def test_a_draft_that_spells_reads_more_tokens_than_the_target(draft: LoadedMode
     target = changed()
     shared = match(target, changed(without=3), 272, 272)
     text = target.encode("hello hello world", add_special_tokens=False)
-    drafting = Drafting(
+    state = DraftState(
         list(text),
         272,
         3,
@@ -225,15 +225,15 @@ def test_a_draft_that_spells_reads_more_tokens_than_the_target(draft: LoadedMode
     )
     with torch.inference_mode():
         for _ in range(3):
-            tree = GumbelTree().propose(drafting)
+            tree = GumbelTree().propose(state)
             path = tree.path(len(tree) - 1)
-            drafting.accepted(path)
-            drafting.ids += [tree.tokens[node] for node in path[1:]] + [text[0]]
-        tree = GumbelTree().propose(drafting)
-    spelled = shared.spelled(drafting.ids)
-    assert len(spelled) > len(drafting.ids)
+            state.keep(path)
+            state.ids += [tree.tokens[node] for node in path[1:]] + [text[0]]
+        tree = GumbelTree().propose(state)
+    spelled = shared.spelled(state.ids)
+    assert len(spelled) > len(state.ids)
     with torch.inference_mode():
         logits = draft.model(torch.tensor([spelled])).logits[:, -1]
-    own = Processors(1.0).draft_law(shared.logits(logits))[0]
-    torch.testing.assert_close(tree.laws[0], own, rtol=1e-4, atol=1e-6)
+    own = Processors(1.0).soft_probs(shared.logits(logits))[0]
+    torch.testing.assert_close(tree.draft_probs[0], own, rtol=1e-4, atol=1e-6)
     assert not set(tree.tokens[1:]) & {261, 262, 263}

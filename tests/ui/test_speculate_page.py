@@ -317,8 +317,8 @@ def test_a_race_prefers_rules_that_use_the_drafts_law(
 ) -> None:
     race = Race(lab, Speculate(lab))
     assert race.rule_for("gumbel_tree", asked()) == "recursive"
-    monkeypatch.setattr(race, "reads_draft", {**race.reads_draft, "recursive": False})
-    monkeypatch.setattr(race, "reads_draft", {**race.reads_draft, "top_k_set": True})
+    monkeypatch.setattr(race, "needs_draft_probs", {**race.needs_draft_probs, "recursive": False})
+    monkeypatch.setattr(race, "needs_draft_probs", {**race.needs_draft_probs, "top_k_set": True})
     assert race.rule_for("gumbel_tree", asked()) == "top_k_set"
 
 

@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Literal
 
-from tokenarium.backend import Biases, Drafter, Pair, SpeculationResult, levels, pace, retold
+from tokenarium.backend import (
+    Drafter,
+    Pair,
+    RuleBiases,
+    SpeculationResult,
+    levels,
+    pace,
+    replay_round,
+)
 from tokenarium.ui.components.table import Cell, Column, table_html
 from tokenarium.ui.text import escape
 
@@ -96,7 +104,7 @@ def others_table(result: SpeculationResult, titles: Mapping[str, str]) -> str:
     """Return what every rule would have accepted of the same trees, the run's own first."""
     rows: list[tuple[float, list[Cell]]] = []
     for rule in result.rules:
-        walks = [retold(result, rule, number) for number in range(len(result.rounds))]
+        walks = [replay_round(result, rule, number) for number in range(len(result.rounds))]
         known = [walk for walk in walks if walk is not None]
         if not known:
             continue
@@ -149,7 +157,7 @@ def refused_rules(pairs: Sequence[Pair], titles: Mapping[str, str]) -> str:
     )
 
 
-def bias_table(biases: Sequence[Biases], drafters: Sequence[type[Drafter]]) -> str:
+def bias_table(biases: Sequence[RuleBiases], drafters: Sequence[type[Drafter]]) -> str:
     """Return how far every rule is from the target's law, by how children are drawn."""
     columns = [Column("rule"), *(Column(how.capitalize()) for how in HOW.values())]
     rows: list[list[Cell]] = [

@@ -3,7 +3,7 @@
 from math import isfinite
 from typing import Any
 
-from tokenarium.backend import REASONS, STATUSES, SpeculationResult, retold, tree_rows
+from tokenarium.backend import REASONS, STATUSES, SpeculationResult, replay_round, tree_rows
 from tokenarium.ui.text import one_line
 
 FATES: dict[str, tuple[str, str]] = {
@@ -125,7 +125,7 @@ def _why_it_follows(result: SpeculationResult, place: int, status: str) -> str:
 def _other(
     result: SpeculationResult, rule: str, number: int, titles: dict[str, str]
 ) -> dict[str, Any] | None:
-    found = retold(result, rule, number)
+    found = replay_round(result, rule, number)
     if found is None:
         return None
     nodes = result.node_columns[tree_rows(result, number).start :]
@@ -134,7 +134,7 @@ def _other(
         "rule": rule,
         "title": titles.get(rule, rule),
         "own": rule == result.rule,
-        "fates": list(found.fates),
+        "fates": list(found.outcomes),
         "end": found.path[-1] if found.path else 0,
         "ending": found.ending,
         "said": [*said, _text(result, found.token)],

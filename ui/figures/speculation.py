@@ -9,12 +9,12 @@ from tokenarium.backend import (
     STATUSES,
     Share,
     SpeculationResult,
-    became,
     by_depth,
     by_entropy,
     by_rank,
     calibration,
     levels,
+    outcome_counts,
     pace,
 )
 from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
@@ -149,7 +149,7 @@ def unsure(found: Sequence[Share]) -> go.Figure | None:
 
 def fates(result: SpeculationResult) -> go.Figure | None:
     """Draw what became of all guesses."""
-    found = became(result)
+    found = outcome_counts(result)
     total = sum(found.values())
     if not total:
         return None

@@ -35,7 +35,7 @@ class Race:
     def __init__(self, lab: Lab, page: Speculate) -> None:
         self.lab, self.page = lab, page
         self.titles = {drafter.slug: drafter.title for drafter in lab.methods(Drafter)}
-        self.reads_draft = {rule.slug: rule.reads_draft for rule in lab.methods(Rule)}
+        self.needs_draft_probs = {rule.slug: rule.needs_draft_probs for rule in lab.methods(Rule)}
 
     def run(self, asked: Asked, chosen: object, request: gr.Request) -> Iterator[Values]:
         """Run every drafter on the prompt, showing those that are done."""
@@ -81,7 +81,7 @@ class Race:
         own = asked.values["rule"]
         if own in {pair.rule for pair in right} or not fitting:
             return own
-        reading = (rule for rule in fitting if self.reads_draft[rule])
+        reading = (rule for rule in fitting if self.needs_draft_probs[rule])
         return next(reading, fitting[0])
 
     def _value(self, runs: Sequence[Run]) -> str:

@@ -40,5 +40,5 @@ def _usual(lab: Lab) -> list[str]:
     """Return one drafter for each thing that guesses can come from."""
     first: dict[str, str] = {}
     for drafter in lab.methods(Drafter):
-        first.setdefault(drafter.reads, drafter.slug)
+        first.setdefault(drafter.source, drafter.slug)
     return list(first.values())[:MOST]

@@ -150,12 +150,12 @@ class Speculate:
         fitting = [pair for pair in drafted if pair.reason is None]
         offered = [(self._named(pair), pair.rule) for pair in fitting]
         known = {slug for _, slug in offered}
-        reads = self.drafters[drafter].reads if drafter in self.drafters else "text"
+        source = self.drafters[drafter].source if drafter in self.drafters else "text"
         chosen = rule if rule in known else next((slug for _, slug in offered), None)
         return {
             "rule": gr.update(choices=offered, value=chosen),
             "refused": refused_rules(drafted, self.titles),
-            "draft_model": gr.update(visible=reads == "draft_model"),
+            "draft_model": gr.update(visible=source == "draft_model"),
         }
 
     def apply(self, run_id: object, request: gr.Request) -> Values:
@@ -276,7 +276,7 @@ class Speculate:
             "drafter": asked.drafter.slug,
             "draft_model": gr.update(
                 value=asked.draft_model,
-                visible=self.drafters[asked.drafter.slug].reads == "draft_model",
+                visible=self.drafters[asked.drafter.slug].source == "draft_model",
             ),
             "drafter_parameters": asked.drafter,
             "rule_parameters": asked.rule,

@@ -1,4 +1,4 @@
-"""Audits transformers' assisted generation, and writes it down as a run of our own."""
+"""The audit of transformers' assisted generation, with a result of the shape of our own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,25 +12,32 @@ from transformers import GenerationConfig
 
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.auditing.assisted_result import as_result
+from tokenarium.backend.speculation.auditing.assisted_rounds import (
+    AssistedRound,
+    record_rounds,
+    seeded,
+)
 from tokenarium.backend.speculation.auditing.audit import Audit, Check
 from tokenarium.backend.speculation.auditing.counts import check_counts
-from tokenarium.backend.speculation.auditing.drafted import Drafted, check_drawn, check_law
+from tokenarium.backend.speculation.auditing.draft_checks import (
+    DraftedChildren,
+    check_draft_probs,
+    check_drafted_tokens,
+)
 from tokenarium.backend.speculation.auditing.identity import check_identity, not_greedy
-from tokenarium.backend.speculation.auditing.reading import PlainReader, processed
-from tokenarium.backend.speculation.auditing.rewriting import written_down
+from tokenarium.backend.speculation.auditing.plain_reader import PlainReader, processed
 from tokenarium.backend.speculation.auditing.sampling import check_sampling
-from tokenarium.backend.speculation.auditing.watching import Seen, seeded, watching
-from tokenarium.backend.speculation.autoregressive import decode_plainly
+from tokenarium.backend.speculation.autoregressive import StoppingCriteria, generate_autoregressive
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.rule import Rule, find
-from tokenarium.backend.speculation.stopping import Stopping
 from tokenarium.backend.speculation.tree import Draw
 
 ACCEPTANCE = "acceptance"
 BESIDE = 8
-"""Drafted tokens that did not become text at whose place laws are computed anew, a pass each."""
+"""Drafted tokens beside the text at whose place distributions are computed anew, a pass each."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,8 @@ class Assistance:
     """How transformers is asked to generate.
 
     Args:
-        target: the model whose law is wanted.
-        draft: the assistant; None looks guesses up in the text.
+        target: the model whose distribution is wanted.
+        draft: the assistant; None is prompt lookup.
         processors: passed as transformers' own settings.
         max_new_tokens: tokens.
         draft_len: most tokens drafted at once; None is transformers' default for an assistant, and
@@ -71,9 +78,9 @@ class Assistance:
         new: list[int] = found[0, len(prompt) :].tolist()
         return new
 
-    def watched(self, prompt: Sequence[int], seed: int) -> tuple[list[int], list[Seen]]:
+    def watched(self, prompt: Sequence[int], seed: int) -> tuple[list[int], list[AssistedRound]]:
         """Return the new tokens, and the rounds that made them."""
-        with watching(self.target, self.draft_len) as rounds:
+        with record_rounds(self.target, self.draft_len) as rounds:
             return self.generate(prompt, seed), rounds
 
     def settings(self) -> GenerationConfig:
@@ -96,14 +103,14 @@ class Assistance:
 
     @property
     def rule(self) -> Rule:
-        """What transformers decides by."""
+        """What transformers accepts by."""
         if self.processors.greedy:
             return find("greedy")()
         return find("sample_and_match" if self.draft is None else "speculative_sampling")()
 
     @property
     def draw(self) -> Draw:
-        """How transformers chooses its guesses."""
+        """How transformers chooses the tokens it drafts."""
         chosen = self.draft is None or self.processors.greedy
         return "deterministic" if chosen else "iid"
 
@@ -117,16 +124,16 @@ def audit_assisted(
         assistance: models and settings.
         prompt: tokens.
         seed: of torch's random numbers.
-        samples: continuations of two tokens to test the output's law with; 0 tests none.
-    Returns: the run in the shape of our own, its audit inside. The numbers that guesses were tested
-        with stay inside transformers: ``u`` is NaN.
+        samples: continuations of two tokens to test the output's distribution with; 0 tests none.
+    Returns: the run in the shape of our own, its audit inside. The random numbers that tokens
+        were tested with stay inside transformers: ``u`` is NaN.
     Raises:
         ValueError: if this version of transformers is not known.
     """
     tokens, rounds = assistance.watched(prompt, seed)
-    plain, plain_ms = _plainly(assistance, prompt, seed)
+    plain, plain_ms = _autoregressive(assistance, prompt, seed)
     result = replace(
-        written_down(assistance.target, assistance.rule, assistance.processors, prompt, rounds),
+        as_result(assistance.target, assistance.rule, assistance.processors, prompt, rounds),
         draw=assistance.draw,
         drafter="prompt lookup" if assistance.draft is None else "assistant model",
         plain_ids=np.asarray(plain, np.int32),
@@ -135,7 +142,7 @@ def audit_assisted(
     )
     checks = [
         _identity(assistance, prompt, tokens, plain),
-        *_laws(assistance, [*prompt, *tokens], rounds, seed),
+        *_draft_checks(assistance, [*prompt, *tokens], rounds, seed),
         _acceptance(rounds),
         check_counts(result.rounds, result.node_columns, result.token_ids, result.token_node),
     ]
@@ -144,14 +151,16 @@ def audit_assisted(
     return replace(result, audit=Audit(tuple(checks)).as_dict())
 
 
-def _plainly(assistance: Assistance, prompt: Sequence[int], seed: int) -> tuple[list[int], Any]:
+def _autoregressive(
+    assistance: Assistance, prompt: Sequence[int], seed: int
+) -> tuple[list[int], Any]:
     target, most = assistance.target, assistance.max_new_tokens
     reader = TreeReader(target, len(prompt) + most)
-    return decode_plainly(
+    return generate_autoregressive(
         reader,
         list(prompt),
         assistance.processors,
-        Stopping(target, most),
+        StoppingCriteria(target, most),
         np.random.default_rng(seed),
     )
 
@@ -165,8 +174,8 @@ def _identity(
     return check_identity(prompt, tokens, plain, logits, assistance.target.dtype)
 
 
-def _laws(
-    assistance: Assistance, text: list[int], rounds: Sequence[Seen], seed: int
+def _draft_checks(
+    assistance: Assistance, text: list[int], rounds: Sequence[AssistedRound], seed: int
 ) -> tuple[Check, Check]:
     drafted = [place for round_ in rounds for place in _drafted(round_)]
     draft = assistance.draft or assistance.target
@@ -174,31 +183,31 @@ def _laws(
     in_text = [place for place in drafted if reader.knows(place.before)]
     others = [place for place in drafted if not reader.knows(place.before)]
     return (
-        check_law([*in_text, *others[:BESIDE]], reader, assistance.processors, draft.dtype),
-        check_drawn(drafted, _reported, assistance.draw, seed),
+        check_draft_probs([*in_text, *others[:BESIDE]], reader, assistance.processors, draft.dtype),
+        check_drafted_tokens(drafted, _reported, assistance.draw, seed),
     )
 
 
-def _drafted(round_: Seen) -> list[Drafted]:
+def _drafted(round_: AssistedRound) -> list[DraftedChildren]:
     scores, ids = round_.draft_scores, round_.drafted
-    laws = [None] * len(ids) if scores is None else list(torch.softmax(scores, -1))
+    rows = [None] * len(ids) if scores is None else list(torch.softmax(scores, -1))
     return [
-        Drafted(
+        DraftedChildren(
             (*round_.before, *ids[:at]),
             (token,),
-            (float("nan") if law is None else float(law[token]),),
-            law,
+            (float("nan") if probs is None else float(probs[token]),),
+            probs,
         )
-        for at, (token, law) in enumerate(zip(ids, laws, strict=True))
+        for at, (token, probs) in enumerate(zip(ids, rows, strict=True))
     ]
 
 
-def _reported(place: Drafted) -> Tensor:
-    assert place.law is not None
-    return place.law
+def _reported(place: DraftedChildren) -> Tensor:
+    assert place.probs is not None
+    return place.probs
 
 
-def _acceptance(rounds: Sequence[Seen]) -> Check:
+def _acceptance(rounds: Sequence[AssistedRound]) -> Check:
     drafted, tried, accepted = 0, 0, 0
     for round_ in rounds:
         stays = round_.accepted
@@ -217,10 +226,10 @@ def _sampled(assistance: Assistance, prompt: Sequence[int], samples: int, seed: 
     short = replace(assistance, max_new_tokens=3)  # 3, so that two tokens can be drafted
     reader, asked = PlainReader(assistance.target), assistance.processors
 
-    def law(ids: Sequence[int]) -> Tensor:
-        return asked.law(reader(ids)[None], [ids])[0]
+    def probs(ids: Sequence[int]) -> Tensor:
+        return asked.probs(reader(ids)[None], [ids])[0]
 
     ends = end_of_text(assistance.target)
     return check_sampling(
-        lambda at: short.generate(prompt, at), law, prompt, samples=samples, ends=ends, seed=seed
+        lambda at: short.generate(prompt, at), probs, prompt, samples=samples, ends=ends, seed=seed
     )

@@ -1,4 +1,4 @@
-"""Audits a finished run of our own: from what it recorded, and from its models read anew."""
+"""The audit of a run of our own engine: what it recorded against plain passes of its models."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -11,14 +11,14 @@ from torch import Tensor
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.auditing.audit import Audit, Check
 from tokenarium.backend.speculation.auditing.counts import check_counts
-from tokenarium.backend.speculation.auditing.drafted import (
-    LAW_TOLERANCE,
-    Drafted,
-    check_drawn,
-    check_law,
+from tokenarium.backend.speculation.auditing.draft_checks import (
+    PROBS_TOLERANCE,
+    DraftedChildren,
+    check_draft_probs,
+    check_drafted_tokens,
 )
 from tokenarium.backend.speculation.auditing.identity import check_identity, not_greedy
-from tokenarium.backend.speculation.auditing.reading import PlainReader, processed
+from tokenarium.backend.speculation.auditing.plain_reader import PlainReader, processed
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.node_schema import STATUSES
 from tokenarium.backend.speculation.request import SpeculateRequest
@@ -26,10 +26,11 @@ from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.tree import Draw
 from tokenarium.backend.speculation.vocabulary import compare
 
-TARGET = "target law"
+TARGET_PROBS = "target law"
+"""Name of the check, as stored with runs."""
 IN_TEXT, BESIDE = 256, 8
-"""Nodes at which laws are computed anew: those that became text, all of whose laws one pass gives,
-and others, which take a pass each."""
+"""Nodes at which distributions are computed anew: those that became text, which one pass gives, and
+others, which take a pass each."""
 
 
 @torch.inference_mode()
@@ -42,7 +43,7 @@ def audit(
 ) -> Audit:
     """Audit a run that has ended, computed just now or long ago.
 
-    Laws are computed anew by plain passes, which share nothing with the reader of trees.
+    Distributions are computed anew by plain passes, which share nothing with the reader of trees.
 
     Args:
         result: what it recorded.
@@ -53,14 +54,14 @@ def audit(
     """
     drafter, processors = request.drafter.drafter, request.processors
     text = (*result.prompt_ids.tolist(), *result.token_ids.tolist())
-    layers = drafter.layers(len(loaded.layers)) if drafter.reads == "target_layers" else None
+    layers = drafter.layers(len(loaded.layers)) if drafter.source == "target_layers" else None
     target = PlainReader(loaded, text, check=check)
     shared = None if draft is None else compare(loaded, draft)
     own = PlainReader(draft or loaded, text, layers=layers, shared=shared, check=check)
-    in_text, beside = drafted_in(result)
+    in_text, beside = drafted_children(result)
 
-    def law(place: Drafted) -> Tensor:
-        return processors.draft_law(own(place.before)[None], [place.before])[0]
+    def probs(place: DraftedChildren) -> Tensor:
+        return processors.soft_probs(own(place.before)[None], [place.before])[0]
 
     # At temperature 0 the likeliest are taken, whatever the drafter draws above it.
     draw: Draw = "deterministic" if processors.greedy else drafter.draw
@@ -68,10 +69,10 @@ def audit(
     return Audit(
         (
             _identity(result, processors, loaded, target),
-            check_law([*in_text, *beside], own, processors, dtype),
+            check_draft_probs([*in_text, *beside], own, processors, dtype),
             # Which nodes became text does not depend on what was drawn below them.
-            check_drawn(in_text, law, draw, request.seed),
-            _target_law([*in_text, *beside], processors, loaded, target),
+            check_drafted_tokens(in_text, probs, draw, request.seed),
+            _check_target_probs([*in_text, *beside], processors, loaded, target),
             check_counts(result.rounds, result.node_columns, result.token_ids, result.token_node),
         )
     )
@@ -91,7 +92,9 @@ def _identity(
     )
 
 
-def drafted_in(result: SpeculationResult) -> tuple[list[Drafted], list[Drafted]]:
+def drafted_children(
+    result: SpeculationResult,
+) -> tuple[list[DraftedChildren], list[DraftedChildren]]:
     """Return what was drawn below nodes of a run: such as became text, and some others.
 
     Pruned children count: they were drawn too.
@@ -113,8 +116,8 @@ def drafted_in(result: SpeculationResult) -> tuple[list[Drafted], list[Drafted]]
     return found[0], found[1]
 
 
-def _drafted(result: SpeculationResult, parent: int, children: Sequence[Any]) -> Drafted:
-    return Drafted(
+def _drafted(result: SpeculationResult, parent: int, children: Sequence[Any]) -> DraftedChildren:
+    return DraftedChildren(
         _text_before(result, parent),
         tuple(int(child["token_id"]) for child in children),
         tuple(float(child["q_raw"]) for child in children),
@@ -132,27 +135,30 @@ def _text_before(result: SpeculationResult, node: int) -> tuple[int, ...]:
     return (*result.prompt_ids.tolist(), *result.token_ids[:new].tolist(), *path[::-1])
 
 
-def _target_law(
-    places: Sequence[Drafted], processors: Processors, loaded: LoadedModel, reader: PlainReader
+def _check_target_probs(
+    places: Sequence[DraftedChildren],
+    processors: Processors,
+    loaded: LoadedModel,
+    reader: PlainReader,
 ) -> Check:
     """Compare the target's probabilities in trees with those of each path read alone."""
     worst, count = 0.0, 0
     for place in places:
-        law = processors.draft_law(reader(place.before)[None], [place.before])[0]
-        told = torch.tensor(place.target, device=law.device)
-        differences = (law[list(place.tokens)] - told).abs()
-        if not (known := differences[~told.isnan()]).numel():
+        probs = processors.soft_probs(reader(place.before)[None], [place.before])[0]
+        recorded = torch.tensor(place.target, device=probs.device)
+        differences = (probs[list(place.tokens)] - recorded).abs()
+        if not (known := differences[~recorded.isnan()]).numel():
             continue
         worst, count = max(worst, float(known.max())), count + 1
     if not count:
-        return Check(TARGET, "not applicable", "Nothing was drafted.")
-    tolerance = LAW_TOLERANCE.get(loaded.dtype, LAW_TOLERANCE[torch.float32])
+        return Check(TARGET_PROBS, "not applicable", "Nothing was drafted.")
+    tolerance = PROBS_TOLERANCE.get(loaded.dtype, PROBS_TOLERANCE[torch.float32])
     evidence = (
         f"At {count} nodes the target's probabilities in a tree differ by at most {worst:.2g} from "
         f"those of the node's path read alone (fails above {tolerance:g})."
     )
     numbers = {"places": float(count), "difference": worst, "tolerance": tolerance}
-    return Check(TARGET, "passed" if worst <= tolerance else "failed", evidence, numbers)
+    return Check(TARGET_PROBS, "passed" if worst <= tolerance else "failed", evidence, numbers)
 
 
 def _spread(places: Sequence[int], most: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A short continuation, sampled again and again, has the target's law."""
+"""A short continuation, sampled again and again, has the target's distribution."""
 
 import heapq
 from collections import Counter
@@ -22,7 +22,7 @@ Continuation = tuple[int, ...]
 
 
 def likely_continuations(
-    law: Callable[[Sequence[int]], Tensor],
+    probs: Callable[[Sequence[int]], Tensor],
     prompt: Sequence[int],
     length: int,
     least: float,
@@ -31,7 +31,7 @@ def likely_continuations(
     """Return every continuation of at least some probability, and its probability.
 
     Args:
-        law: the target's law [V] after some tokens.
+        probs: the target's distribution [V] after some tokens.
         prompt: tokens before.
         length: of continuations, tokens.
         least: smallest probability.
@@ -44,7 +44,7 @@ def likely_continuations(
         if len(begun) == length or (begun and begun[-1] in stop):
             found[begun] = -negative
             continue
-        reached = law([*prompt, *begun]).double() * -negative
+        reached = probs([*prompt, *begun]).double() * -negative
         for token in (reached >= least).nonzero()[:, 0].tolist():
             heapq.heappush(waiting, (-float(reached[token]), (*begun, token)))
     return found
@@ -52,7 +52,7 @@ def likely_continuations(
 
 def check_sampling(
     sample: Callable[[int], Sequence[int]],
-    law: Callable[[Sequence[int]], Tensor],
+    probs: Callable[[Sequence[int]], Tensor],
     prompt: Sequence[int],
     *,
     samples: int = 2000,
@@ -60,18 +60,18 @@ def check_sampling(
     ends: Iterable[int] = (),
     seed: int = 0,
 ) -> Check:
-    """Test with chi-square whether continuations have the target's law.
+    """Test with chi-square whether continuations have the target's distribution.
 
     Args:
         sample: from a seed to new tokens; longer ones are cut.
-        law: the target's law [V] after some tokens, exact.
+        probs: the target's distribution [V] after some tokens, exact.
         prompt: tokens before.
         samples: how many continuations to draw, with the seeds from ``seed``.
         length: of continuations, tokens.
         ends: tokens after which nothing follows.
         seed: the first.
     """
-    expected = likely_continuations(law, prompt, length, LEAST_EXPECTED / samples, ends)
+    expected = likely_continuations(probs, prompt, length, LEAST_EXPECTED / samples, ends)
     counted = Counter(tuple(sample(seed + at)[:length]) for at in range(samples))
     cells = [(counted.pop(said, 0), samples * chance) for said, chance in expected.items()]
     seldom, rest = sum(counted.values()), samples * max(0.0, 1 - sum(expected.values()))

@@ -35,8 +35,8 @@ def chi_square_power(shift: float, freedom: int, significance: float = SIGNIFICA
 def least_found(samples: int, freedom: int) -> float:
     """Return the total variation that a chi-square test finds with a power of 0.95.
 
-    Of all laws at that distance the one whose differences are in proportion to the expectations is
-    the hardest to find: its noncentrality is 4 x samples x distance squared.
+    Of all distributions at that distance the hardest to find is the one whose differences are in
+    proportion to the expectations: its noncentrality is 4 x samples x distance squared.
     """
     shift = _bisect(lambda x: chi_square_power(x, freedom) > POWER, 10.0 * freedom + 1000)
     return math.sqrt(shift / samples) / 2

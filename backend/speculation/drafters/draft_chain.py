@@ -1,4 +1,4 @@
-"""A chain of guesses from a smaller model."""
+"""A chain of tokens drafted by a smaller model."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -8,11 +8,11 @@ from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
-    from tokenarium.backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.draft_state import DraftState
 
 
 class DraftChain(Drafter):
-    """One token after another from the draft's law: its likeliest at temperature 0, else drawn."""
+    """One token after another from a draft model: the likeliest at temperature 0, else sampled."""
 
     slug: ClassVar[str] = "draft_chain"
     title: ClassVar[str] = "Draft chain"
@@ -22,7 +22,7 @@ class DraftChain(Drafter):
     )
     paper: ClassVar[str] = "Leviathan et al., 2022, arXiv:2211.17192"
     draw: ClassVar[Draw] = "iid"
-    assisted: ClassVar[str] = "speculative_sampling"
+    assisted_rule: ClassVar[str] = "speculative_sampling"
     branches: ClassVar[bool] = False
 
     stop_below: float = Field(
@@ -32,8 +32,8 @@ class DraftChain(Drafter):
         description="End the chain after a token less probable than this; 0 never does.",
     )
 
-    def propose(self, drafting: "Drafting") -> TokenTree:
+    def propose(self, state: "DraftState") -> TokenTree:
         """Return the chain."""
-        from tokenarium.backend.speculation.growing import chain
+        from tokenarium.backend.speculation.draft_state import draft_chain
 
-        return chain(drafting, "draft model", self.stop_below)
+        return draft_chain(state, "draft model", self.stop_below)

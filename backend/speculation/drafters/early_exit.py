@@ -1,38 +1,38 @@
-"""A chain of guesses from the first layers of the target itself."""
+"""A chain of tokens drafted by the first layers of the target itself."""
 
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.speculation.drafter import Drafter, Reads
+from tokenarium.backend.speculation.drafter import Drafter, Source
 from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
-    from tokenarium.backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.draft_state import DraftState
 
 
 class EarlyExit(Drafter):
     """As a draft chain, where the draft is final norm and unembedding after an early layer.
 
-    It keeps keys and values of its own: the verifying pass reads those layers again.
+    It has a KV cache of its own: the verifying pass computes those layers again.
     """
 
     slug: ClassVar[str] = "early_exit"
     title: ClassVar[str] = "Early exit"
     explanation: ClassVar[str] = (
-        "Lets the target guess for itself from its first layers, without a second model."
+        "Lets the target draft for itself with its first layers, without a second model."
     )
     paper: ClassVar[str] = "Elhoushi et al., 2024, arXiv:2404.16710"
     differs: ClassVar[str] = (
-        "models need not be trained for it, and guess worse then; the verifying pass computes "
+        "models need not be trained for it, and draft worse then; the verifying pass computes "
         "the first layers again"
     )
     draw: ClassVar[Draw] = "iid"
-    reads: ClassVar[Reads] = "target_layers"
+    source: ClassVar[Source] = "target_layers"
     branches: ClassVar[bool] = False
 
     exit_share: float = Field(
-        0.5, gt=0, lt=1, description="Share of the target's layers that are read, rounded."
+        0.5, gt=0, lt=1, description="Share of the target's layers that draft, rounded."
     )
     stop_below: float = Field(
         0.0,
@@ -42,7 +42,7 @@ class EarlyExit(Drafter):
     )
 
     def layers(self, count: int) -> int:
-        """Return how many of the target's layers are read.
+        """Return how many of the target's layers draft.
 
         Raises:
             ValueError: if the target has one layer alone.
@@ -54,9 +54,9 @@ class EarlyExit(Drafter):
             )
         return min(max(round(self.exit_share * count), 1), count - 1)
 
-    def propose(self, drafting: "Drafting") -> TokenTree:
+    def propose(self, state: "DraftState") -> TokenTree:
         """Return the chain."""
-        from tokenarium.backend.speculation.growing import chain
+        from tokenarium.backend.speculation.draft_state import draft_chain
 
-        assert drafting.reader is not None
-        return chain(drafting, f"layer {drafting.reader.layers}", self.stop_below)
+        assert state.reader is not None
+        return draft_chain(state, f"layer {state.reader.layers}", self.stop_below)

@@ -1,19 +1,24 @@
-"""A tree whose siblings are drawn without replacement."""
+"""A tree whose siblings are sampled without replacement."""
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.shape import Shape, branching_shape, refuse_unless_fits
-from tokenarium.backend.speculation.tree import Draw, TokenTree
+from tokenarium.backend.speculation.tree import (
+    Draw,
+    Shape,
+    TokenTree,
+    branching_shape,
+    refuse_unless_fits,
+)
 
 if TYPE_CHECKING:
-    from tokenarium.backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.draft_state import DraftState
 
 
 class GumbelTree(Drafter):
-    """Siblings in the order of ln q + Gumbel noise, which is that of draws without replacement.
+    """Siblings sampled without replacement: the tokens of largest ln q + Gumbel noise, in order.
 
     At temperature 0 they are the likeliest tokens.
     """
@@ -36,15 +41,13 @@ class GumbelTree(Drafter):
         (), description="Parent of every node, the root's -1 first; empty follows branching."
     )
 
-    def begin(self, drafting: "Drafting") -> None:
+    def begin(self, state: "DraftState") -> None:
         """Refuse a shape that the run has no room for."""
-        refuse_unless_fits(self.shape, drafting.draft_len, drafting.tree_budget)
+        refuse_unless_fits(self.shape, state.draft_len, state.tree_budget)
 
-    def propose(self, drafting: "Drafting") -> TokenTree:
+    def propose(self, state: "DraftState") -> TokenTree:
         """Return the tree, each level read in one pass."""
-        from tokenarium.backend.speculation.growing import by_levels
+        from tokenarium.backend.speculation.draft_state import draft_levels
 
-        shape = self.shape or branching_shape(
-            self.branching, drafting.draft_len, drafting.tree_budget
-        )
-        return by_levels(drafting, shape, self.draw, "draft model")
+        shape = self.shape or branching_shape(self.branching, state.draft_len, state.tree_budget)
+        return draft_levels(state, shape, self.draw, "draft model")

@@ -1,24 +1,27 @@
-"""Copy what followed the same words before."""
+"""Copy what followed the same n-gram before."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tokenarium.backend.speculation.drafter import Drafter, Reads
+from tokenarium.backend.speculation.drafter import Drafter, Source
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 if TYPE_CHECKING:
-    from tokenarium.backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.draft_state import DraftState
 
 
 class PromptLookup(Drafter):
-    """Finds the longest ending of the text that stood there before, and copies its continuation."""
+    """Finds the longest ending of the text that occurs in it before, and copies its continuation.
+
+    The text 1 2 3 4 2 3 ends in the 2-gram 2 3, which was followed by 4 2 3: that is drafted. A
+    copy that reaches the end of the text goes on with what it copied: 1 2 1 2 drafts 1 2 1 2 ...
+    """
 
     slug: ClassVar[str] = "prompt_lookup"
     title: ClassVar[str] = "Prompt lookup"
     explanation: ClassVar[str] = (
-        "Looks for the last few tokens earlier in the text, and guesses that what followed them "
-        "then follows again."
+        "Looks for the last few tokens earlier in the text, and drafts what followed them there."
     )
     paper: ClassVar[str] = (
         "Saxena, 2023, github.com/apoorvumang/prompt-lookup-decoding; "
@@ -29,8 +32,8 @@ class PromptLookup(Drafter):
         "of the text goes on with what it copied"
     )
     draw: ClassVar[Draw] = "deterministic"
-    assisted: ClassVar[str] = "sample_and_match"
-    reads: ClassVar[Reads] = "text"
+    assisted_rule: ClassVar[str] = "sample_and_match"
+    source: ClassVar[Source] = "text"
     branches: ClassVar[bool] = False
 
     longest: int = Field(
@@ -40,27 +43,27 @@ class PromptLookup(Drafter):
         "recent", description="Which of several matches is copied: the most recent or the first."
     )
 
-    def begin(self, drafting: "Drafting") -> None:
+    def begin(self, state: "DraftState") -> None:
         """Index the prompt."""
-        drafting.memory["index"] = _Index(self.longest, self.match == "first")
-        self._index(drafting)
+        state.memory["index"] = _Index(self.longest, self.match == "first")
+        self._index(state)
 
-    def propose(self, drafting: "Drafting") -> TokenTree:
+    def propose(self, state: "DraftState") -> TokenTree:
         """Return the copy as a chain, each token a child of the one before."""
-        tree, ids = drafting.tree(), drafting.ids
-        size, start = self._index(drafting).find(ids)
+        tree, ids = state.tree(), state.ids
+        size, start = self._index(state).find(ids)
         if not size:
             return tree
-        node, copied = ROOT, ids[start : start + drafting.draft_len]
-        for place in range(min(drafting.draft_len, drafting.tree_budget)):
+        node, copied = ROOT, ids[start : start + state.draft_len]
+        for place in range(min(state.draft_len, state.tree_budget)):
             if place == len(copied):
                 copied.append(copied[place - (len(ids) - start)])
             node = tree.add(node, copied[place], source=f"{size}-gram")
         return tree
 
-    def _index(self, drafting: "Drafting") -> "_Index":
-        index: _Index = drafting.memory["index"]
-        index.learn(drafting.ids)
+    def _index(self, state: "DraftState") -> "_Index":
+        index: _Index = state.memory["index"]
+        index.learn(state.ids)
         return index
 
 

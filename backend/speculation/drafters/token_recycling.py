@@ -1,17 +1,17 @@
-"""Guess from what the target thought of the same tokens before, guesses that lost included."""
+"""Draft from the target's earlier top-k lists, those after rejected tokens included."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tokenarium.backend.speculation.drafter import Drafter, Reads
+from tokenarium.backend.speculation.drafter import Drafter, Source
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.draft_state import DraftState
 
 CANDIDATES = 8
 """Next tokens remembered for each token."""
@@ -29,7 +29,7 @@ class TokenRecycling(Drafter):
     title: ClassVar[str] = "Token Recycling"
     explanation: ClassVar[str] = (
         "Remembers for every token what the target last found likeliest after it, also where the "
-        "guess was thrown away, and fills a fixed tree from that."
+        "draft was rejected, and fills a fixed tree from that."
     )
     paper: ClassVar[str] = "Luo et al., 2024, arXiv:2408.08696"
     differs: ClassVar[str] = (
@@ -37,21 +37,19 @@ class TokenRecycling(Drafter):
         "chosen by rank within the authors' counts of each depth, scaled to the budget"
     )
     draw: ClassVar[Draw] = "deterministic"
-    reads: ClassVar[Reads] = "text"
+    source: ClassVar[Source] = "text"
 
-    def begin(self, drafting: "Drafting") -> None:
-        """Begin with nothing known."""
-        shape = (drafting.vocabulary, CANDIDATES)
-        drafting.memory["next"] = np.full(shape, -1, np.int32)  # [V, 8], likeliest first
+    def begin(self, state: "DraftState") -> None:
+        """Start with empty lists."""
+        shape = (state.vocabulary, CANDIDATES)
+        state.memory["next"] = np.full(shape, -1, np.int32)  # [V, 8], likeliest first
 
-    def propose(self, drafting: "Drafting") -> TokenTree:
+    def propose(self, state: "DraftState") -> TokenTree:
         """Return the tree filled breadth first; branches end where nothing is known."""
-        after = drafting.memory["next"]
-        tree = drafting.tree()
+        after = state.memory["next"]
+        tree = state.tree()
         places = {ROOT: ROOT}  # of the template, by the node that fills it
-        for place, (parent, rank) in enumerate(
-            template(drafting.tree_budget, drafting.draft_len), 1
-        ):
+        for place, (parent, rank) in enumerate(template(state.tree_budget, state.draft_len), 1):
             if (node := places.get(parent)) is None:
                 continue
             token = int(after[tree.tokens[node], rank])
@@ -59,12 +57,12 @@ class TokenRecycling(Drafter):
                 places[place] = tree.add(node, token, source="recycled")
         return tree
 
-    def heard(self, drafting: "Drafting", tree: TokenTree, logits: "Tensor") -> None:
+    def update(self, state: "DraftState", tree: TokenTree, logits: "Tensor") -> None:
         """Remember the likeliest tokens after every verified node."""
         count = min(CANDIDATES, logits.shape[-1])
         best = logits.float().topk(count, -1).indices.cpu().numpy()
         last = {tree.tokens[node]: row for row, node in enumerate(tree.verified())}
-        drafting.memory["next"][list(last), :count] = best[list(last.values())]
+        state.memory["next"][list(last), :count] = best[list(last.values())]
 
 
 @lru_cache(maxsize=64)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.shape import Shape, refuse_unless_fits
-from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.tree import ROOT, Draw, Shape, TokenTree, refuse_unless_fits
 
 if TYPE_CHECKING:
-    from tokenarium.backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.draft_state import DraftState
 
 _SOURCE = "draft model"
 
@@ -18,8 +17,8 @@ _SOURCE = "draft model"
 class TopkTree(Drafter):
     """Expand the likeliest nodes of every level, and verify the likeliest nodes of all.
 
-    How likely a node is: the product of the draft's probabilities on its path. Nodes that cannot
-    come to be verified are neither read nor recorded, which changes nothing.
+    A node's value is the product of the draft's probabilities on its path. Nodes that cannot come
+    to be verified are neither read nor recorded, which changes nothing.
     """
 
     slug: ClassVar[str] = "topk_tree"
@@ -43,20 +42,20 @@ class TopkTree(Drafter):
         (), description="Parent of every node, the root's -1 first; empty lets the draft decide."
     )
 
-    def begin(self, drafting: "Drafting") -> None:
+    def begin(self, state: "DraftState") -> None:
         """Refuse a shape that the run has no room for."""
-        refuse_unless_fits(self.shape, drafting.draft_len, drafting.tree_budget)
+        refuse_unless_fits(self.shape, state.draft_len, state.tree_budget)
 
-    def propose(self, drafting: "Drafting") -> TokenTree:
+    def propose(self, state: "DraftState") -> TokenTree:
         """Return the tree, each level read in one pass."""
         if self.shape:
-            from tokenarium.backend.speculation.growing import by_levels
+            from tokenarium.backend.speculation.draft_state import draft_levels
 
-            return by_levels(drafting, self.shape, self.draw, _SOURCE)
-        tree, budget = drafting.tree(), drafting.tree_budget
+            return draft_levels(state, self.shape, self.draw, _SOURCE)
+        tree, budget = state.tree(), state.tree_budget
         level = [ROOT]
-        for _ in range(drafting.draft_len):
-            below = self._expand(drafting, tree, level)
+        for _ in range(state.draft_len):
+            below = self._expand(state, tree, level)
             level = sorted(nlargest(self.top_k, below, key=tree.values.__getitem__))
             if not level:
                 break
@@ -64,22 +63,22 @@ class TopkTree(Drafter):
         tree.pruned.update(best[budget:])
         return tree
 
-    def _expand(self, drafting: "Drafting", tree: TokenTree, level: list[int]) -> list[int]:
+    def _expand(self, state: "DraftState", tree: TokenTree, level: list[int]) -> list[int]:
         """Add the children of a level that are among the tree's best so far, and return them."""
-        laws = drafting.law(tree, level)
-        found = laws.topk(min(self.top_k, laws.shape[-1]), -1)
+        rows = state.probs(tree, level)
+        found = rows.topk(min(self.top_k, rows.shape[-1]), -1)
         added = []
         worth = [
             [min(1.0, probability) * tree.values[node] for probability in row]
             for node, row in zip(level, found.values.tolist(), strict=True)
         ]
         known = tree.values[1:] + [value for row in worth for value in row]
-        least = nlargest(drafting.tree_budget, known)[-1]
-        for node, law, tokens, values in zip(
-            level, laws, found.indices.tolist(), worth, strict=True
+        least = nlargest(state.tree_budget, known)[-1]
+        for node, probs, tokens, values in zip(
+            level, rows, found.indices.tolist(), worth, strict=True
         ):
             for token, value in zip(tokens, values, strict=True):
                 if value > 0 and value >= least:
                     added.append(tree.add(node, token, value, _SOURCE))
-                    tree.laws[node] = law
+                    tree.draft_probs[node] = probs
         return added

@@ -1,4 +1,4 @@
-"""Guess from every continuation that the text's ending had before, likeliest branches first."""
+"""Draft every continuation that the text's ending had before, most frequent branches first."""
 
 import heapq
 from collections import defaultdict
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.speculation.drafter import Drafter, Reads
+from tokenarium.backend.speculation.drafter import Drafter, Source
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 if TYPE_CHECKING:
-    from tokenarium.backend.speculation.drafting import Drafting
+    from tokenarium.backend.speculation.draft_state import DraftState
 
 MOST_PLACES = 256
 """Most recent occurrences of an ending that are looked at."""
@@ -28,7 +28,7 @@ class TrieLookahead(Drafter):
     title: ClassVar[str] = "Trie lookahead"
     explanation: ClassVar[str] = (
         "Collects everything that followed the last few tokens earlier in the prompt and the "
-        "output, and guesses the most frequent continuations as one tree."
+        "output, and drafts the most frequent continuations as one tree."
     )
     paper: ClassVar[str] = "Zhao et al., 2023, arXiv:2312.12728"
     differs: ClassVar[str] = (
@@ -36,7 +36,7 @@ class TrieLookahead(Drafter):
         f"earlier runs; the {MOST_PLACES} latest occurrences count"
     )
     draw: ClassVar[Draw] = "deterministic"
-    reads: ClassVar[Reads] = "text"
+    source: ClassVar[Source] = "text"
 
     ending: int = Field(
         2, ge=1, le=8, description="Most closing tokens of the text that continuations must follow."
@@ -49,27 +49,27 @@ class TrieLookahead(Drafter):
         "to 1.",
     )
 
-    def begin(self, drafting: "Drafting") -> None:
+    def begin(self, state: "DraftState") -> None:
         """Index the prompt."""
-        drafting.memory["index"] = _Places(self.ending)
-        drafting.memory["prompt"] = len(drafting.ids)
-        drafting.memory["index"].learn(drafting.ids)
+        state.memory["index"] = _Places(self.ending)
+        state.memory["prompt"] = len(state.ids)
+        state.memory["index"].learn(state.ids)
 
-    def propose(self, drafting: "Drafting") -> TokenTree:
+    def propose(self, state: "DraftState") -> TokenTree:
         """Return the most frequent continuations, those of longer endings first."""
-        index: _Places = drafting.memory["index"]
-        index.learn(drafting.ids)
-        tree = drafting.tree()
+        index: _Places = state.memory["index"]
+        index.learn(state.ids)
+        tree = state.tree()
         known: dict[tuple[int, int], int] = {}
-        for size in range(min(self.ending, len(drafting.ids)), 0, -1):
-            places = index.after(drafting.ids, size)
-            if places and len(tree) <= drafting.tree_budget:
-                self._grow(drafting, tree, places, f"{size}-gram", known)
+        for size in range(min(self.ending, len(state.ids)), 0, -1):
+            places = index.after(state.ids, size)
+            if places and len(tree) <= state.tree_budget:
+                self._grow(state, tree, places, f"{size}-gram", known)
         return tree
 
     def _grow(
         self,
-        drafting: "Drafting",
+        state: "DraftState",
         tree: TokenTree,
         places: list[int],
         source: str,
@@ -79,7 +79,7 @@ class TrieLookahead(Drafter):
 
         A branch's weight never exceeds that of its beginning, so parents come before children.
         """
-        ids, prompt = drafting.ids, drafting.memory["prompt"]
+        ids, prompt = state.ids, state.memory["prompt"]
         inside, outside = 1 - self.output_weight, self.output_weight
         total = sum(inside if place < prompt else outside for place in places)
         # Of equal weights the shallower goes first, then the one that was met first.
@@ -99,13 +99,13 @@ class TrieLookahead(Drafter):
                 heapq.heappush(waiting, entry)
 
         expand(ROOT, 1, places)
-        while waiting and len(tree) <= drafting.tree_budget:
+        while waiting and len(tree) <= state.tree_budget:
             weight, depth, _, parent, token, following = heapq.heappop(waiting)
             node = known.get((parent, token))
             if node is None:
                 node = tree.add(parent, token, value=-weight / total, source=source)
                 known[parent, token] = node
-            if depth < drafting.draft_len:
+            if depth < state.draft_len:
                 expand(node, depth + 1, following)
 
 

@@ -1,9 +1,9 @@
-"""Several guesses from the same law, all tested alike."""
+"""Several tokens sampled from one distribution, all tested by one threshold."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.rule import AcceptanceTests, Residual, Rule
 from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
@@ -11,55 +11,57 @@ if TYPE_CHECKING:
 
 
 _HALVINGS = 16
-"""Of the interval that holds rho; one above the least keeps the law, and accepts a little less."""
+"""Of the interval that holds rho; a rho above the least is exact too, and accepts a little less."""
 
 
 class KSeq(Rule):
-    """Tests every child by min(1, target / (rho draft)) with one rho that the law can bear.
+    """Tests every child by min(1, target / (rho draft)), with the least rho that stays exact.
 
-    With b = sum of min(draft, target/rho) a child passes, so that some of k does with probability
-    a = 1 - (1-b)^k. What follows when none does is (target - min(draft, target/rho) a/b) / (1-a),
-    a law as long as a <= rho b; the least such rho accepts most, and lies between 1 and k.
+    A child passes with probability b = sum of min(draft, target/rho), some of k with a = 1 -
+    (1-b)^k. The residual is (target - min(draft, target/rho) a/b) / (1-a), a distribution as long
+    as a <= rho b; the least such rho accepts most, and lies between 1 and k.
     """
 
     slug: ClassVar[str] = "k_seq"
     title: ClassVar[str] = "k-SEQ"
     explanation: ClassVar[str] = (
-        "Tests several independent guesses by the same threshold, made stricter by just as much "
-        "as so many chances require."
+        "Tests several independently drafted tokens by the same threshold, made stricter by just "
+        "as much as so many chances require."
     )
     paper: ClassVar[str] = "Sun et al., 2023, arXiv:2310.15141"
-    draws: ClassVar[frozenset[Draw]] = frozenset({"iid"})
+    exact_for: ClassVar[frozenset[Draw]] = frozenset({"iid"})
     measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {
         "deterministic": (0.30, 0.86),
         "without_replacement": (0.06, 0.43),
     }
 
-    def trials(
+    def acceptance_tests(
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
-    ) -> Iterator[Trials | Rest]:
+    ) -> Iterator[AcceptanceTests | Residual]:
         """Yield each child's test with the rho of so many children."""
         import torch
 
-        from tokenarium.backend.speculation.distribution import probability, ratio
+        from tokenarium.backend.speculation.distribution import acceptance_ratio, prob_of
 
         assert draft is not None
         count = children.shape[-1]
         rho = least_rho(target, draft, count)  # [F, 1]
         for token in children.unbind(-1):
-            wanted, given = probability(target, token), probability(draft, token)
-            yield Trials(ratio(wanted, rho[:, 0] * given), wanted, given)
+            target_prob, draft_prob = prob_of(target, token), prob_of(draft, token)
+            yield AcceptanceTests(
+                acceptance_ratio(target_prob, rho[:, 0] * draft_prob), target_prob, draft_prob
+            )
         shared = torch.minimum(draft, target / rho)
         each = shared.sum(-1, keepdim=True)
         some = 1 - (1 - each).clamp_min(0) ** count
         taken = torch.where(each > 0, some / each, 0)
         left = (target - shared * taken).clamp_(min=0)
         mass = left.sum(-1, keepdim=True)
-        yield Rest(torch.where(mass > 0, left / mass, target))
+        yield Residual(torch.where(mass > 0, left / mass, target))
 
 
 def least_rho(target: "Tensor", draft: "Tensor", count: int) -> "Tensor":
-    """Return the least rho [F, 1] in [1, count] that ``count`` tests can bear, or a hair above."""
+    """Return the least rho [F, 1] in [1, count] exact for so many tests, or a hair above."""
     import torch
 
     low = torch.ones_like(target[:, :1])

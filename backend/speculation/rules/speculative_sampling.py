@@ -1,9 +1,9 @@
-"""The first rule that keeps the target's law: one child, one test."""
+"""The first lossless rule for sampling: one child, one test."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from tokenarium.backend.speculation.rule import Rest, Rule, Trials
+from tokenarium.backend.speculation.rule import AcceptanceTests, Residual, Rule
 from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
 
 
 class SpeculativeSampling(Rule):
-    """Accepts the only child with probability min(1, target/draft), else draws from the leftover.
+    """Accepts the only child with probability min(1, target/draft), else samples the residual.
 
-    The leftover is what the target gives beyond the draft, norm((target - draft)+).
+    The residual distribution is norm((target - draft)+).
     """
 
     slug: ClassVar[str] = "speculative_sampling"
     title: ClassVar[str] = "Speculative sampling"
     explanation: ClassVar[str] = (
-        "Accepts a guess as often as the target likes it compared with the draft that drew it, and "
-        "replaces it by what the draft gave too little; for chains."
+        "Accepts a drafted token with the ratio of the target's probability to the draft's, at "
+        "most 1, and replaces it by a token that the draft gave too little; for chains."
     )
     paper: ClassVar[str] = "Leviathan, Kalman and Matias, 2022, arXiv:2211.17192"
-    draws: ClassVar[frozenset[Draw]] = frozenset({"iid", "without_replacement"})
+    exact_for: ClassVar[frozenset[Draw]] = frozenset({"iid", "without_replacement"})
     measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {
         "deterministic": (0.30, 0.70),
     }
-    most_children: ClassVar[int | None] = 1
+    max_children: ClassVar[int | None] = 1
 
-    def trials(
+    def acceptance_tests(
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
-    ) -> Iterator[Trials | Rest]:
+    ) -> Iterator[AcceptanceTests | Residual]:
         """Yield the test of the first child; later siblings are never accepted."""
-        from tokenarium.backend.speculation.distribution import leftover, probability, ratio
+        from tokenarium.backend.speculation.distribution import acceptance_ratio, prob_of, residual
 
         assert draft is not None
         for rank, token in enumerate(children.unbind(-1)):
-            wanted, given = probability(target, token), probability(draft, token)
-            accept = ratio(wanted, given)
-            yield Trials(accept if rank == 0 else accept * 0, wanted, given)
-        yield Rest(leftover(target, draft))
+            target_prob, draft_prob = prob_of(target, token), prob_of(draft, token)
+            accept = acceptance_ratio(target_prob, draft_prob)
+            yield AcceptanceTests(accept if rank == 0 else accept * 0, target_prob, draft_prob)
+        yield Residual(residual(target, draft))

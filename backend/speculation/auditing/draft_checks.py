@@ -1,4 +1,4 @@
-"""The law that a draft reports is the one asked for, and the one its tokens were drawn from."""
+"""Checks that a draft reports the distribution asked for, and drew its tokens from it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,16 @@ from tokenarium.backend.speculation.auditing.significance import SIGNIFICANCE, k
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.tree import Draw
 
-LAW, DRAWN = "draft law", "drafted tokens"
-LAW_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.02, torch.bfloat16: 0.1}
+DRAFT_PROBS, DRAFTED_TOKENS = "draft law", "drafted tokens"
+"""Names of the checks, as stored with runs."""
+PROBS_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.02, torch.bfloat16: 0.1}
 """Probabilities may differ by this between one pass and another, by format."""
 FEWEST = 20
-"""Drawn tokens without which their law is not tested."""
+"""Drawn tokens without which their distribution is not tested."""
 
 
 @dataclass(frozen=True)
-class Drafted:
+class DraftedChildren:
     """Children that were drawn after some tokens."""
 
     before: tuple[int, ...]
@@ -29,22 +30,23 @@ class Drafted:
     tokens: tuple[int, ...]
     """[n] in draw order."""
     reported: tuple[float, ...]
-    """[n] the probability that the draft says it gave each, before any was drawn."""
-    law: Tensor | None = None
-    """[V] the whole law as reported, where it is known."""
+    """[n] the probability q that the draft reports for each, before any was drawn."""
+    probs: Tensor | None = None
+    """[V] the whole distribution as reported, where it is known."""
     target: tuple[float, ...] = ()
-    """[n] the probability that the target is said to give each; NaN where it was not asked."""
+    """[n] the probability p that is recorded of the target for each; NaN where it was not read."""
 
 
-def check_law(
-    drafted: Sequence[Drafted],
+def check_draft_probs(
+    drafted: Sequence[DraftedChildren],
     logits: Callable[[Sequence[int]], Tensor],
     processors: Processors,
     dtype: torch.dtype,
 ) -> Check:
     """Compare reported probabilities with those of the draft's own logits, processed once.
 
-    Where they differ and whole laws are known, the temperature that explains them is said.
+    Where they differ and whole distributions are known, the evidence names the temperature that
+    explains them.
 
     Args:
         drafted: what was drawn, at any nodes.
@@ -54,19 +56,19 @@ def check_law(
     """
     known = [place for place in drafted if not np.isnan(place.reported).any()]
     if not known:
-        return Check(LAW, "not applicable", "The drafter reports no probabilities.")
+        return Check(DRAFT_PROBS, "not applicable", "The drafter reports no probabilities.")
     worst, temperatures = 0.0, list[float]()
     for place in known:
         raw = logits(place.before)
-        law = processors.draft_law(raw[None], [place.before])[0]
-        if place.law is not None:
-            difference = (place.law.float().to(law.device) - law).abs().max()
-            temperatures.append(effective_temperature(raw, place.law))
+        probs = processors.soft_probs(raw[None], [place.before])[0]
+        if place.probs is not None:
+            difference = (place.probs.float().to(probs.device) - probs).abs().max()
+            temperatures.append(effective_temperature(raw, place.probs))
         else:
-            reported = torch.tensor(place.reported, device=law.device)
-            difference = (law[list(place.tokens)] - reported).abs().max()
+            reported = torch.tensor(place.reported, device=probs.device)
+            difference = (probs[list(place.tokens)] - reported).abs().max()
         worst = max(worst, float(difference))
-    tolerance = LAW_TOLERANCE.get(dtype, LAW_TOLERANCE[torch.float32])
+    tolerance = PROBS_TOLERANCE.get(dtype, PROBS_TOLERANCE[torch.float32])
     asked = processors.temperature or 1.0
     numbers = {"places": float(len(known)), "difference": worst, "tolerance": tolerance,
                "temperature": asked}  # fmt: skip
@@ -74,25 +76,27 @@ def check_law(
         f"At {len(known)} places the probabilities that the draft reports differ by at most "
         f"{worst:.2g} from those of its own logits processed once (fails above {tolerance:g})"
     )
-    if told := [temperature for temperature in temperatures if np.isfinite(temperature)]:
-        numbers["effective_temperature"] = float(np.median(told))
+    if measured := [temperature for temperature in temperatures if np.isfinite(temperature)]:
+        numbers["effective_temperature"] = float(np.median(measured))
         evidence += (
             f"; they are those of temperature {numbers['effective_temperature']:.3g}, and "
             f"{asked:g} was asked for"
         )
     if worst <= tolerance:
-        return Check(LAW, "passed", evidence + ".", numbers)
+        return Check(DRAFT_PROBS, "passed", evidence + ".", numbers)
     meaning = "guesses are worse than they need be, and the text is right only where they were "
-    return Check(LAW, "failed", f"{evidence}: {meaning}drawn from what is reported.", numbers)
+    return Check(
+        DRAFT_PROBS, "failed", f"{evidence}: {meaning}drawn from what is reported.", numbers
+    )
 
 
-def effective_temperature(raw: Tensor, law: Tensor) -> float:
-    """Return the temperature T at which softmax(raw / T) is closest to a law.
+def effective_temperature(raw: Tensor, probs: Tensor) -> float:
+    """Return the temperature T at which softmax(raw / T) is closest to a distribution.
 
-    The slope of raw logits over log probabilities, least squares weighted by the law; tokens
-    without probability do not count.
+    The slope of raw logits over log probabilities, least squares weighted by the probabilities;
+    tokens without probability do not count.
     """
-    weights = law.double().cpu()
+    weights = probs.double().cpu()
     x, y = weights.clamp_min(1e-300).log(), raw.double().cpu()
     kept = weights > 0
     weights, x, y = weights[kept], x[kept], y[kept]
@@ -101,31 +105,33 @@ def effective_temperature(raw: Tensor, law: Tensor) -> float:
     return float((weights * x * y).sum() / spread) if spread > 0 else float("nan")
 
 
-def check_drawn(
-    drafted: Sequence[Drafted],
-    law: Callable[[Drafted], Tensor],
+def check_drafted_tokens(
+    drafted: Sequence[DraftedChildren],
+    probs: Callable[[DraftedChildren], Tensor],
     draw: Draw,
     seed: int = 0,
 ) -> Check:
-    """Test whether drawn tokens have the law that is reported for them.
+    """Test whether drawn tokens are distributed as is reported of them.
 
-    The place of a drawn token in the cumulated law, likeliest tokens first and spread at random
-    over the token's own width, is uniform if it was drawn from that law; a Kolmogorov-Smirnov test
-    decides.
+    The place of a drawn token in the cumulated distribution, likeliest tokens first and spread at
+    random over the token's own width, is uniform if it was drawn from that distribution; a
+    Kolmogorov-Smirnov test decides.
 
     Args:
         drafted: what was drawn, at any nodes.
-        law: the reported law [V] at a place.
+        probs: the reported distribution [V] at a place.
         draw: how children of one parent are drawn.
         seed: of the spreading.
     """
     if draw == "deterministic":
-        return Check(DRAWN, "not applicable", "Nothing is drawn: guesses are a fixed choice.")
+        return Check(
+            DRAFTED_TOKENS, "not applicable", "Nothing is drawn: guesses are a fixed choice."
+        )
     random = np.random.default_rng([seed, *b"audit"])  # never the numbers that drew the tokens
-    places = [at for place in drafted for at in _uniforms(place, law(place), draw, random)]
+    places = [at for place in drafted for at in _uniforms(place, probs(place), draw, random)]
     if len(places) < FEWEST:
         few = f"{len(places)} tokens were drawn, too few to test: at least {FEWEST} are needed."
-        return Check(DRAWN, "not applicable", few)
+        return Check(DRAFTED_TOKENS, "not applicable", few)
     distance = uniform_distance(np.array(places))
     probability = kolmogorov_tail(distance, len(places))
     evidence = (
@@ -133,12 +139,16 @@ def check_drawn(
         f"distance {distance:.3f}, p = {probability:.2g} (fails below {SIGNIFICANCE:g})."
     )
     numbers = {"tokens": float(len(places)), "distance": distance, "p_value": probability}
-    return Check(DRAWN, "passed" if probability >= SIGNIFICANCE else "failed", evidence, numbers)
+    return Check(
+        DRAFTED_TOKENS, "passed" if probability >= SIGNIFICANCE else "failed", evidence, numbers
+    )
 
 
-def _uniforms(place: Drafted, law: Tensor, draw: Draw, random: np.random.Generator) -> list[float]:
-    # Likeliest first: a law that is too sharp or too flat then shows at the ends.
-    ordered, order = law.double().cpu().sort(descending=True, stable=True)
+def _uniforms(
+    place: DraftedChildren, probs: Tensor, draw: Draw, random: np.random.Generator
+) -> list[float]:
+    # Likeliest first: a distribution that is too sharp or too flat then shows at the ends.
+    ordered, order = probs.double().cpu().sort(descending=True, stable=True)
     left, found = ordered.numpy().copy(), list[float]()
     rank = {token: at for at, token in enumerate(order.tolist())}
     for at in (rank[token] for token in place.tokens):
@@ -152,7 +162,7 @@ def _uniforms(place: Drafted, law: Tensor, draw: Draw, random: np.random.Generat
 
 
 def uniform_distance(values: NDArray[np.float64]) -> float:
-    """Return the Kolmogorov-Smirnov distance of a sample [n] from the uniform law on [0, 1]."""
+    """Return the Kolmogorov-Smirnov distance of a sample [n] from uniformity on [0, 1]."""
     ordered, count = np.sort(values), len(values)
     above = np.arange(1, count + 1) / count - ordered
     below = ordered - np.arange(count) / count

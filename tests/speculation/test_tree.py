@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter
 
-from tokenarium.backend.speculation.shape import (
+from tokenarium.backend.speculation.tree import (
     Shape,
     branching_shape,
     cut_to_depth,

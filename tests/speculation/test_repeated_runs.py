@@ -1,4 +1,4 @@
-"""Whole runs, engine and caches included, sampled again and again have the target's law."""
+"""Whole runs, engine and caches included, repeated from many seeds have the target's output."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.models.conftest import save_model
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
-from tokenarium.backend.speculation.auditing.repeating import Repeater, check_repeated
+from tokenarium.backend.speculation.auditing.repeated_runs import Repeater, check_repeated
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.drafter import find as drafter_of
 from tokenarium.backend.speculation.drafter import registered
@@ -43,7 +43,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 def repeater(pair: Pair, drafter: str, rule: str) -> Repeater:
     chosen = drafter_of(drafter)()
-    draft = pair[1] if chosen.reads == "draft_model" else None
+    draft = pair[1] if chosen.source == "draft_model" else None
     return Repeater(chosen, rule_of(rule)(), ASKED, pair[0], draft, draft_len=2, tree_budget=5)
 
 

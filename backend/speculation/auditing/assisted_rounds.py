@@ -18,7 +18,7 @@ _HOOK = "_get_candidate_generator"
 
 
 @dataclass
-class Seen:
+class AssistedRound:
     """One round."""
 
     before: list[int]
@@ -54,7 +54,9 @@ class Seen:
 
 
 @contextmanager
-def watching(loaded: LoadedModel, draft_len: int | None = None) -> Iterator[list[Seen]]:
+def record_rounds(
+    loaded: LoadedModel, draft_len: int | None = None
+) -> Iterator[list[AssistedRound]]:
     """Collect the rounds of ``loaded.model.generate`` with an assistant or prompt lookup.
 
     Only this model is watched, so that other threads generate with others as before.
@@ -66,14 +68,14 @@ def watching(loaded: LoadedModel, draft_len: int | None = None) -> Iterator[list
         ValueError: if this version of transformers is not known.
     """
     refuse_unless_known(loaded)
-    rounds: list[Seen] = []
+    rounds: list[AssistedRound] = []
     make = getattr(loaded.model, _HOOK)
 
     def made(*args: Any, **kwargs: Any) -> Any:
         generator = make(*args, **kwargs)
         if draft_len is not None and hasattr(generator, "num_assistant_tokens"):
             generator.num_assistant_tokens = draft_len
-        _Watch(generator, loaded, rounds)
+        _CandidateRecorder(generator, loaded, rounds)
         return generator
 
     setattr(loaded.model, _HOOK, made)
@@ -93,10 +95,10 @@ def refuse_unless_known(loaded: LoadedModel) -> None:
         )
 
 
-class _Watch:
+class _CandidateRecorder:
     """Stands before two methods of one candidate generator."""
 
-    def __init__(self, generator: Any, loaded: LoadedModel, rounds: list[Seen]) -> None:
+    def __init__(self, generator: Any, loaded: LoadedModel, rounds: list[AssistedRound]) -> None:
         self._loaded, self._rounds = loaded, rounds
         self._propose: Callable[..., Any] = generator.get_candidates
         self._learn: Callable[..., Any] = generator.update_candidate_strategy
@@ -120,7 +122,7 @@ class _Watch:
         text, candidates, draft_scores = self._proposed
         ended, started, drafted = self._clock
         self._rounds.append(
-            Seen(
+            AssistedRound(
                 before=text[0].tolist(),
                 drafted=candidates[0, text.shape[1] :].tolist(),
                 draft_scores=None if draft_scores is None else draft_scores[0].float(),

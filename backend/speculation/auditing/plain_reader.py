@@ -33,7 +33,7 @@ class PlainReader:
         shared: SharedVocabulary | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self._recorder = Checking(check)
+        self._recorder = CancelCheck(check)
         self._loaded, self._layers, self._shared = loaded, layers, shared
         self._text = tuple(text)
         self._states: Tensor | None = None
@@ -77,7 +77,7 @@ class PlainReader:
         return found
 
 
-class Checking(Recorder):
+class CancelCheck(Recorder):
     """Attends as any text does, and lets a reader be stopped."""
 
     def __init__(self, check: Callable[[], None]) -> None:
@@ -94,4 +94,4 @@ def processed(
 ) -> Callable[[Sequence[int]], Tensor]:
     """Return logits [V] as greedy decoding compares them, up to a constant."""
     warm = Processors(temperature=1.0, repetition_penalty=processors.repetition_penalty)
-    return lambda ids: warm.law(reader(ids)[None], [ids])[0].log()
+    return lambda ids: warm.probs(reader(ids)[None], [ids])[0].log()
