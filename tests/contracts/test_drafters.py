@@ -172,5 +172,5 @@ def test_it_reads_as_many_layers_as_there_are(drafter: type[Drafter], target: Lo
 
 
 def test_a_slug_is_taken_once() -> None:
-    with pytest.raises(TypeError, match="slug='draft_chain' is taken by DraftChain"):
+    with pytest.raises(TypeError, match="slug='draft_chain' is taken by 'Draft chain'"):
         type("Again", (Drafter,), {"slug": "draft_chain", "__annotations__": {}})

@@ -55,7 +55,7 @@ def test_rules_are_one_file_each():
 
 
 def test_slug_of_another_rule_is_refused():
-    with pytest.raises(TypeError, match="taken by Greedy"):
+    with pytest.raises(TypeError, match="taken by 'Greedy match'"):
 
         class Other(Rule):
             """Copies a name."""
