@@ -8,4 +8,5 @@ KIND = Kind(
     result="tokenarium.backend.interventions.result:InterventionResult",
     compute="tokenarium.backend.interventions.runner:intervene",
     title="Intervention",
+    verb="intervene",
 )

@@ -1,15 +1,24 @@
-"""A run as one JSON text: every number with its definition, and how it was made."""
+"""A run as files: one JSON text with every definition, or its tables as CSV and Parquet."""
 
+import io
+import zipfile
+from collections.abc import Collection
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 from numpy.typing import NDArray
 
+from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.run import Run
+from tokenarium.backend.runs.tables import tables_of
 
 FORMAT = "tokenarium-run-1"
+TableFormat = Literal["csv", "parquet"]
 
 
 def as_json(run: Run) -> str:
@@ -18,8 +27,90 @@ def as_json(run: Run) -> str:
     Args:
         run: as computed or opened.
     """
+    return orjson.dumps(_content(run), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def as_content(run: Run, quantities: Collection[str] = (), most: int = 10_000) -> dict[str, Any]:
+    """Return what ``as_json`` writes, without the quantities that are too large to be asked for.
+
+    Args:
+        run: as computed or opened.
+        quantities: names of those to return, however large; none for all of at most ``most``
+            numbers, the rest being named in ``left_out`` with their shapes.
+        most: numbers of a quantity that nobody named.
+
+    Raises:
+        UserError: if a name is no quantity of this kind of run.
+    """
+    known = type(run.result).quantities()
+    if unknown := [name for name in quantities if name not in known]:
+        raise UserError(
+            f"quantities={unknown[0]!r} is none of a {run.request.kind}: choose {', '.join(known)}"
+        )
+    content = _content(run)
+    arrays = run.result.arrays()
+    large = {
+        name: list(array.shape)
+        for name, array in arrays.items()
+        if (name not in quantities if quantities else array.size > most)
+    }
+    wanted = set(quantities) if quantities else set(known)
+    content["values"] = {
+        name: value
+        for name, value in content["values"].items()
+        if name in wanted and name not in large
+    }
+    content["definitions"] = {name: content["definitions"][name] for name in content["values"]}
+    text = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    return {**orjson.loads(text), "left_out": large}
+
+
+def as_tables(run: Run, format: TableFormat, table: str = "") -> bytes:  # noqa: A002
+    """Return one table of ``run`` as a file, or all of them as a ZIP of such files.
+
+    Args:
+        run: as computed or opened.
+        format: ``csv`` or ``parquet``.
+        table: name of one; empty for all.
+
+    Raises:
+        UserError: if there is no such format or table.
+    """
+    if format not in get_args(TableFormat):
+        raise UserError(f"format={format!r} is unknown: choose json, csv or parquet")
+    tables = tables_of(run.result)
+    if table:
+        if table not in tables:
+            raise UserError(f"table={table!r} is none of this run: choose {', '.join(tables)}")
+        return _written(tables[table], format)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, rows in tables.items():
+            file.writestr(f"{name}.{format}", _written(rows, format))
+    return packed.getvalue()
+
+
+def _written(table: pa.Table, format: TableFormat) -> bytes:  # noqa: A002
+    out = io.BytesIO()
+    if format == "parquet":
+        pyarrow.parquet.write_table(table, out)
+    else:
+        pyarrow.csv.write_csv(_without_lists(table), out)
+    return out.getvalue()
+
+
+def _without_lists(table: pa.Table) -> pa.Table:
+    """Return the table with columns of lists written as JSON, which a CSV file can hold."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type):
+            texts = [orjson.dumps(value).decode() for value in table.column(place).to_pylist()]
+            table = table.set_column(place, field.name, pa.array(texts))
+    return table
+
+
+def _content(run: Run) -> dict[str, Any]:
     result = run.result
-    content = {
+    return {
         "format": FORMAT,
         "id": run.id,
         "kind": run.request.kind,
@@ -30,7 +121,6 @@ def as_json(run: Run) -> str:
         "definitions": {name: asdict(q) for name, q in result.quantities().items()},
         "values": result.facts() | {name: _plain(a) for name, a in result.arrays().items()},
     }
-    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _plain(array: NDArray[Any]) -> Any:

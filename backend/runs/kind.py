@@ -56,6 +56,8 @@ class Kind:
     """``module:function`` that mends what an older version stored: takes facts, arrays and its
     ``schema_version``, returns facts and arrays as they are meant today. Empty where runs from
     before a changed meaning cannot be read any more."""
+    verb: str = ""
+    """Name of its HTTP endpoint, MCP tool and command; the slug where empty."""
     timed: bool = False
     """Whether the result carries timings, so that device and versions belong to the key."""
 
@@ -63,6 +65,11 @@ class Kind:
     def slug(self) -> str:
         """Name in the store and in addresses."""
         return self.request.kind
+
+    @property
+    def endpoint(self) -> str:
+        """Name of its HTTP endpoint, MCP tool and command."""
+        return self.verb or self.slug
 
     @property
     def explanation(self) -> str:

@@ -1,8 +1,8 @@
 """The facade: one question in, one stored run out, whatever happens in between."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken, Event, Finished
 from tokenarium.backend.runs.examples import install
 from tokenarium.backend.runs.executor import ModelsInUse, RunExecutor
-from tokenarium.backend.runs.export import as_json
+from tokenarium.backend.runs.export import TableFormat, as_content, as_json, as_tables
 from tokenarium.backend.runs.jobs import RunTicket
 from tokenarium.backend.runs.kind import KINDS, Example, Kind, imported, kind_of
 from tokenarium.backend.runs.method import FAMILIES, Method
@@ -192,13 +192,47 @@ class Lab:
         """
         return self._repository.open(run_id, visitor)
 
-    def export(self, run_id: str) -> str:
-        """Return a stored run as JSON, with the definition of every quantity.
+    @overload
+    def export(self, run_id: str, format: Literal["json"] = "json") -> str: ...
+
+    @overload
+    def export(self, run_id: str, format: TableFormat, table: str = "") -> bytes: ...
+
+    def export(
+        self,
+        run_id: str,
+        format: Literal["json", "csv", "parquet"] = "json",  # noqa: A002 - the field's word
+        table: str = "",
+    ) -> str | bytes:
+        """Return a stored run as a file.
+
+        Args:
+            run_id: as in the run's address.
+            format: ``json``, one text with the definition of every quantity; ``csv`` or
+                ``parquet``, its tables.
+            table: name of one table; empty for all of them in one ZIP.
 
         Raises:
-            UserError: if there is none, or it cannot be read any more.
+            UserError: if there is none, it cannot be read any more, or format or table is unknown.
         """
-        return as_json(self._repository.open(run_id))
+        run = self._repository.open(run_id)
+        return as_json(run) if format == "json" else as_tables(run, format, table)
+
+    def content(
+        self, run_id: str, *, visitor: str = "", quantities: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Return what ``export`` writes as JSON, as a dictionary without very large quantities.
+
+        Args:
+            run_id: as in the run's address.
+            visitor: private name of who asks.
+            quantities: names of those to return however large; none for all of at most 10,000
+                numbers, the rest being named in ``left_out`` with their shapes.
+
+        Raises:
+            UserError: if there is no such run or quantity, or it cannot be read any more.
+        """
+        return as_content(self._repository.open(run_id, visitor), quantities)
 
     def search(
         self,
