@@ -1,8 +1,7 @@
-"""Tokenarium: read the settings, build the page, serve it. ``python app.py --help`` lists all."""
+"""Tokenarium: the page, or a command: ``python app.py --help``, ``python app.py run --help``."""
 
 import atexit
 import os
-import socket
 import sys
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
@@ -27,25 +26,11 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from tokenarium.backend import Lab, Settings
-from tokenarium.backend.environment import StartUpError
+from tokenarium.backend.environment import StartUpError, refuse_taken_port
 from tokenarium.backend.errors import told_in_words
 
 if TYPE_CHECKING:
     from gradio import Blocks
-
-
-def refuse_taken_port(settings: Settings) -> None:
-    """Raise if another program listens on the port, which a server would only say in passing."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise StartUpError(
-                f"host={settings.host} port={settings.port} cannot be listened on "
-                f"({error.strerror}): choose another with --port, or PORT= for make app"
-            ) from error
 
 
 def prepare() -> tuple["Blocks", dict[str, Any]]:
@@ -68,7 +53,14 @@ def prepare() -> tuple["Blocks", dict[str, Any]]:
 
 
 def main() -> None:
-    """Serve the page until it is stopped."""
+    """Serve the page until it is stopped, or carry out the command that is named first."""
+    from tokenarium.backend import cli
+
+    if sys.argv[1:2] and sys.argv[1] in cli.COMMANDS:
+        status = cli.main(sys.argv[1:])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # everything is closed; DuckDB's binding would remark on its own leaks
     demo, options = prepare()
     demo.launch(**options)
 

@@ -4,6 +4,7 @@ import functools
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import tomllib
 from importlib import metadata
@@ -18,6 +19,20 @@ _LIBRARIES = ("torch", "transformers", "numpy")
 
 class StartUpError(RuntimeError):
     """The application cannot start here; the message says what to change."""
+
+
+def refuse_taken_port(settings: Settings) -> None:
+    """Raise if another program listens on the port, which a server would only say in passing."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise StartUpError(
+                f"host={settings.host} port={settings.port} cannot be listened on "
+                f"({error.strerror}): choose another with --port, or PORT= for make app"
+            ) from error
 
 
 @functools.cache

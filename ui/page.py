@@ -43,4 +43,5 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "ssr_mode": False,
         "show_error": False,
         "quiet": settings.hosted,
+        "mcp_server": True,
     }

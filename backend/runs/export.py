@@ -18,6 +18,8 @@ from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.tables import tables_of
 
 FORMAT = "tokenarium-run-1"
+MOST_NUMBERS = 10_000
+"""Numbers of a quantity that is returned without being named."""
 TableFormat = Literal["csv", "parquet"]
 
 
@@ -30,7 +32,9 @@ def as_json(run: Run) -> str:
     return orjson.dumps(_content(run), option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
-def as_content(run: Run, quantities: Collection[str] = (), most: int = 10_000) -> dict[str, Any]:
+def as_content(
+    run: Run, quantities: Collection[str] = (), most: int = MOST_NUMBERS
+) -> dict[str, Any]:
     """Return what ``as_json`` writes, without the quantities that are too large to be asked for.
 
     Args:

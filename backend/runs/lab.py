@@ -14,7 +14,7 @@ from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken, Event, Finished
 from tokenarium.backend.runs.examples import install
 from tokenarium.backend.runs.executor import ModelsInUse, RunExecutor
-from tokenarium.backend.runs.export import TableFormat, as_content, as_json, as_tables
+from tokenarium.backend.runs.export import MOST_NUMBERS, TableFormat, as_content, as_json, as_tables
 from tokenarium.backend.runs.jobs import RunTicket
 from tokenarium.backend.runs.kind import KINDS, Example, Kind, imported, kind_of
 from tokenarium.backend.runs.method import FAMILIES, Method
@@ -219,20 +219,27 @@ class Lab:
         return as_json(run) if format == "json" else as_tables(run, format, table)
 
     def content(
-        self, run_id: str, *, visitor: str = "", quantities: Collection[str] = ()
+        self,
+        run: Run | str,
+        *,
+        visitor: str = "",
+        quantities: Collection[str] = (),
+        most: int = MOST_NUMBERS,
     ) -> dict[str, Any]:
         """Return what ``export`` writes as JSON, as a dictionary without very large quantities.
 
         Args:
-            run_id: as in the run's address.
+            run: a run, also one that could not be stored, or the id of a stored one.
             visitor: private name of who asks.
-            quantities: names of those to return however large; none for all of at most 10,000
+            quantities: names of those to return however large; none for all of at most ``most``
                 numbers, the rest being named in ``left_out`` with their shapes.
+            most: numbers of a quantity that nobody named.
 
         Raises:
             UserError: if there is no such run or quantity, or it cannot be read any more.
         """
-        return as_content(self._repository.open(run_id, visitor), quantities)
+        found = self._repository.open(run, visitor) if isinstance(run, str) else run
+        return as_content(found, quantities, most)
 
     def search(
         self,

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import DRAWN, App, Visit, chosen, quiet
+from tokenarium.backend import Lab
 
 # Contrast of every text against what lies behind it, as WCAG 2 defines it.
 CONTRAST = """selector => {
@@ -139,7 +140,8 @@ def test_no_chart_can_be_uploaded(page: Page) -> None:
 
 def test_only_named_endpoints_are_offered(app: App) -> None:
     offered = app.get("gradio_api/info")
-    assert set(offered["named_endpoints"]) == {"/trace", "/run"}
+    names = {f"/{kind.endpoint}" for kind in Lab.kinds()} | {"/run"}
+    assert set(offered["named_endpoints"]) == names
     assert offered["unnamed_endpoints"] == {}
 
 

@@ -1,0 +1,184 @@
+"""The commands: ``tokenarium run KIND``, ``tokenarium runs`` and ``tokenarium sql``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import orjson
+import pyarrow.csv
+from pydantic.fields import FieldInfo
+
+from tokenarium.backend.errors import UserError, told_in_words
+from tokenarium.backend.runs.events import Cancelled, Finished, Progress
+from tokenarium.backend.runs.kind import KINDS, Kind
+from tokenarium.backend.runs.lab import Lab
+from tokenarium.backend.settings import Settings
+
+COMMANDS = ("run", "runs", "sql")
+DEFAULT_MODEL = "bundled/target"
+MOST_SHOWN = 32
+"""Numbers of a quantity that a summary shows."""
+LONGEST_SHOWN = 1_000
+"""Characters of a quantity that a summary shows."""
+_SETTINGS = "Further options are those of 'tokenarium --help', such as --database and --device."
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out one command and return the exit status: 0, or 2 with a message for a person.
+
+    Args:
+        arguments: of the command line, from ``run``, ``runs`` or ``sql`` on.
+    """
+    asked, rest = _parser().parse_known_args(list(arguments))
+    try:
+        with told_in_words():
+            settings = Settings(_cli_parse_args=rest, hosted=False)
+        with Lab(settings) as lab:
+            asked.carry_out(lab, asked)
+    except (UserError, Cancelled) as error:
+        sys.stderr.write(f"tokenarium: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("tokenarium: interrupted; nothing was stored\n")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tokenarium", allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="{run,runs,sql}")
+    run = commands.add_parser("run", help="compute a run, or open it where it is stored")
+    kinds = run.add_subparsers(required=True, dest="kind", metavar="KIND")
+    for kind in KINDS.all():
+        _add_kind(kinds, kind)
+    runs = commands.add_parser("runs", help="list stored runs", allow_abbrev=False)
+    runs.add_argument("--kind", help="slug of a kind, such as trace")
+    runs.add_argument("--text", help="what the text contains")
+    runs.add_argument("--model", help="exact name of a model")
+    runs.add_argument("--limit", type=int, default=50, help="most runs; 50 by default")
+    runs.set_defaults(carry_out=_list)
+    sql = commands.add_parser("sql", help="one SELECT over stored runs", allow_abbrev=False)
+    sql.add_argument("query", help="such as 'SELECT kind, count(*) FROM runs GROUP BY kind'")
+    sql.set_defaults(carry_out=_query)
+    return parser
+
+
+def _add_kind(kinds: Any, kind: Kind) -> None:
+    parser = kinds.add_parser(
+        kind.endpoint,
+        help=kind.explanation,
+        description=kind.explanation,
+        epilog=_SETTINGS,
+        allow_abbrev=False,
+    )
+    for name, field in kind.request.model_fields.items():
+        _add_field(parser, name, field)
+    files = parser.add_argument_group("files", "Where the run goes beside the store; - is stdout.")
+    files.add_argument("--json", metavar="FILE", help="every number with its definition")
+    files.add_argument("--csv", metavar="ZIP", help="its tables as CSV files")
+    files.add_argument("--parquet", metavar="ZIP", help="its tables as Parquet files")
+    parser.set_defaults(carry_out=_run, declared=kind)
+
+
+def _add_field(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
+    option = f"--{name.replace('_', '-')}"
+    text = f"{field.description}".replace("%", "%%")
+    if field.annotation is bool:
+        parser.add_argument(
+            option, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text
+        )
+        return
+    if name == "model":
+        parser.add_argument(
+            option, default=DEFAULT_MODEL, help=f"{text} {DEFAULT_MODEL} if left out."
+        )
+        return
+    parser.add_argument(
+        option,
+        default=argparse.SUPPRESS,
+        required=field.is_required(),
+        choices=get_args(field.annotation) if get_origin(field.annotation) is Literal else None,
+        metavar=None if get_origin(field.annotation) is Literal else name.upper(),
+        help=text,
+    )
+
+
+def _value(field: FieldInfo, given: Any) -> Any:
+    """Return what stands on the command line as the request's field takes it: text, or JSON."""
+    if not isinstance(given, str) or field.annotation is str:
+        return given
+    if get_origin(field.annotation) in (tuple, dict) or given.startswith(("{", "[")):
+        try:
+            return orjson.loads(given)
+        except orjson.JSONDecodeError:
+            return [entry.strip() for entry in given.split(",") if entry.strip()]
+    return given
+
+
+def _run(lab: Lab, asked: argparse.Namespace) -> None:
+    kind: Kind = asked.declared
+    fields = kind.request.model_fields
+    values = {n: _value(f, getattr(asked, n)) for n, f in fields.items() if hasattr(asked, n)}
+    run = None
+    for event in lab.stream(lab.request(kind.request, **values)):
+        if isinstance(event, Progress):
+            _show(f"{event.doing}: {event.done} of {event.total}")
+        elif isinstance(event, Finished):
+            run = event.run
+    assert run is not None, "a stream ends with Finished or raises"
+    _show("")
+    source = "from the store" if run.cached else f"computed in {run.duration_ms:.0f} ms"
+    sys.stderr.write(f"run {run.id}: {kind.title}, {source}\n")
+    files = {"json": asked.json, "csv": asked.csv, "parquet": asked.parquet}
+    for format_, target in files.items():
+        if target:
+            _write(target, lab.export(run.id, format_))
+    if not any(files.values()):
+        _write("-", _summary(lab.content(run, most=MOST_SHOWN)))
+
+
+def _show(progress: str) -> None:
+    """Show one line that the next one replaces, to a person only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{progress}")
+        sys.stderr.flush()
+
+
+def _summary(content: dict[str, Any]) -> str:
+    """Return a line for each quantity of few numbers, and the names of the others."""
+    lines = []
+    for name, value in content["values"].items():
+        unit = content["definitions"][name]["unit"]
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        if value is not None and len(text) <= LONGEST_SHOWN:
+            lines.append(f"{name}\t{text}\t{unit}".rstrip())
+    lines.append("all numbers: --json FILE, --csv FILE or --parquet FILE")
+    return "\n".join(lines) + "\n"
+
+
+def _write(target: str, content: str | bytes) -> None:
+    data = content.encode() if isinstance(content, str) else content
+    if target == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        Path(target).write_bytes(data)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({error.strerror}): choose another") from error
+
+
+def _list(lab: Lab, asked: argparse.Namespace) -> None:
+    found = lab.search(kind=asked.kind, text=asked.text, model=asked.model, limit=asked.limit)
+    for run in found:
+        text = " ".join(run.text.split())[:60]
+        sys.stdout.write(
+            f"{run.id}\t{run.kind}\t{run.created:%Y-%m-%d %H:%M}\t{run.model}\t{text}\n"
+        )
+
+
+def _query(lab: Lab, asked: argparse.Namespace) -> None:
+    pyarrow.csv.write_csv(lab.query(asked.query), sys.stdout.buffer)
+    sys.stdout.buffer.flush()
