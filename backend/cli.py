@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.runs.events import Cancelled, Finished, Progress
+from tokenarium.backend.runs.export import Format
 from tokenarium.backend.runs.kind import KINDS, Kind
 from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.settings import Settings
@@ -131,7 +132,11 @@ def _run(lab: Lab, asked: argparse.Namespace) -> None:
     _show("")
     source = "from the store" if run.cached else f"computed in {run.duration_ms:.0f} ms"
     sys.stderr.write(f"run {run.id}: {kind.title}, {source}\n")
-    files = {"json": asked.json, "csv": asked.csv, "parquet": asked.parquet}
+    files: dict[Format, str | None] = {
+        "json": asked.json,
+        "csv": asked.csv,
+        "parquet": asked.parquet,
+    }
     for format_, target in files.items():
         if target:
             _write(target, lab.export(run.id, format_))

@@ -21,6 +21,7 @@ FORMAT = "tokenarium-run-1"
 MOST_NUMBERS = 10_000
 """Numbers of a quantity that is returned without being named."""
 TableFormat = Literal["csv", "parquet"]
+Format = Literal["json", "csv", "parquet"]
 
 
 def as_json(run: Run) -> str:

@@ -14,7 +14,14 @@ from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken, Event, Finished
 from tokenarium.backend.runs.examples import install
 from tokenarium.backend.runs.executor import ModelsInUse, RunExecutor
-from tokenarium.backend.runs.export import MOST_NUMBERS, TableFormat, as_content, as_json, as_tables
+from tokenarium.backend.runs.export import (
+    MOST_NUMBERS,
+    Format,
+    TableFormat,
+    as_content,
+    as_json,
+    as_tables,
+)
 from tokenarium.backend.runs.jobs import RunTicket
 from tokenarium.backend.runs.kind import KINDS, Example, Kind, imported, kind_of
 from tokenarium.backend.runs.method import FAMILIES, Method
@@ -198,10 +205,13 @@ class Lab:
     @overload
     def export(self, run_id: str, format: TableFormat, table: str = "") -> bytes: ...
 
+    @overload
+    def export(self, run_id: str, format: Format, table: str = "") -> str | bytes: ...
+
     def export(
         self,
         run_id: str,
-        format: Literal["json", "csv", "parquet"] = "json",  # noqa: A002 - the field's word
+        format: Format = "json",  # noqa: A002 - the field's word
         table: str = "",
     ) -> str | bytes:
         """Return a stored run as a file.
