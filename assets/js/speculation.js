@@ -43,16 +43,16 @@
     const redraw = () => { drawing.draw(view()); describe(); choose(Math.min(node ?? usual(), tree.nodes.length - 1)); };
 
     // The token itself is listed too where it is not among the first choices.
-    const bars = (heading, law, hit, own) => {
-      const known = own === null || own === undefined || law.some(([text]) => text === hit);
-      const choices = known || !law.length ? law : [...law, [hit, own]];
+    const bars = (heading, probs, hit, own) => {
+      const known = own === null || own === undefined || probs.some(([text]) => text === hit);
+      const choices = known || !probs.length ? probs : [...probs, [hit, own]];
       const list = make('ol', 'tk-bars');
       for (const [text, p] of choices) {
         const item = list.appendChild(make('li', text === hit ? 'tk-hit' : ''));
         item.append(Object.assign(make('span', 'tk-bar'), {style: `width:${100 * p}%`}), make('code', '', text), make('data', '', share(p)));
       }
       const box = make('div', '');
-      box.append(make('h4', '', heading), choices.length ? list : make('p', 'tk-sub', 'no law: it does not come from a model'));
+      box.append(make('h4', '', heading), choices.length ? list : make('p', 'tk-sub', 'no distribution: it does not come from a model'));
       return box;
     };
     const facts = rows => {
@@ -93,20 +93,20 @@
       ]));
       else if (one.parent >= 0 && !other()) parts.push(facts([
         ['large model', share(one.p_raw), 'Probability by the target after what stands before it.'],
-        ['in what was left', share(one.p_used), 'Probability in the law that it was really drawn from.'],
+        ['in what was left', share(one.p_used), 'Probability in the distribution that it was really drawn from.'],
       ]));
       if (from) {
         const sides = make('div', 'tk-expect');
         sides.append(bars('Small model', from.draft, one.text, one.q_raw), bars('Large model', from.target, one.text, one.p_raw));
-        parts.push(make('h4', 'tk-after', `After “${from.text}”`), sides, facts(laws(from)));
+        parts.push(make('h4', 'tk-after', `After “${from.text}”`), sides, facts(distributions(from)));
       }
-      if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-after', 'After this token'), facts(laws(one)));
+      if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-after', 'After this token'), facts(distributions(one)));
       card.replaceChildren(...parts);
       T.speculating = {round: tree.round, node: index};
     };
-    const laws = one => [
+    const distributions = one => [
       ['entropy', `${plain(one.draft_entropy)} / ${plain(one.target_entropy)} nats`, 'How unsure the small / the large model is.'],
-      ['divergence', `${plain(one.kl_nats)} nats`, 'KL(large || small): how far apart their laws are.'],
+      ['divergence', `${plain(one.kl_nats)} nats`, 'KL(large || small): how far apart their distributions are.'],
       ['overlap', share(one.tv_overlap), 'Sum of the smaller of both probabilities: the chance that one drawn guess is accepted.'],
     ];
 

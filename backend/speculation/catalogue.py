@@ -22,7 +22,7 @@ DRAW = {
 def catalogue() -> str:
     """Return every registered drafter and rule as Markdown tables, from their declarations."""
     of_drafters = _table(
-        ("Drafter", "Name", "Reads", "Children", "How it guesses", "Exact with, above 0", "Source"),
+        ("Drafter", "Name", "Reads", "Children", "How it drafts", "Exact with, above 0", "Source"),
         [_of_drafter(drafter) for drafter in drafters.registered()],
     )
     of_rules = _table(

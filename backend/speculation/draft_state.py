@@ -44,7 +44,7 @@ class DraftState:
 
     @property
     def greedy(self) -> bool:
-        """Whether the target takes its likeliest token: the best guess is then the draft's."""
+        """Whether the target takes its likeliest token: the draft's is then drafted too."""
         return self.processors.greedy
 
     def tree(self) -> TokenTree:

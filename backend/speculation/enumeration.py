@@ -64,7 +64,7 @@ def bias(
     Args:
         rule: may be one that is not made for the draw.
         draw: how children are chosen.
-        children: drawn per node; no more than the rule can judge.
+        children: drawn per node; no more than the rule can test.
         mistake: made after drawing; a child more is drawn where one is pruned.
         pairs: of random target and draft.
         vocabulary: tokens; every draft of so many is gone through.

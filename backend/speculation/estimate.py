@@ -22,7 +22,7 @@ class SpeculateEstimate:
     runs: int
     """Runs of the same models, drafter, rule and temperature that the numbers come from."""
     acceptance: float | None = None
-    """Share of levels at which a guess was accepted."""
+    """Share of levels at which a drafted token was accepted."""
     cost_ratio: float | None = None
     """Time of drafting one level, by that of a pass of the target that reads one token."""
     verify_ratio: float | None = None
@@ -34,11 +34,11 @@ class SpeculateEstimate:
     measured: float | None = None
     """Median of the speed-ups of those runs."""
     total_ms: float | None = None
-    """Median of their time for a token, drafted and plain where asked, times tokens."""
+    """Tokens times the median of their time a token, ``plain`` included where asked."""
 
 
 def estimate_run(request: SpeculateRequest, evidence: Evidence) -> SpeculateEstimate:
-    """Return what earlier runs of this machine tell of drafting with these models."""
+    """Return what to expect of a request, from earlier runs of these models on this machine."""
 
     def asked(other: SpeculateRequest) -> tuple[object, ...]:
         return other.drafter.slug, other.beside, other.rule.slug, other.temperature
@@ -56,7 +56,7 @@ def estimate_run(request: SpeculateRequest, evidence: Evidence) -> SpeculateEsti
 def estimate(
     request: SpeculateRequest, runs: Sequence[tuple[SpeculationResult, float]]
 ) -> SpeculateEstimate:
-    """Return what earlier runs tell of a request.
+    """Return what to expect of a request, from earlier runs.
 
     Args:
         request: what will be asked.
@@ -91,10 +91,10 @@ def estimate(
 
 
 def break_even(draft_len: int, cost_ratio: float) -> float | None:
-    """Return the acceptance from which a chain of guesses pays; None where none is enough.
+    """Return the acceptance from which a drafted chain pays; None where none is enough.
 
     Args:
-        draft_len: guesses a round.
+        draft_len: drafted tokens a round.
         cost_ratio: time of a pass of the draft by that of the target.
     """
     if speedup(1.0, draft_len, cost_ratio) <= 1:
@@ -107,13 +107,13 @@ def break_even(draft_len: int, cost_ratio: float) -> float | None:
 
 
 def _ratio(result: SpeculationResult) -> float:
-    """Return the time of drafting one level by that of one plain token."""
+    """Return the time of drafting one level by that of one autoregressive token."""
     depth = max(1, int(result.rounds["depth"].sum()))
     plain = float(np.median(result.plain_step_ms))
     return float(result.rounds["draft_ms"].sum()) / depth / plain
 
 
 def _verify_ratio(result: SpeculationResult) -> float:
-    """Return the time of a pass that verifies by that of one plain token."""
+    """Return the time of a verifying pass by that of one autoregressive token."""
     verify, plain = np.median(result.rounds["verify_ms"]), np.median(result.plain_step_ms)
     return float(verify / plain)

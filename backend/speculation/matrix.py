@@ -20,12 +20,12 @@ HOW: dict[Draw, str] = {
     "iid": "drawn independently, so that a token may come twice",
     "without_replacement": "drawn so that no token comes twice",
 }
-"""How children are chosen, in words that follow "children"."""
+"""How children are drawn, in words that follow "children"."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What the matrix says of a drafter and a rule."""
+    """Whether a drafter and a rule go together."""
 
     drafter: str
     rule: str
@@ -39,7 +39,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class _Drafts:
-    """What decides, of a drafter."""
+    """The properties of a drafter that decide."""
 
     name: str
     draw: Draw
@@ -89,7 +89,7 @@ def refuse_unless_exact(
     """Refuse a pair whose output would not be what the rule promises.
 
     Raises:
-        ValueError: says why, and what to choose.
+        ValueError: naming the reason, and rules that go with the drafter.
     """
     if reason := why_not(drafter, rule, temperature, branches):
         raise ValueError(f"drafter={drafter.slug!r} with rule={rule.slug!r}: {reason}")

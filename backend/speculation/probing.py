@@ -1,4 +1,4 @@
-"""Whether a model can read a tree of guesses, or only a chain: told before the first run."""
+"""Whether a model can read a tree of drafted tokens or only a chain, tried before the first run."""
 
 from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
@@ -12,7 +12,7 @@ from tokenarium.backend.models.structure import embedding_entries
 from tokenarium.backend.models.support import TOLERANCE
 
 Read = Callable[[bool, Sequence[int], Sequence[int], Sequence[int]], Tensor]
-"""Whether as a chain, a text, guesses after it, their parents: to the logits after each guess."""
+"""Whether as a chain, a text, tokens after it, their parents: to the logits after each of those."""
 
 _TREE_LAYERS = {"full_attention", "sliding_attention"}
 _TEXT = 4
@@ -22,13 +22,13 @@ _known: WeakKeyDictionary[PreTrainedModel, str | None] = WeakKeyDictionary()
 
 
 def why_chain_only(loaded: LoadedModel, read: Read) -> str | None:
-    """Return why guesses of a model must form a chain; None where they may form a tree.
+    """Return why drafted tokens must form a chain; None where they may form a tree.
 
-    What the configuration does not tell is found out by reading two branches after a text, which
+    What the configuration does not declare is tried: two branches are read after a text, which
     must give the logits of each branch read alone. The answer is kept as long as the model.
 
     Raises:
-        ValueError: if the model cannot read guesses after a text at all.
+        ValueError: if the model cannot read drafted tokens after a text at all.
     """
     if loaded.model not in _known:
         _known[loaded.model] = _find_out(loaded, read)
@@ -53,7 +53,8 @@ def _find_out(loaded: LoadedModel, read: Read) -> str | None:
     failure = _failure(loaded, read, True, text, branches[0], chain, expected[:1])
     if failure is not None:
         raise ValueError(
-            f"{loaded.name} cannot read guesses after a text ({failure}): choose another model"
+            f"{loaded.name} cannot read drafted tokens after a text ({failure}): choose "
+            "another model"
         )
     return reason
 

@@ -1,4 +1,4 @@
-"""A model that reads a text and, beyond its end, a tree of guesses, of which one path stays."""
+"""A model that reads a text and then a tree of drafted tokens, of which one path is kept."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,17 +17,17 @@ from tokenarium.kernels.tree_attention import Ancestry, tree_attention
 
 
 class TreeReader:
-    """Keys and values of a text and of guesses after it; one forward pass per ``read``.
+    """The KV cache of a text and of drafted tokens after it; one forward pass per ``read``.
 
     Args:
         loaded: nobody else uses it meanwhile; a reader of another model or more may stand beside.
-        capacity: most tokens and guesses held at once; room is made where it does not suffice.
+        capacity: most tokens of both at once; the cache grows where it does not suffice.
         check: called in every layer; raises to stop.
         layers: read only the first so many layers, and predict from there; None reads all.
         probed: False believes that the model can read trees: for the probe that finds out.
 
     Raises:
-        ValueError: if the model cannot read guesses after a text, or has not so many layers.
+        ValueError: if the model cannot read drafted tokens after a text, or has fewer layers.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class TreeReader:
                 f"layers={layers} is not between 1 and the {len(loaded.layers)} of {loaded.name}"
             )
         self.chain_only = why_chain_only(loaded, self._read_once) if probed else None
-        """Why guesses must form a chain, each after the one before it; None: trees are read."""
+        """Why drafted tokens must form a chain; None where they may form a tree."""
         self.length = 0
         """Tokens of the text that were read."""
         self.parents: list[int] = []
-        """Guesses that were read, by the guess each follows; -1 follows the text."""
+        """Of the drafted tokens that were read, the index of each one's parent; -1 for the text."""
         self.depths: list[int] = []
-        """Of each guess: 0 follows the text."""
+        """Of each drafted token: 0 follows the text."""
         self.keys: list[Tensor] = []  # [G, capacity, D] per layer
         self.values: list[Tensor] = []
         self._cache = PassingCache(len(loaded.layers))
@@ -61,11 +61,11 @@ class TreeReader:
     def extend(self, ids: Sequence[int]) -> Tensor:
         """Read tokens of the text itself, and return the logits after the last [V].
 
-        Guesses that were not kept are forgotten.
+        Drafted tokens that were not kept are dropped.
         """
         self.keep([])
         if self.length:
-            hidden = self._guess(ids, range(-1, len(ids) - 1))
+            hidden = self._read_drafted(ids, range(-1, len(ids) - 1))
             self.keep(range(len(ids)))
         else:
             self.length = len(ids)
@@ -74,22 +74,22 @@ class TreeReader:
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
-        """Read guesses, and return the logits after each [n, V].
+        """Read drafted tokens, and return the logits after each [n, V].
 
         Args:
             ids: [n] tokens, each after its parent.
-            parents: [n] which guess each follows, counted from the first since ``keep``, those
-                already read included; -1 follows the text.
+            parents: [n] index of the drafted token that each follows, counted from the first since
+                ``keep``, those already read included; -1 follows the text.
 
         Raises:
-            ValueError: if guesses branch where ``chain_only`` says why they must not, or stand
+            ValueError: if they branch where ``chain_only`` is a reason that they must not, or are
                 beyond the positions that the model has.
         """
-        return self.loaded.unembed(self._guess(ids, parents))
+        return self.loaded.unembed(self._read_drafted(ids, parents))
 
     @torch.inference_mode()
     def keep(self, path: Sequence[int]) -> None:
-        """Make a path of guesses, each the next one's parent, part of the text; forget the rest."""
+        """Make a path of drafted tokens part of the text, and drop the others."""
         in_place = next((place for place, node in enumerate(path) if place != node), len(path))
         if in_place < len(path):
             rows = torch.tensor(path[in_place:], device=self.loaded.device) + self.length
@@ -100,14 +100,14 @@ class TreeReader:
         self.length += len(path)
         self.parents, self.depths = [], []
 
-    def _guess(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
+    def _read_drafted(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
         before = len(self.parents)
         if self.chain_only is not None and list(parents) != list(
             range(before - 1, before + len(ids) - 1)
         ):
             raise ValueError(
-                f"guesses after {list(parents)} are no chain, and {self.loaded.name} reads no "
-                f"trees: {self.chain_only}. Choose a drafter of chains"
+                f"drafted tokens after {list(parents)} are no chain, and {self.loaded.name} reads "
+                f"no trees: {self.chain_only}. Choose a drafter of chains"
             )
         for parent in parents:
             self.parents.append(parent)
@@ -136,7 +136,7 @@ class TreeReader:
         return hidden if loaded.final_norm is None else loaded.final_norm(hidden)
 
     def room(self, layer: int, buffers: list[Tensor], new: Tensor) -> Tensor:
-        """Return what a layer holds [G, S, D] with ``new`` [G, n, D] at its end."""
+        """Return a layer's buffer [G, S, D] with ``new`` [G, n, D] written at its end."""
         held = self.length + len(self.parents)
         if layer == len(buffers):
             buffers.append(new.new_zeros(new.shape[0], max(self.capacity, held), new.shape[2]))
@@ -149,7 +149,7 @@ class TreeReader:
     def _read_once(
         self, chain: bool, text: Sequence[int], ids: Sequence[int], parents: Sequence[int]
     ) -> Tensor:
-        """Read a text and guesses with all layers, as the probe asks."""
+        """Read a text and drafted tokens with all layers, as the probe asks."""
         reader = TreeReader(self.loaded, len(text) + len(ids), self.check, probed=False)
         reader.chain_only = "it is tried as a chain" if chain else None
         reader.extend(text)
@@ -157,7 +157,7 @@ class TreeReader:
 
 
 class _Keeper(Recorder):
-    """Keeps keys and values, and lets every guess see the text and its own ancestors."""
+    """Keeps keys and values; a drafted token attends to the text and its own ancestors."""
 
     def __init__(self, reader: TreeReader) -> None:
         super().__init__()
@@ -173,8 +173,8 @@ class _Keeper(Recorder):
             return plain_attention(replace(call, k=keys[None], v=values[None]))
         if call.mask is not None:
             raise ValueError(
-                f"layer {call.layer} of {reader.loaded.name} has a mask of its own, which says "
-                "nothing about branches: choose another model"
+                f"layer {call.layer} of {reader.loaded.name} has a mask of its own, which is "
+                "not defined for branches: choose another model"
             )
         return tree_attention(
             call.q[0],
@@ -189,12 +189,12 @@ class _Keeper(Recorder):
 
 
 class _StopError(Exception):
-    """The layers that were asked for are done."""
+    """The last layer that was asked for is done."""
 
 
 @contextmanager
 def _leaving(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Stop a forward pass after a layer, and hand out the residual stream that leaves it."""
+    """Stop a forward pass after a layer, and yield the residual stream after it."""
     states: list[Tensor] = []
 
     def stop(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:

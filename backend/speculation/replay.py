@@ -46,7 +46,9 @@ def replay_round(result: "SpeculationResult", rule: str, number: int) -> Replaye
     from tokenarium.backend.speculation.whatif import verify_stored
 
     if rule not in result.rules:
-        raise ValueError(f"rule={rule!r} did not judge this run: choose {', '.join(result.rules)}")
+        raise ValueError(
+            f"rule={rule!r} was not evaluated in this run: choose {', '.join(result.rules)}"
+        )
     if not 0 <= number < len(result.rounds):
         raise ValueError(f"round={number} is not among the {len(result.rounds)} of this run")
     rows = tree_rows(result, number)

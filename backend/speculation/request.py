@@ -48,24 +48,24 @@ class RuleSpec(MethodSpec[Rule]):
 
 
 class SpeculateRequest(TextRequest):
-    """Continue a prompt by drafting and verifying, every tree recorded."""
+    """Continue a prompt by speculative decoding, every tree recorded."""
 
     kind: ClassVar[str] = "speculate"
 
     drafter: DrafterSpec = Field(
-        DrafterSpec(slug="draft_chain"), description="What guesses, with its parameters."
+        DrafterSpec(slug="draft_chain"), description="The drafter, with its parameters."
     )
     draft_model: str = Field(
-        "bundled/draft", description="The model that guesses, where the drafter reads with one."
+        "bundled/draft", description="The draft model, where the drafter has one."
     )
     rule: RuleSpec = Field(
-        RuleSpec(slug="greedy"), description="What decides which guesses stay, with its parameters."
+        RuleSpec(slug="greedy"), description="The acceptance rule, with its parameters."
     )
     draft_len: int = Field(
-        4, ge=1, le=32, title="Draft length", description="Most guesses after one another."
+        4, ge=1, le=32, title="Draft length", description="Most drafted tokens after one another."
     )
     tree_budget: int = Field(
-        16, ge=1, le=256, description="Most guesses that one pass of the target verifies."
+        16, ge=1, le=256, description="Most drafted tokens that one pass of the target verifies."
     )
     temperature: float = Field(
         0.0, ge=0, le=5, description="0 takes the likeliest token; above, tokens are drawn."
@@ -94,10 +94,10 @@ class SpeculateRequest(TextRequest):
     engine: Literal["tokenarium", "transformers"] = Field(
         "tokenarium",
         description="Who drafts and verifies: this project, or transformers' own assisted "
-        "generation, which is watched and audited.",
+        "generation, which is recorded and audited.",
     )
     plain: bool = Field(
-        True, description="Whether to decode plainly too, to compare text and time."
+        True, description="Whether to decode autoregressively too, to compare text and time."
     )
 
     @model_validator(mode="before")
@@ -152,7 +152,7 @@ class SpeculateRequest(TextRequest):
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """The draft model, where the drafter reads with one."""
+        """The draft model, where the drafter has one."""
         source = find_drafter(self.drafter.slug).source
         return (self.draft_model,) if source == "draft_model" else ()
 

@@ -24,21 +24,21 @@ class SpeculationResult(Result):
 
     schema_version: ClassVar[int] = 1
 
-    drafter: str = quantity("drafter", "", "", "slug as asked", "Which method guessed.")
-    rule: str = quantity("acceptance rule", "", "", "slug as asked", "Which test decided.")
+    drafter: str = quantity("drafter", "", "", "slug as asked", "Which method drafted.")
+    rule: str = quantity("acceptance rule", "", "", "slug as asked", "Which rule accepted.")
     draw: str = quantity(
         "how children are drawn",
         "",
         "",
         "deterministic, iid or without_replacement, as the drafter declares",
-        "What decides which rules leave the target's law as it is.",
+        "What decides which rules keep the target's distribution.",
     )
     promise: str = quantity(
         "what the rule promises",
         "",
         "",
-        "lossless: the output has the target's law; relaxed: it may differ",
-        "Whether the text is what the target alone could have said.",
+        "lossless: the output has the target's distribution; relaxed: it may differ",
+        "Whether the text is distributed as that of the target alone.",
     )
     prompt_ids: Integers = quantity(
         "token id", "T", "", "the tokenizer's number", "Which vocabulary entries the prompt is."
@@ -54,7 +54,7 @@ class SpeculationResult(Result):
     )
     text: str = quantity("new text", "", "", "all new tokens decoded", "What the run wrote.")
     token_node: Integers = quantity(
-        "node of a token", "S", "", "index into the nodes", "Which guess became this token."
+        "node of a token", "S", "", "index into the nodes", "Which node became this token."
     )
     ended: str = quantity(
         "why it ended", "", "", "end of text, length, or a string to stop at", "What stopped it."
@@ -66,7 +66,7 @@ class SpeculationResult(Result):
         "width: most nodes of a level; depth: deepest level; drafted, verified: nodes beside the "
         "root; accepted_len: accepted nodes, the token that follows not counted; new_tokens: both, "
         "without what was cut; kv_tokens: text in the target's cache; first_node: its root; "
-        "draft_ms, verify_ms, other_ms (walk, caches, laws), explain_ms (what is computed for "
+        "draft_ms, verify_ms, other_ms (acceptance, caches), explain_ms (what is computed for "
         "these records only, not part of decoding)",
         "What each verification cost and gave.",
     )
@@ -84,10 +84,10 @@ class SpeculationResult(Result):
         "target's first choice; after the node itself: target_argmax, target_entropy and "
         "draft_entropy (nats), kl_nats = KL(target || draft), tv_overlap = sum of min(p, q), "
         "u_next: the number that draws what follows",
-        "Every guess, its odds, and what became of it.",
+        "Every drafted token, its probabilities and its outcome.",
     )
     sources: tuple[str, ...] = quantity(
-        "sources", "", "", "as drafters name them", "Where guesses came from."
+        "sources", "", "", "as drafters name them", "Where drafted tokens came from."
     )
     target_top_ids: Integers = quantity(
         "the target's first choices", "N,A", "", "most likely first; -1 where not known", "What "
@@ -97,8 +97,8 @@ class SpeculationResult(Result):
         "their probabilities", "N,A", "", "after all processors", "How sure the target is."
     )
     draft_top_ids: Integers = quantity(
-        "the draft's first choices", "N,A", "", "most likely first; -1 where there is no law",
-        "What the draft would say after a node."
+        "the draft's first choices", "N,A", "", "most likely first; -1 where it has none",
+        "What the draft expects after a node."
     )  # fmt: skip
     draft_top: Floats = quantity(
         "their probabilities", "N,A", "", "after all processors", "How sure the draft is."
@@ -107,14 +107,14 @@ class SpeculationResult(Result):
         "texts of choices", "", "", "token id to the token decoded alone", "What they spell."
     )
     rules: tuple[str, ...] = quantity(
-        "rules judged", "K", "", "slugs", "By which rules the same trees were judged too."
+        "rules judged", "K", "", "slugs", "By which rules the same trees were evaluated too."
     )
     judged_accept: NDArray[np.float64] = quantity(
         "acceptance under another rule",
         "N,K",
         "",
         "probability to accept at its turn, earlier siblings having failed; NaN for a root",
-        "What another rule would have made of the same guess.",
+        "What another rule would have made of the same token.",
     )
     judged_next: Integers = quantity(
         "what follows under another rule",
@@ -127,8 +127,8 @@ class SpeculationResult(Result):
         "time to read the prompt", "", "ms", "target and, where it reads, draft", "Until it begins."
     )
     plain_ids: Integers = quantity(
-        "plain new token", "n", "", "the same model without drafts; empty where not asked",
-        "What the target says alone."
+        "plain new token", "n", "", "autoregressive decoding; empty where not asked",
+        "What the target writes alone."
     )  # fmt: skip
     plain_text: str = quantity(
         "plain text", "", "", "plain new tokens decoded", "What the target writes alone."
@@ -138,7 +138,7 @@ class SpeculationResult(Result):
         "n",
         "ms",
         "wall time of each token without drafts, in the same run; the prompt not included",
-        "What it costs without guessing.",
+        "What it costs without drafts.",
     )
     processors: dict[str, float] = quantity(
         "processors", "", "", "as asked", "What was done to logits, of target and draft alike."
@@ -167,7 +167,7 @@ class SpeculationResult(Result):
         }
         kinds = [
             *((name, columns.dtype[name]) for name in NODE.names or () if name not in words),
-            *((name, np.array(said or [""]).dtype) for name, said in words.items()),
+            *((name, np.array(texts or [""]).dtype) for name, texts in words.items()),
         ]
         found = np.zeros(len(columns), kinds)
         for name, _ in kinds:
@@ -189,6 +189,6 @@ class SpeculationResult(Result):
 
     @property
     def plain_tokens_per_s(self) -> float:
-        """New tokens per second of plain decoding in the same run; NaN where it was not asked."""
+        """The same of autoregressive decoding in this run; NaN where it was not asked."""
         spent = float(self.plain_step_ms.sum())
         return len(self.plain_ids) / spent * 1e3 if spent else float("nan")

@@ -74,7 +74,7 @@ def best_plan(
     Args:
         acceptance: [k] as in ``optimal_tree``.
         depth: deepest that a node may stand.
-        verify_ms: by number of nodes beside the root; 0 stands for plain decoding.
+        verify_ms: by number of nodes beside the root; 0 stands for autoregressive decoding.
         draft_ms: of a pass of the draft, which reads one level.
     Raises:
         ValueError: if no cost is given, or chances or the depth are refused.
@@ -94,16 +94,16 @@ def best_plan(
 
 
 def speedup(acceptance: float, draft_len: int, cost_ratio: float) -> float:
-    """Return how many times faster than plain decoding a chain of guesses is expected to be.
+    """Return how many times faster than autoregressive decoding a drafted chain is expected to be.
 
     It pays where this is above 1. A pass that verifies is taken to cost what one of a single token
-    does, and guesses to be accepted independently.
+    does, and drafted tokens to be accepted independently.
 
     Paper: Leviathan et al., 2022, arXiv:2211.17192 (theorem 3.8).
 
     Args:
-        acceptance: a, chance that a guess is accepted, 0 to 1.
-        draft_len: g, guesses a round.
+        acceptance: a, probability that a drafted token is accepted.
+        draft_len: g, drafted tokens a round.
         cost_ratio: c, time of a pass of the draft by that of the target.
     Returns: (1 - a^(g + 1)) / ((1 - a) (g c + 1)), and (g + 1) / (g c + 1) where a is 1.
     Raises:

@@ -1,4 +1,4 @@
-"""What a run adds up to: acceptance by depth and rank, calibration, waste, time.
+"""Statistics of a run: acceptance by depth and rank, calibration, outcomes, time.
 
 A level is one node of the text so far together with its verified children: the rule either accepts
 one of them or goes no further. Only levels that verification reached count, so that every number is
@@ -59,20 +59,20 @@ class Levels:
 def levels(result: "SpeculationResult") -> Levels:
     """Return every level of a run that verification reached."""
     nodes = result.node_columns
-    guesses = np.flatnonzero((nodes["draw_order"] >= 0) & (nodes["status"] != _PRUNED))
+    drafted = np.flatnonzero((nodes["draw_order"] >= 0) & (nodes["status"] != _PRUNED))
     on_path = np.isin(nodes["status"], (_ROOT, *ACCEPTED))
-    guesses = guesses[on_path[nodes["parent"][guesses]]]
-    families: dict[int, list[int]] = {}
-    for guess in guesses.tolist():
-        families.setdefault(int(nodes["parent"][guess]), []).append(guess)
+    drafted = drafted[on_path[nodes["parent"][drafted]]]
+    children: dict[int, list[int]] = {}
+    for node in drafted.tolist():
+        children.setdefault(int(nodes["parent"][node]), []).append(node)
     ranks = nodes["sibling_rank"]
     taken = np.isin(nodes["status"], ACCEPTED)
-    accepted = [next((ranks[g] for g in below if taken[g]), -1) for below in families.values()]
+    accepted = [next((ranks[n] for n in below if taken[n]), -1) for below in children.values()]
     return Levels(
-        np.array([nodes["depth"][below[0]] for below in families.values()], np.int32),
+        np.array([nodes["depth"][below[0]] for below in children.values()], np.int32),
         np.array(accepted, np.int32),
-        tuple(ranks[below] for below in families.values()),
-        nodes["draft_entropy"][list(families)],
+        tuple(ranks[below] for below in children.values()),
+        nodes["draft_entropy"][list(children)],
     )
 
 
@@ -187,5 +187,5 @@ def acceptance_vector(shares: Sequence[Share]) -> list[float]:
     vector = np.zeros(most + 1)
     for share in shares:
         vector[int(share.at)] = share.share
-    chances: Any = vector / max(1.0, vector.sum())
-    return [float(chance) for chance in chances]
+    scaled: Any = vector / max(1.0, vector.sum())
+    return [float(share) for share in scaled]

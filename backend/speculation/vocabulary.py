@@ -18,7 +18,7 @@ Agreement = Literal["equal", "intersection"]
 """Whether both have the same tokens under the same ids, or only tokens in common are drafted."""
 
 SMALLEST_SHARE = 0.25
-"""Of the tokens of ``SAMPLES`` that a draft must have; with less it could hardly guess any."""
+"""Of the tokens of ``SAMPLES`` that a draft must have; with less it could hardly draft any."""
 
 SAMPLES = (
     "Once upon a time there was a little girl, and she said: “Where are you going?”",
@@ -41,7 +41,7 @@ class SharedVocabulary:
 
     agreement: Agreement
     reason: str
-    """What was compared, and what differs, in words."""
+    """What was compared, and what differs."""
     width: int
     """V: how many ids the target's logits have."""
     target_ids: tuple[int, ...]
@@ -93,13 +93,13 @@ class SharedVocabulary:
 
 
 def compare(target: LoadedModel, draft: LoadedModel) -> SharedVocabulary:
-    """Find out which tokens a draft can guess for a target.
+    """Return which tokens a draft model can draft for a target.
 
     Tokens are the same where they stand for the same bytes, or are special and written alike or in
     the same role.
 
     Raises:
-        ValueError: if too few tokens are in both for the draft to guess any.
+        ValueError: if too few tokens are in both for the draft to draft any.
     """
     return match(target.tokenizer, draft.tokenizer, _logits(target), _logits(draft))
 

@@ -1,8 +1,8 @@
 """What state saves: ``python -m tests.benchmarks.speculation`` prints tokens per second.
 
-Greedy decoding of the bundled target by every drafter, plainly, and by transformers: plainly, with
-an assistant and with prompt lookup. Every prompt is continued by every method in turn, in an order
-that rotates; times are of whole calls, the prompt included.
+Greedy decoding of the bundled target by every drafter and without drafts, and by transformers:
+alone, with an assistant and with prompt lookup. Every prompt is continued by every method in turn,
+in an order that rotates; times are of whole calls, the prompt included.
 """
 
 import argparse

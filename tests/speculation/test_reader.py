@@ -235,7 +235,7 @@ def test_a_model_that_cannot_go_on_from_a_text_is_refused(saved, monkeypatch):
         return original(*args, **options)
 
     monkeypatch.setattr(model.model.base_model, "forward", forward)
-    with pytest.raises(ValueError, match=r"cannot read guesses after a text .*choose another"):
+    with pytest.raises(ValueError, match=r"cannot read drafted tokens .*choose another"):
         TreeReader(model, 10)
 
 

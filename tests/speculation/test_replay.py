@@ -89,7 +89,7 @@ def test_every_rule_that_judged_retells_every_round(result: SpeculationResult) -
 
 
 def test_what_was_not_judged_is_refused(result: SpeculationResult) -> None:
-    with pytest.raises(ValueError, match="rule='none' did not judge"):
+    with pytest.raises(ValueError, match="rule='none' was not evaluated"):
         replay_round(result, "none", 0)
     with pytest.raises(ValueError, match="round=99"):
         replay_round(result, result.rule, 99)

@@ -46,8 +46,8 @@ def speculate_sentence(result: SpeculationResult) -> str:
     faster = "faster" if found.speedup >= 1 else "slower"
     times = found.speedup if found.speedup >= 1 else 1 / found.speedup
     same = {
-        "lossless": "The text has exactly the law of the large model alone",
-        "relaxed": "The text may have another law than the large model's",
+        "lossless": "The text is distributed exactly as that of the large model alone",
+        "relaxed": "The text may be distributed otherwise than the large model's",
     }[result.promise]
     return (
         f'<p class="tk-sentence">{first} On this machine that was <b>{times:.2f} times {faster}'
@@ -158,7 +158,7 @@ def refused_rules(pairs: Sequence[Pair], titles: Mapping[str, str]) -> str:
 
 
 def bias_table(biases: Sequence[RuleBiases], drafters: Sequence[type[Drafter]]) -> str:
-    """Return how far every rule is from the target's law, by how children are drawn."""
+    """Return how far every rule is from the target's distribution, by how children are drawn."""
     columns = [Column("rule"), *(Column(how.capitalize()) for how in HOW.values())]
     rows: list[list[Cell]] = [
         [found.title, *(_bias(found.by_draw[draw]) for draw in HOW)] for found in biases
@@ -167,9 +167,9 @@ def bias_table(biases: Sequence[RuleBiases], drafters: Sequence[type[Drafter]]) 
     rows.append(["drafters that draw so", *(", ".join(titles) or "none" for titles in drawing)])
     one = biases[0].by_draw["iid"]
     caption = (
-        f"Total variation distance of the next token's law from the target's, mean (largest) over "
-        f"{one.pairs} random pairs of laws of {one.vocabulary} tokens, every draw of "
-        f"{one.children} guesses gone through. Exact means below 1e-12."
+        f"Total variation distance of the next token's distribution from the target's, mean "
+        f"(largest) over {one.pairs} random pairs of distributions of {one.vocabulary} tokens, "
+        f"every draw of {one.children} guesses gone through. Exact means below 1e-12."
     )
     return table_html(columns, rows, caption, "")
 

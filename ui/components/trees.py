@@ -119,7 +119,7 @@ def _why_it_follows(result: SpeculationResult, place: int, status: str) -> str:
         return "All guesses on the path were accepted: the same pass gives one token more."
     if not result.processors["temperature"]:
         return "No guess was the large model's first choice; this is."
-    return "Every guess failed; this was drawn from what the rule leaves of the large model's law."
+    return "Every guess failed; this was drawn from the residual of the large model's distribution."
 
 
 def _other(

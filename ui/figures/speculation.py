@@ -141,7 +141,7 @@ def unsure(found: Sequence[Share]) -> go.Figure | None:
             hovertemplate="entropy %{x:.2f} nats: %{y:.0%} accepted<extra></extra>",
         )
     )
-    figure.update_xaxes(title="entropy of the draft's law (nats)", rangemode="tozero")
+    figure.update_xaxes(title="entropy of the draft's distribution (nats)", rangemode="tozero")
     figure.update_yaxes(title="share accepted", range=[0, 1.18], tickformat=".0%")
     label = "Share of levels at which a guess was accepted, by the entropy of the draft"
     return finish(figure, HEIGHT, "acceptance-by-entropy", label)

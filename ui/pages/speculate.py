@@ -186,7 +186,7 @@ class Speculate:
             return str(error)
 
     def biases(self) -> str:
-        """Return how far each rule is from the target's law, for every way to draw."""
+        """Return how far each rule is from the target's distribution, for every way to draw."""
         return bias_table(biases(), self.lab.methods(Drafter))
 
     def stored(self, request: gr.Request) -> list[tuple[str, str]]:
@@ -217,7 +217,7 @@ class Speculate:
         return [pair for pair in every if pair.drafter == drafter]
 
     def _named(self, pair: Pair) -> str:
-        relaxed = " (relaxed: another law)" if pair.promise == "relaxed" else ""
+        relaxed = " (relaxed: another distribution)" if pair.promise == "relaxed" else ""
         return self.titles[pair.rule] + relaxed
 
     def _whole(self, run: Run) -> Values:

@@ -1,4 +1,4 @@
-"""Sees what transformers' assisted generation drafts and keeps, without changing what it does."""
+"""Records what transformers' assisted generation drafts and accepts, changing nothing of it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ _HOOK = "_get_candidate_generator"
 
 @dataclass
 class AssistedRound:
-    """One round."""
+    """One round of transformers' assisted generation."""
 
     before: list[int]
     """All tokens before it, prompt included."""

@@ -17,12 +17,12 @@ def check_counts(
     """Check five identities between the rounds of a run, its nodes, and its text.
 
     Args:
-        rounds: [R] with the columns of ``records.ROUND``.
-        nodes: [N] with the columns of ``records.NODE``.
+        rounds: [R] with the columns of ``node_schema.ROUND``.
+        nodes: [N] with the columns of ``node_schema.NODE``.
         token_ids: [S] new tokens.
         token_node: [S] the node that became each.
     """
-    wrong = [said for said, holds in _identities(rounds, nodes, token_ids, token_node) if not holds]
+    wrong = [name for name, holds in _identities(rounds, nodes, token_ids, token_node) if not holds]
     numbers = {
         "rounds": float(len(rounds)),
         "verified": float(rounds["verified"].sum()),
@@ -43,18 +43,18 @@ def _identities(
     rounds: NDArray[Any], nodes: NDArray[Any], token_ids: NDArray[Any], token_node: NDArray[Any]
 ) -> list[tuple[str, bool]]:
     count = len(rounds)
-    guess = nodes["draw_order"] >= 0
+    drafted = nodes["draw_order"] >= 0
 
     def per_round(which: NDArray[np.bool_]) -> NDArray[np.int64]:
         return np.bincount(nodes["round"][which], minlength=count)
 
-    accepted = guess & _any(nodes, "accepted", "cut")
+    accepted = drafted & _any(nodes, "accepted", "cut")
     left_out = _unverified(nodes)
     histogram = np.bincount(rounds["accepted_len"])
     lengths = np.arange(len(histogram))
     rate = (
         accepted.sum() * rounds["verified"].sum()
-        == rounds["accepted_len"].sum() * (guess & ~left_out).sum()
+        == rounds["accepted_len"].sum() * (drafted & ~left_out).sum()
     )
     closed = rounds["new_tokens"] - rounds["accepted_len"]
     return [
@@ -77,8 +77,8 @@ def _identities(
         ("the acceptance rate is the same by nodes and by rounds", bool(rate)),
         (
             "guesses of each round are those it verified and those left out",
-            np.array_equal(per_round(guess), rounds["drafted"])
-            and np.array_equal(per_round(guess & ~left_out), rounds["verified"]),
+            np.array_equal(per_round(drafted), rounds["drafted"])
+            and np.array_equal(per_round(drafted & ~left_out), rounds["verified"]),
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Greedy decoding with drafts says what greedy decoding says without, token for token."""
+"""Whether greedy decoding with drafts gives the tokens of greedy decoding without."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,12 +19,12 @@ def check_identity(
     logits: Callable[[Sequence[int]], Tensor],
     dtype: torch.dtype,
 ) -> Check:
-    """Compare a run at temperature 0 with plain decoding of the same model.
+    """Compare a run at temperature 0 with autoregressive decoding of the same model.
 
     Args:
         prompt: tokens before both.
         tokens: new tokens of the run.
-        plain: new tokens of plain decoding, to the same length and ends.
+        plain: new tokens of autoregressive decoding, to the same length and ends.
         logits: the target's logits [V] after some tokens, read in one plain pass, processed.
         dtype: of the target; says which gap rounding explains.
     """
@@ -44,7 +44,7 @@ def check_identity(
 
 
 def not_greedy() -> Check:
-    """Return what is said of a run whose tokens are drawn."""
+    """Return the check of a run whose tokens are sampled."""
     return Check(NAME, "not applicable", "Tokens are drawn at random: two runs differ rightly.")
 
 

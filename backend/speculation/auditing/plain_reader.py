@@ -39,7 +39,7 @@ class PlainReader:
         self._states: Tensor | None = None
 
     def knows(self, ids: Sequence[int]) -> bool:
-        """Return whether ``ids`` begin the text."""
+        """Return whether ``ids`` are the beginning of the text."""
         return 0 < len(ids) <= len(self._text) and self._text[: len(ids)] == tuple(ids)
 
     @torch.inference_mode()
@@ -78,7 +78,7 @@ class PlainReader:
 
 
 class CancelCheck(Recorder):
-    """Attends as any text does, and lets a reader be stopped."""
+    """Plain attention that checks in every layer whether to stop."""
 
     def __init__(self, check: Callable[[], None]) -> None:
         super().__init__()

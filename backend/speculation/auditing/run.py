@@ -95,22 +95,22 @@ def _identity(
 def drafted_children(
     result: SpeculationResult,
 ) -> tuple[list[DraftedChildren], list[DraftedChildren]]:
-    """Return what was drawn below nodes of a run: such as became text, and some others.
+    """Return the children of nodes of a run: of nodes that became text, and of some others.
 
     Pruned children count: they were drawn too.
     """
     stayed = [STATUSES.index("root"), STATUSES.index("accepted")]
     nodes = result.node_columns
-    guesses = nodes[nodes["draw_order"] >= 0]
-    guesses = guesses[np.lexsort((guesses["draw_order"], guesses["parent"]))]
-    families = {
+    drafted = nodes[nodes["draw_order"] >= 0]
+    drafted = drafted[np.lexsort((drafted["draw_order"], drafted["parent"]))]
+    siblings = {
         int(parent): list(children)
-        for parent, children in groupby(guesses, lambda node: int(node["parent"]))
+        for parent, children in groupby(drafted, lambda node: int(node["parent"]))
     }
-    in_text = [parent for parent in families if nodes["status"][parent] in stayed]
-    others = [parent for parent in families if nodes["status"][parent] not in stayed]
+    in_text = [parent for parent in siblings if nodes["status"][parent] in stayed]
+    others = [parent for parent in siblings if nodes["status"][parent] not in stayed]
     found = [
-        [_drafted(result, parent, families[parent]) for parent in _spread(parents, most)]
+        [_drafted(result, parent, siblings[parent]) for parent in _spread(parents, most)]
         for parents, most in ((in_text, IN_TEXT), (others, BESIDE))
     ]
     return found[0], found[1]

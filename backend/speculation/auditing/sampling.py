@@ -15,6 +15,7 @@ from tokenarium.backend.speculation.auditing.significance import (
 )
 
 NAME = "sampled law"
+"""Name of the check, as stored with runs."""
 LEAST_EXPECTED = 5.0
 """Continuations that are expected more seldom share a cell."""
 
@@ -73,7 +74,7 @@ def check_sampling(
     """
     expected = likely_continuations(probs, prompt, length, LEAST_EXPECTED / samples, ends)
     counted = Counter(tuple(sample(seed + at)[:length]) for at in range(samples))
-    cells = [(counted.pop(said, 0), samples * chance) for said, chance in expected.items()]
+    cells = [(counted.pop(tokens, 0), samples * chance) for tokens, chance in expected.items()]
     seldom, rest = sum(counted.values()), samples * max(0.0, 1 - sum(expected.values()))
     if rest < 1e-6 * samples and seldom:
         return Check(
