@@ -1,6 +1,5 @@
 """Tokenarium: the page, or a command: ``python app.py --help``, ``python app.py run --help``."""
 
-import atexit
 import os
 import sys
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from gradio import Blocks
 
 
-def prepare() -> tuple["Blocks", dict[str, Any]]:
-    """Return the page and how to launch it, or exit saying in words why it cannot start."""
+def prepare() -> tuple["Blocks", dict[str, Any], Lab]:
+    """Return the page, how to launch it, and its lab, or exit saying in words why not."""
     try:
         with told_in_words():
             settings = Settings(_cli_parse_args=True)
@@ -42,27 +41,29 @@ def prepare() -> tuple["Blocks", dict[str, Any]]:
         lab = Lab(settings)
     except (StartUpError, ValueError) as error:
         sys.exit(f"Tokenarium cannot start: {error}")
-    atexit.register(lab.close)
     from tokenarium.ui.page import build, launch_options
 
-    # The Lab queues runs itself and tells their place; here only the room for them is made.
+    # The Lab queues runs itself and says their place; here only the room for them is made.
     together = settings.queue_size + 1
     page = build(lab).queue(max_size=4 * together, default_concurrency_limit=together)
     address = {"server_name": settings.host, "server_port": settings.port}
-    return page, {**address, "max_threads": 40 + together, **launch_options(settings)}
+    return page, {**address, "max_threads": 40 + together, **launch_options(settings)}, lab
 
 
 def main() -> None:
     """Serve the page until it is stopped, or carry out the command that is named first."""
     from tokenarium.backend import cli
 
+    status = 0
     if sys.argv[1:2] and sys.argv[1] in cli.COMMANDS:
         status = cli.main(sys.argv[1:])
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)  # everything is closed; DuckDB's binding would remark on its own leaks
-    demo, options = prepare()
-    demo.launch(**options)
+    else:
+        demo, options, lab = prepare()
+        demo.launch(**options)
+        lab.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # everything is closed; DuckDB's binding would remark on its own leaks
 
 
 if __name__ == "__main__":
