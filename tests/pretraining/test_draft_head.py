@@ -1,5 +1,6 @@
 """The recipe of the draft head on a tiny random Llama: every number has a second way to it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -338,6 +339,27 @@ def test_a_run_cut_off_goes_on_exactly(target, tmp_path, monkeypatch):
     assert stages == [0, 1]
     assert all(torch.equal(whole[name], cut_off[name]) for name in whole)
     assert (tmp_path / "whole" / "judged_stage_1.json").exists()
+
+
+def test_steps_read_on_and_each_stage_begins_anew(target, tmp_path, monkeypatch):
+    step, seen = recipe.Training._step, []
+
+    def watched(training, rows):
+        progress = training.progress
+        seen.append((progress.stage, progress.step, progress.row, len(training.optimiser.state)))
+        return step(training, rows)
+
+    monkeypatch.setattr(recipe.Training, "_step", watched)
+    training = _training(tmp_path, target, PLAN)
+    training.run()
+    parameters = len(list(training.head.parameters()))
+    stage = [(number, 4 * number, parameters if number else 0) for number in range(20)]
+    assert seen == [(0, *row) for row in stage] + [(1, *row) for row in stage]
+    found = json.loads((tmp_path / "judged_stage_1.json").read_text())
+    card = (tmp_path / "head" / "MODEL_CARD.md").read_text()
+    lookup = found["draft_len_4"]["lookup"]
+    assert f"| lookup | {lookup['tokens_per_pass']:.3f} | {lookup['interval'][0]:.3f} to" in card
+    assert "360 tokens that the target wrote" in card
 
 
 def test_the_gate_refuses_and_can_be_passed(target, tmp_path):

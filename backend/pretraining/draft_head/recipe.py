@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from tokenarium.backend.pretraining.draft_head.card import card
 from tokenarium.backend.pretraining.draft_head.evaluation import Judge, summary
 from tokenarium.backend.pretraining.draft_head.head import DraftHead, Shape
 from tokenarium.backend.pretraining.draft_head.loss import Weighing, unrolled_loss
@@ -189,6 +190,9 @@ class Training:
             "judged": {key: found[key] for key in ("prompts", "conditional_match", "coverage")},
         }
         self.head.save(self.folder / "head", self.vocabulary, facts)
+        target = str(facts["target"])
+        about = card(self.head.shape, target, self.store.tokens, asdict(self.plan), found)
+        (self.folder / "head" / "MODEL_CARD.md").write_text(about, "utf-8")
         text = json.dumps({"name": name, "plan": asdict(self.plan), **found}, indent=2)
         (self.folder / f"judged_{name.replace(' ', '_')}.json").write_text(text + "\n", "utf-8")
         shares = found["conditional_match"]
