@@ -28,11 +28,11 @@ One Llama layer (width {shape.hidden_size}, {shape.num_attention_heads} query he
 {shape.num_key_value_heads}) that reads the target's last hidden state and the next token's
 embedding, and guesses the next hidden state. Tokens are guessed through the target's own
 unembedding rows of {plan["vocabulary"]:,} ids (`vocabulary` in `head.safetensors`), so it is of no
-use without that target. The weights hold no text of others: the target wrote what it learned from.
+use without that target.
 
 ## Training
 
-{tokens:,} tokens that the target wrote, closed-form start, {plan["unroll"]} guesses unrolled,
+{tokens:,} tokens that the target wrote (users' first words were partly given), closed-form start, {plan["unroll"]} guesses unrolled,
 AdamW at {plan["lr"]}, {plan["batch"]} chats a step, seed {plan["seed"]}.
 
 ## Judged
