@@ -22,18 +22,19 @@ def card(
         for kind in four["head"]["by_kind"]
     ]
     matches = ", ".join(f"{share:.3f}" for share in found["conditional_match"])
+    heads = f"{shape.num_attention_heads} query heads on {shape.num_key_value_heads}"
+    steps = f"AdamW at {plan['lr']}, {plan['batch']} chats a step, seed {plan['seed']}"
     return f"""# Draft head for {target or "its target"}
 
-One Llama layer (width {shape.hidden_size}, {shape.num_attention_heads} query heads on
-{shape.num_key_value_heads}) that reads the target's last hidden state and the next token's
-embedding, and guesses the next hidden state. Tokens are guessed through the target's own
-unembedding rows of {plan["vocabulary"]:,} ids (`vocabulary` in `head.safetensors`), so it is of no
-use without that target.
+One Llama layer (width {shape.hidden_size}, {heads}) that reads the target's last hidden
+state and the next token's embedding, and guesses the next hidden state. Tokens are guessed through
+the target's own unembedding rows of {plan["vocabulary"]:,} ids (`vocabulary` in
+`head.safetensors`), so it is of no use without that target.
 
 ## Training
 
-{tokens:,} tokens that the target wrote (users' first words were partly given), closed-form start, {plan["unroll"]} guesses unrolled,
-AdamW at {plan["lr"]}, {plan["batch"]} chats a step, seed {plan["seed"]}.
+{tokens:,} tokens that the target wrote, users' first words partly given; closed-form start,
+{plan["unroll"]} guesses unrolled, {steps}.
 
 ## Judged
 

@@ -185,7 +185,7 @@ class Training:
         began = time.monotonic()
         found = summary(self.judge.judge(self.head, self.vocabulary))
         facts = {
-            "target": self.target.config.get("_name_or_path", ""),
+            "target": self.target.name,
             "tokens": self.store.tokens,
             "judged": {key: found[key] for key in ("prompts", "conditional_match", "coverage")},
         }

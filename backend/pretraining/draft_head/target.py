@@ -53,6 +53,8 @@ class Target:
     ) -> None:
         _check(config)
         self.config, self.device, self.dtype = dict(config), torch.device(device), dtype
+        names = (config.get(key) for key in ("_name_or_path", "_model_name_or_path"))
+        self.name = str(next(filter(None, names), ""))
         self.heads = int(config["num_attention_heads"])
         self.groups = int(config["num_key_value_heads"])
         self.width = int(config["hidden_size"])
