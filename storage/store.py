@@ -91,13 +91,17 @@ class RunStore:
         record: RunRecord,
         tables: Mapping[str, pa.Table],
         arrays: Mapping[str, NDArray[Any]],
+        *,
+        replace: bool = False,
     ) -> list[str]:
         """Store a run whole or not at all.
 
         Args:
+            record: its description.
             tables: rows by table name (``tokens``, ``head_metrics``), without ``run_id``; NaN is
                 stored as NULL.
             arrays: numbers or bools of any shape, by name.
+            replace: whether a run stored under its id gives way to it, pinned as that was.
         Returns: notes for a person, such as how many older runs lost their arrays.
         Raises: ValueError for an undeclared table or column, a time without zone, an id that is
             stored already; StoreError if the database refuses.
@@ -111,7 +115,9 @@ class RunStore:
         values = {**record.model_dump(), "facts": short, "arrays_dropped": False}
         values["array_bytes"] = sum(row["stored_bytes"] for row in array_rows)
         try:
-            with self._write(shared=not record.owner) as connection:
+            with self._write(shared=replace or not record.owner) as connection:
+                if replace:
+                    values["pinned"] |= _make_way(connection, record.id)
                 connection.execute(insert(RunRow), values)
                 for name, table in tables.items():
                     insert_table(connection, name, record.id, table)
@@ -290,6 +296,14 @@ def _parts(connection: Connection, run_id: str, condition: Any) -> dict[str, byt
     query = select(PartRow.name, PartRow.part, PartRow.data)
     rows = connection.execute(query.where(PartRow.run_id == run_id, condition))
     return packing.join((row.name, row.part, row.data) for row in rows)
+
+
+def _make_way(connection: Connection, run_id: str) -> bool:
+    """Delete a run if it is stored; return whether it was pinned."""
+    pinned = connection.scalar(select(RunRow.pinned).where(RunRow.id == run_id))
+    if pinned is not None:
+        _delete(connection, [run_id])
+    return bool(pinned)
 
 
 def _delete(connection: Connection, run_ids: list[str]) -> None:

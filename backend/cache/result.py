@@ -24,6 +24,7 @@ class CacheResult(Result):
     """The same prompt continued under several policies."""
 
     schema_version: ClassVar[int] = 2
+    oldest_readable: ClassVar[int] = 2
 
     policies: tuple[str, ...] = quantity(
         "policies", "P", "", "slugs as asked", "Which methods were compared."

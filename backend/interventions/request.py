@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from tokenarium.backend.interventions.declaration import Intervention, find
-from tokenarium.backend.runs.request import TextRequest
+from tokenarium.backend.runs.request import TextRequest, stored_form
 
 
 class InterventionRequest(TextRequest):
@@ -44,4 +44,4 @@ class InterventionRequest(TextRequest):
             from tokenarium.backend.errors import in_words
 
             raise ValueError(str(in_words(error))) from error
-        return method.model_dump(mode="json")
+        return stored_form(method)

@@ -14,6 +14,7 @@ class RegionResult(Result):
     """One head's attention over a rectangle: r = min(rows, tiles), c = min(columns, tiles)."""
 
     schema_version: ClassVar[int] = 2
+    oldest_readable: ClassVar[int] = 2
 
     mean: NDArray[np.float32] = quantity(
         "attention map, mean",

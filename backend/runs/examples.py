@@ -11,6 +11,7 @@ import numpy as np
 
 from tokenarium.backend.runs.kind import KINDS, Example, kind_of
 from tokenarium.backend.runs.run import Run
+from tokenarium.backend.runs.serialization import result_of
 from tokenarium.backend.settings import PROJECT
 from tokenarium.storage import StoreError
 
@@ -29,8 +30,8 @@ def declared() -> tuple[Example, ...]:
 def install(library: "RunRepository", folder: Path | None = None) -> tuple[Example, ...]:
     """Put shipped runs into the store as shared, pinned runs, and return the examples it holds.
 
-    A shipped run replaces a stored one of another model or version. What cannot be read is logged
-    and left out, because the page works without it.
+    A shipped run replaces one that is older, or stored by an older version. What cannot be read is
+    logged and left out, because the page works without it.
 
     Args:
         library: where runs are stored.
@@ -42,8 +43,10 @@ def install(library: "RunRepository", folder: Path | None = None) -> tuple[Examp
         if not (folder / f"{example.slug}.json").is_file():
             continue
         try:
-            created = datetime.fromisoformat(_described(example, folder)["created"])
-            if not library.holds(example.run_id, created):
+            described = _described(example, folder)
+            created = datetime.fromisoformat(described["created"])
+            version = described["environment"]["schema_version"]
+            if not library.is_current(example.run_id, created, version):
                 library.adopt(read(example, folder))
         except _UNREADABLE as error:
             logging.getLogger(__name__).warning("example %s is left out: %s", example.slug, error)
@@ -65,7 +68,12 @@ def read(example: Example, folder: Path = FOLDER) -> Run:
     return Run(
         id=example.run_id,
         request=type(example.request).model_validate(described["request"]),
-        result=kind_of(example.request).result_class.from_stored(described["facts"], arrays),
+        result=result_of(
+            kind_of(example.request),
+            described["facts"],
+            arrays,
+            described["environment"]["schema_version"],
+        ),
         created=datetime.fromisoformat(described["created"]),
         duration_ms=described["duration_ms"],
         environment=described["environment"],

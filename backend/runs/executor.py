@@ -4,7 +4,7 @@ import contextvars
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from tokenarium.backend.runs.model_queue import ModelQueue, Place
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
-from tokenarium.backend.runs.serialization import new_id, new_run
+from tokenarium.backend.runs.serialization import lacking, new_id, new_run, refuse_unknown
 from tokenarium.backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,10 +64,16 @@ class RunExecutor:
         fingerprints = [self._registry.fingerprint(each) or "" for each in sources]
         if not all(fingerprints):
             return None
-        return self._repository.find(self._repository.key(request, " ".join(fingerprints)), owner)
+        return self._repository.find(request, " ".join(fingerprints), owner)
 
     def begin(
-        self, request: ModelRequest, owner: str, *, kept: bool, cancel: CancelToken | None = None
+        self,
+        request: ModelRequest,
+        owner: str,
+        *,
+        kept: bool,
+        needs: Sequence[str] = (),
+        cancel: CancelToken | None = None,
     ) -> Run | Job:
         """Return the stored answer, or a run in flight; never waits for either.
 
@@ -76,6 +82,8 @@ class RunExecutor:
             owner: whose run it will be.
             kept: whether it goes on when its reader leaves; it is then shared with whoever of the
                 same owner asks the same.
+            needs: quantities that must not be missing; a stored run of the owner's that lacks one
+                is computed again under its id.
             cancel: stops it; None for one of its own.
 
         Raises:
@@ -83,14 +91,31 @@ class RunExecutor:
         """
         with told_in_words():
             source = self._registry.resolve(request.model)
+            refuse_unknown(kind_of(request), needs)
             stored = self.stored(request, source, owner)
-        if stored is not None:
+        if stored is not None and not lacking(stored, needs):
             return stored
         if kept and (job := self._jobs.same(request, owner)):
             return job
-        job = Job(ticket(new_id(), request), owner, cancel or CancelToken(), kept)
+        cancel = cancel or CancelToken()
+        if stored is not None and stored.owner == owner:
+            return self._replace(ticket(stored.id, request), source, owner, owner, cancel, kept)
+        job = Job(ticket(new_id(), request), owner, cancel, kept, needs=needs)
         self._launch(job, source)
         return job
+
+    def measure(self, run_id: str, owner: str) -> Job:
+        """Compute a stored run again, to take its place; a second who asks meanwhile shares it.
+
+        Raises:
+            UserError: if there is none, it is not the owner's, or what a person can mend.
+        """
+        request, run_owner = self._repository.to_measure(run_id, owner)
+        with told_in_words():
+            source = self._registry.resolve(request.model)
+        return self._replace(
+            ticket(run_id, request), source, owner, run_owner, CancelToken(), kept=True
+        )
 
     def job(self, run_id: str, owner: str) -> Job | None:
         """Return the run in flight with this id, if there is one and it is the owner's."""
@@ -140,6 +165,23 @@ class RunExecutor:
     def _beside(self, request: ModelRequest) -> tuple[ModelSource, ...]:
         return tuple(self._registry.resolve(name) for name in request.beside)
 
+    def _replace(
+        self,
+        ticket: RunTicket,
+        source: ModelSource,
+        owner: str,
+        run_owner: str,
+        cancel: CancelToken,
+        kept: bool,
+    ) -> Job:
+        """Begin to compute what takes the place of a stored run, unless that is in flight."""
+        job = self._jobs.find(ticket.id, owner)
+        if job is not None and job.keep():
+            return job
+        job = Job(ticket, owner, cancel, kept, run_owner=run_owner, replaces=True)
+        self._launch(job, source)
+        return job
+
     def _launch(self, job: Job, source: ModelSource) -> None:
         place = self._queue.join(source.name, job.owner)
 
@@ -169,9 +211,10 @@ class RunExecutor:
             return told
 
     def _compute(self, job: Job, source: ModelSource) -> Run:
-        request, owner, cancel, channel = job.ticket.request, job.owner, job.cancel, job.channel
+        request, owner, cancel, channel = job.ticket.request, job.run_owner, job.cancel, job.channel
         # The one before in the queue may have asked the same.
-        if stored := self.stored(request, source, owner):
+        stored = None if job.replaces else self.stored(request, source, job.owner)
+        if stored is not None and not lacking(stored, job.needs):
             if not job.seal():
                 return stored
             # Somebody has the ticket: the run must be found under its id.
@@ -201,7 +244,8 @@ class RunExecutor:
                 duration_ms = (time.perf_counter() - started) * 1000
             cancel.check()
         return self._repository.save(
-            new_run(job.ticket.id, request, result, duration_ms, environment, owner)
+            new_run(job.ticket.id, request, result, duration_ms, environment, owner),
+            replace=job.replaces,
         )
 
     @contextmanager

@@ -27,6 +27,9 @@ Format = Literal["json", "csv", "parquet"]
 def as_json(run: Run) -> str:
     """Return ``run`` as JSON; NaN becomes null, and each quantity carries its definition.
 
+    ``missing`` names quantities without values: the version that stored the run did not measure
+    them.
+
     Args:
         run: as computed or opened.
     """
@@ -124,6 +127,7 @@ def _content(run: Run) -> dict[str, Any]:
         "request": run.request.model_dump(mode="json"),
         "environment": run.environment,
         "definitions": {name: asdict(q) for name, q in result.quantities().items()},
+        "missing": result.missing,
         "values": result.facts() | {name: _plain(a) for name, a in result.arrays().items()},
     }
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -38,10 +38,25 @@ class Job:
         owner: whose run it is; empty for shared.
         cancel: stops it.
         kept: whether it goes on when its reader leaves.
+        run_owner: whose run it will be; None for ``owner``.
+        replaces: whether it is computed anew to take the place of the run stored under its id.
+        needs: quantities that must not be missing where it is answered from the store.
     """
 
-    def __init__(self, ticket: RunTicket, owner: str, cancel: CancelToken, kept: bool) -> None:
+    def __init__(
+        self,
+        ticket: RunTicket,
+        owner: str,
+        cancel: CancelToken,
+        kept: bool,
+        *,
+        run_owner: str | None = None,
+        replaces: bool = False,
+        needs: Sequence[str] = (),
+    ) -> None:
         self.ticket, self.owner, self.cancel = ticket, owner, cancel
+        self.run_owner = owner if run_owner is None else run_owner
+        self.replaces, self.needs = replaces, needs
         self.channel = EventChannel()
         self.thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -69,9 +84,13 @@ class Job:
             self._sealed = True
         self.cancel.cancel("cancelled: nobody reads this run any more")
 
-    def events(self) -> Iterator[Event]:
-        """Yield events up to ``Finished``, or raise what ended the run."""
-        return self.channel.read(self.cancel)
+    def events(self, cancel: CancelToken | None = None) -> Iterator[Event]:
+        """Yield events up to ``Finished``, or raise what ended the run.
+
+        Args:
+            cancel: ends the reading at once; None for what stops the run.
+        """
+        return self.channel.read(cancel or self.cancel)
 
 
 @dataclass(frozen=True)
@@ -108,7 +127,8 @@ class Jobs:
         run = outcome.run if isinstance(outcome, Finished) and not stored else None
         error = outcome if isinstance(outcome, BaseException) else None
         with self._lock:
-            self._jobs.pop(job.ticket.id, None)
+            if self._jobs.get(job.ticket.id) is job:
+                del self._jobs[job.ticket.id]
             self._ended[job.ticket.id] = _Ended(job.owner, time.monotonic(), error, run)
             self._forget()
         job.channel.close(outcome)

@@ -1,6 +1,6 @@
 """The facade: one question in, one stored run out, whatever happens in between."""
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -28,6 +28,7 @@ from tokenarium.backend.runs.method import FAMILIES, Method
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest, Request
 from tokenarium.backend.runs.run import Run
+from tokenarium.backend.runs.serialization import lacking, refuse_unknown
 from tokenarium.backend.settings import Settings
 from tokenarium.storage.record import RunRecord
 
@@ -67,16 +68,23 @@ class Lab:
             return kind(**values)
 
     def run(
-        self, request: ModelRequest, *, visitor: str = "", cancel: CancelToken | None = None
+        self,
+        request: ModelRequest,
+        *,
+        visitor: str = "",
+        needs: Sequence[str] = (),
+        cancel: CancelToken | None = None,
     ) -> Run:
         """Answer ``request`` and wait for it; see ``stream``."""
-        for event in self.stream(request, visitor=visitor, cancel=cancel):
-            if isinstance(event, Finished):
-                return event.run
-        raise AssertionError("a stream ends with Finished or raises")
+        return _finished(self.stream(request, visitor=visitor, needs=needs, cancel=cancel))
 
     def stream(
-        self, request: ModelRequest, *, visitor: str = "", cancel: CancelToken | None = None
+        self,
+        request: ModelRequest,
+        *,
+        visitor: str = "",
+        needs: Sequence[str] = (),
+        cancel: CancelToken | None = None,
     ) -> Generator[Event, None, None]:
         """Answer ``request``, telling what happens: Queued, Progress and Partial, then Finished.
 
@@ -86,6 +94,8 @@ class Lab:
         Args:
             request: what to compute, unless it is stored already.
             visitor: private name of who asks.
+            needs: quantities that must not be missing: a stored run that an older version made
+                without one is computed again, under its id where it is the visitor's own.
             cancel: stops the run from another thread; serves one run.
 
         Raises:
@@ -93,21 +103,23 @@ class Lab:
             Cancelled: when cancelled, or over the time limit of hosted mode.
         """
         begun = self._executor.begin(
-            request, self._repository.owner(visitor), kept=False, cancel=cancel
+            request, self._repository.owner(visitor), kept=False, needs=needs, cancel=cancel
         )
         if isinstance(begun, Run):
             yield Finished(begun)
             return
         finished = False
         try:
-            for event in begun.events():
+            for event in begun.events(cancel):
                 finished = isinstance(event, Finished)
                 yield event
         finally:
             if not finished:
                 begun.left()
 
-    def start(self, request: ModelRequest, *, visitor: str = "") -> RunTicket:
+    def start(
+        self, request: ModelRequest, *, visitor: str = "", needs: Sequence[str] = ()
+    ) -> RunTicket:
         """Begin to answer ``request`` in the background; whoever reads or leaves, it goes on.
 
         A visitor who asks the same again meanwhile gets the same ticket.
@@ -115,14 +127,28 @@ class Lab:
         Args:
             request: what to compute, unless it is stored already.
             visitor: private name of who asks, and who alone may follow or cancel it.
+            needs: quantities that must not be missing; see ``stream``.
 
         Raises:
             UserError: what a person can mend, also when too many wait.
         """
-        begun = self._executor.begin(request, self._repository.owner(visitor), kept=True)
+        begun = self._executor.begin(
+            request, self._repository.owner(visitor), kept=True, needs=needs
+        )
         if isinstance(begun, Run):
             return RunTicket(begun.id, request, begun.created, stored=True)
         return begun.ticket
+
+    def measure(self, run_id: str, *, visitor: str = "") -> RunTicket:
+        """Begin to compute a stored run again, to take its place under the same id.
+
+        What the version that stored it did not measure is measured, and dropped arrays are there
+        again; owner and pin stay. ``follow`` the ticket.
+
+        Raises:
+            UserError: if there is none, or in hosted mode if it is not the visitor's.
+        """
+        return self._executor.measure(run_id, self._repository.owner(visitor)).ticket
 
     def follow(self, run_id: str, *, visitor: str = "") -> Generator[Event, None, None]:
         """Yield what happens to a run: Queued, Progress and Partial, then Finished.
@@ -191,13 +217,26 @@ class Lab:
             with self._executor.models(request, source, lambda _: None, CancelToken()) as used:
                 yield used
 
-    def open(self, run_id: str, *, visitor: str = "") -> Run:
+    def open(self, run_id: str, *, visitor: str = "", needs: Sequence[str] = ()) -> Run:
         """Return a stored run; knowing its id is the permission.
 
+        ``run.missing`` names quantities that the version which stored it did not measure.
+
+        Args:
+            run_id: of the run.
+            visitor: private name of who asks.
+            needs: quantities that must not be missing; the run is measured again for them.
+
         Raises:
-            UserError: if there is none, its arrays were dropped, or its version cannot be read.
+            UserError: if there is none, its arrays were dropped, or its version cannot be read;
+                in hosted mode also if ``needs`` asks to measure a run that is not the visitor's.
         """
-        return self._repository.open(run_id, visitor)
+        run = self._repository.open(run_id, visitor)
+        refuse_unknown(KINDS.find(run.request.kind), needs)
+        if not lacking(run, needs):
+            return run
+        ticket = self.measure(run_id, visitor=visitor)
+        return _finished(self.follow(ticket.id, visitor=visitor))
 
     @overload
     def export(self, run_id: str, format: Literal["json"] = "json") -> str: ...
@@ -358,3 +397,10 @@ class Lab:
         """Cancel what runs, wait for it briefly, and close the store."""
         self._executor.close()
         self._repository.close()
+
+
+def _finished(events: Iterator[Event]) -> Run:
+    for event in events:
+        if isinstance(event, Finished):
+            return event.run
+    raise AssertionError("events end with Finished or raise")

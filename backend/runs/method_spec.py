@@ -5,6 +5,8 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from tokenarium.backend.runs.request import stored_form
+
 Method = TypeVar("Method", bound=BaseModel)
 
 
@@ -49,5 +51,6 @@ class MethodSpec(BaseModel, Generic[Method]):
             from tokenarium.backend.errors import in_words
 
             raise ValueError(str(in_words(error))) from error
-        self.parameters.update(chosen.model_dump(mode="json"))
+        self.parameters.clear()
+        self.parameters.update(stored_form(chosen))
         return self

@@ -14,7 +14,7 @@ from tokenarium.backend.runs.kind import kind_of
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.run_cache import RunCache
-from tokenarium.backend.runs.serialization import record_of, run_of
+from tokenarium.backend.runs.serialization import asked, record_of, run_of, why_unreadable
 from tokenarium.backend.settings import Settings
 from tokenarium.storage import ArraysDropped, RunNotFound, RunStore, StoreError
 from tokenarium.storage.record import RunRecord
@@ -64,29 +64,38 @@ class RunRepository:
             request: what is asked.
             fingerprint: of model and tokenizer; of several models, with spaces between.
         """
+        return self._key(request, fingerprint, kind_of(request).result_class.meaning_version())
+
+    def find(self, request: ModelRequest, fingerprint: str, owner: str) -> Run | None:
+        """Return the stored answer to ``request`` that ``owner`` may be served, if any."""
         kind = kind_of(request)
-        identity = [fingerprint, str(kind.result_class.schema_version)]
+        newest = kind.result_class.meaning_version()
+        for version in range(newest, 0 if kind.upgrade else newest - 1, -1):
+            record = self.store.find(self._key(request, fingerprint, version), owner)
+            # Nothing to show any more, or stored by another version: compute it again.
+            with contextlib.suppress(ArraysDropped, UserError):
+                if record is not None:
+                    return self._run(record)
+        return None
+
+    def _key(self, request: ModelRequest, fingerprint: str, version: int) -> str:
+        identity = [fingerprint, str(version)]
         if request.depends_on_limit:
             identity.append(f"limit {self._settings.token_limit}")
-        if kind.timed:
+        if kind_of(request).timed:
             identity += timing_identity(self._settings.device)
         return request.key(*identity)
 
-    def find(self, key: str, owner: str) -> Run | None:
-        """Return the stored run with this key that ``owner`` may be served, if any."""
-        record = self.store.find(key, owner)
-        if record is None:
-            return None
-        try:
-            return self._run(record)
-        except (ArraysDropped, UserError):
-            # Nothing to show any more, or stored by another version: compute it again.
-            return None
+    def save(self, run: Run, *, replace: bool = False) -> Run:
+        """Store ``run``; if that fails, return it all the same with the reason beside it.
 
-    def save(self, run: Run) -> Run:
-        """Store ``run``; if that fails, return it all the same with the reason beside it."""
+        Args:
+            run: as computed.
+            replace: whether it takes the place of a run that is stored under its id, pinned as
+                that was.
+        """
         try:
-            notes = self._store(run, pinned=False)
+            notes = self._store(run, pinned=False, replace=replace)
         except StoreError as error:
             notes = [f"not stored, so its link will not work: {error}"]
         said = {"storage": "; ".join(notes)} if notes else {}
@@ -100,18 +109,41 @@ class RunRepository:
             return False
         return True
 
-    def holds(self, run_id: str, created: datetime) -> bool:
-        """Whether exactly this run is stored, not an older one under the same id."""
+    def is_current(self, run_id: str, created: datetime, version: int) -> bool:
+        """Whether a run is stored that can be read and is not older than a shipped one.
+
+        Args:
+            run_id: of both.
+            created: when the shipped one was computed.
+            version: schema version of the shipped one.
+        """
         try:
-            return self.store.record(run_id).created == created
-        except RunNotFound:
+            record = self.store.record(run_id)
+            kind, _ = asked(record)
+        except (RunNotFound, UserError):
             return False
+        stored = record.environment.get("schema_version")
+        if not isinstance(stored, int) or why_unreadable(kind, stored):
+            return False
+        return record.created >= created and stored >= version
 
     def adopt(self, run: Run) -> None:
         """Store a shipped run under its own id, in place of an older one; keep it for good."""
         with contextlib.suppress(RunNotFound):
             self.store.delete(run.id)
         self._store(run, pinned=True)
+
+    def to_measure(self, run_id: str, owner: str) -> tuple[ModelRequest, str]:
+        """Return the request and owner of a stored run that ``owner`` may have computed again.
+
+        Raises:
+            UserError: if there is none, or in hosted mode if it is another's or shared.
+        """
+        with told_in_words():
+            record = self.store.record(run_id)
+        if self._settings.hosted and record.owner != owner:
+            raise UserError(f"run {run_id!r} is not yours: run its request to have one of your own")
+        return asked(record)[1], record.owner
 
     def open(self, run_id: str, visitor: str = "") -> Run:
         """Return a stored run; knowing its id is the permission.
@@ -195,11 +227,12 @@ class RunRepository:
         """Close the store."""
         self.store.close()
 
-    def _store(self, run: Run, *, pinned: bool) -> list[str]:
+    def _store(self, run: Run, *, pinned: bool, replace: bool = False) -> list[str]:
         assert isinstance(run.request, ModelRequest)
         key = self.key(run.request, run.environment["fingerprint"])
         record = record_of(run, run.request, key, pinned=pinned)
-        return self.store.save(record, run.result.tables(), run.result.arrays())
+        tables, arrays = run.result.tables(), run.result.arrays()
+        return self.store.save(record, tables, arrays, replace=replace)
 
     def _run(self, record: RunRecord) -> Run:
         return self._opened.get(

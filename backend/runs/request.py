@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -37,8 +37,23 @@ class Request(BaseModel):
             identity: what else the result depends on: fingerprint of model and tokenizer, schema
                 version, and device and library versions where it is timed.
         """
-        content = [self.kind, self.model_dump(mode="json"), *identity]
+        content = [self.kind, stored_form(self), *identity]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def stored_form(declared: BaseModel) -> dict[str, Any]:
+    """Return the values of a request or method, as JSON, in the form that a key is made of.
+
+    A field that was added later says so, ``json_schema_extra={"since": 2}``, and is left out where
+    it has its default: runs that were stored before it existed are still found.
+    """
+    left_out = set()
+    for name, field in type(declared).model_fields.items():
+        extra = field.json_schema_extra
+        added = isinstance(extra, dict) and "since" in extra
+        if added and getattr(declared, name) == field.get_default(call_default_factory=True):
+            left_out.add(name)
+    return declared.model_dump(mode="json", exclude=left_out)
 
 
 class ModelRequest(Request):

@@ -26,12 +26,35 @@ class Quantity:
     """One sentence a student understands."""
     source: str = ""
     """Authors, year and arXiv id, where it comes from a paper."""
+    since: int = 1
+    """Schema version of its result that first measured it; None in runs of an older one."""
+    version: int = 1
+    """Schema version of its result in which its meaning last changed."""
 
 
-def quantity(title: str, axes: str, unit: str, formula: str, meaning: str, source: str = "") -> Any:
-    """Declare a dataclass field together with its definition."""
-    definition = Quantity(title, axes, unit, formula, meaning, source)
-    return dataclasses.field(metadata={"quantity": definition})
+def quantity(
+    title: str,
+    axes: str,
+    unit: str,
+    formula: str,
+    meaning: str,
+    source: str = "",
+    *,
+    since: int = 1,
+    version: int = 1,
+) -> Any:
+    """Declare a dataclass field together with its definition.
+
+    A quantity that is added to a kind of run which is in use raises the ``schema_version`` of its
+    result, names it in ``since``, and has a type that allows None: runs that are stored stay
+    readable, and their value is None. One that changes its meaning names it in ``version``: runs
+    that are stored are then computed again, unless the kind's ``upgrade`` mends them.
+    """
+    definition = Quantity(title, axes, unit, formula, meaning, source, since, version)
+    metadata = {"quantity": definition}
+    if since > 1:
+        return dataclasses.field(metadata=metadata, default=None, kw_only=True)
+    return dataclasses.field(metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -39,7 +62,9 @@ class Result:
     """A frozen dataclass of NumPy arrays and primitives, defined field by field."""
 
     schema_version: ClassVar[int]
-    """Raised whenever a field changes its meaning; part of the cache key."""
+    """Raised whenever a quantity is added or changes its meaning."""
+    oldest_readable: ClassVar[int] = 1
+    """Schema version from before which no run is read, whatever its quantities say."""
 
     @classmethod
     def quantities(cls) -> dict[str, Quantity]:
@@ -50,13 +75,29 @@ class Result:
             if "quantity" in field.metadata
         }
 
+    @classmethod
+    def meaning_version(cls) -> int:
+        """Return the schema version that last changed a meaning; part of the cache key."""
+        return max(cls.oldest_readable, *(q.version for q in cls.quantities().values()))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Quantities that the version which stored the run did not measure; each is None."""
+        later = [name for name, defined in self.quantities().items() if defined.since > 1]
+        return tuple(name for name in later if getattr(self, name) is None)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the fields that are NumPy arrays, by field name."""
         return {name: value for name, value in self._fields() if isinstance(value, np.ndarray)}
 
     def facts(self) -> dict[str, Any]:
-        """Return every other field, as values JSON can hold, by field name."""
-        return {name: value for name, value in self._fields() if not isinstance(value, np.ndarray)}
+        """Return every other field that is not missing, as values JSON can hold, by field name."""
+        missing = self.missing
+        return {
+            name: value
+            for name, value in self._fields()
+            if not isinstance(value, np.ndarray) and name not in missing
+        }
 
     def tables(self) -> dict[str, pa.Table]:
         """Return the rows that SQL can query, by table name; columns as ``storage`` declares."""
@@ -64,10 +105,14 @@ class Result:
 
     @classmethod
     def from_stored(cls, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Rebuild the result from ``facts()`` and ``arrays()``."""
+        """Rebuild the result from ``facts()`` and ``arrays()``, also those of an older version.
+
+        What is not among the fields any more is left out; what has been added since is missing.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
         tuples = {name for name, hint in get_type_hints(cls).items() if "tuple" in str(hint)}
-        plain = {name: _as_tuples(v) if name in tuples else v for name, v in facts.items()}
-        return cls(**plain, **arrays)
+        stored = {name: value for name, value in (*facts.items(), *arrays.items()) if name in known}
+        return cls(**{n: _as_tuples(v) if n in tuples else v for n, v in stored.items()})
 
     def _fields(self) -> list[tuple[str, Any]]:
         return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]

@@ -24,3 +24,8 @@ class Run:
     environment: dict[str, Any]
     cached: bool
     owner: str = ""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Quantities that were not measured by the version that stored it; each is None."""
+        return self.result.missing

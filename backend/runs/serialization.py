@@ -1,7 +1,7 @@
 """A run and its stored description: one made from the other, in both directions."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tokenarium.backend.errors import UserError
-from tokenarium.backend.runs.kind import KINDS
+from tokenarium.backend.runs.kind import KINDS, Kind, imported
 from tokenarium.backend.runs.request import ModelRequest, Request
 from tokenarium.backend.runs.result import Result
 from tokenarium.backend.runs.run import Run
@@ -75,16 +75,15 @@ def run_of(record: RunRecord, arrays: Callable[[], Mapping[str, NDArray[Any]]]) 
         arrays: fetches its arrays; not called for a run that cannot be read.
 
     Raises:
-        UserError: if another version of this program stored it.
+        UserError: if a version of this program stored it that meant something else.
     """
-    with _told_of_another_version(record):
-        kind = KINDS.find(record.kind)
-        request = kind.request.model_validate(record.request)
-        if record.environment.get("schema_version") != kind.result_class.schema_version:
-            raise ValueError("another schema version")
+    kind, request = asked(record)
+    version = record.environment.get("schema_version")
+    if why := why_unreadable(kind, version):
+        raise UserError(f"run {record.id!r} {why}")
     stored = arrays()
-    with _told_of_another_version(record):
-        result = kind.result_class.from_stored(record.facts, stored)
+    with _in_words_of_versions(record):
+        result = result_of(kind, record.facts, stored, version)
     return Run(
         id=record.id,
         request=request,
@@ -97,12 +96,72 @@ def run_of(record: RunRecord, arrays: Callable[[], Mapping[str, NDArray[Any]]]) 
     )
 
 
+def asked(record: RunRecord) -> tuple[Kind, ModelRequest]:
+    """Return the kind of a stored run and what was asked.
+
+    Raises:
+        UserError: if this version of the program knows no such kind or no such request.
+    """
+    with _in_words_of_versions(record):
+        kind = KINDS.find(record.kind)
+        return kind, kind.request.model_validate(record.request)
+
+
+def why_unreadable(kind: Kind, version: object) -> str:
+    """Return why a result that was stored with a schema version cannot be read; empty if it can."""
+    result = kind.result_class
+    if not isinstance(version, int) or version > result.schema_version:
+        return "was stored by another version of this program, a newer one: update this one"
+    if version < result.meaning_version() and not kind.upgrade:
+        return (
+            "was stored by another version of this program, to which its numbers meant something "
+            "else: measure it again"
+        )
+    return ""
+
+
+def result_of(
+    kind: Kind, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], version: object
+) -> Result:
+    """Return the result that was stored, mended where the kind can.
+
+    Raises:
+        ValueError, TypeError, KeyError: if it cannot be read.
+    """
+    if why := why_unreadable(kind, version):
+        raise ValueError(f"the result {why}")
+    result = kind.result_class
+    if isinstance(version, int) and version < result.meaning_version():
+        facts, arrays = imported(kind.upgrade)(dict(facts), dict(arrays), version)
+    return result.from_stored(facts, arrays)
+
+
+def lacking(run: Run, needs: Sequence[str]) -> tuple[str, ...]:
+    """Return those of ``needs`` that the version which stored the run did not measure."""
+    missing = run.missing
+    return tuple(name for name in needs if name in missing)
+
+
+def refuse_unknown(kind: Kind, needs: Sequence[str]) -> None:
+    """Refuse names that are no quantities of a kind of run.
+
+    Raises:
+        UserError: naming the quantities there are.
+    """
+    known = kind.result_class.quantities()
+    for name in needs:
+        if name not in known:
+            raise UserError(
+                f"needs={name!r} is no quantity of {kind.slug}: choose among {', '.join(known)}"
+            )
+
+
 @contextmanager
-def _told_of_another_version(record: RunRecord) -> Iterator[None]:
+def _in_words_of_versions(record: RunRecord) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"run {record.id!r} was stored by another version of this program and cannot be read: "
-            "run its text again"
+            "ask its text again"
         ) from error

@@ -29,6 +29,7 @@ class TraceResult(Result):
     """Everything measured while a model reads one text once."""
 
     schema_version: ClassVar[int] = 2
+    oldest_readable: ClassVar[int] = 2
 
     token_ids: Integers = quantity(
         "token id", "T", "", "the tokenizer's number of token t", "Which vocabulary entry this is."

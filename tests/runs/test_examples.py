@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.runs.later import MARGIN, with_margin
 from tokenarium.backend.runs import examples, make_examples
 from tokenarium.backend.runs.events import Finished
 from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.runs.run import Run
+from tokenarium.backend.trace.result import TraceResult
 
 MakeLab = Callable[..., Lab]
 EXAMPLES = KINDS.find("trace").examples
@@ -113,3 +115,41 @@ def test_example_texts_are_distinct_and_make_good_chips() -> None:
         assert 300 < len(example.request.text) < 600
         assert len(example.title) <= 24
         assert example.teaser.endswith((".", "?"))
+
+
+def test_stored_example_of_an_older_version_gives_way_to_the_shipped_one(
+    shipped: Path, make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_lab().close()
+    trace = KINDS.find("trace")
+    new = with_margin(trace, monkeypatch)
+    for example in examples.declared():
+        file = shipped / f"{example.slug}.json"
+        described = json.loads(file.read_text())
+        described["environment"]["schema_version"] = new.schema_version
+        described["facts"]["margin"] = MARGIN
+        file.write_text(json.dumps(described))
+    lab = make_lab()
+    assert first_of(lab).result.margin == MARGIN
+    assert len(lab.search()) == len(EXAMPLES)
+
+
+def test_example_that_is_measured_again_stays(
+    shipped: Path, make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_lab()
+    with_margin(KINDS.find("trace"), monkeypatch)
+    assert first_of(first).missing == ("margin",)
+    measured = first.open(first_of(first).id, needs=("margin",))
+    first.close()
+    again = first_of(make_lab())
+    assert (again.created, again.result.margin) == (measured.created, MARGIN)
+
+
+def test_examples_that_mean_something_else_today_are_left_out(
+    shipped: Path, make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_lab().close()
+    monkeypatch.setattr(TraceResult, "schema_version", 9)
+    monkeypatch.setattr(TraceResult, "oldest_readable", 9)
+    assert make_lab().examples("trace") == ()

@@ -4,14 +4,14 @@ import numpy as np
 
 from tests.runs.test_hit import QUESTION, big_result
 from tokenarium.backend.runs.lab import Lab
-from tokenarium.backend.runs.serialization import new_run
+from tokenarium.backend.runs.serialization import new_id, new_run
 from tokenarium.backend.trace.result import TraceResult
 
 
 def test_export_holds_every_number_with_its_definition(lab: Lab) -> None:
     result = big_result()
     result.surprisal_nats[0] = np.nan
-    run = new_run(QUESTION, result, 1.0, {"fingerprint": "f", "commit": "c"}, "")
+    run = new_run(new_id(), QUESTION, result, 1.0, {"fingerprint": "f", "commit": "c"}, "")
     lab._repository.save(run)
     told = json.loads(lab.export(run.id))
     assert told["request"]["text"] == QUESTION.text

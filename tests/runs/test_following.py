@@ -224,7 +224,7 @@ def test_run_that_could_not_be_stored_can_be_followed_after_its_end(
 ) -> None:
     from tokenarium.storage import StoreError
 
-    def full(*_: object) -> list[str]:
+    def full(*_: object, **__: object) -> list[str]:
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(lab._repository.store, "save", full)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tokenarium.backend.runs.lab import Lab
-from tokenarium.backend.runs.serialization import new_run
+from tokenarium.backend.runs.serialization import new_id, new_run
 from tokenarium.backend.settings import PROJECT
 from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.result import TraceResult
@@ -77,7 +77,7 @@ def test_stored_run_comes_back_at_once_after_a_restart_without_torch(
     monkeypatch.setattr("tokenarium.backend.models.names.BUNDLED_FOLDER", tmp_path)
     lab = make_lab()
     fingerprint = lab._registry.fingerprint(lab._registry.resolve(QUESTION.model))
-    saved = new_run(QUESTION, big_result(), 1.0, {"fingerprint": fingerprint}, "")
+    saved = new_run(new_id(), QUESTION, big_result(), 1.0, {"fingerprint": fingerprint}, "")
     assert "storage" not in lab._repository.save(saved).environment
     lab.close()
     told = [ask(tmp_path, lab.settings.database) for _ in range(3)]

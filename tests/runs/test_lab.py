@@ -270,7 +270,7 @@ def test_run_that_cannot_be_stored_is_delivered_with_the_reason(
 ) -> None:
     from tokenarium.storage import StoreError
 
-    def full(*_: object) -> list[str]:
+    def full(*_: object, **__: object) -> list[str]:
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(lab._repository.store, "save", full)

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.runs.conftest import MODEL
-from tests.runs.stand_in import CountRequest, CountResult, Watch
+from tests.runs.stand_in import CountRequest, Watch
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.lab import Lab
 
@@ -59,17 +59,6 @@ def test_pin_is_kept(lab: Lab) -> None:
     assert lab.search()[0].pinned
     lab.pin(run.id, False)
     assert not lab.search()[0].pinned
-
-
-def test_run_of_another_version_is_computed_again_and_not_opened(
-    lab: Lab, watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = lab.run(asked())
-    monkeypatch.setattr(CountResult, "schema_version", 2)
-    with pytest.raises(UserError, match="another version"):
-        lab.open(run.id)
-    assert not lab.run(asked()).cached
-    assert watch.calls == ["one", "one"]
 
 
 def test_run_of_an_unknown_kind_is_not_opened(lab: Lab) -> None:

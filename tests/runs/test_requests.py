@@ -1,9 +1,11 @@
 import dataclasses
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tests.runs.stand_in import CountRequest
+from tokenarium.backend.cache.policy import find
+from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.trace.request import TraceRequest
 
@@ -70,3 +72,27 @@ def test_request_depends_on_the_limit_only_if_it_may_cut() -> None:
     assert not ASKED.depends_on_limit
     assert ASKED.model_copy(update={"overflow": "keep_start"}).depends_on_limit
     assert not ASKED.model_copy(update={"overflow": "exceed"}).depends_on_limit
+
+
+def test_field_that_is_added_later_leaves_the_key_as_it_was_where_it_has_its_default() -> None:
+    class Later(CountRequest):
+        kind = "count"
+        stride: int = Field(1, ge=1, description="Step.", json_schema_extra={"since": 2})
+
+    before = CountRequest(model="m", text="x").key("f", "1")
+    assert Later(model="m", text="x").key("f", "1") == before
+    assert Later(model="m", text="x", stride=1).key("f", "1") == before
+    assert Later(model="m", text="x", stride=2).key("f", "1") != before
+
+
+def test_parameter_that_is_added_to_a_method_later_leaves_the_key_as_it_was() -> None:
+    plain = PolicySpec("streaming_llm", sink=2)
+    dump = plain.model_dump()
+    field = find("streaming_llm").model_fields["sink"]
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(field, "json_schema_extra", {"since": 2})
+        assert PolicySpec("streaming_llm", sink=2).model_dump() == dump
+        default = PolicySpec("streaming_llm", sink=field.default)
+        assert default == PolicySpec("streaming_llm")
+        assert "sink" not in default.parameters
+        assert default.policy.sink == field.default

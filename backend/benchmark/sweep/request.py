@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue, ValidationError, field_validator, model_v
 
 from tokenarium.backend.benchmark.task import Task, find
 from tokenarium.backend.cache.request import PolicySpec
-from tokenarium.backend.runs.request import ModelRequest
+from tokenarium.backend.runs.request import ModelRequest, stored_form
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Depth = Annotated[float, Field(ge=0, le=1)]
@@ -114,11 +114,12 @@ class SweepRequest(ModelRequest):
         if not self.task and self.parameters:
             raise ValueError(f"parameters={self.parameters} belong to a task: leave them out")
         try:
-            full = self.chosen_task.model_dump(mode="json") if self.chosen_task else {}
+            full = stored_form(self.chosen_task) if self.chosen_task else {}
         except ValidationError as error:
             from tokenarium.backend.errors import in_words
 
             raise ValueError(str(in_words(error))) from error
+        self.parameters.clear()
         self.parameters.update(full)
         return self
 
