@@ -144,7 +144,10 @@ def _is_chain(stream: _Stream) -> bool:
 
 
 def _plain_implementation(loaded: LoadedModel) -> str:
-    return "sdpa" if getattr(type(loaded.model), "_supports_sdpa", False) else "eager"
+    # Some versions of transformers offer sdpa where it leaves out the cap on attention logits.
+    capped = getattr(loaded.model.config.get_text_config(), "attn_logit_softcapping", None)
+    offered = getattr(type(loaded.model), "_supports_sdpa", False)
+    return "sdpa" if offered and not capped else "eager"
 
 
 @contextmanager

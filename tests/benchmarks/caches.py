@@ -147,8 +147,8 @@ def measured(
     """Return every course's numbers."""
     with courses(loaded, folder, length, share, asked.policies) as made:
         prefills = [
-            {name: one.prefill() for name, one in made.items()} for _ in range(asked.prefills)
-        ]
+            {name: one.prefill() for name, one in made.items()} for _ in range(asked.prefills + 1)
+        ][1:]  # the first meets shapes that libraries have not met
         turns = [
             {name: rested(one, asked.pause) for name, one in made.items()}
             for _ in range(asked.steps // TOGETHER)

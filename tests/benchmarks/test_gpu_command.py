@@ -38,7 +38,7 @@ def test_gpu_command_needs_neither_interface_nor_database(tmp_path: Path) -> Non
     assert [line for line in lines if "problem" in line] == []
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     measured = {line["section"] for line in lines if "ms" in line}
-    assert measured == {"kernels", "statistics", "trace", "policies", "speculation"}
+    assert measured == {*("kernels", "statistics", "trace", "policies", "reading", "drafting")}
     table = (tmp_path / "gpu.md").read_text()
     assert "commit abc" in table
     assert "| decode_attention, Triton |" in table

@@ -318,7 +318,7 @@ def test_triton_kernels_of_a_cache_stand_behind_the_public_functions(monkeypatch
     called = []
     pairs = (decoding, triton), (choosing, gather), (turning, rope), (compaction, compact)
     for module, kernel in pairs:
-        name = kernel.__name__.split(".")[1]
+        name = kernel.__name__.split(".")[-2]
         original = getattr(kernel, name)
 
         def noted(*args, name=name, original=original, **options):

@@ -44,6 +44,13 @@ def test_check_notices_wrong_attention(saved, monkeypatch, family, wrong):
     assert "observed logits differ" in verdict.reason
 
 
+def test_check_compares_capped_logits_with_attention_that_caps(saved, monkeypatch):
+    """Up to transformers 5.17 Gemma 2 says that it takes sdpa, which knows no cap."""
+    loaded = load(saved("gemma2"), torch.float32, torch.device("cpu"), 512)
+    monkeypatch.setattr(type(loaded.model), "_supports_sdpa", True)
+    assert "equal to eager" in check(loaded).reason
+
+
 def test_check_goes_past_a_window_longer_than_a_short_text(tmp_path, save, monkeypatch):
     folder = save(tmp_path, "mistral", sliding_window=100)
     loaded = load(ModelSource("m", folder, None, "m"), torch.float32, torch.device("cpu"), 512)

@@ -1,4 +1,4 @@
-"""One part of the measurements, in this process: what it is given, and where it writes."""
+"""Some measurements in this process: what they are given, and where they write."""
 
 import argparse
 import gc
@@ -17,12 +17,16 @@ from tests.benchmarks.on_gpu.table import Journal
 from tests.benchmarks.timing import Job, Measured, side_by_side
 from tokenarium.backend.environment import commit, device_name, versions
 
+MODEL_PARTS = ("statistics", "trace", "policies", "reading")
+"""What is measured of one model, in a process of its own."""
+
 
 @dataclass(frozen=True)
 class Bench:
     """What every section is given.
 
-    ``quick`` asks for shapes that a CPU manages; ``end`` is when nothing new may begin.
+    ``quick`` asks for shapes that a CPU manages; ``end`` is when nothing new may begin; ``large``
+    asks for the larger model.
     """
 
     section: str
@@ -31,6 +35,7 @@ class Bench:
     device: str
     quick: bool
     end: float
+    large: bool = False
 
     @contextmanager
     def part(self, what: str, **where: Any) -> Iterator[None]:
@@ -104,8 +109,20 @@ def main() -> None:
     journal = Journal(asked.journal)
     facts = {"device": device_name(asked.device), "commit": commit(), **versions()}
     journal.add(facts=facts)
-    bench = Bench(asked.section, journal, asked.models, asked.device, asked.quick, end)
-    import_module(f"tests.benchmarks.on_gpu.{asked.section}").run(bench)
+    names = MODEL_PARTS if asked.section in ("small", "large") else (asked.section,)
+    for name in names:
+        bench = Bench(
+            section=name,
+            journal=journal,
+            models=asked.models,
+            device=asked.device,
+            quick=asked.quick,
+            end=end,
+            large=asked.section == "large",
+        )
+        if bench.in_time("all"):
+            with bench.part("all"):
+                import_module(f"tests.benchmarks.on_gpu.{name}").run(bench)
 
 
 if __name__ == "__main__":

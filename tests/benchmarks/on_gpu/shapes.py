@@ -1,7 +1,7 @@
-"""The models that are measured on a GPU, made once for all sections."""
+"""The models that are measured on a GPU: random weights in the shapes of known ones."""
 
-import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from transformers.utils import logging
@@ -31,6 +31,11 @@ def shapes(quick: bool) -> list[Shape]:
     return [_shape(name) for name in ((TINY,) if quick else (SMALL, LARGE))]
 
 
+def shape_of(bench: Bench) -> Shape:
+    """Return the sizes of the model that this process measures."""
+    return shapes(bench.quick)[-1 if bench.large else 0]
+
+
 def _shape(name: str) -> Shape:
     sizes = SHAPES[name]
     heads = sizes["num_attention_heads"]
@@ -38,17 +43,19 @@ def _shape(name: str) -> Shape:
     return Shape(name, heads, sizes["num_key_value_heads"], size, sizes["vocab_size"])
 
 
-def models(bench: Bench, name: str) -> Models:
-    """Return a random model of a shape with its twins in bfloat16."""
+def models(bench: Bench) -> Models:
+    """Return the model that this process measures, with its twins; made once."""
     logging.disable_progress_bar()
-    start = time.monotonic()
-    found = read(name, folder(bench, name), dtype(bench), bench.device)
-    bench.journal.say(f"{bench.section}: {name} is there after {time.monotonic() - start:.1f} s")
-    return found
+    name = shape_of(bench).name
+    return _read(name, folder(bench), dtype(bench), bench.device)
 
 
-def folder(bench: Bench, name: str) -> Path:
-    """Return where a random model of a shape lies; it is made where it was not yet."""
+_read = lru_cache(maxsize=1)(read)
+
+
+def folder(bench: Bench) -> Path:
+    """Return where the model lies that this process measures; it is made where it was not yet."""
+    name = shape_of(bench).name
     place = bench.models / name
     if not (place / "tokenizer.json").exists():
         place.mkdir(exist_ok=True)
@@ -61,7 +68,7 @@ def dtype(bench: Bench) -> str:
     return "bfloat16" if bench.device == "cuda" else "float32"
 
 
-def length_of(loaded: LoadedModel, tokens: int) -> str:
+def text_of(loaded: LoadedModel, tokens: int) -> str:
     """Return a text of so many tokens for the tokenizer of random models."""
     begins = len(loaded.tokenizer("")["input_ids"])
     return "".join(chr(65 + number * 7 % 26) for number in range(tokens - begins))

@@ -68,7 +68,9 @@ def markdown(lines: list[dict[str, Any]], commit: str) -> str:
     failed = [f"- `{name}`" for line in tests for name in line["failed"]]
     parts += ["\n".join(failed)] if failed else []
     parts += [
-        "A ratio is a time over that of the row it names, in the same rounds: below 1 is faster."
+        "A ratio is a time over that of the row above that has 1, in the same rounds: below 1 is "
+        "faster. MiB are the most taken above what was held before; of policies, what the cache "
+        "holds."
     ]
     rows = [_row(line) for line in lines if "ms" in line or "problem" in line]
     head = f"{_COLUMNS}\n{'|---' * (_COLUMNS.count('|') - 1)}|"
@@ -86,5 +88,5 @@ def _row(line: dict[str, Any]) -> str:
     memory = "" if line["mib"] is None else f"{line['mib']:.0f}"
     remark = line["remark"]
     if line["what"] == line["base"]:
-        remark = f"ratios below are to it{'; ' if remark else ''}{remark}"
+        remark = f"the ratios' 1{'; ' if remark else ''}{remark}"
     return "| " + " | ".join(map(str, [*where, times, ratio, memory, remark])) + " |"
