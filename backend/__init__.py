@@ -93,10 +93,12 @@ if TYPE_CHECKING:
     from tokenarium.backend.runs.result import Quantity, Result
     from tokenarium.backend.runs.run import Run
     from tokenarium.backend.settings import Settings
+    from tokenarium.backend.speculation.apply import apply_drafter
     from tokenarium.backend.speculation.auditing.audit import Audit
     from tokenarium.backend.speculation.auditing.stored import audit
     from tokenarium.backend.speculation.drafter import Drafter
     from tokenarium.backend.speculation.estimate import SpeculateEstimate
+    from tokenarium.backend.speculation.generate import SpeculativeGeneration
     from tokenarium.backend.speculation.matrix import Pair, RuleBiases, biases, pairs
     from tokenarium.backend.speculation.node_schema import REASONS, STATUSES
     from tokenarium.backend.speculation.replay import ReplayedRound, replay_round, tree_rows

@@ -19,7 +19,7 @@ from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.tree import TokenTree
 from tokenarium.backend.speculation.verify import ComputedTests, Verification, verify_with
-from tokenarium.backend.speculation.vocabulary import SharedVocabulary
+from tokenarium.backend.speculation.vocabulary import SharedVocabulary, logits_width
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,9 @@ class Speculator:
             reader = TreeReader(loaded, room, check, drafter.layers(len(loaded.layers)))
         elif draft is not None:
             reader = TreeReader(draft, room, check)
-        head: torch.nn.Linear = loaded.model.get_output_embeddings()
         state = DraftState(
             ids=list(ids),
-            vocabulary=int(head.weight.shape[0]),
+            vocabulary=logits_width(loaded),
             draft_len=draft_len,
             tree_budget=tree_budget,
             processors=processors,

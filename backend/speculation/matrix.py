@@ -101,6 +101,21 @@ def valid_rules(drafter: type[Drafter], temperature: float) -> tuple[type[Rule],
     return tuple(sorted(fitting, key=lambda rule: rule.promise != "lossless"))
 
 
+def default_rule(drafter: type[Drafter], temperature: float) -> type[Rule]:
+    """Return the lossless rule to use where none is named.
+
+    That of transformers where it drafts alike, else one that reads the draft's distribution, which
+    accepts more than one that does not.
+    """
+    lossless = [rule for rule in valid_rules(drafter, temperature) if rule.promise == "lossless"]
+
+    def order(rule: type[Rule]) -> tuple[bool, bool, bool]:
+        known = rule.slug == drafter.assisted_rule
+        return not known, not rule.needs_draft_probs, rule.max_children is None
+
+    return min(lossless, key=order)
+
+
 def pairs(temperature: float | None = None) -> tuple[Pair, ...]:
     """Return every pair of a drafter and a rule.
 

@@ -101,7 +101,7 @@ def compare(target: LoadedModel, draft: LoadedModel) -> SharedVocabulary:
     Raises:
         ValueError: if too few tokens are in both for the draft to draft any.
     """
-    return match(target.tokenizer, draft.tokenizer, _logits(target), _logits(draft))
+    return match(target.tokenizer, draft.tokenizer, logits_width(target), logits_width(draft))
 
 
 def match(
@@ -138,7 +138,8 @@ def match(
     )
 
 
-def _logits(loaded: LoadedModel) -> int:
+def logits_width(loaded: LoadedModel) -> int:
+    """Return how many ids a model's logits have."""
     head: Any = loaded.model.get_output_embeddings()
     return int(head.weight.shape[0])
 

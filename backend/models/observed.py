@@ -1,0 +1,65 @@
+"""A transformers model that somebody loaded, made observable for as long as a block lasts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+from weakref import WeakKeyDictionary
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from tokenarium.backend.models.loaded import LoadedModel, Verdict
+from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.models.structure import (
+    context_of,
+    find_structure,
+    has_computed_positions,
+)
+from tokenarium.backend.models.support import check
+from tokenarium.backend.observe import NAME, install
+
+_verdicts: WeakKeyDictionary[PreTrainedModel, Verdict] = WeakKeyDictionary()
+
+
+@contextmanager
+def observed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None = None
+) -> Iterator[LoadedModel]:
+    """Let a model's attention go through the instruments, and put it back afterwards.
+
+    The first time, a few tokens are read both ways: the logits must be equal.
+
+    Args:
+        model: in evaluation mode; nothing else uses it meanwhile.
+        tokenizer: of the model; only what reads or writes text needs it.
+    Raises:
+        ModelRefused: if the model cannot be observed; the message says why.
+        ValueError: if the model is in training mode.
+    """
+    name = getattr(model.config, "name_or_path", "") or type(model).__name__
+    if model.training:
+        raise ValueError(f"model={name!r} is in training mode: call model.eval() first")
+    install()
+    before = model.config._attn_implementation  # noqa: SLF001 - transformers offers no reader
+    structure = find_structure(model)
+    model.set_attn_implementation(NAME)
+    try:
+        loaded = LoadedModel(
+            name=name,
+            model=model,
+            tokenizer=cast(PreTrainedTokenizerFast, tokenizer),
+            device=model.device,
+            dtype=model.dtype,
+            context=context_of(model.config),
+            layers=structure.layers,
+            final_norm=structure.final_norm,
+            unembed=structure.unembed,
+            fingerprint="",
+            reads_past_context=has_computed_positions(model),
+        )
+        if model not in _verdicts:
+            _verdicts[model] = check(loaded)
+        if not _verdicts[model].supported:
+            raise ModelRefused(f"{name} cannot be observed: {_verdicts[model].reason}")
+        yield loaded
+    finally:
+        model.set_attn_implementation(before)
