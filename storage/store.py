@@ -37,7 +37,10 @@ class RunStore:
         limit_bytes: compressed bytes of arrays to keep; None for no limit.
         query_rows: rows a query returns at most.
         query_seconds: time a query may take.
-    Raises: StoreUnavailable if the database is locked, foreign, corrupt or of another version.
+    Raises: StoreUnavailable if the database is locked, foreign, corrupt or of a newer version.
+
+    ``upgraded`` says what was done to tables of an older release, and where the copy is; empty
+    where nothing was.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class RunStore:
     ) -> None:
         self._database = open_database(url)
         self._engine = self._database.engine
+        self.upgraded = self._database.upgraded
         self._limit_bytes = limit_bytes
         self._writing = threading.Lock()
         duck = self._database.duck

@@ -390,8 +390,9 @@ class Lab:
 
     @property
     def storage_note(self) -> str:
-        """One sentence on how long stored runs last; empty where they simply stay."""
-        return storage_note(self.settings)
+        """What to know of stored runs: how long they last, what was done to an older database."""
+        upgraded = "" if self.settings.hosted else self._repository.store.upgraded
+        return " ".join(filter(None, (storage_note(self.settings), upgraded)))
 
     def close(self) -> None:
         """Cancel what runs, wait for it briefly, and close the store."""

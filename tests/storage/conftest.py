@@ -11,6 +11,9 @@ from sqlalchemy import create_engine, text
 
 from tokenarium.storage import RunRecord, RunStore
 
+SERVER = os.environ.get("TOKENARIUM_TEST_POSTGRESQL")
+"""Read here, because no option from outside reaches a test."""
+
 _numbers = itertools.count()
 
 
@@ -66,13 +69,12 @@ def url(request, tmp_path):
     """An empty database: the default one, one that shows the SQL is neutral, and a server."""
     if request.param != "postgresql":
         return f"{request.param}:///{tmp_path}/runs.{request.param}"
-    server = os.environ.get("TOKENARIUM_TEST_POSTGRESQL")
-    if server is None:
+    if SERVER is None:
         pytest.skip("set TOKENARIUM_TEST_POSTGRESQL to the URL of an empty database")
-    with create_engine(server).begin() as connection:
+    with create_engine(SERVER).begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
-    return server
+    return SERVER
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_opening_and_reading_changes_no_byte_of_our_own_file(tmp_path, make_reco
 
 def test_second_process_on_the_file_is_told_who_has_it(tmp_path):
     url = f"duckdb:///{tmp_path}/runs.duckdb"
-    code = "import sys; from storage import RunStore; RunStore(sys.argv[1])"
+    code = "import sys; from tokenarium.storage import RunStore; RunStore(sys.argv[1])"
     with RunStore(url):
         second = subprocess.run(
             [sys.executable, "-c", code, url], capture_output=True, text=True, cwd=ROOT, check=False
@@ -155,7 +155,7 @@ def test_a_hit_loads_no_heavy_library(tmp_path, make_record, make_tables):
             make_record(key="k"), make_tables(), {"a": make_tables()["tokens"][0].to_numpy()}
         )
     code = (
-        "import sys; from storage import RunStore; store = RunStore(sys.argv[1]); "
+        "import sys; from tokenarium.storage import RunStore; store = RunStore(sys.argv[1]); "
         "run = store.find('k'); assert store.arrays(run.id)['a'].size == 5; "
         "print(*{'torch', 'transformers', 'pandas', 'alembic', 'gradio'} & set(sys.modules))"
     )

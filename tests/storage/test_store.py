@@ -192,6 +192,22 @@ def test_size_limit_drops_arrays_of_the_oldest_unpinned_runs(url, make_record, m
         assert _rows(store, "SELECT count(*) FROM tokens") == [(15,)]
 
 
+def test_size_limit_drops_the_oldest_of_several_first(url, make_record):
+    noise = {"x": np.random.default_rng(1).integers(0, 256, 50_000, dtype=np.uint8)}
+
+    def kept(store):
+        return {run.id for run in map(store.find, ages) if run is not None}
+
+    ages = {"middle": 2, "oldest": 3, "newest": 1}
+    with RunStore(url, limit_bytes=170_000) as store:
+        for run_id, days in ages.items():
+            created = datetime(2026, 1, 10, tzinfo=UTC) - timedelta(days=days)
+            store.save(make_record(id=run_id, key=run_id, created=created), {}, noise)
+        for left in ({"middle", "newest"}, {"newest"}, set()):
+            store.save(make_record(pinned=True), {}, noise)
+            assert kept(store) == left
+
+
 def test_size_limit_keeps_the_run_just_saved_and_says_so(url, make_record):
     with RunStore(url, limit_bytes=10) as store:
         notes = store.save(make_record(id="a"), {}, ARRAYS)
