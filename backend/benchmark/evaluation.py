@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.engine import CachedSequence
-from tokenarium.backend.cache.oracle import divergence
+from tokenarium.backend.cache.full_model import divergence
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.generating import wait
 from tokenarium.backend.models.loaded import LoadedModel
@@ -39,7 +39,7 @@ class Answered:
     """Whether the first token of the answer is likelier than those of all wrong answers."""
     step_ms: Floats
     """[n] wall time of reading each token of the answer."""
-    held_bytes: Floats
+    cache_bytes: Floats
     """[n] bytes of the cache after each of them."""
     prefill_ms: float
     """Wall time of reading context and question."""
@@ -114,12 +114,12 @@ def answer(
     chosen = bool((logits[exercise.answer[0]] > logits[others]).all())
     rows: list[Tensor] = []
     measured: list[dict[str, Floats]] = []
-    step_ms, held_bytes = [], []
+    step_ms, cache_bytes = [], []
     for place, token in enumerate(exercise.answer):
         rows.append(logits)
         logits, took = _timed(sequence, (token,), watcher)
         step_ms.append(took)
-        held_bytes.append(sequence.held_bytes)
+        cache_bytes.append(sequence.cache_bytes)
         if len(rows) == ROWS or place + 1 == len(exercise.answer):
             here = slice(place + 1 - len(rows), place + 1)
             measured.append(_compare(loaded, states[here], rows, exercise.answer[here]))
@@ -132,7 +132,7 @@ def answer(
         likeliest=found["likeliest"].astype(np.bool_),
         chosen=chosen,
         step_ms=np.asarray(step_ms, np.float32),
-        held_bytes=np.asarray(held_bytes, np.float32),
+        cache_bytes=np.asarray(cache_bytes, np.float32),
         prefill_ms=prefill_ms,
     )
 

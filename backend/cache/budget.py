@@ -22,7 +22,7 @@ class CacheSizes:
     """What one entry takes."""
 
     layers: int
-    left_alone: int
+    windowed: int
     """Layers that keep to a window of their own."""
     entry_bytes: int
     """Bytes of one entry in all KV heads of one layer."""
@@ -36,18 +36,18 @@ class CacheSizes:
     """Most tokens the model was made to read at once."""
 
     @staticmethod
-    def of(loaded: LoadedModel, left_alone: int) -> "CacheSizes":
-        """Read the sizes of a model of which some layers are left alone."""
-        return CacheSizes.read(loaded.model.config, loaded.dtype, left_alone)
+    def of(loaded: LoadedModel, windowed: int) -> "CacheSizes":
+        """Read the sizes of a model of which some layers keep to a window."""
+        return CacheSizes.read(loaded.model.config, loaded.dtype, windowed)
 
     @staticmethod
-    def read(config: PretrainedConfig, dtype: torch.dtype, left_alone: int) -> "CacheSizes":
+    def read(config: PretrainedConfig, dtype: torch.dtype, windowed: int) -> "CacheSizes":
         """Read the sizes from the configuration of a model that is not loaded."""
         sizes = Sizes.of(config)
         vector = sizes.head_size * dtype.itemsize
         return CacheSizes(
             layers=sizes.layers,
-            left_alone=left_alone,
+            windowed=windowed,
             entry_bytes=sizes.kv_heads * (2 * vector + _POSITION_BYTES),
             kv_heads=sizes.kv_heads,
             head_size=sizes.head_size,
@@ -67,7 +67,7 @@ def tokens_per_head(budget: float, unit: BudgetUnit, prompt: int, sizes: CacheSi
     Raises:
         ValueError: if it comes to less than one.
     """
-    each = sizes.entry_bytes * max(1, sizes.layers - sizes.left_alone)
+    each = sizes.entry_bytes * max(1, sizes.layers - sizes.windowed)
     exact = {"tokens": budget, "ratio": budget * prompt, "megabytes": budget * 1e6 / each}[unit]
     tokens = round(exact)
     if tokens < 1:

@@ -1,6 +1,6 @@
-"""One sequence read and continued under a policy: one forward pass per step, entries dropped."""
+"""One text read and continued under a policy: one forward pass a step, entries really dropped."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokenarium.backend.cache.entries import Entries, repeated
+from tokenarium.backend.cache.entries import Entries
+from tokenarium.backend.cache.evictions import Dropped, Evictor
 from tokenarium.backend.cache.layer_cache import LayerCache
-from tokenarium.backend.cache.narrowing import Narrowing
+from tokenarium.backend.cache.layer_view import Choice, storage_bytes
 from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.prompt_pruning import PromptPruner
 from tokenarium.backend.cache.rerotation import Rerotation
-from tokenarium.backend.cache.stacked_layers import joined
-from tokenarium.backend.cache.surprisal import surprisal, told
+from tokenarium.backend.cache.surprisal import SurprisalTrack
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.observe.layer import Change, Layer
@@ -31,20 +32,6 @@ from tokenarium.kernels.attention_stats import (
 )
 from tokenarium.kernels.decode_attention import decode_attention
 from tokenarium.kernels.gather_attention import gather_attention
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """What one eviction took from one layer: G heads, n_g entries each."""
-
-    step: int
-    layer: int
-    positions: list[Tensor]
-    """G original positions [n_g], ascending."""
-    scores: Tensor | None = None
-    """[G, S] what the policy made of all entries; where asked for, and where it scores."""
-    among: Tensor | None = None
-    """[G, S] the original positions that were scored; -1 after a head's last."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +53,6 @@ class CachedSequence:
         budget: entries per head right after an eviction.
         seed: of everything drawn at random.
         check: called in every layer; raises to stop.
-        keep_scores: whether ``dropped`` tells the scores too.
         free_windows: whether layers with a window of their own free what leaves it.
     Raises:
         ValueError: if the budget is below what the policy needs, or the model does not place its
@@ -80,48 +66,52 @@ class CachedSequence:
         budget: int,
         seed: int = 0,
         check: Callable[[], None] = lambda: None,
-        keep_scores: bool = False,
         free_windows: bool = True,
     ) -> None:
-        self.loaded, self.budget = loaded, budget
-        self.keep_scores, self.free_windows = keep_scores, free_windows
+        self.loaded, self.budget, self.free_windows = loaded, budget, free_windows
         self.policy = policy = policy.fitted(budget, len(loaded.layers), loaded.context)
-        refuse_below(policy, budget)
-        self.layers: list[LayerCache] = []
-        self.dropped: list[Dropped] = []
-        self.selected: dict[int, Selected] = {}  # by layer, of the newest step
-        self.shared: dict[str, Any] = {}
+        policy.refuse_below_smallest(budget)
         self.seen = self.step = self.prompt = 0
         self.check = check
         self.random = torch.Generator().manual_seed(seed)
-        self.placing = Rerotation.of(loaded, policy.positions, policy.cap())
-        self.rotary = rotary_layers(loaded) if policy.reads_rotation() else None
-        self.narrowing = Narrowing(loaded) if policy.narrows else None
+        self.needs = policy.all_needs()
+        self.rerotation = Rerotation.of(loaded, policy.positions, policy.distance_cap())
+        self.evictor = Evictor(policy, budget, self.rerotation)
+        self.layers, self.dropped = self.evictor.layers, self.evictor.dropped
+        self.selected: dict[int, Selected] = {}  # by layer, of the newest step
+        self.shared: dict[str, Any] = {}
+        self.rotary = rotary_layers(loaded) if "rotary" in self.needs else None
+        self.pruner = PromptPruner(loaded) if policy.prunes_prompt else None
+        self.surprisal = SurprisalTrack(loaded) if "surprisal" in self.needs else None
         self.changes: dict[int, Change] = {}
-        self._turns: list[int] = []
-        self._surprisal = self._told = torch.empty(0, device=loaded.device)
         self._cache = PassingCache(len(loaded.layers))
-        self._joined: LayerCache | None = None
-        self._weights: list[Tensor] = []  # of this step, of the layers that are joined
 
     @property
-    def held_bytes(self) -> int:
+    def keep_scores(self) -> bool:
+        """Whether the scores of what is dropped, or not read, are noted too."""
+        return self.evictor.keep_scores
+
+    @keep_scores.setter
+    def keep_scores(self, keep: bool) -> None:
+        self.evictor.keep_scores = keep
+
+    @property
+    def cache_bytes(self) -> int:
         """Bytes of all layers' entries."""
-        return sum(held.entries.held_bytes for held in self.layers)
+        return sum(cache.entries.nbytes for cache in self.layers)
 
     @property
     def state_bytes(self) -> int:
         """Bytes of what the policy remembers apart from entries."""
-        several = (self.shared, *(held.memory for held in self.layers))
-        heard = [self._surprisal, self._told]
-        kept: list[Any] = [*heard, *(own for memory in several for own in memory.values())]
-        storages = (one.untyped_storage() for own in kept for one in _tensors(own))
-        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+        kept: list[Any] = [self.shared, *(cache.memory for cache in self.layers)]
+        if self.surprisal is not None:
+            kept += [self.surprisal.values, self.surprisal.last_logits]
+        return storage_bytes(kept)
 
     @property
-    def left_alone(self) -> tuple[int, ...]:
+    def windowed_layers(self) -> tuple[int, ...]:
         """Layers that see a window only: no policy acts there, what leaves the window is freed."""
-        return tuple(held.layer for held in self.layers if held.window is not None)
+        return tuple(cache.layer for cache in self.layers if cache.window is not None)
 
     @torch.inference_mode()
     def read(self, ids: list[int]) -> Tensor:
@@ -129,48 +119,46 @@ class CachedSequence:
 
         The first call reads the prompt; every later one is a decode step, of one token or more.
         """
-        return self._tell(self._forward(ids)[-1:])[0]
+        return self._logits(self._forward(ids)[-1:])[0]
 
     @torch.inference_mode()
     def read_each(self, ids: list[int]) -> Tensor:
         """Read as ``read`` does, and return the logits after every token [n, V]."""
-        return self._tell(self._forward(ids))
-
-    def _tell(self, hidden: Tensor) -> Tensor:
-        """Return the logits [n, V] after states [n, D]; the last predict the next token."""
-        logits: Tensor = self.loaded.unembed(hidden)
-        if self.policy.reads_surprisal:
-            self._told = logits[-1:].clone()
-        return logits
+        return self._logits(self._forward(ids))
 
     def rewind(self) -> None:
         """Go back to the end of the prompt; only where nothing was dropped since."""
         since = self.seen - self.prompt
-        assert self._joined is None, "entries are joined where some are dropped"
-        for held in self.layers:
-            held.entries.forget_newest(since)
+        assert self.evictor.stacked is None, "layers are stacked where some entries are dropped"
+        for cache in self.layers:
+            cache.entries.forget_newest(since)
         self._cache.advance(-since)
         self.seen, self.step = self.prompt, 0
 
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Return the logits [n, V] after states [n, D]; the last predict the next token."""
+        logits: Tensor = self.loaded.unembed(hidden)
+        if self.surprisal is not None:
+            self.surprisal.last_logits = logits[-1:].clone()
+        return logits
+
     def _forward(self, ids: list[int]) -> Tensor:
-        """Return the final states [n, hidden] of the tokens."""
+        """Return the final states [n, D] of the tokens."""
         device = self.loaded.device
         first = self.seen == 0
         if first:
             self.prompt = len(ids)
-            self.changes = self.policy.reads(self.loaded, self.budget, len(ids))
-        if first or len(ids) > 1:
-            self._turns.append(self.seen)
+            self.changes = self.policy.patches_prefill(self.loaded, self.budget, len(ids))
         self.step += 0 if first else 1
         self.seen += len(ids)
         positions = torch.arange(self.seen - len(ids), self.seen, device=device)
         self.positions = positions
         self.selected = {}
         if not first:
-            self._open(positions)
-        narrowed = self.narrowing.over(len(ids)) if first and self.narrowing else nullcontext()
+            self.evictor.open_step(self.step, self.seen, positions)
+        pruned = self.pruner.over(len(ids)) if first and self.pruner else nullcontext()
         # Made anew each time: kept, it would hold this and all its entries in a cycle.
-        with recording(_Keeper(self)), narrowed:
+        with recording(_CacheRecorder(self)), pruned:
             out = self.loaded.body(
                 input_ids=torch.tensor([ids], device=device),
                 position_ids=positions[None],
@@ -178,158 +166,46 @@ class CachedSequence:
                 use_cache=True,
             )
         self._cache.advance(len(ids))
-        if self.policy.reads_surprisal:
-            self._hear(ids, out.last_hidden_state[0])
-        if self._joined is not None:
-            self._step_joined(self._joined)
-        elif self.policy.scope == "model":
-            self._evict_together()
         hidden: Tensor = out.last_hidden_state[0]
+        if self.surprisal is not None:
+            self.surprisal.add(ids, hidden)
+            for cache in self.layers:
+                cache.surprisal, cache.turns = self.surprisal.values, tuple(self.surprisal.turns)
+        self.evictor.end_step(self.step)
         return hidden
 
-    def _open(self, positions: Tensor) -> None:
-        """Join the layers at the first step, where the policy allows, and make room in all."""
-        acting = [held for held in self.layers if held.window is None]
-        if self.step == 1 and self._joined is None:
-            self._joined = joined(acting, self.policy, self.placing)
-        if self._joined is None:
-            return
-        held = self._joined
-        held.step, held.seen = self.step, self.seen
-        held.entries.open(positions)
-        self._weights = []
-        self.placing.before(held.entries, held.layer, self.seen - 1)
 
-    def is_joined(self, held: LayerCache) -> bool:
-        """Whether a layer's scores and evictions wait for those of the others."""
-        return self._joined is not None and held.window is None
+class _CacheRecorder(Recorder):
+    """Attends over the entries of each layer, shows the policy, and drops what is over budget."""
 
-    def watch(self, held: LayerCache, weights: Tensor) -> None:
-        """Tell the policy of a layer's weights [H, n, S], or keep them until all are there."""
-        if self.is_joined(held) and weights.shape[1] == 1:
-            self._weights.append(weights)
-        else:
-            self.policy.stepped(held, weights)
-
-    def _step_joined(self, held: LayerCache) -> None:
-        """Tell the policy of all layers' weights at once, and drop in all."""
-        if self._weights:
-            self.policy.stepped(held, torch.cat(self._weights))
-            self._weights = []
-        if not self.due():
-            return
-        if self.policy.scope != "model":
-            self.evict(held)
-            return
-        if self._over(held):
-            first = self.layers[held.layer]
-            kept = repeated(self.policy.kept(first, first.budget), held.joined)
-            if first.scored is not None:
-                held.scored = first.scored.repeat(held.joined, 1)
-            first.scored = None
-            self._keep(held, kept)
-
-    def due(self) -> bool:
-        """Whether entries are dropped at this step."""
-        return self.policy.due(self.step, self.budget)
-
-    def evict(self, held: LayerCache) -> None:
-        """Bring one layer down to its budget."""
-        if self._over(held):
-            self._keep(held, self.policy.kept(held, held.budget))
-
-    def _over(self, held: LayerCache) -> bool:
-        """Whether a layer holds more than its budget: some head, or all together where ragged."""
-        return self.policy.over(held.entries.counts, held.budget)
-
-    def _hear(self, ids: list[int], hidden: Tensor) -> None:
-        """Add the surprisal of ``ids``; the logits told before them predict the first."""
-        if self.step:
-            heard = told(self._told, torch.tensor(ids[:1], device=hidden.device))
-        else:
-            heard = torch.full((1,), float("nan"), device=hidden.device)
-        if len(ids) > 1:
-            heard = torch.cat((heard, surprisal(self.loaded, hidden[:-1], ids[1:])))
-        self._surprisal = torch.cat((self._surprisal, heard))
-        for held in self.layers:
-            held.surprisal, held.turns = self._surprisal, tuple(self._turns)
-
-    def _evict_together(self) -> None:
-        """Let the first layer choose for all, where its score is the same in every layer."""
-        if not self.due():
-            return
-        over = [held for held in self.layers if held.window is None and self._over(held)]
-        if over:
-            kept = self.policy.kept(over[0], over[0].budget)
-            scores = over[0].scored
-            for held in over:
-                held.scored = scores
-                self._keep(held, kept)
-
-    def _keep(self, held: LayerCache, kept: Sequence[Tensor]) -> None:
-        entries, scores, among = held.entries, held.scored, None
-        held.scored = None
-        if self.keep_scores and scores is not None:
-            among = entries.rows("positions").where(entries.held(), -1)
-            scores = scores.clone()  # it may be a view of what is about to move
-        else:
-            scores = None
-        positions = entries.keep(kept)
-        acting = [held] if held.joined == 1 else [o for o in self.layers if o.window is None]
-        groups = entries.groups // held.joined
-        for number, layer in enumerate(acting):
-            own = slice(number * groups, (number + 1) * groups)
-            told = [None if rows is None else rows[own] for rows in (scores, among)]
-            self.dropped.append(Dropped(self.step, layer.layer, positions[own], *told))
-        self.placing.settle(entries, held.layer, self.seen - 1, kept)
-
-    def free_outside(self, held: LayerCache) -> None:
-        """Free what no later query of a layer with a window can see."""
-        assert held.window is not None
-        outside = max(held.entries.counts) - (held.window - 1)
-        if outside <= 0 or not self.free_windows:
-            return
-        gone = [positions.clone() for positions in held.entries.rows("positions")[:, :outside]]
-        self.dropped.append(Dropped(self.step, held.layer, gone))
-        held.entries.forget_oldest(outside)
-
-
-class _Keeper(Recorder):
-    """Attends over the entries of each layer, tells the policy, and drops what is over budget."""
-
-    def __init__(self, sequence: CachedSequence) -> None:
+    def __init__(self, run: CachedSequence) -> None:
         super().__init__()
-        self._run = sequence
+        self._run = run
 
     def attend(self, call: AttentionCall) -> Tensor:
-        run, policy = self._run, self._run.policy
+        run = self._run
         run.check()
         if call.mask is not None or call.q.shape[0] != 1:
             raise ValueError("a padded batch has no cache to evict from: give one text at a time")
-        if run.step == 0:
-            out, held = self._prefill(call)
-        else:
-            out, held = self._decode(call)
-        if held.window is not None:
-            run.free_outside(held)
-        elif policy.scope != "model" and run.due() and not run.is_joined(held):
-            run.evict(held)
-        held.queries = None
+        out, cache = self._prefill(call) if run.step == 0 else self._decode(call)
+        if cache.window is not None and run.free_windows:
+            run.evictor.free_outside(cache)
+        run.evictor.end_layer(cache)
+        cache.queries = None
         return out[None]
 
     def _prefill(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
         run, policy = self._run, self._run.policy
-        out, stats = self._read(call)
-        entries = Entries(call.k[0], call.v[0], self._gone_on(call))
-        held = LayerCache(
+        out, stats = self._attend_prompt(call)
+        budgets = policy.layer_budgets(run.budget, len(run.loaded.layers), run.prompt)
+        cache = LayerCache(
             layer=call.layer,
-            layers=len(run.loaded.layers),
-            entries=entries,
+            entries=Entries(call.k[0], call.v[0], self._positions_kept(call)),
             heads=call.q.shape[1],
             reduction=policy.reduction,
             random=run.random,
             prompt=run.prompt,
-            budget=policy.budgets(run.budget, len(run.loaded.layers), run.prompt)[call.layer],
+            budget=budgets[call.layer],
             seen=run.seen,
             queries=call.q[0],
             scaling=call.scaling,
@@ -338,26 +214,27 @@ class _Keeper(Recorder):
             window=call.declared_window,
             shared=run.shared,
         )
-        run.layers.append(held)
-        if held.window is None:
-            policy.prefilled(held, stats)
-        held.rows = None
-        if run.narrowing is not None and run.narrowing.kept is None:
-            run.narrowing.kept = policy.goes_on(held)
-        return out, held
+        run.layers.append(cache)
+        view = run.evictor.view(cache)
+        if cache.window is None:
+            policy.observe_prompt(view, stats)
+        cache.rows = None
+        if run.pruner is not None and run.pruner.kept is None:
+            run.pruner.kept = policy.prompt_kept(view)
+        return out, cache
 
-    def _gone_on(self, call: AttentionCall) -> Tensor:
-        """Return the positions [T] of the prompt's tokens in a layer; the others are gone there."""
+    def _positions_kept(self, call: AttentionCall) -> Tensor:
+        """Return the positions [T] of the prompt's tokens in a layer; note which are left out."""
         run = self._run
-        if run.narrowing is None or run.narrowing.kept is None:
+        if run.pruner is None or run.pruner.kept is None:
             return run.positions
         gone = torch.ones_like(run.positions, dtype=torch.bool)
-        gone[run.narrowing.kept] = False
+        gone[run.pruner.kept] = False
         lost = [run.positions[gone]] * call.k.shape[1]
         run.dropped.append(Dropped(run.step, call.layer, lost))
-        return run.positions[run.narrowing.kept]
+        return run.positions[run.pruner.kept]
 
-    def _read(self, call: AttentionCall) -> tuple[Tensor, AttentionStats]:
+    def _attend_prompt(self, call: AttentionCall) -> tuple[Tensor, AttentionStats]:
         """Attend over the prompt: as the model does, or as the policy changes it."""
         run = self._run
         if call.layer in run.changes and call.declared_window is None:
@@ -380,20 +257,20 @@ class _Keeper(Recorder):
         )
 
     def _decode(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
-        run, policy = self._run, self._run.policy
-        held = run.layers[call.layer]
-        held.step, held.seen, held.queries = run.step, run.seen, call.q[0]
-        entries, alone = held.entries, held.window is not None
-        if run.is_joined(held):
+        run, evictor = self._run, self._run.evictor
+        cache = run.layers[call.layer]
+        cache.step, cache.seen, cache.queries = run.step, run.seen, call.q[0]
+        entries, acts = cache.entries, cache.window is None
+        if evictor.is_stacked(cache):
             entries.fill(call.k[0], call.v[0])
         else:
             entries.append(call.k[0], call.v[0], run.positions)
-        if not alone:
-            if not run.is_joined(held):
-                run.placing.before(entries, call.layer, run.seen - 1)
-            chosen = policy.selects(held)
-            if chosen is not None:
-                return self._choice(call, held, chosen), held
+        if acts:
+            if not evictor.is_stacked(cache):
+                run.rerotation.before(entries, call.layer, run.seen - 1)
+            choice = run.policy.selects(evictor.view(cache))
+            if choice is not None:
+                return self._attend_selected(call, entries, choice), cache
         out, weights = decode_attention(
             call.q[0],
             entries.buffers["keys"],
@@ -404,17 +281,18 @@ class _Keeper(Recorder):
             softcap=call.softcap,
             sinks=call.sinks,
             window=call.window,
-            want_weights=policy.watches and not alone,
+            want_weights="attention" in run.needs and acts,
         )
         if weights is not None:
-            run.watch(held, weights)
-        return out, held
+            evictor.observe(cache, weights)
+        return out, cache
 
-    def _choice(self, call: AttentionCall, held: LayerCache, chosen: Sequence[Tensor]) -> Tensor:
+    def _attend_selected(self, call: AttentionCall, entries: Entries, choice: Choice) -> Tensor:
         """Attend over the chosen entries, and note which they were."""
-        run, entries = self._run, held.entries
-        positions = [entries.head("positions", g)[rows] for g, rows in enumerate(chosen)]
-        scores, held.scored = held.scored if run.keep_scores else None, None
+        run = self._run
+        chosen = enumerate(choice.indices)
+        positions = [entries.head("positions", g)[indices] for g, indices in chosen]
+        scores = choice.scores if run.keep_scores else None
         run.selected[call.layer] = Selected(positions, scores)
         return gather_attention(
             call.q[0],
@@ -422,36 +300,11 @@ class _Keeper(Recorder):
             entries.buffers["values"],
             entries.starts,
             entries.counts,
-            chosen,
+            choice.indices,
             scaling=call.scaling,
             softcap=call.softcap,
             sinks=call.sinks,
         )[0]
-
-
-def refuse_below(policy: Policy, budget: int) -> None:
-    """Refuse a budget that is smaller than what the policy always keeps.
-
-    Raises:
-        ValueError: naming the smallest budget.
-    """
-    least = policy.smallest_budget()
-    if policy.label != "nothing" and budget < least:
-        raise ValueError(
-            f"budget={budget} tokens per head is below the {least} that {policy.title} needs with "
-            f"these parameters: raise budget to at least {least}"
-        )
-
-
-def _tensors(given: Any) -> Iterator[Tensor]:
-    """Yield the tensors in a value, also inside lists, tuples and dictionaries."""
-    if isinstance(given, Tensor):
-        yield given
-    elif isinstance(given, dict):
-        yield from _tensors(tuple(given.values()))
-    elif isinstance(given, list | tuple):
-        for one in given:
-            yield from _tensors(one)
 
 
 def _last_rows(call: AttentionCall, last: int) -> Iterator[Rows]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from tokenarium.kernels.compact_kv import close_gaps, compact_kv
 
 LEAST_ROOM, ROOM_SHARE = 8, 32
-"""A head has room for 1/32 more entries, at least 8, before it moves; they count as held."""
+"""A head has room for 1/32 more entries, at least 8, before it moves; they count as the head's."""
 
 
 def room(count: int) -> int:
@@ -84,7 +84,7 @@ class Entries:
         return len(set(self.counts)) == 1
 
     @property
-    def held_bytes(self) -> int:
+    def nbytes(self) -> int:
         """Bytes of the storage behind all buffers: room to grow and policies' numbers too.
 
         Where layers share a storage, each counts its own rows.
@@ -106,7 +106,7 @@ class Entries:
             padded[g, :count] = self.head(name, g)
         return padded
 
-    def held(self) -> Tensor:
+    def present(self) -> Tensor:
         """Return [G, S] bool: true where ``rows`` has an entry."""
         device = self.buffers["keys"].device
         counts = torch.tensor(self.counts, device=device)[:, None]
@@ -129,7 +129,7 @@ class Entries:
         Args:
             keys: [G, n, D].
             values: [G, n, Dv].
-            positions: [n], each above those held.
+            positions: [n], each above those before.
         """
         self.open(positions)
         self.fill(keys, values)
@@ -169,7 +169,7 @@ class Entries:
 
         Returns: the original positions [m_g] of what each head dropped, ascending.
         """
-        assert self._rows() == len(self.buffers["keys"]), "layers that are joined drop together"
+        assert self._rows() == len(self.buffers["keys"]), "layers that are stacked drop together"
         if isinstance(kept, AllBut) and kept.gone.device.type == "cpu" and self.aligned():
             return self._leave_out(kept.gone)
         counts = [len(rows) for rows in kept]
@@ -193,11 +193,11 @@ class Entries:
     def forget_oldest(self, count: int) -> None:
         """Drop the ``count`` oldest entries of every head; nothing moves."""
         self.starts = [start + count for start in self.starts]
-        self.counts = [held - count for held in self.counts]
+        self.counts = [own - count for own in self.counts]
 
     def forget_newest(self, count: int) -> None:
         """Drop the ``count`` newest entries of every head, as if they had never been added."""
-        self.counts = [held - count for held in self.counts]
+        self.counts = [own - count for own in self.counts]
 
     def _leave_out(self, gone: Tensor) -> list[Tensor]:
         """Drop the ascending entries ``gone`` [G, d], as few in every head."""

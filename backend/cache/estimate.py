@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from tokenarium.backend.cache.budget import CacheSizes, bytes_of_run, tokens_per_head
-from tokenarium.backend.cache.engine import refuse_below
-from tokenarium.backend.cache.oracle import TOGETHER
+from tokenarium.backend.cache.full_model import TOGETHER
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
@@ -101,7 +100,7 @@ def estimate(
     costs = []
     for spec in request.policies:
         policy = spec.policy.fitted(budget, len(windows), context)
-        refuse_below(policy, budget)
+        policy.refuse_below_smallest(budget)
         held = bytes_by_step(policy, budget, prompt, steps, windows, sizes)
         costs.append(
             PolicyCost(

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from tokenarium.backend.cache.engine import CachedSequence
+from tokenarium.backend.cache.full_model import FullModelReference, divergence
 from tokenarium.backend.cache.ledger import choices
-from tokenarium.backend.cache.null_model.kept import kept_by_noise
-from tokenarium.backend.cache.null_model.scores import Noise
-from tokenarium.backend.cache.oracle import Oracle, divergence
+from tokenarium.backend.cache.null_model.kept import null_kept
+from tokenarium.backend.cache.null_model.scores import NullModelScores
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.progress import CacheProgress
 from tokenarium.backend.models.generating import end_of_text, wait
@@ -24,7 +24,7 @@ class Generation:
         number: int,
         policy: Policy,
         progress: CacheProgress,
-        oracle: Oracle | None,
+        oracle: FullModelReference | None,
         given: list[int],
     ) -> None:
         self.number, self.progress, self.oracle, self.given = number, progress, oracle, given
@@ -33,7 +33,7 @@ class Generation:
         self.waiting: list[Tensor] = []  # logits the full model has not been compared with
         check, seed = progress.cancel.check, progress.request.seed
         self.sequence = CachedSequence(self.loaded, policy, progress.budget, seed, check)
-        self.noise = Noise(self.sequence, seed) if progress.request.noise else None
+        self.noise = NullModelScores(self.sequence, seed) if progress.request.noise else None
         if oracle is not None:
             oracle.begin(self.ledger.evicted_at[number])
 
@@ -71,8 +71,8 @@ class Generation:
                 f"{self.sequence.policy.title}: noise", number, self.ledger.steps
             )
             seed, wanted = self.progress.request.seed, self.ledger.wants_noise
-            for told in kept_by_noise(self.sequence, self.sequence.step, seed, wanted):
-                self.ledger.hold_by_noise(number, told.step, told.layer, told.share)
+            for kept in null_kept(self.sequence, self.sequence.step, seed, wanted):
+                self.ledger.add_null_kept(number, kept.step, kept.layer, kept.share)
         if self.oracle is not None:
             self.ledger.need(number, self.oracle.missed.most, self.oracle.missed.most_step)
 

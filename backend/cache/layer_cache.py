@@ -1,4 +1,4 @@
-"""What a policy sees of one layer while a text is read and continued."""
+"""One layer's cache while a text is read and continued, and where the run stands."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,13 +15,12 @@ from tokenarium.kernels.attention_stats import Rows
 
 @dataclass
 class LayerCache:
-    """One layer's cache, and where the run stands.
+    """One layer's cache; policies see it through a ``LayerView``.
 
     H query heads share G KV heads; S entries in a head (of the fullest one where heads differ).
     """
 
     layer: int
-    layers: int
     entries: Entries
     heads: int
     """H, query heads."""
@@ -42,18 +41,17 @@ class LayerCache:
     scaling: float = 1.0
     """Factor on the logits q k."""
     rotary: Rotary | None = None
-    """How queries and keys turn, where the policy reads it; None where they do not turn."""
+    """How queries and keys turn, where the policy needs it; None where they do not turn."""
     rows: Callable[[int], Iterator[Rows]] | None = None
     """The weights of the prompt's last so many queries, some at a time; while it is read only."""
     surprisal: Tensor | None = None
-    """[seen] in nats, where the policy reads it; NaN for the first token."""
+    """[seen] in nats, where the policy needs it; NaN for the first token."""
     turns: tuple[int, ...] = (0,)
     """Where each turn begins: the prompt, and every later step of several tokens."""
-    scored: Tensor | None = None
-    """[G, S] scores of the choice just made, where it was made by scores."""
     window: int | None = None
-    """Most keys a query of this layer sees by itself; such a layer is left alone."""
-    joined: int = 1
+    """Most keys a query of this layer sees by the model's design; no policy acts on such a
+    layer."""
+    stacked: int = 1
     """Layers whose heads these are, one layer's after another's; ``layer`` is the first of them."""
     memory: dict[str, Any] = field(default_factory=dict)
     """The policy's own, per layer."""
@@ -61,7 +59,7 @@ class LayerCache:
     """The policy's own, one for all layers of the run."""
 
     def per_kv_head(self, values: Tensor) -> Tensor:
-        """Join query heads [H, ...] that share a KV head into [G, ...], as the request chose."""
+        """Reduce query heads [H, ...] that share a KV head to [G, ...], as the request chose."""
         grouped = values.view(self.entries.groups, -1, *values.shape[1:])
         if self.reduction == "max":
             return grouped.amax(1)

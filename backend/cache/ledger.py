@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.cache.engine import CachedSequence, Dropped
+from tokenarium.backend.cache.engine import CachedSequence
+from tokenarium.backend.cache.evictions import Dropped
 from tokenarium.backend.cache.result import CacheResult
 
 MOST_SCORE_BYTES = MOST_SELECTED_BYTES = 32 * 2**20
@@ -82,7 +83,7 @@ class Ledger:
         return step % self.every == 0
 
     def wants_noise(self, step: int) -> bool:
-        """Whether it is recorded what noise alone would hold after a step."""
+        """Whether it is recorded what the null model keeps after a step."""
         return step % self._every_noise == 0
 
     def took(
@@ -93,19 +94,19 @@ class Ledger:
         made: Sequence[Dropped],
         noise: Sequence[Tensor | None],
     ) -> None:
-        """Write down what a policy holds and dropped, and let the sequence forget its drops.
+        """Write down what a policy keeps and dropped, and let the sequence forget its drops.
 
         Args:
             made: ``choices`` of the sequence.
-            noise: for each choice what its entries would score on noise; None where unknown.
+            noise: for each choice what its entries score on the null model; None where unknown.
         """
-        self.cache_bytes[number, step] = sequence.held_bytes
+        self.cache_bytes[number, step] = sequence.cache_bytes
         self.state_bytes[number, step] = sequence.state_bytes
-        for held in sequence.layers:
-            mean = sum(held.entries.counts) / held.entries.groups
-            self.numbers["entries"][number, step, held.layer] = mean
-            if held.window is None:
-                self.layer_budgets[number, held.layer] = held.budget
+        for cache in sequence.layers:
+            mean = sum(cache.entries.counts) / cache.entries.groups
+            self.numbers["entries"][number, step, cache.layer] = mean
+            if cache.window is None:
+                self.layer_budgets[number, cache.layer] = cache.budget
         for drop in sequence.dropped:
             for head, positions in enumerate(drop.positions):
                 at = positions.cpu().numpy()
@@ -128,8 +129,8 @@ class Ledger:
                 read[layer][head, positions.cpu().numpy()] = True
         return read
 
-    def hold_by_noise(self, number: int, step: int, layer: int, share: NDArray[np.float32]) -> None:
-        """Write down how likely noise alone holds each position after a step."""
+    def add_null_kept(self, number: int, step: int, layer: int, share: NDArray[np.float32]) -> None:
+        """Write down how likely the null model keeps each position after a step."""
         self._noise_at.append((number, step, layer))
         self._noise.append(np.zeros((1, self.places), np.uint8))
         self._noise[-1][0, : len(share)] = np.round(255 * share)
@@ -138,18 +139,18 @@ class Ledger:
         self, number: int, drop: Dropped, scores: Tensor, among: Tensor, noise: Tensor | None
     ) -> None:
         """Keep scores [G, S], and those on noise, exactly near the threshold, pooled elsewhere."""
-        scores, held = scores.float(), among >= 0
-        gone = torch.zeros_like(held)
+        scores, present = scores.float(), among >= 0
+        gone = torch.zeros_like(present)
         for head, positions in enumerate(drop.positions):
             gone[head] = torch.isin(among[head], positions)
         threshold = scores.masked_fill(~gone, float("-inf")).amax(1)
-        near = (scores - threshold[:, None]).abs().masked_fill(~held, float("inf"))
+        near = (scores - threshold[:, None]).abs().masked_fill(~present, float("inf"))
         closest = near.topk(min(NEAR, near.shape[1]), largest=False).indices.sort(1).values
         places = np.full((len(scores), NEAR), -1, np.int32)
         places[:, : closest.shape[1]] = among.gather(1, closest).cpu().numpy()
         part = (among.clamp(min=0).long() * PARTS) // self.places
         noise = torch.full_like(scores, float("nan")) if noise is None else noise.float()
-        several = [_compact(values, closest, part, held) for values in (scores, noise)]
+        several = [_compact(values, closest, part, present) for values in (scores, noise)]
         at = [(number, drop.step, drop.layer, head) for head in range(len(scores))]
         self._records.append(
             (
@@ -233,12 +234,12 @@ def choices(sequence: CachedSequence) -> list[Dropped]:
 
 
 def _compact(
-    scores: Tensor, closest: Tensor, part: Tensor, held: Tensor
+    scores: Tensor, closest: Tensor, part: Tensor, present: Tensor
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return scores [G, S] of the closest entries [G, NEAR], and their mean in each part."""
     exact = np.full((len(scores), NEAR), np.nan, np.float32)
     exact[:, : closest.shape[1]] = scores.gather(1, closest).cpu().numpy()
     zeros = scores.new_zeros(len(scores), PARTS)
-    sums = zeros.scatter_add(1, part, scores.masked_fill(~held, 0))
-    pooled = sums / zeros.scatter_add(1, part, held.float())  # 0 / 0 where nothing is held
+    sums = zeros.scatter_add(1, part, scores.masked_fill(~present, 0))
+    pooled = sums / zeros.scatter_add(1, part, present.float())  # 0 / 0 where there is nothing
     return exact, pooled.cpu().numpy()

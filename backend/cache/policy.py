@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field
 
 from tokenarium.backend.cache.terms import (
+    NEEDS,
     Chooses,
     Label,
+    Need,
     NullScores,
     Positions,
+    Protected,
     Reduction,
     Scope,
     When,
@@ -20,7 +23,7 @@ from tokenarium.backend.runs.registry import Registry, modules_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import Choice, LayerView
     from tokenarium.backend.models.loaded import LoadedModel
     from tokenarium.backend.observe.layer import Change
     from tokenarium.kernels.attention_stats import AttentionStats, Want
@@ -29,9 +32,27 @@ if TYPE_CHECKING:
 class Policy(Method):
     """One way to choose what a cache keeps; subclassing registers it, fields are its parameters.
 
-    A subclass overrides ``scores``, or ``kept`` where a choice is no score. What it must remember
-    per entry it puts into ``held.entries``; what it must remember per layer, into ``held.memory``.
-    Requests and stored runs are checked against subclasses, so they import torch inside functions.
+    A subclass says in ``needs`` what it must be given of a layer, and overrides ``scores``, or
+    ``kept`` where a choice is no score. What it must remember per entry goes into ``view.put``,
+    what per layer into ``view.memory``. Everything else has a default.
+
+    A policy that keeps the entries with the longest values, and the newest entry::
+
+        class ValueNorm(Policy):
+            slug = "vnorm"
+            title = "Value norm"
+            explanation = "Keeps the tokens with the longest values."
+            paper = "none; a baseline"
+            needs = frozenset({"values"})
+
+            def protects(self, budget, layer, prompt):
+                return Protected(newest=1)
+
+            def scores(self, view):
+                return view.values.float().norm(dim=-1)  # [G, S]
+
+    With budget 3, values of the lengths [5, 1, 4, 2, 3] give the scores of five entries; the newest
+    is protected, so the entries 0, 2 and 4 stay, and those at 1 and 3 are freed.
     """
 
     registry: ClassVar[Registry[type["Policy"]]] = Registry(
@@ -56,18 +77,18 @@ class Policy(Method):
     """What shares one set of kept tokens."""
     chooses: ClassVar[Chooses] = "score"
     """What decides which tokens stay beside the protected ones."""
-    watches: ClassVar[bool] = False
-    """Whether it needs the attention weights of every decode step."""
-    reads_surprisal: ClassVar[bool] = False
-    """Whether it needs the surprisal of every token; then its scope is the model."""
-    narrows: ClassVar[bool] = False
-    """Whether only some of the prompt's tokens go on to later layers, by ``goes_on``."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """What it reads of a ``LayerView`` beside plain numbers, positions and its own state: reading
+    anything else raises. With surprisal its scope is the model; with keys, values, queries, rotary
+    or surprisal its null scores are those of a shuffle, as noise has no content."""
+    prunes_prompt: ClassVar[bool] = False
+    """Whether only some of the prompt's tokens go on to later layers, by ``prompt_kept``."""
     ragged: ClassVar[bool] = False
     """Whether heads may hold different numbers: then the layer's sum keeps to the budget."""
-    joins: ClassVar[bool] = False
+    batches_layers: ClassVar[bool] = False
     """Whether several layers may be handed to it as one with all their heads: what it does with a
     head must not depend on the layer. Decode steps are then quicker."""
-    noise: ClassVar[NullScores] = "shuffled"
+    null_scores: ClassVar[NullScores] = "shuffled"
     """What its scores are where attention says nothing, the query heads' mean being taken."""
     published: ClassVar[Mapping[str, Any]] = {}
     """Values of the paper for parameters whose defaults follow the budget: offered as a preset."""
@@ -79,6 +100,19 @@ class Policy(Method):
         "mean", description="How query heads that share a KV head are reduced to one score."
     )
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        if unknown := cls.needs - NEEDS:
+            raise TypeError(
+                f"needs of {cls.__name__} has {sorted(unknown)}: choose from {sorted(NEEDS)}"
+            )
+        if cls.observe_step is not Policy.observe_step and "attention" not in cls.needs:
+            raise TypeError(
+                f"{cls.__name__} overrides observe_step, which is called where its needs name "
+                "attention only: add 'attention' to them"
+            )
+        super().__pydantic_init_subclass__(**kwargs)
+
     def fitted(self, budget: int, layers: int, context: int) -> Self:
         """Return the policy with every parameter that was left open set for a run.
 
@@ -89,86 +123,87 @@ class Policy(Method):
         """
         return self
 
-    def reads_rotation(self) -> bool:
-        """Return whether it needs to know how the model turns queries and keys with position."""
-        return False
+    def all_needs(self) -> frozenset[Need]:
+        """Return what it must be given with these parameters."""
+        return self.needs
 
     def smallest_budget(self) -> int:
         """Return the fewest entries a head must hold, such as sink + window + 1."""
         return 1
 
-    def every(self, budget: int) -> int:
-        """Return the decode steps between two evictions; all but one of them are slack."""
-        return 1
+    def refuse_below_smallest(self, budget: int) -> None:
+        """Refuse a budget that is smaller than what is always kept.
 
-    def due(self, step: int, budget: int) -> bool:
-        """Return whether entries are dropped after a decode step; the prompt's is step 0."""
-        if self.when == "never" or (self.when == "prefill" and step):
-            return False
-        return step % self.every(budget) == 0
+        Raises:
+            ValueError: naming the smallest budget.
+        """
+        least = self.smallest_budget()
+        if self.label != "nothing" and budget < least:
+            raise ValueError(
+                f"budget={budget} tokens per head is below the {least} that {self.title} needs "
+                f"with these parameters: raise budget to at least {least}"
+            )
 
-    def over(self, counts: Sequence[int], budget: int) -> bool:
-        """Return whether heads that hold so many entries are over the budget of their layer."""
-        return sum(counts) > budget * len(counts) if self.ragged else max(counts) > budget
-
-    def baseline(self) -> NullScores:
-        """Return what the scores are where attention says nothing, with these parameters."""
-        # A maximum over heads is not linear.
-        return "drawn" if self.noise == "even" and self.reduction == "max" else self.noise
-
-    def cap(self) -> int | None:
-        """Return the largest distance where positions are capped; None takes the model's."""
-        return None
-
-    def reads(self, loaded: "LoadedModel", budget: int, length: int) -> "dict[int, Change]":
-        """Return, by layer, how attention is changed while a prompt of ``length`` is read."""
-        return {}
-
-    def remembers(self) -> int:
-        """Return how many numbers are kept beside each entry from the end of the prompt on."""
-        return 0
-
-    def reaches(self, layer: int, budget: int, length: int) -> int:
-        """Return how many tokens of a prompt of ``length`` get to a layer."""
-        return length
-
-    def left(self, budget: int) -> int:
-        """Return how many entries a head holds right after an eviction; never over its budget."""
-        return budget
-
-    def budgets(self, budget: int, layers: int, length: int) -> list[int]:
+    def layer_budgets(self, budget: int, layers: int, length: int) -> list[int]:
         """Return the budget of each layer, entries per head, for a prompt of ``length`` tokens."""
         return [budget] * layers
 
-    def want(self, length: int) -> "Want":
-        """Return the statistics of the prompt's attention that ``prefilled`` needs.
+    def eviction_interval(self, budget: int) -> int:
+        """Return the decode steps between two evictions; all but one of them are slack."""
+        return 1
 
-        A layer whose attention ``reads`` changes has none of them.
+    def evicts_at(self, step: int, budget: int) -> bool:
+        """Return whether entries are dropped after a decode step; the prompt's is step 0."""
+        if self.when == "never" or (self.when == "prefill" and step):
+            return False
+        return step % self.eviction_interval(budget) == 0
+
+    def over_budget(self, counts: Sequence[int], budget: int) -> bool:
+        """Return whether heads with so many entries are over the budget of their layer."""
+        return sum(counts) > budget * len(counts) if self.ragged else max(counts) > budget
+
+    def size_after_eviction(self, budget: int) -> int:
+        """Return how many entries a head has right after an eviction; never over its budget."""
+        return budget
+
+    def state_per_token(self) -> int:
+        """Return how many numbers are kept beside each entry from the end of the prompt on."""
+        return 0
+
+    def prompt_length_at(self, layer: int, budget: int, length: int) -> int:
+        """Return how many tokens of a prompt of ``length`` get to a layer."""
+        return length
+
+    def distance_cap(self) -> int | None:
+        """Return the largest distance where positions are capped; None takes the model's."""
+        return None
+
+    def null_baseline(self) -> NullScores:
+        """Return what the scores are where attention says nothing, with these parameters."""
+        # A maximum over heads is not linear.
+        linear = self.reduction != "max"
+        return self.null_scores if linear or self.null_scores != "even" else "drawn"
+
+    def patches_prefill(
+        self, loaded: "LoadedModel", budget: int, length: int
+    ) -> "dict[int, Change]":
+        """Return, by layer, how attention is changed while a prompt of ``length`` is read."""
+        return {}
+
+    def want(self, length: int) -> "Want":
+        """Return the statistics of the prompt's attention that ``observe_prompt`` needs.
+
+        A layer whose attention ``patches_prefill`` changes has none of them.
         """
         from tokenarium.kernels.attention_stats import Want
 
         return Want()
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Remember what matters of a layer's attention over the prompt."""
 
-    def goes_on(self, held: "LayerCache") -> "Tensor | None":
-        """Return the ascending indices of the prompt's tokens that go on after this layer.
-
-        Asked after ``prefilled`` where the policy ``narrows``, until it is not None for all; the
-        last token must be among them.
-        """
-        return None
-
-    def selects(self, held: "LayerCache") -> "Sequence[Tensor] | None":
-        """Return for each KV head the ascending indices of what this step's queries read.
-
-        None reads everything. A query must find itself or an older entry among them.
-        """
-        return None
-
-    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
-        """Remember what matters of a decode step; only where the policy ``watches``.
+    def observe_step(self, view: "LayerView", weights: "Tensor") -> None:
+        """Remember what matters of a decode step; only where ``needs`` name attention.
 
         A layer that reads a selection has no such weights.
 
@@ -176,19 +211,41 @@ class Policy(Method):
             weights: [H, n, S] of the n newest queries over the layer's entries.
         """
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
-        """Return how many first tokens and how many newest entries are never dropped."""
-        return 0, 0
+    def prompt_kept(self, view: "LayerView") -> "Tensor | None":
+        """Return the ascending indices of the prompt's tokens that go on after this layer.
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+        Asked after ``observe_prompt`` where the policy ``prunes_prompt``, until it is not None for
+        all; the last token must be among them.
+        """
+        return None
+
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
+        """Return how many first tokens and how many newest entries are never dropped.
+
+        Args:
+            budget: entries per head of this layer.
+            layer: its number.
+            prompt: tokens of the prompt.
+        """
+        return Protected()
+
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return [G, S] float32 scores of the layer's entries; higher is kept, ties by position."""
         raise NotImplementedError(f"{self.slug} neither scores nor overrides kept")
 
-    def kept(self, held: "LayerCache", budget: int) -> "Sequence[Tensor]":
-        """Return for each KV head the ascending indices of the entries to keep."""
+    def kept(self, view: "LayerView", budget: int) -> "Choice":
+        """Choose the entries that stay, ``budget`` of each KV head."""
         from tokenarium.backend.cache.topk import highest
 
-        return highest(self.scores(held), held, budget, self.protects(held), self.scope)
+        protected = self.protects(view.budget, view.layer, view.prompt)
+        return highest(self.scores(view), view, budget, protected, self.scope)
+
+    def selects(self, view: "LayerView") -> "Choice | None":
+        """Choose what this step's queries read; None reads everything.
+
+        A query must find itself or an older entry among them.
+        """
+        return None
 
 
 find = Policy.registry.find

@@ -82,7 +82,7 @@ class Rerotation:
         if rotary is None:
             return
         if not entries.even:
-            by = by.where(entries.held(), 0)
+            by = by.where(entries.present(), 0)
         far = by.nonzero()
         if not len(far):
             return

@@ -5,10 +5,9 @@ from collections.abc import Callable
 import torch
 
 from tokenarium.backend.cache.budget import CacheSizes, refuse_unless_fits, tokens_per_head
-from tokenarium.backend.cache.engine import refuse_below
+from tokenarium.backend.cache.full_model import FullModelReference
 from tokenarium.backend.cache.generation import Generation
 from tokenarium.backend.cache.ledger import Ledger
-from tokenarium.backend.cache.oracle import Oracle
 from tokenarium.backend.cache.progress import CacheProgress
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
@@ -51,7 +50,8 @@ def follow_policies(
     )
     policies = [spec.policy for spec in request.policies]
     for policy in policies:
-        refuse_below(policy.fitted(budget, len(loaded.layers), loaded.context), budget)
+        fitted = policy.fitted(budget, len(loaded.layers), loaded.context)
+        fitted.refuse_below_smallest(budget)
     refuse_unless_fits(request, loaded, len(tokens.ids), steps, budget)
     ledger = Ledger(len(policies), steps, len(loaded.layers), heads, len(tokens.ids))
     for number, policy in enumerate(policies):
@@ -60,7 +60,7 @@ def follow_policies(
     oracle = None
     if request.oracle:
         progress.report_step("reading the prompt with the full model", 0)
-        oracle = Oracle(loaded, tokens.ids, cancel.check, len(tokens.ids) + steps)
+        oracle = FullModelReference(loaded, tokens.ids, cancel.check, len(tokens.ids) + steps)
     for number, policy in enumerate(policies):
         Generation(number, policy, progress, oracle, given).run()
     compare_texts(request, ledger)

@@ -1,6 +1,6 @@
 """Layers whose entries lie in one storage, so that a step scores and drops in all of them at once.
 
-A decode step of a small model is short; what is done once a layer costs mostly the asking.
+A decode step of a small model is short; what is done once a layer costs mostly the calls.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class StackedEntries(Entries):
         return dropped
 
     def _share(self) -> None:
-        """Tell the layers' own entries where they lie now."""
+        """Point the layers' own entries at where they lie now."""
         groups = len(self.counts) // len(self.parts)
         for number, part in enumerate(self.parts):
             own = slice(number * groups, (number + 1) * groups)
@@ -54,27 +54,31 @@ class StackedEntries(Entries):
             part.regions = self.regions[own]
 
 
-def joined(layers: Sequence[LayerCache], policy: Policy, placing: Rerotation) -> LayerCache | None:
+def stack_layers(
+    layers: Sequence[LayerCache], policy: Policy, rerotation: Rerotation
+) -> LayerCache | None:
     """Return the layers as one with all their heads; None where they must be treated singly.
 
     Args:
         layers: those in which the policy acts.
         policy: of the run.
-        placing: of the run.
+        rerotation: of the run.
     """
-    if not policy.joins or len(layers) < 2:
+    if not policy.batches_layers or len(layers) < 2:
         return None
     first = layers[0]
-    same = all(
-        (held.budget, held.heads, held.entries.counts, held.entries.buffers["keys"].shape)
-        == (first.budget, first.heads, first.entries.counts, first.entries.buffers["keys"].shape)
-        and held.entries.even
-        and held.entries.buffers["keys"].device == first.entries.buffers["keys"].device
-        for held in layers
-    )
-    turning = {placing.rotary[held.layer] for held in layers} if placing.rotary else set()
-    if not same or len(turning) > 1:
+    alike = all(_like(cache, first) for cache in layers)
+    turning = {rerotation.rotary[cache.layer] for cache in layers} if rerotation.rotary else set()
+    if not alike or len(turning) > 1:
         return None
-    entries = StackedEntries([held.entries for held in layers])
+    entries = StackedEntries([cache.entries for cache in layers])
     heads = first.heads * len(layers)
-    return replace(first, entries=entries, heads=heads, joined=len(layers), queries=None)
+    return replace(first, entries=entries, heads=heads, stacked=len(layers), queries=None)
+
+
+def _like(cache: LayerCache, first: LayerCache) -> bool:
+    """Return whether a layer holds as much as the first, at the same place."""
+    keys, those = cache.entries.buffers["keys"], first.entries.buffers["keys"]
+    sizes = (cache.budget, cache.heads, cache.entries.counts, keys.shape, keys.device)
+    expected = (first.budget, first.heads, first.entries.counts, those.shape, those.device)
+    return sizes == expected and cache.entries.even

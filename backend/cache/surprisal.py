@@ -10,6 +10,38 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.trace.vocabulary import CHUNK_LOGITS, CHUNK_ROWS
 
 
+class SurprisalTrack:
+    """The surprisal of every token of a text that is read in turns."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+        self.values = torch.empty(0, device=loaded.device)
+        """[seen] nats, -ln p of each token given those before it; NaN for the first."""
+        self.last_logits = torch.empty(0, device=loaded.device)
+        """[1, V] after the newest token; they predict the first of the next reading."""
+        self.turns: list[int] = []
+        """Where each turn begins: the prompt, and every later reading of several tokens."""
+
+    def add(self, ids: Sequence[int], hidden: Tensor) -> None:
+        """Add what was just read.
+
+        Args:
+            ids: n tokens.
+            hidden: [n, D] their states after the final norm.
+        """
+        seen = len(self.values)
+        if not seen or len(ids) > 1:
+            self.turns.append(seen)
+        if seen:
+            first = torch.tensor(ids[:1], device=hidden.device)
+            found = _of_logits(self.last_logits, first)
+        else:
+            found = torch.full((1,), float("nan"), device=hidden.device)
+        if len(ids) > 1:
+            found = torch.cat((found, surprisal(self._loaded, hidden[:-1], ids[1:])))
+        self.values = torch.cat((self.values, found))
+
+
 def surprisal(loaded: LoadedModel, hidden: Tensor, ids: Sequence[int]) -> Tensor:
     """Return [n] nats, -ln of the probability that each state gives the token after it.
 
@@ -23,10 +55,10 @@ def surprisal(loaded: LoadedModel, hidden: Tensor, ids: Sequence[int]) -> Tensor
     parts = [hidden.new_empty(0, dtype=torch.float32)]
     for start in range(0, len(ids), rows):
         chunk = slice(start, start + rows)
-        parts.append(told(loaded.unembed(hidden[chunk]), targets[chunk]))
+        parts.append(_of_logits(loaded.unembed(hidden[chunk]), targets[chunk]))
     return torch.cat(parts)
 
 
-def told(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return [n] nats of targets [n] under logits [n, V]: one pass, where a trace wants more."""
+def _of_logits(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return [n] nats of targets [n] under logits [n, V]."""
     return F.cross_entropy(logits.float(), targets, reduction="none")

@@ -1,17 +1,12 @@
 """Why each token is where it is: kept, sink, heavy hitter, recent, read, or evicted, by step."""
 
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.result import PolicyRun
-
-if TYPE_CHECKING:
-    from tokenarium.backend.cache.layer_cache import LayerCache
 
 
 @dataclass(frozen=True)
@@ -59,10 +54,8 @@ def protected(policy: Policy, budget: int, layers: int, layer: int, prompt: int)
     if policy.label == "nothing":
         return Protected(0, 0, "chance")
     fitted = policy.fitted(budget, layers, prompt)
-    own = fitted.budgets(budget, layers, prompt)[layer]
-    # Policies read nothing but these sizes to say what they protect.
-    held = SimpleNamespace(budget=own, layer=layer, prompt=prompt, queries=np.empty((1, 1, 1)))
-    first, newest = fitted.protects(cast("LayerCache", held))
+    own = fitted.layer_budgets(budget, layers, prompt)[layer]
+    first, newest = fitted.protects(own, layer, prompt)
     return Protected(first, newest, policy.chooses)
 
 

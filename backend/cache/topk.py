@@ -1,44 +1,41 @@
 """From scores to the entries that stay."""
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from tokenarium.backend.cache.entries import AllBut
-from tokenarium.backend.cache.layer_cache import LayerCache
-from tokenarium.backend.cache.terms import Scope
+from tokenarium.backend.cache.layer_view import Choice, LayerView
+from tokenarium.backend.cache.terms import Protected, Scope
 
 
 def highest(
-    scores: Tensor, held: LayerCache, budget: int, protects: tuple[int, int], scope: Scope
-) -> Sequence[Tensor]:
-    """Return for each KV head the ascending indices of the ``budget`` entries with most score.
+    scores: Tensor, view: LayerView, budget: int, protected: Protected, scope: Scope
+) -> Choice:
+    """Choose in each KV head the ``budget`` entries with the highest scores.
 
     Ties go to the older entry. Protected entries come first, whatever their score.
 
     Args:
         scores: [G, S], higher is kept.
-        protects: (first tokens of the text, newest entries) that always stay.
+        protected: first tokens of the text and newest entries that always stay.
         scope: whether the heads of the layer share one choice: then their mean score decides.
     """
-    entries = held.entries
-    share = 1 if scope == "head" else entries.groups // held.joined
+    share = 1 if scope == "head" else view.groups // view.stacked
     if share > 1:
         scores = scores.float().unflatten(0, (-1, share)).mean(1)
-    held.scored = _for_heads(scores, share)
-    if entries.even:
-        count = entries.counts[0]
-        own = _guarded(scores[:, :count], entries.rows("positions")[::share], protects)
+    every = _for_heads(scores, share)
+    positions = view.positions
+    if view.even:
+        count = view.counts[0]
+        own = _guarded(scores[:, :count], positions[::share], protected)
         if count == budget + 1:  # every decode step comes here, so no sort
             gone = budget - own.flip(1).argmin(1, keepdim=True)
-            return AllBut(_for_heads(gone, share), count)
-        return list(_for_heads(_best(own, budget), share))
-    rows = _for_heads(scores, share)
+            return Choice(AllBut(_for_heads(gone, share), count), every)
+        return Choice(list(_for_heads(_best(own, budget), share)), every)
     guarded = (
-        _guarded(rows[g : g + 1, :count], entries.head("positions", g)[None], protects)
-        for g, count in enumerate(entries.counts)
+        _guarded(every[g : g + 1, :count], positions[g : g + 1, :count], protected)
+        for g, count in enumerate(view.counts)
     )
-    return [_best(own, budget)[0] for own in guarded]
+    return Choice([_best(own, budget)[0] for own in guarded], every)
 
 
 def _for_heads(rows: Tensor, share: int) -> Tensor:
@@ -46,9 +43,9 @@ def _for_heads(rows: Tensor, share: int) -> Tensor:
     return rows if share == 1 else rows.repeat_interleave(share, 0)
 
 
-def _guarded(scores: Tensor, positions: Tensor, protects: tuple[int, int]) -> Tensor:
+def _guarded(scores: Tensor, positions: Tensor, protected: Protected) -> Tensor:
     """Return scores [g, S] with those of protected entries infinite."""
-    first, newest = protects
+    first, newest = protected
     own = scores.float()
     if first:
         own = own.masked_fill(positions < first, float("inf"))

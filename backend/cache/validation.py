@@ -51,7 +51,7 @@ def look(loaded: LoadedModel, ids: list[int]) -> tuple[tuple[int, ...], int]:
     """Return which layers keep to a window of their own, and the KV heads of a layer."""
     sequence = CachedSequence(loaded, Full(), 1)
     sequence.read(ids)
-    return sequence.left_alone, max(held.entries.groups for held in sequence.layers)
+    return sequence.windowed_layers, max(cache.entries.groups for cache in sequence.layers)
 
 
 def notes_on(policy: Policy, alone: tuple[int, ...], layers: int) -> list[str]:

@@ -12,12 +12,12 @@ from pydantic import (
 )
 
 from tokenarium.backend.cache.policy import Policy, find, registered
-from tokenarium.backend.cache.terms import NullScores, When
+from tokenarium.backend.cache.terms import Need, NullScores, Protected, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 
@@ -27,9 +27,9 @@ def bases() -> tuple[str, ...]:
 
 
 def _scores_prompt(policy: type[Policy]) -> bool:
-    chooses_by_score = policy.scores is not Policy.scores and policy.kept is Policy.kept
-    alone = policy.reads is Policy.reads and not issubclass(policy, Wrapper)
-    return policy.label == "evict" and chooses_by_score and alone and not policy.reads_surprisal
+    by_score = policy.scores is not Policy.scores and policy.kept is Policy.kept
+    plain = policy.patches_prefill is Policy.patches_prefill and not issubclass(policy, Wrapper)
+    return policy.label == "evict" and by_score and plain and "surprisal" not in policy.needs
 
 
 def _with_choices(schema: dict[str, Any]) -> None:
@@ -93,39 +93,42 @@ class Wrapper(Policy):
         own._inner = self.inner.fitted(budget, layers, context)  # noqa: SLF001 - a copy of its own
         return own
 
-    def baseline(self) -> NullScores:
+    def null_baseline(self) -> NullScores:
         """Return what is known of the base's scores."""
-        return self.inner.baseline()
+        return self.inner.null_baseline()
 
-    def reads_rotation(self) -> bool:
-        """Return what the scores need."""
-        return self.inner.reads_rotation()
+    def all_needs(self) -> frozenset[Need]:
+        """Return its own needs and those of the scores."""
+        return self.needs | self.inner.all_needs()
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return what the base keeps."""
-        return self.inner.remembers()
+        return self.inner.state_per_token()
 
     def smallest_budget(self) -> int:
         """Return what the base needs."""
         return self.inner.smallest_budget()
 
-    def budgets(self, budget: int, layers: int, length: int) -> list[int]:
+    def layer_budgets(self, budget: int, layers: int, length: int) -> list[int]:
         """Return the base's budgets."""
-        return self.inner.budgets(budget, layers, length)
+        return self.inner.layer_budgets(budget, layers, length)
 
     def want(self, length: int) -> "Want":
         """Return what the scores need."""
         return self.inner.want(length)
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Let the base see the prompt."""
-        self.inner.prefilled(held, stats)
+        self.inner.observe_prompt(self._inner_view(view), stats)
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return what the base protects."""
-        return self.inner.protects(held)
+        return self.inner.protects(budget, layer, prompt)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the base's scores; what is no number is the lowest."""
-        scores = self.inner.scores(held).float()
+        scores = self.inner.scores(self._inner_view(view)).float()
         return scores.masked_fill(scores.isnan(), float("-inf"))
+
+    def _inner_view(self, view: "LayerView") -> "LayerView":
+        return view.handed_to(type(self.inner).__name__, self.inner.all_needs())

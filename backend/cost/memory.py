@@ -52,10 +52,10 @@ def bytes_by_step(
         sizes: of the model.
     """
     layers = len(windows)
-    budgets = policy.budgets(budget, layers, prompt)
-    due = [_due(policy, budget, step) for step in range(steps)]
+    budgets = policy.layer_budgets(budget, layers, prompt)
+    due = [policy.evicts_at(step, budget) for step in range(steps)]
     kinds = Counter(
-        (policy.reaches(layer, budget, prompt), budgets[layer], window)
+        (policy.prompt_length_at(layer, budget, prompt), budgets[layer], window)
         for layer, window in enumerate(windows)
     )
     total = np.zeros(steps, np.int64)
@@ -63,7 +63,7 @@ def bytes_by_step(
         room_at, evicted = _course(policy, own, due, length, window)
         each = np.full(steps, sizes.entry_bytes, np.int64)
         if window is None:
-            each += sizes.kv_heads * _NUMBER_BYTES * policy.remembers()
+            each += sizes.kv_heads * _NUMBER_BYTES * policy.state_per_token()
             each += sizes.kv_heads * _moving_bytes(policy, prompt, evicted, sizes)
         total += many * each * room_at
     return total
@@ -82,16 +82,10 @@ def _moving_bytes(
     told = evicted if policy.positions == "rolled" else steps > 0
     far = evicted
     if policy.positions == "capped":
-        cap = sizes.context - 1 if (own := policy.cap()) is None else own
+        cap = sizes.context - 1 if (own := policy.distance_cap()) is None else own
         far = (steps > 0) & (prompt + steps - 1 > cap)
     whole = 0 if sizes.number_bytes == _NUMBER_BYTES else sizes.head_size * sizes.number_bytes
     return np.asarray(_NUMBER_BYTES * told + whole * far, np.int64)
-
-
-def _due(policy: Policy, budget: int, step: int) -> bool:
-    if policy.when == "step":
-        return step % policy.every(budget) == 0
-    return policy.when == "prefill" and step == 0
 
 
 def _course(
@@ -106,7 +100,7 @@ def _course(
         if window is not None:
             head.count = min(head.count, window - 1)
         elif due[step] and head.count > budget:
-            head.keep(policy.left(budget))
+            head.keep(policy.size_after_eviction(budget))
             evicted[step:] = True
         found[step] = head.size
     return found, evicted

@@ -57,7 +57,7 @@ def test_a_question_read_afterwards_is_not_known_when_entries_go(twins) -> None:
     before, after = run(loaded, "snapkv", 16), run(loaded, "snapkv", 16, aware=False)
     assert (before.surprisal != after.surprisal).any()
     # The question joins what was kept of the context: ten entries more in each of 3 x 2 heads.
-    assert after.held_bytes[0] > before.held_bytes[0]
+    assert after.cache_bytes[0] > before.cache_bytes[0]
 
 
 def test_a_small_cache_diverges_and_holds_less(twins) -> None:
@@ -65,7 +65,7 @@ def test_a_small_cache_diverges_and_holds_less(twins) -> None:
     full, small = run(loaded, "full", 1), run(loaded, "recent", 12)
     assert small.kl.mean() > 0.01
     assert not small.agree.all()
-    assert (small.held_bytes < full.held_bytes).all()
+    assert (small.cache_bytes < full.cache_bytes).all()
     assert len(small.step_ms) == 100
     assert (small.step_ms > 0).all()
     assert small.prefill_ms > 0

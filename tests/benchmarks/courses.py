@@ -55,7 +55,7 @@ class OfPolicy:
     def held_bytes(self) -> int:
         """Return the bytes of the cache."""
         assert self.sequence is not None
-        return self.sequence.held_bytes
+        return self.sequence.cache_bytes
 
     def _read(self, ids: list[int]) -> float:
         assert self.sequence is not None

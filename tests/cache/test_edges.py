@@ -127,17 +127,20 @@ def test_a_model_of_nan_is_run_to_its_end(tmp_path, letters, slug: str) -> None:
     save_model(tmp_path, "llama", max_position_embeddings=2048)
     loaded = load(ModelSource("local/nan", tmp_path, None, "nan"), "float32", "cpu", 2048)
     loaded.model.model.embed_tokens.weight.data[40] = math.nan
-    sequence = CachedSequence(loaded, find(slug)(), 20, keep_scores=True)
+    sequence = CachedSequence(loaded, find(slug)(), 20)
+    sequence.keep_scores = True
     sequence.read(list(range(5, 65)))
     for token in range(5):
         sequence.read([token + 5])
-    for held in sequence.layers:
-        for g in range(held.entries.groups):
-            positions = held.entries.head("positions", g).tolist()
+    for cache in sequence.layers:
+        for g in range(cache.entries.groups):
+            positions = cache.entries.head("positions", g).tolist()
             assert positions == sorted(set(positions))
             assert positions
-        counts = [count - 5 for count in held.entries.counts]  # as many were read since
-        assert sequence.policy.when == "never" or not sequence.policy.over(counts, held.budget)
+        counts = [count - 5 for count in cache.entries.counts]  # as many were read since
+        assert sequence.policy.when == "never" or not sequence.policy.over_budget(
+            counts, cache.budget
+        )
 
 
 def test_cancelled_while_decoding_or_on_noise_a_run_ends_and_frees(twins, letters, monkeypatch):

@@ -84,7 +84,7 @@ def test_layers_with_a_window_are_left_alone_and_free_what_no_query_sees(twins, 
     _, same = greedy(freeing, prompt, 12)
     torch.testing.assert_close(same, logits, rtol=1e-5, atol=1e-5 * float(logits.abs().max()))
     window = loaded.model.config.sliding_window
-    alone = freeing.left_alone
+    alone = freeing.windowed_layers
     assert alone == {"mistral": (0, 1, 2), "gemma2": (0, 2), "gpt_oss": (0, 2)}[family]
     for layer in range(3):
         held = positions(freeing, layer, 1)
@@ -232,9 +232,9 @@ def test_bytes_are_those_of_the_entries_held(twins, slug: str) -> None:
         if name not in ("keys", "values", "positions")
     )
     rows = 64 + max(LEAST_ROOM, 64 // ROOM_SHARE)
-    assert small.held_bytes - own == 3 * 2 * rows * (8 * 4 * 2 + 4)
-    assert full.held_bytes == 3 * 2 * (512 + 16) * (8 * 4 * 2 + 4)
-    assert small.held_bytes < 0.2 * full.held_bytes
+    assert small.cache_bytes - own == 3 * 2 * rows * (8 * 4 * 2 + 4)
+    assert full.cache_bytes == 3 * 2 * (512 + 16) * (8 * 4 * 2 + 4)
+    assert small.cache_bytes < 0.2 * full.cache_bytes
 
 
 def test_the_prompt_is_reduced_layer_by_layer(twins) -> None:
@@ -283,7 +283,8 @@ def test_cancelled_in_the_middle_it_frees_its_memory(twins) -> None:
 
 def test_scores_are_told_where_asked_for(twins) -> None:
     loaded, _ = twins("llama")
-    sequence = start(loaded, "h2o", 20, keep_scores=True)
+    sequence = start(loaded, "h2o", 20)
+    sequence.keep_scores = True
     sequence.read(some_ids(50))
     drop = sequence.dropped[1]
     assert drop.scores is not None

@@ -48,7 +48,7 @@ def same(entries: Entries, twin: Twin) -> None:
             assert entries.head("mass", g).tolist() == twin.mass[g]
     rows = entries.rows("positions")
     assert rows.shape == (G, max(map(len, twin.heads)))
-    held = entries.held()
+    held = entries.present()
     assert [rows[g][held[g]].tolist() for g in range(G)] == twin.heads
 
 
@@ -83,7 +83,7 @@ def test_entries_are_those_of_plain_lists(length: int, ragged: bool) -> None:
 @pytest.mark.parametrize("index", [0, 3, 99, 198, 199])
 def test_dropping_one_entry_a_step_keeps_order_and_storage(index: int, told: bool) -> None:
     entries, twin = started(200), Twin(200)
-    storage = entries.held_bytes
+    storage = entries.nbytes
     for position in range(200, 280):
         here = torch.tensor([position])
         entries.append(vectors(here), -vectors(here), here)
@@ -95,24 +95,24 @@ def test_dropping_one_entry_a_step_keeps_order_and_storage(index: int, told: boo
         gone = twin.keep([rows.tolist() for rows in kept])
         assert [positions.tolist() for positions in dropped] == gone
         same(entries, twin)
-    assert entries.held_bytes == storage
+    assert entries.nbytes == storage
 
 
-def test_held_bytes_shrink_with_what_is_dropped() -> None:
+def test_nbytes_shrink_with_what_is_dropped() -> None:
     entries = started(1000)
     bytes_of_one = G * (2 * D * 4 + 4)
-    assert 1000 * bytes_of_one <= entries.held_bytes <= 1000 * bytes_of_one * (1 + 1 / 32)
+    assert 1000 * bytes_of_one <= entries.nbytes <= 1000 * bytes_of_one * (1 + 1 / 32)
     entries.keep([torch.arange(64)] * G)
-    assert entries.held_bytes == (64 + LEAST_ROOM) * bytes_of_one
+    assert entries.nbytes == (64 + LEAST_ROOM) * bytes_of_one
     entries.put("mass", torch.zeros(G, 64))
-    assert entries.held_bytes == (64 + LEAST_ROOM) * (bytes_of_one + G * 4)
+    assert entries.nbytes == (64 + LEAST_ROOM) * (bytes_of_one + G * 4)
 
 
 def test_ragged_heads_free_their_own_bytes() -> None:
     entries = started(1000)
     entries.keep([torch.arange(64), torch.arange(200)])
     rows = 64 + LEAST_ROOM + 200 + LEAST_ROOM
-    assert entries.held_bytes == rows * (2 * D * 4 + 4)
+    assert entries.nbytes == rows * (2 * D * 4 + 4)
     assert not entries.even
 
 

@@ -10,6 +10,7 @@ import torch
 
 from tokenarium.backend.cache.budget import CacheSizes, needed_bytes, tokens_per_head
 from tokenarium.backend.cache.entries import LEAST_ROOM
+from tokenarium.backend.cache.layer_view import Choice
 from tokenarium.backend.cache.policy import Policy, find
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
@@ -168,9 +169,9 @@ def first_half():
         label: ClassVar[Label] = "select"
         when: ClassVar[When] = "never"
 
-        def selects(self, held):
-            last = held.entries.counts[0] - 1
-            return [torch.tensor([*range(20 + g), last]) for g in range(held.entries.groups)]
+        def selects(self, view):
+            last = view.counts[0] - 1
+            return Choice([torch.tensor([*range(20 + g), last]) for g in range(view.groups)])
 
     yield FirstHalf
     Policy.registry._entries.pop("first_half")
@@ -295,7 +296,7 @@ def test_cancelled_in_a_layer_it_frees_every_cache(twins, letters, monkeypatch) 
     [(7.4, "tokens", 7), (0.25, "ratio", 25), (0.001, "ratio", 0), (0.01088, "megabytes", 40)],
 )
 def test_a_budget_is_rounded_to_entries(budget: float, unit: Any, tokens: int) -> None:
-    sizes = CacheSizes(layers=3, left_alone=1, entry_bytes=136)
+    sizes = CacheSizes(layers=3, windowed=1, entry_bytes=136)
     if tokens:
         assert tokens_per_head(budget, unit, 100, sizes) == tokens
         return

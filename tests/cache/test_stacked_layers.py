@@ -6,7 +6,7 @@ import torch
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policy import find, registered
 
-JOINING = [policy.slug for policy in registered() if policy.joins]
+BATCHED = [policy.slug for policy in registered() if policy.batches_layers]
 PROMPT = 60
 
 
@@ -14,28 +14,29 @@ def course(loaded, slug: str, budget: int) -> list[object]:
     """What a run with two turns drops, holds and answers."""
     draw = torch.Generator().manual_seed(2)
     ids = torch.randint(10, 200, (PROMPT + 40,), generator=draw).tolist()
-    sequence = CachedSequence(loaded, find(slug)(), budget, seed=3, keep_scores=True)
+    sequence = CachedSequence(loaded, find(slug)(), budget, seed=3)
+    sequence.keep_scores = True
     told: list[object] = []
     single = [[token] for token in ids[PROMPT + 9 :]]
     for given in (ids[:PROMPT], *single[:12], ids[PROMPT : PROMPT + 9], *single[12:]):
         logits = sequence.read(given)
-        told += [logits, sequence.held_bytes]
+        told += [logits, sequence.cache_bytes]
         for drop in sequence.dropped:
             scores = [] if drop.scores is None else [drop.scores, drop.among]
             told += [drop.step, drop.layer, *drop.positions, *scores]
         sequence.dropped.clear()
         for held in sequence.layers:
             told += [held.entries.head(name, 1).clone() for name in sorted(held.entries.buffers)]
-    assert (sequence._joined is not None) == find(slug).joins
+    assert (sequence.evictor.stacked is not None) == find(slug).batches_layers
     return told
 
 
 @pytest.mark.parametrize("budget", [20, 58, 70])
-@pytest.mark.parametrize("slug", JOINING)
+@pytest.mark.parametrize("slug", BATCHED)
 def test_a_step_for_all_layers_is_a_step_for_each(twins, monkeypatch, slug, budget) -> None:
     loaded, _ = twins("llama")
     at_once = course(loaded, slug, budget)
-    monkeypatch.setattr(find(slug), "joins", False)
+    monkeypatch.setattr(find(slug), "batches_layers", False)
     one_by_one = course(loaded, slug, budget)
     assert len(at_once) == len(one_by_one)
     for found, expected in zip(at_once, one_by_one, strict=True):
@@ -52,16 +53,16 @@ def test_layers_with_a_window_stay_by_themselves(twins) -> None:
         sequence.read(given)
     counts = [held.entries.counts for held in sequence.layers]
     assert [max(own) for own in counts] == [15, 20, 15]
-    assert sequence.left_alone == (0, 2)
+    assert sequence.windowed_layers == (0, 2)
 
 
-def test_layers_of_other_budgets_are_not_joined(twins, monkeypatch) -> None:
+def test_layers_of_other_budgets_are_not_stacked(twins, monkeypatch) -> None:
     loaded, _ = twins("llama")
 
     def falling(self, budget: int, layers: int, length: int) -> list[int]:
         return [budget + 2, budget, budget - 2]
 
-    monkeypatch.setattr(find("h2o"), "budgets", falling)
+    monkeypatch.setattr(find("h2o"), "layer_budgets", falling)
     sequence = CachedSequence(loaded, find("h2o")(), 20)
     for given in (list(range(10, 60)), [5], [6]):
         sequence.read(given)

@@ -50,10 +50,10 @@ def test_what_is_protected_is_what_the_engine_protects(
     sequence = CachedSequence(loaded, policy(), 40)
     sequence.read(list(range(2, 62)))
     layers = len(loaded.layers)
-    told: list[tuple[int, int]] = []
-    for held in sequence.layers:
-        held.queries = held.entries.rows("keys")[:, :1]  # one new query, as in a decode step
-        told.append(sequence.policy.protects(held))
+    told = [
+        sequence.policy.protects(cache.budget, cache.layer, cache.prompt)
+        for cache in sequence.layers
+    ]
     own = [protected(policy(), 40, layers, layer, 60) for layer in range(layers)]
     if policy.label != "nothing":
         assert [(each.first, each.newest) for each in own] == told

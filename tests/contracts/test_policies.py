@@ -112,7 +112,7 @@ def test_held_entries_keep_to_the_budget_and_its_slack(twins, policy) -> None:
         if fitted.when == "prefill":
             slack = step
         elif fitted.when == "step":
-            slack = step % fitted.every(BUDGET)
+            slack = step % fitted.eviction_interval(BUDGET)
         for layer in sequence.layers:
             counts = layer.entries.counts
             if fitted.when == "never":
@@ -131,9 +131,7 @@ def test_kept_positions_ascend_and_protected_ones_stay(twins, policy) -> None:
     sequence = start(loaded, policy, BUDGET)
     for step, _ in enumerate(stepped(sequence)):
         for layer, heads in zip(sequence.layers, held(sequence), strict=True):
-            layer.queries = torch.zeros(4, 1, 8)  # as while the step ran
-            first, newest = sequence.policy.protects(layer)
-            layer.queries = None
+            first, newest = sequence.policy.protects(layer.budget, layer.layer, layer.prompt)
             selected = sequence.selected.get(layer.layer)
             assert (selected is None) or policy.label == "select"
             read = [] if selected is None else [rows.tolist() for rows in selected.positions]
@@ -161,7 +159,7 @@ def test_bytes_freed_are_what_the_label_promises(twins, policy) -> None:
     whole = 3 * 2 * 2 * (512 + 16) * 8 * 4
     if policy.label in ("evict", "merge"):
         assert kept <= 3 * 2 * 2 * (32 + 8 + 1) * 8 * 4
-        assert sequence.held_bytes < 0.35 * full.held_bytes
+        assert sequence.cache_bytes < 0.35 * full.cache_bytes
         assert sequence.dropped
     if policy.label in ("nothing", "select", "mask"):
         assert kept == whole
@@ -262,5 +260,5 @@ def test_it_runs_from_a_request_to_a_result(twins, letters, policy) -> None:
 
 
 def test_a_slug_is_taken_once() -> None:
-    with pytest.raises(TypeError, match="slug='h2o' is taken by H2O"):
+    with pytest.raises(TypeError, match="slug='h2o' is taken by 'H2O'"):
         type("Again", (Policy,), {"slug": "h2o", "__annotations__": {}})

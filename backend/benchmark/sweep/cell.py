@@ -68,7 +68,7 @@ class Cell:
             perplexity=float(np.exp(every.astype(np.float64).mean())),
             kl_nats=float(np.concatenate([each.kl for each in found]).mean()),
             top1_agree=float(np.concatenate([each.agree for each in found]).mean()),
-            cache_bytes=_mean([each.held_bytes.mean() for each in found]),
+            cache_bytes=_mean([each.cache_bytes.mean() for each in found]),
             prefill_ms=float(np.median([each.prefill_ms for each in found])),
             step_ms_p50=float(np.quantile(step_ms, 0.5)),
             step_ms_p90=float(np.quantile(step_ms, 0.9)),

@@ -10,7 +10,6 @@ from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.sweep.result import SweepResult
 from tokenarium.backend.benchmark.sweep.runner import grid
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
-from tokenarium.backend.cache.engine import refuse_below
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.cost.memory import bytes_by_step
@@ -104,7 +103,7 @@ def _most_bytes(
     sizes = CacheSizes.read(config, getattr(torch, request.dtype), 0)
     budget = tokens_per_head(ratio, "ratio", prompt, sizes)
     fitted = policy.fitted(budget, len(windows), context_of(config))
-    refuse_below(fitted, budget)
+    fitted.refuse_below_smallest(budget)
     steps = 1 if request.task else request.max_new_tokens + 1
     return int(bytes_by_step(fitted, budget, prompt, steps, windows, sizes).max())
 

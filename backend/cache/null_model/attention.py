@@ -1,6 +1,6 @@
 """Attention that knows nothing of the text: even, or drawn at random from all there could be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,14 +15,14 @@ ROW_WEIGHTS = 1 << 21
 _MADE = {"received", "decay", "last"}
 
 
-def makes(want: Want) -> bool:
+def can_make(want: Want) -> bool:
     """Return whether every statistic that is wanted can be had of attention without content."""
     asked = {field.name for field in fields(Want) if getattr(want, field.name)}
     return asked <= _MADE
 
 
 @dataclass(frozen=True)
-class Contentless:
+class NullAttention:
     """Attention weights of H heads by queries that see everything up to themselves.
 
     Args:
@@ -46,13 +46,13 @@ class Contentless:
             weights = self._weights(at <= at[start:stop, None])
             yield Rows(start - first, stop - first, weights.log(), weights)
 
-    def step(self, counts: list[int]) -> Tensor:
+    def step(self, counts: Sequence[int]) -> Tensor:
         """Return the weights [H, 1, S] of one query over G heads of so many entries each."""
-        held = torch.arange(max(counts)) < torch.tensor(counts)[:, None]
-        return self._weights(held.repeat_interleave(self.heads // len(counts), 0)[:, None])
+        present = torch.arange(max(counts)) < torch.tensor(counts)[:, None]
+        return self._weights(present.repeat_interleave(self.heads // len(counts), 0)[:, None])
 
     def stats(self, want: Want, length: int) -> AttentionStats:
-        """Return what is wanted of a whole prompt's attention; see ``makes``.
+        """Return what is wanted of a whole prompt's attention; see ``can_make``.
 
         Random sums over many queries are gamma-distributed with the exact mean and variance.
         """

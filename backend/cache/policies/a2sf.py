@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import NullScores
+from tokenarium.backend.cache.terms import Need, NullScores, Protected
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 
@@ -31,9 +31,9 @@ class A2SF(Policy):
         "the factor goes on while decoding, as in the paper; the authors' code stops after the "
         "prompt. Its fixed window of 16 newest tokens is a share of the budget here"
     )
-    watches: ClassVar[bool] = True
-    noise: ClassVar[NullScores] = "even"
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
+    null_scores: ClassVar[NullScores] = "even"
+    batches_layers: ClassVar[bool] = True
 
     forgetting: float = Field(
         0.95,
@@ -55,26 +55,26 @@ class A2SF(Policy):
 
         return Want(decay=(self.forgetting,))
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return one: the attention received."""
         return 1
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Begin with what the prompt's tokens received."""
         assert stats.decayed is not None
-        held.entries.put("mass", held.per_kv_head(stats.decayed[:, 0]))
+        view.put("mass", view.per_kv_head(stats.decayed[:, 0]))
 
-    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
+    def observe_step(self, view: "LayerView", weights: "Tensor") -> None:
         """Let what was received fade, and add what the newest queries give."""
-        mass = held.entries.rows("mass")
-        for given in held.per_kv_head(weights).unbind(1):
+        mass = view.state("mass")
+        for given in view.per_kv_head(weights).unbind(1):
             mass = self.forgetting * mass + given
-        held.entries.put("mass", mass)
+        view.put("mass", mass)
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the window of newest tokens."""
-        return 0, round(self.recent_share * held.budget)
+        return Protected(newest=round(self.recent_share * budget))
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the faded attention."""
-        return held.entries.rows("mass")
+        return view.state("mass")

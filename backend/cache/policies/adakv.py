@@ -7,9 +7,7 @@ from pydantic import Field
 from tokenarium.backend.cache.wrapper_policy import Wrapper
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import Choice, LayerView
 
 
 class AdaKV(Wrapper):
@@ -32,22 +30,24 @@ class AdaKV(Wrapper):
         description="Share of an equal budget that every head keeps; 1 gives all heads the same.",
     )
 
-    def kept(self, held: "LayerCache", budget: int) -> "list[Tensor]":
+    def kept(self, view: "LayerView", budget: int) -> "Choice":
         """Keep each head's own best, then the best (head, token) pairs of the layer."""
         import torch
 
+        from tokenarium.backend.cache.layer_view import Choice
         from tokenarium.backend.cache.topk import highest
 
-        scores = self.scores(held).float()
-        first, newest = self.protects(held)
-        sinks = int((held.entries.head("positions", 0) < first).sum())
-        sure = max(round(self.floor * budget), min(sinks + newest, budget), 1)
-        best = highest(scores, held, sure, (first, newest), "head")
+        scores = self.scores(view).float()
+        protected = self.protects(view.budget, view.layer, view.prompt)
+        sinks = int((view.positions[0] < protected.first).sum())
+        sure = max(round(self.floor * budget), min(sinks + protected.newest, budget), 1)
+        best = highest(scores, view, sure, protected, "head")
         ranked = scores.clone()
-        for g, rows in enumerate(best):
+        for g, rows in enumerate(best.indices):
             ranked[g, rows] = float("inf")
         # Position before head, so that ties are shared out evenly.
         order = torch.argsort(ranked.mT.flatten(), descending=True, stable=True)
         chosen = torch.zeros_like(ranked.mT.flatten(), dtype=torch.bool)
         chosen[order[: budget * len(scores)]] = True
-        return [own.nonzero()[:, 0] for own in chosen.view(-1, len(scores)).mT]
+        own = [head.nonzero()[:, 0] for head in chosen.view(-1, len(scores)).mT]
+        return Choice(own, best.scores)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import When
+from tokenarium.backend.cache.terms import Need, Protected, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats
 
 FUTURE = 512
@@ -34,6 +34,7 @@ class ExpectedAttention(Policy):
     paper: ClassVar[str] = "Devoto et al., 2025, arXiv:2510.00636"
     differs: ClassVar[str] = "entries are dropped once, after the prompt, not while decoding"
     when: ClassVar[When] = "prefill"
+    needs: ClassVar[frozenset[Need]] = frozenset({"keys", "values", "queries", "rotary"})
     published: ClassVar[Mapping[str, Any]] = {"future": FUTURE, "sink": 4, "epsilon": 0.01}
 
     future: int = Field(
@@ -57,46 +58,41 @@ class ExpectedAttention(Policy):
         """Set open positions ahead."""
         return self.model_copy(update={"future": self.future or min(FUTURE, max(1, context // 8))})
 
-    def reads_rotation(self) -> bool:
-        """Return true: queries are turned back, and on to the positions ahead."""
-        return True
-
     def smallest_budget(self) -> int:
         """Return the sinks and one token."""
         return self.sink + 1
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return one: the attention expected."""
         return 1
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Compute the expected attention of every token after the sinks."""
         import torch
         import torch.nn.functional as F
 
-        sink = min(self.sink, held.seen)
-        if sink == held.seen:
-            held.entries.put("expected", torch.zeros_like(held.entries.rows("positions")))
+        sink = min(self.sink, view.seen)
+        if sink == view.seen:
+            view.put("expected", torch.zeros_like(view.positions))
             return
-        keys = held.entries.rows("keys")[:, sink:].float()
-        mean, covariance = self._queries_ahead(held, sink)
+        keys = view.keys[:, sink:].float()
+        mean, covariance = self._queries_ahead(view, sink)
         groups = keys.shape[0]
         along = mean.view(groups, -1, mean.shape[-1]) @ keys.mT  # [G, H / G, S]
         spread = covariance.unflatten(0, (groups, -1))  # [G, H / G, D, D]
         across = ((keys[:, None] @ spread) * keys[:, None]).sum(-1)
-        logits = held.scaling * along + held.scaling**2 / 2 * across
-        expected = held.per_kv_head(torch.softmax(logits, -1).flatten(0, 1))
-        sizes = held.entries.rows("values")[:, sink:].float().norm(dim=-1)
-        held.entries.put("expected", F.pad((expected + self.epsilon) * sizes, (sink, 0)))
+        logits = view.scaling * along + view.scaling**2 / 2 * across
+        expected = view.per_kv_head(torch.softmax(logits, -1).flatten(0, 1))
+        sizes = view.values[:, sink:].float().norm(dim=-1)
+        view.put("expected", F.pad((expected + self.epsilon) * sizes, (sink, 0)))
 
-    def _queries_ahead(self, held: "LayerCache", sink: int) -> "tuple[Tensor, Tensor]":
+    def _queries_ahead(self, view: "LayerView", sink: int) -> "tuple[Tensor, Tensor]":
         """Return the mean [H, D] and covariance [H, D, D] of queries at the positions ahead."""
         import torch
 
-        assert held.queries is not None
-        queries = held.queries[:, sink:].float()
-        place = torch.arange(sink, held.seen, device=queries.device)
-        rotary = held.rotary
+        queries = view.queries[:, sink:].float()
+        place = torch.arange(sink, view.seen, device=queries.device)
+        rotary = view.rotary
         if rotary is not None:
             queries = rotary.turned(queries, -place)
         mean = queries.mean(1)
@@ -104,14 +100,14 @@ class ExpectedAttention(Policy):
         covariance = apart.mT @ apart / apart.shape[1]
         if rotary is None:
             return mean, covariance
-        ahead = torch.arange(held.seen, held.seen + self.future, device=queries.device)
+        ahead = torch.arange(view.seen, view.seen + self.future, device=queries.device)
         half_turned = rotary.averaged(covariance, ahead).mT
         return rotary.averaged(mean, ahead), rotary.averaged(half_turned, ahead).mT
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the sinks."""
-        return self.sink, 0
+        return Protected(self.sink)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the expected attention times the norm of the value."""
-        return held.entries.rows("expected")
+        return view.state("expected")

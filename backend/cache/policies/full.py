@@ -15,4 +15,4 @@ class Full(Policy):
     paper: ClassVar[str] = "Vaswani et al., 2017, arXiv:1706.03762"
     label: ClassVar[Label] = "nothing"
     when: ClassVar[When] = "never"
-    noise: ClassVar[NullScores] = "same"
+    null_scores: ClassVar[NullScores] = "same"

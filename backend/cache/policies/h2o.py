@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import NullScores
+from tokenarium.backend.cache.terms import Need, NullScores, Protected
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 
@@ -27,9 +27,9 @@ class H2O(Policy):
         "the prompt is read with full attention and then reduced at once; query heads that share a "
         "KV head are joined"
     )
-    watches: ClassVar[bool] = True
-    noise: ClassVar[NullScores] = "even"
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
+    null_scores: ClassVar[NullScores] = "even"
+    batches_layers: ClassVar[bool] = True
 
     recent_share: float = Field(
         0.5, ge=0, lt=1, description="Share of the budget for the newest tokens; the paper's half."
@@ -41,26 +41,26 @@ class H2O(Policy):
 
         return Want(received=True)
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return one: the attention received."""
         return 1
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Begin with what the prompt's tokens received."""
         assert stats.received is not None
-        held.entries.put("mass", held.per_kv_head(stats.received))
+        view.put("mass", view.per_kv_head(stats.received))
 
-    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
+    def observe_step(self, view: "LayerView", weights: "Tensor") -> None:
         """Add what the newest queries give."""
-        mass = held.entries.rows("mass") + held.per_kv_head(
+        mass = view.state("mass") + view.per_kv_head(
             weights[:, 0] if weights.shape[1] == 1 else weights.sum(1)
         )
-        held.entries.put("mass", mass)
+        view.put("mass", mass)
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the window of newest tokens."""
-        return 0, round(self.recent_share * held.budget)
+        return Protected(newest=round(self.recent_share * budget))
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the accumulated attention."""
-        return held.entries.rows("mass")
+        return view.state("mass")

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tokenarium.backend.cache.policies.knorm import key_lengths
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Need
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats
 
 _LEAST = 1e-12
@@ -28,22 +29,23 @@ class KeyDiff(Policy):
         "the prompt is read whole and then reduced at once, where the paper reduces it block by "
         "block while reading"
     )
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"keys"})
+    batches_layers: ClassVar[bool] = True
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return one: the length of the key."""
         return 1
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Measure the prompt's keys."""
-        key_lengths(held)
+        key_lengths(view)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return minus the cosine between each key and the mean of the unit keys."""
-        inverse = 1 / key_lengths(held).clamp(min=_LEAST)
-        if not held.entries.even:
-            inverse = inverse.where(held.entries.held(), 0)
-        keys = held.entries.rows("keys").float()
+        inverse = 1 / key_lengths(view).clamp(min=_LEAST)
+        if not view.even:
+            inverse = inverse.where(view.present, 0)
+        keys = view.keys.float()
         anchor = inverse[:, None] @ keys  # [G, 1, D]
         anchor = anchor / anchor.norm(dim=-1, keepdim=True).clamp(min=_LEAST)
         cosine: Tensor = (anchor @ keys.mT)[:, 0] * inverse

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import NullScores
+from tokenarium.backend.cache.terms import Need, NullScores, Protected
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats
 
 
@@ -38,9 +38,9 @@ class Keyformer(Policy):
         "entries are really dropped, where the authors' code hides them; of a long prompt only the "
         "last queries are scored; the noise comes from the request's seed"
     )
-    watches: ClassVar[bool] = True
-    noise: ClassVar[NullScores] = "drawn"
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention", "rows", "random"})
+    null_scores: ClassVar[NullScores] = "drawn"
+    batches_layers: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"observed": 1_000_000}
 
     recent_share: float = Field(
@@ -59,32 +59,31 @@ class Keyformer(Policy):
         description="Last queries of the prompt that are scored; the authors score all.",
     )
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return one: the attention received."""
         return 1
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Begin with the noisy attention of the prompt's last queries."""
-        assert held.rows is not None
         noisy = (
-            _noisy(rows.weights, self.temperature, held.random).sum(1)
-            for rows in held.rows(self.observed)
+            _noisy(rows.weights, self.temperature, view.random).sum(1)
+            for rows in view.last_rows(self.observed)
         )
-        held.entries.put("mass", held.per_kv_head(reduce(add, noisy)))
+        view.put("mass", view.per_kv_head(reduce(add, noisy)))
 
-    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
+    def observe_step(self, view: "LayerView", weights: "Tensor") -> None:
         """Add the noisy attention of the newest queries."""
-        temperature = self.temperature + held.step * self.warming
-        given = _noisy(weights, temperature, held.random).sum(1)
-        held.entries.put("mass", held.entries.rows("mass") + held.per_kv_head(given))
+        temperature = self.temperature + view.step * self.warming
+        given = _noisy(weights, temperature, view.random).sum(1)
+        view.put("mass", view.state("mass") + view.per_kv_head(given))
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the window of newest tokens."""
-        return 0, round(self.recent_share * held.budget)
+        return Protected(newest=round(self.recent_share * budget))
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the accumulated noisy attention."""
-        return held.entries.rows("mass")
+        return view.state("mass")
 
 
 def _noisy(weights: "Tensor", temperature: float, random: "Generator") -> "Tensor":

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Need
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats
 
 
@@ -21,40 +22,38 @@ class Knorm(Policy):
     )
     paper: ClassVar[str] = "Devoto et al., 2024, arXiv:2406.11430"
     differs: ClassVar[str] = "every layer is reduced; the authors leave the first two whole"
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"keys"})
+    batches_layers: ClassVar[bool] = True
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return one: the length of the key."""
         return 1
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Measure the prompt's keys."""
-        key_lengths(held)
+        key_lengths(view)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return minus the length of each key."""
-        return -key_lengths(held)
+        return -key_lengths(view)
 
 
-def key_lengths(held: "LayerCache") -> "Tensor":
+def key_lengths(view: "LayerView") -> "Tensor":
     """Return [G, S] lengths of the keys; each is measured once, as turning does not change it."""
     import torch
 
-    entries = held.entries
-    fresh = held.seen - held.memory.get("measured", 0)
-    held.memory["measured"] = held.seen
-    if "length" not in entries.buffers:
-        entries.put("length", torch.zeros_like(entries.rows("positions")))
-        fresh = max(entries.counts)
-    if entries.even:
-        lengths = entries.rows("length")
-        new = slice(max(0, entries.counts[0] - fresh), None)
-        new_keys = entries.rows("keys")[:, new].float()
-        lengths[:, new] = torch.linalg.vector_norm(new_keys, dim=-1)
-        entries.put("length", lengths)
-        return lengths
-    for g, count in enumerate(entries.counts):
-        new = slice(max(0, count - fresh), count)
-        lengths = torch.linalg.vector_norm(entries.head("keys", g)[new].float(), dim=-1)
-        entries.head("length", g)[new] = lengths
-    return entries.rows("length")
+    fresh = view.seen - view.memory.get("measured", 0)
+    view.memory["measured"] = view.seen
+    if not view.has_state("length"):
+        view.put("length", torch.zeros_like(view.positions))
+        fresh = max(view.counts)
+    lengths, keys = view.state("length"), view.keys
+    if view.even:
+        new = slice(max(0, view.counts[0] - fresh), None)
+        lengths[:, new] = torch.linalg.vector_norm(keys[:, new].float(), dim=-1)
+    else:
+        for g, count in enumerate(view.counts):
+            own = slice(max(0, count - fresh), count)
+            lengths[g, own] = torch.linalg.vector_norm(keys[g, own].float(), dim=-1)
+    view.put("length", lengths)
+    return lengths

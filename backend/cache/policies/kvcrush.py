@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tokenarium.backend.cache.terms import Scope
+from tokenarium.backend.cache.terms import Need, Scope
 from tokenarium.backend.cache.wrapper_policy import Wrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import Choice, LayerView
 
 
 class KVCrush(Wrapper):
@@ -28,6 +28,7 @@ class KVCrush(Wrapper):
         "scores; one set per layer; the share of stand-ins is this project's choice"
     )
     scope: ClassVar[Scope] = "layer"
+    needs: ClassVar[frozenset[Need]] = frozenset({"random"})
 
     share: float = Field(
         0.25, ge=0, lt=1, description="Share of the budget for stand-ins; 0 leaves the base alone."
@@ -38,29 +39,31 @@ class KVCrush(Wrapper):
         "or those that most of the candidates have.",
     )
 
-    def kept(self, held: "LayerCache", budget: int) -> "list[Tensor]":
+    def kept(self, view: "LayerView", budget: int) -> "Choice":
         """Keep the base's best, then every n-th of the others in the order of their distance."""
         import torch
 
+        from tokenarium.backend.cache.layer_view import Choice
         from tokenarium.backend.cache.topk import highest
 
-        scores = self.scores(held).float()
-        first, newest = self.protects(held)
-        sinks = int((held.entries.head("positions", 0) < first).sum())
-        asked = min(round(self.share * budget), budget - max(1, sinks + newest))
-        best = highest(scores, held, budget - asked, (first, newest), "layer")[0]
+        scores = self.scores(view).float()
+        protected = self.protects(view.budget, view.layer, view.prompt)
+        sinks = int((view.positions[0] < protected.first).sum())
+        asked = min(round(self.share * budget), budget - max(1, sinks + protected.newest))
+        choice = highest(scores, view, budget - asked, protected, "layer")
+        best = choice.indices[0]
         others = torch.ones(scores.shape[1], dtype=torch.bool, device=scores.device)
         others[best] = False
         candidates = others.nonzero()[:, 0]
         bits = _upper_half(scores)[:, candidates]
-        distance = (bits != self._anchor(bits, held)).sum(0)
+        distance = (bits != self._anchor(bits, view)).sum(0)
         order = candidates[torch.argsort(distance, stable=True)]
         steps = torch.arange(asked, device=scores.device)
         chosen = order[(2 * steps + 1) * len(order) // max(1, 2 * asked)]
         rows = torch.cat((best, chosen)).sort().values
-        return [rows] * held.entries.groups
+        return Choice([rows] * view.groups, choice.scores)
 
-    def _anchor(self, bits: "Tensor", held: "LayerCache") -> "Tensor":
+    def _anchor(self, bits: "Tensor", view: "LayerView") -> "Tensor":
         """Return [G, 1] bool."""
         import torch
 
@@ -73,7 +76,7 @@ class KVCrush(Wrapper):
         if self.anchor == "mean":
             return bits.float().mean(1, keepdim=True) > 0.5
         if self.anchor == "random":
-            drawn = torch.randint(2, (groups,), generator=held.random).bool()
+            drawn = torch.randint(2, (groups,), generator=view.random).bool()
         else:
             drawn = fixed[self.anchor]
         return drawn[:, None].to(bits.device)

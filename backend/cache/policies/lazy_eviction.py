@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import NullScores
+from tokenarium.backend.cache.terms import Need, NullScores, Protected
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats
 
 
@@ -33,9 +33,9 @@ class LazyEviction(Policy):
         "pauses count for more; of the prompt only the last window is observed; the threshold is "
         "an even share of attention unless it is set"
     )
-    watches: ClassVar[bool] = True
-    noise: ClassVar[NullScores] = "drawn"
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention", "rows"})
+    null_scores: ClassVar[NullScores] = "drawn"
+    batches_layers: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"window": 175, "threshold": 1e-4}
 
     window: int | None = Field(
@@ -55,53 +55,52 @@ class LazyEviction(Policy):
 
     def fitted(self, budget: int, layers: int, context: int) -> Self:
         """Return the policy with its window set from the budget."""
-        return self.model_copy(update={"window": self.every(budget)})
+        return self.model_copy(update={"window": self.eviction_interval(budget)})
 
     def smallest_budget(self) -> int:
         """Return the window and one more token."""
         return (self.window or 1) + 1
 
-    def every(self, budget: int) -> int:
+    def eviction_interval(self, budget: int) -> int:
         """Return the window in steps."""
         return self.window or max(1, budget // 8)
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return two: when a token was last active, and its longest pause."""
         return 2
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Begin with every token active where it stands, and watch the last queries."""
         import torch
 
-        assert held.rows is not None
-        positions = held.entries.rows("positions").float()
-        held.entries.put("active_at", positions)
-        held.entries.put("pause", torch.zeros_like(positions))
-        watched = min(self.every(held.budget), held.prompt)
-        for rows in held.rows(watched):
-            self._watch(held, rows.weights, held.prompt - watched + rows.start)
+        positions = view.positions.float()
+        view.put("active_at", positions)
+        view.put("pause", torch.zeros_like(positions))
+        watched = min(self.eviction_interval(view.budget), view.prompt)
+        for rows in view.last_rows(watched):
+            self._watch(view, rows.weights, view.prompt - watched + rows.start)
 
-    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
+    def observe_step(self, view: "LayerView", weights: "Tensor") -> None:
         """Note which tokens the newest queries make active."""
         new = weights.shape[1]
-        active_at = held.entries.rows("active_at").clone()
-        active_at[:, -new:] = held.entries.rows("positions")[:, -new:].float()
-        held.entries.put("active_at", active_at)
-        self._watch(held, weights, held.seen - new)
+        active_at = view.state("active_at").clone()
+        active_at[:, -new:] = view.positions[:, -new:].float()
+        view.put("active_at", active_at)
+        self._watch(view, weights, view.seen - new)
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the newest window."""
-        return 0, self.every(held.budget)
+        return Protected(newest=self.eviction_interval(budget))
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return how likely each token is to come back."""
-        pause = held.entries.rows("pause")
-        silent = held.seen - 1 - held.entries.rows("active_at")
+        pause = view.state("pause")
+        silent = view.seen - 1 - view.state("active_at")
         # Where m is 0 the quotients are infinite or undefined; such tokens have shown no return.
         score = 4 * (-silent / pause).sigmoid() * (-1 / pause).sigmoid()
         return score.where(pause > 0, 0)
 
-    def _watch(self, held: "LayerCache", weights: "Tensor", first: int) -> None:
+    def _watch(self, view: "LayerView", weights: "Tensor", first: int) -> None:
         """Bring last activity and longest pause up to date.
 
         Args:
@@ -109,11 +108,11 @@ class LazyEviction(Policy):
         """
         import torch
 
-        joined = held.per_kv_head(weights)
+        joined = view.per_kv_head(weights)
         active = joined >= (self.threshold or 1 / joined.shape[2])
-        before = held.entries.rows("active_at")[:, None]
+        before = view.state("active_at")[:, None]
         now = first + torch.arange(joined.shape[1], device=joined.device)[:, None].float()
         at = torch.cat((before, now.where(active, before)), 1).cummax(1).values
         pauses = (at[:, 1:] - at[:, :-1]).amax(1)
-        held.entries.put("pause", held.entries.rows("pause").maximum(pauses))
-        held.entries.put("active_at", at[:, -1])
+        view.put("pause", view.state("pause").maximum(pauses))
+        view.put("active_at", at[:, -1])

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import Chooses, NullScores, Positions, Scope
+from tokenarium.backend.cache.terms import Chooses, NullScores, Positions, Protected, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.backend.models.loaded import LoadedModel
     from tokenarium.backend.observe.layer import Change
 
@@ -28,8 +28,8 @@ class LMInfinite(Policy):
     differs: ClassVar[str] = "the optional return of middle tokens in some layers is left out"
     scope: ClassVar[Scope] = "model"
     chooses: ClassVar[Chooses] = "recency"
-    noise: ClassVar[NullScores] = "same"
-    joins: ClassVar[bool] = True
+    null_scores: ClassVar[NullScores] = "same"
+    batches_layers: ClassVar[bool] = True
 
     positions: Positions = Field(
         "capped", description="Where kept keys stand; the paper caps their distance."
@@ -52,11 +52,13 @@ class LMInfinite(Policy):
         """Return the first tokens and one of window."""
         return self.first + 1
 
-    def cap(self) -> int | None:
+    def distance_cap(self) -> int | None:
         """Return the largest distance, where it is set."""
         return self.largest or None
 
-    def reads(self, loaded: "LoadedModel", budget: int, length: int) -> "dict[int, Change]":
+    def patches_prefill(
+        self, loaded: "LoadedModel", budget: int, length: int
+    ) -> "dict[int, Change]":
         """Hide the middle from the prompt's queries as it will be hidden from later ones."""
         from tokenarium.backend.observe.lambda_mask import LambdaMask
 
@@ -70,10 +72,10 @@ class LMInfinite(Policy):
             return mask.changes(loaded)
         return {layer: mask.change(None) for layer in range(len(loaded.layers))}
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the first tokens."""
-        return self.first, 0
+        return Protected(self.first)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the positions: newer is kept."""
-        return held.entries.rows("positions").float()
+        return view.positions.float()

@@ -1,17 +1,17 @@
 """Let a prompt's most important tokens alone go on to later layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import Scope, When
+from tokenarium.backend.cache.terms import Need, Protected, Scope, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import Choice, LayerView
     from tokenarium.kernels.attention_stats import AttentionStats
 
 
@@ -31,7 +31,8 @@ class PromptDistill(Policy):
     differs: ClassVar[str] = "one layer chooses, where the authors allow several stages"
     when: ClassVar[When] = "prefill"
     scope: ClassVar[Scope] = "model"
-    narrows: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"keys", "queries"})
+    prunes_prompt: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"layer": 13, "truncate": True}
 
     layer: int | None = Field(
@@ -83,44 +84,43 @@ class PromptDistill(Policy):
         """Return the prompt's last token and one that is chosen."""
         return 2
 
-    def reaches(self, layer: int, budget: int, length: int) -> int:
+    def prompt_length_at(self, layer: int, budget: int, length: int) -> int:
         """Return the budget for the layers after the one that chooses."""
         assert self.layer is not None
         return length if layer <= self.layer else min(budget, length)
 
-    def budgets(self, budget: int, layers: int, length: int) -> list[int]:
+    def layer_budgets(self, budget: int, layers: int, length: int) -> list[int]:
         """Return the budget, and the whole prompt where layers are not to drop it."""
         assert self.layer is not None
         whole = budget if self.truncate else max(budget, length)
         return [whole if layer <= self.layer else budget for layer in range(layers)]
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the prompt's last token."""
-        return 0, 1
+        return Protected(newest=1)
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Choose, in the layer that does."""
-        if held.layer == self.layer and held.prompt > self._budget:
-            held.shared["chosen"] = super().kept(held, self._budget)[0]
-            held.shared["scores"] = held.scored
+        if view.layer == self.layer and view.prompt > self._budget:
+            view.shared["choice"] = super().kept(view, self._budget)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the last token's logits [G, T]."""
         import torch.nn.functional as F
 
-        assert held.queries is not None
-        keys = held.entries.rows("keys")
-        last = held.queries[:, -1].view(held.entries.groups, -1, keys.shape[2])
-        logits = held.per_kv_head((last @ keys.mT).float().flatten(0, 1)) * held.scaling
+        keys = view.keys
+        last = view.queries[:, -1].view(view.groups, -1, keys.shape[2])
+        logits = view.per_kv_head((last @ keys.mT).float().flatten(0, 1)) * view.scaling
         reach = self.kernel // 2
         # Beyond the ends there are no neighbours; a zero is no small logit, so it is not counted.
         return F.avg_pool1d(logits[None], self.kernel, 1, reach, count_include_pad=False)[0]
 
-    def goes_on(self, held: "LayerCache") -> "Tensor | None":
+    def prompt_kept(self, view: "LayerView") -> "Tensor | None":
         """Return what was chosen."""
-        return held.shared.get("chosen")
+        choice: Choice | None = view.shared.get("choice")
+        return None if choice is None else choice.indices[0]
 
-    def kept(self, held: "LayerCache", budget: int) -> "Sequence[Tensor]":
+    def kept(self, view: "LayerView", budget: int) -> "Choice":
         """Return what was chosen, for the layers that read the whole prompt."""
-        held.scored = held.shared["scores"]
-        return [held.shared["chosen"]] * held.entries.groups
+        choice: Choice = view.shared["choice"]
+        return choice

@@ -31,7 +31,7 @@ class PyramidKV(SnapKV):
         "gives every layer the same.",
     )
 
-    def budgets(self, budget: int, layers: int, length: int) -> list[int]:
+    def layer_budgets(self, budget: int, layers: int, length: int) -> list[int]:
         """Return the window and what falls linearly; the lowest layer stops at the whole prompt."""
         spare = budget - self.window
         top = max(0.0, min(2 * spare - spare / self.beta, length - self.window))

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import Chooses
+from tokenarium.backend.cache.terms import Chooses, Need, Protected
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
 
 
 class RandomChoice(Policy):
@@ -19,15 +19,16 @@ class RandomChoice(Policy):
     explanation: ClassVar[str] = "Keeps tokens drawn at random: the floor for every other method."
     paper: ClassVar[str] = "none; a baseline"
     chooses: ClassVar[Chooses] = "chance"
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"random"})
+    batches_layers: ClassVar[bool] = True
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the newest token, which has not been used yet."""
-        return 0, 1
+        return Protected(newest=1)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return fresh random numbers."""
         import torch
 
-        shape = held.entries.rows("positions").shape
-        return torch.rand(shape, generator=held.random).to(held.entries.buffers["keys"].device)
+        shape = view.positions.shape
+        return torch.rand(shape, generator=view.random).to(view.device)

@@ -8,7 +8,7 @@ from tokenarium.backend.cache.terms import Chooses, NullScores, Scope
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
 
 
 class Recent(Policy):
@@ -21,9 +21,9 @@ class Recent(Policy):
     differs: ClassVar[str] = "the window is applied to a model that was not trained with it"
     scope: ClassVar[Scope] = "model"
     chooses: ClassVar[Chooses] = "recency"
-    noise: ClassVar[NullScores] = "same"
-    joins: ClassVar[bool] = True
+    null_scores: ClassVar[NullScores] = "same"
+    batches_layers: ClassVar[bool] = True
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the positions: newer is kept."""
-        return held.entries.rows("positions").float()
+        return view.positions.float()

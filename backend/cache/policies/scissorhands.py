@@ -1,17 +1,17 @@
 """Drop in bulk the tokens that were seldom looked at lately."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import NullScores
+from tokenarium.backend.cache.terms import Need, NullScores, Protected
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import Choice, LayerView
     from tokenarium.kernels.attention_stats import AttentionStats
 
 
@@ -34,9 +34,9 @@ class Scissorhands(Policy):
         "budget here, the history ends at the last eviction, and a prompt over the budget is "
         "reduced as a full cache is"
     )
-    watches: ClassVar[bool] = True
-    noise: ClassVar[NullScores] = "drawn"
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention", "rows"})
+    null_scores: ClassVar[NullScores] = "drawn"
+    batches_layers: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"drop_share": 0.5, "history": 400, "recent": 10}
 
     drop_share: float = Field(
@@ -68,54 +68,53 @@ class Scissorhands(Policy):
         """Return the newest tokens and one to drop."""
         return (self.recent or 1) + 1
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return one: the count."""
         return 1
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Count over the prompt's last queries."""
         import torch
 
-        assert held.rows is not None
         assert self.history is not None
-        length = held.prompt
+        length = view.prompt
         first = max(0, length - self.history)
-        shape = (held.heads, length)
-        counts = torch.zeros(shape, device=held.entries.buffers["keys"].device)
-        for rows in held.rows(length - first):
+        shape = (view.heads, length)
+        counts = torch.zeros(shape, device=view.device)
+        for rows in view.last_rows(length - first):
             counts += _unseen(rows.weights, first + rows.start)
-        held.entries.put("unseen", held.per_kv_head(counts))
+        view.put("unseen", view.per_kv_head(counts))
 
-    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
+    def observe_step(self, view: "LayerView", weights: "Tensor") -> None:
         """Count where the next eviction is near."""
         assert self.history is not None
-        queries, held_now = weights.shape[1:]
-        if held.budget + 1 - held_now >= self.history:
+        queries, size = weights.shape[1:]
+        if view.budget + 1 - size >= self.history:
             return
-        counts = held.per_kv_head(_unseen(weights, held_now - queries))
-        held.entries.put("unseen", held.entries.rows("unseen") + counts)
+        counts = view.per_kv_head(_unseen(weights, size - queries))
+        view.put("unseen", view.state("unseen") + counts)
 
-    def left(self, budget: int) -> int:
+    def size_after_eviction(self, budget: int) -> int:
         """Return the budget less the share that is dropped at once."""
         assert self.recent is not None
         return budget - max(1, min(round(self.drop_share * budget), budget - self.recent))
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the window of newest tokens."""
         assert self.recent is not None
-        return 0, self.recent
+        return Protected(newest=self.recent)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return minus the count."""
-        return -held.entries.rows("unseen")
+        return -view.state("unseen")
 
-    def kept(self, held: "LayerCache", budget: int) -> "Sequence[Tensor]":
+    def kept(self, view: "LayerView", budget: int) -> "Choice":
         """Return what stays when the share has been dropped, and begin to count anew."""
         import torch
 
-        kept = super().kept(held, self.left(budget))
-        held.entries.put("unseen", torch.zeros_like(held.entries.rows("unseen")))
-        return kept
+        choice = super().kept(view, self.size_after_eviction(budget))
+        view.put("unseen", torch.zeros_like(view.state("unseen")))
+        return choice
 
 
 def _unseen(weights: "Tensor", first: int) -> "Tensor":

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import Positions, Scope
+from tokenarium.backend.cache.terms import Need, Positions, Protected, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
 
 
 class SirLLM(Policy):
@@ -31,8 +31,8 @@ class SirLLM(Policy):
         "authors leave whole"
     )
     scope: ClassVar[Scope] = "model"
-    reads_surprisal: ClassVar[bool] = True
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"surprisal"})
+    batches_layers: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"sink": 4, "recent_share": 0.0}
 
     positions: Positions = Field(
@@ -57,16 +57,15 @@ class SirLLM(Policy):
         """Return the sinks and one more token."""
         return self.sink + 1
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the sinks and the window of newest tokens."""
-        return self.sink, round(self.recent_share * (held.budget - self.sink))
+        return Protected(self.sink, round(self.recent_share * (budget - self.sink)))
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the surprisal, faded by turn; the first token's is above all."""
         import torch
 
-        assert held.surprisal is not None
-        positions = held.entries.rows("positions").long()
-        begins = torch.tensor(held.turns, device=positions.device)
+        positions = view.positions.long()
+        begins = torch.tensor(view.turns, device=positions.device)
         later = (begins > positions[..., None]).sum(-1)
-        return held.surprisal.nan_to_num(float("inf"))[positions] * self.fading**later
+        return view.surprisal.nan_to_num(float("inf"))[positions] * self.fading**later

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import NullScores, When
+from tokenarium.backend.cache.terms import NullScores, Protected, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 WINDOW = 64
@@ -32,7 +32,7 @@ class SnapKV(Policy):
         "query heads that share a KV head are joined, so that each KV head keeps one set"
     )
     when: ClassVar[When] = "prefill"
-    noise: ClassVar[NullScores] = "even"
+    null_scores: ClassVar[NullScores] = "even"
     published: ClassVar[Mapping[str, Any]] = {"window": WINDOW, "kernel": 5, "pooling": "mean"}
 
     window: int = Field(
@@ -71,31 +71,31 @@ class SnapKV(Policy):
 
         return Want(last=min(self.window, length))
 
-    def baseline(self) -> NullScores:
+    def null_baseline(self) -> NullScores:
         """Return what even attention gives; a maximum over neighbours must be drawn."""
-        known = super().baseline()
+        known = super().null_baseline()
         return "drawn" if known == "even" and self.pooling == "max" else known
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return one: the votes."""
         return 1
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Count the votes for the tokens before the window."""
         import torch.nn.functional as F
 
         assert stats.last is not None
-        voters = min(self.window, held.seen)
-        votes = stats.last[:, : held.seen - voters] / voters
+        voters = min(self.window, view.seen)
+        votes = stats.last[:, : view.seen - voters] / voters
         if votes.shape[1]:
             pool = F.avg_pool1d if self.pooling == "mean" else F.max_pool1d
             votes = pool(votes[None], self.kernel, stride=1, padding=self.kernel // 2)[0]
-        held.entries.put("votes", held.per_kv_head(F.pad(votes, (0, voters))))
+        view.put("votes", view.per_kv_head(F.pad(votes, (0, voters))))
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the window."""
-        return 0, self.window
+        return Protected(newest=self.window)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the votes; the window has none and stays."""
-        return held.entries.rows("votes")
+        return view.state("votes")

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import Chooses, NullScores, Positions, Scope
+from tokenarium.backend.cache.terms import Chooses, NullScores, Positions, Protected, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
 
 
 class StreamingLLM(Policy):
@@ -24,8 +24,8 @@ class StreamingLLM(Policy):
     paper: ClassVar[str] = "Xiao et al., 2023, arXiv:2309.17453"
     scope: ClassVar[Scope] = "model"
     chooses: ClassVar[Chooses] = "recency"
-    noise: ClassVar[NullScores] = "same"
-    joins: ClassVar[bool] = True
+    null_scores: ClassVar[NullScores] = "same"
+    batches_layers: ClassVar[bool] = True
 
     positions: Positions = Field(
         "rolled", description="Where kept keys stand; the paper counts positions in the cache."
@@ -36,10 +36,10 @@ class StreamingLLM(Policy):
         """Return the sinks and one token of window."""
         return self.sink + 1
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the sinks."""
-        return self.sink, 0
+        return Protected(self.sink)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the positions: newer is kept."""
-        return held.entries.rows("positions").float()
+        return view.positions.float()

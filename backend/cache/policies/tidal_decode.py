@@ -1,17 +1,17 @@
 """Keep everything, choose in two layers what to read, and read the same in the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import Label, When
+from tokenarium.backend.cache.terms import Label, Need, Protected, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import Choice, LayerView
 
 
 class TidalDecode(Policy):
@@ -33,7 +33,7 @@ class TidalDecode(Policy):
     )
     label: ClassVar[Label] = "select"
     when: ClassVar[When] = "never"
-    watches: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
     published: ClassVar[Mapping[str, Any]] = {"selecting": 2, "reselecting": 13}
 
     selecting: int | None = Field(
@@ -81,37 +81,31 @@ class TidalDecode(Policy):
         """Return the newest token and one that is chosen."""
         return 2
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
-        """Return the newest tokens, each of which reads itself."""
-        assert held.queries is not None
-        return 0, held.queries.shape[1]
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
+        """Return the newest token, which reads itself."""
+        return Protected(newest=1)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
-        """Return the weights of this step."""
-        weights: Tensor = held.memory["weights"]
-        return weights
-
-    def selects(self, held: "LayerCache") -> "Sequence[Tensor] | None":
+    def selects(self, view: "LayerView") -> "Choice | None":
         """Return what was chosen last in this step; None where this layer is to choose."""
         assert self.selecting is not None
         assert self.reselecting is not None
-        step, layer, chosen, scores = held.shared.get("choice", (0, 0, None, None))
-        if held.layer < self.selecting or step != held.step or chosen is None:
+        step, layer, choice = view.shared.get("choice", (0, 0, None))
+        if view.layer < self.selecting or step != view.step or choice is None:
             return None
-        if layer < self.reselecting <= held.layer:
+        if layer < self.reselecting <= view.layer:
             return None
-        held.scored = scores
-        found: Sequence[Tensor] = chosen
+        found: Choice = choice
         return found
 
-    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
-        """Choose for the layers that follow."""
+    def observe_step(self, view: "LayerView", weights: "Tensor") -> None:
+        """Choose for the layers that follow, each query reading itself."""
+        from tokenarium.backend.cache.topk import highest
+
         assert self.selecting is not None
         queries = weights.shape[1]
-        budget = held.budget + queries - 1  # each query beside the first brings its own entry
-        if held.layer < self.selecting or weights.shape[2] <= budget:
+        budget = view.budget + queries - 1  # each query beside the first brings its own entry
+        if view.layer < self.selecting or weights.shape[2] <= budget:
             return
-        held.memory["weights"] = held.per_kv_head(weights.sum(1))
-        chosen = self.kept(held, budget)
-        held.shared["choice"] = (held.step, held.layer, chosen, held.scored)
-        held.memory.clear()
+        scores = view.per_kv_head(weights.sum(1))
+        choice = highest(scores, view, budget, Protected(newest=queries), self.scope)
+        view.shared["choice"] = (view.step, view.layer, choice)

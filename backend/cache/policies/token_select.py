@@ -1,17 +1,17 @@
 """Keep everything, and read what the heads of a layer vote for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import Label, Scope, When
+from tokenarium.backend.cache.terms import Label, Need, Protected, Scope, When
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import Choice, LayerView
 
 FIRST_SHARE, NEWEST_SHARE = 128 / 2688, 512 / 2688
 """The paper's first, newest and voted tokens are 128, 512 and 2048."""
@@ -38,6 +38,7 @@ class TokenSelect(Policy):
     label: ClassVar[Label] = "select"
     when: ClassVar[When] = "never"
     scope: ClassVar[Scope] = "layer"
+    needs: ClassVar[frozenset[Need]] = frozenset({"keys", "queries"})
     published: ClassVar[Mapping[str, Any]] = {"first": 128, "newest": 512}
 
     first: int | None = Field(
@@ -70,33 +71,31 @@ class TokenSelect(Policy):
         """Return the tokens that are always read and one that is voted for."""
         return (1 if self.first is None else self.first) + (self.newest or 1) + 1
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
-        """Return the tokens that are always read; each of several queries has its own newest."""
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
+        """Return the tokens that are always read."""
         assert self.first is not None
         assert self.newest is not None
-        return self.first, self.newest + _more(held)
+        return Protected(self.first, self.newest)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the votes [G, S]."""
         import torch
 
-        assert held.queries is not None
-        keys = held.entries.rows("keys")
-        queries = held.queries.mean(1).view(held.entries.groups, -1, keys.shape[2])
+        keys = view.keys
+        queries = view.queries.mean(1).view(view.groups, -1, keys.shape[2])
         logits = (queries @ keys.mT).float()
         if self.scaled:
-            logits *= held.scaling
-        return held.per_kv_head(torch.softmax(logits, -1).flatten(0, 1))
+            logits *= view.scaling
+        return view.per_kv_head(torch.softmax(logits, -1).flatten(0, 1))
 
-    def selects(self, held: "LayerCache") -> "Sequence[Tensor] | None":
+    def selects(self, view: "LayerView") -> "Choice | None":
         """Return what is voted for, the same in every head."""
-        budget = held.budget + _more(held)
-        if max(held.entries.counts) <= budget:
+        from tokenarium.backend.cache.topk import highest
+
+        more = view.queries.shape[1] - 1  # each query beside the first brings an entry of its own
+        budget = view.budget + more
+        if max(view.counts) <= budget:
             return None
-        return self.kept(held, budget)
-
-
-def _more(held: "LayerCache") -> int:
-    """Return the queries of this step beside the first: each brings an entry of its own."""
-    assert held.queries is not None
-    return held.queries.shape[1] - 1
+        first, newest = self.protects(view.budget, view.layer, view.prompt)
+        protected = Protected(first, newest + more)
+        return highest(self.scores(view), view, budget, protected, self.scope)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import Scope
+from tokenarium.backend.cache.terms import Need, Protected, Scope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_cache import LayerCache
+    from tokenarium.backend.cache.layer_view import LayerView
     from tokenarium.kernels.attention_stats import AttentionStats, Want
 
 
@@ -25,8 +25,8 @@ class TOVA(Policy):
     paper: ClassVar[str] = "Oren et al., 2024, arXiv:2401.06104"
     differs: ClassVar[str] = "the prompt is read with full attention and then reduced at once"
     scope: ClassVar[Scope] = "layer"
-    watches: ClassVar[bool] = True
-    joins: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
+    batches_layers: ClassVar[bool] = True
 
     newest: int = Field(
         0, ge=0, le=256, description="Newest tokens that always stay; the paper protects none."
@@ -42,23 +42,23 @@ class TOVA(Policy):
 
         return Want(last=1)
 
-    def remembers(self) -> int:
+    def state_per_token(self) -> int:
         """Return one: the weight in the newest step."""
         return 1
 
-    def prefilled(self, held: "LayerCache", stats: "AttentionStats") -> None:
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Begin with what the prompt's last token looks at."""
         assert stats.last is not None
-        held.entries.put("looked_at", held.per_kv_head(stats.last))
+        view.put("looked_at", view.per_kv_head(stats.last))
 
-    def stepped(self, held: "LayerCache", weights: "Tensor") -> None:
+    def observe_step(self, view: "LayerView", weights: "Tensor") -> None:
         """Forget the query before; only the newest counts."""
-        held.entries.put("looked_at", held.per_kv_head(weights[:, -1]))
+        view.put("looked_at", view.per_kv_head(weights[:, -1]))
 
-    def protects(self, held: "LayerCache") -> tuple[int, int]:
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the newest tokens, where some are protected."""
-        return 0, self.newest
+        return Protected(newest=self.newest)
 
-    def scores(self, held: "LayerCache") -> "Tensor":
+    def scores(self, view: "LayerView") -> "Tensor":
         """Return the newest query's attention; the heads' mean decides."""
-        return held.entries.rows("looked_at")
+        return view.state("looked_at")

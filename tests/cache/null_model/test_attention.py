@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
-from tokenarium.backend.cache.null_model.attention import DRAWN_ROWS, Contentless, makes
+from tokenarium.backend.cache.null_model.attention import DRAWN_ROWS, NullAttention, can_make
 from tokenarium.kernels.attention_stats import Want, attention_stats
 
 CPU = torch.device("cpu")
 
 
-def drawn(heads: int, seed: int = 0) -> Contentless:
-    return Contentless(heads, torch.Generator().manual_seed(seed), CPU)
+def drawn(heads: int, seed: int = 0) -> NullAttention:
+    return NullAttention(heads, torch.Generator().manual_seed(seed), CPU)
 
 
 def test_even_attention_is_that_of_queries_that_know_nothing() -> None:
@@ -20,14 +20,14 @@ def test_even_attention_is_that_of_queries_that_know_nothing() -> None:
     want = Want(received=True, decay=(0.9, 1.0), last=5)
     q, k = torch.randn(4, 43, 8), torch.zeros(2, 43, 8)
     _, theirs = attention_stats(q, k, k, scaling=1.0, want=want, offset=0)
-    ours = Contentless(4, None, CPU).stats(want, 43)
+    ours = NullAttention(4, None, CPU).stats(want, 43)
     for name in ("received", "decayed", "last"):
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-5, atol=1e-6)
-    assert Contentless(4, None, CPU).stats(Want(), 43).received is None
+    assert NullAttention(4, None, CPU).stats(Want(), 43).received is None
 
 
 def test_rows_see_what_is_before_and_add_up_to_one() -> None:
-    for attention in (Contentless(3, None, CPU), drawn(3)):
+    for attention in (NullAttention(3, None, CPU), drawn(3)):
         [rows] = attention.rows(20, 6)
         assert (rows.start, rows.stop) == (0, 6)
         seen = torch.arange(20) <= torch.arange(14, 20)[:, None]
@@ -45,12 +45,12 @@ def test_rows_of_a_long_prompt_come_in_parts(monkeypatch) -> None:
 
 
 def test_a_step_gives_weight_to_held_entries_alone() -> None:
-    for attention in (Contentless(4, None, CPU), drawn(4)):
+    for attention in (NullAttention(4, None, CPU), drawn(4)):
         weights = attention.step([5, 2])
         assert weights.shape == (4, 1, 5)
         assert (weights[2:, :, 2:] == 0).all()
         torch.testing.assert_close(weights.sum(-1), torch.ones(4, 1))
-    even = Contentless(4, None, CPU).step([5, 2])
+    even = NullAttention(4, None, CPU).step([5, 2])
     torch.testing.assert_close(even[2, 0, :2], torch.tensor([0.5, 0.5]))
 
 
@@ -78,7 +78,7 @@ def test_random_sums_have_the_moments_of_drawn_rows(monkeypatch) -> None:
 
 
 def test_what_no_policy_asks_of_noise_is_said_not_to_be_made() -> None:
-    assert makes(Want())
-    assert makes(Want(received=True, decay=(0.5,), last=3))
-    assert not makes(Want(entropy=True))
-    assert not makes(Want(received=True, columns=(1,)))
+    assert can_make(Want())
+    assert can_make(Want(received=True, decay=(0.5,), last=3))
+    assert not can_make(Want(entropy=True))
+    assert not can_make(Want(received=True, columns=(1,)))

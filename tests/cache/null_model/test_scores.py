@@ -8,7 +8,7 @@ import torch
 
 from tests.models.conftest import save_model
 from tokenarium.backend.cache.engine import CachedSequence
-from tokenarium.backend.cache.null_model.scores import Noise
+from tokenarium.backend.cache.null_model.scores import NullModelScores
 from tokenarium.backend.cache.policy import Policy, find, registered
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
@@ -108,7 +108,7 @@ def test_what_is_no_sum_is_drawn(twins, letters) -> None:
     loaded, _ = twins("llama")
     said = letters(60)
     mean, most = (run(loaded, said, PolicySpec("h2o", reduction=r)) for r in ("mean", "max"))
-    assert find("h2o")(reduction="max").baseline() == "drawn"
+    assert find("h2o")(reduction="max").null_baseline() == "drawn"
     assert (most.noise_near >= 0).all()
     assert np.nanmean(most.noise_near) > np.nanmean(mean.noise_near)  # a maximum of random sums
     again = run(loaded, said, PolicySpec("h2o", reduction="max"))
@@ -119,8 +119,9 @@ def test_what_is_no_sum_is_drawn(twins, letters) -> None:
 
 def test_a_score_of_the_entry_alone_expects_the_mean_of_those_that_compete(twins, letters):
     loaded, _ = twins("llama")
-    sequence = CachedSequence(loaded, find("expected_attention")(sink=3), BUDGET, keep_scores=True)
-    noise = Noise(sequence, 0)
+    sequence = CachedSequence(loaded, find("expected_attention")(sink=3), BUDGET)
+    sequence.keep_scores = True
+    noise = NullModelScores(sequence, 0)
     sequence.read(list(range(5, 65)))
     drop = sequence.dropped[0]
     [expected, *_] = noise.expected(sequence.dropped)
@@ -236,16 +237,16 @@ def sharpest():
     class Sharpest(Policy):
         slug: ClassVar[str] = "sharpest"
         title: ClassVar[str] = "Sharpest"
-        noise: ClassVar = "even"
+        null_scores: ClassVar = "even"
 
         def want(self, length):
             return Want(entropy=True)
 
-        def prefilled(self, held, stats):
-            held.entries.put("entropy", held.per_kv_head(-stats.entropy))
+        def observe_prompt(self, view, stats):
+            view.put("entropy", view.per_kv_head(-stats.entropy))
 
-        def scores(self, held):
-            return held.entries.rows("entropy")
+        def scores(self, view):
+            return view.state("entropy")
 
     yield Sharpest
     Policy.registry._entries.pop("sharpest")

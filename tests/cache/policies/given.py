@@ -3,20 +3,25 @@
 import torch
 from torch import Tensor
 
+from tests.cache.policies.twin import view
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.layer_cache import LayerCache
+from tokenarium.backend.cache.layer_view import LayerView
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.terms import Protected
 from tokenarium.backend.cache.wrapper_policy import Wrapper
 
 
 class Given(Policy):
-    """Gives the scores and protects the newest entries as told."""
+    """Gives the scores in the layer's memory, and protects as many entries as it was made with."""
 
-    def protects(self, held: LayerCache) -> tuple[int, int]:
-        return held.memory["protects"]
+    protected: Protected
 
-    def scores(self, held: LayerCache) -> Tensor:
-        return held.memory["scores"]
+    def protects(self, budget: int, layer: int, prompt: int) -> Protected:
+        return self.protected
+
+    def scores(self, view: LayerView) -> Tensor:
+        return view.memory["scores"]
 
 
 def choice(
@@ -27,12 +32,11 @@ def choice(
     seed: int = 0,
 ) -> list[list[int]]:
     """What the wrapper keeps of entries at 0, 1, ... with scores [G, S]."""
-    wrapper._inner = Given()
+    wrapper._inner = Given(protected=Protected(*protects))
     groups, length = len(scores), len(scores[0])
     nothing = torch.zeros(groups, length, 2)
-    held = LayerCache(
+    cache = LayerCache(
         layer=0,
-        layers=1,
         entries=Entries(nothing, nothing, torch.arange(length)),
         heads=groups,
         reduction="mean",
@@ -41,5 +45,5 @@ def choice(
         budget=budget,
         seen=length,
     )
-    held.memory |= {"scores": torch.tensor(scores), "protects": protects}
-    return [rows.tolist() for rows in wrapper.kept(held, budget)]
+    cache.memory["scores"] = torch.tensor(scores)
+    return [rows.tolist() for rows in wrapper.kept(view(cache, wrapper), budget).indices]

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from tests.cache.policies.twin import Twin, holding, kept_live, mean_of_group
+from tests.cache.policies.twin import Twin, holding, kept_live, mean_of_group, view
 from tokenarium.backend.cache.policies.a2sf import A2SF
 from tokenarium.backend.cache.policies.h2o import H2O
+from tokenarium.backend.cache.terms import Protected
 
 
 def faded(forgetting, join):
@@ -44,12 +45,14 @@ def test_without_forgetting_is_h2o(twins):
 
 
 def test_a_step_of_several_queries_fades_one_by_one():
-    held, policy = holding(3, 2), A2SF(forgetting=0.5, recent_share=0)
-    held.entries.put("mass", torch.tensor([[4.0, 0, 0]]))
-    policy.stepped(held, torch.tensor([[[0.5, 0.5, 0], [0.2, 0.2, 0.6]]] * 2))
-    torch.testing.assert_close(policy.scores(held), torch.tensor([[1.45, 0.45, 0.6]]))
-    assert policy.kept(held, 2)[0].tolist() == [0, 2]
+    cache, policy = holding(3, 2), A2SF(forgetting=0.5, recent_share=0)
+    cache.entries.put("mass", torch.tensor([[4.0, 0, 0]]))
+    policy.observe_step(view(cache, policy), torch.tensor([[[0.5, 0.5, 0], [0.2, 0.2, 0.6]]] * 2))
+    torch.testing.assert_close(
+        policy.scores(view(cache, policy)), torch.tensor([[1.45, 0.45, 0.6]])
+    )
+    assert policy.kept(view(cache, policy), 2).indices[0].tolist() == [0, 2]
 
 
 def test_window_is_a_sixteenth_of_the_budget():
-    assert A2SF().protects(holding(4, 256)) == (0, 16)
+    assert A2SF().protects(256, 0, 300) == Protected(newest=16)

@@ -79,8 +79,8 @@ def test_adakv_frees_bytes_for_what_each_head_dropped(tiny):
         assert sum(counts) == 2 * 40
         # Keys and values of 8 numbers, position, length of the key; room for 8 more a head.
         one_entry = 2 * 8 * 4 + 2 * 4
-        assert 0 <= held.entries.held_bytes - sum(counts) * one_entry <= 2 * 8 * one_entry
-    assert sequence.held_bytes < full.held_bytes / 4
+        assert 0 <= held.entries.nbytes - sum(counts) * one_entry <= 2 * 8 * one_entry
+    assert sequence.cache_bytes < full.cache_bytes / 4
 
 
 def test_adakv_attends_over_uneven_heads_as_a_hidden_rest_would(tiny):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.cache.policies.conftest import kept
 from tests.cache.policies.eager import EagerLayer, best, eager_layers
-from tests.cache.policies.twin import holding
+from tests.cache.policies.twin import holding, view
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.policy import find
 from tokenarium.backend.observe.rotary import rotary_layers
@@ -62,19 +62,19 @@ def test_expected_attention_keeps_what_its_definition_says(tiny, future, sink, e
 def test_expected_attention_is_the_mean_weight_of_drawn_queries():
     draw = torch.Generator().manual_seed(0)
     policy = find("expected_attention")(sink=0, future=1)
-    held = holding(5, 3)
+    cache = holding(5, 3)
     keys = torch.randn(1, 5, 4, generator=draw)
-    held.entries, held.scaling = Entries(keys, torch.ones(1, 5, 4), torch.arange(5)), 0.5
-    held.queries = torch.randn(2, 5, 4, generator=draw)
-    policy.prefilled(held, AttentionStats())
+    cache.entries, cache.scaling = Entries(keys, torch.ones(1, 5, 4), torch.arange(5)), 0.5
+    cache.queries = torch.randn(2, 5, 4, generator=draw)
+    policy.observe_prompt(view(cache, policy), AttentionStats())
     shares = []
-    for queries in held.queries.double():
+    for queries in cache.queries.double():
         root = torch.linalg.cholesky(torch.cov(queries.T, correction=0))
         drawn = queries.mean(0) + torch.randn(400_000, 4, generator=draw).double() @ root.T
         weights = (0.5 * drawn @ keys[0].double().T).exp().mean(0)
         shares.append(weights / weights.sum())
     norm = 2.0  # of values of four ones
-    found = policy.scores(held)[0].double() / norm
+    found = policy.scores(view(cache, policy))[0].double() / norm
     torch.testing.assert_close(found, torch.stack(shares).mean(0), rtol=0.02, atol=0)
 
 

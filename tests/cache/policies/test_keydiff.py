@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tests.cache.policies.key_twin import KeyTwin
-from tests.cache.policies.twin import holding, kept_live
+from tests.cache.policies.twin import holding, kept_live, view
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.policies.keydiff import KeyDiff
 
@@ -23,11 +23,13 @@ def test_keydiff_keeps_the_same_keys_after_the_prompt_and_after_every_step(twins
 
 
 def test_keydiff_drops_what_points_the_common_way():
-    held = holding(4, 2)
+    cache = holding(4, 2)
     keys = torch.tensor([[1.0, 0, 0, 0], [9.0, 0, 0, 0], [0, 0, 0.1, 0], [1.0, 1.0, 0, 0]])[None]
-    held.entries = Entries(keys, keys, torch.arange(4))
+    cache.entries = Entries(keys, keys, torch.arange(4))
     # Unit keys x, x, z, (x + y) / sqrt 2: the anchor is along (2.71, 0.71, 1, 0).
     length = (2.7071**2 + 0.7071**2 + 1) ** 0.5
     expected = torch.tensor([2.7071, 2.7071, 1.0, (2.7071 + 0.7071) / 2**0.5]) / -length
-    torch.testing.assert_close(KeyDiff().scores(held)[0], expected, atol=1e-4, rtol=0)
-    assert KeyDiff().kept(held, 2)[0].tolist() == [2, 3]
+    torch.testing.assert_close(
+        KeyDiff().scores(view(cache, KeyDiff()))[0], expected, atol=1e-4, rtol=0
+    )
+    assert KeyDiff().kept(view(cache, KeyDiff()), 2).indices[0].tolist() == [2, 3]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.cache.policies.twin import PROMPT, Twin, holding, kept_live, mean_of_group
+from tests.cache.policies.twin import PROMPT, Twin, holding, kept_live, mean_of_group, view
 from tokenarium.backend.cache.policies.keyformer import Keyformer
 
 
@@ -62,15 +62,16 @@ def test_a_seed_gives_one_choice_and_another_seed_another(twins):
 def test_noise_is_gumbel(twins):
     """By the Gumbel-max trick, at a low temperature an entry wins as often as its weight says."""
     weights = torch.tensor([0.5, 0.3, 0.2, 0.0]).expand(2, 4000, -1)
-    held = holding(4, 2)
-    held.entries.put("mass", torch.zeros(1, 4))
-    Keyformer(temperature=0.01, warming=0).stepped(held, weights)
-    share = held.entries.rows("mass")[0] / 4000
+    cache = holding(4, 2)
+    cache.entries.put("mass", torch.zeros(1, 4))
+    policy = Keyformer(temperature=0.01, warming=0)
+    policy.observe_step(view(cache, policy), weights)
+    share = cache.entries.rows("mass")[0] / 4000
     torch.testing.assert_close(share, torch.tensor([0.5, 0.3, 0.2, 0.0]), atol=0.02, rtol=0)
     assert share[3] == 0
 
 
 def test_newest_share_is_protected():
-    held, policy = holding(6, 4), Keyformer(recent_share=0.5)
-    held.entries.put("mass", torch.tensor([[6.0, 5, 4, 3, 2, 1]]))
-    assert policy.kept(held, 4)[0].tolist() == [0, 1, 4, 5]
+    cache, policy = holding(6, 4), Keyformer(recent_share=0.5)
+    cache.entries.put("mass", torch.tensor([[6.0, 5, 4, 3, 2, 1]]))
+    assert policy.kept(view(cache, policy), 4).indices[0].tolist() == [0, 1, 4, 5]

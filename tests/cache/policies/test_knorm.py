@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.cache.policies.key_twin import KeyTwin
-from tests.cache.policies.twin import holding, kept_live
+from tests.cache.policies.twin import holding, kept_live, view
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.policies.knorm import Knorm
 
@@ -17,11 +17,11 @@ def test_knorm_keeps_the_shortest_keys_after_the_prompt_and_after_every_step(twi
 
 
 def test_knorm_by_hand():
-    held = holding(4, 2)
+    cache = holding(4, 2)
     keys = torch.tensor([[3.0, 4, 0, 0], [1, 1, 1, 1], [0, 6, 0, 0], [0, 0, 0, 4.9]])[None]
-    held.entries = Entries(keys, keys, torch.arange(4))
-    assert Knorm().scores(held)[0].tolist() == [-5, -2, -6, pytest.approx(-4.9)]
-    assert Knorm().kept(held, 2)[0].tolist() == [1, 3]
+    cache.entries = Entries(keys, keys, torch.arange(4))
+    assert Knorm().scores(view(cache, Knorm()))[0].tolist() == [-5, -2, -6, pytest.approx(-4.9)]
+    assert Knorm().kept(view(cache, Knorm()), 2).indices[0].tolist() == [1, 3]
 
 
 def test_knorm_tells_apart_what_bfloat16_cannot():
@@ -29,6 +29,6 @@ def test_knorm_tells_apart_what_bfloat16_cannot():
     draw = torch.Generator().manual_seed(0)
     directions = torch.nn.functional.normalize(torch.randn(2000, 64, generator=draw), dim=-1)
     keys = (lengths[:, None] * directions).bfloat16()[None]
-    held = holding(1, 1)
-    held.entries = Entries(keys, keys, torch.arange(2000))
-    assert len(Knorm().scores(held).unique()) > 1000
+    cache = holding(1, 1)
+    cache.entries = Entries(keys, keys, torch.arange(2000))
+    assert len(Knorm().scores(view(cache, Knorm())).unique()) > 1000

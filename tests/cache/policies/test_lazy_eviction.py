@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tests.cache.policies.twin import PROMPT, Twin, holding, kept_live
+from tests.cache.policies.twin import PROMPT, Twin, holding, kept_live, view
 from tokenarium.backend.cache.policies.lazy_eviction import LazyEviction
 
 
@@ -41,7 +41,7 @@ def due_back(window, threshold, join):
 def test_keeps_what_is_due_to_come_back(twins, budget, window, threshold, reduction):
     loaded, model = twins("llama")
     policy = LazyEviction(window=window, threshold=threshold, reduction=reduction)
-    steps = policy.every(budget)
+    steps = policy.eviction_interval(budget)
     join = torch.mean if reduction == "mean" else torch.amax
     score = due_back(steps, threshold, lambda values: join(values, 1))
     twin = Twin(model, budget, score, newest=steps, every=steps)
@@ -54,21 +54,21 @@ def test_keeps_what_is_due_to_come_back(twins, budget, window, threshold, reduct
 
 def test_follows_activity_by_hand():
     policy = LazyEviction(window=1, threshold=0.2)
-    held = holding(4, 2)
-    held.entries.put("active_at", torch.arange(4)[None].float())
-    held.entries.put("pause", torch.tensor([[0.0, 2, 0, 0]]))
+    cache = holding(4, 2)
+    cache.entries.put("active_at", torch.arange(4)[None].float())
+    cache.entries.put("pause", torch.tensor([[0.0, 2, 0, 0]]))
     new = torch.zeros(1, 2, 4)
-    held.entries.append(new, new, torch.tensor([4, 5]))
-    held.seen = 6
+    cache.entries.append(new, new, torch.tensor([4, 5]))
+    cache.seen = 6
     step = torch.tensor([[0.1, 0.3, 0.0, 0.6, 0.0, 0.0], [0.0, 0.1, 0.0, 0.5, 0.1, 0.3]])
-    policy.stepped(held, step.expand(2, 2, 6))
-    assert held.entries.rows("active_at").tolist() == [[0, 4, 2, 5, 4, 5]]
-    assert held.entries.rows("pause").tolist() == [[0, 3, 0, 1, 0, 0]]
+    policy.observe_step(view(cache, policy), step.expand(2, 2, 6))
+    assert cache.entries.rows("active_at").tolist() == [[0, 4, 2, 5, 4, 5]]
+    assert cache.entries.rows("pause").tolist() == [[0, 3, 0, 1, 0, 0]]
     one, two = 1 / (1 + math.exp(1 / 3)), 1 / (1 + math.exp(1))
     wanted = torch.tensor([[0, 4 * one * one, 0, 4 * 0.5 * two, 0, 0]])
-    torch.testing.assert_close(policy.scores(held), wanted)
-    assert policy.kept(held, 2)[0].tolist() == [1, 5]
-    assert policy.kept(held, 3)[0].tolist() == [1, 3, 5]
+    torch.testing.assert_close(policy.scores(view(cache, policy)), wanted)
+    assert policy.kept(view(cache, policy), 2).indices[0].tolist() == [1, 5]
+    assert policy.kept(view(cache, policy), 3).indices[0].tolist() == [1, 3, 5]
 
 
 @pytest.mark.parametrize(("budget", "window"), [(2, 1), (16, 2), (1000, 125)])

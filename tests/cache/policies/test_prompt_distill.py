@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from tests.cache.policies.selecting import highest
-from tests.cache.policies.twin import holding
+from tests.cache.policies.twin import holding, view
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policies.prompt_distill import PromptDistill
@@ -79,8 +79,8 @@ def read(sequence: CachedSequence) -> Tensor:
 
 def positions(sequence: CachedSequence) -> list[list[list[int]]]:
     return [
-        [held.entries.head("positions", g).tolist() for g in range(held.entries.groups)]
-        for held in sequence.layers
+        [cache.entries.head("positions", g).tolist() for g in range(cache.entries.groups)]
+        for cache in sequence.layers
     ]
 
 
@@ -100,7 +100,8 @@ def test_later_layers_go_on_with_what_the_last_token_looks_at(deep, layer, kerne
 
 def test_what_later_layers_never_saw_counts_as_dropped(deep):
     loaded, _ = deep
-    sequence = CachedSequence(loaded, PromptDistill(layer=2), BUDGET, keep_scores=True)
+    sequence = CachedSequence(loaded, PromptDistill(layer=2), BUDGET)
+    sequence.keep_scores = True
     read(sequence)
     held = positions(sequence)[0][0]
     gone = [p for p in range(PROMPT) if p not in held]
@@ -154,17 +155,17 @@ def test_a_budget_that_holds_the_prompt_is_the_full_cache(twins, family):
 
 
 def test_choice_by_hand():
-    held = holding(4, 2)
+    cache = holding(4, 2)
     keys = torch.tensor([1.0, 6, 2, 0])
-    held.entries.buffers["keys"][:4, 0] = keys
-    held.queries = torch.tensor([[[9.0, 9, 9, 9], [1, 0, 0, 0]], [[9.0, 9, 9, 9], [2, 0, 0, 0]]])
-    held.scaling = 0.5
-    scores = PromptDistill(kernel=3).scores(held)[0]
+    cache.entries.buffers["keys"][:4, 0] = keys
+    cache.queries = torch.tensor([[[9.0, 9, 9, 9], [1, 0, 0, 0]], [[9.0, 9, 9, 9], [2, 0, 0, 0]]])
+    cache.scaling = 0.5
+    scores = PromptDistill(kernel=3).scores(view(cache, PromptDistill(kernel=3)))[0]
     # Means over heads: 0.75, 4.5, 1.5, 0; then over neighbours.
     torch.testing.assert_close(scores, torch.tensor([2.625, 2.25, 2.0, 0.75]))
     policy = PromptDistill(layer=0, kernel=3).fitted(2, 1, 512)
-    policy.prefilled(held, None)
-    assert policy.goes_on(held).tolist() == [0, 3]
+    policy.observe_prompt(view(cache, policy), None)
+    assert policy.prompt_kept(view(cache, policy)).tolist() == [0, 3]
 
 
 @pytest.mark.parametrize(("layers", "layer"), [(1, 0), (2, 0), (3, 1), (8, 3), (12, 5), (32, 13)])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.cache.policies.twin import Twin, holding, kept_live
+from tests.cache.policies.twin import Twin, holding, kept_live, view
 from tokenarium.backend.cache.policies.scissorhands import Scissorhands
 
 
@@ -52,30 +52,33 @@ def test_heads_are_joined_as_chosen(twins):
 def test_counts_only_the_steps_before_an_eviction():
     policy = Scissorhands(history=2, recent=1, drop_share=0.5)
     policy = policy.fitted(4, 1, 100)
-    held = holding(3, 4)
-    held.entries.put("unseen", torch.zeros(1, 3))
-    policy.stepped(held, torch.tensor([[[0.9, 0.05, 0.05]]] * 2))
-    assert not held.entries.rows("unseen").any()  # two more steps until five are too many
+    cache = holding(3, 4)
+    cache.entries.put("unseen", torch.zeros(1, 3))
+    policy.observe_step(view(cache, policy), torch.tensor([[[0.9, 0.05, 0.05]]] * 2))
+    assert not cache.entries.rows("unseen").any()  # two more steps until five are too many
     for _ in range(2):
         new = torch.zeros(1, 1, 4)
-        held.entries.append(new, new, torch.tensor([held.entries.counts[0]]))
-        size = held.entries.counts[0]
+        cache.entries.append(new, new, torch.tensor([cache.entries.counts[0]]))
+        size = cache.entries.counts[0]
         weights = torch.full((2, 1, size), 0.1 / (size - 2))
         weights[:, :, 1:3] = 0.45
-        policy.stepped(held, weights)
-    assert held.entries.rows("unseen").tolist() == [[2, 0, 0, 2, 1]]
-    assert policy.kept(held, 4)[0].tolist() == [1, 4]  # the newest always, then the older of two
-    assert not held.entries.rows("unseen").any()
+        policy.observe_step(view(cache, policy), weights)
+    assert cache.entries.rows("unseen").tolist() == [[2, 0, 0, 2, 1]]
+    assert policy.kept(view(cache, policy), 4).indices[0].tolist() == [
+        1,
+        4,
+    ]  # the newest always, then the older of two
+    assert not cache.entries.rows("unseen").any()
 
 
 def test_of_several_new_queries_none_counts_for_entries_after_it():
     policy = Scissorhands(history=3, recent=1).fitted(6, 1, 100)
-    held = holding(6, 6)
-    held.entries.put("unseen", torch.zeros(1, 6))
+    cache = holding(6, 6)
+    cache.entries.put("unseen", torch.zeros(1, 6))
     weights = torch.zeros(2, 2, 6)
     weights[:, 0, 0] = weights[:, 1, 0] = 1
-    policy.stepped(held, weights)
-    assert held.entries.rows("unseen").tolist() == [[0, 2, 2, 2, 2, 1]]
+    policy.observe_step(view(cache, policy), weights)
+    assert cache.entries.rows("unseen").tolist() == [[0, 2, 2, 2, 2, 1]]
 
 
 @pytest.mark.parametrize(("budget", "history", "recent"), [(2, 1, 1), (16, 6, 1), (1000, 400, 50)])

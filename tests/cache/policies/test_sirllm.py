@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cache.policies.twin import Twin, holding, kept_live
+from tests.cache.policies.twin import Twin, holding, kept_live, view
 from tests.interventions import oracle
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.sirllm import SirLLM
@@ -42,9 +42,9 @@ def test_surprisal_is_that_of_the_token_itself(twins):
     for start, stop in ((0, 300), (300, 301), (301, 310), (310, 311), (311, 320)):
         sequence.read(ids[start:stop])
     expected = oracle.run(model, ids).surprisal
-    for held in sequence.layers:
-        assert held.turns == (0, 301, 311)
-        np.testing.assert_allclose(held.surprisal.numpy(), expected, rtol=1e-4, atol=1e-4)
+    for cache in sequence.layers:
+        assert cache.turns == (0, 301, 311)
+        np.testing.assert_allclose(cache.surprisal.numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_rolled_keys_give_one_choice_for_the_model(twins):
@@ -62,19 +62,20 @@ def test_rolled_keys_give_one_choice_for_the_model(twins):
 
 def test_earlier_turns_fade():
     policy = SirLLM(sink=0, recent_share=0, fading=0.5)
-    held = holding(6, 3)
-    held.surprisal = torch.tensor([float("nan"), 8, 3, 3, 1, 1.5])
-    held.turns = (0, 3, 5)
+    cache = holding(6, 3)
+    cache.surprisal = torch.tensor([float("nan"), 8, 3, 3, 1, 1.5])
+    cache.turns = (0, 3, 5)
     # 8 and 3 fade twice, the 3 and 1 of the second turn once.
     wanted = [[float("inf"), 2, 0.75, 1.5, 0.5, 1.5]]
-    assert policy.scores(held).tolist() == wanted
-    assert policy.kept(held, 3)[0].tolist() == [0, 1, 3]
-    assert SirLLM(sink=0, recent_share=0).kept(held, 4)[0].tolist() == [0, 1, 2, 3]
+    assert policy.scores(view(cache, policy)).tolist() == wanted
+    assert policy.kept(view(cache, policy), 3).indices[0].tolist() == [0, 1, 3]
+    policy = SirLLM(sink=0, recent_share=0)
+    assert policy.kept(view(cache, policy), 4).indices[0].tolist() == [0, 1, 2, 3]
 
 
 def test_sinks_and_newest_stay():
     policy = SirLLM(sink=2, recent_share=0.5)
-    held = holding(8, 6)
-    held.surprisal = torch.tensor([float("nan"), 0, 5, 6, 7, 0, 0, 0])
-    assert policy.kept(held, 6)[0].tolist() == [0, 1, 3, 4, 6, 7]
+    cache = holding(8, 6)
+    cache.surprisal = torch.tensor([float("nan"), 0, 5, 6, 7, 0, 0, 0])
+    assert policy.kept(view(cache, policy), 6).indices[0].tolist() == [0, 1, 3, 4, 6, 7]
     assert policy.smallest_budget() == 3

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.cache.policies.selecting import agree, expected, highest, live
-from tests.cache.policies.twin import TOKENS, holding
+from tests.cache.policies.twin import TOKENS, holding, view
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policies.tidal_decode import TidalDecode
@@ -60,7 +60,7 @@ def test_a_budget_that_holds_everything_is_the_full_cache(twins, family):
         same = other.read(ids)
         torch.testing.assert_close(same, full.read(ids), rtol=0, atol=0)
         assert other.selected == {}
-    assert other.held_bytes == full.held_bytes
+    assert other.cache_bytes == full.cache_bytes
 
 
 def test_layers_with_a_window_neither_choose_nor_read_a_choice(twins):
@@ -68,23 +68,25 @@ def test_layers_with_a_window_neither_choose_nor_read_a_choice(twins):
     sequence = CachedSequence(loaded, TidalDecode(selecting=0, reselecting=2), 6)
     sequence.read(TOKENS[:24])
     sequence.read([TOKENS[24]])
-    assert sequence.left_alone == (0, 2)
+    assert sequence.windowed_layers == (0, 2)
     assert sequence.selected == {}
     assert sequence.shared["choice"][1] == 1
 
 
 def test_choice_by_hand():
-    held, policy = holding(4, 2), TidalDecode(selecting=0, reselecting=2)
-    held.queries = torch.zeros(2, 1, 4)
-    assert policy.selects(held) is None
-    policy.stepped(held, torch.tensor([[[0.1, 0.6, 0.2, 0.1]], [[0.4, 0.0, 0.5, 0.1]]]))
+    cache, policy = holding(4, 2), TidalDecode(selecting=0, reselecting=2)
+    cache.queries = torch.zeros(2, 1, 4)
+    assert policy.selects(view(cache, policy)) is None
+    policy.observe_step(
+        view(cache, policy), torch.tensor([[[0.1, 0.6, 0.2, 0.1]], [[0.4, 0.0, 0.5, 0.1]]])
+    )
     # Means 0.25, 0.3, 0.35; the newest reads itself.
-    held.layer = 1
-    assert [own.tolist() for own in policy.selects(held)] == [[2, 3]]
-    held.layer = 2
-    assert policy.selects(held) is None
-    held.layer, held.step = 1, 2
-    assert policy.selects(held) is None
+    cache.layer = 1
+    assert [own.tolist() for own in policy.selects(view(cache, policy)).indices] == [[2, 3]]
+    cache.layer = 2
+    assert policy.selects(view(cache, policy)) is None
+    cache.layer, cache.step = 1, 2
+    assert policy.selects(view(cache, policy)) is None
 
 
 def test_layers_out_of_order_or_range_are_refused():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.cache.policies.selecting import agree, expected, highest, live
-from tests.cache.policies.twin import TOKENS, holding
+from tests.cache.policies.twin import TOKENS, holding, view
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policies.token_select import TokenSelect
@@ -45,20 +45,22 @@ def test_votes_of_a_group_may_be_joined_by_the_highest(twins):
 
 
 def test_votes_by_hand():
-    held = holding(5, 3)
+    cache = holding(5, 3)
     keys = torch.zeros(1, 5, 4)
     keys[0, :, 0] = torch.tensor([2.0, 5, 4, 1, 1]).log()
-    held.entries.buffers["keys"][:5] = keys[0]
-    held.queries = torch.tensor([[[1.0, 0, 0, 0]], [[0.0, 1, 0, 0]]])
+    cache.entries.buffers["keys"][:5] = keys[0]
+    cache.queries = torch.tensor([[[1.0, 0, 0, 0]], [[0.0, 1, 0, 0]]])
     policy = TokenSelect(first=1, newest=1)
     own = torch.tensor([2.0, 5, 4, 1, 1]) / 13
-    votes = policy.scores(held)  # the second head sees no difference: a fifth for each
+    votes = policy.scores(
+        view(cache, policy)
+    )  # the second head sees no difference: a fifth for each
     torch.testing.assert_close(votes[0], (own + 0.2) / 2)
-    assert policy.selects(held)[0].tolist() == [0, 1, 4]
-    held.budget = 4
-    assert policy.selects(held)[0].tolist() == [0, 1, 2, 4]
-    held.budget = 5
-    assert policy.selects(held) is None
+    assert policy.selects(view(cache, policy)).indices[0].tolist() == [0, 1, 4]
+    cache.budget = 4
+    assert policy.selects(view(cache, policy)).indices[0].tolist() == [0, 1, 2, 4]
+    cache.budget = 5
+    assert policy.selects(view(cache, policy)) is None
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "gemma2", "gpt_oss"])
@@ -68,11 +70,11 @@ def test_all_tokens_selected_is_the_full_cache(twins, family):
     for ids in (TOKENS[:24], *([token] for token in TOKENS[24:])):
         torch.testing.assert_close(other.read(ids), full.read(ids), rtol=0, atol=0)
         assert other.selected == {}
-    assert other.held_bytes == full.held_bytes
+    assert other.cache_bytes == full.cache_bytes
     fewer = CachedSequence(loaded, TokenSelect(), 8)
     fewer.read(TOKENS[:24])
     fewer.read([TOKENS[24]])
-    alone = set(fewer.left_alone)
+    alone = set(fewer.windowed_layers)
     assert set(fewer.selected) == set(range(3)) - alone
 
 
@@ -93,9 +95,9 @@ def test_a_budget_without_room_for_a_vote_is_refused(twins):
 
 def test_scores_are_told_where_asked(twins):
     loaded, _ = twins("llama")
-    sequence = CachedSequence(loaded, TokenSelect(), 8, keep_scores=True)
+    sequence = CachedSequence(loaded, TokenSelect(), 8)
+    sequence.keep_scores = True
     sequence.read(TOKENS[:24])
     sequence.read([TOKENS[24]])
     assert sequence.selected[1].scores.shape == (2, 25)
     torch.testing.assert_close(sequence.selected[1].scores.sum(1), torch.ones(2))
-    assert all(held.scored is None for held in sequence.layers)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.cache.policies.twin import Twin, holding, kept_live
+from tests.cache.policies.twin import Twin, holding, kept_live, view
 from tokenarium.backend.cache.policies.tova import TOVA
 
 
@@ -29,20 +29,22 @@ def test_heads_are_joined_as_chosen_before_the_mean(twins, reduction):
 
 
 def test_drops_by_the_heads_mean():
-    held, policy = holding(4, 3), TOVA()
-    policy.stepped(held, torch.tensor([[[0.1, 0.2, 0.3, 0.4]], [[0.6, 0.1, 0.3, 0.0]]]))
+    cache, policy = holding(4, 3), TOVA()
+    policy.observe_step(
+        view(cache, policy), torch.tensor([[[0.1, 0.2, 0.3, 0.4]], [[0.6, 0.1, 0.3, 0.0]]])
+    )
     # means 0.35, 0.15, 0.3, 0.2
-    assert policy.kept(held, 3)[0].tolist() == [0, 2, 3]
+    assert policy.kept(view(cache, policy), 3).indices[0].tolist() == [0, 2, 3]
 
 
 def test_newest_are_protected_where_asked():
-    held, policy = holding(4, 2), TOVA(newest=1)
-    policy.stepped(held, torch.tensor([[[0.4, 0.3, 0.2, 0.1]]] * 2))
-    assert policy.kept(held, 2)[0].tolist() == [0, 3]
+    cache, policy = holding(4, 2), TOVA(newest=1)
+    policy.observe_step(view(cache, policy), torch.tensor([[[0.4, 0.3, 0.2, 0.1]]] * 2))
+    assert policy.kept(view(cache, policy), 2).indices[0].tolist() == [0, 3]
     assert policy.smallest_budget() == TOVA().smallest_budget() == 1
 
 
 def test_of_several_new_queries_the_last_counts():
-    held, policy = holding(3, 1), TOVA()
-    policy.stepped(held, torch.tensor([[[0.9, 0.1, 0.0], [0.2, 0.5, 0.3]]] * 2))
-    assert policy.kept(held, 1)[0].tolist() == [1]
+    cache, policy = holding(3, 1), TOVA()
+    policy.observe_step(view(cache, policy), torch.tensor([[[0.9, 0.1, 0.0], [0.2, 0.5, 0.3]]] * 2))
+    assert policy.kept(view(cache, policy), 1).indices[0].tolist() == [1]

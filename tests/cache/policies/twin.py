@@ -11,6 +11,7 @@ from tests.interventions import oracle
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.layer_cache import LayerCache
+from tokenarium.backend.cache.layer_view import LayerView
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.loaded import LoadedModel
 
@@ -106,7 +107,6 @@ def holding(length: int, budget: int, step: int = 1) -> LayerCache:
     nothing = torch.zeros(1, length, 4)
     return LayerCache(
         layer=0,
-        layers=1,
         entries=Entries(nothing, nothing, torch.arange(length)),
         heads=2,
         reduction="mean",
@@ -116,3 +116,8 @@ def holding(length: int, budget: int, step: int = 1) -> LayerCache:
         seen=length,
         step=step,
     )
+
+
+def view(cache: LayerCache, policy: Policy) -> LayerView:
+    """Return what a policy is given of a layer, as the engine gives it."""
+    return LayerView(cache, policy.all_needs(), type(policy).__name__)

@@ -16,7 +16,7 @@ _TOLERANCE = 0.05
 """Largest difference of keys allowed, as a share of the largest entry; a wrong token shows more."""
 
 
-class Narrowing:
+class PromptPruner:
     """Cuts what layers are given, from the next one on, once ``kept`` has been set in a layer.
 
     Raises:
@@ -53,8 +53,8 @@ class Narrowing:
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if self.kept is None:
             return None
-        narrowed: tuple[Any, ...] = _cut(args, self.kept, length)
-        return narrowed, _cut(kwargs, self.kept, length)
+        pruned: tuple[Any, ...] = _cut(args, self.kept, length)
+        return pruned, _cut(kwargs, self.kept, length)
 
     def _after(self, length: int, _: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
         states: Tensor = output[0] if isinstance(output, tuple) else output
@@ -81,32 +81,32 @@ def _cut(given: Any, kept: Tensor, length: int) -> Any:
 class _EachByItself(Recorder):
     """Hands every token's own value through, so that no token depends on another."""
 
-    def __init__(self, narrowing: Narrowing | None, kept: Tensor) -> None:
+    def __init__(self, pruner: PromptPruner | None, kept: Tensor) -> None:
         super().__init__()
-        self._narrowing, self._kept = narrowing, kept
+        self._pruner, self._kept = pruner, kept
         self.keys: list[Tensor] = []
         self.windows = False
 
     def attend(self, call: AttentionCall) -> Tensor:
         self.keys.append(call.k[0].float())
         self.windows |= call.declared_window is not None
-        if self._narrowing is not None:
-            self._narrowing.kept = self._kept
+        if self._pruner is not None:
+            self._pruner.kept = self._kept
         groups = call.q.shape[1] // call.k.shape[1]
         return call.v.repeat_interleave(groups, 1).transpose(1, 2).contiguous()
 
 
-def _check(loaded: LoadedModel, narrowing: Narrowing) -> None:
+def _check(loaded: LoadedModel, pruner: PromptPruner) -> None:
     """Read a few tokens whole and cut: with attention to oneself alone, keys must be the same."""
     kept = torch.tensor(_PROBE_KEPT, device=loaded.device)
-    whole, cut = _EachByItself(None, kept), _EachByItself(narrowing, kept)
+    whole, cut = _EachByItself(None, kept), _EachByItself(pruner, kept)
     ids = torch.arange(_PROBE_TOKENS, device=loaded.device)[None]
     reason = "its layers mix tokens up when some are left out"
     try:
         with torch.inference_mode():
             with recording(whole):
                 loaded.body(input_ids=ids, use_cache=False)
-            with recording(cut), narrowing.over(_PROBE_TOKENS):
+            with recording(cut), pruner.over(_PROBE_TOKENS):
                 loaded.body(input_ids=ids, use_cache=False)
         fits = all(_same(own[:, kept], found) for own, found in _later(whole, cut))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tokenarium.backend.cache.oracle import Oracle, divergence
+from tokenarium.backend.cache.full_model import FullModelReference, divergence
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import PolicyRun
 from tokenarium.backend.cache.runner import follow_policies
@@ -161,7 +161,7 @@ def test_what_is_kept_and_not_read_is_lost_for_the_step(compared) -> None:
 
 def test_going_back_to_the_prompt_forgets_the_rest(twins) -> None:
     loaded, _ = twins("llama")
-    oracle = Oracle(loaded, list(range(5, 40)), lambda: None, 60)
+    oracle = FullModelReference(loaded, list(range(5, 40)), lambda: None, 60)
     nothing = np.full((3, 2, 60), -1, np.int16)
     oracle.begin(nothing)
     first = oracle.read([7, 8, 9])

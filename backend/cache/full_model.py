@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from tokenarium.backend.cache.engine import CachedSequence
-from tokenarium.backend.cache.layer_cache import LayerCache
+from tokenarium.backend.cache.layer_view import LayerView
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.models.loaded import LoadedModel
 
@@ -19,21 +19,21 @@ TOGETHER = 16
 several tokens round otherwise than one."""
 
 
-class _Watched(Full):
-    """The full cache, its attention told to somebody."""
+class _Observed(Full):
+    """The full cache, its attention shown to somebody."""
 
-    watches = True
+    needs = frozenset({"attention"})
 
-    see: Callable[[LayerCache, Tensor], None] = Field(
+    see: Callable[[LayerView, Tensor], None] = Field(
         description="Receives the weights of every layer."
     )
 
-    def stepped(self, held: LayerCache, weights: Tensor) -> None:
-        """Tell the weights [H, n, S] of the n newest queries."""
-        self.see(held, weights)
+    def observe_step(self, view: LayerView, weights: Tensor) -> None:
+        """Show the weights [H, n, S] of the n newest queries."""
+        self.see(view, weights)
 
 
-class Oracle:
+class FullModelReference:
     """One full cache for all policies: the prompt is read once, and each continuation after it."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Oracle:
             places: positions of the prompt and of every step together.
         """
         self.missed = Missed(len(prompt), places)
-        policy = _Watched(see=self.missed.look)
+        policy = _Observed(see=self.missed.look)
         self._sequence = CachedSequence(loaded, policy, 1, check=check, free_windows=False)
         self.first = self._sequence.read(prompt).float()
         """[V] logits after the prompt."""
@@ -76,7 +76,7 @@ class Missed:
         self._prompt, self._places = prompt, places
 
     def begin(self, evicted_at: NDArray[np.int16]) -> None:
-        """Look at another policy; see ``Oracle.begin``."""
+        """Look at another policy; see ``FullModelReference.begin``."""
         self._evicted_at = evicted_at
         self.read: dict[tuple[int, int], NDArray[np.bool_]] = {}
         """[G, positions] by step and layer what a step read, where that was not everything."""
@@ -87,43 +87,43 @@ class Missed:
         """The step of that weight."""
 
     def expect(self, queries: int) -> None:
-        """Begin with as many steps; a layer that is left alone loses nothing."""
+        """Begin with as many steps; a layer with a window of its own loses nothing."""
         shape = (queries, len(self._evicted_at))
         self.lost_mass = np.zeros(shape, np.float32)
         """[n, L] attention of the steps just read to what had been dropped, or was not read."""
         self.topk_overlap = np.ones(shape, np.float32)
         """[n, L] share of the entries with most attention that the policy read."""
 
-    def look(self, held: LayerCache, weights: Tensor) -> None:
+    def look(self, view: LayerView, weights: Tensor) -> None:
         """See the weights [H, n, S] of the n newest queries of a layer."""
-        joined = weights.view(held.entries.groups, -1, *weights.shape[1:]).mean(1)  # [G, n, S]
+        joined = weights.view(view.groups, -1, *weights.shape[1:]).mean(1)  # [G, n, S]
         queries, places = joined.shape[1:]
-        gone_at = torch.from_numpy(self._evicted_at[held.layer, :, :places]).to(joined.device)
+        gone_at = torch.from_numpy(self._evicted_at[view.layer, :, :places]).to(joined.device)
         at = torch.arange(places - queries, places, device=joined.device)[:, None]
         # Step s reads token s - 1, at position T + s - 1; what went after step s was still there.
         step = at - self._prompt + 1
         gone = (gone_at >= 0)[:, None] & (gone_at[:, None] < step)  # [G, n, S]
         for row, number in enumerate(step[:, 0].tolist()):
-            if (read := self.read.pop((number, held.layer), None)) is not None:
+            if (read := self.read.pop((number, view.layer), None)) is not None:
                 gone[:, row] |= ~torch.from_numpy(read[:, :places]).to(gone.device)
         seen = torch.arange(places, device=joined.device) <= at
         lost = joined.where(gone, 0.0)
-        self.lost_mass[:, held.layer] = lost.sum(2).mean(0).cpu().numpy()
-        self.topk_overlap[:, held.layer] = _overlap(joined, seen & ~gone).cpu().numpy()
+        self.lost_mass[:, view.layer] = lost.sum(2).mean(0).cpu().numpy()
+        self.topk_overlap[:, view.layer] = _overlap(joined, seen & ~gone).cpu().numpy()
         highest, query = lost.max(1)
-        most = self.most[held.layer, :, :places]
+        most = self.most[view.layer, :, :places]
         found, when = highest.cpu().numpy(), step[query, 0].cpu().numpy()
         better = found > most
         most[better] = found[better]
-        self.most_step[held.layer, :, :places][better] = when[better]
+        self.most_step[view.layer, :, :places][better] = when[better]
 
 
-def _overlap(weights: Tensor, held: Tensor) -> Tensor:
-    """Return [n] the share of the k highest weights [G, n, S] that are held, k = number held."""
+def _overlap(weights: Tensor, kept: Tensor) -> Tensor:
+    """Return [n] the share of the k highest weights [G, n, S] that are kept, k = number kept."""
     order = weights.argsort(dim=2, descending=True, stable=True)
-    count = held.sum(2, keepdim=True)
+    count = kept.sum(2, keepdim=True)
     among = torch.arange(weights.shape[2], device=weights.device) < count
-    hits = (held.gather(2, order) & among).sum(2)
+    hits = (kept.gather(2, order) & among).sum(2)
     return (hits / count[..., 0]).mean(0)
 
 

@@ -1,0 +1,144 @@
+"""What is dropped from the layers of a run, and when."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tokenarium.backend.cache.layer_cache import LayerCache
+from tokenarium.backend.cache.layer_view import Choice, LayerView
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.rerotation import Rerotation
+from tokenarium.backend.cache.stacked_layers import stack_layers
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What one eviction took from one layer: G heads, n_g entries each."""
+
+    step: int
+    layer: int
+    positions: list[Tensor]
+    """G original positions [n_g], ascending."""
+    scores: Tensor | None = None
+    """[G, S] the scores of all entries; where asked for, and where the policy scores."""
+    among: Tensor | None = None
+    """[G, S] the original positions that were scored; -1 after a head's last."""
+
+
+class Evictor:
+    """Brings the layers of a run down to their budgets, and notes what was dropped.
+
+    Args:
+        policy: fitted to the run.
+        budget: entries per head right after an eviction.
+        rerotation: turns kept keys to where they then stand.
+    """
+
+    def __init__(self, policy: Policy, budget: int, rerotation: Rerotation) -> None:
+        self.layers: list[LayerCache] = []
+        self.dropped: list[Dropped] = []
+        self.keep_scores = False
+        self.stacked: LayerCache | None = None
+        """The layers in which the policy acts as one with all their heads, where it allows it."""
+        self._policy, self._budget, self._rerotation = policy, budget, rerotation
+        self._needs = policy.all_needs()
+        self._weights: list[Tensor] = []  # of this step, of the layers that are stacked
+
+    def view(self, cache: LayerCache) -> LayerView:
+        """Return what the policy is given of a layer."""
+        return LayerView(cache, self._needs, type(self._policy).__name__)
+
+    def is_stacked(self, cache: LayerCache) -> bool:
+        """Return whether a layer's scores and evictions wait for those of the others."""
+        return self.stacked is not None and cache.window is None
+
+    def open_step(self, step: int, seen: int, positions: Tensor) -> None:
+        """Stack the layers at the first step, where the policy allows it, and make room in all."""
+        if step == 1 and self.stacked is None:
+            self.stacked = stack_layers(self._acting(), self._policy, self._rerotation)
+        if self.stacked is None:
+            return
+        cache = self.stacked
+        cache.step, cache.seen = step, seen
+        cache.entries.open(positions)
+        self._weights = []
+        self._rerotation.before(cache.entries, cache.layer, seen - 1)
+
+    def observe(self, cache: LayerCache, weights: Tensor) -> None:
+        """Hand a layer's weights [H, n, S] to the policy, or keep them until all are there."""
+        if self.is_stacked(cache) and weights.shape[1] == 1:
+            self._weights.append(weights)
+        else:
+            self._policy.observe_step(self.view(cache), weights)
+
+    def end_layer(self, cache: LayerCache) -> None:
+        """Drop what a layer holds too much as soon as it has attended."""
+        if cache.window is not None:
+            return
+        waits = self._policy.scope == "model" or self.is_stacked(cache)
+        if not waits and self._due(cache.step):
+            self._evict(cache)
+
+    def end_step(self, step: int) -> None:
+        """Drop in the layers whose evictions waited for all of them."""
+        if self.stacked is not None:
+            self._end_stacked(self.stacked, step)
+        elif self._policy.scope == "model" and self._due(step):
+            over = [cache for cache in self._acting() if self._over(cache)]
+            if over:
+                # The score is the same in every layer, so the first one chooses for all.
+                choice = self._policy.kept(self.view(over[0]), over[0].budget)
+                for cache in over:
+                    self._keep(cache, choice)
+
+    def free_outside(self, cache: LayerCache) -> None:
+        """Free what no later query of a layer with a window can see."""
+        assert cache.window is not None
+        outside = max(cache.entries.counts) - (cache.window - 1)
+        if outside <= 0:
+            return
+        gone = [positions.clone() for positions in cache.entries.rows("positions")[:, :outside]]
+        self.dropped.append(Dropped(cache.step, cache.layer, gone))
+        cache.entries.forget_oldest(outside)
+
+    def _acting(self) -> list[LayerCache]:
+        return [cache for cache in self.layers if cache.window is None]
+
+    def _due(self, step: int) -> bool:
+        return self._policy.evicts_at(step, self._budget)
+
+    def _over(self, cache: LayerCache) -> bool:
+        return self._policy.over_budget(cache.entries.counts, cache.budget)
+
+    def _evict(self, cache: LayerCache) -> None:
+        if self._over(cache):
+            self._keep(cache, self._policy.kept(self.view(cache), cache.budget))
+
+    def _end_stacked(self, cache: LayerCache, step: int) -> None:
+        """Hand all layers' weights to the policy at once, and drop in all."""
+        if self._weights:
+            self._policy.observe_step(self.view(cache), torch.cat(self._weights))
+            self._weights = []
+        if not self._due(step):
+            return
+        if self._policy.scope != "model":
+            self._evict(cache)
+        elif self._over(cache):
+            first = self.layers[cache.layer]
+            choice = self._policy.kept(self.view(first), first.budget)
+            self._keep(cache, choice.repeated(cache.stacked))
+
+    def _keep(self, cache: LayerCache, choice: Choice) -> None:
+        entries, scores, among = cache.entries, None, None
+        if self.keep_scores and choice.scores is not None:
+            among = entries.rows("positions").where(entries.present(), -1)
+            scores = choice.scores.clone()  # it may be a view of what is about to move
+        positions = entries.keep(choice.indices)
+        layers = [cache] if cache.stacked == 1 else self._acting()
+        groups = entries.groups // cache.stacked
+        for number, layer in enumerate(layers):
+            own = slice(number * groups, (number + 1) * groups)
+            both = [None if rows is None else rows[own] for rows in (scores, among)]
+            self.dropped.append(Dropped(cache.step, layer.layer, positions[own], *both))
+        self._rerotation.settle(entries, cache.layer, cache.seen - 1, choice.indices)
