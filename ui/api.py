@@ -54,7 +54,7 @@ def endpoint(lab: Lab, kind: Kind) -> Callable[..., Iterator[dict[str, Any]]]:
         visitor = visitor_of(request)
         try:
             wanted = lab.request(kind.request, **asked)
-            for event in lab.stream(wanted, visitor=visitor):
+            for event in lab.stream(wanted, visitor=visitor, needs=quantities or ()):
                 if isinstance(event, Finished):
                     found = lab.content(event.run, visitor=visitor, quantities=quantities or ())
                     yield {"event": "finished", "run": found}

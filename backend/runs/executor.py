@@ -4,7 +4,7 @@ import contextvars
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ class RunExecutor:
         owner: str,
         *,
         kept: bool,
-        needs: Sequence[str] = (),
+        needs: Collection[str] = (),
         cancel: CancelToken | None = None,
     ) -> Run | Job:
         """Return the stored answer, or a run in flight; never waits for either.

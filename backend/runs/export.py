@@ -14,7 +14,9 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from tokenarium.backend.errors import UserError
+from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.runs.run import Run
+from tokenarium.backend.runs.serialization import refuse_unknown
 from tokenarium.backend.runs.tables import tables_of
 
 FORMAT = "tokenarium-run-1"
@@ -50,11 +52,8 @@ def as_content(
     Raises:
         UserError: if a name is no quantity of this kind of run.
     """
-    known = type(run.result).quantities()
-    if unknown := [name for name in quantities if name not in known]:
-        raise UserError(
-            f"quantities={unknown[0]!r} is none of a {run.request.kind}: choose {', '.join(known)}"
-        )
+    refuse_unknown(KINDS.find(run.request.kind), quantities)
+    known = run.result.quantities()
     content = _content(run)
     arrays = run.result.arrays()
     large = {

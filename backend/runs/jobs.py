@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -52,7 +52,7 @@ class Job:
         *,
         run_owner: str | None = None,
         replaces: bool = False,
-        needs: Sequence[str] = (),
+        needs: Collection[str] = (),
     ) -> None:
         self.ticket, self.owner, self.cancel = ticket, owner, cancel
         self.run_owner = owner if run_owner is None else run_owner

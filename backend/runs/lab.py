@@ -1,6 +1,6 @@
 """The facade: one question in, one stored run out, whatever happens in between."""
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -72,7 +72,7 @@ class Lab:
         request: ModelRequest,
         *,
         visitor: str = "",
-        needs: Sequence[str] = (),
+        needs: Collection[str] = (),
         cancel: CancelToken | None = None,
     ) -> Run:
         """Answer ``request`` and wait for it; see ``stream``."""
@@ -83,7 +83,7 @@ class Lab:
         request: ModelRequest,
         *,
         visitor: str = "",
-        needs: Sequence[str] = (),
+        needs: Collection[str] = (),
         cancel: CancelToken | None = None,
     ) -> Generator[Event, None, None]:
         """Answer ``request``, telling what happens: Queued, Progress and Partial, then Finished.
@@ -118,7 +118,7 @@ class Lab:
                 begun.left()
 
     def start(
-        self, request: ModelRequest, *, visitor: str = "", needs: Sequence[str] = ()
+        self, request: ModelRequest, *, visitor: str = "", needs: Collection[str] = ()
     ) -> RunTicket:
         """Begin to answer ``request`` in the background; whoever reads or leaves, it goes on.
 
@@ -217,7 +217,7 @@ class Lab:
             with self._executor.models(request, source, lambda _: None, CancelToken()) as used:
                 yield used
 
-    def open(self, run_id: str, *, visitor: str = "", needs: Sequence[str] = ()) -> Run:
+    def open(self, run_id: str, *, visitor: str = "", needs: Collection[str] = ()) -> Run:
         """Return a stored run; knowing its id is the permission.
 
         ``run.missing`` names quantities that the version which stored it did not measure.
@@ -281,13 +281,16 @@ class Lab:
             run: a run, also one that could not be stored, or the id of a stored one.
             visitor: private name of who asks.
             quantities: names of those to return however large; none for all of at most ``most``
-                numbers, the rest being named in ``left_out`` with their shapes.
+                numbers, the rest being named in ``left_out`` with their shapes. A run that an
+                older version stored without one is measured again.
             most: numbers of a quantity that nobody named.
 
         Raises:
             UserError: if there is no such run or quantity, or it cannot be read any more.
         """
-        found = self._repository.open(run, visitor) if isinstance(run, str) else run
+        found = self.open(run, visitor=visitor) if isinstance(run, str) else run
+        if lacking(found, quantities):
+            found = self.open(found.id, visitor=visitor, needs=quantities)
         return as_content(found, quantities, most)
 
     def search(

@@ -1,7 +1,7 @@
 """A run and its stored description: one made from the other, in both directions."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -136,23 +136,23 @@ def result_of(
     return result.from_stored(facts, arrays)
 
 
-def lacking(run: Run, needs: Sequence[str]) -> tuple[str, ...]:
+def lacking(run: Run, needs: Collection[str]) -> tuple[str, ...]:
     """Return those of ``needs`` that the version which stored the run did not measure."""
     missing = run.missing
     return tuple(name for name in needs if name in missing)
 
 
-def refuse_unknown(kind: Kind, needs: Sequence[str]) -> None:
+def refuse_unknown(kind: Kind, names: Collection[str]) -> None:
     """Refuse names that are no quantities of a kind of run.
 
     Raises:
         UserError: naming the quantities there are.
     """
     known = kind.result_class.quantities()
-    for name in needs:
+    for name in names:
         if name not in known:
             raise UserError(
-                f"needs={name!r} is no quantity of {kind.slug}: choose among {', '.join(known)}"
+                f"{name!r} is no quantity of a {kind.slug}: choose among {', '.join(known)}"
             )
 
 

@@ -134,7 +134,7 @@ def test_large_quantities_are_returned_by_name_only(lab: Lab) -> None:
     assert "attention_tiles_mean" not in small["values"]
     asked = lab.content(run.id, quantities=["attention_tiles_mean"])
     assert list(asked["values"]) == ["attention_tiles_mean"]
-    with pytest.raises(ValueError, match="quantities='sinks' is none of a trace: choose token_ids"):
+    with pytest.raises(ValueError, match="'sinks' is no quantity of a trace: choose among"):
         lab.content(run.id, quantities=["sinks"])
 
 

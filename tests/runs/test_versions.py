@@ -74,7 +74,7 @@ def test_new_run_measures_what_was_added(lab: Lab, monkeypatch: pytest.MonkeyPat
     assert (exported["missing"], exported["values"]["margin"]) == ([], MARGIN)
 
 
-@pytest.mark.parametrize("how", ["run", "open", "start"])
+@pytest.mark.parametrize("how", ["run", "open", "start", "content"])
 def test_caller_that_names_a_missing_quantity_gets_it_under_the_same_id(
     lab: Lab, watch: Watch, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -85,6 +85,9 @@ def test_caller_that_names_a_missing_quantity_gets_it_under_the_same_id(
         run = lab.run(asked(), needs=("margin", "counts"))
     elif how == "open":
         run = lab.open(old.id, needs=("margin",))
+    elif how == "content":
+        assert lab.content(old.id, quantities=["margin"])["values"] == {"margin": MARGIN}
+        run = lab.open(old.id)
     else:
         *_, event = lab.follow(lab.start(asked(), needs=("margin",)).id)
         assert isinstance(event, Finished)
@@ -179,7 +182,7 @@ def test_unknown_needs_are_refused(lab: Lab) -> None:
         lambda: lab.run(asked(), needs=("margni",)),
         lambda: lab.open(run.id, needs=("margni",)),
     ):
-        with pytest.raises(UserError, match="needs='margni' is no quantity of count: choose"):
+        with pytest.raises(UserError, match="'margni' is no quantity of a count: choose"):
             ask()
 
 
