@@ -56,6 +56,11 @@ SIGNS = "".join(
 """Each another token: equal ones have keys whose norms differ by rounding alone."""
 OF_THE_MACHINE = ("_ms", "peak_bytes")
 """Parts of names of what is measured of the machine; peaks are known on a GPU only."""
+OF_EQUAL_SCORES = dict.fromkeys(
+    ("lazy_eviction", "scissorhands"), ("score_positions", "score_near", "noise_near")
+)
+"""What depends on which of equal scores come first, which ``topk`` leaves to the device: counts and
+pauses are often equal. What is kept does not depend on it."""
 TOLERANCE = 1e-4
 """Absolute and relative: float32 added in another order, through a few layers."""
 PLACE = {"layer": 1, "head": 2}
@@ -108,7 +113,9 @@ Compare = Callable[..., None]
 def compare(models, kernels) -> Compare:
     """A function that runs a request on both devices and compares what is not a time."""
 
-    def both(run: Callable[..., Result], family: str, request: Any) -> None:
+    def both(
+        run: Callable[..., Result], family: str, request: Any, but: tuple[str, ...] = ()
+    ) -> None:
         found = []
         for device, on in (("cpu", False), (DEVICE, True)):
             kernels(on)
@@ -120,7 +127,7 @@ def compare(models, kernels) -> Compare:
             )
         here, there = (result.arrays() for result in found)
         assert here.keys() == there.keys()
-        compared = [name for name in here if of_the_model(name)]
+        compared = [name for name in here if of_the_model(name) and name not in but]
         assert compared
         problems = [line for name in compared for line in unlike(name, here[name], there[name])]
         assert not problems, "; ".join(problems)
@@ -173,7 +180,7 @@ def test_gpu_keeps_what_the_cpu_keeps(compare: Compare, policy: str) -> None:
     request = CacheRequest(
         model="tiny", text=SIGNS, policies=(policy,), budget=40, max_new_tokens=8
     )
-    compare(follow_policies, "llama", request)
+    compare(follow_policies, "llama", request, OF_EQUAL_SCORES.get(policy, ()))
 
 
 @pytest.mark.parametrize("drafter", [one.slug for one in drafters()])

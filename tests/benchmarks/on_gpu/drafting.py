@@ -16,7 +16,7 @@ METHODS = (
 def run(bench: Bench) -> None:
     """Measure some prompts of every kind, greedily."""
     logging.set_verbosity_error()
-    count, each = (8, 1) if bench.quick else (32, 3)
+    count, each = (8, 1) if bench.quick else (32, 2)
     methods, tokenizer = methods_of(dtype(bench), bench.device, count)
     methods = {name: methods[name] for name in ("plain", *METHODS)}
     where = {"model": "bundled pair", "tokens": count, "dtype": dtype(bench)}

@@ -23,7 +23,7 @@ def run(bench: Bench) -> None:
         slugs, length = ["streaming_llm", "h2o", "adakv"], 200
     elif bench.large:
         slugs, length, share = [slug for slug in slugs if slug in FEW], 16384, 0.06
-    steps = 8 if bench.quick else 32
+    steps = 8 if bench.quick else 24
     asked = argparse.Namespace(policies=slugs, prefills=1, steps=steps, pause=0.0)
     rows = measured(models(bench).loaded, folder(bench), length, share, asked)
     bench.journal.measured(
