@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.benchmark.sweep.request import PointRequest, SweepRequest
     from tokenarium.backend.benchmark.sweep.result import SweepResult
     from tokenarium.backend.benchmark.task import Task
+    from tokenarium.backend.cache.apply import AppliedPolicy, apply
     from tokenarium.backend.cache.estimate import CacheEstimate
     from tokenarium.backend.cache.policy import Policy
     from tokenarium.backend.cache.request import CacheRequest, PolicySpec

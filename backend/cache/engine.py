@@ -84,7 +84,7 @@ class CachedSequence:
         self.pruner = PromptPruner(loaded) if policy.prunes_prompt else None
         self.surprisal = SurprisalTrack(loaded) if "surprisal" in self.needs else None
         self.changes: dict[int, Change] = {}
-        self._cache = PassingCache(len(loaded.layers))
+        self.cache = PassingCache(len(loaded.layers))  # what transformers is given as one
 
     @property
     def keep_scores(self) -> bool:
@@ -132,7 +132,7 @@ class CachedSequence:
         assert self.evictor.stacked is None, "layers are stacked where some entries are dropped"
         for cache in self.layers:
             cache.entries.forget_newest(since)
-        self._cache.advance(-since)
+        self.cache.advance(-since)
         self.seen, self.step = self.prompt, 0
 
     def _logits(self, hidden: Tensor) -> Tensor:
@@ -162,10 +162,10 @@ class CachedSequence:
             out = self.loaded.body(
                 input_ids=torch.tensor([ids], device=device),
                 position_ids=positions[None],
-                past_key_values=self._cache,
+                past_key_values=self.cache,
                 use_cache=True,
             )
-        self._cache.advance(len(ids))
+        self.cache.advance(len(ids))
         hidden: Tensor = out.last_hidden_state[0]
         if self.surprisal is not None:
             self.surprisal.add(ids, hidden)

@@ -26,6 +26,10 @@ class Band:
     offset: int
     window: int | None
 
+    def contiguous(self) -> "Band":
+        """Return itself: ``generate`` asks this of the mask that goes with a static cache."""
+        return self
+
 
 def band_mask(
     batch_size: int,

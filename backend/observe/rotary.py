@@ -57,10 +57,17 @@ def rotary_layers(loaded: LoadedModel) -> tuple[Rotary | None, ...]:
     candidates = list(_candidates(loaded))
     watch = _KeysOfOneToken()
     length = min(_PROBE_TOKENS, loaded.context)
-    ids = torch.full((1, length), int(loaded.tokenizer.bos_token_id or 0), device=loaded.device)
+    ids = torch.full((1, length), _repeated_token(loaded), device=loaded.device)
     with torch.inference_mode(), recording(watch):
         loaded.body(input_ids=ids, use_cache=False)
     return tuple(_found(loaded, candidates, keys) for keys in watch.keys)
+
+
+def _repeated_token(loaded: LoadedModel) -> int:
+    """Return the BOS token, of the configuration where there is no tokenizer; else token 0."""
+    known = loaded.model.config if loaded.tokenizer is None else loaded.tokenizer
+    bos = known.bos_token_id
+    return int(bos[0] if isinstance(bos, list) else bos or 0)
 
 
 class _KeysOfOneToken(Recorder):

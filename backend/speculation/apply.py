@@ -126,6 +126,8 @@ def _replaced_generate(model: PreTrainedModel, decoding: "SpeculativeDecoding") 
     instance: Any = model
     outer = vars(model).get("generate")
     plain: Any = getattr(outer, "plain", model.generate)  # of two nested drafters the inner drafts
+    if hasattr(vars(model).get("forward"), "applied"):
+        raise ValueError("model keeps its cache by a policy, which drafts would miss: leave apply")
 
     def generate(*args: Any, **kwargs: Any) -> Any:
         for name in ("assistant_model", "custom_generate"):
