@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test bench gpu examples lint types imports unit clean
+.PHONY: app test checks fast browser bench gpu examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
 	$(BIN)/python app.py --port $(PORT)
 
-test: lint types imports unit
+# Two at a time, the longest first; what each prints stays together.
+test: $(VENV)/.installed-test
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going checks
+
+checks: browser fast types lint imports
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -25,10 +29,13 @@ types: $(VENV)/.installed-test
 imports: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
-# Apart: what the browser's tests leave behind in a process slows every test after them.
-unit: $(VENV)/.installed-test
-	$(BIN)/python -P -m pytest -m "not browser and not gpu and not external and not slow"
-	$(BIN)/python -P -m pytest -m "browser and not gpu and not external and not slow"
+# One thread each: two processes share the machine. Apart, too, as what the browser's tests leave
+# behind in a process slows every test after them.
+fast: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -m "not browser and not gpu and not external and not slow"
+
+browser: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -m "browser and not gpu and not external and not slow"
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks
