@@ -1,12 +1,13 @@
 PORT ?= 7860
 PYTHON ?= python3
 VENV ?= .venv
+WHEELS ?= dist
 BIN := $(VENV)/bin
 
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test checks fast browser bench gpu examples lint types imports clean
+.PHONY: app test checks fast browser process bench gpu wheel examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -32,16 +33,26 @@ imports: $(VENV)/.installed-test
 # One thread each: two processes share the machine. Apart, too, as what the browser's tests leave
 # behind in a process slows every test after them.
 fast: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -m "not browser and not gpu and not external and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -m "not browser and not process and not gpu and not external and not slow"
 
 browser: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -m "browser and not gpu and not external and not slow"
+
+# What builds, installs or starts the program as others would: CI runs it beside `make test`.
+process: $(VENV)/.installed-test
+	$(BIN)/python -P -m pytest -m process
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.caches
 	$(BIN)/python -m tests.benchmarks.reading
 	$(BIN)/python -m tests.benchmarks.speculation
+
+# From nothing: what an older build left would enter the wheel.
+wheel:
+	rm -rf build
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps $(HOW) --wheel-dir $(WHEELS) .
+	rm -rf build
 
 # Needs no environment of its own, only what a machine with a GPU has.
 gpu:
