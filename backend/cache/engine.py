@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -244,17 +244,7 @@ class _CacheRecorder(Recorder):
             changed = Reading({call.layer: change}, lambda _: run.check())
             return changed.attend(call)[0], AttentionStats()
         wanted = Want() if call.declared_window else run.policy.want(call.q.shape[2])
-        return attention_stats(
-            call.q[0],
-            call.k[0],
-            call.v[0],
-            scaling=call.scaling,
-            want=wanted,
-            offset=0,
-            window=call.window,
-            softcap=call.softcap,
-            sinks=call.sinks,
-        )
+        return attention_stats(replace(call.inputs(), offset=0, mask=None), wanted)
 
     def _decode(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
         run, evictor = self._run, self._run.evictor
@@ -311,13 +301,5 @@ def _last_rows(call: AttentionCall, last: int) -> Iterator[Rows]:
     """Yield the weights of the last so many queries (all there are, where fewer)."""
     length = call.q.shape[2]
     first = max(0, length - last)
-    return attention_rows(
-        call.q[0, :, first:],
-        call.k[0],
-        scaling=call.scaling,
-        offset=first,
-        window=call.window,
-        softcap=call.softcap,
-        sinks=call.sinks,
-        block=max(1, min(128, HELD_WEIGHTS // (call.q.shape[1] * length))),
-    )
+    inputs = replace(call.inputs(), q=call.q[0, :, first:], offset=first, mask=None)
+    return attention_rows(inputs, max(1, min(128, HELD_WEIGHTS // (call.q.shape[1] * length))))

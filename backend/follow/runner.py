@@ -1,7 +1,7 @@
 """Follow a token: one row and one column of a head's attention, in O(T) memory."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import torch
 
@@ -36,33 +36,11 @@ def follow(
     unknown = torch.full((length,), float("nan"))
     looks_at, looked_at_by = unknown.clone(), unknown
     own = call.of_head(request.head, slice(token, token + 1))
-    details: dict[str, Any] = {
-        "scaling": call.scaling,
-        "window": call.window,
-        "softcap": call.softcap,
-    }
-    row = next(
-        attention_rows(
-            own.q[0],
-            own.k[0],
-            offset=own.offset,
-            sinks=own.sinks,
-            mask=None if own.mask is None else own.mask[0],
-            **details,
-        )
-    )
+    row = next(attention_rows(own.inputs()))
     looks_at[: token + 1] = row.weights[0, 0, : token + 1].cpu()
-    later = call.of_head(request.head, slice(token, length))
-    _, stats = attention_stats(
-        later.q[0],
-        later.k[0],
-        later.k[0, :, :, :1],  # the output is not wanted, so any values do
-        want=Want(columns=(token,)),
-        offset=later.offset,
-        sinks=later.sinks,
-        mask=None if later.mask is None else later.mask[0],
-        **details,
-    )
+    later = call.of_head(request.head, slice(token, length)).inputs()
+    # The output is not wanted, so any values do.
+    _, stats = attention_stats(replace(later, v=later.k[..., :1]), Want(columns=(token,)))
     assert stats.columns is not None
     looked_at_by[token:] = stats.columns[0, 0].cpu()
     return FollowResult(looks_at.numpy(), looked_at_by.numpy(), source)

@@ -69,20 +69,7 @@ def heartbeat(
 
 def _weights(call: AttentionCall, head: int) -> Iterator[tuple[int, Tensor]]:
     """Yield the position of the first query and the weights of each block on the keys up to it."""
-    heads, groups = call.q.shape[1], call.k.shape[1]
-    only, group = slice(head, head + 1), head * groups // heads
-    mask = None if call.mask is None else call.mask[0]
-    for rows in attention_rows(
-        call.q[0, only],
-        call.k[0, group : group + 1],
-        scaling=call.scaling,
-        offset=call.offset,
-        window=call.window,
-        softcap=call.softcap,
-        sinks=None if call.sinks is None else call.sinks[only],
-        mask=mask if mask is None or mask.shape[0] == 1 else mask[only],
-        block=BLOCK,
-    ):
+    for rows in attention_rows(call.of_head(head).inputs(), BLOCK):
         yield rows.start, rows.weights[0, :, : call.offset + rows.stop]
 
 

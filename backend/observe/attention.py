@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from tokenarium.backend.observe.masks import Band, band_mask
+from tokenarium.kernels.attention_stats import AttentionInput
 
 NAME = "tokenarium"
 """The ``attn_implementation`` of every model this project loads."""
@@ -42,6 +43,20 @@ class AttentionCall:
     sinks: Tensor | None = None
     mask: Tensor | None = None
     declared_window: int | None = None
+
+    def inputs(self, sequence: int = 0) -> AttentionInput:
+        """Return the inputs of one sequence, as ``kernels.attention_stats`` takes them."""
+        return AttentionInput(
+            self.q[sequence],
+            self.k[sequence],
+            self.v[sequence],
+            scaling=self.scaling,
+            offset=self.offset,
+            window=self.window,
+            softcap=self.softcap,
+            sinks=self.sinks,
+            mask=None if self.mask is None else self.mask[sequence],
+        )
 
     def of_head(self, head: int, queries: slice = slice(None)) -> "AttentionCall":
         """Return the same for one query head and its keys, and for some of the queries."""

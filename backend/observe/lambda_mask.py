@@ -81,8 +81,8 @@ class LambdaMask:
         for start in range(0, length, block):
             step()
             stop = min(start + block, length)
-            at = torch.arange(start, stop, device=out.device) + layer.offset
-            latest = slice(max(far, layer.offset + start - self.last + 1), layer.offset + stop)
+            at = torch.arange(start, stop, device=out.device) + layer.first
+            latest = slice(max(far, layer.first + start - self.last + 1), layer.first + stop)
             k, v = (torch.cat((x[:, :far], x[:, latest]), 1).float() for x in (layer.k, layer.v))
             place = torch.cat((layer.keys[:far], layer.keys[latest]))
             distance, q = at[:, None] - place, layer.q[:, start:stop]

@@ -1,97 +1,70 @@
 """One layer's attention as an intervention sees it: some heads, some rows at a time."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from tokenarium.backend.observe import AttentionCall
-from tokenarium.kernels.attention_stats import Rows, Want, attention_rows, attention_stats
+from tokenarium.kernels.attention_stats import (
+    AttentionInput,
+    Rows,
+    Want,
+    attention_rows,
+    attention_stats,
+)
 
 Reweigh = Callable[[Rows], Tensor]
 """From the model's own weights [H', rows, n] of some queries on the first n keys to a new tensor of
 changed ones; the logits are its to change."""
 
 
-@dataclass(frozen=True)
-class Layer:
+@dataclass(frozen=True, eq=False)
+class Layer(AttentionInput):
     """The H' heads of one layer that an intervention changes, after position encoding.
 
-    ``q`` [H', T, D], ``k`` [G', S, D] and ``v`` [G', S, Dv] with H' a multiple of G'; the other
-    fields as in ``AttentionCall``.
+    ``q`` [H', T, D], ``k`` [G', S, D] and ``v`` [G', S, Dv] with H' a multiple of G'.
     """
 
-    number: int
-    heads: tuple[int, ...]
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    scaling: float
-    offset: int
-    window: int | None
-    softcap: float | None
-    sinks: Tensor | None
-    mask: Tensor | None
+    number: int = field(kw_only=True)
+    heads: tuple[int, ...] = field(kw_only=True)
 
     @staticmethod
     def of(call: AttentionCall, heads: tuple[int, ...] | None) -> "Layer":
         """Cut ``heads`` out of a layer; all of them where None."""
-        count, groups = call.q.shape[1], call.k.shape[1]
+        inputs, count, groups = call.inputs(), call.q.shape[1], call.k.shape[1]
         chosen = tuple(range(count)) if heads is None else heads
-        mask = None if call.mask is None else call.mask[0]
-        if len(chosen) == count:
-            q, k, v = call.q[0], call.k[0], call.v[0]
-        else:
-            at = torch.tensor(chosen, device=call.q.device)
+        q, k, v, mask = inputs.q, inputs.k, inputs.v, inputs.mask
+        if len(chosen) < count:
+            at = torch.tensor(chosen, device=q.device)
             group = at * groups // count
-            q, k, v = call.q[0, at], call.k[0, group], call.v[0, group]
+            q, k, v = q[at], k[group], v[group]
             mask = mask if mask is None or mask.shape[0] == 1 else mask[at]
         return Layer(
+            q,
+            k,
+            v,
+            scaling=inputs.scaling,
+            offset=inputs.offset,
+            window=inputs.window,
+            softcap=inputs.softcap,
+            sinks=None if inputs.sinks is None else inputs.sinks[list(chosen)],
+            mask=mask,
             number=call.layer,
             heads=chosen,
-            q=q,
-            k=k,
-            v=v,
-            scaling=call.scaling,
-            offset=call.offset,
-            window=call.window,
-            softcap=call.softcap,
-            sinks=None if call.sinks is None else call.sinks[list(chosen)],
-            mask=mask,
         )
 
     def rows(self, block: int) -> Iterator[Rows]:
         """Yield the model's own weights, ``block`` queries at a time, on the keys up to them."""
-        for rows in attention_rows(
-            self.q,
-            self.k,
-            scaling=self.scaling,
-            offset=self.offset,
-            window=self.window,
-            softcap=self.softcap,
-            sinks=self.sinks,
-            mask=self.mask,
-            block=block,
-        ):
-            seen = self.offset + rows.stop
+        for rows in attention_rows(self, block):
+            seen = self.first + rows.stop
             yield Rows(rows.start, rows.stop, rows.logits[..., :seen], rows.weights[..., :seen])
 
     def received(self) -> Tensor:
         """Return [H', S] sum over queries of the model's own weights, for each key."""
-        _, stats = attention_stats(
-            self.q,
-            self.k,
-            self.v,
-            scaling=self.scaling,
-            want=Want(received=True),
-            offset=self.offset,
-            window=self.window,
-            softcap=self.softcap,
-            sinks=self.sinks,
-            mask=self.mask,
-        )
+        _, stats = attention_stats(self, Want(received=True))
         assert stats.received is not None
         return stats.received
 
@@ -102,12 +75,12 @@ class Layer:
 
     def positions(self, rows: Rows) -> Tensor:
         """Return [rows] the position of each query, counted as keys are."""
-        return torch.arange(rows.start, rows.stop, device=self.q.device) + self.offset
+        return torch.arange(rows.start, rows.stop, device=self.q.device) + self.first
 
     def queries_from(self) -> Tensor:
         """Return [S] how many queries stand at or after each key."""
         length = self.q.shape[1]
-        return (self.offset + length - self.keys).clamp(max=length)
+        return (self.first + length - self.keys).clamp(max=length)
 
     def distance(self, rows: Rows) -> Tensor:
         """Return [rows, n] how many tokens each key lies before each query; negative ahead."""

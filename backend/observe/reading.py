@@ -97,17 +97,6 @@ def read(
 
 
 def _as_the_model_does(call: AttentionCall) -> tuple[Tensor, Tensor]:
-    out, stats = attention_stats(
-        call.q[0],
-        call.k[0],
-        call.v[0],
-        scaling=call.scaling,
-        want=Want(received=True),
-        offset=call.offset,
-        window=call.window,
-        softcap=call.softcap,
-        sinks=call.sinks,
-        mask=None if call.mask is None else call.mask[0],
-    )
+    out, stats = attention_stats(call.inputs(), Want(received=True))
     assert stats.received is not None
     return out, stats.received

@@ -80,18 +80,7 @@ class _Diagonals(Recorder):
         """Attend as the model does, and keep the layer's scores."""
         self._cancel.check()
         self._emit(Progress("reading layers", call.layer, self._layers))
-        out, stats = attention_stats(
-            call.q[0],
-            call.k[0],
-            call.v[0],
-            scaling=call.scaling,
-            want=self._want,
-            offset=call.offset,
-            window=call.window,
-            softcap=call.softcap,
-            sinks=call.sinks,
-            mask=None if call.mask is None else call.mask[0],
-        )
+        out, stats = attention_stats(call.inputs(), self._want)
         assert stats.diagonals is not None
         assert stats.columns is not None
         assert stats.distance is not None

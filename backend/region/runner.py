@@ -1,10 +1,10 @@
 """Compute a region: the layers up to the wanted one, then one head's rectangle in fine tiles."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tokenarium.backend.models.choice import refuse_above
 from tokenarium.backend.models.loaded import LoadedModel
@@ -55,21 +55,10 @@ def region(
 def _measure(call: AttentionCall, head: int, grid: Grid) -> AttentionStats:
     heads = call.q.shape[1]
     refuse_above("head", head, heads)
-    only = slice(head, head + 1)
-    group = head * call.k.shape[1] // heads
     rows = slice(grid.queries.start, grid.queries.stop)
-    _, stats = attention_stats(
-        call.q[0, only, rows],
-        call.k[0, group : group + 1],
-        call.k[0, group : group + 1, :, :1],  # the output is not wanted, so any values do
-        scaling=call.scaling,
-        want=Want(tiles=grid),
-        offset=call.offset + rows.start,
-        window=call.window,
-        softcap=call.softcap,
-        sinks=None if call.sinks is None else call.sinks[only],
-        mask=None if call.mask is None else _mask_of(call.mask[0], only, rows),
-    )
+    inputs = call.of_head(head, rows).inputs()
+    # The output is not wanted, so any values do.
+    _, stats = attention_stats(replace(inputs, v=inputs.k[..., :1]), Want(tiles=grid))
     return stats
 
 
@@ -84,7 +73,3 @@ def _check_ranges(request: RegionRequest, length: int) -> None:
 
 def _axis(start: int, stop: int, most: int) -> Axis:
     return Axis(start, stop, min(most, stop - start))
-
-
-def _mask_of(mask: Tensor, head: slice, rows: slice) -> Tensor:
-    return mask[head if mask.shape[0] > 1 else slice(0, 1), rows]

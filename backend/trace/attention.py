@@ -44,18 +44,7 @@ class AttentionTrace(Recorder):
         if "sink_score" not in self._draft.arrays:
             self._draft.open_layers(heads, groups)
         KEPT.put(self._reading, call)
-        out, stats = attention_stats(
-            call.q[0],
-            call.k[0],
-            call.v[0],
-            scaling=call.scaling,
-            want=self._want,
-            offset=call.offset,
-            window=call.window,
-            softcap=call.softcap,
-            sinks=call.sinks,
-            mask=None if call.mask is None else call.mask[0],
-        )
+        out, stats = attention_stats(call.inputs(), self._want)
         assert stats.received is not None
         assert stats.diagonals is not None
         assert stats.columns is not None

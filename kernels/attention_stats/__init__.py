@@ -3,12 +3,13 @@
 from torch import Tensor, bfloat16, device, float16, float32
 
 from tokenarium.kernels.attention_stats import reference
-from tokenarium.kernels.attention_stats.checks import check_shapes, check_want
 from tokenarium.kernels.attention_stats.declaration import AttentionStats, Axis, Grid, Want
+from tokenarium.kernels.attention_stats.inputs import AttentionInput
 from tokenarium.kernels.attention_stats.rows import Rows, attention_rows
 from tokenarium.kernels.device import why_not_triton
 
 __all__ = [
+    "AttentionInput",
     "AttentionStats",
     "Axis",
     "Grid",
@@ -23,63 +24,26 @@ WIDEST = 256
 """Head sizes above this are left to PyTorch: their blocks do not fit a GPU's registers."""
 
 
-def attention_stats(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    scaling: float,
-    want: Want,
-    offset: int | None = None,
-    window: int | None = None,
-    softcap: float | None = None,
-    sinks: Tensor | None = None,
-    mask: Tensor | None = None,
-) -> tuple[Tensor, AttentionStats]:
+def attention_stats(attention: AttentionInput, want: Want) -> tuple[Tensor, AttentionStats]:
     """Attend and measure in one pass, never holding the attention matrix.
 
-    Query i stands at position ``offset + i`` of the keys and sees position j where
-    ``j <= offset + i`` and, with a window, ``j > offset + i - window``. Statistics are float32
-    whatever the inputs; no gradient is kept.
+    Statistics are float32 whatever the inputs; no gradient is kept.
 
     Args:
-        q: [H, T, D], after position encoding; H a multiple of G.
-        k: [G, S, D].
-        v: [G, S, Dv].
-        scaling: factor on the logits q k.
+        attention: one layer's queries, keys and values.
         want: the statistics to compute.
-        offset: position of query 0; S - T where None.
-        window: most keys a query sees, itself included.
-        softcap: c bounds the logits as c tanh(x / c).
-        sinks: [H] learned logits that join the denominator without a key, so that a row sums to
-            1 less the sink's share.
-        mask: [1 or H, T, S] added to the logits; it may hide more pairs, not show others, and
-            leaves every query at least one key.
     Returns:
         The output [T, H, Dv] in the dtype of q, and the statistics.
     Raises:
-        ValueError: if the shapes do not fit each other, or a wanted column, ``last`` or
-            ``segments`` is out of their range.
+        ValueError: if a wanted column, ``last`` or ``segments`` is out of range.
     """
-    check_shapes(q, k, v)
-    check_want(want, q.shape[1], k.shape[1])
+    attention.check(want)
     compute = reference.attention_stats
-    if why_not_triton(q.device) is None and _fits_kernels(q, v, want):
+    if why_not_triton(attention.q.device) is None and _fits_kernels(attention, want):
         from tokenarium.kernels.attention_stats import triton  # not installed everywhere
 
         compute = triton.attention_stats
-    return compute(
-        q,
-        k,
-        v,
-        scaling=scaling,
-        want=want,
-        offset=offset,
-        window=window,
-        softcap=softcap,
-        sinks=sinks,
-        mask=mask,
-    )
+    return compute(attention, want)
 
 
 def implementation(where: device) -> tuple[str, str]:
@@ -95,8 +59,9 @@ def implementation(where: device) -> tuple[str, str]:
     )
 
 
-def _fits_kernels(q: Tensor, v: Tensor, want: Want) -> bool:
+def _fits_kernels(attention: AttentionInput, want: Want) -> bool:
     """Whether the kernels take these head sizes, this number format and this grid of tiles."""
+    q, v = attention.q, attention.v
     axes = () if want.tiles is None else (want.tiles.queries, want.tiles.keys)
     return (
         max(q.shape[2], v.shape[2]) <= WIDEST

@@ -5,53 +5,30 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokenarium.kernels.attention_stats.declaration import AttentionStats, Axis, Want
+from tokenarium.kernels.attention_stats.inputs import AttentionInput
 
 
-def attention_weights(
-    q: Tensor,
-    k: Tensor,
-    *,
-    scaling: float,
-    offset: int | None = None,
-    window: int | None = None,
-    softcap: float | None = None,
-    sinks: Tensor | None = None,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """Return the whole attention matrix [H, T, S]; arguments as in ``attention_stats``."""
+def attention_weights(attention: AttentionInput) -> Tensor:
+    """Return the whole attention matrix [H, T, S]."""
+    q, k, window, softcap = attention.q, attention.k, attention.window, attention.softcap
     groups = q.shape[0] // k.shape[0]
-    scores = q.float() @ k.float().repeat_interleave(groups, 0).mT * scaling
+    scores = q.float() @ k.float().repeat_interleave(groups, 0).mT * attention.scaling
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
-    distance = _distance(q, k, offset)
+    distance = _distance(attention)
     hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
     scores = scores.masked_fill(hidden, float("-inf"))
-    if mask is not None:
-        scores = scores + mask.float()
-    if sinks is None:
+    if attention.mask is not None:
+        scores = scores + attention.mask.float()
+    if attention.sinks is None:
         return torch.softmax(scores, -1)
-    extra = sinks.float()[:, None, None].expand(-1, scores.shape[1], 1)
+    extra = attention.sinks.float()[:, None, None].expand(-1, scores.shape[1], 1)
     return torch.softmax(torch.cat((scores, extra), -1), -1)[..., :-1]
 
 
-def attention_stats(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    scaling: float,
-    want: Want,
-    offset: int | None = None,
-    window: int | None = None,
-    softcap: float | None = None,
-    sinks: Tensor | None = None,
-    mask: Tensor | None = None,
-) -> tuple[Tensor, AttentionStats]:
+def attention_stats(attention: AttentionInput, want: Want) -> tuple[Tensor, AttentionStats]:
     """Compute what ``tokenarium.kernels.attention_stats`` does, holding [H, T, S] in memory."""
-    a = attention_weights(
-        q, k, scaling=scaling, offset=offset, window=window, softcap=softcap, sinks=sinks, mask=mask
-    )
-    distance = _distance(q, k, offset)
+    a, distance = attention_weights(attention), _distance(attention)
     mean, highest = _tiles(a, distance, want) if want.tiles else (None, None)
     stats = AttentionStats(
         received=a.sum(1) if want.received else None,
@@ -65,8 +42,9 @@ def attention_stats(
         tiles_mean=mean,
         tiles_max=highest,
     )
-    values = v.float().repeat_interleave(q.shape[0] // v.shape[0], 0)
-    return (a @ values).transpose(0, 1).to(q.dtype), stats
+    per_group = attention.q.shape[0] // attention.v.shape[0]
+    values = attention.v.float().repeat_interleave(per_group, 0)
+    return (a @ values).transpose(0, 1).to(attention.q.dtype), stats
 
 
 def _columns(a: Tensor, want: Want) -> Tensor:
@@ -95,10 +73,10 @@ def _segments(a: Tensor, want: Want) -> Tensor:
     return torch.stack([a[:, run == n].sum(1) for n in range(want.segments)], 1)
 
 
-def _distance(q: Tensor, k: Tensor, offset: int | None) -> Tensor:
-    first = k.shape[1] - q.shape[1] if offset is None else offset
-    positions = torch.arange(q.shape[1], device=q.device)[:, None] + first
-    return positions - torch.arange(k.shape[1], device=q.device)
+def _distance(attention: AttentionInput) -> Tensor:
+    device = attention.q.device
+    positions = torch.arange(attention.query_count, device=device)[:, None] + attention.first
+    return positions - torch.arange(attention.key_count, device=device)
 
 
 def _tiles(a: Tensor, distance: Tensor, want: Want) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tokenarium.kernels.attention_stats import plan, workers
 from tokenarium.kernels.attention_stats.declaration import AttentionStats, Want
+from tokenarium.kernels.attention_stats.inputs import AttentionInput
 from tokenarium.kernels.attention_stats.product import fastest
 from tokenarium.kernels.attention_stats.sums import JobSums, QuerySums
 
@@ -30,63 +31,30 @@ _kept = local()
 
 
 @torch.inference_mode()
-def attention_stats(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    scaling: float,
-    want: Want,
-    offset: int | None = None,
-    window: int | None = None,
-    softcap: float | None = None,
-    sinks: Tensor | None = None,
-    mask: Tensor | None = None,
-) -> tuple[Tensor, AttentionStats]:
+def attention_stats(attention: AttentionInput, want: Want) -> tuple[Tensor, AttentionStats]:
     """Compute attention as ``tokenarium.kernels.attention_stats`` documents it, on any device."""
-    attention = _Panels(
-        q,
-        k,
-        v,
-        scaling=scaling,
-        want=want,
-        offset=offset,
-        window=window,
-        softcap=softcap,
-        sinks=sinks,
-        mask=mask,
-    )
-    attention.run()
-    return attention.out.flatten(1, 2), attention.stats()
+    panels = _Panels(attention, want)
+    panels.run()
+    return panels.out.flatten(1, 2), panels.stats()
 
 
 class _Panels:
     """The inputs of one attention layer, and what is found row by row."""
 
-    def __init__(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        *,
-        scaling: float,
-        want: Want,
-        offset: int | None = None,
-        window: int | None = None,
-        softcap: float | None = None,
-        sinks: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> None:
-        heads, self.queries, _ = q.shape
-        self.groups, self.keys = k.shape[:2]
+    def __init__(self, attention: AttentionInput, want: Want) -> None:
+        q, k, v = attention.q, attention.k, attention.v
+        softcap, sinks, mask = attention.softcap, attention.sinks, attention.mask
+        heads, self.queries, self.keys = q.shape[0], attention.query_count, attention.key_count
+        self.groups = k.shape[0]
         self.per_group = heads // self.groups
         split = (self.groups, self.per_group)
         self.q = q.unflatten(0, split)
+        scaling = attention.scaling
         self.scaling = 2 * BITS * scaling / softcap if softcap else BITS * scaling
         # Models hand over views with heads and tokens swapped, on which oneDNN is slow.
         self.k, self.v = k.float().contiguous(), v.float().contiguous()
-        self.want, self.window, self.softcap = want, window, softcap
-        self.offset = self.keys - self.queries if offset is None else offset
+        self.want, self.window, self.softcap = want, attention.window, softcap
+        self.offset = attention.first
         self.sinks = None if sinks is None else (sinks.float() - (softcap or 0)).view(*split, 1, 1)
         self.mask = None if mask is None else mask.expand(heads, -1, -1).unflatten(0, split)
         new = partial(torch.full, fill_value=float("nan"), device=q.device)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tokenarium.kernels.attention_stats.checks import check_shapes
+from tokenarium.kernels.attention_stats.inputs import AttentionInput
 
 
 @dataclass(frozen=True)
@@ -23,66 +23,49 @@ class Rows:
     weights: Tensor
 
 
-def attention_rows(
-    q: Tensor,
-    k: Tensor,
-    *,
-    scaling: float,
-    offset: int | None = None,
-    window: int | None = None,
-    softcap: float | None = None,
-    sinks: Tensor | None = None,
-    mask: Tensor | None = None,
-    block: int = 128,
-) -> Iterator[Rows]:
+def attention_rows(attention: AttentionInput, block: int = 128) -> Iterator[Rows]:
     """Yield the exact weights of ``block`` queries at a time, in the order of the queries.
 
     The tensors of a block are its receiver's to change. Memory is that of a few blocks,
     H x block x S numbers each.
 
     Args:
-        q: [H, T, D], after position encoding; H a multiple of G.
-        k: [G, S, D].
-        scaling: factor on the logits q k.
-        offset: position of query 0 among the keys; S - T where None.
-        window: most keys a query sees, itself included.
-        softcap: c bounds the logits as c tanh(x / c).
-        sinks: [H] learned logits that join the denominator without a key.
-        mask: [1 or H, T, S] added to the logits.
+        attention: one layer's queries and keys; its values are not read.
         block: queries per block.
     Raises:
-        ValueError: if the shapes do not fit each other, or ``block`` is below 1.
+        ValueError: if ``block`` is below 1.
     """
-    check_shapes(q, k)
     if block < 1:
         raise ValueError(f"block={block} is below 1: ask for at least one query at a time")
-    first = k.shape[1] - q.shape[1] if offset is None else offset
-    blocks = [(start, min(start + block, q.shape[1])) for start in range(0, q.shape[1], block)]
-    keys = k.float()
+    blocks = [
+        (start, min(start + block, attention.query_count))
+        for start in range(0, attention.query_count, block)
+    ]
+    keys = attention.k.float()
 
     def rows() -> Iterator[Rows]:
         for start, stop in blocks:
-            bias = None if mask is None else mask[:, start:stop]
-            logits = _logits(q[:, start:stop], keys, first + start, scaling, window, softcap, bias)
-            yield Rows(start, stop, logits, _softmax(logits, sinks))
+            logits = _logits(attention, keys, start, stop)
+            yield Rows(start, stop, logits, _softmax(logits, attention.sinks))
 
     return rows()
 
 
-def _logits(
-    q: Tensor,
-    k: Tensor,
-    position: int,
-    scaling: float,
-    window: int | None,
-    softcap: float | None,
-    mask: Tensor | None,
-) -> Tensor:
-    """Return [H, rows, S] for queries from ``position``; keys no row sees are not multiplied."""
+def _logits(attention: AttentionInput, k: Tensor, start: int, stop: int) -> Tensor:
+    """Return [H, rows, S] for queries [start, stop); keys no row sees are not multiplied.
+
+    Args:
+        attention: the layer.
+        k: its keys in float32.
+        start: first query.
+        stop: after the last query.
+    """
+    q, window, softcap = attention.q[:, start:stop], attention.window, attention.softcap
     rows, size = q.shape[1:]
+    position = attention.first + start
     newest = min(k.shape[1], position + rows)
     oldest = 0 if window is None else max(0, position - window + 1)
-    folded = (q.float() * scaling).reshape(k.shape[0], -1, size)
+    folded = (q.float() * attention.scaling).reshape(k.shape[0], -1, size)
     seen = (folded @ k[:, oldest:newest].mT).view(q.shape[0], rows, -1)
     if softcap is not None:
         seen = softcap * torch.tanh(seen / softcap)
@@ -91,7 +74,7 @@ def _logits(
     hidden = ahead > 0 if window is None else (ahead > 0) | (ahead <= -window)
     logits = seen.new_full((q.shape[0], rows, k.shape[1]), float("-inf"))
     logits[..., oldest:newest] = seen.masked_fill_(hidden, float("-inf"))
-    return logits if mask is None else logits.add_(mask)
+    return logits if attention.mask is None else logits.add_(attention.mask[:, start:stop])
 
 
 def _softmax(logits: Tensor, sinks: Tensor | None) -> Tensor:

@@ -1,6 +1,7 @@
 """Whole forward passes: watched and not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -38,17 +39,7 @@ class EveryStatistic(Recorder):
         self._want, self.kept = every_statistic(length), []
 
     def attend(self, call: AttentionCall) -> Tensor:
-        out, stats = attention_stats(
-            call.q[0],
-            call.k[0],
-            call.v[0],
-            scaling=call.scaling,
-            want=self._want,
-            offset=call.offset,
-            window=call.window,
-            softcap=call.softcap,
-            sinks=call.sinks,
-        )
+        out, stats = attention_stats(replace(call.inputs(), mask=None), self._want)
         self.kept.append(stats)
         return out[None]
 

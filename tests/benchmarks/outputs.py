@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from tests.benchmarks.forward import Job, every_statistic
 from tests.benchmarks.models import SHAPES
-from tokenarium.kernels.attention_stats import Want, attention_stats
+from tokenarium.kernels.attention_stats import AttentionInput, Want, attention_stats
 
 
 def output_jobs(shape: str, length: int, dtype: str, device: str) -> dict[str, Job]:
@@ -21,8 +21,10 @@ def output_jobs(shape: str, length: int, dtype: str, device: str) -> dict[str, J
         for n in (heads, groups, groups)
     )
 
+    attention = AttentionInput(q[0], k[0], v[0], scaling=size**-0.5)
+
     def measure(want: Want) -> Job:
-        return lambda: attention_stats(q[0], k[0], v[0], scaling=size**-0.5, want=want)
+        return lambda: attention_stats(attention, want)
 
     def plain() -> object:
         with torch.inference_mode():

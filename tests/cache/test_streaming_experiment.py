@@ -21,7 +21,7 @@ from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.settings import PROJECT
-from tokenarium.kernels.attention_stats import attention_rows
+from tokenarium.kernels.attention_stats import AttentionInput, attention_rows
 
 DATA = PROJECT.parent / "shared" / "data"
 BEYOND = 160
@@ -66,7 +66,10 @@ class _FirstToken(Recorder):
 
     def attend(self, call: AttentionCall) -> Tensor:
         late = call.q[0, :, self.window :]
-        rows = attention_rows(late, call.k[0], scaling=call.scaling, offset=self.window)
+        inputs = AttentionInput(
+            late, call.k[0], call.v[0], scaling=call.scaling, offset=self.window
+        )
+        rows = attention_rows(inputs)
         self.shares.append(float(torch.cat([own.weights[..., 0] for own in rows], 1).mean()))
         return super().attend(call)
 

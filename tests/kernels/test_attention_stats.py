@@ -9,6 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tokenarium.kernels.attention_stats import (
+    AttentionInput,
     Axis,
     Grid,
     Want,
@@ -73,8 +74,9 @@ def worst(ours, theirs):
 def compare(tensors, want, tolerance=1e-5, **details):
     if details.get("sinks") is True:
         details["sinks"] = torch.linspace(-2, 3, tensors[0].shape[0])
-    out, stats = attention_stats(*tensors, scaling=0.25, want=want, **details)
-    plain, expected = naive.attention_stats(*tensors, scaling=0.25, want=want, **details)
+    attention = AttentionInput(*tensors, scaling=0.25, **details)
+    out, stats = attention_stats(attention, want)
+    plain, expected = naive.attention_stats(attention, want)
     assert out.dtype == tensors[0].dtype
     assert worst(out.float(), plain.float()) < (tolerance if out.dtype == torch.float32 else 1e-2)
     for field in dataclasses.fields(stats):
@@ -122,8 +124,9 @@ def test_attention_stats_pools_any_rectangle(queries, keys, window):
 def test_attention_stats_of_queries_in_the_middle():
     q, k, v = make(2, 1, 100, 100)
     grid = Grid(Axis(30, 50, 6), Axis(10, 60, 7))
-    _, some = attention_stats(q[:, 30:50], k, v, scaling=0.25, want=Want(tiles=grid), offset=30)
-    _, whole = attention_stats(q, k, v, scaling=0.25, want=Want(tiles=grid))
+    part = AttentionInput(q[:, 30:50], k, v, scaling=0.25, offset=30)
+    _, some = attention_stats(part, Want(tiles=grid))
+    _, whole = attention_stats(AttentionInput(q, k, v, scaling=0.25), Want(tiles=grid))
     assert worst(some.tiles_mean, whole.tiles_mean) < 1e-6
     assert worst(some.tiles_max, whole.tiles_max) < 1e-6
 
@@ -164,8 +167,9 @@ def test_attention_stats_of_logits_far_apart():
 def test_attention_stats_rows_sum_to_one_less_the_sink():
     q, k, v = make(4, 2, 99, 99)
     for sinks in (None, torch.randn(4)):
-        _, stats = attention_stats(q, k, v, scaling=0.25, want=Want(received=True), sinks=sinks)
-        weights = naive.attention_weights(q, k, scaling=0.25, sinks=sinks)
+        attention = AttentionInput(q, k, v, scaling=0.25, sinks=sinks)
+        _, stats = attention_stats(attention, Want(received=True))
+        weights = naive.attention_weights(attention)
         torch.testing.assert_close(stats.received.sum(-1), weights.sum((1, 2)))
         if sinks is None:
             torch.testing.assert_close(stats.received.sum(-1), torch.full((4,), 99.0))
@@ -174,7 +178,7 @@ def test_attention_stats_rows_sum_to_one_less_the_sink():
 def test_attention_stats_uniform_attention_by_hand():
     q, k, v = (torch.zeros(1, 4, 8) for _ in range(3))
     grid = Grid.square(4, 2)
-    _, stats = attention_stats(q, k, v, scaling=1.0, want=everything(4, 4, grid))
+    _, stats = attention_stats(AttentionInput(q, k, v, scaling=1.0), everything(4, 4, grid))
     thirds = 1 / 2 + 1 / 3 + 1 / 4
     torch.testing.assert_close(stats.received[0, :2], torch.tensor([1 + thirds, thirds]))
     torch.testing.assert_close(stats.entropy[0], torch.tensor([1.0, 2, 3, 4]).log())
@@ -192,7 +196,7 @@ def test_attention_stats_does_not_depend_on_the_number_of_workers():
     for threads in (1, 2, 3):
         keep = torch.get_num_threads()
         torch.set_num_threads(threads)
-        found.append(attention_stats(*tensors, scaling=0.25, want=want)[1])
+        found.append(attention_stats(AttentionInput(*tensors, scaling=0.25), want)[1])
         torch.set_num_threads(keep)
     for field in dataclasses.fields(found[0]):
         first, *others = (getattr(stats, field.name).nan_to_num() for stats in found)
@@ -221,7 +225,7 @@ def test_attention_stats_never_holds_the_matrix(monkeypatch):
     tensors = make(4, 2, length, length, size=8, values=8)
     want = everything(length, length, Grid.square(length, 32))
     with Largest() as largest:
-        attention_stats(*tensors, scaling=0.25, want=want)
+        attention_stats(AttentionInput(*tensors, scaling=0.25), want)
     assert largest.elements > 0
     assert largest.elements <= 1 << 20, "one panel, a sixteenth of one head's matrix"
 
@@ -234,7 +238,7 @@ def test_attention_stats_takes_views_with_heads_and_tokens_swapped_at_full_speed
         spent = []
         for _ in range(3):
             start = time.process_time()
-            attention_stats(*arguments, scaling=0.25, want=Want())
+            attention_stats(AttentionInput(*arguments, scaling=0.25), Want())
             spent.append(time.process_time() - start)
         return min(spent)
 
@@ -244,7 +248,7 @@ def test_attention_stats_takes_views_with_heads_and_tokens_swapped_at_full_speed
 def test_attention_stats_refuses_shapes_that_do_not_fit():
     q, k, v = make(4, 3, 8, 8)
     with pytest.raises(ValueError, match=r"H a multiple of G"):
-        attention_stats(q, k, v, scaling=1.0, want=Want())
+        AttentionInput(q, k, v, scaling=1.0)
     with pytest.raises(ValueError, match=r"tiles=9 is not between 1 and the 8 positions"):
         Grid(Axis(0, 8, 9), Axis(0, 8, 1))
 
@@ -260,7 +264,7 @@ def test_attention_stats_refuses_shapes_that_do_not_fit():
 )
 def test_attention_stats_refuses_positions_the_text_does_not_have(wrong, said):
     with pytest.raises(ValueError, match=said):
-        attention_stats(*make(2, 1, 8, 8), scaling=1.0, want=Want(**wrong))
+        attention_stats(AttentionInput(*make(2, 1, 8, 8), scaling=1.0), Want(**wrong))
 
 
 @pytest.mark.parametrize(
@@ -285,10 +289,10 @@ def test_implementation_says_why():
 def test_attention_stats_on_a_gpu_equals_the_cpu():
     tensors = make(4, 2, 257, 257)
     want = everything(257, 257, Grid.square(257, 24))
-    here, expected = attention_stats(*tensors, scaling=0.25, want=want, window=90)
-    there, stats = attention_stats(
-        *(tensor.cuda() for tensor in tensors), scaling=0.25, want=want, window=90
-    )
+    details = {"scaling": 0.25, "window": 90}
+    here, expected = attention_stats(AttentionInput(*tensors, **details), want)
+    on_gpu = AttentionInput(*(tensor.cuda() for tensor in tensors), **details)
+    there, stats = attention_stats(on_gpu, want)
     assert worst(there.cpu(), here) < 1e-5
     for field in dataclasses.fields(stats):
         found = getattr(stats, field.name).cpu()

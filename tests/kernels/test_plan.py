@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tokenarium.kernels.attention_stats import Axis, Grid, Want, plan
+from tokenarium.kernels.attention_stats import AttentionInput, Axis, Grid, Want, plan
 from tokenarium.kernels.attention_stats.reference import _Panels
 
 
@@ -47,7 +47,8 @@ def test_rounded_widths_are_few_and_little_wider():
 
 
 def test_panels_of_a_long_text_have_few_shapes():
-    layer = _Panels(*(torch.zeros(1, 32_768, 1) for _ in range(3)), scaling=1.0, want=Want())
+    zeros = (torch.zeros(1, 32_768, 1) for _ in range(3))
+    layer = _Panels(AttentionInput(*zeros, scaling=1.0), Want())
     blocks = [block for job in layer.jobs for block in job]
     shapes = {(stop - start, layer._seen(start, stop)[1]) for start, stop in blocks}
     assert len(blocks) > 300

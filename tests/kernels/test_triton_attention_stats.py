@@ -10,7 +10,7 @@ import os
 import pytest
 import torch
 
-from tokenarium.kernels.attention_stats import Axis, Grid, Want, naive
+from tokenarium.kernels.attention_stats import AttentionInput, Axis, Grid, Want, naive
 
 pytest.importorskip("triton", reason="Triton is not made for this platform")
 
@@ -98,8 +98,9 @@ def compare(tensors, want, **details):
     if details.get("mask"):
         details["mask"] = masked(1 if size == 80 else heads, queries, tensors[1].shape[1])
     dtype, scaling = tensors[0].dtype, size**-0.5
-    out, stats = attention_stats(*tensors, scaling=scaling, want=want, **details)
-    plain, expected = naive.attention_stats(*tensors, scaling=scaling, want=want, **details)
+    attention = AttentionInput(*tensors, scaling=scaling, **details)
+    out, stats = attention_stats(attention, want)
+    plain, expected = naive.attention_stats(attention, want)
     assert out.dtype == dtype
     assert worst(out.float(), plain.float()) < OUTPUTS[dtype]
     for field in dataclasses.fields(stats):

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from tokenarium.kernels.attention_stats.declaration import AttentionStats, Want
+from tokenarium.kernels.attention_stats.inputs import AttentionInput
 from tokenarium.kernels.attention_stats.triton.forward import forward_launch
-from tokenarium.kernels.attention_stats.triton.layer import Layer, rows_in_one_piece
+from tokenarium.kernels.attention_stats.triton.layer import Layer
 from tokenarium.kernels.attention_stats.triton.picked import picked_launch
 from tokenarium.kernels.attention_stats.triton.summing import Sums, sums_launch
 
@@ -16,35 +17,13 @@ __all__ = ["attention_stats"]
 
 
 @torch.no_grad()
-def attention_stats(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    scaling: float,
-    want: Want,
-    offset: int | None = None,
-    window: int | None = None,
-    softcap: float | None = None,
-    sinks: Tensor | None = None,
-    mask: Tensor | None = None,
-) -> tuple[Tensor, AttentionStats]:
+def attention_stats(attention: AttentionInput, want: Want) -> tuple[Tensor, AttentionStats]:
     """Compute attention as ``tokenarium.kernels.attention_stats`` documents it, on a CUDA device.
 
     Matrix products are in the number format of q, everything else in float32.
     """
-    layer = Layer(
-        q=rows_in_one_piece(q),
-        k=rows_in_one_piece(k.to(q.dtype)),
-        v=rows_in_one_piece(v.to(q.dtype)),
-        scaling=scaling,
-        offset=k.shape[1] - q.shape[1] if offset is None else offset,
-        window=window,
-        softcap=softcap,
-        sinks=sinks,
-        mask=None if mask is None else mask.contiguous(),
-        target=_capability(q.device),
-    )
+    q = attention.q
+    layer = Layer.of(attention, _capability(q.device))
     with torch.cuda.device(q.device) if q.is_cuda else nullcontext():
         rows = forward_launch(layer, want)
         rows.launch.run()

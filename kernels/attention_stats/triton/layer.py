@@ -1,11 +1,12 @@
 """One layer's inputs as the kernels take them, and room for what they write."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tokenarium.kernels.attention_stats.inputs import AttentionInput
 from tokenarium.kernels.attention_stats.triton.blocks import padded_size
 
 LOG2_E = 1.4426950408889634
@@ -14,38 +15,44 @@ empty, zeros = torch.empty, torch.zeros
 """Where outputs come from: ``zeros`` where a kernel writes only what is not zero."""
 
 
-@dataclass(frozen=True)
-class Layer:
-    """Inputs of ``attention_stats``, each head's vectors and each mask row in one piece.
+@dataclass(frozen=True, eq=False)
+class Layer(AttentionInput):
+    """One layer's inputs, each head's vectors and each mask row in one piece."""
 
-    ``target`` is the device's compute capability times ten.
-    """
+    target: int = field(kw_only=True)
+    """The device's compute capability times ten."""
 
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    scaling: float
-    offset: int
-    window: int | None
-    softcap: float | None
-    sinks: Tensor | None
-    mask: Tensor | None
-    target: int
+    @staticmethod
+    def of(attention: AttentionInput, target: int) -> "Layer":
+        """Return the inputs as the kernels take them: copied where that is needed."""
+        q, mask = attention.q, attention.mask
+        return Layer(
+            q=rows_in_one_piece(q),
+            k=rows_in_one_piece(attention.k.to(q.dtype)),
+            v=rows_in_one_piece(attention.v.to(q.dtype)),
+            scaling=attention.scaling,
+            offset=attention.first,
+            window=attention.window,
+            softcap=attention.softcap,
+            sinks=attention.sinks,
+            mask=None if mask is None else mask.contiguous(),
+            target=target,
+        )
 
     @property
     def heads(self) -> int:
-        """Number of query heads."""
+        """H: number of query heads."""
         return self.q.shape[0]
 
     @property
     def queries(self) -> int:
-        """Number of queries."""
-        return self.q.shape[1]
+        """T: number of queries."""
+        return self.query_count
 
     @property
     def keys(self) -> int:
-        """Number of keys."""
-        return self.k.shape[1]
+        """S: number of keys."""
+        return self.key_count
 
     @property
     def padded(self) -> int:
@@ -69,7 +76,7 @@ class Layer:
             "mask_head": self.queries * self.keys if per_head else 0,
             "queries": self.queries,
             "keys": self.keys,
-            "offset": self.offset,
+            "offset": self.first,
             "window": self.window,
             "per_group": self.heads // self.k.shape[0],
             "factor": factor,

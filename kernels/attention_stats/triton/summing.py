@@ -73,7 +73,7 @@ def sums_launch(layer: Layer, want: Want, log_sum: Tensor) -> Adding | None:
     rows = columns = Axis(0, 1, 1)
     if want.tiles is not None:
         rows, columns = want.tiles.queries, want.tiles.keys
-        there = layer.offset, layer.offset + layer.queries
+        there = layer.first, layer.first + layer.queries
         shares = Shares(want.tiles, first, blocks.keys, count, there)
         shape = (rows.tiles, count, shares.tiles_a_block)
         tile_sums, tile_peaks = layer.zeros(*shape), layer.zeros(*shape)
@@ -88,8 +88,8 @@ def sums_launch(layer: Layer, want: Want, log_sum: Tensor) -> Adding | None:
         "first_key": first,
         "rows_from": rows_from,
         "rows_to": rows_to,
-        "row_start": rows.start - layer.offset,
-        "row_stop": rows.stop - layer.offset,
+        "row_start": rows.start - layer.first,
+        "row_stop": rows.stop - layer.first,
         "row_tiles": rows.tiles,
         "column_start": columns.start,
         "column_stop": columns.stop,
@@ -114,7 +114,7 @@ def _spans(layer: Layer, want: Want) -> tuple[tuple[int, int], tuple[int, int]] 
     keys = (0, layer.keys)
     if want.tiles is not None:
         axis = want.tiles.queries
-        low, high = max(0, axis.start - layer.offset), min(layer.queries, axis.stop - layer.offset)
+        low, high = max(0, axis.start - layer.first), min(layer.queries, axis.stop - layer.first)
         if not rows:
             keys = want.tiles.keys.start, min(layer.keys, want.tiles.keys.stop)
         rows.append((low, max(low, high)))

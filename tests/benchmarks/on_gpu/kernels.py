@@ -16,7 +16,7 @@ from tests.benchmarks.forward import every_statistic
 from tests.benchmarks.on_gpu.section import Bench
 from tests.benchmarks.on_gpu.shapes import Shape, dtype, shapes
 from tests.benchmarks.timing import Job, Measured
-from tokenarium.kernels.attention_stats import Want
+from tokenarium.kernels.attention_stats import AttentionInput, Want
 from tokenarium.kernels.attention_stats import reference as panels
 from tokenarium.kernels.attention_stats import triton as attention
 from tokenarium.kernels.compact_kv import reference as moving
@@ -102,8 +102,10 @@ def _attention_over(bench: Bench, shape: Shape, length: int, where: dict[str, An
     heads = shape.heads, shape.groups, shape.groups
     q, k, v = (_draw(bench, n, length, shape.size) for n in heads)
 
+    inputs = AttentionInput(q, k, v, scaling=shape.size**-0.5)
+
     def via(module: Any, want: Want) -> Job:
-        return lambda: module.attention_stats(q, k, v, want=want, scaling=shape.size**-0.5)
+        return lambda: module.attention_stats(inputs, want)
 
     def sdpa() -> Tensor:
         given = q[None], k[None], v[None]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tokenarium.backend.cache.null_model.attention import DRAWN_ROWS, NullAttention, can_make
-from tokenarium.kernels.attention_stats import Want, attention_stats
+from tokenarium.kernels.attention_stats import AttentionInput, Want, attention_stats
 
 CPU = torch.device("cpu")
 
@@ -19,7 +19,7 @@ def test_even_attention_is_that_of_queries_that_know_nothing() -> None:
     """Keys of zeros give every query the same logits, so the kernel's statistics are even."""
     want = Want(received=True, decay=(0.9, 1.0), last=5)
     q, k = torch.randn(4, 43, 8), torch.zeros(2, 43, 8)
-    _, theirs = attention_stats(q, k, k, scaling=1.0, want=want, offset=0)
+    _, theirs = attention_stats(AttentionInput(q, k, k, scaling=1.0, offset=0), want)
     ours = NullAttention(4, None, CPU).stats(want, 43)
     for name in ("received", "decayed", "last"):
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-5, atol=1e-6)
