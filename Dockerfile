@@ -1,0 +1,21 @@
+# The page on port 7860, as a user without privileges; runs are kept in /data.
+FROM python:3.11-slim
+
+RUN useradd --create-home --uid 1000 tokenarium && mkdir /data && chown tokenarium /data
+WORKDIR /app
+
+# PyTorch for the CPU, before anything else can choose another build.
+COPY requirements.txt ./
+RUN torch=$(grep '^torch==' requirements.txt) \
+    && pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "$torch" \
+    && pip install --no-cache-dir -r requirements.txt
+
+COPY . .
+
+USER tokenarium
+ENV TOKENARIUM_HOST=0.0.0.0 \
+    TOKENARIUM_DATABASE=duckdb:////data/runs.duckdb \
+    PYTHONDONTWRITEBYTECODE=1
+VOLUME /data
+EXPOSE 7860
+CMD ["python", "app.py"]
