@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.cache.policies.twin import Twin, holding, kept_live, mean_of_group, view
+from tests.cache.policies.twin import Twin, check_same, holding, kept_live, mean_of_group, view
 from tokenarium.backend.cache.policies.a2sf import A2SF
 from tokenarium.backend.cache.policies.h2o import H2O
 from tokenarium.backend.cache.terms import Protected
@@ -56,3 +56,14 @@ def test_a_step_of_several_queries_fades_one_by_one():
 
 def test_window_is_a_sixteenth_of_the_budget():
     assert A2SF().protects(256, 0, 300) == Protected(newest=16)
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    twin = Twin(model, 8, faded(0.6, lambda values: mean_of_group(values, 2)), newest=2)
+    check_same(kept_live(loaded, A2SF(forgetting=0.6, recent_share=0.25), 8), twin.run())
+
+
+def test_a2sf_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cache.policies.conftest import kept
+from tests.cache.policies.conftest import Pair, kept
 from tests.cache.policies.eager import eager_layers
 from tests.cache.policies.given import choice
 from tests.interventions import oracle
@@ -101,3 +101,19 @@ def test_adakv_attends_over_uneven_heads_as_a_hidden_rest_would(tiny):
     expected = oracle.run(pair.eager, ids + steps, hide).log_p[-1]
     found = logits.double().log_softmax(-1)
     torch.testing.assert_close(found, torch.from_numpy(expected), atol=1e-4, rtol=0)
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    pair = Pair(*twins("llama"))
+    ids = pair.prompt(61)
+    layers = zip(
+        kept(pair.under("adakv", 20, ids, base="knorm")), eager_layers(pair.eager, ids), strict=True
+    )
+    for own, layer in layers:
+        scores = (-layer.keys.double().norm(dim=-1)).tolist()
+        assert own == ranked(scores, 20, 4, newest=0)
+
+
+def test_adakv_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.cache.policies.conftest import kept
+from tests.cache.policies.conftest import Pair, kept
 from tests.cache.policies.eager import EagerLayer, best, eager_layers
 from tests.cache.policies.twin import holding, view
 from tokenarium.backend.cache.entries import Entries
@@ -104,3 +104,18 @@ def test_expected_attention_reads_prompts_of_sinks_only(tiny):
 def test_expected_attention_fits_the_positions_ahead_to_the_context(trained, future):
     assert find("expected_attention")().fitted(64, 3, trained).future == future
     assert find("expected_attention")(future=9).fitted(64, 3, trained).future == 9
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    pair = Pair(*twins("llama"))
+    ids = pair.prompt(LENGTH)
+    found = kept(pair.under("expected_attention", BUDGET, ids, future=7, sink=2))
+    turn = mean_rotation(pair.eager, LENGTH, 7)
+    for own, layer in zip(found, eager_layers(pair.eager, ids), strict=True):
+        scores = expected(layer, turn, 2, 0.0)
+        assert own == [[0, 1, *(2 + i for i in best(head, BUDGET - 2))] for head in scores]
+
+
+def test_expected_attention_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tests.cache.policies.key_twin import KeyTwin
-from tests.cache.policies.twin import holding, kept_live, view
+from tests.cache.policies.twin import check_same, holding, kept_live, view
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.policies.keydiff import KeyDiff
 
@@ -33,3 +33,13 @@ def test_keydiff_drops_what_points_the_common_way():
         KeyDiff().scores(view(cache, KeyDiff()))[0], expected, atol=1e-4, rtol=0
     )
     assert KeyDiff().kept(view(cache, KeyDiff()), 2).indices[0].tolist() == [2, 3]
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    check_same(kept_live(loaded, KeyDiff(), 9), KeyTwin(model, 9, unlike_the_mean).run())
+
+
+def test_keydiff_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

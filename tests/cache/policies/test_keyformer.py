@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.cache.policies.twin import PROMPT, Twin, holding, kept_live, mean_of_group, view
+from tests.cache.policies.twin import (
+    PROMPT,
+    Twin,
+    check_same,
+    holding,
+    kept_live,
+    mean_of_group,
+    view,
+)
 from tokenarium.backend.cache.policies.keyformer import Keyformer
 
 
@@ -75,3 +83,14 @@ def test_newest_share_is_protected():
     cache, policy = holding(6, 4), Keyformer(recent_share=0.5)
     cache.entries.put("mass", torch.tensor([[6.0, 5, 4, 3, 2, 1]]))
     assert policy.kept(view(cache, policy), 4).indices[0].tolist() == [0, 1, 4, 5]
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    twin = Twin(model, 10, Noisy(torch.Generator().manual_seed(0)), newest=3)
+    check_same(kept_live(loaded, Keyformer(), 10), twin.run())
+
+
+def test_keyformer_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

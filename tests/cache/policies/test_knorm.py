@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.cache.policies.key_twin import KeyTwin
-from tests.cache.policies.twin import holding, kept_live, view
+from tests.cache.policies.twin import check_same, holding, kept_live, view
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.policies.knorm import Knorm
 
@@ -32,3 +32,14 @@ def test_knorm_tells_apart_what_bfloat16_cannot():
     cache = holding(1, 1)
     cache.entries = Entries(keys, keys, torch.arange(2000))
     assert len(Knorm().scores(view(cache, Knorm())).unique()) > 1000
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    shortest = KeyTwin(model, 9, lambda keys, _: -keys.square().sum(-1))
+    check_same(kept_live(loaded, Knorm(), 9), shortest.run())
+
+
+def test_knorm_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

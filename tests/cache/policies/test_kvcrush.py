@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cache.policies.conftest import kept
+from tests.cache.policies.conftest import Pair, kept
 from tests.cache.policies.eager import best, eager_layers
 from tests.cache.policies.given import choice
 from tokenarium.backend.cache.policies.kvcrush import KVCrush
@@ -81,3 +81,16 @@ def test_kvcrush_with_stand_ins_over_eager_attention(tiny):
 def test_wrappers_refuse_what_gives_no_scores_of_a_prompt(base):
     with pytest.raises(ValueError, match=f"base='{base}' gives no scores of a prompt: choose"):
         KVCrush(base=base)
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    pair = Pair(*twins("llama"))
+    ids = pair.prompt(61)
+    found = kept(pair.under("kvcrush", 16, ids, base="knorm", share=0))
+    for own, layer in zip(found, eager_layers(pair.eager, ids), strict=True):
+        assert own == [best(-layer.keys.double().norm(dim=-1).mean(0), 16)] * 2
+
+
+def test_kvcrush_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

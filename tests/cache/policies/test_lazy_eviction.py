@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tests.cache.policies.twin import PROMPT, Twin, holding, kept_live, view
+from tests.cache.policies.twin import PROMPT, Twin, check_same, holding, kept_live, view
 from tokenarium.backend.cache.policies.lazy_eviction import LazyEviction
 
 
@@ -80,3 +80,15 @@ def test_window_follows_the_budget(budget, window):
 def test_published_window_needs_room():
     assert LazyEviction(**LazyEviction.published).smallest_budget() == 176
     assert LazyEviction().smallest_budget() == 2
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    score = due_back(3, 0.0, lambda values: values.mean(1))
+    twin = Twin(model, 12, score, newest=3, every=3)
+    check_same(kept_live(loaded, LazyEviction(window=3), 12), twin.run())
+
+
+def test_lazy_eviction_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.cache.policies.twin import PROMPT, TOKENS, kept_live
+from tests.cache.policies.twin import PROMPT, TOKENS, check_same, kept_live
 from tests.interventions import oracle
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
@@ -101,3 +101,14 @@ def gpt2_mask(module, weights, q, k):
 
 def test_smallest_budget_holds_the_first_and_one():
     assert LMInfinite(first=10).smallest_budget() == 11
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, _ = twins("llama")
+    expected = ([[[0, 1, 2, *range(end - 9, end)]] * 2] * 3 for end in range(PROMPT, PROMPT + 4))
+    check_same(kept_live(loaded, LMInfinite(first=3), 12), expected)
+
+
+def test_lm_infinite_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

@@ -212,3 +212,16 @@ def test_layers_that_take_positions_from_elsewhere_are_refused(deep, rows, reaso
         for hook in hooks:
             hook.remove()
     CachedSequence(loaded, PromptDistill(), BUDGET)
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    going, _ = Twin(model, 1).run()
+    sequence = CachedSequence(loaded, PromptDistill(layer=1), BUDGET)
+    sequence.read(TOKENS[:PROMPT])
+    assert positions(sequence) == [[going] * 2] * 3
+
+
+def test_prompt_distill_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

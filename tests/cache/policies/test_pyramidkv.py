@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cache.policies.conftest import kept
+from tests.cache.policies.conftest import Pair, kept
+from tests.cache.policies.eager import best, eager_layers
 from tokenarium.backend.cache.policy import find
 
 
@@ -54,3 +55,18 @@ def test_smallest_budgets_hold_the_window_in_every_layer(tiny, slug):
     policy = find(slug)(window=5)
     for layer in kept(pair.under(slug, policy.smallest_budget(), ids, window=5)):
         assert all(head[-5:] == list(range(25, 30)) for head in layer)
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    pair = Pair(*twins("llama"))
+    ids = pair.prompt(61)
+    found = kept(pair.under("pyramidkv", 16, ids, window=4, kernel=1, beta=2))
+    layers = zip(found, eager_layers(pair.eager, ids), (22, 16, 10), strict=True)
+    for own, layer, budget in layers:
+        votes = layer.grouped(layer.attention[:, -4:, :-4].double().mean(1))
+        assert own == [[*best(head, budget - 4), *range(57, 61)] for head in votes]
+
+
+def test_pyramidkv_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

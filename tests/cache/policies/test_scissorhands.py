@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.cache.policies.twin import Twin, holding, kept_live, view
+from tests.cache.policies.twin import Twin, check_same, holding, kept_live, view
 from tokenarium.backend.cache.policies.scissorhands import Scissorhands
 
 
@@ -90,3 +90,14 @@ def test_fits_its_steps_to_the_budget(budget, history, recent):
 def test_the_published_values_need_room_for_their_window():
     assert Scissorhands(**Scissorhands.published).smallest_budget() == 11
     assert Scissorhands().smallest_budget() == 2
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    twin = Twin(model, 8, seldom_seen(2), newest=3, kept_then=6)
+    check_same(kept_live(loaded, Scissorhands(history=2, recent=3, drop_share=0.25), 8), twin.run())
+
+
+def test_scissorhands_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

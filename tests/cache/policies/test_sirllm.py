@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cache.policies.twin import Twin, holding, kept_live, view
+from tests.cache.policies.twin import Twin, check_same, holding, kept_live, view
 from tests.interventions import oracle
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.sirllm import SirLLM
@@ -79,3 +79,14 @@ def test_sinks_and_newest_stay():
     cache.surprisal = torch.tensor([float("nan"), 0, 5, 6, 7, 0, 0, 0])
     assert policy.kept(view(cache, policy), 6).indices[0].tolist() == [0, 1, 3, 4, 6, 7]
     assert policy.smallest_budget() == 3
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    policy = SirLLM(positions="original", sink=4, recent_share=0.25)
+    check_same(kept_live(loaded, policy, 12), Surprised(model, 12, first=4, newest=2).run())
+
+
+def test_sirllm_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

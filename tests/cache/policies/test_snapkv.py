@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.cache.policies.conftest import kept
+from tests.cache.policies.conftest import Pair, kept
 from tests.cache.policies.eager import best, eager_layers
 from tokenarium.backend.cache.policy import find
 
@@ -64,3 +64,18 @@ def test_snapkv_reads_prompts_shorter_than_its_window(tiny):
 def test_snapkv_refuses_an_even_kernel():
     with pytest.raises(ValueError, match="kernel=4 has no middle: take 3 or 5"):
         find("snapkv")(kernel=4)
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    pair = Pair(*twins("llama"))
+    ids = pair.prompt(61)
+    found = kept(pair.under("snapkv", 16, ids, window=8))
+    for own, layer in zip(found, eager_layers(pair.eager, ids), strict=True):
+        votes = layer.attention[:, -8:, :-8].double().mean(1)
+        pooled = layer.grouped(torch.stack([shared(head, 5, "mean") for head in votes]))
+        assert own == [[*best(head, 8), *range(53, 61)] for head in pooled]
+
+
+def test_snapkv_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

@@ -94,3 +94,14 @@ def test_layers_out_of_order_or_range_are_refused():
         TidalDecode(selecting=2, reselecting=2)
     with pytest.raises(ValueError, match="reselecting=13 is no layer of a model of 8"):
         TidalDecode(reselecting=13).fitted(64, 8, 512)
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    policy = TidalDecode(selecting=0, reselecting=2)
+    agree(live(loaded, policy, 7), expected(model, inherited(7, 0, 2)))
+
+
+def test_tidal_decode_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

@@ -101,3 +101,14 @@ def test_scores_are_told_where_asked(twins):
     sequence.read([TOKENS[24]])
     assert sequence.selected[1].scores.shape == (2, 25)
     torch.testing.assert_close(sequence.selected[1].scores.sum(1), torch.ones(2))
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    policy = TokenSelect(first=2, newest=3)
+    agree(live(loaded, policy, 9), expected(model, voted(9, 2, 3, 1.0)))
+
+
+def test_token_select_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.cache.policies.twin import Twin, holding, kept_live, view
+from tests.cache.policies.twin import Twin, check_same, holding, kept_live, view
 from tokenarium.backend.cache.policies.tova import TOVA
 
 
@@ -48,3 +48,14 @@ def test_of_several_new_queries_the_last_counts():
     cache, policy = holding(3, 1), TOVA()
     policy.observe_step(view(cache, policy), torch.tensor([[[0.9, 0.1, 0.0], [0.2, 0.5, 0.3]]] * 2))
     assert policy.kept(view(cache, policy), 1).indices[0].tolist() == [1]
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, model = twins("llama")
+    twin = Twin(model, 9, lambda _, weights, seen: weights[:, -1].mean(0).expand(2, -1))
+    check_same(kept_live(loaded, TOVA(), 9), twin.run())
+
+
+def test_tova_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -121,3 +122,8 @@ def holding(length: int, budget: int, step: int = 1) -> LayerCache:
 def view(cache: LayerCache, policy: Policy) -> LayerView:
     """Return what a policy is given of a layer, as the engine gives it."""
     return LayerView(cache, policy.all_needs(), type(policy).__name__)
+
+
+def check_same(live: Iterator[Kept], expected: Iterator[Kept], steps: int = 4) -> None:
+    """Check what is kept after the prompt and after the first decode steps."""
+    assert list(islice(live, steps)) == list(islice(expected, steps))

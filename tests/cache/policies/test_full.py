@@ -1,0 +1,15 @@
+"""The full cache keeps every token."""
+
+from tests.cache.policies.twin import PROMPT, check_same, kept_live
+from tokenarium.backend.cache.policies.full import Full
+
+
+def check_kept_sets(twins) -> None:
+    """The contract tests also run this with every score turned round, and it must fail."""
+    loaded, _ = twins("llama")
+    expected = ([[[*range(end)]] * 2] * 3 for end in range(PROMPT, PROMPT + 4))
+    check_same(kept_live(loaded, Full(), 1), expected)
+
+
+def test_full_keeps_what_it_should(twins) -> None:
+    check_kept_sets(twins)
