@@ -1,20 +1,16 @@
-"""What a budget means in entries per head, and whether a run fits into memory."""
+"""What a budget means in entries per head."""
 
 from dataclasses import dataclass
 
 import torch
 from transformers import PretrainedConfig
 
-from tokenarium.backend.cache.ledger import Ledger
-from tokenarium.backend.cache.request import BudgetUnit, CacheRequest
-from tokenarium.backend.cost.free_memory import free_bytes
-from tokenarium.backend.cost.work import Choices, Sizes, on_device
+from tokenarium.backend.cache.request import BudgetUnit
+from tokenarium.backend.cost.work import Sizes
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.structure import context_of
 
 _POSITION_BYTES = 4
-_KEPT = 1.5
-"""What a policy remembers of each entry, and the copy made while buffers move, as a factor."""
 
 
 @dataclass(frozen=True)
@@ -77,62 +73,3 @@ def tokens_per_head(budget: float, unit: BudgetUnit, prompt: int, sizes: CacheSi
             f"raise budget to at least {least:.3g}"
         )
     return tokens
-
-
-def refuse_unless_fits(
-    request: CacheRequest, loaded: LoadedModel, prompt: int, steps: int, budget: int
-) -> None:
-    """Refuse a run that would not fit into what is free now, beside the model.
-
-    Raises:
-        ValueError: saying how much is needed, how much is free, and what would help.
-    """
-    free = free_bytes(loaded.device)
-    needed = needed_bytes(request, loaded, prompt, steps, budget)
-    if free is None or needed <= free:
-        return
-    remedies = ["shorten the prompt", "lower max_new_tokens"]
-    if request.oracle:
-        remedies.insert(0, "set oracle=False")
-    if len(request.policies) > 1:
-        remedies.append("choose fewer policies")
-    raise ValueError(
-        f"{prompt} tokens and {steps} steps with {loaded.name} need {needed / 1e6:.0f} MB of "
-        f"memory beside the model, but {max(0, free) / 1e6:.0f} MB are free: "
-        f"{', or '.join(remedies)}"
-    )
-
-
-def needed_bytes(
-    request: CacheRequest, loaded: LoadedModel, prompt: int, steps: int, budget: int
-) -> int:
-    """Return an upper estimate of what a run takes beside the model; see ``bytes_of_run``."""
-    config = loaded.model.config
-    return bytes_of_run(request, config, loaded.dtype, loaded.device, prompt, steps, budget)
-
-
-def bytes_of_run(
-    request: CacheRequest,
-    config: PretrainedConfig,
-    dtype: torch.dtype,
-    device: torch.device,
-    prompt: int,
-    steps: int,
-    budget: int,
-) -> int:
-    """Return an upper estimate of what a run takes beside the model.
-
-    A policy holds the entries of its budget in every layer and the whole prompt in one, or all
-    that was read where nothing is dropped while decoding; the oracle a whole cache beside it.
-    """
-    sizes, model = CacheSizes.read(config, dtype, 0), Sizes.of(config)
-    work = on_device(model, dtype, Choices(1, 1, 0, lens=False), device)
-    whole = sizes.layers * (prompt + steps) * sizes.entry_bytes
-    held = 0
-    for spec in request.policies:
-        after = {"never": prompt + steps, "prefill": budget + steps, "step": budget}
-        entries = min(prompt + steps, after[spec.policy.when])
-        held = max(held, (entries * sizes.layers + prompt) * sizes.entry_bytes)
-    ledger = Ledger.size_bytes(len(request.policies), steps, sizes.layers, model.kv_heads, prompt)
-    total = work.total(prompt) + _KEPT * held + (whole if request.oracle else 0) + 3 * ledger
-    return int(total)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from tokenarium.backend.cache.budget import CacheSizes, bytes_of_run, tokens_per_head
+from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.full_model import TOGETHER
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.request import CacheRequest
@@ -13,6 +13,7 @@ from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.cost.free_memory import free_bytes
 from tokenarium.backend.cost.memory import bytes_by_step
+from tokenarium.backend.cost.run_memory import bytes_of_cache_run
 from tokenarium.backend.cost.sketch import Sketch
 from tokenarium.backend.cost.time import Measured, pace
 from tokenarium.backend.models.structure import context_of
@@ -122,7 +123,7 @@ def estimate(
         full_passes=len(costs) * -(-(steps - 1) // together) if request.oracle else 0,
         policies=tuple(costs),
         full_bytes=full_bytes(prompt, steps, windows, sizes),
-        peak_bytes=bytes_of_run(request, config, dtype, device, prompt, steps, budget),
+        peak_bytes=bytes_of_cache_run(request, config, dtype, device, prompt, steps, budget),
         free_bytes=free_bytes(device),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from tokenarium.backend.cache.budget import CacheSizes, refuse_unless_fits, tokens_per_head
+from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.full_model import FullModelReference
 from tokenarium.backend.cache.generation import Generation
 from tokenarium.backend.cache.ledger import Ledger
@@ -12,11 +12,12 @@ from tokenarium.backend.cache.progress import CacheProgress
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.validation import (
+    beyond_context,
     compare_texts,
     given_tokens,
     look,
     notes_on,
-    past_context,
+    refuse_unless_fits,
 )
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import tokenise
@@ -43,7 +44,7 @@ def follow_policies(
     tokens = tokenise(loaded, request, limit)
     given = given_tokens(loaded, request)
     steps = len(given) or request.max_new_tokens
-    notes = past_context(loaded, len(tokens.ids), steps, bool(given))
+    notes = beyond_context(loaded, len(tokens.ids), steps, bool(given))
     alone, heads = look(loaded, tokens.ids[:1])
     budget = tokens_per_head(
         request.budget, request.budget_unit, len(tokens.ids), CacheSizes.of(loaded, len(alone))

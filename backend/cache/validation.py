@@ -7,6 +7,8 @@ from tokenarium.backend.cache.ledger import Ledger
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import MOST_STEPS, CacheRequest
+from tokenarium.backend.cost.fits import past_context, refuse_unless_free
+from tokenarium.backend.cost.run_memory import bytes_of_cache_run
 from tokenarium.backend.models.loaded import LoadedModel
 
 
@@ -30,20 +32,35 @@ def given_tokens(loaded: LoadedModel, request: CacheRequest) -> list[int]:
     return ids
 
 
-def past_context(loaded: LoadedModel, prompt: int, steps: int, given: bool) -> tuple[str, ...]:
+def beyond_context(loaded: LoadedModel, prompt: int, steps: int, given: bool) -> tuple[str, ...]:
     """Refuse more tokens than there are positions; say what a model was not trained for."""
-    over = prompt + steps - 1 - loaded.context
-    if over <= 0:
-        return ()
-    if loaded.reads_past_context:
-        return (
-            f"tokens from {loaded.context} on are beyond the context this model was trained for",
-        )
     name = "continuation" if given else "max_new_tokens"
-    raise ValueError(
+    tokens = prompt + steps - 1
+    return past_context(
+        loaded,
+        tokens,
         f"{name}={steps} after a prompt of {prompt} tokens is above the {loaded.context} learned "
-        f"positions of {loaded.name}: shorten either by {over}, or choose a model with rotary "
-        "positions"
+        f"positions of {loaded.name}: shorten either by {tokens - loaded.context}, or choose a "
+        "model with rotary positions",
+    )
+
+
+def refuse_unless_fits(
+    request: CacheRequest, loaded: LoadedModel, prompt: int, steps: int, budget: int
+) -> None:
+    """Refuse a run that would not fit into what is free now, beside the model."""
+    remedies = ["shorten the prompt", "lower max_new_tokens"]
+    if request.oracle:
+        remedies.insert(0, "set oracle=False")
+    if len(request.policies) > 1:
+        remedies.append("choose fewer policies")
+    config, dtype, device = loaded.model.config, loaded.dtype, loaded.device
+    refuse_unless_free(
+        device,
+        bytes_of_cache_run(request, config, dtype, device, prompt, steps, budget),
+        f"{prompt} tokens and {steps} steps with {loaded.name}",
+        "the model",
+        remedies,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tokenarium.backend.cost.free_memory import refuse_run_unless_fits
+from tokenarium.backend.cost.fits import refuse_text_unless_fits
 from tokenarium.backend.cost.work import Choices
 from tokenarium.backend.interventions.predictions import Predictions, compare
 from tokenarium.backend.interventions.request import InterventionRequest
@@ -38,7 +38,7 @@ def intervene(
     cancel.check()
     method = request.method
     tokens = tokenise(loaded, request, limit)
-    refuse_run_unless_fits(loaded, len(tokens.ids), Choices(tiles=1, top_k=1, lens=False))
+    refuse_text_unless_fits(loaded, len(tokens.ids), Choices(tiles=1, top_k=1, lens=False))
     edited = method.edit(loaded, tokens.ids)
     changes = method.changes(loaded, int(loaded.model.config.get_text_config().num_attention_heads))
     layers = len(loaded.layers)

@@ -18,12 +18,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tokenarium.backend.cost.free_memory import (
-    count_parameters,
-    free_bytes,
-    need,
-    refuse_unless_fits,
-)
+from tokenarium.backend.cost.fits import need, refuse_model_unless_fits
+from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint
@@ -68,7 +64,7 @@ def load(
         # A longer text is refused when it is asked for, with the length that would fit.
         longest = min(token_limit, context_of(config), SHORT_TEXT)
         wanted = need(parameters, config, kind, place)
-        refuse_unless_fits(source.name, wanted, free_bytes(place), longest, kind)
+        refuse_model_unless_fits(source.name, wanted, free_bytes(place), longest, kind)
 
     folder = source.folder or fetch(source.hub_id or source.name, accept)
     accept(folder, count_parameters(folder))

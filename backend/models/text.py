@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from tokenarium.backend.cost.fits import past_context
 from tokenarium.backend.models.chat import Rendered, render
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.offsets import close_gaps, keep_spaces, place
@@ -182,15 +183,15 @@ def _within(
 
 
 def _past_context(request: TextRequest, loaded: LoadedModel, length: int) -> tuple[str, ...]:
-    if request.overflow != "exceed" or length <= loaded.context:
+    if request.overflow != "exceed":
         return ()
-    if not loaded.reads_past_context:
-        raise ValueError(
-            f"overflow=exceed, but {loaded.name} has learned positions for {loaded.context} tokens "
-            f"and the text is {length}: shorten it, set overflow=keep_start or overflow=keep_end "
-            "to cut it, or choose a model with rotary positions"
-        )
-    return (f"tokens from {loaded.context} on are beyond the context this model was trained for",)
+    return past_context(
+        loaded,
+        length,
+        f"overflow=exceed, but {loaded.name} has learned positions for {loaded.context} tokens "
+        f"and the text is {length}: shorten it, set overflow=keep_start or overflow=keep_end "
+        "to cut it, or choose a model with rotary positions",
+    )
 
 
 def _remarks(

@@ -6,7 +6,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-from tokenarium.backend.cost.free_memory import refuse_run_unless_fits
+from tokenarium.backend.cost.fits import refuse_text_unless_fits
 from tokenarium.backend.cost.work import Choices
 from tokenarium.backend.models.choice import refuse_above
 from tokenarium.backend.models.loaded import LoadedModel
@@ -67,7 +67,7 @@ def attention_of(
     kept = KEPT.get(reading, layer)
     if kept is not None:
         return kept, KEPT_SOURCE
-    refuse_run_unless_fits(loaded, len(ids), Choices(top_k=0, factors=0, lens=False))
+    refuse_text_unless_fits(loaded, len(ids), Choices(top_k=0, factors=0, lens=False))
     reader = _Reader(layer, reading, emit, cancel)
     with recording(reader), suppress(_Reached):
         loaded.body(input_ids=torch.tensor([ids], device=loaded.device), use_cache=False)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tokenarium.backend.cost.fits import past_context, refuse_unless_free
+from tokenarium.backend.cost.run_memory import bytes_of_speculation
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens, decode_each, tokenise
 from tokenarium.backend.observe import recording
@@ -23,7 +25,6 @@ from tokenarium.backend.speculation.autoregressive import (
 )
 from tokenarium.backend.speculation.engine import Speculator
 from tokenarium.backend.speculation.matrix import valid_rules
-from tokenarium.backend.speculation.needs import past_context, refuse_unless_fits
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult
@@ -72,10 +73,10 @@ class _Run:
         self.cancel = cancel
         self.drafter, self.rule = request.drafter.drafter, request.rule.rule
         length, most = len(tokens.ids), request.max_new_tokens
-        self.notes = past_context(loaded, length, most, "model")
+        self.notes = _beyond_context(loaded, length, most, "model")
         if draft is not None:
-            self.notes += past_context(draft, length, most, "draft_model")
-        refuse_unless_fits(request, loaded, draft, length)
+            self.notes += _beyond_context(draft, length, most, "draft_model")
+        _refuse_unless_fits(request, loaded, draft, length)
         self.stopping = StoppingCriteria(loaded, most, request.stop)
         self.speculator = Speculator.of_models(
             loaded,
@@ -210,3 +211,31 @@ class _Run:
             notes=self.tokens.notes + self.notes,
             **arrays,
         )
+
+
+def _beyond_context(loaded: LoadedModel, prompt: int, most: int, field: str) -> tuple[str, ...]:
+    """Refuse more tokens than a model has positions; say what it was not trained for."""
+    tokens = prompt + most
+    return past_context(
+        loaded,
+        tokens,
+        f"max_new_tokens={most} after a prompt of {prompt} tokens is above the {loaded.context} "
+        f"learned positions of {field}={loaded.name!r}: shorten either by "
+        f"{tokens - loaded.context}, or choose a model with rotary positions",
+        f"that {loaded.name}",
+    )
+
+
+def _refuse_unless_fits(
+    request: SpeculateRequest, loaded: LoadedModel, draft: LoadedModel | None, prompt: int
+) -> None:
+    """Refuse a run that would not fit into what is free now, beside the models."""
+    configs = [model.model.config for model in (loaded, draft) if model is not None]
+    refuse_unless_free(
+        loaded.device,
+        bytes_of_speculation(request, configs, loaded.dtype, loaded.device, prompt),
+        f"{prompt} tokens, max_new_tokens={request.max_new_tokens} and tree_budget="
+        f"{request.tree_budget}",
+        "the models",
+        ["shorten the prompt", "lower either number"],
+    )

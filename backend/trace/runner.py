@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tokenarium.backend.cost.free_memory import refuse_run_unless_fits
+from tokenarium.backend.cost.fits import refuse_text_unless_fits
 from tokenarium.backend.cost.work import Choices
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each, tokenise
@@ -47,7 +47,7 @@ def trace(
     cancel.check()
     tokens = tokenise(loaded, request, limit)
     choices = Choices(request.tiles, request.top_k, len(request.forgetting), request.logit_lens)
-    refuse_run_unless_fits(loaded, len(tokens.ids), choices)
+    refuse_text_unless_fits(loaded, len(tokens.ids), choices)
     vocabulary = int(loaded.model.config.get_text_config().vocab_size)
     draft = Draft(
         request, tokens, len(loaded.layers), min(request.top_k, vocabulary), loaded.context

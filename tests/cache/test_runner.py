@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tokenarium.backend.cache.budget import CacheSizes, needed_bytes, tokens_per_head
+from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.entries import LEAST_ROOM
 from tokenarium.backend.cache.layer_view import Choice
 from tokenarium.backend.cache.policy import Policy, find
@@ -16,6 +16,7 @@ from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.cache.terms import Label, When
+from tokenarium.backend.cost.run_memory import bytes_of_cache_run
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
 
@@ -313,14 +314,21 @@ def test_a_budget_below_a_policys_smallest_is_refused_before_the_run(twins, lett
 
 def test_a_run_that_would_not_fit_is_refused(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
-    monkeypatch.setattr("tokenarium.backend.cache.budget.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("tokenarium.backend.cost.free_memory.free_bytes", lambda _: 1000)
     with pytest.raises(ValueError, match="are free: set oracle=False, or shorten the prompt"):
         run(loaded, ask(letters(60)))
+
+    def needed(request: CacheRequest) -> int:
+        config, device = loaded.model.config, loaded.device
+        return bytes_of_cache_run(request, config, loaded.dtype, device, 10_000, 10, 100)
+
     small, large = (ask("a", policies=["h2o"], oracle=asked) for asked in (False, True))
-    without = needed_bytes(small, loaded, 10_000, 10, 100)
-    assert needed_bytes(large, loaded, 10_000, 10, 100) - without == 3 * 10_010 * 136
+    without = needed(small)
+    assert needed(large) - without == 3 * 10_010 * 136
     full = ask("a", policies=["full"], oracle=False)
-    assert needed_bytes(full, loaded, 10_000, 10, 100) > without + 3 * 9_000 * 136
+    assert needed(full) > without + 3 * 9_000 * 136
+    once = ask("a", policies=["snapkv"], oracle=False)
+    assert needed(once) - without == 1.5 * 3 * 10 * 136, "new tokens come on top of its budget"
 
 
 def test_learned_positions_end_where_they_end(twins, letters) -> None:

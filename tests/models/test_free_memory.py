@@ -9,14 +9,15 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig
 
 from tokenarium.backend.cost import free_memory as memory
-from tokenarium.backend.cost.free_memory import (
+from tokenarium.backend.cost.fits import (
     Need,
-    count_parameters,
-    free_bytes,
     need,
-    refuse_run_unless_fits,
-    refuse_unless_fits,
+    past_context,
+    refuse_model_unless_fits,
+    refuse_text_unless_fits,
+    refuse_unless_free,
 )
+from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
 from tokenarium.backend.cost.work import (
     KEPT_BYTES,
     STREAM_BYTES,
@@ -86,15 +87,15 @@ def test_streams_and_what_is_kept_are_bounded():
 
 def test_refuse_unless_fits_says_needed_free_and_what_would_help():
     wanted = Need(weights_bytes=8_000_000_000, work=Bytes(0, 1_000_000))
-    refuse_unless_fits("m", wanted, 10_000_000_000, 2000, torch.float32)
-    refuse_unless_fits("m", wanted, None, 10**9, torch.float32)
+    refuse_model_unless_fits("m", wanted, 10_000_000_000, 2000, torch.float32)
+    refuse_model_unless_fits("m", wanted, None, 10**9, torch.float32)
     with pytest.raises(DoesNotFit) as caught:
-        refuse_unless_fits("m", wanted, 9_000_000_000, 2000, torch.float32)
+        refuse_model_unless_fits("m", wanted, 9_000_000_000, 2000, torch.float32)
     said = str(caught.value)
     for part in ("10.0 GB", "8.0 GB of weights", "9.0 GB are free", "bfloat16", "1000 tokens"):
         assert part in said
     with pytest.raises(DoesNotFit) as caught:
-        refuse_unless_fits("m", wanted, 7_000_000_000, 2000, torch.bfloat16)
+        refuse_model_unless_fits("m", wanted, 7_000_000_000, 2000, torch.bfloat16)
     assert "bfloat16" not in str(caught.value)
     assert "allow at most" not in str(caught.value)
 
@@ -113,20 +114,20 @@ def test_refuse_run_names_the_largest_length_that_fits(monkeypatch):
     loaded = Shelved(SimpleNamespace(config=SMALL))
     wanted = need(0, SMALL, torch.float32, CPU)
     monkeypatch.setattr(memory, "free_bytes", lambda _: wanted.total(700))
-    refuse_run_unless_fits(loaded, 700, Choices())
+    refuse_text_unless_fits(loaded, 700, Choices())
     with pytest.raises(ValueError, match=r"local/tiny needs .* at most 700 tokens") as caught:
-        refuse_run_unless_fits(loaded, 701, Choices())
+        refuse_text_unless_fits(loaded, 701, Choices())
     assert not isinstance(caught.value, DoesNotFit), "the model itself is not refused"
     assert "set logit_lens=False" in str(caught.value)
-    refuse_run_unless_fits(loaded, 701, Choices(lens=False))
+    refuse_text_unless_fits(loaded, 701, Choices(lens=False))
     with pytest.raises(ValueError, match="at most") as caught:
-        refuse_run_unless_fits(loaded, 30_000, Choices())
+        refuse_text_unless_fits(loaded, 30_000, Choices())
     assert "logit_lens" not in str(caught.value), "it would not help"
     monkeypatch.setattr(memory, "free_bytes", lambda _: 1000)
     with pytest.raises(ValueError, match="0 MB are free: choose a smaller model"):
-        refuse_run_unless_fits(loaded, 5, Choices())
+        refuse_text_unless_fits(loaded, 5, Choices())
     monkeypatch.setattr(memory, "free_bytes", lambda _: None)
-    refuse_run_unless_fits(loaded, 10**9, Choices())
+    refuse_text_unless_fits(loaded, 10**9, Choices())
 
 
 @pytest.mark.parametrize("short", ["cuda", "cpu"])
@@ -134,7 +135,30 @@ def test_refuse_run_looks_at_the_device_and_at_main_memory(monkeypatch, short):
     loaded = Shelved(SimpleNamespace(config=SMALL), device=CUDA)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 2**60 * (device.type != short))
     with pytest.raises(ValueError, match=f"of {short} memory"):
-        refuse_run_unless_fits(loaded, 5, Choices())
+        refuse_text_unless_fits(loaded, 5, Choices())
+
+
+def test_refuse_unless_free_says_needed_free_and_the_remedies(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda _: 2_000_000)
+    refuse_unless_free(CPU, 2_000_000, "5 tokens", "the model", ["shorten the prompt"])
+    with pytest.raises(ValueError, match="5 tokens need 3 MB of memory beside the model, but 2 MB"):
+        refuse_unless_free(CPU, 3_000_000, "5 tokens", "the model", ["shorten", "lower"])
+    monkeypatch.setattr(memory, "free_bytes", lambda _: -1)
+    with pytest.raises(ValueError, match=r"but 0 MB are free: shorten, or lower$"):
+        refuse_unless_free(CPU, 1, "5 tokens", "the model", ["shorten", "lower"])
+    monkeypatch.setattr(memory, "free_bytes", lambda _: None)
+    refuse_unless_free(CPU, 10**15, "5 tokens", "the model", [])
+
+
+def test_past_context_is_refused_without_positions_and_said_with_them():
+    learned = SimpleNamespace(context=8, reads_past_context=False)
+    rotary = SimpleNamespace(context=8, reads_past_context=True)
+    for loaded in (learned, rotary):
+        assert past_context(loaded, 8, "too long") == ()
+    with pytest.raises(ValueError, match=r"^too long$"):
+        past_context(learned, 9, "too long")
+    note = "tokens from 8 on are beyond the context that x was trained for"
+    assert past_context(rotary, 9, "too long", "that x") == (note,)
 
 
 def test_free_bytes_is_the_smaller_of_machine_and_container(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from tests.models.conftest import save_model
-from tokenarium.backend.cost.free_memory import need
+from tokenarium.backend.cost.fits import need
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.runs.events import CancelToken

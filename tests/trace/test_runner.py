@@ -14,7 +14,7 @@ import tokenarium.backend.trace.second_pass as second_pass
 from tests.kernels.test_attention_stats import Largest
 from tests.models.conftest import save_model
 from tests.trace.oracle import expected
-from tokenarium.backend.cost.free_memory import need
+from tokenarium.backend.cost.fits import need
 from tokenarium.backend.cost.work import Choices, Sizes, of_result
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
