@@ -10,7 +10,12 @@ RUN torch=$(grep '^torch==' requirements.txt) \
     && pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "$torch" \
     && pip install --no-cache-dir -r requirements.txt
 
-COPY . .
+COPY __init__.py app.py pyproject.toml LICENSE ./
+COPY assets assets
+COPY backend backend
+COPY kernels kernels
+COPY storage storage
+COPY ui ui
 
 USER tokenarium
 ENV TOKENARIUM_HOST=0.0.0.0 \

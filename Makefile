@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test checks fast browser process bench gpu wheel examples lint types imports clean
+.PHONY: app test checks fast browser process bench gpu wheel docs examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -53,6 +53,17 @@ wheel:
 	rm -rf build
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps $(HOW) --wheel-dir $(WHEELS) .
 	rm -rf build
+
+# The links keep the reader of docstrings to the sources.
+docs: $(VENV)/docs/.installed
+	rm -rf build/sources && mkdir -p build/sources/tokenarium
+	cd build/sources/tokenarium && for each in __init__.py backend kernels storage ui; do ln -s ../../../$$each; done
+	$(VENV)/docs/bin/mkdocs build
+
+$(VENV)/docs/.installed: requirements-docs.txt
+	$(PYTHON) -m venv $(VENV)/docs
+	$(VENV)/docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	touch $@
 
 # Needs no environment of its own, only what a machine with a GPU has.
 gpu:

@@ -1,8 +1,7 @@
-"""The README's table of policies: ``python -m tokenarium.backend.cache.catalogue``."""
+"""The documents' table of policies, which ``docs/generate.py`` writes."""
 
 from tokenarium.backend.cache.policy import Policy, registered
 
-BEGIN, END = "<!-- policies -->", "<!-- end of policies -->"
 WHEN = {"never": "-", "prefill": "after the prompt", "step": "while decoding too"}
 SCOPE = {"head": "each KV head", "layer": "a layer", "model": "all layers"}
 
@@ -28,9 +27,3 @@ def _row(policy: type[Policy]) -> str:
         policy.paper,
     )
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(methods_table() + "\n")

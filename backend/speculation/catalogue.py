@@ -1,4 +1,4 @@
-"""README's tables of drafters and rules: ``python -m tokenarium.backend.speculation.catalogue``."""
+"""The documents' tables of drafters and rules, which ``docs/generate.py`` writes."""
 
 from tokenarium.backend.speculation import drafter as drafters
 from tokenarium.backend.speculation import rule as rules
@@ -6,7 +6,6 @@ from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.matrix import why_not
 from tokenarium.backend.speculation.rule import Rule
 
-BEGIN, END = "<!-- drafters -->", "<!-- end of drafters -->"
 READS = {
     "text": "the text alone",
     "draft_model": "a second model",
@@ -69,9 +68,3 @@ def _variant(drafter: type[Drafter]) -> str:
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines)
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(catalogue() + "\n")

@@ -1,16 +1,21 @@
 """What the interface and the documentation derive from declarations is really declared."""
 
 import dataclasses
+from importlib.util import module_from_spec, spec_from_file_location
 
 import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
-from tokenarium.backend.cache.catalogue import BEGIN, END, methods_table
 from tokenarium.backend.runs.kind import KINDS, Kind, imported
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.settings import PROJECT, Settings
-from tokenarium.backend.speculation import catalogue as speculation
+
+_GENERATE = spec_from_file_location("generate", PROJECT / "docs/generate.py")
+assert _GENERATE is not None
+assert _GENERATE.loader is not None
+generate = module_from_spec(_GENERATE)
+_GENERATE.loader.exec_module(generate)
 
 # Kinds that tests themselves register are not part of the program.
 OURS = [kind for kind in KINDS.all() if kind.compute.startswith("tokenarium.backend.")]
@@ -74,29 +79,12 @@ def test_the_kinds_of_runs_are_those_known() -> None:
     }
 
 
+@pytest.mark.parametrize("name", generate.TABLES)
+def test_tables_of_the_documents_are_those_declared(name: str) -> None:
+    assert generate.shown(name) == generate.TABLES[name][1](), "write it: python docs/generate.py"
+
+
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_option_is_in_the_readme_as_it_is_declared(name: str) -> None:
-    declared = Settings.model_fields[name]
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    option = f"| `--{name.replace('_', '-')}` | `TOKENARIUM_{name.upper()}` | "
-    [row] = [line for line in readme.splitlines() if line.startswith(option)]
-    assert declared.description
-    assert row.endswith(f"| {declared.description} |")
-    if isinstance(declared.default, int | float | str) and declared.default_factory is None:
-        assert f"| `{declared.default}` |" in row
-
-
-def test_drafters_and_rules_in_the_readme_are_those_registered() -> None:
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    shown = readme.split(speculation.BEGIN)[1].split(speculation.END)[0].strip()
-    assert shown == speculation.catalogue(), (
-        "print them: python -m tokenarium.backend.speculation.catalogue"
-    )
-
-
-def test_the_policies_in_the_readme_are_those_registered() -> None:
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    shown = readme.split(BEGIN)[1].split(END)[0].strip()
-    assert shown == methods_table(), (
-        "print the new table: python -m tokenarium.backend.cache.catalogue"
-    )
+def test_every_option_is_in_the_documents(name: str) -> None:
+    assert Settings.model_fields[name].description
+    assert f"| `--{name.replace('_', '-')}` | `TOKENARIUM_{name.upper()}` | " in generate.options()
