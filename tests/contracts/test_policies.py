@@ -3,7 +3,9 @@
 import gc
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +16,7 @@ import torch
 import tokenarium.backend.cache.policies
 from tests.trace.conftest import letters, twins
 from tokenarium.backend.cache.engine import CachedSequence
+from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policy import Policy, registered
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.runner import follow_policies
@@ -37,19 +40,80 @@ def start(loaded: Any, policy: type[Policy], budget: int, **rest: Any) -> Cached
     return CachedSequence(loaded, policy(), budget, **rest)
 
 
-def stepped(sequence: CachedSequence, length: int = PROMPT) -> Iterator[torch.Tensor]:
+def stepped(
+    sequence: CachedSequence, length: int = PROMPT, steps: int = STEPS
+) -> Iterator[torch.Tensor]:
     """Yield the logits after the prompt and after every step."""
     yield sequence.read(ids(length))
-    for token in ids(STEPS, 1):
+    for token in ids(steps, 1):
         yield sequence.read([token])
 
 
-def held(sequence: CachedSequence) -> list[list[list[int]]]:
+def kept(sequence: CachedSequence) -> list[list[list[int]]]:
     """Positions by layer and head."""
     return [
         [layer.entries.head("positions", g).tolist() for g in range(layer.entries.groups)]
         for layer in sequence.layers
     ]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known after the prompt, or after a decode step."""
+
+    logits: torch.Tensor
+    kept: list[list[list[int]]]
+    """Positions by layer and KV head."""
+    selected: dict[int, list[list[int]]]
+    """Positions that were read, by KV head, in the layers that read a selection."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One run of a policy, read by all tests that only look."""
+
+    policy: Policy
+    """Fitted to the run."""
+    budgets: list[int]
+    """By layer."""
+    steps: list[Snapshot]
+
+    @staticmethod
+    def of(loaded: Any, policy: type[Policy]) -> "Course":
+        sequence = start(loaded, policy, BUDGET, seed=5)
+        steps = []
+        for logits in stepped(sequence):
+            selected = {
+                layer: [rows.tolist() for rows in chosen.positions]
+                for layer, chosen in sequence.selected.items()
+            }
+            steps.append(Snapshot(logits, kept(sequence), selected))
+        return Course(sequence.policy, [layer.budget for layer in sequence.layers], steps)
+
+
+@pytest.fixture(scope="module")
+def courses(twins) -> Callable[[type[Policy]], Course]:
+    """A function from a policy to its run, made once."""
+    return cache(lambda policy: Course.of(twins("llama")[0], policy))
+
+
+@pytest.fixture
+def course(courses, policy) -> Course:
+    return courses(policy)
+
+
+@pytest.fixture(scope="module")
+def full(twins) -> list[torch.Tensor]:
+    """The logits of the full cache after the prompt and after every step."""
+    return list(stepped(CachedSequence(twins("llama")[0], Full(), 1)))
+
+
+@pytest.fixture(scope="module")
+def full_bytes(twins) -> int:
+    """Bytes of the full cache after 512 tokens."""
+    sequence = CachedSequence(twins("llama")[0], Full(), 1)
+    sequence.read(ids(512))
+    return sequence.cache_bytes
 
 
 def out_of_bounds(policy: type[Policy]) -> Iterator[tuple[str, object]]:
@@ -103,54 +167,47 @@ def test_it_refuses_what_is_out_of_bounds_by_name(policy: type[Policy]) -> None:
 
 
 @EVERY
-def test_held_entries_keep_to_the_budget_and_its_slack(twins, policy) -> None:
-    loaded, _ = twins("llama")
-    sequence = start(loaded, policy, BUDGET)
-    fitted = sequence.policy
-    for step, _ in enumerate(stepped(sequence)):
+def test_entries_keep_to_the_budget_and_its_slack(course, policy) -> None:
+    fitted = course.policy
+    for step, snapshot in enumerate(course.steps):
         slack = 0
         if fitted.when == "prefill":
             slack = step
         elif fitted.when == "step":
             slack = step % fitted.eviction_interval(BUDGET)
-        for layer in sequence.layers:
-            counts = layer.entries.counts
+        for layer, heads in enumerate(snapshot.kept):
+            counts = [len(positions) for positions in heads]
             if fitted.when == "never":
                 assert counts == [PROMPT + step] * 2
                 continue
             most = sum(counts) / 2 if fitted.ragged else max(counts)
-            assert most <= layer.budget + slack, f"step {step}, layer {layer.layer}"
+            assert most <= course.budgets[layer] + slack, f"step {step}, layer {layer}"
             assert min(counts) >= 1
-    budgets = [layer.budget for layer in sequence.layers]
+    budgets = course.budgets
     assert sum(budgets) <= BUDGET * len(budgets) + len(budgets)  # rounded, each by less than one
 
 
 @EVERY
-def test_kept_positions_ascend_and_protected_ones_stay(twins, policy) -> None:
-    loaded, _ = twins("llama")
-    sequence = start(loaded, policy, BUDGET)
-    for step, _ in enumerate(stepped(sequence)):
-        for layer, heads in zip(sequence.layers, held(sequence), strict=True):
-            first, newest = sequence.policy.protects(layer.budget, layer.layer, layer.prompt)
-            selected = sequence.selected.get(layer.layer)
+def test_kept_positions_ascend_and_protected_ones_stay(course, policy) -> None:
+    for step, snapshot in enumerate(course.steps):
+        for layer, heads in enumerate(snapshot.kept):
+            first, newest = course.policy.protects(course.budgets[layer], layer, PROMPT)
+            selected = snapshot.selected.get(layer)
             assert (selected is None) or policy.label == "select"
-            read = [] if selected is None else [rows.tolist() for rows in selected.positions]
-            for positions in heads + read:
+            for positions in heads + (selected or []):
                 assert positions == sorted(set(positions))
                 assert set(range(first)) <= set(positions)
                 assert set(range(PROMPT + step - newest, PROMPT + step)) <= set(positions)
-        if sequence.policy.scope != "head":
-            assert all(heads[0] == heads[1] for heads in held(sequence))
-    assert bool(sequence.selected) == (policy.label == "select")
+        if course.policy.scope != "head":
+            assert all(heads[0] == heads[1] for heads in snapshot.kept)
+    assert bool(course.steps[-1].selected) == (policy.label == "select")
 
 
 @EVERY
-def test_bytes_freed_are_what_the_label_promises(twins, policy) -> None:
+def test_bytes_freed_are_what_the_label_promises(twins, full_bytes, policy) -> None:
     loaded, _ = twins("llama")
-    full = CachedSequence(loaded, tokenarium.backend.cache.policies.full.Full(), 1)
     sequence = start(loaded, policy, 32)
-    for one in (full, sequence):
-        one.read(ids(512))
+    sequence.read(ids(512))
     kept = sum(
         layer.entries.buffers[name].untyped_storage().nbytes()
         for layer in sequence.layers
@@ -159,7 +216,7 @@ def test_bytes_freed_are_what_the_label_promises(twins, policy) -> None:
     whole = 3 * 2 * 2 * (512 + 16) * 8 * 4
     if policy.label in ("evict", "merge"):
         assert kept <= 3 * 2 * 2 * (32 + 8 + 1) * 8 * 4
-        assert sequence.cache_bytes < 0.35 * full.cache_bytes
+        assert sequence.cache_bytes < 0.35 * full_bytes
         assert sequence.dropped
     if policy.label in ("nothing", "select", "mask"):
         assert kept == whole
@@ -167,21 +224,19 @@ def test_bytes_freed_are_what_the_label_promises(twins, policy) -> None:
 
 
 @EVERY
-def test_the_same_seed_is_the_same_run(twins, policy) -> None:
-    loaded, _ = twins("llama")
-    first, again = (start(loaded, policy, BUDGET, seed=5) for _ in range(2))
-    for one, other in zip(stepped(first), stepped(again), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=0)
-        assert held(first) == held(again)
+def test_the_same_seed_is_the_same_run(course, policy, twins) -> None:
+    again = Course.of(twins("llama")[0], policy)
+    for one, other in zip(course.steps, again.steps, strict=True):
+        torch.testing.assert_close(one.logits, other.logits, rtol=0, atol=0)
+        assert (one.kept, one.selected) == (other.kept, other.selected)
 
 
 @EVERY
-def test_a_budget_that_holds_everything_is_the_full_cache(twins, policy) -> None:
+def test_a_budget_that_holds_everything_is_the_full_cache(twins, full, policy) -> None:
     loaded, _ = twins("llama")
     budget = 20 * (PROMPT + STEPS)  # also in the layers to which a policy gives least
     sequence = start(loaded, policy, budget)
-    plain = CachedSequence(loaded, tokenarium.backend.cache.policies.full.Full(), 1)
-    for one, other in zip(stepped(sequence), stepped(plain), strict=True):
+    for one, other in zip(stepped(sequence), full, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
     assert sequence.dropped == []
 
@@ -190,9 +245,8 @@ def test_a_budget_that_holds_everything_is_the_full_cache(twins, policy) -> None
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_a_prompt_of_few_tokens_is_read_and_continued(twins, policy, length: int) -> None:
     loaded, _ = twins("llama")
-    for budget in (policy().smallest_budget(), BUDGET):
-        sequence = start(loaded, policy, budget)
-        for logits in stepped(sequence, length):
+    for budget, steps in ((policy().smallest_budget(), STEPS), (BUDGET, 2)):  # 40 drop nothing
+        for logits in stepped(start(loaded, policy, budget), length, steps):
             assert logits.isfinite().all()
 
 
@@ -216,7 +270,7 @@ def test_a_second_turn_of_several_tokens_is_read(twins, policy) -> None:
     sequence.read(ids(PROMPT))
     for turn in (ids(7, 3), ids(1, 4), ids(60, 5)):
         assert sequence.read(turn).isfinite().all()
-    for heads in held(sequence):
+    for heads in kept(sequence):
         assert all(positions == sorted(set(positions)) for positions in heads)
 
 
