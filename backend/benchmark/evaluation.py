@@ -77,64 +77,68 @@ def full_states(loaded: LoadedModel, exercise: Exercise, check: Callable[[], Non
     return states.clone()  # not a view of those of the whole prompt
 
 
-@torch.inference_mode()
-def answer(
-    loaded: LoadedModel,
-    policy: Policy,
-    budget: int,
-    exercise: Exercise,
-    states: Tensor,
-    seed: int,
-    query_aware: bool,
-    check: Callable[[], None],
-    watcher: Watcher | None = None,
-) -> Answered:
-    """Read an exercise, then its answer token by token.
+@dataclass(frozen=True)
+class Evaluation:
+    """How exercises are read: under a policy, at a budget.
 
-    Args:
-        loaded: nobody else uses it meanwhile.
-        policy: what stays.
-        budget: entries per head right after an eviction.
-        exercise: what is read.
-        states: [n, D] of ``full_states``.
-        seed: of what the policy draws.
-        query_aware: whether the question belongs to the prompt; else it is read as a turn of its
-            own, after entries were dropped.
-        check: called in every layer; raises to stop.
-        watcher: told of every reading, outside of what is timed.
-    Raises: ValueError if the budget or the model does not suit the policy.
+    Raises: ValueError, at an answer, if the budget or the model does not suit the policy.
     """
-    sequence = CachedSequence(loaded, policy, budget, seed, check)
-    prompt = exercise.prompt if query_aware else exercise.context
-    logits, prefill_ms = _timed(sequence, prompt, watcher)
-    if exercise.question and not query_aware:
-        logits, more = _timed(sequence, exercise.question, watcher)
-        prefill_ms += more
-    others = torch.tensor(exercise.others, device=logits.device, dtype=torch.long)
-    chosen = bool((logits[exercise.answer[0]] > logits[others]).all())
-    rows: list[Tensor] = []
-    measured: list[dict[str, Floats]] = []
-    step_ms, cache_bytes = [], []
-    for place, token in enumerate(exercise.answer):
-        rows.append(logits)
-        logits, took = _timed(sequence, (token,), watcher)
-        step_ms.append(took)
-        cache_bytes.append(sequence.cache_bytes)
-        if len(rows) == ROWS or place + 1 == len(exercise.answer):
-            here = slice(place + 1 - len(rows), place + 1)
-            measured.append(_compare(loaded, states[here], rows, exercise.answer[here]))
-            rows = []
-    found = {name: np.concatenate([part[name] for part in measured]) for name in measured[0]}
-    return Answered(
-        surprisal=found["surprisal_nats"],
-        kl=found["kl_nats"],
-        agree=found["top1_agree"],
-        likeliest=found["likeliest"].astype(np.bool_),
-        chosen=chosen,
-        step_ms=np.asarray(step_ms, np.float32),
-        cache_bytes=np.asarray(cache_bytes, np.float32),
-        prefill_ms=prefill_ms,
-    )
+
+    loaded: LoadedModel
+    """Nobody else uses it meanwhile."""
+    policy: Policy
+    budget: int
+    """Entries per head right after an eviction."""
+    seed: int
+    """Of what the policy draws."""
+    query_aware: bool
+    """Whether the question belongs to the prompt; else it is read as a turn of its own, after
+    entries were dropped."""
+    check: Callable[[], None]
+    """Called in every layer; raises to stop."""
+
+    @torch.inference_mode()
+    def answer(
+        self, exercise: Exercise, states: Tensor, watcher: Watcher | None = None
+    ) -> Answered:
+        """Read an exercise, then its answer token by token.
+
+        Args:
+            exercise: what is read.
+            states: [n, D] of ``full_states``.
+            watcher: sees every reading, outside of what is timed.
+        """
+        sequence = CachedSequence(self.loaded, self.policy, self.budget, self.seed, self.check)
+        prompt = exercise.prompt if self.query_aware else exercise.context
+        logits, prefill_ms = _timed(sequence, prompt, watcher)
+        if exercise.question and not self.query_aware:
+            logits, more = _timed(sequence, exercise.question, watcher)
+            prefill_ms += more
+        others = torch.tensor(exercise.others, device=logits.device, dtype=torch.long)
+        chosen = bool((logits[exercise.answer[0]] > logits[others]).all())
+        rows: list[Tensor] = []
+        measured: list[dict[str, Floats]] = []
+        step_ms, cache_bytes = [], []
+        for place, token in enumerate(exercise.answer):
+            rows.append(logits)
+            logits, took = _timed(sequence, (token,), watcher)
+            step_ms.append(took)
+            cache_bytes.append(sequence.cache_bytes)
+            if len(rows) == ROWS or place + 1 == len(exercise.answer):
+                here = slice(place + 1 - len(rows), place + 1)
+                measured.append(_compare(self.loaded, states[here], rows, exercise.answer[here]))
+                rows = []
+        found = {name: np.concatenate([part[name] for part in measured]) for name in measured[0]}
+        return Answered(
+            surprisal=found["surprisal_nats"],
+            kl=found["kl_nats"],
+            agree=found["top1_agree"],
+            likeliest=found["likeliest"].astype(np.bool_),
+            chosen=chosen,
+            step_ms=np.asarray(step_ms, np.float32),
+            cache_bytes=np.asarray(cache_bytes, np.float32),
+            prefill_ms=prefill_ms,
+        )
 
 
 def _timed(

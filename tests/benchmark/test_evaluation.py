@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tokenarium.backend.benchmark.evaluation import ROWS, Answered, answer, full_states
+from tokenarium.backend.benchmark.evaluation import ROWS, Answered, Evaluation, full_states
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.policy import find
 from tokenarium.backend.runs.events import Cancelled
@@ -17,7 +17,8 @@ LONG = Exercise(tuple(IDS[:50]), tuple(IDS[50:60]), tuple(IDS[60:]))
 def run(loaded, slug: str, budget: int, exercise: Exercise = LONG, aware: bool = True) -> Answered:
     states = full_states(loaded, exercise, lambda: None)
     policy = find(slug)()
-    return answer(loaded, policy, budget, exercise, states, 0, aware, lambda: None)
+    reading = Evaluation(loaded, policy, budget, 0, aware, lambda: None)
+    return reading.answer(exercise, states)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mistral"])
@@ -83,7 +84,7 @@ def test_cancelled_it_stops(twins, calls: int) -> None:
 
     def both() -> None:
         states = full_states(loaded, LONG, check)
-        answer(loaded, find("recent")(), 12, LONG, states, 0, True, check)
+        Evaluation(loaded, find("recent")(), 12, 0, True, check).answer(LONG, states)
 
     with pytest.raises(Cancelled):
         both()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.benchmark.evaluation import Answered, answer
+from tokenarium.backend.benchmark.evaluation import Answered, Evaluation
 from tokenarium.backend.benchmark.sweep.course import Course
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
@@ -18,7 +18,7 @@ from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.models.loaded import LoadedModel
 
 MOST_BUCKETS = 64
-"""Parts of an answer whose surprisal is told apart."""
+"""Parts of an answer whose surprisal is kept apart."""
 NAN = float("nan")
 
 
@@ -75,56 +75,63 @@ class Cell:
         )
 
 
-def measure(
-    loaded: LoadedModel,
-    policy: Policy,
-    ratio: float,
-    exercises: Sequence[Exercise],
-    states: Sequence[Tensor],
-    seed: int,
-    query_aware: bool,
-    step: Callable[[int], None],
-    check: Callable[[], None],
-    followed: Callable[[CacheResult, float], None],
-) -> Cell:
-    """Try every exercise.
+@dataclass(frozen=True)
+class Trials:
+    """The exercises of a depth, and how every policy reads them."""
 
-    Args:
-        ratio: share of the prompt, question included, that may be kept.
-        states: of the full model for each exercise.
-        step: called with the number of trials done.
-        followed: told the first exercise step by step, and how many milliseconds it took.
-    """
-    sizes = CacheSizes.of(loaded, 0)
-    found: list[Answered] = []
-    try:
-        budgets = [
-            tokens_per_head(ratio, "ratio", len(exercise.prompt), sizes) for exercise in exercises
-        ]
-        CachedSequence(loaded, policy, min(budgets))
-    except ValueError as error:
-        edges = _edges(exercises)
-        nothing = np.full(len(edges) - 1, np.nan, np.float32)
-        return Cell(len(exercises), edges, nothing, refused=str(error))
-    for trial, (exercise, budget) in enumerate(zip(exercises, budgets, strict=True)):
-        step(trial)
-        first = trial == 0 and query_aware
-        course = Course(loaded, policy, budget, exercise) if first else None
-        answered = answer(
-            loaded,
-            policy,
-            budget,
-            exercise,
-            states[trial],
-            seed + trial,
-            query_aware,
-            check,
-            course,
-        )
-        if course is not None:
-            followed(course.result(answered), answered.prefill_ms + float(answered.step_ms.sum()))
-        found.append(answered)
-    return Cell.of(exercises, found, budgets)
+    loaded: LoadedModel
+    exercises: Sequence[Exercise]
+    states: Sequence[Tensor]
+    """Of the full model for each exercise."""
+    seed: int
+    """Of the first exercise; each later one has the next."""
+    query_aware: bool
+    check: Callable[[], None]
+    """Called in every layer; raises to stop."""
+
+    def measure(
+        self,
+        policy: Policy,
+        ratio: float,
+        step: Callable[[int], None],
+        followed: Callable[[CacheResult, float], None],
+    ) -> Cell:
+        """Try every exercise under a policy.
+
+        Args:
+            policy: as asked for.
+            ratio: share of the prompt, question included, that may be kept.
+            step: called with the number of trials done.
+            followed: receives the first exercise step by step, and how many milliseconds it took.
+        """
+        try:
+            budgets = self._budgets(ratio)
+            CachedSequence(self.loaded, policy, min(budgets))
+        except ValueError as error:
+            edges = _edges(self.exercises)
+            nothing = np.full(len(edges) - 1, np.nan, np.float32)
+            return Cell(len(self.exercises), edges, nothing, refused=str(error))
+        found: list[Answered] = []
+        for trial, (exercise, budget) in enumerate(zip(self.exercises, budgets, strict=True)):
+            step(trial)
+            first = trial == 0 and self.query_aware
+            course = Course(self.loaded, policy, budget, exercise) if first else None
+            answered = self._reading(policy, budget, trial).answer(
+                exercise, self.states[trial], course
+            )
+            if course is not None:
+                took_ms = answered.prefill_ms + float(answered.step_ms.sum())
+                followed(course.result(answered), took_ms)
+            found.append(answered)
+        return Cell.of(self.exercises, found, budgets)
+
+    def _budgets(self, ratio: float) -> list[int]:
+        sizes = CacheSizes.of(self.loaded, 0)
+        return [tokens_per_head(ratio, "ratio", len(one.prompt), sizes) for one in self.exercises]
+
+    def _reading(self, policy: Policy, budget: int, trial: int) -> Evaluation:
+        seed = self.seed + trial
+        return Evaluation(self.loaded, policy, budget, seed, self.query_aware, self.check)
 
 
 def _edges(exercises: Sequence[Exercise]) -> NDArray[np.int32]:

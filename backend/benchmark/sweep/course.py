@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tokenarium.backend.benchmark.evaluation import Answered, answer, full_states
+from tokenarium.backend.benchmark.evaluation import Answered, Evaluation, full_states
 from tokenarium.backend.benchmark.sweep.exercises import exercises
 from tokenarium.backend.benchmark.sweep.request import PointRequest
 from tokenarium.backend.benchmark.task import Exercise
@@ -98,7 +98,5 @@ def follow_point(
     budget = tokens_per_head(ratio, "ratio", len(exercise.prompt), CacheSizes.of(loaded, 0))
     states = full_states(loaded, exercise, cancel.check)
     course = Course(loaded, spec.policy, budget, exercise)
-    answered = answer(
-        loaded, spec.policy, budget, exercise, states, request.seed, True, cancel.check, course
-    )
-    return course.result(answered)
+    reading = Evaluation(loaded, spec.policy, budget, request.seed, True, cancel.check)
+    return course.result(reading.answer(exercise, states, course))

@@ -1,14 +1,16 @@
 """Run a sweep point by point; what was finished before in this process is not done again."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from tokenarium.backend.benchmark.evaluation import full_states
-from tokenarium.backend.benchmark.sweep.cell import Cell, measure
+from tokenarium.backend.benchmark.sweep.cell import Cell, Trials
 from tokenarium.backend.benchmark.sweep.exercises import exercises
 from tokenarium.backend.benchmark.sweep.finished import FINISHED, cell_key
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.sweep.result import Point, SweepResult
 from tokenarium.backend.cache.request import PolicySpec
+from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.events import CancelToken, ChildRun, Event, Partial, Progress
 
@@ -32,9 +34,10 @@ def sweep(
     """
     cancel.check()
     points = list(grid(request))
-    done: dict[Point, Cell] = {}
+    under_way = _Sweep(request, loaded, limit, points, emit, cancel)
+    done = under_way.done
     for depth in dict.fromkeys(point.depth for point in points):
-        _measure_depth(request, loaded, limit, points, depth, done, emit, cancel)
+        under_way.measure_depth(depth)
     if all(cell.refused for point, cell in done.items() if point.policy):
         reasons = [cell.refused for cell in done.values() if cell.refused]
         if reasons:
@@ -53,50 +56,54 @@ def grid(request: SweepRequest) -> Iterator[Point]:
                 yield Point(number, ratio, depth)
 
 
-def _measure_depth(
-    request: SweepRequest,
-    loaded: LoadedModel,
-    limit: int,
-    points: list[Point],
-    depth: float | None,
-    done: dict[Point, Cell],
-    emit: Callable[[Event], None],
-    cancel: CancelToken,
-) -> None:
-    """Measure all points of one depth: they share exercises, and what the full model makes."""
-    made = states = None
-    for point in points:
-        if point.depth != depth:
-            continue
-        spec = request.tried[point.policy]
-        key = cell_key(request, loaded, spec, point.ratio, depth)
-        cell = FINISHED.get(key)
-        if cell is None:
-            if made is None or states is None:
-                made = exercises(request, loaded, limit, depth, cancel.check)
-                states = [full_states(loaded, each, cancel.check) for each in made]
-            doing = _words(spec, point, len(made))
-            cell = measure(
-                loaded,
-                spec.policy,
-                point.ratio,
-                made,
-                states,
-                request.seed,
-                request.query_aware,
-                lambda trial, doing=doing: emit(  # type: ignore[misc]
-                    Progress(doing.format(trial=trial + 1), len(done), len(points))
-                ),
-                cancel.check,
-                lambda result, took_ms, point=point: emit(  # type: ignore[misc]
-                    ChildRun(request.point(point.policy, point.ratio, point.depth), result, took_ms)
-                ),
-            )
-            FINISHED.put(key, cell)
-            done[point] = cell
-            emit(Partial(SweepResult.of(request, points, done)))
-        done[point] = cell
-        cancel.check()
+@dataclass
+class _Sweep:
+    """A sweep under way."""
+
+    request: SweepRequest
+    loaded: LoadedModel
+    limit: int
+    points: list[Point]
+    emit: Callable[[Event], None]
+    cancel: CancelToken
+    done: dict[Point, Cell] = field(default_factory=dict)
+
+    def measure_depth(self, depth: float | None) -> None:
+        """Measure all points of a depth: they share exercises, and what the full model makes."""
+        trials = None
+        for point in self.points:
+            if point.depth != depth:
+                continue
+            spec = self.request.tried[point.policy]
+            key = cell_key(self.request, self.loaded, spec, point.ratio, depth)
+            cell = FINISHED.get(key)
+            if cell is None:
+                trials = trials or self._trials(depth)
+                cell = self._measure(trials, spec, point)
+                FINISHED.put(key, cell)
+                self.done[point] = cell
+                self.emit(Partial(SweepResult.of(self.request, self.points, self.done)))
+            self.done[point] = cell
+            self.cancel.check()
+
+    def _trials(self, depth: float | None) -> Trials:
+        request, check = self.request, self.cancel.check
+        made = exercises(request, self.loaded, self.limit, depth, check)
+        states = [full_states(self.loaded, each, check) for each in made]
+        return Trials(self.loaded, made, states, request.seed, request.query_aware, check)
+
+    def _measure(self, trials: Trials, spec: PolicySpec, point: Point) -> Cell:
+        doing = _words(spec, point, len(trials.exercises))
+
+        def step(trial: int) -> None:
+            text = doing.format(trial=trial + 1)
+            self.emit(Progress(text, len(self.done), len(self.points)))
+
+        def followed(result: CacheResult, took_ms: float) -> None:
+            child = self.request.point(point.policy, point.ratio, point.depth)
+            self.emit(ChildRun(child, result, took_ms))
+
+        return trials.measure(spec.policy, point.ratio, step, followed)
 
 
 def _words(spec: PolicySpec, point: Point, trials: int) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from tokenarium.backend.benchmark.accuracy import interval
 from tokenarium.backend.benchmark.sweep import runner
+from tokenarium.backend.benchmark.sweep.cell import Trials
 from tokenarium.backend.benchmark.sweep.finished import FINISHED, FinishedCells
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.sweep.result import SweepResult
@@ -126,8 +127,8 @@ def test_cancelled_it_goes_on_where_it_stopped(twins, monkeypatch) -> None:
     assert [len(result.policy) for result in partial] == [1, 2, 3]
     assert not partial[-1].finished
     measured = []
-    real = runner.measure
-    monkeypatch.setattr(runner, "measure", lambda *a, **k: measured.append(1) or real(*a, **k))
+    real = Trials.measure
+    monkeypatch.setattr(Trials, "measure", lambda *a: measured.append(1) or real(*a))
     result = run(loaded)
     assert len(measured) == 10 - 3
     for name, value in without_times(whole).items():
