@@ -42,6 +42,22 @@ class Exercise:
 class Task(Method):
     """One way to test what a cache has kept; subclassing registers it, fields are its parameters.
 
+    A subclass overrides ``exercise``. One that shows a token and asks for the next one after it
+    has come again::
+
+        class Echo(Task):
+            slug = "echo"
+            title = "Echo"
+            explanation = "Repeats the tokens 5 and 6 and asks for the 6."
+            source = "none; a baseline"
+
+            def exercise(self, loaded, length, depth, seed):
+                before = round(depth * (length - 3))
+                context = [7] * before + [5, 6] + [7] * (length - 3 - before)
+                return Exercise(tuple(context), question=(5,), answer=(6,))
+
+    With length 8 and depth 0.4 the prompt is [7, 7, 5, 6, 7, 7, 7, 5], and 6 should follow.
+
     Requests are checked against subclasses, so they import torch inside functions.
     """
 

@@ -175,7 +175,7 @@ class AppliedPolicy:
 
 def _method(policy: str | PolicySpec | Policy, parameters: dict[str, Any]) -> Policy:
     if isinstance(policy, str):
-        return PolicySpec(policy, parameters).method
+        return PolicySpec(slug=policy, parameters=parameters).method
     if parameters:
         raise ValueError(
             f"{', '.join(parameters)} is given beside a policy with parameters of its own: put it "

@@ -1,4 +1,4 @@
-"""What a run under policies will take, told before it starts and without a weight."""
+"""What a run under policies will take, known before it starts and without a weight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +56,7 @@ class CacheEstimate:
     peak_bytes: int
     """Upper estimate of what the run takes beside the model's weights."""
     free_bytes: int | None
-    """What is free for it now; None where nobody can tell."""
+    """What is free for it now; None where that is unknown."""
     total_ms: float | None = None
     """Told from runs of this model on this machine; None where a part was never measured."""
     unknown: tuple[str, ...] = ()
@@ -74,8 +74,8 @@ def estimate_run(request: CacheRequest, evidence: Evidence) -> CacheEstimate:
         for run in evidence.measured(request)
         if isinstance(run.result, CacheResult) and isinstance(run.request, CacheRequest)
     ]
-    told = pace(request, found, runs)
-    return replace(found, total_ms=told.total_ms, unknown=told.unknown)
+    measured = pace(request, found, runs)
+    return replace(found, total_ms=measured.total_ms, unknown=measured.unknown)
 
 
 def estimate(
@@ -102,14 +102,14 @@ def estimate(
     for spec in request.policies:
         policy = spec.policy.fitted(budget, len(windows), context)
         policy.refuse_below_smallest(budget)
-        held = bytes_by_step(policy, budget, prompt, steps, windows, sizes)
+        nbytes = bytes_by_step(policy, budget, prompt, steps, windows, sizes)
         costs.append(
             PolicyCost(
                 policy.slug,
                 policy.title,
                 policy.label,
-                int(held[0]),
-                int(held[-1]),
+                int(nbytes[0]),
+                int(nbytes[-1]),
                 exact=not policy.ragged,
             )
         )

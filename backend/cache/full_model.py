@@ -96,20 +96,20 @@ class Missed:
 
     def look(self, view: LayerView, weights: Tensor) -> None:
         """See the weights [H, n, S] of the n newest queries of a layer."""
-        joined = weights.view(view.groups, -1, *weights.shape[1:]).mean(1)  # [G, n, S]
-        queries, places = joined.shape[1:]
-        gone_at = torch.from_numpy(self._evicted_at[view.layer, :, :places]).to(joined.device)
-        at = torch.arange(places - queries, places, device=joined.device)[:, None]
+        grouped = weights.view(view.groups, -1, *weights.shape[1:]).mean(1)  # [G, n, S]
+        queries, places = grouped.shape[1:]
+        gone_at = torch.from_numpy(self._evicted_at[view.layer, :, :places]).to(grouped.device)
+        at = torch.arange(places - queries, places, device=grouped.device)[:, None]
         # Step s reads token s - 1, at position T + s - 1; what went after step s was still there.
         step = at - self._prompt + 1
         gone = (gone_at >= 0)[:, None] & (gone_at[:, None] < step)  # [G, n, S]
         for row, number in enumerate(step[:, 0].tolist()):
             if (read := self.read.pop((number, view.layer), None)) is not None:
                 gone[:, row] |= ~torch.from_numpy(read[:, :places]).to(gone.device)
-        seen = torch.arange(places, device=joined.device) <= at
-        lost = joined.where(gone, 0.0)
+        seen = torch.arange(places, device=grouped.device) <= at
+        lost = grouped.where(gone, 0.0)
         self.lost_mass[:, view.layer] = lost.sum(2).mean(0).cpu().numpy()
-        self.topk_overlap[:, view.layer] = _overlap(joined, seen & ~gone).cpu().numpy()
+        self.topk_overlap[:, view.layer] = _overlap(grouped, seen & ~gone).cpu().numpy()
         highest, query = lost.max(1)
         most = self.most[view.layer, :, :places]
         found, when = highest.cpu().numpy(), step[query, 0].cpu().numpy()

@@ -74,7 +74,7 @@ def kinds(run: PolicyRun, own: Protected, layer: int, head: int) -> NDArray[np.i
     step, place = np.arange(steps)[:, None], np.arange(len(gone))
     read = place < prompt + step
     dropped = (gone >= 0) & (gone <= step)
-    held = read & ~dropped
+    kept = read & ~dropped
     chosen = np.array(dropped.any(1))
     found = np.where(read, NUMBER["kept"], -1).astype(np.int8)
     found[dropped & read] = NUMBER["evicted"]
@@ -82,11 +82,11 @@ def kinds(run: PolicyRun, own: Protected, layer: int, head: int) -> NDArray[np.i
         selected = run.selected(row, layer, head)
         if selected is not None:
             chosen[row] = True
-            held[row] &= np.isin(place, selected)
+            kept[row] &= np.isin(place, selected)
     rest = {"score": "heavy", "recency": "recent", "chance": "kept"}[own.chooses]
     if run.label == "select":
         rest = "selected"
-    act = held & chosen[:, None]
+    act = kept & chosen[:, None]
     found[act] = NUMBER[rest]
     found[act & (place >= prompt + step - own.newest)] = NUMBER["recent"]
     found[act & (place < own.first)] = NUMBER["sink"]

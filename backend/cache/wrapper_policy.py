@@ -71,12 +71,12 @@ class Wrapper(Policy):
                     f"base's own: set {name} of {self.slug} instead"
                 )
         try:
-            told = self.inner.model_dump(mode="json", exclude=set(Policy.model_fields))
+            known = self.inner.model_dump(mode="json", exclude=set(Policy.model_fields))
         except ValidationError as error:
             from tokenarium.backend.errors import in_words
 
             raise ValueError(f"base_parameters of {self.base}: {in_words(error)}") from error
-        self.base_parameters.update(told)
+        self.base_parameters.update(known)
         return self
 
     @property

@@ -26,7 +26,23 @@ class Edited:
 class Intervention(Method):
     """One way to change a run; subclassing registers it, its fields are its parameters.
 
-    A subclass overrides ``edit`` to change what is read, or ``changes`` to change attention.
+    A subclass overrides ``edit`` to change what is read, or ``changes`` to change attention. One
+    that reads a text backwards, its first token left where it is::
+
+        class Backwards(Intervention):
+            slug = "backwards"
+            title = "Read backwards"
+            explanation = "Turns the text round after its first token."
+            paper = "none; a baseline"
+            acts = "edit"
+
+            def edit(self, loaded, ids):
+                back = range(len(ids) - 1, 0, -1)
+                return Edited([ids[0], *(ids[i] for i in back)], [0, *back])
+
+    Of the tokens [1, 7, 8, 9] the changed run reads [1, 9, 8, 7], which are those at the positions
+    [0, 3, 2, 1] of the plain run.
+
     Requests and stored runs are checked against subclasses, so they import torch inside functions.
     """
 

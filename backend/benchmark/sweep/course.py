@@ -1,4 +1,4 @@
-"""One exercise of a point followed step by step: what a policy held, as a run under policies."""
+"""One exercise of a point followed step by step: what a policy kept, as a run under policies."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ class Course:
     def after(self, sequence: CachedSequence, took_ms: float) -> None:
         """Write down one reading; that of the answer's last token has no prediction to go with."""
         if self._ledger is None:
-            heads = max(held.entries.groups for held in sequence.layers)
+            heads = max(cache.entries.groups for cache in sequence.layers)
             self._ledger = Ledger(
                 1, self._steps, len(sequence.layers), heads, len(self._exercise.prompt)
             )

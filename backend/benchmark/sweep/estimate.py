@@ -1,4 +1,4 @@
-"""What a sweep will take, told before it starts and without a weight."""
+"""What a sweep will take, known before it starts and without a weight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class SweepEstimate:
     refused: tuple[str, ...]
     """Why policies cannot work at some budgets."""
     total_ms: float | None
-    """Told from sweeps of this model on this machine; None where a part was never measured."""
+    """From sweeps of this model on this machine; None where a part was never measured."""
     unknown: tuple[str, ...]
     """Titles of what was never measured here."""
 
@@ -68,11 +68,11 @@ def estimate(request: SweepRequest, sketch: Sketch, done: Sequence[SweepResult])
     points = list(grid(request))
     exercises = request.trials if task is not None else len(lengths)
     depths = len({point.depth for point in points})
-    held, refused = [], []
+    sizes_bytes, refused = [], []
     for number, ratio in dict.fromkeys((point.policy, point.ratio) for point in points):
         policy = request.tried[number].policy
         try:
-            held.append(_most_bytes(policy, ratio, max(lengths), request, sketch))
+            sizes_bytes.append(_most_bytes(policy, ratio, max(lengths), request, sketch))
         except ValueError as error:
             refused.append(str(error))
     times = [_point_ms(request, point.policy, max(lengths), done) for point in points]
@@ -87,8 +87,8 @@ def estimate(request: SweepRequest, sketch: Sketch, done: Sequence[SweepResult])
         prompt_tokens=max(lengths),
         answer_tokens=request.max_new_tokens if task is None else None,
         prefill_passes=exercises * (len(points) + depths * (2 if task is None else 1)),
-        largest_bytes=max(held, default=0),
-        smallest_bytes=min(held, default=0),
+        largest_bytes=max(sizes_bytes, default=0),
+        smallest_bytes=min(sizes_bytes, default=0),
         refused=tuple(dict.fromkeys(refused)),
         total_ms=None if unknown else total,
         unknown=tuple(unknown),

@@ -108,10 +108,10 @@ class LazyEviction(Policy):
         """
         import torch
 
-        joined = view.per_kv_head(weights)
-        active = joined >= (self.threshold or 1 / joined.shape[2])
+        grouped = view.per_kv_head(weights)
+        active = grouped >= (self.threshold or 1 / grouped.shape[2])
         before = view.state("active_at")[:, None]
-        now = first + torch.arange(joined.shape[1], device=joined.device)[:, None].float()
+        now = first + torch.arange(grouped.shape[1], device=grouped.device)[:, None].float()
         at = torch.cat((before, now.where(active, before)), 1).cummax(1).values
         pauses = (at[:, 1:] - at[:, :-1]).amax(1)
         view.put("pause", view.state("pause").maximum(pauses))
