@@ -1,6 +1,8 @@
 """One policy's course through a run: choose a token, read it, write down what happened."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,12 +10,71 @@ from torch import Tensor
 
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.full_model import FullModelReference, divergence
-from tokenarium.backend.cache.ledger import choices
+from tokenarium.backend.cache.ledger import Ledger, choices
 from tokenarium.backend.cache.null_model.kept import null_kept
 from tokenarium.backend.cache.null_model.scores import NullModelScores
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.progress import CacheProgress
+from tokenarium.backend.cache.request import CacheRequest
+from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.models.generating import end_of_text, wait
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import Tokens, decode_each
+from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """What is known when the first policy begins."""
+
+    request: CacheRequest
+    loaded: LoadedModel
+    tokens: Tokens
+    """Of the prompt."""
+    notes: tuple[str, ...]
+    """About the run, beside those of the prompt."""
+    budget: int
+    """Entries per head."""
+    ledger: Ledger
+
+
+class CacheProgress(ProgressReporter):
+    """Reports steps of policies, and what is known of all of them."""
+
+    def __init__(
+        self, run: PreparedRun, emit: Callable[[Event], None], cancel: CancelToken
+    ) -> None:
+        super().__init__(
+            emit, cancel, lambda: self.result(finished=False), lambda: run.ledger.nbytes
+        )
+        self.request, self.loaded, self.tokens = run.request, run.loaded, run.tokens
+        self.budget, self.ledger = run.budget, run.ledger
+        self._notes = run.tokens.notes + run.notes
+
+    def report_step(self, doing: str, number: int, step: int = 0) -> None:
+        """Report a step of policy ``number``."""
+        steps = self.ledger.steps
+        total = len(self.request.policies) * steps
+        self.report(doing, number * steps + step, total, partial=step > 0)
+
+    def result(self, finished: bool) -> CacheResult:
+        """Return what is known so far."""
+        chosen = [spec.policy for spec in self.request.policies]
+        ids = [[int(key) for key in row[row >= 0]] for row in self.ledger.token_ids]
+        return self.ledger.result(
+            finished,
+            policies=tuple(policy.slug for policy in chosen),
+            titles=tuple(policy.title for policy in chosen),
+            labels=tuple(policy.label for policy in chosen),
+            budget_tokens=self.budget,
+            prompt_ids=np.asarray(self.tokens.ids, np.int32),
+            prompt_text=self.tokens.text,
+            token_text=tuple(decode_each(self.loaded, row) for row in ids),
+            text=tuple(
+                str(self.loaded.tokenizer.decode(row, skip_special_tokens=True)) for row in ids
+            ),
+            general_notes=self._notes,
+        )
 
 
 class Generation:

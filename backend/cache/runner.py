@@ -6,9 +6,8 @@ import torch
 
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.full_model import FullModelReference
-from tokenarium.backend.cache.generation import Generation
+from tokenarium.backend.cache.generation import CacheProgress, Generation, PreparedRun
 from tokenarium.backend.cache.ledger import Ledger
-from tokenarium.backend.cache.progress import CacheProgress
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.validation import (
@@ -57,7 +56,8 @@ def follow_policies(
     ledger = Ledger(len(policies), steps, len(loaded.layers), heads, len(tokens.ids))
     for number, policy in enumerate(policies):
         ledger.notes[number] += notes_on(policy, alone, len(loaded.layers))
-    progress = CacheProgress(request, loaded, tokens, notes, budget, ledger, emit, cancel)
+    prepared = PreparedRun(request, loaded, tokens, notes, budget, ledger)
+    progress = CacheProgress(prepared, emit, cancel)
     oracle = None
     if request.oracle:
         progress.report_step("reading the prompt with the full model", 0)
