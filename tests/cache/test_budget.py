@@ -6,10 +6,11 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from tokenarium.backend.cache.budget import CacheSizes, bytes_of_run
+from tokenarium.backend.cache.budget import CacheSizes
 from tokenarium.backend.cache.policy import Policy, registered
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cost.memory import bytes_by_step
+from tokenarium.backend.cost.run_memory import bytes_of_cache_run
 
 POLICIES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
 CONFIG: Any = LlamaConfig(
@@ -40,5 +41,7 @@ def test_the_bound_holds_the_cache_at_its_largest(
     sizes = CacheSizes.read(CONFIG, torch.float32, 0)
     fitted = policy().fitted(32, 32, 8192)
     taken = bytes_by_step(fitted, 32, prompt, steps, [None] * 32, sizes).max()
-    bound = bytes_of_run(request, CONFIG, torch.float32, torch.device("cpu"), prompt, steps, 32)
+    bound = bytes_of_cache_run(
+        request, CONFIG, torch.float32, torch.device("cpu"), prompt, steps, 32
+    )
     assert bound >= taken
