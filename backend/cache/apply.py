@@ -21,7 +21,7 @@ from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import BudgetUnit, PolicySpec
-from tokenarium.backend.cache.validation import look
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.observed import observed
 
@@ -89,7 +89,9 @@ class _Settings:
 
     def begin(self, prompt: int) -> CachedSequence:
         """Return an empty cache for a text that begins with so many tokens."""
-        windowed = look(self.loaded, [0])[0] if self.budget_unit == "megabytes" else ()
+        windowed = (
+            capabilities.layers(self.loaded).windowed if self.budget_unit == "megabytes" else ()
+        )
         sizes = CacheSizes.of(self.loaded, len(windowed))
         budget = tokens_per_head(self.budget, self.budget_unit, prompt, sizes)
         return CachedSequence(self.loaded, self.policy, budget, self.seed)

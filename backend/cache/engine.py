@@ -18,11 +18,11 @@ from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.prompt_pruning import PromptPruner
 from tokenarium.backend.cache.rerotation import Rerotation
 from tokenarium.backend.cache.surprisal import SurprisalTrack
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.observe.layer import Change, Layer
 from tokenarium.backend.observe.reading import HELD_WEIGHTS, Reading
-from tokenarium.backend.observe.rotary import rotary_layers
 from tokenarium.kernels.attention_stats import (
     AttentionStats,
     Rows,
@@ -80,7 +80,7 @@ class CachedSequence:
         self.layers, self.dropped = self.evictor.layers, self.evictor.dropped
         self.selected: dict[int, Selected] = {}  # by layer, of the newest step
         self.shared: dict[str, Any] = {}
-        self.rotary = rotary_layers(loaded) if "rotary" in self.needs else None
+        self.rotary = capabilities.rotary(loaded) if "rotary" in self.needs else None
         self.pruner = PromptPruner(loaded) if policy.prunes_prompt else None
         self.surprisal = SurprisalTrack(loaded) if "surprisal" in self.needs else None
         self.changes: dict[int, Change] = {}

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from tokenarium.backend.cache.entries import AllBut, Entries
 from tokenarium.backend.cache.terms import Positions
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.observe.rotary import Rotary, rotary_layers
+from tokenarium.backend.observe.rotary import Rotary
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Rerotation:
         Raises:
             ValueError: if keys must move and the model does not place them by rotation.
         """
-        rotary = () if mode == "original" else rotary_layers(loaded)
+        rotary = () if mode == "original" else capabilities.rotary(loaded)
         return Rerotation(mode, rotary, loaded.context - 1 if cap is None else cap)
 
     def settle(

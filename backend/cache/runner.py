@@ -14,10 +14,10 @@ from tokenarium.backend.cache.validation import (
     beyond_context,
     compare_texts,
     given_tokens,
-    look,
     notes_on,
     refuse_unless_fits,
 )
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import tokenise
 from tokenarium.backend.runs.events import CancelToken, Event
@@ -44,7 +44,8 @@ def follow_policies(
     given = given_tokens(loaded, request)
     steps = len(given) or request.max_new_tokens
     notes = beyond_context(loaded, len(tokens.ids), steps, bool(given))
-    alone, heads = look(loaded, tokens.ids[:1])
+    layout = capabilities.layers(loaded)
+    alone, heads = layout.windowed, layout.kv_heads
     budget = tokens_per_head(
         request.budget, request.budget_unit, len(tokens.ids), CacheSizes.of(loaded, len(alone))
     )

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.ledger import Ledger
-from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import MOST_STEPS, CacheRequest
 from tokenarium.backend.cost.fits import past_context, refuse_unless_free
@@ -62,13 +60,6 @@ def refuse_unless_fits(
         "the model",
         remedies,
     )
-
-
-def look(loaded: LoadedModel, ids: list[int]) -> tuple[tuple[int, ...], int]:
-    """Return which layers keep to a window of their own, and the KV heads of a layer."""
-    sequence = CachedSequence(loaded, Full(), 1)
-    sequence.read(ids)
-    return sequence.windowed_layers, max(cache.entries.groups for cache in sequence.layers)
 
 
 def notes_on(policy: Policy, alone: tuple[int, ...], layers: int) -> list[str]:

@@ -20,6 +20,7 @@ from transformers import (
 
 from tokenarium.backend.cost.fits import need, refuse_model_unless_fits
 from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint
@@ -30,7 +31,6 @@ from tokenarium.backend.models.structure import (
     find_structure,
     has_computed_positions,
 )
-from tokenarium.backend.models.support import check
 from tokenarium.backend.observe import NAME, install
 
 SHORT_TEXT = 512
@@ -86,7 +86,7 @@ def load(
         fingerprint=fingerprint(dataclasses.replace(source, folder=folder), digest_memo) or "",
         reads_past_context=has_computed_positions(model),
     )
-    verdict = check(loaded)
+    verdict = capabilities.verdict(loaded)
     if not verdict.supported:
         raise ModelRefused(f"{source.name} cannot be observed: {verdict.reason}")
     return dataclasses.replace(loaded, verdict=verdict)

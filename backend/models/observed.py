@@ -3,21 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
-from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from tokenarium.backend.models.loaded import LoadedModel, Verdict
+from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.structure import (
     context_of,
     find_structure,
     has_computed_positions,
 )
-from tokenarium.backend.models.support import check
 from tokenarium.backend.observe import NAME, install
-
-_verdicts: WeakKeyDictionary[PreTrainedModel, Verdict] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -56,10 +53,9 @@ def observed(
             fingerprint="",
             reads_past_context=has_computed_positions(model),
         )
-        if model not in _verdicts:
-            _verdicts[model] = check(loaded)
-        if not _verdicts[model].supported:
-            raise ModelRefused(f"{name} cannot be observed: {_verdicts[model].reason}")
+        verdict = capabilities.verdict(loaded)
+        if not verdict.supported:
+            raise ModelRefused(f"{name} cannot be observed: {verdict.reason}")
         yield loaded
     finally:
         model.set_attn_implementation(before)

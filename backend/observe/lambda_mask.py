@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe.layer import Change, Layer, Reweigh
-from tokenarium.backend.observe.rotary import Rotary, rotary_layers
+from tokenarium.backend.observe.rotary import Rotary
 from tokenarium.kernels.attention_stats import Rows
 
 BLOCK = 256
@@ -36,7 +37,9 @@ class LambdaMask:
 
     def changes(self, loaded: LoadedModel) -> dict[int, Change]:
         """Return the change of all heads in every layer, each with its own rotation."""
-        return {number: self.change(rotary) for number, rotary in enumerate(rotary_layers(loaded))}
+        return {
+            number: self.change(rotary) for number, rotary in enumerate(capabilities.rotary(loaded))
+        }
 
     def change(self, rotary: Rotary | None) -> Change:
         """Return the change of a layer; without rotation no distance is capped."""

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tokenarium.backend.cache.passing_cache import PassingCache
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
-from tokenarium.backend.speculation.probing import why_chain_only
 from tokenarium.kernels.tree_attention import Ancestry, tree_attention
 
 
@@ -45,7 +45,7 @@ class TreeReader:
             raise ValueError(
                 f"layers={layers} is not between 1 and the {len(loaded.layers)} of {loaded.name}"
             )
-        self.chain_only = why_chain_only(loaded, self._read_once) if probed else None
+        self.chain_only = capabilities.why_chain_only(loaded, self._read_once) if probed else None
         """Why drafted tokens must form a chain; None where they may form a tree."""
         self.length = 0
         """Tokens of the text that were read."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from tokenarium.backend.models.probes.positions import rotary_layers
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
-from tokenarium.backend.observe.rotary import rotary_layers
 
 BY = 7
 ROTARY = ("llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text", "gpt_neox",

@@ -8,8 +8,8 @@ from torch import nn
 
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.probes.observation import check
 from tokenarium.backend.models.refusal import ModelRefused
-from tokenarium.backend.models.support import check
 from tokenarium.backend.observe import NAME, Recorder, plain_attention
 
 

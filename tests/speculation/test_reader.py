@@ -9,10 +9,12 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tests.models.conftest import FAMILIES, save_model
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
-from tokenarium.backend.speculation import probing, reader
+from tokenarium.backend.models.probes import branches
+from tokenarium.backend.speculation import reader
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.kernels.tree_attention import Ancestry
 
@@ -186,7 +188,7 @@ def without_mask(_: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_a_model_that_reads_branches_wrong_is_found_out(family, spoil, saved, monkeypatch):
     model = saved(family)
-    monkeypatch.setattr(probing, "_known", {})
+    monkeypatch.setattr(capabilities, "_known", {})
     spoil(model.loaded, monkeypatch)
     tree_reader = TreeReader(model.loaded, 100)
     assert "two branches after a text are read wrong (logits differ" in tree_reader.chain_only
@@ -210,7 +212,7 @@ def check_chain(tree_reader: TreeReader, twin: PreTrainedModel) -> None:
 
 def test_a_chain_is_read_where_trees_are_not(saved, monkeypatch):
     model = saved("gemma3_text")
-    monkeypatch.setattr(probing, "_known", {})
+    monkeypatch.setattr(capabilities, "_known", {})
     without_positions(model.loaded, monkeypatch)
     check_chain(TreeReader(model.loaded, 10), model.twin())
 
@@ -228,7 +230,7 @@ def test_a_chain_is_read_in_chunks(tmp_path):
 
 def test_a_model_that_cannot_go_on_from_a_text_is_refused(saved, monkeypatch):
     model = saved("llama").loaded
-    monkeypatch.setattr(probing, "_known", {})
+    monkeypatch.setattr(capabilities, "_known", {})
     original = model.model.base_model.forward
 
     def forward(*args, past_key_values=None, position_ids=None, **options):
@@ -241,7 +243,7 @@ def test_a_model_that_cannot_go_on_from_a_text_is_refused(saved, monkeypatch):
 
 def test_a_model_is_probed_once(saved, monkeypatch):
     model = saved("llama").loaded
-    monkeypatch.setattr(probing, "_known", {})
+    monkeypatch.setattr(capabilities, "_known", {})
     TreeReader(model, 10)
-    monkeypatch.setattr(probing, "_find_out", lambda *_: pytest.fail("probed again"))
+    monkeypatch.setattr(branches, "why_chain_only", lambda *_: pytest.fail("probed again"))
     TreeReader(model, 10, layers=1)

@@ -9,7 +9,7 @@ from tests.cache.policies.eager import EagerLayer, best, eager_layers
 from tests.cache.policies.twin import holding, view
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.policy import find
-from tokenarium.backend.observe.rotary import rotary_layers
+from tokenarium.backend.models.probes.positions import rotary_layers
 from tokenarium.kernels.attention_stats import AttentionStats
 
 LENGTH, BUDGET = 61, 16

@@ -13,6 +13,7 @@ from tests.cache.policies.twin import holding, view
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policies.prompt_distill import PromptDistill
+from tokenarium.backend.models import capabilities
 
 PROMPT, BUDGET = 41, 9
 TOKENS = torch.randint(10, 200, (PROMPT + 6,), generator=torch.Generator().manual_seed(8)).tolist()
@@ -188,9 +189,10 @@ def test_models_with_windows_are_refused(twins, family):
 @pytest.mark.parametrize(
     ("rows", "reason"), [(slice(None), "layers refuse it"), (slice(4), "mix tokens up")]
 )
-def test_layers_that_take_positions_from_elsewhere_are_refused(deep, rows, reason):
+def test_layers_that_take_positions_from_elsewhere_are_refused(deep, rows, reason, monkeypatch):
     """As if a model handed positions to attention beside the arguments of its layers."""
     loaded, _ = deep
+    monkeypatch.setattr(capabilities, "_known", {})
     first = []
 
     def keep(_, __, kwargs):
@@ -211,6 +213,7 @@ def test_layers_that_take_positions_from_elsewhere_are_refused(deep, rows, reaso
     finally:
         for hook in hooks:
             hook.remove()
+    monkeypatch.setattr(capabilities, "_known", {})
     CachedSequence(loaded, PromptDistill(), BUDGET)
 
 

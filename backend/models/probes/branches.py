@@ -1,15 +1,13 @@
-"""Whether a model can read a tree of drafted tokens or only a chain, tried before the first run."""
+"""Whether a model can read a tree of drafted tokens or only a chain."""
 
 from collections.abc import Callable, Sequence
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.probes.observation import TOLERANCE
 from tokenarium.backend.models.structure import embedding_entries
-from tokenarium.backend.models.support import TOLERANCE
 
 Read = Callable[[bool, Sequence[int], Sequence[int], Sequence[int]], Tensor]
 """Whether as a chain, a text, tokens after it, their parents: to the logits after each of those."""
@@ -18,25 +16,17 @@ _TREE_LAYERS = {"full_attention", "sliding_attention"}
 _TEXT = 4
 _DEPTH = 4
 
-_known: WeakKeyDictionary[PreTrainedModel, str | None] = WeakKeyDictionary()
 
-
+@torch.inference_mode()
 def why_chain_only(loaded: LoadedModel, read: Read) -> str | None:
     """Return why drafted tokens must form a chain; None where they may form a tree.
 
     What the configuration does not declare is tried: two branches are read after a text, which
-    must give the logits of each branch read alone. The answer is kept as long as the model.
+    must give the logits of each branch read alone.
 
     Raises:
         ValueError: if the model cannot read drafted tokens after a text at all.
     """
-    if loaded.model not in _known:
-        _known[loaded.model] = _find_out(loaded, read)
-    return _known[loaded.model]
-
-
-@torch.inference_mode()
-def _find_out(loaded: LoadedModel, read: Read) -> str | None:
     text, *branches = _branches(loaded)
     alone = torch.tensor([text + branch for branch in branches], device=loaded.device)
     expected = loaded.model(input_ids=alone, use_cache=False).logits[:, _TEXT:].float()

@@ -1,0 +1,1 @@
+"""Trials that find out what a model can do; ``models.capabilities`` keeps what they found."""
