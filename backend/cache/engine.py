@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tokenarium.backend.cache.entries import Entries
-from tokenarium.backend.cache.evictions import Dropped, Evictor
+from tokenarium.backend.cache.evictions import Dropped, Evictor, Selected
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.layer_view import Choice, storage_bytes
 from tokenarium.backend.cache.passing_cache import PassingCache
@@ -32,16 +32,6 @@ from tokenarium.kernels.attention_stats import (
 )
 from tokenarium.kernels.decode_attention import decode_attention
 from tokenarium.kernels.gather_attention import gather_attention
-
-
-@dataclass(frozen=True)
-class Selected:
-    """What the queries of a step read in one layer, where that was not everything."""
-
-    positions: list[Tensor]
-    """G original positions [n_g], ascending."""
-    scores: Tensor | None = None
-    """[G, S] what all entries were chosen by; where asked for."""
 
 
 class CachedSequence:

@@ -1,4 +1,4 @@
-"""What is dropped from the layers of a run, and when."""
+"""What is dropped from the layers of a run or left unread, and when."""
 
 from dataclasses import dataclass
 
@@ -24,6 +24,16 @@ class Dropped:
     """[G, S] the scores of all entries; where asked for, and where the policy scores."""
     among: Tensor | None = None
     """[G, S] the original positions that were scored; -1 after a head's last."""
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What the queries of a step read in one layer, where that was not everything."""
+
+    positions: list[Tensor]
+    """G original positions [n_g], ascending."""
+    scores: Tensor | None = None
+    """[G, S] what all entries were chosen by; where asked for."""
 
 
 class Evictor:

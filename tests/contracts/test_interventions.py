@@ -136,6 +136,6 @@ def test_an_unknown_method_is_refused_with_those_there_are() -> None:
 
 
 def test_a_slug_is_taken_once() -> None:
-    with pytest.raises(TypeError, match="slug='act' is taken by CalibrateSinks"):
+    with pytest.raises(TypeError, match="slug='act' is taken by 'Calibrate sinks"):
         type("Again", (Intervention,), {"slug": "act", "__annotations__": {}})
     assert Intervention.registry.find("act").__name__ == "CalibrateSinks"
