@@ -286,7 +286,7 @@ def test_cancelled_in_a_layer_it_frees_every_cache(twins, letters, monkeypatch) 
     try:
         with pytest.raises(Cancelled):
             run(loaded, ask(letters(60)), stop, cancel)
-        assert len(made) >= 12
+        assert len(made) >= 9, "three layers of the full model and of two policies"
         assert [ref() for ref in made if ref() is not None] == []
     finally:
         gc.enable()
