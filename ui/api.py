@@ -19,7 +19,7 @@ from tokenarium.backend import (
     Queued,
     UserError,
 )
-from tokenarium.ui.visitor import visitor_of
+from tokenarium.ui.shell.visitor import visitor_of
 
 DEFAULT_MODEL = "bundled/target"
 QUANTITIES = (

@@ -1,47 +1,63 @@
-"""The whole page as one Gradio application."""
+"""All pages as one Gradio application."""
 
 from typing import Any
 
 import gradio as gr
+from gradio.components.navbar import Navbar
 
 from tokenarium.backend import Lab, Settings
 from tokenarium.ui import theme
 from tokenarium.ui.api import expose
-from tokenarium.ui.pages.cache_layout import CacheLayout
-from tokenarium.ui.pages.layout import QUIET, Layout
-from tokenarium.ui.pages.speculate_layout import SpeculateLayout
+from tokenarium.ui.pages import find_pages
+from tokenarium.ui.shell.header import header
+from tokenarium.ui.shell.layout import Layout
+from tokenarium.ui.shell.section import RunPage
+from tokenarium.ui.shell.web import served
 
 TITLE = "Tokenarium"
-TAGLINE = "Watch what a language model keeps, drops and guesses, token by token."
+ENDPOINTS = "endpoints"
+"""Route of no page: HTTP and MCP."""
 
 
 def build(lab: Lab) -> gr.Blocks:
     """Return the application: pages over one lab, no endpoint exposed but those named here."""
+    first, *others = find_pages()
     blocks: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
-        gr.HTML(f'<header class="tk-head"><h1>{TITLE}</h1><p>{TAGLINE}</p></header>')
-        with gr.Tabs(elem_id="pages"):
-            with gr.Tab("Explore", id="explore") as explore:
-                Layout(lab, blocks)
-            with gr.Tab("Cache", id="cache") as cache:
-                CacheLayout(lab, blocks, cache)
-            with gr.Tab("Speculate", id="speculate") as speculate:
-                SpeculateLayout(lab, blocks, speculate)
-        for tab in (explore, cache, speculate):
-            tab.select(None, js=f"() => window.tokenarium.page('{tab.id}')", **QUIET)
+        _page(blocks, lab, first)
+    for page in others:
+        with blocks.route(page.title, f"/{page.path}", show_in_navbar=False):
+            _page(blocks, lab, page)
+    # Apart from the pages, which would all be sent what the endpoints take.
+    with blocks.route("Endpoints", f"/{ENDPOINTS}", show_in_navbar=False):
+        header(TITLE, _titles(), ENDPOINTS)
+        gr.HTML(
+            '<p>What every kind of run takes: <a href="gradio_api/openapi.json">openapi</a>.</p>'
+        )
         expose(lab)
     return blocks
 
 
+def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage]) -> None:
+    Navbar(visible=False)
+    header(TITLE, _titles(), page.path)
+    Layout(page(lab), lab, blocks)
+
+
+def _titles() -> dict[str, str]:
+    return {page.path: page.title for page in find_pages()}
+
+
 def launch_options(settings: Settings) -> dict[str, Any]:
-    """Return what ``launch`` needs for the look of this page and the mode it runs in."""
+    """Return what ``launch`` needs for the look of these pages and the mode they run in."""
     return {
         "theme": theme.theme(),
         "css": theme.css(),
         "run_history": False,
         "footer_links": [],
+        "mcp_server": True,
         "ssr_mode": False,
         "show_error": False,
         "quiet": settings.hosted,
-        "mcp_server": True,
+        **served(list(_titles())),
     }

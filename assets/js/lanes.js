@@ -38,10 +38,18 @@
         if (last) lane.strip.scrollTop = last.offsetTop - lane.strip.offsetTop - lane.strip.clientHeight + 2 * last.offsetHeight;
         lane.count.textContent = `holds ${held}${bits ? `, reads ${read}` : ''} of ${prompt + step} tokens`;
       }
-      T.bus.emit('step', {step});
     };
-    const go = step => { range.value = step; draw(Number(range.value)); };
-    const stop = () => { clearInterval(timer); timer = null; play.textContent = '▶'; play.setAttribute('aria-label', 'Play'); };
+    // The step is a part of the page's selection: figures follow at once, Python when it rests.
+    const here = () => Math.min(Number(T.state.step ?? steps), steps);
+    const follow = () => { range.value = here(); if (lanes.length) draw(here()); };
+    const go = step => T.select({step}, false);
+    const stop = () => {
+      if (timer) T.settle();
+      clearInterval(timer);
+      timer = null;
+      play.textContent = '▶';
+      play.setAttribute('aria-label', 'Play');
+    };
 
     const build = () => {
       stop();
@@ -70,10 +78,12 @@
         const selected = new Map(lane.selected.map(([step, bits]) => [step, bytes(bits)]));
         return {...lane, spans, strip, count, gone, selected, chosenFrom: dropped.length ? dropped.reduce((a, b) => Math.min(a, b)) : Infinity};
       });
-      go(Math.min(Number(value.step ?? steps), steps));
+      follow();
     };
 
-    range.addEventListener('input', () => { stop(); draw(Number(range.value)); });
+    range.addEventListener('input', () => { stop(); go(Number(range.value)); });
+    range.addEventListener('change', T.settle);
+    T.bus.on('select', follow);
     play.addEventListener('click', () => {
       if (timer) { stop(); return; }
       if (Number(range.value) >= steps) go(0);

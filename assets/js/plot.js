@@ -50,10 +50,14 @@
     const values = Float32Array.from(places, place => place ? low + step * (place - 1) : NaN);
     return Array.from({length: values.length / across}, (_, row) => values.subarray(row * across, (row + 1) * across));
   };
+  const worded = ({words, which, across}) => {
+    const places = [...atob(which)].map(sign => words[sign.charCodeAt(0)]);
+    return Array.from({length: places.length / across}, (_, row) => places.slice(row * across, (row + 1) * across));
+  };
   const filled = ({data, layout: {meta}}, room) => {
-    if (!meta?.names && !meta?.cells && !meta?.steps) return data;
+    if (!meta?.names && !meta?.cells && !meta?.steps && !meta?.texts) return data;
     const [first, ...rest] = data;
-    return [{...first, ...meta.steps && {z: unpacked(first.z, meta.steps)}, ...meta.names && {customdata: named(meta.names)}, ...meta.cells && {text: first.text.map(row => row.map(text => cut(text, room)))}}, ...rest];
+    return [{...first, ...meta.steps && {z: unpacked(first.z, meta.steps)}, ...meta.texts && {text: worded(meta.texts)}, ...meta.names && {customdata: named(meta.names)}, ...meta.cells && {text: first.text.map(row => row.map(text => cut(text, room)))}}, ...rest];
   };
 
   T.plot = (element, props, watch) => {
@@ -101,7 +105,7 @@
     const wire = () => {
       host.on('plotly_click', event => {
         const meta = figure.layout.meta;
-        if (meta?.opens) { T.bus.emit('open', {[meta.opens]: event.points[0].customdata?.at(-1)}); return; }
+        if (meta?.opens) { T.bus.emit('open', event.points[0].customdata?.at(-1)); return; }
         if (meta) T.select(values(meta, event.points[0]));
       });
       host.on('plotly_hover', event => {
@@ -118,11 +122,18 @@
         T.bus.emit('zoom', {keys: [Math.max(0, Math.floor(x[0] + .5)), Math.ceil(x[1] + .5)], queries: [Math.max(0, Math.floor(y[0] + .5)), Math.ceil(y[1] + .5)]});
       });
     };
+    // What is out of sight, in a view that is closed, costs no nodes; it is drawn again when seen.
+    const release = () => {
+      if (host.data) P.purge(host);
+      delete host.dataset.wired;
+      figure = null;
+      drawn = '';
+    };
     const draw = async force => {
       const text = props.value;
-      if (!text) { P.purge(host); delete host.dataset.wired; figure = null; drawn = ''; frame.classList.add('tk-empty'); return; }
+      frame.classList.toggle('tk-empty', !text);
+      if (!text || !frame.clientWidth) { release(); return; }
       if (text === drawn && force !== true) return;
-      frame.classList.remove('tk-empty');
       drawn = text;
       figure = JSON.parse(text);
       const label = figure.layout.meta?.label;
@@ -143,9 +154,9 @@
     watch('value', () => draw());
     T.bus.on('select', overlay);
     T.bus.on('hover', detail => { hovered = detail.token; overlay(); });
-    new MutationObserver(() => draw(true)).observe(document.body, {attributes: true, attributeFilter: ['class']});
+    new MutationObserver(() => { if (host.data) draw(true); }).observe(document.body, {attributes: true, attributeFilter: ['class']});
     new ResizeObserver(() => {
-      if (!host.data || !host.clientWidth) return;
+      if (!frame.clientWidth || !host.data) { draw(); return; }
       if (figure?.layout.meta?.cells && roomIn(host, figure.layout.meta.cells) !== room) draw(true); else P.Plots.resize(host);
     }).observe(frame);
   };

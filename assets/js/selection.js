@@ -1,33 +1,40 @@
-// One selection shared by every view: {run, view, token, query, layer, head}, and how the strip shows
-// it: {metric, unit, density}, which Python hears of only when the strip lacks what it is to show.
-// Hover stays here; a click is also mirrored in the URL and sent to Python.
+// What a page shows and what is chosen in it: one selection for all panels, and its address.
+//
+// The state has the run that is shown, the place in it (token, query, layer, head, step, policy, ...)
+// and how things are shown (view, metric, ...). A change by the visitor goes to every panel at once,
+// into the address, and to Python; hovering stays here. Python's messages say why they come, so that
+// nothing is guessed about the history.
 (() => {
   if (window.tokenarium) return;
   const bus = new EventTarget();
+  const INTEGERS = ['token', 'query', 'layer', 'head', 'step', 'round', 'node'];
+  // Python hears of these only when a panel lacks what it is to show.
+  const LOCAL = ['metric', 'unit', 'density', 'round', 'node'];
+  const KEYS = ['run', 'view', ...INTEGERS, 'policy', 'metric', 'unit', 'density'];
+  const SIZES = {token: 'tokens', query: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds'};
   const state = {}, home = {};
-  const INTEGERS = ['token', 'query', 'layer', 'head'];
-  const LOCAL = ['metric', 'unit', 'density'];
-  const KEYS = ['run', 'view', ...INTEGERS, ...LOCAL];
-  const SHOWN = ['run', ...INTEGERS, 'tokens', 'layers', 'heads', 'example', 'partial'];
-  let send = () => {}, returning = null;
+  // By section (run, sweep, race): what goes on or was stopped, and whether it is to be found again.
+  const running = {}, lost = {};
+  let sections = ['run'], asked = 0, opening = 0, send = () => {};
 
   const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, {detail}));
   const on = (name, listener) => bus.addEventListener(name, event => listener(event.detail));
 
-  const elsewhere = () => new URL(location.href).searchParams.has('tab'); // another page has the address
+  const names = () => [...sections, ...KEYS.slice(1)];
+  // What goes on is found again by the address, before what is still shown until it has something.
+  const value = key => sections.includes(key) && !lost[key] && running[key] ? running[key] : state[key];
   const address = () => {
     const url = new URL(location.href);
-    for (const key of ['tab', 'sweep', 'race']) url.searchParams.delete(key);
-    for (const key of KEYS) {
-      if (state[key] === undefined || state[key] === null || state[key] === '') url.searchParams.delete(key);
-      else url.searchParams.set(key, state[key]);
+    for (const key of names()) {
+      const found = value(key);
+      if (found === undefined || found === null || found === '') url.searchParams.delete(key);
+      else url.searchParams.set(key, found);
     }
     return url;
   };
   const fromAddress = () => {
     const query = new URL(location.href).searchParams, found = {};
-    if (elsewhere()) return found;
-    for (const key of KEYS) {
+    for (const key of names()) {
       if (!query.has(key)) continue;
       const raw = query.get(key);
       if (!INTEGERS.includes(key)) found[key] = raw;
@@ -35,20 +42,31 @@
     }
     return found;
   };
-  for (const key of [...LOCAL, 'view']) if (fromAddress()[key]) state[key] = fromAddress()[key];
-  const remember = how => { if (!elsewhere()) history[how]({tokenarium: {...state}}, '', address()); };
-  const clamp = (value, size) => Math.max(0, Math.min(size - 1, value));
+  const remember = how => {
+    const url = address();
+    if (url.href !== location.href) history[how]({}, '', url);
+  };
+  for (const key of [...LOCAL, 'view']) if (key in fromAddress()) state[key] = fromAddress()[key];
 
   const limit = patch => {
     const found = {...patch};
-    for (const [key, size] of [['token', state.tokens], ['query', state.tokens], ['layer', state.layers], ['head', state.heads]])
-      if (Number.isInteger(found[key]) && size) found[key] = clamp(found[key], size);
+    for (const [key, size] of Object.entries(SIZES))
+      if (Number.isInteger(found[key]) && state[size]) found[key] = Math.max(0, Math.min(state[size] - 1, found[key]));
     return found;
   };
 
-  const tell = () => send({...state});
+  // What Python is told with every event.
+  const told = () => ({
+    ...Object.fromEntries(KEYS.map(key => [key, state[key] ?? null])),
+    runs: Object.fromEntries(sections.filter(key => state[key]).map(key => [key, state[key]])),
+    running: {...running},
+    shown: Object.fromEntries(sections.map(key => [key, state[key] ?? null])),
+    visitor: window.tokenarium.visitor,
+  });
+  const tell = () => send('pick', {...told(), reply: ++asked});
 
-  // A change made by the visitor: every view hears it at once, Python right after.
+  // A change made by the visitor: every panel hears it at once, Python right after, unless there is
+  // more to come (``how`` false, as while something plays).
   const select = (patch, how = 'pushState') => {
     const wanted = limit(patch);
     if ('token' in wanted && !('query' in wanted)) wanted.query = null;
@@ -56,66 +74,85 @@
     Object.assign(state, wanted);
     if (how) remember(how);
     emit('select', {...state});
-    if (Object.keys(wanted).some(key => !LOCAL.includes(key))) tell();
+    if (how && Object.keys(wanted).some(key => !LOCAL.includes(key))) tell();
   };
 
-  // A change made by Python: a new run is on the page.
-  const show = shown => {
-    if (!shown || !shown.run && !shown.partial) return;
-    const another = state.run !== shown.run;
-    Object.assign(state, {token: 0, query: null, layer: 0, head: 0, run: null, partial: false});
-    for (const key of SHOWN) if (key in shown) state[key] = shown[key];
-    state.view ??= shown.view;
-    // A run that the address names, or that Back or Forward went to, is in the history already.
-    const revisited = [returning, fromAddress().run].includes(shown.run);
-    returning = null;
-    if (shown.run && shown.run !== shown.example) remember(another && !revisited ? 'pushState' : 'replaceState');
-    if (state.run && state.run === state.example && !home.run) { for (const key of KEYS) home[key] = state[key]; home.view = shown.view; }
-    emit('show', {...state});
+  // The visitor opens a stored run: through the same door as every choice, so that answers keep their order.
+  const open = (section, id) => {
+    if (!id) return;
+    opening = ++asked;
+    send('pick', {...told(), runs: {...told().runs, [section]: id}, fresh: true, reply: asked});
+  };
+
+  // A tab tells that it is open as soon as it is made, before the address is heard: it counts once a
+  // visitor has touched the tabs.
+  let touched = false;
+  for (const event of ['pointerdown', 'keydown', 'click'])
+    document.addEventListener(event, ({target}) => { touched ||= Boolean(target.closest?.('#views')); }, true);
+  const viewed = view => { if (touched) select({view}); };
+
+  // What was played or dragged through has come to rest.
+  const settle = () => { remember('replaceState'); tell(); };
+
+  // A message of Python: ``why`` it comes says what becomes of the history.
+  const show = message => {
+    if (message.reply !== undefined && message.reply !== null && message.reply !== asked) return; // a newer question waits
+    const {section = 'run', why} = message;
+    if (why === 'start') { running[section] = message.id; lost[section] = false; remember('pushState'); return; }
+    if (why === 'stop') {
+      // A part that is shown can still be explored; no address leads to it.
+      if (section === 'run' && state.partial) lost[section] = true; else delete running[section];
+      remember('replaceState');
+      return;
+    }
+    const before = location.href, known = fromAddress()[section];
+    if (section === 'run') {
+      Object.assign(state, {token: null, query: null, layer: null, head: null, step: null, policy: null, run: null, partial: false});
+      if (why === 'finish' || message.reply && message.reply === opening) for (const key of ['round', 'node']) state[key] = null;
+      for (const size of Object.values(SIZES)) delete state[size];
+      for (const [key, found] of Object.entries(message)) if (!['also', 'shown', 'why', 'section', 'reply', 'sections', 'page', 'arrows', 'view'].includes(key)) state[key] = found;
+      state.view ??= message.view;
+    } else state[section] = message.id;
+    if (why !== 'partial') { delete running[section]; lost[section] = false; }
+    if (why === 'first') Object.assign(home, Object.fromEntries(KEYS.map(key => [key, state[key] ?? null])), {view: message.view ?? null});
+    if (message.reply && message.reply === opening) remember('pushState');
+    if (why === 'finish') remember(known === message.id || known === state[section] ? 'replaceState' : 'pushState');
+    if (why !== 'first' || !fromAddress().run) emit('show', {...state, before});
     emit('select', {...state});
   };
 
   window.addEventListener('popstate', () => {
-    if (elsewhere()) return;
-    const wanted = {...home, ...Object.fromEntries(LOCAL.map(key => [key, null])), ...fromAddress()};
-    // A run named by the address can be here before the example was: only the server knows that.
-    if (!wanted.run) { location.reload(); return; }
-    if (wanted.run && wanted.run !== state.run) { for (const key of [...LOCAL, 'view']) state[key] = wanted[key]; returning = wanted.run; send(wanted); return; }
-    Object.assign(state, limit(wanted));
-    emit('select', {...state});
-    tell();
+    const nothing = Object.fromEntries([...KEYS, ...sections].map(key => [key, null]));
+    const wanted = {...nothing, ...home, ...Object.fromEntries(LOCAL.map(key => [key, null])), ...fromAddress()};
+    const others = sections.filter(key => (wanted[key] ?? null) !== (value(key) ?? null));
+    if (!others.length) { Object.assign(state, limit(wanted)); emit('select', {...state}); tell(); return; }
+    for (const key of [...LOCAL, 'view']) state[key] = wanted[key];
+    const runs = Object.fromEntries(sections.filter(key => wanted[key]).map(key => [key, wanted[key]]));
+    send('pick', {...told(), ...Object.fromEntries(KEYS.map(key => [key, wanted[key]])), runs, reply: ++asked});
   });
 
-  const typing = target => target.closest('input, textarea, select, [contenteditable=true], [role=combobox], [role=radiogroup], [role=slider]:not(.tk-strip)');
-  // The strip knows where its words and sentences begin.
-  const step = by => window.tokenarium.step?.(state.token, by) ?? state.token + by;
-  const KEYMAP = {
-    ArrowRight: () => ({token: step(1)}), ArrowLeft: () => ({token: step(-1)}),
-    Home: () => ({token: 0}), End: () => ({token: state.tokens - 1}),
-    j: () => ({layer: state.layer + 1}), k: () => ({layer: state.layer - 1}),
-    ']': () => ({head: state.head + 1}), '[': () => ({head: state.head - 1}),
+  // The hidden component of the page: its first value is what stands on the page as it comes.
+  const connect = (props, watch, trigger) => {
+    const put = found => { props.value = found; };
+    send = (event, detail) => { put(detail); trigger(event); };
+    const first = props.value;
+    if (first?.shown) {
+      sections = first.sections ?? sections;
+      window.tokenarium.page = {slug: first.page ?? '', arrows: first.arrows ?? 'token'};
+      if (first.why) show(first);
+    }
+    put(told());
+    on('zoom', range => send('zoom', {...told(), zoom: range}));
+    on('open', point => send('point', {...told(), point}));
+    watch('value', () => {
+      if (!props.value?.shown) return;
+      for (const message of [...(props.value.also ?? []), props.value]) show(message);
+      put(told());
+    });
   };
-  document.addEventListener('keydown', event => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-    if (event.key === '?') { document.querySelector('.tk-keys')?.toggleAttribute('open'); return; }
-    const change = KEYMAP[event.key];
-    if (!change || !state.tokens) return;
-    event.preventDefault();
-    select(change(), 'replaceState');
-  });
-
-  // A visitor's private name: made here, kept by this browser, never shown.
-  const known = document.cookie.match(/(?:^|; )tokenarium_visitor=([A-Za-z0-9_-]+)/)?.[1];
-  let name = known;
-  try { name ??= localStorage.getItem('tokenarium_visitor'); } catch { /* storage is off: the cookie alone serves */ }
-  if (!/^[0-9a-f]{32}$/.test(name ?? ''))
-    name = [...crypto.getRandomValues(new Uint8Array(16))].map(byte => byte.toString(16).padStart(2, '0')).join('');
-  try { localStorage.setItem('tokenarium_visitor', name); } catch { /* as above */ }
-  const secure = location.protocol === 'https:' ? '; SameSite=None; Secure; Partitioned' : '; SameSite=Lax';
-  document.cookie = `tokenarium_visitor=${name}; path=/; max-age=31536000${secure}`;
 
   window.tokenarium = {
-    bus: {on, emit}, state, select, show, tell, fromAddress, address,
-    connect: sender => { send = sender; },
+    bus: {on, emit}, state, running, select, open, viewed, settle, show, tell, told, fromAddress, address, connect,
+    page: {slug: '', arrows: 'token'},
   };
 })();

@@ -8,10 +8,10 @@ import numpy as np
 from tests.ui.hand_made import HEADS, LAYERS, trace
 from tokenarium.backend import TraceResult
 from tokenarium.ui.components.plot import figure_json, plot
-from tokenarium.ui.components.selection import Selection, selection, selection_value
 from tokenarium.ui.components.strip import strip, strip_patch, strip_value
 from tokenarium.ui.figures.attention import attention_map
 from tokenarium.ui.figures.lens import logit_lens
+from tokenarium.ui.shell.selection import Chosen, Selection, selection
 
 WORDS = ("The", " old", " king", " un", "believ", "ably", " saw", " it", ".", " “", "Go", "!”")
 
@@ -44,6 +44,13 @@ def long_text(length: int, **changes: object) -> TraceResult:
     )
 
 
+def shown(chosen: Chosen, result: TraceResult) -> dict[str, Any]:
+    """Return what the browser is told of a run."""
+    sizes = {"tokens": result.length, "layers": result.layers, "heads": result.heads}
+    places = {"token": chosen.token, "layer": chosen.layer, "head": chosen.head}
+    return {"shown": True, "why": "boot", "section": "run", "run": chosen.run, **places, **sizes}
+
+
 def build() -> gr.Blocks:
     """Return the page; its results are made when a visitor names their length."""
     results: dict[int, TraceResult] = {}
@@ -58,7 +65,7 @@ def build() -> gr.Blocks:
         assert lens is not None
         return (
             strip_value(result, chosen),
-            selection_value(chosen, result),
+            shown(chosen, result),
             figure_json(attention_map(result, chosen.layer, chosen.head)),
             figure_json(lens),
         )
@@ -70,16 +77,17 @@ def build() -> gr.Blocks:
         return strip_patch(result, wanted.within(result))
 
     with gr.Blocks() as blocks:
-        shown, chosen = strip(None), selection(None)
+        text, chosen = strip(None), selection(None)
         figures = [plot(None, name, name, "") for name in ("map", "lens")]
-        blocks.load(load, None, [shown, chosen, *figures], show_progress="hidden")
+        blocks.load(load, None, [text, chosen, *figures], show_progress="hidden")
         chosen.pick(
-            pick, chosen, shown, queue=False, trigger_mode="always_last", show_progress="hidden"
+            pick, chosen, text, queue=False, trigger_mode="always_last", show_progress="hidden"
         )
     return blocks
 
 
 if __name__ == "__main__":
+    from tokenarium.ui.shell.web import served
     from tokenarium.ui.theme import css, theme
 
-    build().launch(server_port=7871, theme=theme(), css=css())
+    build().launch(server_port=7871, theme=theme(), css=css(), **served([""]))

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, Visit, Watch
+from tests.browser.conftest import DRAWN, App, Visit, Watch
 from tokenarium.backend import KINDS, CacheRequest, CacheResult, protected
 from tokenarium.backend import kinds as told
 from tokenarium.backend.runs.examples import read
@@ -17,16 +17,14 @@ GONE = "document.querySelectorAll('.tk-lane')[{lane}].querySelectorAll('.tk-gone
 @pytest.fixture
 def cache(visit: Visit) -> Page:
     """A page on which the usual four policies have run for a few tokens."""
-    page = visit()
-    page.get_by_role("tab", name="Cache", exact=True).click()
+    page = visit("cache", wait=False)
     expect(page.locator(".tk-lane")).to_have_count(4)
     page.get_by_label("New tokens").first.fill("12")
     page.keyboard.press("Tab")
-    page.locator("#cache-run").click()
+    page.locator("#run").click()
     expect(page.locator(".tk-lane")).to_have_count(4)
     expect(page.locator("#table-cache tbody tr")).to_have_count(4)
     expect(page.locator(".tk-scrub output")).to_have_text("step 12 of 12")
-    page.wait_for_function(DRAWN)
     return page
 
 
@@ -52,18 +50,17 @@ def test_another_layer_is_shown_from_the_stored_run(cache: Page) -> None:
     page = cache
     frame = page.locator("#plot-cache_map .tk-frame")
     expect(frame).to_have_attribute("aria-label", re.compile("in layer 0, KV head 0"))
-    page.locator("#cache-layer input[type=number]").fill("5")
+    page.locator("#place-layer").fill("5")
     page.keyboard.press("Tab")
     expect(frame).to_have_attribute("aria-label", re.compile("in layer 5, KV head 0"))
 
 
 def test_a_budget_that_cannot_be_is_said(visit: Visit) -> None:
-    page = visit()
-    page.get_by_role("tab", name="Cache", exact=True).click()
+    page = visit("cache", wait=False)
     page.locator("#budget input").fill("2")
     page.keyboard.press("Tab")
-    page.locator("#cache-run").click()
-    expect(page.locator("#cache-status [role=alert]")).to_contain_text("budget")
+    page.locator("#run").click()
+    expect(page.locator("#status [role=alert]")).to_contain_text("budget")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -79,9 +76,9 @@ def kinds(page: Page, lane: int) -> list[str]:
 
 
 def test_a_finished_run_is_there_at_once_and_lanes_agree_with_the_map(visit: Visit) -> None:
-    page = visit("?tab=cache", wait=False)
+    page = visit("cache", wait=False)
     expect(page.locator(".tk-lane")).to_have_count(4)
-    expect(page.locator("#cache-said")).to_contain_text("under H2O")
+    expect(page.locator("#sentence")).to_contain_text("under H2O")
     shipped = read(RUN_KINDS.find("cache").examples[0])
     assert isinstance(shipped.result, CacheResult)
     asked = shipped.request
@@ -101,8 +98,8 @@ def test_a_finished_run_is_there_at_once_and_lanes_agree_with_the_map(visit: Vis
 
 
 def test_the_card_follows_the_controls(visit: Visit) -> None:
-    page = visit("?tab=cache", wait=False)
-    card = page.locator("#cache-cost")
+    page = visit("cache", wait=False)
+    card = page.locator("#cost")
     expect(card).to_contain_text("48 entries per head")
     page.locator("#budget input").fill("30")
     page.keyboard.press("Tab")
@@ -113,24 +110,23 @@ def test_the_card_follows_the_controls(visit: Visit) -> None:
 
 
 def test_parameters_are_drawn_for_the_chosen_policies(visit: Visit) -> None:
-    page = visit("?tab=cache", wait=False)
-    page.get_by_role("button", name="Parameters of the chosen policies").click()
-    sink = page.get_by_label("number input for Sink", exact=True)
+    page = visit("cache", wait=False)
+    page.get_by_role("button", name="Options and stored runs").click()
+    sink = page.get_by_label("Sink", exact=True)
     expect(sink).to_have_count(1)
     sink.fill("60")
     page.keyboard.press("Tab")
-    expect(page.locator("#cache-cost")).to_contain_text("raise budget to at least 61")
-    group = page.locator(".tk-policies .tk-method", has_text="StreamingLLM evict")
+    expect(page.locator("#cost")).to_contain_text("raise budget to at least 61")
+    group = page.locator(".tk-method", has_text="StreamingLLM")
     group.get_by_role("button", name="Scaled defaults").click()
     expect(sink).to_have_value("4")
-    expect(page.locator("#cache-cost")).to_contain_text("48 entries per head")
+    expect(page.locator("#cost")).to_contain_text("48 entries per head")
 
 
 def test_a_run_has_an_address_and_back_works(cache: Page, visit: Visit) -> None:
     page = cache
     page.wait_for_function("location.search.includes('run=')")
-    address = page.evaluate("location.search")
-    assert "tab=cache" in address
+    address = page.url
     again = visit(address, context=page.context, wait=False)
     expect(again.locator(".tk-scrub output")).to_have_text("step 12 of 12")
     expect(again.get_by_label("New tokens").first).to_have_value("12")
@@ -138,23 +134,35 @@ def test_a_run_has_an_address_and_back_works(cache: Page, visit: Visit) -> None:
     expect(page.locator(".tk-scrub output")).to_have_text("step 48 of 48")
     page.go_forward()
     expect(page.locator(".tk-scrub output")).to_have_text("step 12 of 12")
-    page.get_by_role("tab", name="Explore", exact=True).click()
-    page.wait_for_function("!location.search.includes('tab=')")
+    page.get_by_role("link", name="Explore", exact=True).click()
+    page.wait_for_function(DRAWN)
     page.go_back()
-    expect(page.locator("#cache-run")).to_be_visible()
-    assert page.evaluate("location.search") == address
+    expect(page.locator("#run")).to_be_visible()
+    assert page.url == address
 
 
 def test_a_point_of_the_trade_off_opens_its_run(visit: Visit) -> None:
-    page = visit("?tab=cache", wait=False)
+    page = visit("cache", wait=False)
     expect(page.locator(".tk-lane")).to_have_count(4)
     page.get_by_label("Budgets (shares of the prompt)").fill("0.5")
-    page.locator("#sweep").click()
-    expect(page.locator("#sweep-said")).to_contain_text("4 of 4 points measured")
+    page.locator("#sweep-run").click()
+    expect(page.locator("#sweep-sentence")).to_contain_text("4 of 4 points measured")
     page.locator("#table-sweep").get_by_role("button", name="H2O").click()
     expect(page.locator(".tk-lane")).to_have_count(1)
     expect(page.locator(".tk-lane h3")).to_contain_text("H2O")
     page.wait_for_function("location.search.includes('sweep=')")
-    again = visit(page.evaluate("location.search"), context=page.context, wait=False)
-    expect(again.locator("#sweep-said")).to_contain_text("4 of 4 points measured")
+    again = visit(page.url, context=page.context, wait=False)
+    expect(again.locator("#sweep-sentence")).to_contain_text("4 of 4 points measured")
     expect(again.locator(".tk-lane h3")).to_contain_text("H2O")
+
+
+def test_an_address_of_a_tab_leads_to_the_page(visit: Visit, app: App) -> None:
+    page = visit("?tab=cache&run=example-what-is-kept&__theme=dark", wait=False)
+    expect(page.locator(".tk-lane")).to_have_count(4)
+    assert page.url == f"{app.url}/cache?run=example-what-is-kept&__theme=dark"
+    page.goto(f"{app.url}/?tab=explore&token=3")
+    page.wait_for_function(DRAWN)
+    assert page.url.split("?")[0] == f"{app.url}/"
+    page.goto(f"{app.url}/?tab=https://elsewhere.example")
+    page.wait_for_function(DRAWN)
+    assert page.url.startswith(app.url)

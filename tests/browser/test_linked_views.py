@@ -48,7 +48,7 @@ def test_figures_stay_whole_when_the_address_changes(page: Page) -> None:
     assert address(page)["token"] == "6"
     # What a clip path or a gradient names must be in this document, whatever its address.
     assert page.locator("base").count() == 0
-    addresses = page.locator(".tk-plot").evaluate_all(
+    addresses = page.locator(".tk-plot:has(.main-svg)").evaluate_all(
         "all => all.map(e => "
         "[...e.innerHTML.matchAll(/url\\((?:&quot;|')?([^#]*)#/g)].map(m => m[1]))"
     )

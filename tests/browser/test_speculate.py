@@ -7,13 +7,12 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import quiet
 from tokenarium.backend import SpeculationResult
 from tokenarium.backend.runs.examples import read
 from tokenarium.backend.runs.kind import KINDS
 
 Visit = Callable[..., Page]
-PAGE = "?tab=speculate"
+PAGE = "speculate"
 
 
 def shipped() -> SpeculationResult:
@@ -36,7 +35,7 @@ def opened(visit: Visit, address: str = PAGE) -> Page:
 
 def test_a_finished_run_is_there_at_once(visit: Visit) -> None:
     page, result = opened(visit), shipped()
-    expect(page.locator("#speculate-said")).to_contain_text(
+    expect(page.locator("#sentence")).to_contain_text(
         f"{len(result.token_ids)} tokens in {len(result.rounds)} passes"
     )
     expect(page.locator(".tk-said .tk-mark")).to_have_count(len(result.token_ids))
@@ -45,7 +44,7 @@ def test_a_finished_run_is_there_at_once(visit: Visit) -> None:
     expect(page.locator(".tk-round")).to_have_count(len(result.rounds))
     expect(page.locator("#audit .tk-verdict")).to_contain_text("passed")
     expect(page.locator("#plot-by_depth .main-svg .cartesianlayer").first).to_be_visible()
-    expect(page.locator("#speculate-cost")).to_contain_text("Guesses")
+    expect(page.locator("#cost")).to_contain_text("Guesses")
     assert page.evaluate("window.scrollY") == 0
 
 
@@ -91,8 +90,8 @@ def test_another_rule_judges_the_same_tree_without_asking_python(visit: Visit, w
     page = opened(visit)
     judge = page.locator(".tk-judge")
     expect(judge.locator("option")).to_have_count(len(shipped().rules))
-    expect(page.locator("#speculate-cost")).to_contain_text("Guesses")
-    quiet(page)
+    expect(page.locator("#cost")).to_contain_text("Guesses")
+    page.wait_for_timeout(500)
     before = page.locator(".tk-tree .tk-node").count()
     asked = watch.asked()
     for place in range(1, len(shipped().rules)):
@@ -110,20 +109,20 @@ def test_another_rule_judges_the_same_tree_without_asking_python(visit: Visit, w
 
 def test_a_run_is_stored_linked_and_undone_by_back(visit: Visit) -> None:
     page = opened(visit)
-    expect(page.locator("#speculate-cost")).to_contain_text("Guesses")
-    page.locator("#speculate-prompt textarea").fill("The dog and the cat")
+    expect(page.locator("#cost")).to_contain_text("Guesses")
+    page.locator("#text textarea").fill("The dog and the cat")
     page.locator("#max-new-tokens input").fill("12")
-    page.locator("#speculate-run").click()
+    page.locator("#run").click()
     expect(page).to_have_url(re.compile("run="))
     expect(page.locator(".tk-prompt")).to_contain_text("The dog and the cat")
-    expect(page.locator("#speculate-said")).to_contain_text("12 tokens in")
+    expect(page.locator("#sentence")).to_contain_text("12 tokens in")
     address = page.url
     page.go_back()
     first = f"{len(shipped().token_ids)} tokens in"
-    expect(page.locator("#speculate-said")).to_contain_text(first)
+    expect(page.locator("#sentence")).to_contain_text(first)
     again = opened(visit, address)
     expect(again.locator(".tk-prompt")).to_contain_text("The dog and the cat")
-    expect(again.locator("#speculate-prompt textarea")).to_have_value("The dog and the cat")
+    expect(again.locator("#text textarea")).to_have_value("The dog and the cat")
 
 
 def test_a_runs_tables_are_downloaded(visit: Visit) -> None:

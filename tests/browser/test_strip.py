@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from tests.browser.strip_page import build, long_text
 from tests.browser.test_first_paint import CONTRAST
 from tokenarium.ui.components.segmentation import starts
+from tokenarium.ui.shell.web import served
 from tokenarium.ui.theme import css, theme
 
 TEXT = 512
@@ -29,7 +30,12 @@ def address() -> Iterator[str]:
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         blocks = build()
         _, url, _ = blocks.launch(
-            theme=theme(), css=css(), prevent_thread_lock=True, quiet=True, ssr_mode=False
+            theme=theme(),
+            css=css(),
+            prevent_thread_lock=True,
+            quiet=True,
+            ssr_mode=False,
+            **served([""]),
         )
         yield url
         blocks.close()

@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import DRAWN, Visit, chosen, open_view, quiet
-from tokenarium.ui.views.registry import find_views
+from tokenarium.ui.pages.explore import Explore
 
-VIEWS = {view.slug: view.title for view in find_views()}
+VIEWS = {view.slug: view.title for view in Explore.views}
 DRAWN_AT_ONCE = ("attention", "predictions", "sinks", "heavy", "heads", "compare", "follow")
 
 

@@ -1,28 +1,25 @@
 """Every view draws runs of every architecture, of any length, in a message a page can load."""
 
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import numpy as np
 import pytest
 
 from tests.models.conftest import save_model
+from tests.ui.browser_stub import Visit
 from tests.ui.hand_made import trace as hand_made
 from tests.ui.hand_made import unfinished
 from tokenarium.backend import Lab, Run, Settings, TraceRequest, TraceResult
 from tokenarium.backend.settings import PROJECT
-from tokenarium.ui.components.selection import Selection
 from tokenarium.ui.pages.explore import Explore
-from tokenarium.ui.views.registry import find_views
-from tokenarium.ui.views.view import Scene
+from tokenarium.ui.shell.panel import Scene
+from tokenarium.ui.shell.selection import Selection
 
 FAMILIES = ("llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss")
-SLUGS = [view.slug for view in find_views()]
+SLUGS = [view.slug for view in Explore.views]
 LARGEST_MESSAGE = 400_000
 STORIES = PROJECT.parent / "shared/data/models/stories3m"
-VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +50,8 @@ def read(lab: Lab) -> Callable[[str, int], Run]:
 
 
 @pytest.fixture(scope="module")
-def explore(lab: Lab) -> Explore:
-    return with_views(lab)
-
-
-def with_views(lab: Lab) -> Explore:
-    """Return the page's handlers with every view's components made."""
-    explore = Explore(lab)
-    with gr.Blocks():
-        for view in explore.views.values():
-            view.build({})
-    return explore
+def explore(lab: Lab) -> Visit:
+    return Visit(lab, Explore)
 
 
 def too_large(values: dict[str, Any]) -> dict[str, int]:
@@ -75,28 +63,29 @@ def too_large(values: dict[str, Any]) -> dict[str, int]:
 @pytest.mark.parametrize("slug", SLUGS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_view_draws_every_architecture(
-    explore: Explore, read: Callable[[str, int], Run], family: str, slug: str, length: int
+    explore: Visit, read: Callable[[str, int], Run], family: str, slug: str, length: int
 ) -> None:
-    view = explore.views[slug]
-    found = explore.open(read(family, length).id, {"view": slug}, {}, VISITOR)
+    view = explore.page.tabs[slug]
+    explore.told["view"] = slug
+    found = explore.open(read(family, length).id)
     assert found.get("status", "") == ""
     assert set(found) >= view.parts.keys() - view.controls.keys()
     assert "alert" not in " ".join(str(found.get(name) or "")[:2000] for name in view.parts)
 
 
 @pytest.mark.parametrize("slug", SLUGS)
-def test_a_view_of_32768_tokens_is_a_message_a_page_can_load(explore: Explore, slug: str) -> None:
+def test_a_view_of_32768_tokens_is_a_message_a_page_can_load(explore: Visit, slug: str) -> None:
     result = hand_made(32_768, tiles=64)
-    view = explore.views[slug]
+    view = explore.page.tabs[slug]
     request = TraceRequest(model="local/llama", text="x")
     scene = Scene(result, request, Selection(run=None).within(result))
     assert too_large(view.draw(scene)) == {}
 
 
 @pytest.mark.parametrize("slug", SLUGS)
-def test_a_part_of_a_run_is_drawn_too(explore: Explore, slug: str) -> None:
+def test_a_part_of_a_run_is_drawn_too(explore: Visit, slug: str) -> None:
     result = unfinished(70)
-    view = explore.views[slug]
+    view = explore.page.tabs[slug]
     request = TraceRequest(model="local/llama", text="x")
     found = view.draw(Scene(result, request, Selection().within(result)))
     assert set(found) >= view.parts.keys() - view.controls.keys()
@@ -111,9 +100,10 @@ def test_every_view_draws_a_model_of_someone_else() -> None:
         text = "Once upon a time there was a little girl who liked to play in the park. " * 12
         run = lab.run(TraceRequest(model="local/stories3m", text=text))
         assert isinstance(run.result, TraceResult)
-        explore = with_views(lab)
-        for slug, view in explore.views.items():
-            found = explore.open(run.id, {"view": slug}, {}, VISITOR)
+        explore = Visit(lab, Explore)
+        for slug, view in explore.page.tabs.items():
+            explore.told["view"] = slug
+            found = explore.open(run.id)
             assert found.get("status", "") == ""
             assert set(found) >= view.parts.keys() - view.controls.keys()
             assert too_large(found) == {}

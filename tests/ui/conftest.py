@@ -81,10 +81,11 @@ class Reader:
 def stand_in() -> Iterator[Reader]:
     """Compute with the stand-in instead of a model, until the module's tests are done."""
     found = Reader()
-    runners = {"stand-in:trace": found.trace, "stand-in:region": found.region}
+    runners = {
+        "tokenarium.backend.trace.runner:trace": found.trace,
+        "tokenarium.backend.region.runner:region": found.region,
+    }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TraceRequest, "runner", "stand-in:trace")
-        patch.setattr(RegionRequest, "runner", "stand-in:region")
         patch.setattr("tokenarium.backend.runs.executor.imported", runners.__getitem__)
         patch.setattr("tokenarium.backend.runs.executor.describe", _described)
         patch.setattr(ModelRegistry, "use", _use)

@@ -3,22 +3,22 @@
 import base64
 import json
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.models.conftest import save_model
+from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
 from tokenarium.backend import KINDS, CacheResult, Lab, Protected, Settings
+from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.ui.components.cost_card import size
 from tokenarium.ui.figures.eviction import held_map, scores
-from tokenarium.ui.pages.cache import Asked, CachePage
+from tokenarium.ui.pages.cache import Cache
+from tokenarium.ui.shell.stored import stored_runs
 
-VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
 PROMPT = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG AGAIN"
-PLACE = (1, 0, 512, "streaming_llm")
 STEPS = 6
 
 
@@ -34,34 +34,51 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield made
 
 
-def asked(**changes: object) -> Asked:
-    values: dict[str, object] = {
-        "model": "local/llama",
-        "prompt": PROMPT,
-        "policies": ["full", "streaming_llm"],
-        "parameters": {"streaming_llm": {"sink": 2}},
-        "budget": 12,
-        "unit": "tokens",
-        "new_tokens": STEPS,
-        "oracle": True,
-    }
-    return Asked(**(values | changes))
+USUAL: dict[str, Any] = {
+    "model": "local/llama",
+    "text": PROMPT,
+    "policies": ["full", "streaming_llm"],
+    "parameters": {"streaming_llm": {"sink": 2}},
+    "budget": 12,
+    "budget_unit": "tokens",
+    "max_new_tokens": STEPS,
+    "oracle": True,
+}
+
+
+@pytest.fixture
+def page(lab: Lab) -> Visit:
+    """A visitor of the page, looking at layer 1."""
+    found = Visit(lab, Cache)
+    found.told |= {"layer": 1, "head": 0, "policy": "streaming_llm"}
+    return found
+
+
+def ran(page: Visit, **changes: object) -> dict[str, Any]:
+    """Return the last thing that the page is told of a run."""
+    return page.run(**(USUAL | changes))[-1]
 
 
 @pytest.fixture(scope="module")
 def shown(lab: Lab) -> dict[str, Any]:
     """The last thing the page is told of a run of two policies."""
-    return list(CachePage(lab).run(asked(), PLACE, VISITOR))[-1]
+    found = Visit(lab, Cache)
+    found.told |= {"layer": 1, "head": 0, "policy": "streaming_llm"}
+    return ran(found)
+
+
+def run_of(shown: dict[str, Any]) -> str:
+    return str(shown["selection"]["run"])
 
 
 def stored(lab: Lab, shown: dict[str, Any]) -> CacheResult:
-    result = lab.open(shown["cache_run"]).result
+    result = lab.open(run_of(shown)).result
     assert isinstance(result, CacheResult)
     return result
 
 
 def test_a_run_fills_every_part(lab: Lab, shown: dict[str, Any]) -> None:
-    assert shown["cache_status"] == ""
+    assert shown["status"] == ""
     assert shown["lanes"]["steps"] == STEPS
     assert [lane["label"] for lane in shown["lanes"]["lanes"]] == ["nothing", "evict"]
     for figure in ("cache_map", "cache_bytes", "cache_time", "cache_kl", "cache_lost"):
@@ -96,11 +113,9 @@ def test_the_map_shows_why_each_token_is_held_after_every_step(
         assert set(titles[step][~named].tolist()) <= {"not read yet"}
 
 
-def test_a_long_text_is_drawn_by_what_most_tokens_are(lab: Lab) -> None:
-    page = CachePage(lab)
-    wanted = asked(model="local/long", prompt="ABCDEFG " * 100, unit="ratio", budget=0.5)
-    last = list(page.run(wanted, PLACE, VISITOR))
-    run = stored(lab, last[-1]).runs[1]
+def test_a_long_text_is_drawn_by_what_most_tokens_are(lab: Lab, page: Visit) -> None:
+    last = ran(page, model="local/long", text="ABCDEFG " * 100, budget_unit="ratio", budget=0.5)
+    run = stored(lab, last).runs[1]
     heat = held_map(run, Protected(2, 0, "recency"), 1, 0).data[0]
     assert np.asarray(heat.z).shape == (STEPS, 512)
     places = len(run.result.prompt_ids) + STEPS
@@ -114,9 +129,8 @@ def test_lanes_tell_what_is_protected(shown: dict[str, Any]) -> None:
     assert (streaming["first"], streaming["newest"]) == (2, 0)
 
 
-def test_lanes_tell_what_a_selecting_policy_reads(lab: Lab) -> None:
-    wanted = asked(policies=["token_select"], parameters={}, budget=16)
-    found = list(CachePage(lab).run(wanted, PLACE, VISITOR))[-1]
+def test_lanes_tell_what_a_selecting_policy_reads(lab: Lab, page: Visit) -> None:
+    found = ran(page, policies=["token_select"], parameters={}, budget=16)
     (lane,) = found["lanes"]["lanes"]
     (run,) = stored(lab, found).runs
     assert lane["rest"] == "selected"
@@ -136,23 +150,36 @@ def test_the_table_says_what_each_policy_saves_and_costs(shown: dict[str, Any]) 
     assert "Budget 12 entries per head" in told
 
 
-def test_another_head_is_shown_without_the_model(lab: Lab, shown: dict[str, Any]) -> None:
-    page = CachePage(lab)
-    found = page.move(shown["cache_run"], (0, 1, 3, "full"), VISITOR)
+def test_another_head_is_shown_without_the_model(
+    page: Visit, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.open(run_of(shown))
+    monkeypatch.setattr(ModelRegistry, "use", None)  # no model can be had
+    found = page.pick(layer=0, head=1, policy="full")
+    assert set(found) == {"lanes", "cache_map", "cache_scores", "drawn"}
     assert "layer 0, KV head 1" in json.loads(found["cache_map"])["layout"]["meta"]["label"]
-    assert page.move(None, PLACE, VISITOR) == {}
-    assert "nowhere" in page.move("nowhere", PLACE, VISITOR)["cache_status"]
+    assert "nowhere" in page.pick(run="nowhere", runs={"run": "nowhere"})["status"]
 
 
-def test_a_stored_run_comes_back_with_its_prompt(lab: Lab, shown: dict[str, Any]) -> None:
-    page = CachePage(lab)
-    assert shown["cache_run"] in {run for _, run in page.stored(VISITOR)}
-    found = page.open(shown["cache_run"], PLACE, VISITOR)
-    assert found["cache_prompt"] == PROMPT
-    assert found["cache_policies"] == ["full", "streaming_llm"]
-    assert found["cache_parameters"]["streaming_llm"]["sink"] == 2
-    assert (found["cache_budget"], found["cache_unit"]) == (12, "tokens")
-    assert found["cache_address"] == {"run": shown["cache_run"], "example": False}
+def test_another_step_changes_the_scores_only(page: Visit) -> None:
+    ran(page, policies=["h2o"], parameters={})
+    assert page.told["steps"] == STEPS + 1
+    assert page.told["step"] == STEPS
+    found = page.pick(step=2)
+    assert set(found) == {"cache_scores", "drawn"}
+    assert found["drawn"]["place"]["step"] == 2
+
+
+def test_a_stored_run_comes_back_with_its_prompt(lab: Lab, page: Visit, shown: Any) -> None:
+    run = run_of(shown)
+    assert run in {known for _, known in stored_runs(lab, "cache", page.visitor)}
+    found = page.open(run)
+    asked = page.asked()
+    assert {name: asked[name] for name in USUAL if name != "parameters"} == {
+        name: value for name, value in USUAL.items() if name != "parameters"
+    }
+    assert asked["parameters"]["streaming_llm"]["sink"] == 2
+    assert found["selection"]["run"] == run
     assert found["lanes"] == shown["lanes"]
 
 
@@ -165,36 +192,43 @@ def test_a_stored_run_comes_back_with_its_prompt(lab: Lab, shown: dict[str, Any]
         ({"policies": ["no such"]}, "no such"),
         ({"parameters": {"streaming_llm": {"sink": "many"}}}, "sink"),
         ({"parameters": {"streaming_llm": {"sink": 999}}}, "sink"),
-        ({"parameters": {"streaming_llm": {"colour": 3}}}, "colour"),
         ({"budget": 2}, "budget"),
         ({"budget": None}, "budget"),
         ({"budget": "<b>"}, "budget"),
-        ({"prompt": ""}, "text"),
+        ({"text": ""}, "text"),
         ({"model": "local/none"}, "local/none"),
     ],
 )
 def test_what_a_visitor_can_mend_is_one_line(
-    lab: Lab, changes: dict[str, object], said: str
+    page: Visit, changes: dict[str, object], said: str
 ) -> None:
-    last = list(CachePage(lab).run(asked(**changes), PLACE, VISITOR))[-1]
-    assert set(last) == {"cache_status"}
-    assert 'role="alert"' in last["cache_status"]
-    assert said in words(last["cache_status"])
-    assert "<b>" not in last["cache_status"]
+    last = ran(page, **changes)
+    assert set(last) <= {"status", "selection", "running"}
+    assert 'role="alert"' in last["status"]
+    assert said in words(last["status"])
+    assert "<b>" not in last["status"]
 
 
 @pytest.mark.parametrize(
-    "place", [(None, None, None, None), ("x", [], {}, 3), (99, -5, float("nan"), "none")]
+    "place",
+    [
+        {"layer": None, "head": None, "step": None, "policy": None},
+        {"layer": "x", "head": [], "step": {}, "policy": 3},
+        {"layer": 99, "head": -5, "step": float("nan"), "policy": "none"},
+        {"layer": 0, "head": 10**6, "step": 10**6, "policy": ""},
+    ],
 )
 def test_any_place_a_browser_names_is_moved_inside(
-    lab: Lab, shown: dict[str, Any], place: tuple[object, ...]
+    page: Visit, shown: dict[str, Any], place: dict[str, Any]
 ) -> None:
-    found = CachePage(lab).move(shown["cache_run"], place, VISITOR)
-    assert json.loads(found["cache_map"])["data"]
+    page.open(run_of(shown))
+    page.pick(**place)
+    assert json.loads(page.values["cache_map"])["data"]
+    assert page.status() == ""
 
 
-def test_the_card_tells_the_run(lab: Lab, shown: dict[str, Any]) -> None:
-    told = words(CachePage(lab).cost(asked(), VISITOR)["cache_cost"])
+def test_the_card_tells_the_run(lab: Lab, page: Visit, shown: dict[str, Any]) -> None:
+    told = words(page.cost(**USUAL))
     result = stored(lab, shown)
     assert f"{len(result.prompt_ids)} of the prompt, {STEPS} new" in told
     assert "12 entries per head" in told
@@ -209,19 +243,19 @@ def test_the_card_tells_the_run(lab: Lab, shown: dict[str, Any]) -> None:
     [
         ({"budget": 2}, "raise budget to at least 3"),
         ({"policies": []}, "choose 1 to 4"),
-        ({"prompt": ""}, "text"),
+        ({"text": ""}, "text"),
         ({"model": "local/none"}, "local/none"),
         ({"policies": ["tova"], "parameters": {}}, "not known: TOVA never ran"),
     ],
 )
 def test_the_card_says_what_stands_in_the_way(
-    lab: Lab, shown: dict[str, Any], changes: dict[str, object], said: str
+    page: Visit, shown: dict[str, Any], changes: dict[str, object], said: str
 ) -> None:
-    assert said in words(CachePage(lab).cost(asked(**changes), VISITOR)["cache_cost"])
+    assert said in words(page.cost(**(USUAL | changes)))
 
 
-def test_scores_are_drawn_beside_their_noise(lab: Lab) -> None:
-    found = list(CachePage(lab).run(asked(policies=["h2o"], parameters={}), PLACE, VISITOR))[-1]
+def test_scores_are_drawn_beside_their_noise(lab: Lab, page: Visit) -> None:
+    found = ran(page, policies=["h2o"], parameters={})
     (run,) = stored(lab, found).runs
     told, figure = run.score(STEPS, 1, 0), scores(run, STEPS, 1, 0)
     assert told is not None

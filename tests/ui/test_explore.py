@@ -1,80 +1,52 @@
-"""Handlers of the Explore page: what a visitor does, and which views come back."""
+"""The Explore page: what a visitor does, and which panels come back."""
 
 import base64
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import numpy as np
 import pytest
 
+from tests.ui.browser_stub import Visit
 from tests.ui.conftest import MODEL, Reader
 from tests.ui.test_sentence import words
 from tokenarium.backend import Lab
-from tokenarium.ui.components.options import controls
-from tokenarium.ui.components.runs import stored_runs
-from tokenarium.ui.pages.explore import OPTIONS, Explore, TraceRequest
-from tokenarium.ui.views.registry import make_views
-from tokenarium.ui.views.view import Values
+from tokenarium.ui.pages.explore import Explore
+from tokenarium.ui.shell.panel import Values
+from tokenarium.ui.shell.stored import stored_runs
 
 PARTS = {"sentence", "strip", "card", "grid", "map", "received"}
-DEFAULTS = tuple(found.value for found in controls(TraceRequest, OPTIONS))
-AS_BUILT: dict[str, Any] = {}
-"""What the controls of the views say before anybody touches them."""
-Read = Callable[..., Values]
-
-
-def browser(secret: str = "a" * 32, **query: str) -> Any:
-    return SimpleNamespace(
-        cookies={"tokenarium_visitor": secret}, session_hash="s", query_params=query
-    )
 
 
 @pytest.fixture
-def explore(lab: Lab, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Explore:
-    """The page's handlers, drawing every part of a run that they are told of."""
-    monkeypatch.setattr("tokenarium.ui.pages.explore.PARTIAL_EVERY_S", 0)
-    return Explore(lab)
+def explore(lab: Lab, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Visit:
+    """A visitor of the page, drawing every part of a run that is told."""
+    monkeypatch.setattr(Explore, "partial_every_s", 0)
+    found = Visit(lab, Explore)
+    found.fill(model=MODEL)
+    return found
 
 
-@pytest.fixture
-def read(explore: Explore) -> Read:
+def read(explore: Visit, text: str = "five!", **more: Any) -> Values:
     """Run a text and return the last thing that the page is told."""
-
-    def run(text: str = "five!", **more: Any) -> Values:
-        return list(running(explore, text, **more))[-1]
-
-    return run
+    return explore.run(text=text, **more)[-1]
 
 
-def running(
-    explore: Explore,
-    text: str,
-    *,
-    model: str = MODEL,
-    options: Any = DEFAULTS,
-    who: Any = None,
-    view: str = "attention",
-) -> Iterator[Values]:
-    return explore.run(model, text, options, {"view": view}, AS_BUILT, who or browser())
+def running(explore: Visit, text: str) -> Iterator[Values]:
+    explore.fill(text=text)
+    return explore.running()
 
 
-def until_part(steps: Iterator[Values]) -> tuple[list[Values], Values]:
+def until_part(explore: Visit, steps: Iterator[Values]) -> tuple[list[Values], Values]:
     """Return what was told before the first partial result, and the result's views."""
     before = []
     for found in steps:
-        if "selection" in found:
+        explore.take(found)
+        if found.get("selection", {}).get("why") == "partial":
             return before, found
         before.append(found)
     raise AssertionError("no partial result")
-
-
-def told(values: Values) -> dict[str, Any]:
-    """Return the selection as the browser sends it back."""
-    return dict(values["selection"])
 
 
 def numbers(metric: dict[str, Any]) -> np.ndarray:
@@ -82,44 +54,32 @@ def numbers(metric: dict[str, Any]) -> np.ndarray:
     return np.ldexp(halves.astype(np.float64), -metric["exponent"])
 
 
-def test_run_tells_progress_then_a_part_then_the_whole(explore: Explore, reader: Reader) -> None:
+def test_run_tells_progress_then_a_part_then_the_whole(explore: Visit, reader: Reader) -> None:
     reader.gate.clear()
     steps = running(explore, "parts")
-    before, part = until_part(steps)
+    before, part = until_part(explore, steps)
     assert "reading layer · 1 of 2" in before[-1]["status"]
     assert set(part) >= PARTS
     assert "partial" in part["sentence"]
     assert part["selection"]["run"] is None
     assert part["selection"]["partial"]
-    assert part["shown"].partial is not None
     reader.gate.set()
-    last = list(steps)[-1]
+    last = explore.every(steps)[-1]
     assert set(last) >= PARTS
-    assert last["selection"]["run"]
+    assert last["selection"]["run"] == before[0]["selection"]["id"]
     assert last["status"] == ""
-    assert last["shown"].partial is None
 
 
 def test_a_run_that_is_soon_done_shows_no_part(
     make_lab: Callable[..., Lab], reader: Reader
 ) -> None:
-    steps = running(Explore(make_lab()), "soon done")
-    assert [found["sentence"] for found in steps if "partial" in found.get("sentence", "")] == []
+    found = Visit(make_lab(), Explore).run(text="soon done", model=MODEL)
+    assert [step for step in found if "partial" in step.get("sentence", "")] == []
 
 
-def test_a_closed_page_cancels_its_run(make_lab: Callable[..., Lab], reader: Reader) -> None:
-    lab = make_lab()
-    reader.gate.clear()
-    steps = running(Explore(lab), "never finished")
-    next(steps)
-    steps.close()
-    lab._workshop.close()
-    reader.gate.set()
-    assert [record.text for record in lab.search(text="never")] == []
-
-
-def test_the_same_text_again_is_not_read_again(read: Read, reader: Reader) -> None:
-    assert read("again")["selection"]["run"] == read("again")["selection"]["run"]
+def test_the_same_text_again_is_not_read_again(explore: Visit, reader: Reader) -> None:
+    first = read(explore, "again")["selection"]["run"]
+    assert read(explore, "again")["selection"]["run"] == first
     assert reader.texts == ["again"]
 
 
@@ -134,154 +94,168 @@ def test_the_same_text_again_is_not_read_again(read: Read, reader: Reader) -> No
     ],
 )
 def test_what_a_visitor_can_mend_is_one_line_of_status(
-    explore: Explore, model: str, text: str, said: str
+    explore: Visit, model: str, text: str, said: str
 ) -> None:
-    last = list(running(explore, text, model=model))[-1]
-    assert set(last) == {"status"}
+    last = read(explore, text, model=model)
+    assert set(last) <= {"status", "selection", "running"}
     assert 'role="alert"' in last["status"]
     assert said in last["status"]
     assert "Traceback" not in last["status"]
 
 
-def test_an_option_out_of_range_is_named(explore: Explore) -> None:
-    options = dict(zip(OPTIONS, DEFAULTS, strict=True)) | {"top_k": 1000}
-    last = list(running(explore, "five!", options=tuple(options.values())))[-1]
+def test_an_option_out_of_range_is_named(explore: Visit) -> None:
+    last = read(explore, options={"options": {"top_k": 1000}})
     assert "top_k=1000" in last["status"]
 
 
-def test_without_lens_the_lens_view_is_emptied(explore: Explore, read: Read) -> None:
-    options = dict(zip(OPTIONS, DEFAULTS, strict=True)) | {"logit_lens": False}
-    found = read("five!", options=tuple(options.values()), view="predictions")
+def test_without_lens_the_lens_view_is_emptied(explore: Visit) -> None:
+    explore.told["view"] = "predictions"
+    found = read(explore, options={"options": {"logit_lens": False}})
     assert found["lens"] is None
 
 
-def test_no_sink_rate_below_64_tokens(read: Read) -> None:
-    assert "no sink rate is stated" in words(read("x" * 63)["sentence"])
-    assert "In this run the first token" in words(read("x" * 64)["sentence"])
+def test_no_sink_rate_below_64_tokens(explore: Visit) -> None:
+    assert "no sink rate is stated" in words(read(explore, "x" * 63)["sentence"])
+    assert "In this run the first token" in words(read(explore, "x" * 64)["sentence"])
 
 
-def test_a_token_changes_the_card_only(explore: Explore, read: Read) -> None:
-    shown = read("five!")
-    found = explore.pick(told(shown) | {"token": 3}, shown["shown"], AS_BUILT, browser())
-    assert set(found) == {"card", "shown"}
+def test_a_token_changes_the_card_only(explore: Visit) -> None:
+    read(explore)
+    found = explore.pick(token=3)
+    assert set(found) == {"card", "drawn"}
     assert "token 3 of 5" in found["card"]
-    assert found["shown"].selection.token == 3
+    assert found["drawn"]["place"]["token"] == 3
 
 
-def test_a_far_token_moves_the_lens_where_it_is_open(explore: Explore, read: Read) -> None:
-    shown = read("x" * 80, view="predictions")
-    value = told(shown) | {"view": "predictions"}
-    near = explore.pick(value | {"token": 1}, shown["shown"], AS_BUILT, browser())
-    assert set(near) == {"card", "shown"}
-    far = explore.pick(value | {"token": 70}, shown["shown"], AS_BUILT, browser())
-    assert set(far) == {"card", "lens", "shown"}
+def test_a_far_token_moves_the_lens_where_it_is_open(explore: Visit) -> None:
+    explore.told["view"] = "predictions"
+    read(explore, "x" * 80)
+    assert set(explore.pick(token=1)) == {"card", "drawn"}
+    assert set(explore.pick(token=70)) == {"card", "lens", "drawn"}
 
 
-def test_a_head_changes_what_belongs_to_it(explore: Explore, read: Read) -> None:
-    shown = read("five!")
-    found = explore.pick(told(shown) | {"layer": 0, "head": 1}, shown["shown"], AS_BUILT, browser())
-    assert set(found) == {"card", "map", "received", "strip", "shown"}
+def test_a_head_changes_what_belongs_to_it(explore: Visit) -> None:
+    read(explore)
+    found = explore.pick(layer=0, head=1)
+    assert set(found) == {"card", "map", "received", "strip", "drawn"}
     assert "layer 0, head 1" in json.loads(found["map"])["layout"]["meta"]["label"]
     assert set(found["strip"]) == {"patch"}
 
 
-def test_another_view_is_drawn_when_it_is_opened(explore: Explore, read: Read) -> None:
-    shown = read("five!")
-    value = told(shown) | {"view": "predictions"}
-    found = explore.pick(value, shown["shown"], AS_BUILT, browser())
-    assert set(found) == {"views", "predictability", "lens", "shown"}
+def test_another_view_is_drawn_when_it_is_opened(explore: Visit) -> None:
+    read(explore)
+    found = explore.pick(view="predictions")
+    assert set(found) == {"views", "predictability", "lens", "drawn"}
     assert found["views"].selected == "predictions"
-    assert explore.pick(value, found["shown"], AS_BUILT, browser()).keys() == {"shown"}
+    assert explore.pick().keys() == {"drawn"}
 
 
-def test_a_view_that_does_not_exist_is_the_first_one(explore: Explore, read: Read) -> None:
-    shown = read("five!")
-    found = explore.pick(told(shown) | {"view": "no such"}, shown["shown"], AS_BUILT, browser())
-    assert set(found) == {"shown"}
-    assert found["shown"].view == "attention"
+def test_a_view_that_does_not_exist_is_the_first_one(explore: Visit) -> None:
+    read(explore)
+    found = explore.pick(view="no such")
+    assert set(found) == {"drawn"}
+    assert found["drawn"]["view"] == "attention"
 
 
-@pytest.mark.parametrize("slug", list(make_views(SimpleNamespace())))  # type: ignore[arg-type]
-def test_every_view_draws_all_its_parts(explore: Explore, read: Read, slug: str) -> None:
-    with gr.Blocks():
-        explore.views[slug].build({})
-    found = read("x" * 70, view=slug)
-    view = explore.views[slug]
+@pytest.mark.parametrize("slug", [view.slug for view in Explore.views])
+def test_every_view_draws_all_its_parts(explore: Visit, slug: str) -> None:
+    explore.told["view"] = slug
+    found = read(explore, "x" * 70)
+    view = explore.page.tabs[slug]
     assert set(found) >= view.parts.keys() - view.controls.keys()
-    assert found["shown"].view == slug
+    assert found["drawn"]["view"] == slug
 
 
-def test_another_run_is_opened_whole(explore: Explore, read: Read) -> None:
-    first, second = read("first text"), read("second")
-    found = explore.pick(told(first) | {"token": 2}, second["shown"], AS_BUILT, browser())
+def test_another_run_is_opened_whole(explore: Visit) -> None:
+    first = read(explore, "first text")["selection"]["run"]
+    read(explore, "second")
+    found = explore.pick(run=first, runs={"run": first}, token=2, reply=7)
     assert set(found) >= PARTS
     assert found["text"] == "first text"
-    assert found["selection"]["token"] == 2
-    assert found["shown"].selection.run == first["selection"]["run"]
+    assert (found["selection"]["token"], found["selection"]["reply"]) == (2, 7)
+    assert found["drawn"]["runs"] == first
 
 
-def test_a_run_that_is_gone_is_said(explore: Explore, read: Read) -> None:
-    shown = read("five!")["shown"]
-    found = explore.pick({"run": "nowhere"}, shown, AS_BUILT, browser())
-    assert set(found) == {"status"}
+def test_no_run_in_the_address_is_the_example_again(explore: Visit) -> None:
+    read(explore)
+    found = explore.pick(run=None, runs={})
+    assert found["selection"]["run"] == found["selection"]["example"]
+    assert found["text"] == explore.handlers.lab.examples("trace")[0].request.text
+
+
+def test_a_run_that_is_gone_is_said(explore: Visit) -> None:
+    read(explore)
+    found = explore.pick(run="nowhere", runs={"run": "nowhere"})
     assert "nowhere" in found["status"]
+    assert not PARTS & found.keys()
 
 
-@pytest.mark.parametrize("value", [None, "x", 7, [], {"run": 3}, {"token": "1"}])
-def test_nonsense_from_a_browser_is_answered_in_words(explore: Explore, value: object) -> None:
-    found = explore.pick(value, None, AS_BUILT, browser())
-    assert "press Run first" in found["status"]
+@pytest.mark.parametrize("value", [{"run": 3}, {"token": "1"}, {"runs": "x"}, {"runs": [1]}])
+def test_nonsense_from_a_browser_is_left_out(explore: Visit, value: dict[str, Any]) -> None:
+    shown = explore.handlers.pick(explore.asker(**value))
+    assert "Traceback" not in str(shown.get("status", ""))
+    assert "selection" not in shown or shown["selection"]["example"]
 
 
-def test_a_part_can_be_explored_while_it_lasts(explore: Explore, reader: Reader) -> None:
+def test_a_part_can_be_explored_while_it_lasts_and_once_it_was_stopped(
+    explore: Visit, reader: Reader
+) -> None:
     reader.gate.clear()
     steps = running(explore, "piece")
-    _, part = until_part(steps)
-    found = explore.pick(told(part) | {"token": 2}, part["shown"], AS_BUILT, browser())
-    assert "token 2 of 5" in found["card"]
-    assert found["shown"].partial is part["shown"].partial
-    steps.close()
+    until_part(explore, steps)
+    assert "token 2 of 5" in explore.pick(token=2)["card"]
+    explore.cancel()
+    explore.every(steps)
+    assert explore.messages[-1]["why"] == "stop"
+    assert "token 3 of 5" in explore.pick(token=3)["card"]
 
 
-def test_the_address_opens_run_and_selection(explore: Explore, read: Read) -> None:
-    run = read("five!")["selection"]["run"]
-    asked = browser(run=run, token="3", layer="0", head="1", query="4")
-    chosen = explore.boot(AS_BUILT, asked)["shown"].selection
-    assert dataclasses.astuple(chosen) == (run, 3, 4, 0, 1, None)
+def test_the_address_opens_run_and_selection(explore: Visit, lab: Lab) -> None:
+    run = read(explore)["selection"]["run"]
+    again = Visit(lab, Explore)
+    again.boot(f"run={run}&token=3&layer=0&head=1&query=4")
+    place = again.values["drawn"]["place"]
+    chosen = tuple(place[name] for name in ("run", "token", "query", "layer", "head"))
+    assert chosen == (run, 3, 4, 0, 1)
 
 
-def test_an_address_without_a_run_changes_nothing(explore: Explore) -> None:
-    assert explore.boot(AS_BUILT, browser(token="3")) == {}
+def test_the_address_opens_a_view_of_the_example(explore: Visit) -> None:
+    (found,) = explore.boot("view=sinks")
+    assert found.keys() == {"views"}
+    assert found["views"].selected == "sinks"
 
 
 @pytest.mark.parametrize("token", ["-1", "1e3", "٣", "9" * 30, "<b>", ""])
-def test_a_bad_number_in_the_address_is_left_out(explore: Explore, read: Read, token: str) -> None:
-    run = read("five!")["selection"]["run"]
-    assert explore.boot(AS_BUILT, browser(run=run, token=token))["shown"].selection.token == 0
+def test_a_bad_number_in_the_address_is_left_out(explore: Visit, token: str) -> None:
+    run = read(explore)["selection"]["run"]
+    explore.boot(f"run={run}&token={token}")
+    assert explore.values["drawn"]["place"]["token"] == 0
 
 
-def test_a_bad_run_in_the_address_is_said(explore: Explore) -> None:
-    found = explore.boot(AS_BUILT, browser(run="<script>"))
-    assert 'role="alert"' in found["status"]
-    assert "<script>" not in found["status"]
+def test_a_bad_run_in_the_address_is_said(explore: Visit) -> None:
+    explore.boot("run=<script>")
+    assert 'role="alert"' in explore.status()
+    assert "<script>" not in explore.status()
 
 
-def test_grid_and_map_change_with_the_look(explore: Explore, read: Read) -> None:
-    shown = read("five!")
-    value = told(shown) | {"layer": 1, "head": 2}
-    settings = {"grid_metric": "self", "pooling": "max"}
-    found = explore.restyle(value, shown["shown"], settings, browser())
+def test_grid_and_map_change_with_the_look(explore: Visit) -> None:
+    read(explore)
+    explore.pick(layer=1, head=2)
+    explore.values |= {"grid_metric": "self", "pooling": "max"}
+    found = explore.handlers.restyle(explore.page.tabs["attention"], explore.asker())
     assert set(found) == {"grid", "map", "received"}
     assert "attention to itself" in json.loads(found["grid"])["layout"]["meta"]["label"]
     assert "each cell one pair" in json.loads(found["map"])["layout"]["meta"]["label"]
 
 
-def test_a_rectangle_of_a_long_text_is_read_in_finer_tiles(
-    explore: Explore, read: Read, reader: Reader
-) -> None:
-    shown = read("x" * 130)
-    value = told(shown) | {"layer": 0, "head": 3, "zoom": {"queries": [40, 90], "keys": [10, 30]}}
-    found = explore.zoom(value, shown["shown"], AS_BUILT, browser())
+def zoomed(explore: Visit, zoom: object) -> Values:
+    return explore.handlers.zoom(zoom, explore.asker())
+
+
+def test_a_rectangle_of_a_long_text_is_read_in_finer_tiles(explore: Visit, reader: Reader) -> None:
+    read(explore, "x" * 130)
+    explore.pick(layer=0, head=3)
+    found = zoomed(explore, {"queries": [40, 90], "keys": [10, 30]})
     asked = reader.regions[0]
     assert (asked.layer, asked.head) == (0, 3)
     assert (asked.query_start, asked.query_stop) == (40, 90)
@@ -291,19 +265,16 @@ def test_a_rectangle_of_a_long_text_is_read_in_finer_tiles(
     assert figure["layout"]["yaxis"]["range"] == [89.5, 39.5]
 
 
-def test_zooming_out_shows_the_whole_map(explore: Explore, read: Read, reader: Reader) -> None:
-    shown = read("x" * 130)
-    found = explore.zoom(
-        told(shown) | {"zoom": {"reset": True}}, shown["shown"], AS_BUILT, browser()
-    )
+def test_zooming_out_shows_the_whole_map(explore: Visit, reader: Reader) -> None:
+    read(explore, "x" * 130)
+    found = zoomed(explore, {"reset": True})
     assert json.loads(found["map"])["layout"]["xaxis"]["range"] == [-0.5, 129.5]
     assert reader.regions == []
 
 
-def test_a_short_text_has_nothing_finer(explore: Explore, read: Read, reader: Reader) -> None:
-    shown = read("five!")
-    value = told(shown) | {"zoom": {"queries": [0, 3], "keys": [0, 3]}}
-    assert explore.zoom(value, shown["shown"], AS_BUILT, browser()) == {}
+def test_a_short_text_has_nothing_finer(explore: Visit, reader: Reader) -> None:
+    read(explore)
+    assert zoomed(explore, {"queries": [0, 3], "keys": [0, 3]}) == {}
     assert reader.regions == []
 
 
@@ -318,24 +289,22 @@ def test_a_short_text_has_nothing_finer(explore: Explore, read: Read, reader: Re
     ],
 )
 def test_any_rectangle_stays_inside_the_text(
-    explore: Explore, read: Read, reader: Reader, zoom: dict[str, Any]
+    explore: Visit, reader: Reader, zoom: dict[str, Any]
 ) -> None:
-    shown = read(repr(zoom).ljust(130))
-    explore.zoom(told(shown) | {"zoom": zoom}, shown["shown"], AS_BUILT, browser())
+    read(explore, repr(zoom).ljust(130))
+    zoomed(explore, zoom)
     asked = reader.regions[0]
     assert 0 <= asked.query_start < asked.query_stop <= 130
     assert 0 <= asked.key_start < asked.key_stop <= 130
 
 
-@pytest.mark.parametrize("value", [None, "x", {"zoom": 3}, {"run": "r", "zoom": [1]}])
-def test_a_zoom_without_a_rectangle_changes_nothing(explore: Explore, value: object) -> None:
-    assert explore.zoom(value, None, AS_BUILT, browser()) == {}
+@pytest.mark.parametrize("zoom", [None, "x", 3, [1]])
+def test_a_zoom_without_a_rectangle_changes_nothing(explore: Visit, zoom: object) -> None:
+    assert zoomed(explore, zoom) == {}
 
 
-def test_the_strip_and_the_exported_file_hold_the_same_numbers(
-    explore: Explore, read: Read, lab: Lab
-) -> None:
-    found = read("eleven char")
+def test_the_strip_and_the_exported_file_hold_the_same_numbers(explore: Visit, lab: Lab) -> None:
+    found = read(explore, "eleven char")
     strip = found["strip"]["metrics"]
     file = json.loads(lab.export(found["selection"]["run"]))
     values = file["values"]
@@ -346,34 +315,52 @@ def test_the_strip_and_the_exported_file_hold_the_same_numbers(
     ):
         exported = np.float32([np.nan if v is None else v for v in values[field]])
         assert numbers(strip[metric]) == pytest.approx(exported, rel=2**-11, nan_ok=True)
-    chosen = found["shown"].selection
-    head = np.float32(values["received_mass"])[chosen.layer, chosen.head]
+    place = found["drawn"]["place"]
+    head = np.float32(values["received_mass"])[place["layer"], place["head"]]
     assert numbers(strip["head"]) == pytest.approx(head, rel=2**-11)
     assert strip["surprisal"]["formula"] == file["definitions"]["surprisal_nats"]["formula"]
 
 
 def test_hosted_runs_are_listed_to_their_visitor_only(make_lab: Callable[..., Lab]) -> None:
-    explore = Explore(make_lab(hosted=True))
-    one, other = browser("a" * 32), browser("b" * 32)
-    run = list(running(explore, "mine", who=one))[-1]["selection"]["run"]
-    assert run in {found for _, found in stored_runs(explore.lab, one)}
-    assert run not in {found for _, found in stored_runs(explore.lab, other)}
-    assert explore.open(run, {}, AS_BUILT, other)["text"] == "mine"
+    lab = make_lab(hosted=True)
+    one, other = Visit(lab, Explore, "a" * 32), Visit(lab, Explore, "b" * 32)
+    run = one.run(text="mine", model=MODEL)[-1]["selection"]["run"]
+    assert run in {found for _, found in stored_runs(lab, "trace", one.visitor)}
+    assert run not in {found for _, found in stored_runs(lab, "trace", other.visitor)}
+    assert other.open(run)["text"] == "mine"
 
 
-def test_stored_runs_are_named_by_their_text(explore: Explore, read: Read) -> None:
-    run = read("a\n  b")["selection"]["run"]
-    assert ("a b · local/tiny", run) in stored_runs(explore.lab, browser())
+def test_a_hosted_run_is_cancelled_by_its_visitor_only(
+    make_lab: Callable[..., Lab], reader: Reader
+) -> None:
+    lab = make_lab(hosted=True)
+    one, other = Visit(lab, Explore, "a" * 32), Visit(lab, Explore, "b" * 32)
+    reader.gate.clear()
+    one.fill(text="whose", model=MODEL)
+    steps = one.running()
+    ids = one.take(next(steps))["selection"]["id"]
+    other.values["running"] = ids
+    other.cancel()
+    assert "not yours" in other.status()
+    other.boot(f"run={ids}")
+    assert 'role="alert"' in other.status()
+    reader.gate.set()
+    assert one.every(steps)[-1]["selection"]["run"] == ids
 
 
-def test_opening_nothing_changes_nothing(explore: Explore) -> None:
-    assert explore.open(None, {}, AS_BUILT, browser()) == {}
+def test_stored_runs_are_named_by_their_text(explore: Visit, lab: Lab) -> None:
+    run = read(explore, "a\n  b")["selection"]["run"]
+    assert ("a b · local/tiny", run) in stored_runs(lab, "trace", explore.visitor)
 
 
-def test_the_pill_follows_the_model(explore: Explore) -> None:
-    shown, moving = explore.state(MODEL)
+def test_opening_nothing_changes_nothing(explore: Visit) -> None:
+    assert explore.open(None) == {}
+
+
+def test_the_pill_follows_the_model(explore: Visit) -> None:
+    shown, moving = explore.handlers.state(MODEL)
     assert "tiny: cold" in words(shown)
     assert moving
-    shown, moving = explore.state("local/none")
+    shown, moving = explore.handlers.state("local/none")
     assert "local/none" in shown
     assert not moving

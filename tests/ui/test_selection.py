@@ -1,5 +1,6 @@
 """A browser may say anything; a selection is whole numbers that fit the run."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,27 @@ from hypothesis import strategies as st
 
 from tests.ui.hand_made import HEADS, LAYERS, trace, unfinished
 from tokenarium.backend import TraceResult
-from tokenarium.ui.components.selection import Selection, selection_value
+from tokenarium.ui.shell.selection import Chosen, Selection, number_of
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-TOLD = st.dictionaries(st.sampled_from(["run", "token", "query", "layer", "head", "x"]), ANYTHING)
+NAMES = [
+    "run",
+    "token",
+    "query",
+    "layer",
+    "head",
+    "step",
+    "policy",
+    "runs",
+    "running",
+    "reply",
+    "x",
+]
+TOLD = st.dictionaries(st.sampled_from(NAMES), ANYTHING)
 
 
 @given(told=ANYTHING | TOLD)
@@ -28,6 +42,10 @@ def test_whatever_is_told_the_choice_fits_the_run(told: Any) -> None:
     assert 0 <= chosen.layer < result.layers
     assert 0 <= chosen.head < result.heads
     assert chosen.run is None or (isinstance(chosen.run, str) and len(chosen.run) <= 64)
+    read = Selection.read(told)
+    assert all(isinstance(ids, str) for ids in (*read.runs.values(), *read.running.values()))
+    assert read.step is None or 0 <= read.step < 2**31
+    Chosen.read(told)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +64,27 @@ def test_a_run_that_is_no_short_text_is_dropped(run: object) -> None:
 
 def test_what_is_right_is_kept() -> None:
     told = {"run": "r" * 64, "token": 3, "query": 4, "layer": 1, "head": 2, "other": "x"}
-    assert Selection.read(told) == Selection("r" * 64, 3, 4, 1, 2)
+    wanted = Selection("r" * 64, 3, 4, 1, 2, runs={"run": "r" * 64})
+    assert Selection.read(told) == wanted
+
+
+def test_the_runs_of_every_section_are_kept() -> None:
+    told = {"run": "r", "runs": {"sweep": "s", "race": "a.b.c", "bad": 3}, "running": {"race": "d"}}
+    read = Selection.read(told)
+    assert read.runs == {"run": "r", "sweep": "s", "race": "a.b.c"}
+    assert read.running == {"race": "d"}
+
+
+def test_what_was_drawn_is_read_back() -> None:
+    chosen = Chosen("r", 3, 4, 1, 2, "entropy", 5, "h2o")
+    assert Chosen.read(asdict(chosen)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("3", 3), ("-1", None), ("٣", None), ("9" * 10, None)]
+)
+def test_a_number_of_an_address(text: str, wanted: int | None) -> None:
+    assert number_of(text) == wanted
 
 
 def test_the_strongest_sink_is_chosen_when_no_head_is() -> None:
@@ -75,19 +113,3 @@ def test_too_large_a_number_becomes_the_last(small: TraceResult) -> None:
     chosen = Selection("r", 99, 99, 99, 99).within(small)
     assert (chosen.token, chosen.query) == (4, 4)
     assert (chosen.layer, chosen.head) == (LAYERS - 1, HEADS - 1)
-
-
-def test_the_browser_is_told_the_sizes_it_moves_within(small: TraceResult) -> None:
-    value = selection_value(Selection("r", 2).within(small), small, example="r")
-    assert value == {
-        "run": "r",
-        "token": 2,
-        "query": None,
-        "layer": 1,
-        "head": 2,
-        "tokens": 5,
-        "layers": LAYERS,
-        "heads": HEADS,
-        "shown": True,
-        "example": "r",
-    }

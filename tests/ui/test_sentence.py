@@ -8,9 +8,9 @@ import pytest
 
 from tests.ui.hand_made import HEADS, trace, unfinished
 from tokenarium.backend import ModelInfo, Run, TraceRequest, TraceResult
-from tokenarium.ui.components.selection import Selection
 from tokenarium.ui.components.sentence import facts_of, pill, sentence, status
 from tokenarium.ui.components.token_card import token_card
+from tokenarium.ui.shell.selection import Selection
 
 HOSTILE = "<script>${alert(1)}{{x}}`"
 

@@ -4,13 +4,13 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.models.conftest import save_model
+from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
 from tokenarium.backend import (
     STATUSES,
@@ -19,7 +19,6 @@ from tokenarium.backend import (
     Partial,
     Progress,
     Settings,
-    SpeculateRequest,
     SpeculationResult,
     levels,
     pairs,
@@ -30,10 +29,13 @@ from tokenarium.ui.components.speculate_tables import audit_badge
 from tokenarium.ui.components.trees import FATES, tree_value
 from tokenarium.ui.figures.speculation import NAMES, figures
 from tokenarium.ui.pages.race import Race
-from tokenarium.ui.pages.speculate import EXTRA, Asked, Speculate
+from tokenarium.ui.pages.speculate import Speculate
+from tokenarium.ui.panels.speculate.bias import Bias
+from tokenarium.ui.panels.speculate.guesses import Guesses
+from tokenarium.ui.panels.speculate.measures import Measures
+from tokenarium.ui.shell.stored import stored_runs
 from tokenarium.ui.text import one_line
 
-VISITOR: Any = SimpleNamespace(cookies={}, session_hash="s", query_params={})
 PROMPT = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG"
 
 
@@ -49,42 +51,60 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield made
 
 
-def asked(parameters: dict[str, object] | None = None, **changes: object) -> Asked:
-    fields = SpeculateRequest.model_fields
-    values: dict[str, object] = {
-        **{name: fields[name].default for name in EXTRA},
-        "prompt": PROMPT,
-        "model": "local/target",
-        "draft_model": "local/draft",
-        "drafter": "iid_tree",
-        "rule": "k_seq",
-        "draft_len": 3,
-        "tree_budget": 9,
-        "temperature": 1.0,
-        "max_new_tokens": 12,
-    }
-    return Asked(values | changes, parameters or {}, {})
+USUAL: dict[str, Any] = {
+    "text": PROMPT,
+    "model": "local/target",
+    "draft_model": "local/draft",
+    "drafter": "iid_tree",
+    "rule": "k_seq",
+    "draft_len": 3,
+    "tree_budget": 9,
+    "temperature": 1.0,
+    "max_new_tokens": 12,
+    "parameters": {},
+    "sampling": {},
+}
+
+
+@pytest.fixture
+def page(lab: Lab) -> Visit:
+    return Visit(lab, Speculate)
+
+
+def ran(page: Visit, section: str = "run", **changes: object) -> dict[str, Any]:
+    """Return the last thing that the page is told of a run."""
+    return page.run(section, **(USUAL | changes))[-1]
+
+
+def guesses(page: Visit) -> Guesses:
+    (found,) = (panel for panel in page.page.shown if isinstance(panel, Guesses))
+    return found
 
 
 @pytest.fixture(scope="module")
 def shown(lab: Lab) -> dict[str, Any]:
     """The last thing the page is told of a run."""
-    return list(Speculate(lab).run(asked(), VISITOR))[-1]
+    return ran(Visit(lab, Speculate))
+
+
+def run_of(shown: dict[str, Any]) -> str:
+    return str(shown["selection"]["run"])
 
 
 @pytest.fixture(scope="module")
 def result(lab: Lab, shown: dict[str, Any]) -> SpeculationResult:
-    found = lab.open(shown["run"]).result
+    found = lab.open(run_of(shown)).result
     assert isinstance(found, SpeculationResult)
     return found
 
 
 def test_a_run_fills_every_part(shown: dict[str, Any], result: SpeculationResult) -> None:
     assert shown["status"] == ""
-    assert f"{len(result.token_ids)} tokens in {len(result.rounds)} passes" in words(shown["said"])
+    said = words(shown["sentence"])
+    assert f"{len(result.token_ids)} tokens in {len(result.rounds)} passes" in said
     for figure in NAMES:
         assert json.loads(shown[figure])["data"]
-    assert shown["address"] == {"run": shown["run"], "example": False}
+    assert shown["selection"]["rounds"] == len(result.rounds)
 
 
 def test_every_token_leads_to_its_node(
@@ -92,9 +112,9 @@ def test_every_token_leads_to_its_node(
 ) -> None:
     value = json.loads(shown["speculation"])
     assert len(value["texts"]) == len(value["marks"]) == len(result.token_ids)
-    page = Speculate(lab)
+    page = guesses(Visit(lab, Speculate))
     for token, (number, node) in enumerate(zip(value["round_of"], value["node_of"], strict=True)):
-        tree = page.tree(shown["run"], number)
+        tree = page.tree(run_of(shown), number)
         found = tree["nodes"][node]
         assert one_line(result.choice_text[str(result.token_ids[token])]) == found["text"]
         assert found["status"] in ("accepted", "cut", "bonus", "residual_resample")
@@ -137,7 +157,7 @@ def test_what_if_shows_every_other_rule_that_is_right(lab: Lab, shown: dict[str,
     stored = [node["status"] for node in tree["nodes"][:-1]]
     assert own["fates"] == ["accepted" if s == "cut" else s for s in stored]
     assert own["said"][-1] == tree["nodes"][-1]["text"]
-    assert "other rules" in words(shown["others"])
+    assert "other rules" in words(shown["other_rules"])
 
 
 def test_the_measures_state_each_definition(
@@ -163,40 +183,45 @@ def test_figures_draw_the_counts(result: SpeculationResult) -> None:
     assert list(verify.data[0].x) == (result.rounds["verified"] + 1).tolist()
 
 
-def test_rules_are_offered_where_they_are_right(lab: Lab) -> None:
-    page = Speculate(lab)
-    cold = page.rules("iid_tree", 0.0, "k_seq")
+def test_rules_are_offered_where_they_are_right(page: Visit) -> None:
+    def offered(drafter: str, temperature: float, rule: object) -> dict[str, Any]:
+        asked = {"drafter": drafter, "temperature": temperature, "rule": rule}
+        found: dict[str, Any] = page.page.offered(asked)  # type: ignore[attr-defined]
+        return found
+
+    cold = offered("iid_tree", 0.0, "k_seq")
     assert [slug for _, slug in cold["rule"]["choices"]] == ["greedy"]
     assert cold["rule"]["value"] == "greedy"
     assert "temperature 0" in words(cold["refused"])
-    warm = page.rules("iid_tree", 1.0, "k_seq")
+    warm = offered("iid_tree", 1.0, "k_seq")
     assert warm["rule"]["value"] == "k_seq"
     assert "Greedy match : Greedy match always" in words(warm["refused"])
-    assert page.rules("prompt_lookup", 1.0, None)["draft_model"]["visible"] is False
+    assert offered("prompt_lookup", 1.0, None)["draft_model"]["visible"] is False
     assert warm["draft_model"]["visible"] is True
 
 
-def test_a_stored_run_comes_back_with_its_question(lab: Lab, shown: dict[str, Any]) -> None:
-    page = Speculate(lab)
-    assert shown["run"] in {run for _, run in page.stored(VISITOR)}
-    found = page.open(shown["run"], VISITOR)
-    assert found["prompt"] == PROMPT
-    assert (found["drafter"], found["rule"]["value"]) == ("iid_tree", "k_seq")
-    assert (found["draft_len"], found["tree_budget"], found["temperature"]) == (3, 9, 1.0)
+def test_a_stored_run_comes_back_with_its_question(
+    lab: Lab, page: Visit, shown: dict[str, Any]
+) -> None:
+    run = run_of(shown)
+    assert run in {known for _, known in stored_runs(lab, "speculate", page.visitor)}
+    found = page.open(run)
+    asked = page.asked()
+    assert {name: asked[name] for name in USUAL if name not in ("parameters", "sampling")} == {
+        name: value for name, value in USUAL.items() if name not in ("parameters", "sampling")
+    }
     assert found["speculation"] == shown["speculation"]
-    assert page.open(None, VISITOR) == {}
-    assert "nowhere" in page.open("nowhere", VISITOR)["status"]
-    assert "nowhere" in page.tree("nowhere", 0)["refused"]
-    assert (
-        page.tree(shown["run"], 10**9)["round"]
-        == len(json.loads(shown["speculation"])["rounds"]) - 1
-    )
+    assert page.open(None) == {}
+    assert "nowhere" in page.open("nowhere")["status"]
+    assert "nowhere" in guesses(page).tree("nowhere", 0)["refused"]
+    last = len(json.loads(shown["speculation"])["rounds"]) - 1
+    assert guesses(page).tree(run, 10**9)["round"] == last
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"prompt": ""}, "text"),
+        ({"text": ""}, "text"),
         ({"model": "local/none"}, "local/none"),
         ({"draft_model": "local/none"}, "local/none"),
         ({"drafter": "no such"}, "no such"),
@@ -205,42 +230,46 @@ def test_a_stored_run_comes_back_with_its_question(lab: Lab, shown: dict[str, An
         ({"temperature": 9}, "temperature"),
         ({"draft_len": "<b>"}, "draft_len"),
         ({"tree_budget": 9999}, "tree_budget"),
-        ({"seed": -1}, "seed"),
+        ({"sampling": {"sampling": {"seed": -1}}}, "seed"),
     ],
 )
 def test_what_a_visitor_can_mend_is_one_line(
-    lab: Lab, changes: dict[str, object], said: str
+    page: Visit, changes: dict[str, object], said: str
 ) -> None:
-    last = list(Speculate(lab).run(asked(**changes), VISITOR))[-1]
+    last = ran(page, **changes)
     assert set(last) == {"status"}
     assert 'role="alert"' in last["status"]
     assert said in words(last["status"])
     assert "<b>" not in last["status"]
 
 
-def test_the_card_knows_nothing_before_the_first_run(lab: Lab, shown: dict[str, Any]) -> None:
-    page = Speculate(lab)
-    assert "unknown before the first run" in words(page.cost(asked(temperature=0.3), VISITOR))
-    told = words(page.cost(asked(), VISITOR))
+def test_the_card_knows_nothing_before_the_first_run(page: Visit, shown: dict[str, Any]) -> None:
+    assert "unknown before the first run" in words(page.cost(**{**USUAL, "temperature": 0.3}))
+    told = words(page.cost(**USUAL))
     assert "1 earlier run of this pair" in told
     assert "Break-even" in told
-    assert "choose" in words(page.cost(asked(rule="recursive"), VISITOR))
+    assert "choose" in words(page.cost(rule="recursive"))
 
 
-def test_the_best_tree_becomes_the_shape(lab: Lab, shown: dict[str, Any]) -> None:
+def test_the_best_tree_becomes_the_shape(page: Visit, shown: dict[str, Any]) -> None:
     assert shown["apply"]["visible"]
-    found = Speculate(lab).apply(shown["run"], VISITOR)
-    shape = found["drafter_parameters"].parameters["shape"]
-    assert shape[0] == -1
+    page.open(run_of(shown))
+    (panel,) = (panel for panel in page.page.shown if isinstance(panel, Measures))
+    (action,) = panel.actions()
+    assert action.fills
+    page.every(page.handlers.act(panel, action, page.asker()))
+    assert "press Run" in words(page.status())
+    shape = page.asked()["parameters"]["iid_tree"]["shape"]
+    assert shape[0] == "-1"
     assert 1 < len(shape) <= 10
-    wanted = asked({"shape": ",".join(map(str, shape)).split(",")})
-    last = list(Speculate(lab).run(wanted, VISITOR))[-1]
+    last = page.run()[-1]
     assert last["status"] == ""
     assert len(json.loads(last["speculation"])["tree"]["nodes"]) == len(shape) + 1
 
 
-def test_the_matrix_says_which_pairs_are_exact(lab: Lab) -> None:
-    told = words(Speculate(lab).biases())
+def test_the_matrix_says_which_pairs_are_exact(page: Visit) -> None:
+    (panel,) = (panel for panel in page.page.shown if isinstance(panel, Bias))
+    told = words(panel.biases())
     assert "k-SEQ ✕ 0.30 (0.86) ✓ exact ✕ 0.06 (0.43)" in told
     assert "Sample and match ✓ exact ✓ exact ✓ exact" in told
 
@@ -253,15 +282,13 @@ def test_a_failed_audit_says_so() -> None:
     assert audit_badge({}) == ""
 
 
-def test_a_race_runs_each_under_a_rule_that_is_right(lab: Lab) -> None:
-    race = Race(lab, Speculate(lab))
-    chosen = ["prompt_lookup", "gumbel_tree"]
-    found = list(race.run(asked(), chosen, VISITOR))
-    drawn = [value["race"] for value in found if "race" in value]
-    last = json.loads(drawn[-1])
+def test_a_race_runs_each_under_a_rule_that_is_right(lab: Lab, page: Visit) -> None:
+    steps = page.run("race", **{**USUAL, "racers": ["prompt_lookup", "gumbel_tree"]})
+    assert any("Prompt lookup: " in str(step.get("race.status")) for step in steps)
+    last = json.loads(page.values["race_track"])
     assert [lane["title"] for lane in last["lanes"]][-1] == "Plain decoding"
     assert len(last["lanes"]) == 3
-    ids = found[-1]["address"]["race"].split(".")
+    ids = (page.shown("race") or "").split(".")
     for run_id, lane in zip(ids, last["lanes"], strict=False):
         result = lab.open(run_id).result
         assert isinstance(result, SpeculationResult)
@@ -271,61 +298,65 @@ def test_a_race_runs_each_under_a_rule_that_is_right(lab: Lab) -> None:
         )
     rules = [lab.open(run_id).request.rule.slug for run_id in ids]  # type: ignore[attr-defined]
     assert rules == ["sample_and_match", "recursive"]
-    assert json.loads(race.open(found[-1]["address"]["race"], VISITOR)["race"]) == last
+    again = Visit(lab, Speculate)
+    again.boot(f"race={page.shown('race')}")
+    assert json.loads(again.values["race_track"]) == last
 
 
 def test_a_run_that_goes_on_shows_nothing_of_the_one_before(
-    lab: Lab, shown: dict[str, Any], result: SpeculationResult, monkeypatch: pytest.MonkeyPatch
+    page: Visit, shown: dict[str, Any], result: SpeculationResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stream(*_: object, **__: object) -> Iterator[Event]:
+    def follow(*_: object, **__: object) -> Iterator[Event]:
         yield Progress("drafting and verifying", 1, 2)
         yield Partial(result)
 
-    monkeypatch.setattr(lab, "stream", stream)
-    busy, known = list(Speculate(lab).run(asked(), VISITOR))
+    page.open(run_of(shown))
+    monkeypatch.setattr(page.handlers.lab, "follow", follow)
+    monkeypatch.setattr(page.page, "partial_every_s", 0)
+    page.fill(**USUAL)
+    steps = page.running()
+    _, busy, known = (page.take(next(steps)) for _ in range(3))
     assert set(busy) == {"status"}
-    assert (known["run"], known["audit"], known["time"]) == (None, "", None)
+    assert (known["selection"]["run"], known["audit"], known["time"]) == (None, "", None)
     assert json.loads(known["speculation"])["run"] is None
     newest = json.loads(known["speculation"])["tree"]["round"]
     assert newest == len(result.rounds) - 1
-    told = Speculate.stopped(busy["status"])
-    assert "nothing was stored" in words(told)
-    assert "Nothing is running" in words(Speculate.stopped(""))
 
 
 def test_files_hold_what_the_page_shows(
-    lab: Lab, shown: dict[str, Any], result: SpeculationResult
+    page: Visit, shown: dict[str, Any], result: SpeculationResult
 ) -> None:
-    page = Speculate(lab)
-    nodes = list(csv.DictReader(io.StringIO(page.export(shown["run"], "nodes.csv"))))
+    def file(name: str) -> str:
+        return page.handlers.export("run", run_of(shown), name)
+
+    nodes = list(csv.DictReader(io.StringIO(file("nodes.csv"))))
     assert [row["status"] for row in nodes] == result.nodes["status"].tolist()
     assert [row["text"] for row in nodes] == result.nodes["text"].tolist()
     np.testing.assert_array_equal(
         [float(row["accept_prob"]) for row in nodes], result.nodes["accept_prob"]
     )
-    rounds = list(csv.DictReader(io.StringIO(page.export(shown["run"], "rounds.csv"))))
+    rounds = list(csv.DictReader(io.StringIO(file("rounds.csv"))))
     assert [int(row["width"]) for row in rounds] == result.rounds["width"].tolist()
-    whole = json.loads(page.export(shown["run"], "run.json"))
-    assert whole["id"] == shown["run"] == shown["downloads"]
+    whole = json.loads(file("run.json"))
+    assert whole["id"] == run_of(shown)
     statuses = [STATUSES[place] for place in whole["values"]["node_columns"]["status"]]
     assert statuses == result.nodes["status"].tolist()
-    assert "nowhere" in page.export("nowhere", "run.json")
 
 
 def test_a_race_prefers_rules_that_use_the_drafts_law(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    race = Race(lab, Speculate(lab))
-    assert race.rule_for("gumbel_tree", asked()) == "recursive"
-    monkeypatch.setattr(race, "needs_draft_probs", {**race.needs_draft_probs, "recursive": False})
-    monkeypatch.setattr(race, "needs_draft_probs", {**race.needs_draft_probs, "top_k_set": True})
-    assert race.rule_for("gumbel_tree", asked()) == "top_k_set"
+    race = Race(lab)
+    assert race.rule_for("gumbel_tree", USUAL) == "recursive"
+    uses = {**race.needs_draft_probs, "recursive": False, "top_k_set": True}
+    monkeypatch.setattr(race, "needs_draft_probs", uses)
+    assert race.rule_for("gumbel_tree", USUAL) == "top_k_set"
 
 
 @pytest.mark.parametrize("chosen", [None, [], ["draft_chain"] * 4, "x"])
-def test_a_race_of_none_or_too_many_is_refused(lab: Lab, chosen: object) -> None:
-    (found,) = Race(lab, Speculate(lab)).run(asked(), chosen, VISITOR)
-    assert "choose 1 to 3" in words(found["race_status"])
+def test_a_race_of_none_or_too_many_is_refused(page: Visit, chosen: object) -> None:
+    (found,) = page.run("race", **{**USUAL, "racers": chosen})
+    assert "choose 1 to 3" in words(found["race.status"])
 
 
 def test_plain_decoding_is_timed_token_by_token(result: SpeculationResult) -> None:

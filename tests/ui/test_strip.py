@@ -15,8 +15,8 @@ from tests.browser.strip_page import long_text
 from tests.ui.hand_made import trace, unfinished
 from tokenarium.backend import TraceResult
 from tokenarium.ui.components.colouring import COLOURINGS, USUAL
-from tokenarium.ui.components.selection import Chosen
 from tokenarium.ui.components.strip import packed_numbers, packed_texts, strip_patch, strip_value
+from tokenarium.ui.shell.selection import Chosen
 
 FIRST, OTHER = Chosen("r", 0, None, 0, 0), Chosen("r", 0, None, 1, 2)
 LONGEST = 32_768

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tokenarium.ui.visitor import visitor_of
+from tokenarium.ui.shell.visitor import visitor_of
 
 SECRET = "0123456789abcdef" * 2
 
@@ -40,3 +40,18 @@ def test_a_cookie_that_we_did_not_make_counts_for_this_page_only(cookie: str | N
 
 def test_without_a_request_there_is_no_visitor() -> None:
     assert visitor_of(None) == ""
+
+
+def test_where_cookies_are_refused_the_name_comes_with_the_event() -> None:
+    told = {"visitor": SECRET}
+    assert visitor_of(request(None, "s1"), told) == visitor_of(request(SECRET))
+    assert visitor_of(request(None, "s1"), told) == visitor_of(request(None, "s2"), told)
+
+
+def test_a_cookie_goes_before_what_is_told() -> None:
+    assert visitor_of(request(SECRET), {"visitor": SECRET[::-1]}) == visitor_of(request(SECRET))
+
+
+@pytest.mark.parametrize("told", [None, 3, {"visitor": 3}, {"visitor": "x"}, [SECRET]])
+def test_a_name_that_we_did_not_make_is_none(told: object) -> None:
+    assert visitor_of(request(None, "s1"), told) == visitor_of(request(None, "s1"))

@@ -1,10 +1,11 @@
 """What every policy of a run holds, takes and costs, in a table."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tokenarium.backend import CacheResult, PolicyRun
+from tokenarium.backend import CacheResult, Policy, PolicyRun
 from tokenarium.ui.components.cost_card import size
 from tokenarium.ui.components.table import Cell, Column, table_html
 from tokenarium.ui.text import escape
@@ -93,3 +94,23 @@ def _row(run: PolicyRun, base: float) -> list[Cell]:
 def _mean(values: np.ndarray[Any, Any], form: str) -> str:
     known = values[np.isfinite(values)]
     return form.format(float(known.mean())) if known.size else "n/a"
+
+
+def declared_table(policies: Sequence[type[Policy]]) -> str:
+    """Return what every policy is, from its declaration."""
+    columns = (
+        Column("policy"),
+        Column("really", "What it does: evict frees memory, select keeps all and reads a part."),
+        Column("keeps"),
+        Column("source"),
+    )
+    rows: list[list[Cell]] = [
+        [
+            policy.title + (" (variant)" if policy.differs != "no" else ""),
+            policy.label,
+            policy.explanation,
+            policy.paper,
+        ]
+        for policy in policies
+    ]
+    return table_html(columns, rows, "The policies, from their own declarations", "None.")

@@ -1,27 +1,45 @@
-"""Controls built from a declaration of parameters: default, bounds and description."""
+"""Controls from a declaration of parameters: default, bounds and description."""
 
+from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args, get_origin
 
-import gradio as gr
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+Field = dict[str, Any]
+"""Name, label, info, type (choice, check, text, number, range) and value of a control."""
 
 _TRISTATE = {"default": None, "yes": True, "no": False}
 MOST_STEPS = 512
 """An integer of a wider range is typed, not dragged."""
 
 
-def controls(declared: type[BaseModel], names: list[str]) -> list[gr.components.Component]:
-    """Return one control per named field, in order."""
-    named = declared.model_json_schema()["properties"]
-    return [_control(name, declared.model_fields[name], named[name].get("enum")) for name in names]
+def fields(declared: type[BaseModel], names: Sequence[str]) -> list[Field]:
+    """Return what the browser needs to draw the named fields, each with its default as value."""
+    schema = declared.model_json_schema()["properties"]
+    return [_field(name, declared.model_fields[name], schema[name].get("enum")) for name in names]
 
 
-def read(declared: type[BaseModel], names: list[str], values: tuple[Any, ...]) -> dict[str, Any]:
-    """Return what the controls say, as parameters that the declaration then checks."""
-    told = zip(names, values, strict=True)
-    return {name: _told(declared.model_fields[name], value) for name, value in told}
+def read(declared: type[BaseModel], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what controls say, by name, as parameters that the declaration then checks."""
+    return {
+        name: _told(declared.model_fields[name], value) if name in declared.model_fields else value
+        for name, value in told.items()
+    }
+
+
+def shown(value: object) -> object:
+    """Return a parameter as its control shows it."""
+    if isinstance(value, list | tuple):
+        return ", ".join(
+            ".".join(map(str, entry)) if isinstance(entry, list | tuple) else str(entry)
+            for entry in value
+        )
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={entry}" for name, entry in value.items())
+    return value
 
 
 def _told(field: FieldInfo, value: object) -> object:
@@ -43,40 +61,41 @@ def _named(told: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _control(name: str, field: FieldInfo, allowed: list[str] | None) -> gr.components.Component:
+def _field(name: str, field: FieldInfo, allowed: list[str] | None) -> Field:
     label = field.title or name.replace("_", " ").capitalize()
-    info = field.description
+    value = None if field.default is PydanticUndefined else field.default
+    found: Field = {"name": name, "label": label, "info": field.description or "", "value": value}
     if allowed is not None:
-        return gr.Dropdown(allowed, value=field.default, label=label, info=info)
+        return {**found, "type": "choice", "choices": allowed}
     if _is_tristate(field):
-        return gr.Radio(list(_TRISTATE), value="default", label=label, info=info)
+        return {**found, "type": "choice", "choices": list(_TRISTATE), "value": "default"}
     if field.annotation is bool:
-        return gr.Checkbox(field.default, label=label, info=info)
+        return {**found, "type": "check"}
     if field.annotation is str:
-        return gr.Textbox(field.default, label=label, info=info, max_lines=1)
+        return {**found, "type": "text"}
     if get_origin(field.annotation) is tuple:
-        return gr.Textbox(_listed(field), label=label, info=_how_to_list(field), max_lines=1)
+        listed = shown(field.get_default(call_default_factory=True) or ())
+        return {**found, "type": "text", "value": listed, "info": _how_to_list(field)}
     if get_origin(field.annotation) is dict:
-        info = f"{info} Write them as name=value, separated by commas."
-        return gr.Textbox("", label=label, info=info, max_lines=1)
+        how = f"{field.description} Write them as name=value, separated by commas."
+        return {**found, "type": "text", "value": "", "info": how}
+    return {**found, **_number(field)}
+
+
+def _number(field: FieldInfo) -> Field:
+    """Return how a number is asked for: dragged over its range, or typed."""
     ends = _ends(field)
     low, high = ends.get("ge", ends.get("gt", 0.0)), ends.get("le", ends.get("lt"))
-    opened = NoneType in get_args(field.annotation)
+    optional = NoneType in get_args(field.annotation)
+    whole = int in (field.annotation, *get_args(field.annotation))
     wide = field.annotation is int and (high is None or high - low > MOST_STEPS)
-    if opened or wide or _is_fine(field, low, high):
-        return gr.Number(
-            field.default,
-            label=label,
-            info=info,
-            placeholder="left open" if opened else None,
-            precision=0 if int in (field.annotation, *get_args(field.annotation)) else None,
-            minimum=low,
-            maximum=high,
-        )
+    if optional or wide or _is_fine(field, low, high):
+        typed = 1 if whole else "any"
+        return {"type": "number", "min": low, "max": high, "step": typed, "optional": optional}
     high = 1.0 if high is None else high
-    step = 1 if field.annotation is int else (high - low) / 100
+    step = 1 if whole else (high - low) / 100
     low, high = low + step * ("gt" in ends), high - step * ("lt" in ends)
-    return gr.Slider(low, high, value=field.default, step=step, label=label, info=info)
+    return {"type": "range", "min": low, "max": high, "step": step}
 
 
 def _is_fine(field: FieldInfo, low: float, high: float | None) -> bool:
@@ -85,13 +104,6 @@ def _is_fine(field: FieldInfo, low: float, high: float | None) -> bool:
         return False
     high = 1.0 if high is None else high
     return 0 < min(field.default - low, high - field.default) < (high - low) / 100
-
-
-def _listed(field: FieldInfo) -> str:
-    entries = field.get_default(call_default_factory=True) or ()
-    return ", ".join(
-        ".".join(map(str, entry)) if _is_pairs(field) else str(entry) for entry in entries
-    )
 
 
 def _how_to_list(field: FieldInfo) -> str:

@@ -1,10 +1,11 @@
 """A Plotly figure on the page: themed, linked and exportable."""
 
+import base64
+
 import gradio as gr
 import numpy as np
 from plotly.graph_objects import Figure, Heatmap
 
-from tokenarium.ui.components.scripts import scripts
 from tokenarium.ui.text import escape
 
 TEMPLATE = """
@@ -16,6 +17,7 @@ TEMPLATE = """
 JS = "window.tokenarium.plot(element, props, watch);"
 MANY_CELLS = 128 * 128
 STEPS = 2**16 - 2
+MOST_WORDS = 16
 
 
 def figure_json(figure: Figure) -> str:
@@ -25,6 +27,7 @@ def figure_json(figure: Figure) -> str:
     ``layout.meta.steps`` says which: number = low + step (place - 1). Place 0 has no number; many
     cells have none, and zeros travel best.
     """
+    figure = _few_words(figure)
     heat = figure.data[0] if figure.data else None
     values = np.asarray(heat.z, np.float64) if isinstance(heat, Heatmap) else np.empty(0)
     if values.size <= MANY_CELLS:
@@ -39,13 +42,29 @@ def figure_json(figure: Figure) -> str:
     return str(packed.to_json())
 
 
+def _few_words(figure: Figure) -> Figure:
+    """Return a map whose cells carry few different words with each word once."""
+    heat = figure.data[0] if figure.data else None
+    texts = np.asarray(heat.text) if isinstance(heat, Heatmap) and heat.text is not None else None
+    if texts is None or texts.ndim != 2 or (texts == texts[:1, :1]).all():
+        return figure
+    words, which = np.unique(texts, return_inverse=True)
+    if len(words) > MOST_WORDS:
+        return figure
+    packed = Figure(figure)
+    packed.data[0].text = None
+    places = base64.b64encode(which.astype(np.uint8).tobytes()).decode()
+    told = {"words": words.tolist(), "which": places, "across": texts.shape[1]}
+    packed.update_layout(meta={**figure.layout.meta, "texts": told})
+    return packed
+
+
 def plot(figure: str | None, name: str, title: str, explanation: str) -> gr.HTML:
     """Return a host for a figure's JSON; its ``layout.meta`` says what the axes select."""
     return gr.HTML(
         figure,
         html_template=TEMPLATE.format(title=escape(title), explanation=escape(explanation)),
         js_on_load=JS,
-        head=scripts(),
         elem_id=f"plot-{name}",
         elem_classes="tk-block",
     )

@@ -7,7 +7,6 @@ import gradio as gr
 import orjson
 
 from tokenarium.backend import STATUSES, SpeculationResult
-from tokenarium.ui.components.scripts import scripts
 from tokenarium.ui.text import visible
 
 TEMPLATE = """
@@ -42,7 +41,6 @@ def race(value: str | None) -> gr.HTML:
         value,
         html_template=TEMPLATE,
         js_on_load=JS,
-        head=scripts(),
         elem_id="race",
         elem_classes="tk-block",
     )

@@ -7,7 +7,6 @@ import gradio as gr
 import orjson
 
 from tokenarium.backend import REASONS, STATUSES, SpeculationResult
-from tokenarium.ui.components.scripts import scripts
 from tokenarium.ui.components.trees import FATES, tree_value
 from tokenarium.ui.text import escape, visible
 
@@ -108,7 +107,6 @@ def speculation(value: str | None, tree: Callable[[str, int], dict[str, Any]]) -
         value,
         html_template=TEMPLATE.format(marks=marks, fates=LEGEND),
         js_on_load=JS,
-        head=scripts(),
         server_functions=[tree_of],
         elem_id="speculation",
         elem_classes="tk-block",

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from tokenarium.backend import TraceResult
 from tokenarium.ui.components.colouring import COLOURINGS, USUAL, Numbers
-from tokenarium.ui.components.scripts import scripts
 from tokenarium.ui.components.segmentation import starts
-from tokenarium.ui.components.selection import Chosen
+from tokenarium.ui.shell.selection import Chosen
 from tokenarium.ui.text import visible
 
 TEMPLATE = """
@@ -67,7 +66,6 @@ def strip(value: dict[str, Any] | None) -> gr.HTML:
         value,
         html_template=TEMPLATE,
         js_on_load=JS,
-        head=scripts(),
         elem_id="strip",
         elem_classes="tk-block",
     )

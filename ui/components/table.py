@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import gradio as gr
 import orjson
 
-from tokenarium.ui.components.scripts import scripts
 from tokenarium.ui.text import escape
 
 
@@ -51,8 +50,8 @@ def table(value: str | None, name: str) -> gr.HTML:
     """Return a host for a table's HTML."""
     return gr.HTML(
         value or "",
-        js_on_load="window.tokenarium.table(element);",
-        head=scripts(),
+        html_template='<div class="tk-table-host"></div>',
+        js_on_load="window.tokenarium.table(element, props, watch);",
         elem_id=f"table-{name}",
         elem_classes="tk-block",
     )

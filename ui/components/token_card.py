@@ -3,7 +3,7 @@
 import math
 
 from tokenarium.backend import Quantity, TraceResult
-from tokenarium.ui.components.selection import Chosen
+from tokenarium.ui.shell.selection import Chosen
 from tokenarium.ui.text import escape, one_line
 
 

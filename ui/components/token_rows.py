@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend import KINDS, Protected
-from tokenarium.ui.components.scripts import scripts
 from tokenarium.ui.text import escape, visible
 
 MOST_SELECTED_BYTES = 2**18
@@ -53,18 +52,16 @@ class Lane:
     """Steps and the bits of what they read, where that is not everything."""
 
 
-def lanes_value(texts: Sequence[str], lanes: Sequence[Lane], step: int | None) -> dict[str, Any]:
+def lanes_value(texts: Sequence[str], lanes: Sequence[Lane]) -> dict[str, Any]:
     """Return what the browser draws.
 
     Args:
         texts: P prompt tokens.
         lanes: one per policy.
-        step: the step to show first; the last one if None.
     """
     return {
         "prompt": len(texts),
         "steps": max((len(lane.texts) for lane in lanes), default=0),
-        "step": step,
         "texts": [visible(text) for text in texts],
         "titles": {kind.slug: kind.title for kind in KINDS},
         "lanes": [_lane(lane) for lane in lanes],
@@ -76,7 +73,6 @@ def lanes(value: dict[str, Any] | None) -> gr.HTML:
         value,
         html_template=TEMPLATE,
         js_on_load=JS,
-        head=scripts(),
         elem_id="lanes",
         elem_classes="tk-block",
     )

@@ -54,7 +54,7 @@ def held_map(run: PolicyRun, own: Protected, layer: int, head: int) -> go.Figure
     figure.update_xaxes(title="token position", showgrid=False)
     figure.update_yaxes(title="step", autorange="reversed", showgrid=False)
     label = f"Tokens held by {_title(run)} in layer {layer}, KV head {head}, after every step"
-    return finish(figure, 300, f"held-{run.policy}", label)
+    return finish(figure, 300, f"held-{run.policy}", label, y="step")
 
 
 def bytes_line(result: CacheResult) -> go.Figure:
@@ -154,7 +154,7 @@ def _lines(
         )
     figure.update_xaxes(title="step")
     figure.update_yaxes(title=axis, rangemode="tozero")
-    return finish(figure, 240, name, label)
+    return finish(figure, 240, name, label, x="step")
 
 
 def _title(run: PolicyRun) -> str:

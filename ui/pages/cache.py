@@ -1,244 +1,166 @@
 """The Cache page: policies that really drop entries, side by side, every decision replayed."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gradio as gr
-import numpy as np
 
 from tokenarium.backend import (
-    CacheEstimate,
     CacheRequest,
     CacheResult,
-    Cancelled,
-    Finished,
-    Lab,
-    Partial,
-    PolicyRun,
-    Protected,
+    ModelRequest,
+    PointRequest,
+    Policy,
     Run,
     SweepRequest,
     UserError,
-    protected,
 )
-from tokenarium.ui.components.cache_table import cache_sentence, cache_table
-from tokenarium.ui.components.cost_card import cache_card, refused_card
-from tokenarium.ui.components.sentence import facts_of, status, told
-from tokenarium.ui.components.token_rows import Lane, lanes_value
-from tokenarium.ui.figures.eviction import (
-    bytes_line,
-    cost_line,
-    held_map,
-    lost_line,
-    scores,
-    time_line,
-)
-from tokenarium.ui.figures.style import caption
-from tokenarium.ui.views.view import Values, choice, number
-from tokenarium.ui.visitor import visitor_of
+from tokenarium.ui.components.cache_table import cache_sentence, declared_table
+from tokenarium.ui.components.cost_card import cache_card
+from tokenarium.ui.components.csv_file import csv_columns
+from tokenarium.ui.pages.sweep import Sweep, specs_of
+from tokenarium.ui.panels.cache.costs import Costs
+from tokenarium.ui.panels.cache.held import Held
+from tokenarium.ui.panels.cache.lanes import Lanes
+from tokenarium.ui.panels.cache.scene import CacheScene
+from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.methods import choice_of, groups_of
+from tokenarium.ui.shell.panel import Values, choice, number
+from tokenarium.ui.shell.section import File, RunPage
+from tokenarium.ui.shell.selection import Chosen, Selection
 
 MOST_POLICIES = 4
-PARTIAL_EVERY_S = 2.0
-PoliciesRequest = CacheRequest | SweepRequest
-"""What a shown run was asked with: itself, or a point of a sweep."""
+USUAL = ["full", "recent", "streaming_llm", "h2o"]
 UNITS = {"tokens": "tokens per head", "ratio": "share of the prompt", "megabytes": "MB"}
+FIELDS = ("model", "text", "budget", "budget_unit", "max_new_tokens", "oracle")
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the controls of the page say; a browser may send anything."""
+class Cache(RunPage):
+    """Reads a prompt under several policies, and continues it under each."""
 
-    model: object
-    prompt: object
-    policies: object
-    parameters: Mapping[str, Mapping[str, Any]]
-    """By slug what the controls of each policy say."""
-    budget: object
-    unit: object
-    new_tokens: object
-    oracle: object
+    path, title, order = "cache", "Cache", 2
+    intro = (
+        "A language model remembers a text as keys and values: its cache. A policy drops a part of "
+        "it to save memory. Below, the same text under several policies: step through it, watch "
+        "what each forgets, and what the model then writes."
+    )
+    text_label = "Prompt"
+    text_hint = "Type or paste a text that the model shall continue."
+    arrows = "step"
+    kinds = (CacheRequest, PointRequest)
+    panels = (Lanes, Held, Costs)
+    beside = (Sweep,)
+    files: ClassVar[dict[str, File]] = {
+        "steps.csv": File("Steps as CSV", lambda run: steps_csv(run))
+    }
 
+    def build(self, controls: Controls) -> None:
+        """Make the choice of policies and budget."""
+        with gr.Row():
+            controls.add(
+                "policies",
+                choice_of(
+                    self.lab.methods(Policy),
+                    USUAL,
+                    f"Policies (up to {MOST_POLICIES})",
+                    multiselect=True,
+                    max_choices=MOST_POLICIES,
+                    info="The first one is what the others' bytes are compared with.",
+                    elem_id="policies",
+                    scale=3,
+                ),
+            )
+            controls.add("budget", gr.Number(48, label="Budget", minimum=0, elem_id="budget"))
+            titles = [(title, name) for name, title in UNITS.items()]
+            unit = gr.Dropdown(titles, value="tokens", label="Budget counts", elem_id="budget-unit")
+            controls.add("budget_unit", unit)
+            steps = gr.Slider(1, 512, 48, step=1, label="New tokens", elem_id="max-new-tokens")
+            controls.add("max_new_tokens", steps)
 
-class CachePage:
-    """Handlers of the page; they return values by the name of the part."""
+    def options(self, controls: Controls) -> None:
+        """Make the parameters of the chosen policies."""
+        known = {policy.slug: policy for policy in self.lab.methods(Policy)}
+        oracle = gr.Checkbox(
+            True,
+            label="Full cache alongside",
+            info="Tells what each policy costs.",
+            elem_id="oracle",
+        )
+        controls.add("oracle", oracle)
+        controls.form("parameters", lambda asked: groups_of(known, asked["policies"]), ["policies"])
+        with gr.Accordion("What every policy does", open=False):
+            gr.HTML(declared_table(list(known.values())))
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-
-    def run(self, asked: Asked, place: tuple[object, ...], request: gr.Request) -> Iterator[Values]:
-        """Read the prompt under every chosen policy, showing what is known so far."""
-        try:
-            wanted = self._request(asked)
-            drawn = 0.0
-            for event in self.lab.stream(wanted, visitor=visitor_of(request)):
-                if isinstance(event, Finished):
-                    yield self._whole(event.run, place)
-                elif not isinstance(event, Partial):
-                    yield {"cache_status": told(event)}
-                elif time.monotonic() - drawn > PARTIAL_EVERY_S:
-                    assert isinstance(event.result, CacheResult)
-                    yield {**_all(event.result, wanted, place), "cache_run": None}
-                    drawn = time.monotonic()
-        except (UserError, Cancelled) as error:
-            yield {"cache_status": status(str(error), "error")}
-
-    def move(self, run_id: object, place: tuple[object, ...], request: gr.Request) -> Values:
-        """Show another layer, KV head, or step of the scores, from the stored run."""
-        if not isinstance(run_id, str):
-            return {}
-        try:
-            result, asked = _cache_of(self.lab.open(run_id, visitor=visitor_of(request)))
-        except UserError as error:
-            return {"cache_status": status(str(error), "error")}
-        return _of_place(result, asked, place)
-
-    def open(self, run_id: object, place: tuple[object, ...], request: gr.Request) -> Values:
-        """Show a stored run, the controls as they were when it was asked for."""
-        if not isinstance(run_id, str) or not run_id:
-            return {}
-        try:
-            return self._whole(self.lab.open(run_id, visitor=visitor_of(request)), place)
-        except UserError as error:
-            return {"cache_status": status(str(error), "error")}
-
-    def first(self) -> Values:
-        """Return the parts of the stored example, drawn before any visitor comes."""
-        try:
-            examples = self.lab.examples("cache")
-            run = self.lab.open(examples[0].run_id) if examples else None
-            return {} if run is None else self._whole(run, (0, 0, None, None))
-        except UserError:
-            return {}
-
-    def cost(self, asked: Asked, request: gr.Request) -> Values:
-        """Say what Run will take with the controls as they are."""
-        try:
-            wanted = self._request(asked)
-            cost = self.lab.estimate(wanted, visitor=visitor_of(request))
-        except UserError as error:
-            return {"cache_cost": refused_card(str(error))}
-        assert isinstance(cost, CacheEstimate)
-        return {"cache_cost": cache_card(cost)}
-
-    def stored(self, request: gr.Request) -> list[tuple[str, str]]:
-        """Return label and id of the newest runs of this kind that the visitor may list."""
-        found = self.lab.search(visitor=visitor_of(request), kind="cache", limit=30)
-        return [(f"{' '.join(r.text.split())[:48]} · {r.model}", r.id) for r in found]
-
-    def _request(self, asked: Asked) -> CacheRequest:
-        chosen = asked.policies if isinstance(asked.policies, list) else []
-        if not 1 <= len(chosen) <= MOST_POLICIES:
-            raise UserError(f"policies={len(chosen)} chosen: choose 1 to {MOST_POLICIES}")
-        return self.lab.request(
+    def requests(self, asked: Values) -> list[ModelRequest]:
+        """Return one run under the chosen policies."""
+        specs = specs_of(asked)
+        if not 1 <= len(specs) <= MOST_POLICIES:
+            raise UserError(f"policies={len(specs)} chosen: choose 1 to {MOST_POLICIES}")
+        wanted = self.lab.request(
             CacheRequest,
-            model=asked.model,
-            text=asked.prompt,
-            policies=specs_of(chosen, asked.parameters),
-            budget=asked.budget,
-            budget_unit=choice(asked.unit, tuple(UNITS), "tokens"),
-            max_new_tokens=int(number(asked.new_tokens, 1, 4096, 64)),
-            oracle=bool(asked.oracle),
+            model=asked["model"],
+            text=asked["text"],
+            policies=specs,
+            budget=asked["budget"],
+            budget_unit=choice(asked["budget_unit"], tuple(UNITS), "tokens"),
+            max_new_tokens=int(number(asked["max_new_tokens"], 1, 4096, 64)),
+            oracle=bool(asked["oracle"]),
+        )
+        return [wanted]
+
+    def filled(self, request: Any) -> Values:
+        """Return every control as the request has it; a point of a sweep leaves them alone."""
+        if isinstance(request, SweepRequest):
+            return {}
+        return {
+            **{name: getattr(request, name) for name in FIELDS},
+            "policies": [spec.slug for spec in request.policies],
+            "parameters": {spec.slug: spec.parameters for spec in request.policies},
+        }
+
+    def again(self, wanted: Selection) -> Selection:
+        """Return the same policy, layer and head, at the last step."""
+        return Selection(policy=wanted.policy, layer=wanted.layer, head=wanted.head)
+
+    def place(self, wanted: Selection, result: CacheResult) -> Chosen:
+        """Return policy, layer, head and step; the last policy and step where none is chosen."""
+        layers, heads = result.evicted_at.shape[1:3]
+        last = _steps(result)
+        return Chosen(
+            wanted.run,
+            layer=min(wanted.layer or 0, layers - 1),
+            head=min(wanted.head or 0, heads - 1),
+            step=last if wanted.step is None else min(wanted.step, last),
+            policy=choice(wanted.policy, result.policies, result.policies[-1]),
         )
 
-    def _whole(self, run: Run, place: tuple[object, ...]) -> Values:
-        result, asked = _cache_of(run)
-        found = {
-            **_all(result, asked, place),
-            "cache_facts": facts_of(run),
-            "cache_run": run.id,
-            "cache_address": {"run": run.id, "example": run.id.startswith("example-")},
+    def sizes(self, result: CacheResult) -> Values:
+        """Return how many layers, heads and steps there are; step 0 is right after the prompt."""
+        layers, heads = result.evicted_at.shape[1:3]
+        return {"layers": layers, "heads": heads, "steps": _steps(result) + 1}
+
+    def said(self, scene: CacheScene) -> str:
+        """Return who keeps least, and what it costs."""
+        return cache_sentence(scene.result)
+
+    def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
+        """Return passes, bytes and time."""
+        return cache_card(cost)
+
+
+def steps_csv(run: Run) -> str:
+    """Return what was counted and measured after every step, a line for each policy and step."""
+    assert isinstance(run.result, CacheResult)
+    rows = [(each, step) for each in run.result.runs for step in range(each.steps)]
+    measured = ("cache_bytes", "step_ms", "kl_nats", "top1_agree")
+    return csv_columns(
+        {
+            "policy": [each.policy for each, _ in rows],
+            "step": [step for _, step in rows],
+            "token": [each.result.token_text[each.number][step] for each, step in rows],
+            **{name: [getattr(each, name)[step] for each, step in rows] for name in measured},
         }
-        return {**found, **_controls(asked)} if isinstance(asked, CacheRequest) else found
+    )
 
 
-def specs_of(chosen: Sequence[object], told: Mapping[str, Mapping[str, Any]]) -> list[Any]:
-    """Return the chosen policies with what their controls say."""
-    return [{"slug": slug, "parameters": told.get(str(slug), {})} for slug in chosen]
-
-
-def _all(result: CacheResult, asked: PoliciesRequest, place: tuple[object, ...]) -> Values:
-    return {
-        "cache_status": "",
-        "cache_said": cache_sentence(result),
-        "cache_table": cache_table(result),
-        "cache_bytes": _drawn(bytes_line(result), result),
-        "cache_time": _drawn(time_line(result), result),
-        "cache_kl": _drawn(cost_line(result), result),
-        "cache_lost": _drawn(lost_line(result), result),
-        **_of_place(result, asked, place),
-    }
-
-
-def _controls(asked: CacheRequest) -> Values:
-    """Return every control as the request has it."""
-    return {
-        "cache_model": asked.model,
-        "cache_prompt": asked.text,
-        "cache_policies": [spec.slug for spec in asked.policies],
-        "cache_parameters": {spec.slug: spec.parameters for spec in asked.policies},
-        "cache_budget": asked.budget,
-        "cache_unit": asked.budget_unit,
-        "cache_new_tokens": asked.max_new_tokens,
-        "cache_oracle": asked.oracle,
-    }
-
-
-def _of_place(result: CacheResult, asked: PoliciesRequest, place: tuple[object, ...]) -> Values:
-    layers, heads = result.evicted_at.shape[1:3]
-    layer, head, step, which = place
-    at = int(number(layer, 0, layers - 1, 0)), int(number(head, 0, heads - 1, 0))
-    runs = result.runs
-    shown = next((run for run in runs if run.policy == which), runs[-1])
-    step = int(number(step, 0, 1e6, 1e6))
-    names = [(title, slug) for title, slug in zip(result.titles, result.policies, strict=True)]
-    own = [_protected(run, asked, at[0]) for run in runs]
-    return {
-        "lanes": _lanes(result, own, *at),
-        "cache_map": _drawn(held_map(shown, own[shown.number], *at), result),
-        "cache_scores": _drawn(scores(shown, step, *at), result),
-        "cache_layer": gr.update(maximum=max(layers - 1, 1), value=at[0]),
-        "cache_head": gr.update(maximum=max(heads - 1, 1), value=at[1]),
-        "cache_which": gr.update(choices=names, value=shown.policy),
-        "cache_place": gr.update(visible=True),
-    }
-
-
-def _protected(run: PolicyRun, asked: PoliciesRequest, layer: int) -> Protected:
-    result, policy = run.result, asked.policies[run.number].policy
-    layers = result.evicted_at.shape[1]
-    return protected(policy, result.budget_tokens, layers, layer, len(result.prompt_ids))
-
-
-def _lanes(result: CacheResult, own: Sequence[Protected], layer: int, head: int) -> dict[str, Any]:
-    lanes = []
-    for run in result.runs:
-        texts = result.token_text[run.number][: run.steps]
-        gone = result.evicted_at[run.number, layer, head, : len(result.prompt_text) + run.steps]
-        apart = np.flatnonzero(run.top1_agree == 0).tolist()
-        at = result.selected_at
-        rows = np.flatnonzero((at[:, 0] == run.number) & (at[:, 2] == layer))
-        selected = [(int(at[row, 1]), result.selected_bits[row, head]) for row in rows]
-        title = result.titles[run.number]
-        lanes.append(Lane(title, run.label, texts, gone, apart, own[run.number], selected))
-    return lanes_value(result.prompt_text, lanes, None)
-
-
-def _drawn(figure: Any, result: CacheResult) -> str | None:
-    if figure is None:
-        return None
-    credit = f"Tokenarium · {len(result.prompt_ids)} prompt tokens · budget {result.budget_tokens}"
-    return str(caption(figure, credit).to_json())
-
-
-def _cache_of(run: Run) -> tuple[CacheResult, PoliciesRequest]:
-    """Return result and request of a run that must be one under policies.
-
-    Raises:
-        UserError: if it is of another kind.
-    """
-    if not isinstance(run.result, CacheResult):
-        raise UserError(f"run={run.id} is a {run.request.kind}, not a run under policies")
-    assert isinstance(run.request, CacheRequest | SweepRequest)
-    return run.result, run.request
+def _steps(result: CacheResult) -> int:
+    return max((run.steps for run in result.runs), default=0)

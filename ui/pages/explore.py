@@ -1,33 +1,27 @@
 """The Explore page: one text, read once, seen token by token, head by head, layer by layer."""
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
-import gradio as gr
+from tokenarium.backend import ModelRequest, TraceRequest, TraceResult
+from tokenarium.ui.components.form import Group
+from tokenarium.ui.components.sentence import sentence
+from tokenarium.ui.panels.explore.attention import Attention
+from tokenarium.ui.panels.explore.compare import Compare
+from tokenarium.ui.panels.explore.follow import Follow
+from tokenarium.ui.panels.explore.heads import Heads
+from tokenarium.ui.panels.explore.heartbeat import Heartbeat
+from tokenarium.ui.panels.explore.heavy import Heavy
+from tokenarium.ui.panels.explore.intervene import Intervene
+from tokenarium.ui.panels.explore.predictions import Predictions
+from tokenarium.ui.panels.explore.scene import TraceScene
+from tokenarium.ui.panels.explore.sinks import Sinks
+from tokenarium.ui.panels.explore.strip import TokenCard, TokenStrip
+from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.panel import Values
+from tokenarium.ui.shell.section import RunPage
+from tokenarium.ui.shell.selection import Chosen, Selection
 
-from tokenarium.backend import (
-    Cancelled,
-    Event,
-    Finished,
-    Lab,
-    Partial,
-    Run,
-    TraceRequest,
-    TraceResult,
-    UserError,
-)
-from tokenarium.ui.components.options import read
-from tokenarium.ui.components.selection import Chosen, Selection
-from tokenarium.ui.components.sentence import facts_of, pill, status, told
-from tokenarium.ui.pages.frame import frame, frame_changed
-from tokenarium.ui.views.attention import Attention
-from tokenarium.ui.views.registry import make_views
-from tokenarium.ui.views.view import Action, Scene, Settings, Values, View
-from tokenarium.ui.visitor import visitor_of
-
-OPTIONS = [
+OPTIONS = (
     "add_bos",
     "chat_template",
     "overflow",
@@ -37,236 +31,52 @@ OPTIONS = [
     "logit_lens",
     "sink_threshold",
     "forgetting",
-]
-PARTIAL_EVERY_S = 3.0
-"""A page that draws more often than this does not hear a click on Cancel in time."""
+)
+FORM = Group("options", TraceRequest, OPTIONS)
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What one visitor's page shows: which selection is drawn in which view, a partial result."""
+class Explore(RunPage):
+    """Reads a text and shows it in nine views."""
 
-    selection: Chosen
-    view: str
-    partial: TraceResult | None = None
-    request: TraceRequest | None = None
+    path, title, order = "", "Explore", 1
+    kinds = (TraceRequest,)
+    panels = (TokenStrip,)
+    views = (
+        Attention,
+        Follow,
+        Predictions,
+        Sinks,
+        Heavy,
+        Heartbeat,
+        Heads,
+        Intervene,
+        Compare,
+    )
+    aside = (TokenCard,)
+    partial_every_s: ClassVar[float] = 3.0
 
+    def options(self, controls: Controls) -> None:
+        """Make the parameters of a trace."""
+        controls.form("options", lambda _: [FORM])
 
-class Explore:
-    """Handlers of the page: each checks its inputs, asks the lab once, and draws.
+    def requests(self, asked: Values) -> list[ModelRequest]:
+        """Return one trace."""
+        told = asked["options"][FORM.slug]
+        return [self.lab.request(TraceRequest, model=asked["model"], text=asked["text"], **told)]
 
-    They return values by the name of the part; ``ui.pages.layout`` knows which component that is.
-    ``settings`` is what the controls of all views say.
-    """
+    def filled(self, request: Any) -> Values:
+        """Return model, text and options."""
+        options = {name: getattr(request, name) for name in OPTIONS}
+        return {"model": request.model, "text": request.text, "options": {FORM.slug: options}}
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.views = make_views(lab)
+    def place(self, wanted: Selection, result: TraceResult) -> Chosen:
+        """Return the selection; where no head is chosen, the strongest sink is."""
+        return wanted.within(result)
 
-    def first(self) -> Values:
-        """Return the parts of the stored example, drawn before any visitor comes."""
-        try:
-            examples = self.lab.examples("trace")
-            if not examples:
-                raise UserError("no example run is shipped: make them with 'make examples'")
-            run = self.lab.open(examples[0].run_id)
-            return self._shown(run, Selection(run.id), {}, "", example=run.id)
-        except UserError as error:
-            return _said(error)
+    def sizes(self, result: TraceResult) -> Values:
+        """Return how many tokens, layers and heads there are."""
+        return {"tokens": result.length, "layers": result.layers, "heads": result.heads}
 
-    def boot(self, settings: Settings, request: gr.Request) -> Values:
-        """Open the run and the view that the address names, if it names any."""
-        asked = dict(request.query_params)
-        if "tab" in asked:
-            return {}  # the address is another page's
-        whole = {k: int(v) for k, v in asked.items() if v.isascii() and v.isdigit() and len(v) < 10}
-        named = {name: asked.get(name) for name in ("run", "view")}
-        return self._open(Selection.read({**whole, **named}), settings, request)
-
-    def open(
-        self, run_id: str | None, value: object, settings: Settings, request: gr.Request
-    ) -> Values:
-        """Show a stored run in the view that is open."""
-        view = Selection.read(value).view
-        return self._open(Selection(run_id, view=view), settings, request)
-
-    def run(
-        self,
-        model: str,
-        text: str,
-        options: tuple[Any, ...],
-        value: object,
-        settings: Settings,
-        request: gr.Request,
-    ) -> Iterator[Values]:
-        """Read a text, showing progress and what is known so far."""
-        view = Selection.read(value).view
-        try:
-            wanted = self.lab.request(
-                TraceRequest, model=model, text=text, **read(TraceRequest, OPTIONS, options)
-            )
-            drawn = time.monotonic()
-            for event in self.lab.stream(wanted, visitor=visitor_of(request)):
-                if isinstance(event, Partial):
-                    if time.monotonic() - drawn < PARTIAL_EVERY_S:
-                        continue
-                    drawn = time.monotonic()
-                yield self._event(event, wanted, view, settings, visitor_of(request))
-        except (UserError, Cancelled) as error:
-            yield _said(error)
-
-    def pick(
-        self, value: object, shown: Shown | None, settings: Settings, request: gr.Request
-    ) -> Values:
-        """Draw what another selection or another view changes; another run is opened whole."""
-        wanted = Selection.read(value)
-        try:
-            scene = self._scene(wanted, shown, settings, request)
-        except UserError as error:
-            return _said(error)
-        if shown is None or shown.selection.run != wanted.run:
-            return self._open(wanted, settings, request)
-        view, before = self._view(wanted), shown.selection
-        found = frame_changed(scene, before)
-        if view.slug != shown.view:
-            found |= {"views": gr.Tabs(selected=view.slug), **view.draw(scene)}
-        elif any(getattr(before, use) != getattr(scene.chosen, use) for use in view.uses):
-            found |= view.draw(replace(scene, before=before))
-        return {**found, "shown": Shown(scene.chosen, view.slug, shown.partial, shown.request)}
-
-    def restyle(
-        self, value: object, shown: Shown | None, settings: Settings, request: gr.Request
-    ) -> Values:
-        """Draw the open view again as its controls say."""
-        wanted = Selection.read(value)
-        try:
-            scene = self._scene(wanted, shown, settings, request)
-        except UserError as error:
-            return _said(error)
-        return self._view(wanted).draw(scene)
-
-    def zoom(
-        self, value: object, shown: Shown | None, settings: Settings, request: gr.Request
-    ) -> Values:
-        """Draw a rectangle of the map in finer tiles."""
-        asked = value.get("zoom") if isinstance(value, dict) else None
-        wanted, view = Selection.read(value), self.views[Attention.slug]
-        if wanted.run is None or not isinstance(asked, dict) or not isinstance(view, Attention):
-            return {}
-        try:
-            scene = self._scene(wanted, shown, settings, request)
-        except UserError as error:
-            return _said(error)
-        return view.zoom(scene, asked)
-
-    def act(
-        self,
-        action: Action,
-        value: object,
-        shown: Shown | None,
-        settings: Settings,
-        request: gr.Request,
-    ) -> Iterator[Values]:
-        """Let a view ask the lab, showing progress."""
-        try:
-            wanted = Selection.read(value)
-            yield from action.answer(self._scene(wanted, shown, settings, request))
-        except (UserError, Cancelled) as error:
-            yield _said(error)
-
-    def actions(self) -> list[Action]:
-        """Return everything in the views that asks the lab; their components must be made."""
-        return [action for view in self.views.values() for action in view.actions()]
-
-    def state(self, model: str) -> tuple[str, bool]:
-        """Return the model's state as HTML and whether it still changes."""
-        try:
-            info = self.lab.state(model)
-        except UserError as error:
-            return status(str(error), "error"), False
-        return pill(info), info.state in ("cold", "loading")
-
-    def warm(self, model: str) -> tuple[str, bool]:
-        """Begin to load a model and return its state."""
-        try:
-            self.lab.warm(model)
-        except UserError as error:
-            return status(str(error), "error"), False
-        return self.state(model)
-
-    def _event(
-        self, event: Event, wanted: TraceRequest, view: str | None, settings: Settings, visitor: str
-    ) -> Values:
-        if isinstance(event, Finished):
-            return self._shown(event.run, Selection(event.run.id, view=view), settings, visitor)
-        if not isinstance(event, Partial):
-            return {"status": told(event)}
-        partial = event.result
-        assert isinstance(partial, TraceResult)
-        first = Selection(view=view)
-        scene = Scene(partial, wanted, first.within(partial), settings, visitor)
-        open_view = self._view(first)
-        return {
-            **frame(scene, partial=True, view=open_view.slug),
-            **open_view.draw(scene),
-            "facts": "",
-            "shown": Shown(scene.chosen, open_view.slug, partial, wanted),
-        }
-
-    def _shown(
-        self, run: Run, wanted: Selection, settings: Settings, visitor: str, **more: Any
-    ) -> Values:
-        result, request = trace_of(run)
-        scene = Scene(result, request, wanted.within(result), settings, visitor)
-        trouble = run.environment.get("storage")
-        view = self._view(wanted)
-        return {
-            **frame(scene, view=view.slug, **more),
-            **view.draw(scene),
-            "facts": facts_of(run),
-            "status": status(str(trouble), "error") if trouble else "",
-            "shown": Shown(scene.chosen, view.slug),
-            "model": request.model,
-            "text": request.text,
-        }
-
-    def _open(self, wanted: Selection, settings: Settings, request: gr.Request) -> Values:
-        view = {"views": gr.Tabs(selected=wanted.view)} if wanted.view in self.views else {}
-        if wanted.run is None:
-            return view
-        visitor = visitor_of(request)
-        try:
-            run = self.lab.open(wanted.run, visitor=visitor)
-            return {**view, **self._shown(run, wanted, settings, visitor)}
-        except UserError as error:
-            return _said(error)
-
-    def _scene(
-        self, wanted: Selection, shown: Shown | None, settings: Settings, request: gr.Request
-    ) -> Scene:
-        visitor = visitor_of(request)
-        if wanted.run is not None:
-            result, asked = trace_of(self.lab.open(wanted.run, visitor=visitor))
-        elif shown is None or shown.partial is None or shown.request is None:
-            raise UserError("no run is shown: press Run first")
-        else:
-            result, asked = shown.partial, shown.request
-        return Scene(result, asked, wanted.within(result), settings, visitor)
-
-    def _view(self, wanted: Selection) -> View:
-        return self.views.get(wanted.view or "", next(iter(self.views.values())))
-
-
-def trace_of(run: Run) -> tuple[TraceResult, TraceRequest]:
-    """Return result and request of a run that must be a trace.
-
-    Raises:
-        UserError: if it is of another kind.
-    """
-    if not isinstance(run.result, TraceResult) or not isinstance(run.request, TraceRequest):
-        raise UserError(f"run={run.id} is a {run.request.kind}, not a trace: open a trace here")
-    return run.result, run.request
-
-
-def _said(error: Exception) -> Values:
-    return {"status": status(str(error), "error")}
+    def said(self, scene: TraceScene) -> str:
+        """Return the headline."""
+        return sentence(scene.result, scene.request.model, partial=scene.chosen.run is None)

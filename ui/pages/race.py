@@ -1,112 +1,114 @@
 """Race: up to three drafters on the same prompt, one after another, then side by side."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-import gradio as gr
-
-from tokenarium.backend import (
-    Cancelled,
-    Drafter,
-    Finished,
-    Lab,
-    Progress,
-    Rule,
-    Run,
-    SpeculateRequest,
-    UserError,
-    pairs,
-)
-from tokenarium.ui.components.race import race_value
-from tokenarium.ui.components.sentence import status, told
-from tokenarium.ui.pages.speculate import Asked, Speculate, speculation_of
-from tokenarium.ui.views.view import Values, number
-from tokenarium.ui.visitor import visitor_of
+from tokenarium.backend import Drafter, Lab, ModelRequest, Rule, SpeculateRequest, UserError, pairs
+from tokenarium.ui.panels.speculate.lanes import Racers
+from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.methods import choice_of
+from tokenarium.ui.shell.panel import Values, number
+from tokenarium.ui.shell.section import Section
 
 MOST = 3
-BETWEEN = "."
-"""Stands between the runs of a race in an address."""
+SAMPLING = (
+    "seed",
+    "dtype",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "stop",
+    "vocabularies",
+    "engine",
+)
+"""Parameters of the request that only some visitors change."""
+PLAIN = ("model", "draft_model", "draft_len", "tree_budget", "temperature", "max_new_tokens")
 
 
-class Race:
-    """Handlers of the part of the page that races."""
+class Race(Section):
+    """Runs each drafter under a rule that is right for it."""
 
-    def __init__(self, lab: Lab, page: Speculate) -> None:
-        self.lab, self.page = lab, page
-        self.titles = {drafter.slug: drafter.title for drafter in lab.methods(Drafter)}
+    slug, title, go = "race", "Race", "Race"
+    intro = (
+        "The prompt, models and temperature above, one drafter after another, each with a rule "
+        "that is right for it; then all at once, in the time each took, beside plain decoding."
+    )
+    kinds = (SpeculateRequest,)
+    panels = (Racers,)
+    partial_every_s: ClassVar[float] = float("inf")
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab)
+        self.titles: dict[str, str] = {
+            drafter.slug: drafter.title for drafter in lab.methods(Drafter)
+        }
         self.needs_draft_probs = {rule.slug: rule.needs_draft_probs for rule in lab.methods(Rule)}
 
-    def run(self, asked: Asked, chosen: object, request: gr.Request) -> Iterator[Values]:
-        """Run every drafter on the prompt, showing those that are done."""
-        try:
-            done: list[Run] = []
-            for wanted in self._requests(asked, chosen):
-                title = self.titles[wanted.drafter.slug]
-                for event in self.lab.stream(wanted, visitor=visitor_of(request)):
-                    if isinstance(event, Finished):
-                        done.append(event.run)
-                    elif isinstance(event, Progress):
-                        named = replace(event, doing=f"{title}: {event.doing}")
-                        yield {"race_status": told(named)}
-                    elif said := told(event):
-                        yield {"race_status": said}
-                yield {"race": self._value(done)}
-            ids = BETWEEN.join(run.id for run in done)
-            yield {"race_status": "", "address": {"race": ids}}
-        except (UserError, Cancelled) as error:
-            yield {"race_status": status(str(error), "error")}
+    def build(self, controls: Controls) -> None:
+        """Make the choice of drafters: one for each thing that guesses can come from."""
+        drafters = self.lab.methods(Drafter)
+        usual: dict[str, str] = {}
+        for drafter in drafters:
+            usual.setdefault(drafter.source, drafter.slug)
+        chosen = list(usual.values())[:MOST]
+        label = f"Drafters (up to {MOST})"
+        controls.add(
+            "racers",
+            choice_of(
+                drafters, chosen, label, multiselect=True, max_choices=MOST, elem_id="racers"
+            ),
+        )
 
-    def open(self, told_ids: object, request: gr.Request) -> Values:
-        """Show the runs of a race that an address names."""
-        if not isinstance(told_ids, str) or not told_ids:
-            return {}
-        try:
-            runs = [
-                self.lab.open(run_id, visitor=visitor_of(request))
-                for run_id in told_ids.split(BETWEEN)[:MOST]
-            ]
-            return {"race": self._value(runs), "address": {"race": told_ids}}
-        except UserError as error:
-            return {"race_status": status(str(error), "error")}
+    def requests(self, asked: Values) -> list[ModelRequest]:
+        """Return the page's own question with each drafter, under a rule right for it."""
+        slugs = asked["racers"] if isinstance(asked["racers"], list) else []
+        if not 1 <= len(slugs) <= MOST:
+            raise UserError(f"drafters={len(slugs)} chosen: choose 1 to {MOST} to race")
+        return [
+            speculate_request(
+                self.lab, {**asked, "drafter": slug, "rule": self.rule_for(slug, asked)}
+            )
+            for slug in slugs
+        ]
 
-    def rule_for(self, slug: str, asked: Asked) -> Any:
+    def rule_for(self, slug: str, asked: Values) -> Any:
         """Return the page's rule where it is right; else a lossless one.
 
         Rules that use how likely the draft found a guess accept more, and come first.
         """
-        every = pairs(number(asked.values["temperature"], 0, 5, 0))
+        every = pairs(number(asked["temperature"], 0, 5, 0))
         right = [pair for pair in every if pair.drafter == slug and pair.reason is None]
         fitting: Sequence[str] = [pair.rule for pair in right if pair.promise == "lossless"]
-        own = asked.values["rule"]
+        own = asked["rule"]
         if own in {pair.rule for pair in right} or not fitting:
             return own
         reading = (rule for rule in fitting if self.needs_draft_probs[rule])
         return next(reading, fitting[0])
 
-    def _value(self, runs: Sequence[Run]) -> str:
-        lanes = []
-        for run in runs:
-            result, asked = speculation_of(run)
-            drafter, rule = self.titles[asked.drafter.slug], self.page.titles[asked.rule.slug]
-            lanes.append((drafter, rule, result))
-        return race_value(lanes)
+    def doing(self, request: Any) -> str:
+        """Return which drafter it is about."""
+        return self.titles[request.drafter.slug]
 
-    def _requests(self, asked: Asked, chosen: object) -> list[SpeculateRequest]:
-        slugs = chosen if isinstance(chosen, list) else []
-        if not 1 <= len(slugs) <= MOST:
-            raise UserError(f"drafters={len(slugs)} chosen: choose 1 to {MOST} to race")
-        return [self._request(asked, slug) for slug in slugs]
 
-    def _request(self, asked: Asked, slug: str) -> SpeculateRequest:
-        """Return the page's own question with another drafter, under a rule right for it."""
-        same = slug == asked.values["drafter"]
-        rule = self.rule_for(slug, asked)
-        return self.page.request(
-            replace(
-                asked,
-                values={**asked.values, "drafter": slug, "rule": rule},
-                drafter=asked.drafter if same else {},
-                rule=asked.rule if rule == asked.values["rule"] else {},
-            )
-        )
+def speculate_request(lab: Lab, asked: Values) -> SpeculateRequest:
+    """Return the request that the controls of the page stand for.
+
+    Raises:
+        UserError: naming each value that is out of range.
+    """
+    values = {name: asked[name] for name in PLAIN}
+    for name in ("draft_len", "tree_budget", "max_new_tokens"):
+        values[name] = int(number(values[name], 0, 1e6, 0))
+    told = asked["parameters"]
+    methods_of = {
+        name: {"slug": asked[name], "parameters": told.get(str(asked[name]), {})}
+        for name in ("drafter", "rule")
+    }
+    return lab.request(
+        SpeculateRequest,
+        text=asked["text"],
+        **values,
+        **methods_of,
+        **asked["sampling"]["sampling"],
+    )

@@ -1,300 +1,156 @@
 """The Speculate page: words guessed ahead by a small model, checked at once by the large one."""
 
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gradio as gr
 
 from tokenarium.backend import (
-    Cancelled,
     Drafter,
-    DrafterSpec,
-    Finished,
     Lab,
+    ModelRequest,
     Pair,
-    Partial,
     Rule,
-    Run,
-    SpeculateEstimate,
     SpeculateRequest,
     SpeculationResult,
-    UserError,
-    biases,
     pairs,
 )
-from tokenarium.ui.components.best_tree import best_tree
-from tokenarium.ui.components.cost_card import refused_card
-from tokenarium.ui.components.downloads import csv_text
+from tokenarium.ui.components.csv_file import csv_text
 from tokenarium.ui.components.draft_cost_card import speculate_card
-from tokenarium.ui.components.sentence import facts_of, status, told
-from tokenarium.ui.components.speculate_tables import (
-    audit_badge,
-    bias_table,
-    measures_table,
-    others_table,
-    refused_rules,
-    speculate_sentence,
-)
-from tokenarium.ui.components.speculation import speculation_value
-from tokenarium.ui.components.trees import tree_value
-from tokenarium.ui.figures.speculation import NAMES as FIGURES
-from tokenarium.ui.figures.speculation import figures
-from tokenarium.ui.figures.style import caption
-from tokenarium.ui.views.view import Values, number
-from tokenarium.ui.visitor import visitor_of
+from tokenarium.ui.components.form import Group
+from tokenarium.ui.components.speculate_tables import refused_rules, speculate_sentence
+from tokenarium.ui.pages.race import PLAIN, SAMPLING, Race, speculate_request
+from tokenarium.ui.panels.speculate.bias import Bias
+from tokenarium.ui.panels.speculate.guesses import Guesses
+from tokenarium.ui.panels.speculate.measures import Acceptance, Measures
+from tokenarium.ui.panels.speculate.scene import SpeculateScene
+from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.methods import choice_of, groups_of
+from tokenarium.ui.shell.panel import Values, number
+from tokenarium.ui.shell.section import File, RunPage
 
-PARTIAL_EVERY_S = 0.4
-EXTRA = (
-    "seed",
-    "dtype",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repetition_penalty",
-    "stop",
-    "vocabularies",
-    "engine",
-)
-"""Parameters of the request that only some visitors change."""
-PLAIN = ("model", "draft_model", "draft_len", "tree_budget", "temperature", "max_new_tokens")
+USUAL = {"drafter": "draft_chain", "rule": "greedy"}
+FORM = Group("sampling", SpeculateRequest, SAMPLING)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the controls of the page say; a browser may send anything."""
+class Speculate(RunPage):
+    """Drafts and verifies, every tree recorded."""
 
-    values: Mapping[str, Any]
-    """By name: prompt, drafter, rule, and fields of the request."""
-    drafter: Mapping[str, Any]
-    """Parameters of the drafter."""
-    rule: Mapping[str, Any]
-    """Parameters of the rule."""
-
-
-class Speculate:
-    """Handlers of the page; they return values by the name of the part."""
+    path, title, order = "speculate", "Speculate", 3
+    intro = (
+        "A small model guesses the next words, a large one checks all of them in one pass. Green "
+        "was guessed right and kept; grey was guessed and thrown away. The large model says "
+        "several words for the price of one, and with a lossless rule the text is exactly as good "
+        "as its own."
+    )
+    text_label = "Prompt"
+    text_hint = "Type or paste a text that the model shall continue."
+    model_label = "Large model: whose text it is"
+    arrows = "round"
+    kinds = (SpeculateRequest,)
+    panels = (Guesses, Measures, Acceptance, Bias)
+    beside = (Race,)
+    partial_every_s: ClassVar[float] = 0.4
+    files: ClassVar[dict[str, File]] = {
+        "nodes.csv": File("Nodes as CSV", lambda run: csv_text(run.result.nodes)),  # type: ignore[attr-defined]
+        "rounds.csv": File("Rounds as CSV", lambda run: csv_text(run.result.rounds)),  # type: ignore[attr-defined]
+    }
 
     def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.titles = {rule.slug: rule.title for rule in lab.methods(Rule)}
+        super().__init__(lab)
+        self.rules = {rule.slug: rule for rule in lab.methods(Rule)}
         self.drafters = {drafter.slug: drafter for drafter in lab.methods(Drafter)}
 
-    def run(self, asked: Asked, request: gr.Request) -> Iterator[Values]:
-        """Draft and verify, showing what is known so far."""
-        try:
-            wanted = self.request(asked)
-            drawn = 0.0
-            for event in self.lab.stream(wanted, visitor=visitor_of(request)):
-                if isinstance(event, Finished):
-                    yield self._whole(event.run)
-                elif not isinstance(event, Partial):
-                    yield {"status": told(event)}
-                elif time.monotonic() - drawn > PARTIAL_EVERY_S:
-                    assert isinstance(event.result, SpeculationResult)
-                    yield self._partial(event.result)
-                    drawn = time.monotonic()
-        except (UserError, Cancelled) as error:
-            yield {"status": status(str(error), "error")}
+    def under_model(self, controls: Controls) -> None:
+        """Make the choice of the small model."""
+        names = [info.name for info in self.lab.models()]
+        small = gr.Dropdown(
+            names,
+            value=SpeculateRequest.model_fields["draft_model"].default,
+            label="Small model: guesses",
+            allow_custom_value=True,
+            elem_id="draft-model",
+        )
+        controls.add("draft_model", small)
 
-    @staticmethod
-    def stopped(told_before: object) -> Any:
-        """Say that the run was stopped, where one was."""
-        if "tk-busy" not in str(told_before):
-            return status("Nothing is running now.")
-        return status("Cancelled. What was shown stays; nothing was stored.")
+    def build(self, controls: Controls) -> None:
+        """Make the choice of drafter and rule, and how far to guess."""
+        with gr.Row():
+            labels = {"drafter": "Drafter: how to guess", "rule": "Rule: which guesses stay"}
+            for name, known in (("drafter", self.drafters), ("rule", self.rules)):
+                chosen = choice_of([*known.values()], USUAL[name], labels[name], elem_id=name)
+                controls.add(name, chosen)
+            warm = gr.Slider(
+                0, 2, 0, step=0.05, label="Temperature", info="0 takes the likeliest token.",
+                elem_id="temperature",
+            )  # fmt: skip
+            controls.add("temperature", warm)
+        with gr.Row():
+            for name in ("draft_len", "tree_budget", "max_new_tokens"):
+                controls.field(SpeculateRequest, name)
+        controls.note("refused", gr.HTML("", elem_id="refused-rules"))
+        changed = ("rule", "refused", "draft_model")
+        controls.offer(("drafter", "temperature"), changed, self.offered)
 
-    def open(self, run_id: object, request: gr.Request) -> Values:
-        """Show a stored run, the controls as they were when it was asked for."""
-        if not isinstance(run_id, str) or not run_id:
-            return {}
-        try:
-            run = self.lab.open(run_id, visitor=visitor_of(request))
-            return self._whole(run)
-        except UserError as error:
-            return {"status": status(str(error), "error")}
+    def options(self, controls: Controls) -> None:
+        """Make the parameters of drafter and rule, and of sampling."""
+        known = self.drafters | self.rules
+        controls.form(
+            "parameters",
+            lambda asked: groups_of(known, [asked["drafter"], asked["rule"]]),
+            ("drafter", "rule"),
+        )
+        controls.form("sampling", lambda _: [FORM])
 
-    def first(self) -> Values:
-        """Return the parts of the stored example, drawn before any visitor comes."""
-        try:
-            examples = self.lab.examples("speculate")
-            run = self.lab.open(examples[0].run_id) if examples else None
-            return {} if run is None else self._whole(run)
-        except UserError:
-            return {}
-
-    def tree(self, run_id: str, place: int) -> dict[str, Any]:
-        """Return one round's tree of a stored run, or in words why not."""
-        try:
-            result, _ = speculation_of(self.lab.open(str(run_id)))
-        except UserError as error:
-            return {"refused": str(error)}
-        if not len(result.rounds):
-            return {"refused": "This run has no rounds."}
-        return tree_value(result, int(number(place, 0, len(result.rounds) - 1, 0)), self.titles)
-
-    def cost(self, asked: Asked, request: gr.Request) -> str:
-        """Say what drafting can save with the controls as they are."""
-        try:
-            wanted = self.request(asked)
-            cost = self.lab.estimate(wanted, visitor=visitor_of(request))
-        except UserError as error:
-            return refused_card(str(error))
-        assert isinstance(cost, SpeculateEstimate)
-        return speculate_card(cost, wanted)
-
-    def rules(self, drafter: object, temperature: object, rule: object) -> Values:
+    def offered(self, asked: Values) -> Values:
         """Offer the rules that are right for a drafter at a temperature; say why others are not."""
-        drafted = self._pairs(drafter, temperature)
-        fitting = [pair for pair in drafted if pair.reason is None]
-        offered = [(self._named(pair), pair.rule) for pair in fitting]
+        drafter, temperature = asked["drafter"], number(asked["temperature"], 0, 5, 0)
+        drafted = [pair for pair in pairs(temperature) if pair.drafter == drafter]
+        right = [pair for pair in drafted if pair.reason is None]
+        offered = [(self._titled(pair), pair.rule) for pair in right]
         known = {slug for _, slug in offered}
+        first = next((slug for _, slug in offered), None)
+        rule = asked["rule"] if asked["rule"] in known else first
         source = self.drafters[drafter].source if drafter in self.drafters else "text"
-        chosen = rule if rule in known else next((slug for _, slug in offered), None)
+        titles = {slug: each.title for slug, each in self.rules.items()}
         return {
-            "rule": gr.update(choices=offered, value=chosen),
-            "refused": refused_rules(drafted, self.titles),
+            "rule": gr.update(choices=offered, value=rule),
+            "refused": refused_rules(drafted, titles),
             "draft_model": gr.update(visible=source == "draft_model"),
         }
 
-    def apply(self, run_id: object, request: gr.Request) -> Values:
-        """Set the controls to a run's question, with the best tree for what it measured."""
-        if not isinstance(run_id, str):
-            return {"status": status("No stored run to take the acceptance from.", "error")}
-        try:
-            result, asked = speculation_of(self.lab.open(run_id, visitor=visitor_of(request)))
-            best = best_tree(result, asked)
-            if best is None:
-                raise UserError("no guess of this run was accepted: there is no best tree")
-            drafter = {**asked.drafter.parameters, "shape": list(best.shape)}
-            again = asked.model_copy(
-                update={"drafter": DrafterSpec(slug=asked.drafter.slug, parameters=drafter)}
-            )
-        except UserError as error:
-            return {"status": status(str(error), "error")}
-        done = "The best tree is set as shape of the drafter: press Run."
-        return {**self._controls(again), "status": status(done)}
+    def requests(self, asked: Values) -> list[ModelRequest]:
+        """Return one speculative run."""
+        return [speculate_request(self.lab, asked)]
 
-    def export(self, run_id: str, file: str) -> str:
-        """Return a stored run, or one of its tables, as the text of a file."""
-        try:
-            result, _ = speculation_of(self.lab.open(run_id))
-            tables = {"nodes.csv": result.nodes, "rounds.csv": result.rounds}
-            return csv_text(tables[file]) if file in tables else self.lab.export(run_id)
-        except UserError as error:
-            return str(error)
-
-    def biases(self) -> str:
-        """Return how far each rule is from the target's distribution, for every way to draw."""
-        return bias_table(biases(), self.lab.methods(Drafter))
-
-    def stored(self, request: gr.Request) -> list[tuple[str, str]]:
-        """Return label and id of the newest runs of this kind that the visitor may list."""
-        found = self.lab.search(visitor=visitor_of(request), kind="speculate", limit=30)
-        return [(f"{' '.join(r.text.split())[:48]} · {r.model}", r.id) for r in found]
-
-    def request(self, asked: Asked) -> SpeculateRequest:
-        """Return the request that the controls stand for.
-
-        Raises:
-            UserError: naming each value that is out of range.
-        """
-        values = dict(asked.values)
-        prompt, drafter, rule = (values.pop(name) for name in ("prompt", "drafter", "rule"))
-        for name in ("draft_len", "tree_budget", "max_new_tokens"):
-            values[name] = int(number(values[name], 0, 1e6, 0))
-        return self.lab.request(
-            SpeculateRequest,
-            text=prompt,
-            drafter={"slug": drafter, "parameters": dict(asked.drafter)},
-            rule={"slug": rule, "parameters": dict(asked.rule)},
-            **values,
-        )
-
-    def _pairs(self, drafter: object, temperature: object) -> list[Pair]:
-        every = pairs(number(temperature, 0, 5, 0))
-        return [pair for pair in every if pair.drafter == drafter]
-
-    def _named(self, pair: Pair) -> str:
-        relaxed = " (relaxed: another distribution)" if pair.promise == "relaxed" else ""
-        return self.titles[pair.rule] + relaxed
-
-    def _whole(self, run: Run) -> Values:
-        result, asked = speculation_of(run)
-        example = run.id.startswith("example-")
-        return {
-            "status": "",
-            "said": speculate_sentence(result),
-            "speculation": speculation_value(result, run.id, self.titles),
-            "measures": measures_table(result),
-            "others": others_table(result, self.titles),
-            "audit": audit_badge(result.audit),
-            **self._best(result, asked),
-            **self._figures(result, asked),
-            "facts": facts_of(run),
-            "run": run.id,
-            "downloads": run.id,
-            "address": {"run": run.id, "example": example},
-            **self._controls(asked),
-        }
-
-    def _partial(self, result: SpeculationResult) -> Values:
-        """Return what is known of a run that goes on, and nothing of the one before it."""
-        return {
-            **dict.fromkeys(("others", "audit", "best", "facts"), ""),
-            **dict.fromkeys(FIGURES),
-            "said": speculate_sentence(result),
-            "speculation": speculation_value(result, None, self.titles),
-            "measures": measures_table(result),
-            "apply": gr.update(visible=False),
-            "run": None,
-            "downloads": None,
-        }
-
-    def _best(self, result: SpeculationResult, asked: SpeculateRequest) -> Values:
-        takes = "shape" in self.drafters[asked.drafter.slug].model_fields
-        best = best_tree(result, asked) if takes else None
-        return {
-            "best": "" if best is None else best.html,
-            "apply": gr.update(visible=best is not None),
-        }
-
-    def _figures(self, result: SpeculationResult, asked: SpeculateRequest) -> Values:
-        credit = f"Tokenarium · {asked.model} · {result.drafter} · {result.rule}"
-        return {
-            name: None if figure is None else str(caption(figure, credit).to_json())
-            for name, figure in figures(result).items()
-        }
-
-    def _controls(self, asked: SpeculateRequest) -> Values:
+    def filled(self, request: SpeculateRequest) -> Values:
         """Return every control as the request has it."""
+        drafter, rule = request.drafter, request.rule
+        told = {"drafter": drafter.slug, "rule": rule.slug, "temperature": request.temperature}
+        offered = self.offered(told)
+        small = {**offered["draft_model"], "value": request.draft_model}
+        sampling = {name: getattr(request, name) for name in SAMPLING}
         return {
-            **{name: getattr(asked, name) for name in PLAIN},
-            **self.rules(asked.drafter.slug, asked.temperature, asked.rule.slug),
-            "prompt": asked.text,
-            "drafter": asked.drafter.slug,
-            "draft_model": gr.update(
-                value=asked.draft_model,
-                visible=self.drafters[asked.drafter.slug].source == "draft_model",
-            ),
-            "drafter_parameters": asked.drafter,
-            "rule_parameters": asked.rule,
-            "extra": [_shown(getattr(asked, name)) for name in EXTRA],
+            **{name: getattr(request, name) for name in PLAIN},
+            **offered,
+            "draft_model": small,
+            "text": request.text,
+            "drafter": drafter.slug,
+            "parameters": {drafter.slug: drafter.parameters, rule.slug: rule.parameters},
+            "sampling": {FORM.slug: sampling},
         }
 
+    def sizes(self, result: SpeculationResult) -> Values:
+        """Return how many rounds there are."""
+        return {"rounds": len(result.rounds)}
 
-def speculation_of(run: Run) -> tuple[SpeculationResult, SpeculateRequest]:
-    """Return result and request of a run that must be a speculative one.
+    def said(self, scene: SpeculateScene) -> str:
+        """Return what happened, in one or two sentences."""
+        return speculate_sentence(scene.result)
 
-    Raises:
-        UserError: if it is of another kind.
-    """
-    if not isinstance(run.result, SpeculationResult):
-        raise UserError(f"run={run.id} is a {run.request.kind}, not a speculative run")
-    assert isinstance(run.request, SpeculateRequest)
-    return run.result, run.request
+    def card(self, cost: Any, request: Any) -> str:
+        """Return whether drafting is expected to pay."""
+        return speculate_card(cost, request)
 
-
-def _shown(value: object) -> object:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
+    def _titled(self, pair: Pair) -> str:
+        relaxed = " (relaxed: another distribution)" if pair.promise == "relaxed" else ""
+        return f"{self.rules[pair.rule].title}{relaxed}"

@@ -1,0 +1,68 @@
+"""The interface uses public names of ``tokenarium`` and ``tokenarium.backend``, nothing else."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tokenarium
+from tokenarium import backend
+from tokenarium.backend.settings import PROJECT
+
+OURS = {"tokenarium": set(tokenarium.__all__), "tokenarium.backend": set(backend.__all__)}
+NEVER = ("torch", "transformers", "sqlalchemy", "duckdb", "triton")
+FILES = sorted((PROJECT / "ui").rglob("*.py"))
+
+
+def imported(source: str) -> Iterator[tuple[str, str]]:
+    """Yield module and name of everything that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, "an import with dots says not what it is of"
+            yield from ((node.module or "", each.name) for each in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((each.name, "") for each in node.names)
+
+
+def forbidden(source: str) -> list[str]:
+    """Return what a file of the interface imports and must not."""
+    found = []
+    for module, name in imported(source):
+        room = module.split(".")
+        if room[0] in NEVER:
+            found.append(module)
+        if room[0] != "tokenarium" or room[:2] == ["tokenarium", "ui"]:
+            continue
+        if (module, name) == ("tokenarium", "ui"):
+            continue
+        if name not in OURS.get(module, ()):
+            found.append(f"{module}:{name}")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_a_file_imports_public_names_only(path: Path) -> None:
+    assert forbidden(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tokenarium.backend.trace.request import TraceRequest",
+        "from tokenarium.backend.runs import lab",
+        "from tokenarium.backend import runs",
+        "import tokenarium.backend.cache.policy",
+        "from tokenarium.storage import Store",
+        "from tokenarium.kernels import attention_stats",
+        "from tokenarium import storage",
+        "def f():\n    import torch",
+        "import transformers.models",
+    ],
+)
+def test_any_other_import_is_found(line: str) -> None:
+    assert forbidden(line)
+
+
+def test_public_names_are_allowed() -> None:
+    assert forbidden("from tokenarium.backend import Lab, UserError\nimport gradio") == []

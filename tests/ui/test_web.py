@@ -1,0 +1,77 @@
+"""What stands between the browser and Gradio: one set of scripts, addresses of old."""
+
+import gzip
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from tokenarium.ui.shell.scripts import FOLDER, NAMES, files
+from tokenarium.ui.shell.web import served
+
+PAGE = '<html><head><title>é</title><script type="module" src="a.js"></script></head></html>'
+
+
+@pytest.fixture
+def client() -> TestClient:
+    routes = [
+        Route("/", lambda _: HTMLResponse(PAGE)),
+        Route("/cache", lambda _: HTMLResponse(PAGE)),
+        Route("/other", lambda _: PlainTextResponse(PAGE)),
+    ]
+    return TestClient(
+        Starlette(routes=routes, **served(["", "cache"])["app_kwargs"]), follow_redirects=False
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/cache"])
+def test_every_page_names_each_script_once_before_gradios_own(
+    client: TestClient, path: str
+) -> None:
+    found = client.get(path)
+    assert int(found.headers["content-length"]) == len(found.content)
+    places = [found.text.index(f'<script defer src="{address}"') for address in files()]
+    assert places == sorted(places)
+    assert places[-1] < found.text.index('<script type="module"')
+    assert all(found.text.count(address) == 1 for address in files())
+    assert found.text.count("<title>é</title>") == 1
+
+
+def test_what_is_no_page_is_left_alone(client: TestClient) -> None:
+    assert client.get("/other").text == PAGE
+
+
+def test_a_script_is_kept_by_the_browser_under_an_address_of_its_content(
+    client: TestClient,
+) -> None:
+    for address, script in files().items():
+        found = client.get(address)
+        assert found.content == script.text == gzip.decompress(script.packed)
+        assert "immutable" in found.headers["cache-control"]
+        plain = client.get(address, headers={"accept-encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        assert plain.content == script.text
+    assert {path.stem for path in FOLDER.glob("*.js")} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ("/?tab=cache&run=a%20b&sweep=s", "cache?run=a+b&sweep=s"),
+        ("/?__theme=dark&tab=cache", "cache?__theme=dark"),
+        ("/?tab=cache", "cache"),
+        ("/?tab=explore&run=r&token=3", "./?run=r&token=3"),
+        ("/?tab=//elsewhere.example", "./"),
+    ],
+)
+def test_an_address_of_a_tab_leads_to_its_page(client: TestClient, asked: str, wanted: str) -> None:
+    found = client.get(asked)
+    assert found.status_code == 307
+    assert found.headers["location"] == wanted
+
+
+def test_a_page_is_not_moved(client: TestClient) -> None:
+    assert client.get("/?run=r&token=3").status_code == 200
+    assert client.get("/cache?tab=cache").status_code == 200

@@ -1,0 +1,26 @@
+"""Tables of a run as CSV."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+def csv_text(rows: NDArray[Any]) -> str:
+    """Return a structured array as CSV with a line of names."""
+    return _written(rows.dtype.names or (), rows.tolist())
+
+
+def csv_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> str:
+    """Return columns of equal length as CSV with a line of names."""
+    return _written(list(columns), zip(*columns.values(), strict=True))
+
+
+def _written(names: Sequence[str], rows: Any) -> str:
+    found = io.StringIO()
+    writer = csv.writer(found)
+    writer.writerow(names)
+    writer.writerows(rows)
+    return found.getvalue()

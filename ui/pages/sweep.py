@@ -1,0 +1,117 @@
+"""Trade-off: the policies of the Cache page at several budgets, on the prompt or on a task."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import gradio as gr
+import numpy as np
+
+from tokenarium.backend import ModelRequest, Run, SweepRequest, SweepResult, Task
+from tokenarium.ui.components.cost_card import sweep_card
+from tokenarium.ui.components.csv_file import csv_columns
+from tokenarium.ui.panels.cache.tradeoff import Points
+from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.panel import Scene, Values, number
+from tokenarium.ui.shell.section import File, Section
+from tokenarium.ui.text import escape
+
+PROMPT = ""
+"""The task that is none: the prompt of the page is continued."""
+
+
+class Sweep(Section):
+    """Measures every chosen policy at every budget."""
+
+    slug, title, go = "sweep", "Trade-off", "Sweep"
+    intro = (
+        "The chosen policies at several budgets: quality against bytes and against time. Points "
+        "that are done are not done again."
+    )
+    kinds = (SweepRequest,)
+    panels = (Points,)
+    partial_every_s: ClassVar[float] = 0.0
+    files: ClassVar[dict[str, File]] = {
+        "points.csv": File("Points as CSV", lambda run: points_csv(run))
+    }
+
+    def build(self, controls: Controls) -> None:
+        """Make the choice of a task, budgets, length and trials."""
+        tasks = [(task.title, task.slug) for task in self.lab.methods(Task)]
+        with gr.Row():
+            controls.add(
+                "sweep_task",
+                gr.Dropdown(
+                    [("continue the prompt above", PROMPT), *tasks],
+                    value=PROMPT,
+                    label="On",
+                    elem_id="sweep-task",
+                ),
+            )
+            budgets = gr.Textbox("0.5, 0.25, 0.1", label="Budgets (shares of the prompt)")
+            controls.add("sweep_budgets", budgets)
+            length = gr.Number(256, label="Prompt tokens of a task", precision=0)
+            controls.add("sweep_length", length)
+            controls.add("sweep_trials", gr.Slider(1, 50, 5, step=1, label="Trials per point"))
+
+    def requests(self, asked: Values) -> list[ModelRequest]:
+        """Return one sweep over the page's policies with their parameters."""
+        task = asked["sweep_task"] if isinstance(asked["sweep_task"], str) else PROMPT
+        given = {"prompts": (asked["text"],)} if task == PROMPT else {"task": task}
+        budgets = str(asked["sweep_budgets"]).split(",")
+        wanted = self.lab.request(
+            SweepRequest,
+            model=asked["model"],
+            policies=specs_of(asked),
+            budgets=[entry.strip() for entry in budgets if entry.strip()],
+            depths=(0.5,) if task == PROMPT else (0.1, 0.5, 0.9),
+            length=int(number(asked["sweep_length"], 8, 1_000_000, 256)),
+            trials=int(number(asked["sweep_trials"], 1, 1000, 5)),
+            **given,
+        )
+        return [wanted]
+
+    def said(self, scene: Scene[SweepResult, SweepRequest]) -> str:
+        """Return how many points are measured, and what they say."""
+        result = scene.result
+        done = f"{len(result.policy)} of {result.points} points measured."
+        verdict = f" {result.verdict}." if result.verdict else ""
+        refused = sorted({reason for reason in result.refused if reason})[:4]
+        left_out = "".join(f'<p class="tk-sub">{escape(reason)}</p>' for reason in refused)
+        return f'<p class="tk-sentence">{done}{escape(verdict)}</p>{left_out}'
+
+    def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
+        """Return what the sweep will take."""
+        return sweep_card(cost)
+
+    def point(self, run: Run, number: int) -> ModelRequest | None:
+        """Return the run of a point, as it was done in the sweep."""
+        result, asked = run.result, run.request
+        assert isinstance(result, SweepResult)
+        assert isinstance(asked, SweepRequest)
+        if not 0 <= number < len(result.policy):
+            return None
+        depth = float(result.depth[number])
+        ratio = _nearest((*asked.budgets, 1.0), float(result.ratio[number]))
+        known = None if np.isnan(depth) else _nearest(asked.depths, depth)
+        return asked.point(int(result.policy[number]), ratio, known)
+
+
+def specs_of(asked: Values) -> list[Any]:
+    """Return the policies that the page's controls choose, each with its parameters."""
+    chosen = asked["policies"] if isinstance(asked["policies"], list) else []
+    told = asked["parameters"]
+    return [{"slug": slug, "parameters": told.get(str(slug), {})} for slug in chosen]
+
+
+def points_csv(run: Run) -> str:
+    """Return every measured point of a sweep as CSV."""
+    result = run.result
+    assert isinstance(result, SweepResult)
+    counted = [name for name, define in result.quantities().items() if define.axes == "C"]
+    values: dict[str, Any] = {name: getattr(result, name) for name in counted}
+    return csv_columns({"title": [result.titles[n] for n in result.policy], **values})
+
+
+def _nearest(asked: Sequence[float], found: float) -> float:
+    """Return the number as it was asked for; a result has it in single precision."""
+    return min(asked, key=lambda own: abs(own - found))

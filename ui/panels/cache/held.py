@@ -1,0 +1,42 @@
+"""What one head holds under a policy, and how the policy scores the text."""
+
+from typing import ClassVar
+
+from tokenarium.ui.figures.eviction import held_map, scores
+from tokenarium.ui.panels.cache.scene import CacheScene, protected, shown_run
+from tokenarium.ui.shell.panel import Panel, Values
+
+FIGURES = {
+    "cache_map": (
+        "What one head holds",
+        "Every row is a step, every column a token: why it is held, or that it is gone.",
+    ),
+    "cache_scores": (
+        "How the policy scores the text",
+        "Above the dashed line stays. Diamonds are close decisions; dotted is what noise scores.",
+    ),
+}
+
+
+class Held(Panel):
+    """A map of tokens over steps, and the scores at the chosen step."""
+
+    slug = "held"
+    uses: ClassVar[frozenset[str]] = frozenset({"layer", "head", "policy", "step"})
+
+    def build(self) -> None:
+        """Make both figures."""
+        self.figures(FIGURES)
+
+    def draw(self, scene: CacheScene) -> Values:
+        """Return both; another step changes the scores only."""
+        run, now, before = shown_run(scene), scene.chosen, scene.before
+        found = {"cache_scores": scene.drawn(scores(run, now.step, now.layer, now.head))}
+        if before and (before.layer, before.head, before.policy) == (
+            now.layer,
+            now.head,
+            now.policy,
+        ):
+            return found
+        shown = held_map(run, protected(scene, run), now.layer, now.head)
+        return {**found, "cache_map": scene.drawn(shown)}

@@ -1,0 +1,76 @@
+"""Quality against bytes and against time: every measured point of a sweep."""
+
+import gradio as gr
+import numpy as np
+
+from tokenarium.backend import SweepRequest, SweepResult
+from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.figures.tradeoff import MEASURES, tradeoff
+from tokenarium.ui.shell.panel import Panel, Scene, Values, choice
+
+COLUMNS = (
+    Column("policy"),
+    Column("budget", "Share of the prompt that may be kept."),
+    Column("depth", "Where what is asked for stands: 0 at the start, 1 before the question."),
+    Column("right", "Answers of which every token is the likeliest, of how many."),
+    Column("accuracy", "With its 95 % Wilson interval."),
+    Column("right tokens", "Share of the answer's tokens that are the likeliest."),
+    Column("KL to full", "Mean divergence from the full cache, in nats."),
+    Column("cache", "Bytes held, mean."),
+    Column("ms per token", "Median and 90th percentile."),
+)
+EXPLANATION = "A line joins the budgets of a policy. Click a point to open its run above."
+
+
+class Points(Panel):
+    """Two figures and a table of points, each of which opens its run."""
+
+    slug = "points"
+
+    def build(self) -> None:
+        """Make the choice of a measure, figures and table."""
+        self.control(
+            "sweep_measure",
+            gr.Dropdown(
+                [(measure.title, name) for name, measure in MEASURES.items()],
+                value="kl",
+                label="Quality is",
+                elem_id="sweep-measure",
+            ),
+        )
+        self.figures(
+            {
+                "sweep_bytes": ("Against bytes", EXPLANATION),
+                "sweep_ms": ("Against time", EXPLANATION),
+            }
+        )
+        self.parts["sweep_table"] = table(None, "sweep")
+
+    def draw(self, scene: Scene[SweepResult, SweepRequest]) -> Values:
+        """Return figures and table."""
+        measure = choice(scene.settings.get("sweep_measure"), tuple(MEASURES), "kl")
+        return {
+            "sweep_bytes": scene.drawn(tradeoff(scene.result, measure, "bytes")),
+            "sweep_ms": scene.drawn(tradeoff(scene.result, measure, "ms")),
+            "sweep_table": _table(scene.result),
+        }
+
+
+def _table(result: SweepResult) -> str:
+    rows: list[list[Cell]] = [
+        [
+            Link(result.titles[result.policy[n]], {"point": n}),
+            f"{result.ratio[n]:.0%}",
+            "any" if np.isnan(result.depth[n]) else f"{result.depth[n]:g}",
+            f"{result.correct[n]} of {result.trials[n]}",
+            f"{result.accuracy[n]:.2f} ({result.accuracy_low[n]:.2f} to "
+            f"{result.accuracy_high[n]:.2f})",
+            f"{result.token_accuracy[n]:.2f}",
+            f"{result.kl_nats[n]:.3f}",
+            f"{result.cache_bytes[n] / 2**20:.2f} MiB",
+            f"{result.step_ms_p50[n]:.1f} ({result.step_ms_p90[n]:.1f})",
+        ]
+        for n in range(len(result.policy))
+        if not result.refused[n]
+    ]
+    return table_html(COLUMNS, rows, "Every measured point", "Nothing measured yet.")

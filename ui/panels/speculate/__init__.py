@@ -1,0 +1,1 @@
+"""Panels of the Speculate page: guesses checked at once, and drafters in a race."""

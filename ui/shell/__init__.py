@@ -1,0 +1,1 @@
+"""What every page is made of, written once: routes, scripts, addresses, runs, controls, panels."""

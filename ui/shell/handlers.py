@@ -1,0 +1,499 @@
+"""What a page does when a visitor runs, opens, chooses, cancels: the same on every page."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from urllib.parse import parse_qs
+
+import gradio as gr
+
+from tokenarium.backend import (
+    Cancelled,
+    Event,
+    Finished,
+    Lab,
+    ModelRequest,
+    Partial,
+    Progress,
+    Run,
+    UserError,
+)
+from tokenarium.ui.components.cost_card import refused_card
+from tokenarium.ui.components.sentence import facts_of, pill, status, told
+from tokenarium.ui.shell.panel import Action, AnyScene, Panel, Scene, Settings, Values
+from tokenarium.ui.shell.section import MAIN, RunPage, Section
+from tokenarium.ui.shell.selection import PLACES, Chosen, Selection, number_of
+
+BETWEEN = "."
+"""Stands between the runs of one section in an address, such as those of a race."""
+MOST_PARTIAL = 16
+CANCELLED = "Cancelled. What was shown stays, marked partial; nothing was stored."
+NOTHING_RUNS = "Nothing is running now."
+
+
+@dataclass(frozen=True)
+class Asker:
+    """What comes with an event: who asks, what is chosen, and what the page shows."""
+
+    visitor: str = ""
+    told: Selection = Selection()
+    drawn: Mapping[str, Any] = None  # type: ignore[assignment]
+    """By section, what it shows: ``runs``, for the page itself also view and place."""
+    settings: Settings = None  # type: ignore[assignment]
+    """What the controls of all panels say, by name."""
+
+    def of(self, section: str) -> Mapping[str, Any]:
+        """Return what a section shows."""
+        found = (self.drawn or {}).get(section)
+        return found if isinstance(found, dict) else {}
+
+
+class Handlers:
+    """The handlers of one page; they return values by the name of the part."""
+
+    def __init__(self, page: RunPage, lab: Lab) -> None:
+        self.page, self.lab = page, lab
+        self._partial: OrderedDict[str, tuple[Any, ModelRequest]] = OrderedDict()
+        used = frozenset[str]().union(*(panel.uses for panel in page.every_panel()))
+        self._places = [name for name in PLACES if name in used and name != "metric"]
+
+    # -- what a page opens with
+
+    def first(self) -> Values:
+        """Return the parts of the stored example, drawn before any visitor comes."""
+        found = self._example(Asker(settings={}), "first")
+        return found or {"selection": {"shown": True, **self._said_of_page()}}
+
+    def boot(self, query: str, carried: object, asker: Asker) -> Iterator[Values]:
+        """Open what the address names: stored runs, runs that go on, a view, or nothing."""
+        asked = {name: values[-1] for name, values in parse_qs(query).items()}
+        numbers = {name: number_of(asked[name]) for name in PLACES if name in asked}
+        names = {name: asked.get(name) for name in ("run", "view", "policy", "metric")}
+        runs = {slug: asked[slug] for slug in self.page.sections if slug in asked}
+        wanted = Selection.read({**numbers, **names, "runs": runs})
+        found: Values = {}
+        if wanted.view in self.page.tabs:
+            found["views"] = gr.Tabs(selected=wanted.view)
+        if MAIN not in wanted.runs:
+            found |= self._carried(carried)
+        asker = replace(asker, told=wanted)
+        going = {ticket.id: ticket.request for ticket in self.lab.running(asker.visitor)}
+        later = []
+        for slug, ids in wanted.runs.items():
+            section = self.page.sections[slug]
+            if any(run_id in going for run_id in ids.split(BETWEEN)):
+                later.append((section, ids))
+            else:
+                found = _joined(found, self.open(section, ids, asker, "boot"))
+        yield found
+        for section, ids in later:
+            yield from self._rejoined(section, ids, going, asker)
+
+    # -- running
+
+    def run(self, section: Section, asked: Values, asker: Asker) -> Iterator[Values]:
+        """Answer what the controls ask for, showing what is known so far."""
+        try:
+            wanted = section.requests(asked)
+        except UserError as error:
+            yield {self.part(section, "status"): status(str(error), "error")}
+            return
+        yield from self._start(section, wanted, asker)
+
+    def cancel(self, section: Section, ids: object, asker: Asker) -> Values:
+        """Stop what the section runs, and say so."""
+        known = ids.split(BETWEEN) if isinstance(ids, str) else []
+        said = self.part(section, "status")
+        try:
+            stopped = [self.lab.cancel(each, visitor=asker.visitor) for each in known]
+        except UserError as error:
+            return {said: status(str(error), "error")}
+        return {said: status(CANCELLED if any(stopped) else NOTHING_RUNS)}
+
+    def point(self, number: object, asker: Asker) -> Iterator[Values]:
+        """Open the run behind a point of a figure: stored, or done again where it is not there."""
+        if isinstance(number, bool) or not isinstance(number, int):
+            return
+        for slug, section in self.page.sections.items():
+            ids = asker.told.runs.get(slug)
+            if slug == MAIN or ids is None:
+                continue
+            try:
+                run = self.lab.open(ids, visitor=asker.visitor)
+                request = section.point(run, number)
+            except UserError as error:
+                yield {self.part(section, "status"): status(str(error), "error")}
+                return
+            if request is not None:
+                yield from self._start(self.page, [request], asker)
+                return
+
+    # -- showing
+
+    def open(self, section: Section, ids: object, asker: Asker, why: str) -> Values:
+        """Show stored runs, the controls as they were when they were asked for."""
+        if not isinstance(ids, str) or not ids:
+            return {}
+        if asker.told.fresh:
+            again = self.page.again(asker.told)
+            asker = replace(asker, told=replace(again, reply=asker.told.reply))
+        try:
+            runs = [self.lab.open(each, visitor=asker.visitor) for each in ids.split(BETWEEN)]
+            return self._shown(section, runs, asker, why, controls=True)
+        except UserError as error:
+            return {self.part(section, "status"): status(str(error), "error")}
+
+    def pick(self, asker: Asker) -> Values:
+        """Draw what another selection or view changes; other runs are opened whole."""
+        found: Values = {}
+        told = asker.told
+        for slug, section in self.page.sections.items():
+            ids = told.runs.get(slug)
+            if ids == told.shown.get(slug) or (ids is None and slug in told.running):
+                continue
+            if ids is not None:
+                found = _joined(found, self.open(section, ids, asker, "reply"))
+            elif slug == MAIN:
+                found = _joined(found, self._example(asker, "reply", controls=True))
+            else:
+                found |= self._emptied(section)
+        if told.runs.get(MAIN) != told.shown.get(MAIN) and MAIN not in told.running:
+            return found  # another run: shown whole, or refused in words
+        try:
+            return found | self._moved(asker)
+        except UserError as error:
+            return found | {"status": status(str(error), "error")}
+
+    def restyle(self, panel: Panel, asker: Asker) -> Values:
+        """Draw a panel again as its controls say."""
+        try:
+            section = self._section_of(panel)
+            return panel.draw(self._scene(section, asker))
+        except UserError as error:
+            return {"status": status(str(error), "error")}
+
+    def zoom(self, asked: object, asker: Asker) -> Values:
+        """Draw a rectangle of a figure in finer tiles."""
+        view = self._view(asker.told)
+        if view is None or asker.told.run is None or not isinstance(asked, dict):
+            return {}
+        try:
+            return view.zoom(self._scene(self.page, asker), asked)
+        except UserError as error:
+            return {"status": status(str(error), "error")}
+
+    def act(self, panel: Panel, action: Action, asker: Asker) -> Iterator[Values]:
+        """Let a panel ask the lab, showing progress."""
+        try:
+            yield from action.answer(self._scene(self._section_of(panel), asker))
+        except (UserError, Cancelled) as error:
+            yield {"status": status(str(error), "error")}
+
+    # -- cost, model, files
+
+    def cost(self, section: Section, asked: Values, asker: Asker) -> str:
+        """Say what a run will take with the controls as they are."""
+        try:
+            requests = section.requests(asked)
+            found = self.lab.estimate(requests[0], visitor=asker.visitor)
+            return "" if found is None else section.card(found, requests[0])
+        except UserError as error:
+            return refused_card(str(error))
+
+    def state(self, model: object) -> tuple[str, bool]:
+        """Return the model's state as HTML and whether it still changes."""
+        try:
+            info = self.lab.state(str(model))
+        except UserError as error:
+            return status(str(error), "error"), False
+        return pill(info), info.state in ("cold", "loading")
+
+    def warm(self, model: object) -> tuple[str, bool]:
+        """Begin to load a model and return its state."""
+        try:
+            self.lab.warm(str(model))
+        except UserError as error:
+            return status(str(error), "error"), False
+        return self.state(model)
+
+    def export(self, section: str, run_id: str, file: str) -> str:
+        """Return a stored run, or one of its tables, as the text of a file."""
+        try:
+            files = self.page.sections[section].files if section in self.page.sections else {}
+            first = run_id.split(BETWEEN)[0]
+            if file in files:
+                return files[file].text(self.lab.open(first))
+            return self.lab.export(first)
+        except UserError as error:
+            return str(error)
+
+    @staticmethod
+    def part(section: Section, name: str) -> str:
+        """Return what a part of a section is called on the page."""
+        return name if section.slug == MAIN else f"{section.slug}.{name}"
+
+    # -- within
+
+    def _start(
+        self, section: Section, wanted: Sequence[ModelRequest], asker: Asker
+    ) -> Iterator[Values]:
+        ids: list[str] = []
+        try:
+            for request in wanted:
+                ticket = self.lab.start(request, visitor=asker.visitor)
+                ids.append(ticket.id)
+        except UserError as error:
+            for started in ids:
+                self.lab.cancel(started, visitor=asker.visitor)
+            yield {self.part(section, "status"): status(str(error), "error")}
+            return
+        joined = BETWEEN.join(ids)
+        yield {
+            "selection": {"shown": True, "why": "start", "section": section.slug, "id": joined},
+            self.part(section, "running"): joined,
+        }
+        yield from self._follow(section, ids, wanted, asker, "finish")
+
+    def _follow(
+        self,
+        section: Section,
+        ids: Sequence[str],
+        wanted: Sequence[ModelRequest],
+        asker: Asker,
+        why: str,
+        *,
+        controls: bool = False,
+    ) -> Iterator[Values]:
+        """Tell how far runs are, draw what is known of them, and the whole at the end."""
+        said, running = self.part(section, "status"), self.part(section, "running")
+        runs: list[Run] = []
+        asker = replace(asker, told=self.page.again(asker.told)) if not controls else asker
+        try:
+            for run_id, request in zip(ids, wanted, strict=True):
+                drawn = time.monotonic()
+                for event in self.lab.follow(run_id, visitor=asker.visitor):
+                    if isinstance(event, Finished):
+                        runs.append(event.run)
+                    elif not isinstance(event, Partial):
+                        yield {said: told(_named(event, section.doing(request)))}
+                    elif time.monotonic() - drawn >= section.partial_every_s:
+                        yield self._part_of(section, run_id, event.result, request, asker)
+                        drawn = time.monotonic()
+                    else:
+                        self._keep(run_id, event.result, request)
+                if 0 < len(runs) < len(ids):
+                    yield self._shown(section, runs, asker, "partial")
+            yield {**self._shown(section, runs, asker, why, controls=controls), running: None}
+        except (UserError, Cancelled) as error:
+            words = CANCELLED if isinstance(error, Cancelled) else str(error)
+            if isinstance(error, Cancelled) and "cancelled" not in str(error):
+                words = str(error)
+            kind = "info" if words == CANCELLED else "error"
+            stop = {"shown": True, "why": "stop", "section": section.slug}
+            yield {said: status(words, kind), "selection": stop, running: None}
+
+    def _rejoined(
+        self, section: Section, ids: str, going: Mapping[str, ModelRequest], asker: Asker
+    ) -> Iterator[Values]:
+        """Follow runs that an address names while they go on."""
+        each = ids.split(BETWEEN)
+        try:
+            requests = [going.get(run_id) or self._asked_by(run_id, asker) for run_id in each]
+        except UserError as error:
+            yield {self.part(section, "status"): status(str(error), "error")}
+            return
+        start = {"shown": True, "why": "start", "section": section.slug, "id": ids}
+        running = self.part(section, "running")
+        yield {"selection": start, running: ids, **section.filled(requests[0])}
+        yield from self._follow(section, each, requests, asker, "boot", controls=True)
+
+    def _asked_by(self, run_id: str, asker: Asker) -> ModelRequest:
+        request = self.lab.open(run_id, visitor=asker.visitor).request
+        assert isinstance(request, ModelRequest)
+        return request
+
+    def _shown(
+        self,
+        section: Section,
+        runs: Sequence[Run],
+        asker: Asker,
+        why: str,
+        *,
+        controls: bool = False,
+    ) -> Values:
+        for run in runs:
+            if type(run.request) not in section.kinds:
+                raise UserError(
+                    f"run={run.id} is a {run.request.kind}, not a {section.kinds[0].kind}: open it "
+                    "on the page of its kind"
+                )
+        first = runs[0]
+        scene = self._scene_of(section, first.result, first.request, asker, runs)  # type: ignore[arg-type]
+        trouble = first.environment.get("storage")
+        found = self._drawn(section, scene, asker.told)
+        ids = BETWEEN.join(run.id for run in runs)
+        found |= {
+            "selection": self._message(section, scene, asker.told, why, ids),
+            self.part(section, "status"): status(str(trouble), "error") if trouble else "",
+            self.part(section, "facts"): facts_of(first),
+            self.part(section, "drawn"): self._kept(section, scene.chosen, asker.told, ids),
+        }
+        return {**found, **section.filled(first.request)} if controls else found
+
+    def _part_of(
+        self, section: Section, run_id: str, result: Any, request: ModelRequest, asker: Asker
+    ) -> Values:
+        """Return what is known of a run that goes on."""
+        self._keep(run_id, result, request)
+        scene = self._scene_of(section, result, request, asker, ())
+        return {
+            **self._drawn(section, scene, asker.told),
+            "selection": self._message(section, scene, asker.told, "partial", None),
+            self.part(section, "facts"): "",
+            self.part(section, "drawn"): self._kept(section, scene.chosen, asker.told, None),
+        }
+
+    def _drawn(self, section: Section, scene: AnyScene, told: Selection) -> Values:
+        panels = list(section.shown)
+        if section is self.page:
+            view = self._view(told)
+            panels += [*self.page.at_side, *([view] if view else [])]
+        found: Values = {self.part(section, "sentence"): section.said(scene)}
+        for panel in panels:
+            found |= panel.draw(scene)
+        return found
+
+    def _moved(self, asker: Asker) -> Values:
+        """Return what changes where the same run is shown."""
+        page, told = self.page, asker.told
+        scene = self._scene(page, asker)
+        kept = asker.of(MAIN)
+        before, now = Chosen.read(kept.get("place")), scene.chosen
+        changed = {name for name in PLACES if getattr(before, name) != getattr(now, name)}
+        view = self._view(told)
+        found: Values = {}
+        for panel in (*page.shown, *page.at_side):
+            if panel.uses & changed:
+                found |= panel.draw(replace(scene, before=before))
+        if view and view.slug != kept.get("view"):
+            found |= {"views": gr.Tabs(selected=view.slug), **view.draw(scene)}
+        elif view and view.uses & changed:
+            found |= view.draw(replace(scene, before=before))
+        return {**found, "drawn": self._kept(page, now, told, kept.get("runs"))}
+
+    def _emptied(self, section: Section) -> Values:
+        found: Values = {self.part(section, name): "" for name in ("sentence", "status", "facts")}
+        for panel in section.shown:
+            found |= panel.empty()
+        return {**found, self.part(section, "drawn"): {}}
+
+    def _example(self, asker: Asker, why: str, *, controls: bool = False) -> Values:
+        found = self.lab.examples(self.page.kinds[0].kind)
+        if not found:
+            return {}
+        try:
+            run = self.lab.open(found[0].run_id, visitor=asker.visitor)
+        except UserError:
+            return {}
+        values = self._shown(self.page, [run], asker, why, controls=controls or why == "first")
+        values["selection"] |= {"example": run.id}
+        return values
+
+    def _scene(self, section: Section, asker: Asker) -> AnyScene:
+        """Return what a section shows: stored runs, or a part of one that goes on or was stopped.
+
+        Raises:
+            UserError: if it shows nothing, or the run is gone.
+        """
+        ids = asker.told.runs.get(section.slug)
+        if ids is not None:
+            runs = [self.lab.open(each, visitor=asker.visitor) for each in ids.split(BETWEEN)]
+            if type(runs[0].request) not in section.kinds:
+                raise UserError(f"run={ids} is a {runs[0].request.kind}: open it on its own page")
+            return self._scene_of(section, runs[0].result, runs[0].request, asker, runs)  # type: ignore[arg-type]
+        going = asker.told.running.get(section.slug, "").split(BETWEEN)[-1]
+        if going not in self._partial:
+            raise UserError("no run is shown: press Run first")
+        result, request = self._partial[going]
+        return self._scene_of(section, result, request, asker, ())
+
+    def _scene_of(
+        self,
+        section: Section,
+        result: Any,
+        request: ModelRequest,
+        asker: Asker,
+        runs: Sequence[Run],
+    ) -> AnyScene:
+        wanted = replace(asker.told, run=runs[0].id if runs else None)
+        place = section.place(wanted, result)
+        settings = asker.settings or {}
+        return Scene(result, request, place, settings, asker.visitor, None, tuple(runs))
+
+    def _message(
+        self, section: Section, scene: AnyScene, told: Selection, why: str, ids: str | None
+    ) -> Values:
+        """Return what the browser is told of what is shown, and why."""
+        found = {"shown": True, "why": why, "section": section.slug, "id": ids, "reply": None}
+        if why == "reply":
+            found["reply"] = told.reply
+        if section is not self.page:
+            return found
+        view = self._view(told)
+        run = scene.chosen.run
+        return {
+            **self._said_of_page(),
+            **found,
+            "run": run,
+            **{name: getattr(scene.chosen, name) for name in self._places},
+            **section.sizes(scene.result),
+            "partial": run is None,
+            "view": view.slug if view else None,
+        }
+
+    def _said_of_page(self) -> Values:
+        page = self.page
+        return {"page": page.path, "sections": list(page.sections), "arrows": page.arrows}
+
+    def _kept(self, section: Section, chosen: Chosen, told: Selection, ids: str | None) -> Values:
+        if section is not self.page:
+            return {"runs": ids}
+        view = self._view(told)
+        return {"runs": ids, "view": view.slug if view else None, "place": asdict(chosen)}
+
+    def _keep(self, run_id: str, result: Any, request: ModelRequest) -> None:
+        self._partial[run_id] = (result, request)
+        self._partial.move_to_end(run_id)
+        while len(self._partial) > MOST_PARTIAL:
+            self._partial.popitem(last=False)
+
+    def _view(self, told: Selection) -> Panel | None:
+        tabs = self.page.tabs
+        return tabs.get(told.view or "", next(iter(tabs.values()), None))
+
+    def _section_of(self, panel: Panel) -> Section:
+        sections = self.page.sections.values()
+        return next((each for each in sections if panel in each.shown), self.page)
+
+    @staticmethod
+    def _carried(carried: object) -> Values:
+        """Return model and text that the visitor takes along from another page."""
+        told = carried if isinstance(carried, dict) else {}
+        found = {name: told.get(name) for name in ("text", "model")}
+        return {name: value for name, value in found.items() if isinstance(value, str) and value}
+
+
+def _joined(one: Values, other: Values) -> Values:
+    """Return both; of two messages to the browser neither is lost."""
+    if "selection" not in one or "selection" not in other:
+        return {**one, **other}
+    last = other["selection"]
+    return {**one, **other, "selection": {**last, "also": [one["selection"]]}}
+
+
+def _named(event: Event, doing: str) -> Event:
+    if doing and isinstance(event, Progress):
+        return replace(event, doing=f"{doing}: {event.doing}")
+    return event

@@ -1,0 +1,193 @@
+"""What every panel of a page has in common, and what it is handed to draw."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import gradio as gr
+from plotly.graph_objects import Figure
+
+from tokenarium.backend import Finished, Lab, ModelRequest, Run, TextRequest
+from tokenarium.ui.components.form import Group, form, form_value
+from tokenarium.ui.components.plot import figure_json, plot
+from tokenarium.ui.components.sentence import told
+from tokenarium.ui.figures.style import caption
+from tokenarium.ui.shell.selection import Chosen
+
+Result = TypeVar("Result")
+Asked = TypeVar("Asked", bound=ModelRequest)
+Values = dict[str, Any]
+"""New values of components, by the name of the part."""
+Settings = Mapping[str, Any]
+"""What controls say, by name; a browser may send anything."""
+
+
+@dataclass(frozen=True)
+class Scene(Generic[Result, Asked]):
+    """What a page is about: a run, or what is known of it so far, and what is chosen in it."""
+
+    result: Result
+    request: Asked
+    chosen: Chosen
+    settings: Settings = field(default_factory=dict)
+    """What the controls of all panels say, by name."""
+    visitor: str = ""
+    before: Chosen | None = None
+    """What was chosen when the panel was last drawn; None where it was not drawn yet."""
+    runs: tuple[Run, ...] = ()
+    """The stored runs that are shown; none while the first of them goes on."""
+
+    @property
+    def credit(self) -> str:
+        """The line under exported pictures."""
+        run = f"run {self.chosen.run}" if self.chosen.run else "partial run"
+        asked = self.request
+        length = getattr(self.result, "length", None)
+        tokens = "" if length is None else f"{length} tokens · "
+        return f"Tokenarium · {asked.model} · {tokens}seed {asked.seed} · {run}"
+
+    @property
+    def text(self) -> dict[str, Any]:
+        """What makes another request be about the same model reading the same text."""
+        return {name: getattr(self.request, name) for name in TextRequest.model_fields}
+
+    def drawn(self, figure: Figure | None) -> str | None:
+        """Return a figure as the browser reads it, with its caption."""
+        return None if figure is None else figure_json(caption(figure, self.credit))
+
+
+AnyScene = Scene[Any, Any]
+Ask = Callable[[AnyScene], Iterator[Values]]
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something of a panel that asks the lab: what starts it, and what answers step by step."""
+
+    triggers: Sequence[Any]
+    """Events of components, such as ``button.click``."""
+    answer: Ask
+    """Yields values of the panel's parts, and of ``status``."""
+    fills: bool = False
+    """Whether it sets controls of the page as well."""
+
+
+class Panel(ABC):
+    """One way to look at a run. A page declares its panels; each is drawn by itself."""
+
+    slug: ClassVar[str]
+    """Name in the address and on the page."""
+    title: ClassVar[str] = ""
+    """What its tab says, where the page shows it in one."""
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """The parts of a selection that change what it shows, such as token, layer or step."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.parts: dict[str, Any] = {}
+        self.controls: dict[str, Any] = {}
+        self.redraws: list[Any] = []
+        self.pickers: list[tuple[Any, str]] = []
+        """Choices of a stored run, and of which kind."""
+        self._plain: set[str] = set()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the components where the panel stands: fill ``parts`` and ``controls``."""
+
+    @abstractmethod
+    def draw(self, scene: AnyScene) -> Values:
+        """Return the value of every part; after ``before``, at least of those that changed."""
+
+    def actions(self) -> list[Action]:
+        """Return what of this panel asks the lab; called after ``build``."""
+        return []
+
+    def zoom(self, scene: AnyScene, asked: dict[str, Any]) -> Values:  # noqa: ARG002
+        """Return what a rectangle of a figure changes; most panels have nothing finer."""
+        return {}
+
+    def asked(self, scene: AnyScene, request: ModelRequest) -> Generator[Values, None, Run]:
+        """Answer a request, telling how far it is; used as ``run = yield from self.asked(...)``.
+
+        Raises:
+            UserError: what a person can mend; the page says it.
+        """
+        for event in self.lab.stream(request, visitor=scene.visitor):
+            if isinstance(event, Finished):
+                return event.run
+            yield {"status": told(event)}
+        raise AssertionError("a stream ends with Finished or raises")
+
+    def figure(self, name: str, title: str, explanation: str) -> None:
+        """Make a host for a figure and add it to the parts."""
+        self.parts[name] = plot(None, name, title, explanation)
+
+    def figures(self, told: Mapping[str, tuple[str, str]]) -> None:
+        """Make hosts for figures, two beside each other, from title and explanation of each."""
+        names = list(told)
+        for start in range(0, len(names), 2):
+            with gr.Row(equal_height=False):
+                for name in names[start : start + 2]:
+                    with gr.Column(min_width=320):
+                        self.figure(name, *told[name])
+
+    def html(self, name: str, value: str = "") -> None:
+        """Make a place for HTML and add it to the parts."""
+        self.parts[name] = gr.HTML(value, elem_id=name.replace("_", "-"))
+        self._plain.add(name)
+
+    def empty(self) -> Values:
+        """Return every part as it is where nothing is shown."""
+        return {name: "" if name in self._plain else None for name in self.parts}
+
+    def form(self, name: str, groups: Sequence[Group]) -> None:
+        """Make a form: what it says comes in ``scene.settings``, to be read with its groups."""
+        made = form(form_value(groups), name.replace("_", "-"))
+        self.controls[name] = self.parts[name] = made
+
+    def control(self, name: str, component: Any, *, redraws: bool = True) -> None:
+        """Add a control: what it says comes in ``scene.settings``.
+
+        Args:
+            name: no other panel of the page has a control of this name.
+            component: a Gradio component.
+            redraws: whether the panel is drawn again when a visitor moves it.
+        """
+        self.controls[name] = unchecked(component)
+        if redraws:
+            self.redraws.append(component.input)
+
+    def remembered(self, name: str) -> None:
+        """Add a value that the page keeps for the panel, such as the id of a run it asked for."""
+        self.control(name, hidden(), redraws=False)
+        self.parts[name] = self.controls[name]
+
+
+def hidden(value: Any = None) -> gr.HTML:
+    """Return a component that is not seen: the page keeps a value in it."""
+    return gr.HTML(value, html_template="<i hidden></i>", js_on_load=None, elem_classes="tk-hidden")
+
+
+def unchecked(component: Any) -> Any:
+    """Return a component whose value is handed on as a browser sent it.
+
+    Requests and panels check what they are told, in words: a number out of range here must not
+    stop every event without any.
+    """
+    assert isinstance(component, gr.components.Component)
+    component.preprocess = lambda sent: sent  # type: ignore[method-assign,assignment]
+    return component
+
+
+def choice(value: object, allowed: Sequence[str], otherwise: str) -> str:
+    """Return what a browser chose, if it may be chosen."""
+    return value if isinstance(value, str) and value in allowed else otherwise
+
+
+def number(value: object, low: float, high: float, otherwise: float) -> float:
+    """Return the number a browser sent, moved into [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return otherwise
+    return float(min(max(value, low), high))

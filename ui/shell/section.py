@@ -1,0 +1,133 @@
+"""What a page declares: what is asked, by which controls, and which panels show the answer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tokenarium.backend import Lab, ModelRequest, Run
+from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.panel import AnyScene, Panel, Values
+from tokenarium.ui.shell.selection import Chosen, Selection
+
+MAIN = "run"
+
+
+@dataclass(frozen=True)
+class File:
+    """A table of a run that can be downloaded."""
+
+    title: str
+    text: Callable[[Run], str]
+
+
+class Section(ABC):
+    """Something that can be asked for on a page: its button, cost, progress, Cancel, panels.
+
+    A page is one itself; others, such as a sweep, stand below and share the page's controls.
+    """
+
+    slug: ClassVar[str] = MAIN
+    """What names its run in the address, and the stem of its parts."""
+    title: ClassVar[str]
+    intro: ClassVar[str] = ""
+    """One or two sentences, shown under the title."""
+    go: ClassVar[str] = "Run"
+    """What its button says."""
+    kinds: ClassVar[tuple[type[ModelRequest], ...]]
+    """The requests that it asks, and others whose runs it can show; the first one's runs are
+    listed."""
+    panels: ClassVar[tuple[type[Panel], ...]] = ()
+    """Stand under one another, all in sight."""
+    partial_every_s: ClassVar[float] = 2.0
+    """A page that draws more often than this does not hear a click on Cancel in time."""
+    files: ClassVar[Mapping[str, File]] = {}
+    """By name, what can be downloaded beside the whole run."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.shown = [panel(lab) for panel in self.panels]
+
+    def build(self, controls: Controls) -> None:  # noqa: B027 - a section may have none of its own
+        """Make its own controls where they stand."""
+
+    @abstractmethod
+    def requests(self, asked: Values) -> Sequence[ModelRequest]:
+        """Return what the controls ask for: mostly one request.
+
+        Args:
+            asked: what the controls of the page say, by name.
+
+        Raises:
+            UserError: naming what is out of range.
+        """
+
+    def filled(self, request: Any) -> Values:  # noqa: ARG002
+        """Return the controls as they were when a stored run was asked for, by name."""
+        return {}
+
+    def place(self, wanted: Selection, result: Any) -> Chosen:  # noqa: ARG002
+        """Return a selection moved inside what a result has."""
+        return Chosen(wanted.run)
+
+    def sizes(self, result: Any) -> Values:  # noqa: ARG002
+        """Return how many tokens, layers, heads, steps a selection may move within."""
+        return {}
+
+    def said(self, scene: AnyScene) -> str:  # noqa: ARG002
+        """Return what a run, or a part of it, shows in one sentence, as HTML."""
+        return ""
+
+    def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
+        """Return what a run will take, as HTML."""
+        return ""
+
+    def doing(self, request: Any) -> str:  # noqa: ARG002
+        """Return what stands before the progress of a request, where several are asked."""
+        return ""
+
+    def point(self, run: Run, number: int) -> ModelRequest | None:  # noqa: ARG002
+        """Return what a click on a point asks the page for; None where there is no such point."""
+        return None
+
+
+class RunPage(Section):
+    """One page: it declares its request, its controls, its panels, and is otherwise as all are."""
+
+    path: ClassVar[str]
+    """Its route; the first page's is empty."""
+    order: ClassVar[int]
+    """Place among the pages."""
+    text_label: ClassVar[str] = "Text"
+    text_hint: ClassVar[str] = "Type or paste a text, then press Run."
+    model_label: ClassVar[str] = "Model"
+    arrows: ClassVar[str] = "token"
+    """What the arrow keys move: token, step or round."""
+    views: ClassVar[tuple[type[Panel], ...]] = ()
+    """Panels in tabs, of which one is open."""
+    aside: ClassVar[tuple[type[Panel], ...]] = ()
+    """Panels beside the others, where there is room."""
+    beside: ClassVar[tuple[type[Section], ...]] = ()
+    """Further sections."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab)
+        self.tabs = {panel.slug: panel(lab) for panel in self.views}
+        self.at_side = [panel(lab) for panel in self.aside]
+        self.sections: dict[str, Section] = {MAIN: self}
+        self.sections |= {section.slug: section(lab) for section in self.beside}
+
+    def options(self, controls: Controls) -> None:
+        """Make the controls that few visitors change, where they are folded away."""
+
+    def under_model(self, controls: Controls) -> None:
+        """Make the controls that stand with the choice of the model."""
+
+    def again(self, wanted: Selection) -> Selection:
+        """Return where a new run is opened, from where the last one was."""
+        return Selection(view=wanted.view)
+
+    def every_panel(self) -> list[Panel]:
+        """Return all panels of the page, those of its other sections too."""
+        others = [panel for section in self.sections.values() for panel in section.shown]
+        return [*others, *self.at_side, *self.tabs.values()]

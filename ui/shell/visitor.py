@@ -1,0 +1,25 @@
+"""Who is looking: a private name that the visitor's own browser made and keeps."""
+
+import hashlib
+import re
+
+import gradio as gr
+
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+def visitor_of(request: gr.Request | None, told: object = None) -> str:
+    """Return the visitor's private name, hashed so that the store never holds the secret itself.
+
+    Args:
+        request: whose cookie has the name.
+        told: a value that the page sent along, whose ``visitor`` is the name where the browser
+            refuses cookies. One that sends neither gets a name that lasts as long as its page.
+    """
+    if request is None:
+        return ""
+    sent = told.get("visitor") if isinstance(told, dict) else None
+    names = (request.cookies.get("tokenarium_visitor", ""), sent)
+    right = (name for name in names if isinstance(name, str) and _NAME.fullmatch(name))
+    secret = next(right, f"session {request.session_hash}")
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]

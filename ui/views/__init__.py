@@ -1,1 +1,0 @@
-"""Ways to look at one run, one module each: what a view shows, its controls, what it asks for."""
