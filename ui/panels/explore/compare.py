@@ -21,7 +21,7 @@ COLUMNS = (
     Column("in the other run", "The same in the other run."),
 )
 EMPTY: Values = {
-    "compare_said": '<p class="tk-sub">Choose another run to compare with.</p>',
+    "compare_said": '<p class="tk-sub">Choose another run of this model to compare with.</p>',
     "switching": None,
     "side_by_side": None,
     "difference": None,
@@ -98,6 +98,9 @@ def other_run(lab: Lab, scene: TraceScene) -> tuple[TraceResult | None, str]:
     run = lab.open(run_id, visitor=scene.visitor)
     if not isinstance(run.result, TraceResult):
         raise UserError(f"run={run_id} is a {run.request.kind}, not a trace: choose a trace")
+    shape, here = (run.result.layers, run.result.heads), (scene.result.layers, scene.result.heads)
+    if shape != here and run_id in {example.run_id for example in lab.examples("trace")}:
+        return None, ""  # where the list begins, which nobody chose: of another model
     return run.result, _name(run.result)
 
 
