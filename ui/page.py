@@ -10,9 +10,9 @@ from tokenarium.ui import theme
 from tokenarium.ui.api import expose
 from tokenarium.ui.pages import find_pages
 from tokenarium.ui.shell.header import header
-from tokenarium.ui.shell.layout import Layout
 from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.shell.web import served
+from tokenarium.ui.shell.wiring import Wiring
 
 TITLE = "Tokenarium"
 ENDPOINTS = "endpoints"
@@ -41,7 +41,7 @@ def build(lab: Lab) -> gr.Blocks:
 def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage]) -> None:
     Navbar(visible=False)
     header(TITLE, _titles(), page.path)
-    Layout(page(lab), lab, blocks)
+    Wiring(page(lab), lab, blocks)
 
 
 def _titles() -> dict[str, str]:

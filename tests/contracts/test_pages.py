@@ -12,7 +12,8 @@ from tests.ui.test_sentence import words
 from tokenarium.backend import Lab, Settings, UserError
 from tokenarium.ui.page import build, launch_options
 from tokenarium.ui.pages import find_pages
-from tokenarium.ui.shell.handlers import BETWEEN, CANCELLED, NOTHING_RUNS
+from tokenarium.ui.shell.drawing import BETWEEN
+from tokenarium.ui.shell.handlers import CANCELLED, NOTHING_RUNS
 from tokenarium.ui.shell.section import MAIN, RunPage
 
 PAGES = find_pages()

@@ -8,21 +8,21 @@ from typing import Any
 import gradio as gr
 
 from tokenarium.backend import Lab
-from tokenarium.ui.shell.handlers import Asker
-from tokenarium.ui.shell.layout import Layout
+from tokenarium.ui.shell.drawing import Asker
 from tokenarium.ui.shell.panel import Values
 from tokenarium.ui.shell.section import MAIN, RunPage
 from tokenarium.ui.shell.selection import PLACES, Selection
+from tokenarium.ui.shell.wiring import Wiring
 
 NOT_TOLD = ("also", "shown", "why", "section", "reply", "sections", "page", "arrows", "id")
 
 
-def layout_of(lab: Lab, page: type[RunPage]) -> Layout:
+def layout_of(lab: Lab, page: type[RunPage]) -> Wiring:
     """Return a page as it is built once for all visitors of a lab."""
-    built: dict[Any, Layout] = lab.__dict__.setdefault("_layouts", {})
+    built: dict[Any, Wiring] = lab.__dict__.setdefault("_layouts", {})
     if page not in built:
         with gr.Blocks() as blocks:
-            built[page] = Layout(page(lab), lab, blocks)
+            built[page] = Wiring(page(lab), lab, blocks)
     return built[page]
 
 

@@ -10,13 +10,12 @@ from tokenarium.backend import (
     ModelRequest,
     PointRequest,
     Policy,
-    Run,
     SweepRequest,
     UserError,
 )
 from tokenarium.ui.components.cache_table import cache_sentence, declared_table
 from tokenarium.ui.components.cost_card import cache_card
-from tokenarium.ui.components.csv_file import csv_columns
+from tokenarium.ui.components.run_csv import steps_csv
 from tokenarium.ui.pages.sweep import Sweep, specs_of
 from tokenarium.ui.panels.cache.costs import Costs
 from tokenarium.ui.panels.cache.held import Held
@@ -49,9 +48,7 @@ class Cache(RunPage):
     kinds = (CacheRequest, PointRequest)
     panels = (Lanes, Held, Costs)
     beside = (Sweep,)
-    files: ClassVar[dict[str, File]] = {
-        "steps.csv": File("Steps as CSV", lambda run: steps_csv(run))
-    }
+    files: ClassVar[dict[str, File]] = {"steps.csv": File("Steps as CSV", steps_csv)}
 
     def build(self, controls: Controls) -> None:
         """Make the choice of policies and budget."""
@@ -145,21 +142,6 @@ class Cache(RunPage):
     def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
         """Return passes, bytes and time."""
         return cache_card(cost)
-
-
-def steps_csv(run: Run) -> str:
-    """Return what was counted and measured after every step, a line for each policy and step."""
-    assert isinstance(run.result, CacheResult)
-    rows = [(each, step) for each in run.result.runs for step in range(each.steps)]
-    measured = ("cache_bytes", "step_ms", "kl_nats", "top1_agree")
-    return csv_columns(
-        {
-            "policy": [each.policy for each, _ in rows],
-            "step": [step for _, step in rows],
-            "token": [each.result.token_text[each.number][step] for each, step in rows],
-            **{name: [getattr(each, name)[step] for each, step in rows] for name in measured},
-        }
-    )
 
 
 def _steps(result: CacheResult) -> int:

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from tokenarium.backend import ModelRequest, TraceRequest, TraceResult
 from tokenarium.ui.components.form import Group
+from tokenarium.ui.components.run_csv import tokens_csv
 from tokenarium.ui.components.sentence import sentence
 from tokenarium.ui.panels.explore.attention import Attention
 from tokenarium.ui.panels.explore.compare import Compare
@@ -18,7 +19,7 @@ from tokenarium.ui.panels.explore.sinks import Sinks
 from tokenarium.ui.panels.explore.strip import TokenCard, TokenStrip
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.panel import Values
-from tokenarium.ui.shell.section import RunPage
+from tokenarium.ui.shell.section import File, RunPage
 from tokenarium.ui.shell.selection import Chosen, Selection
 
 OPTIONS = (
@@ -54,6 +55,7 @@ class Explore(RunPage):
     )
     aside = (TokenCard,)
     partial_every_s: ClassVar[float] = 3.0
+    files: ClassVar[dict[str, File]] = {"tokens.csv": File("Tokens as CSV", tokens_csv)}
 
     def options(self, controls: Controls) -> None:
         """Make the parameters of a trace."""

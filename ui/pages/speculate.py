@@ -14,9 +14,9 @@ from tokenarium.backend import (
     SpeculationResult,
     pairs,
 )
-from tokenarium.ui.components.csv_file import csv_text
 from tokenarium.ui.components.draft_cost_card import speculate_card
 from tokenarium.ui.components.form import Group
+from tokenarium.ui.components.run_csv import nodes_csv, rounds_csv
 from tokenarium.ui.components.speculate_tables import refused_rules, speculate_sentence
 from tokenarium.ui.pages.race import PLAIN, SAMPLING, Race, speculate_request
 from tokenarium.ui.panels.speculate.bias import Bias
@@ -51,8 +51,8 @@ class Speculate(RunPage):
     beside = (Race,)
     partial_every_s: ClassVar[float] = 0.4
     files: ClassVar[dict[str, File]] = {
-        "nodes.csv": File("Nodes as CSV", lambda run: csv_text(run.result.nodes)),  # type: ignore[attr-defined]
-        "rounds.csv": File("Rounds as CSV", lambda run: csv_text(run.result.rounds)),  # type: ignore[attr-defined]
+        "nodes.csv": File("Nodes as CSV", nodes_csv),
+        "rounds.csv": File("Rounds as CSV", rounds_csv),
     }
 
     def __init__(self, lab: Lab) -> None:
@@ -124,19 +124,17 @@ class Speculate(RunPage):
 
     def filled(self, request: SpeculateRequest) -> Values:
         """Return every control as the request has it."""
-        drafter, rule = request.drafter, request.rule
-        told = {"drafter": drafter.slug, "rule": rule.slug, "temperature": request.temperature}
-        offered = self.offered(told)
+        specs = {"drafter": request.drafter, "rule": request.rule}
+        told = {name: spec.slug for name, spec in specs.items()}
+        offered = self.offered({**told, "temperature": request.temperature})
         small = {**offered["draft_model"], "value": request.draft_model}
-        sampling = {name: getattr(request, name) for name in SAMPLING}
         return {
-            **{name: getattr(request, name) for name in PLAIN},
+            **{name: getattr(request, name) for name in ("text", *PLAIN)},
+            **told,
             **offered,
             "draft_model": small,
-            "text": request.text,
-            "drafter": drafter.slug,
-            "parameters": {drafter.slug: drafter.parameters, rule.slug: rule.parameters},
-            "sampling": {FORM.slug: sampling},
+            "parameters": {spec.slug: spec.parameters for spec in specs.values()},
+            "sampling": {FORM.slug: {name: getattr(request, name) for name in SAMPLING}},
         }
 
     def sizes(self, result: SpeculationResult) -> Values:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tokenarium.backend import ModelRequest, Run, SweepRequest, SweepResult, Task
 from tokenarium.ui.components.cost_card import sweep_card
-from tokenarium.ui.components.csv_file import csv_columns
+from tokenarium.ui.components.run_csv import points_csv
 from tokenarium.ui.panels.cache.tradeoff import Points
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.panel import Scene, Values, number
@@ -30,9 +30,7 @@ class Sweep(Section):
     kinds = (SweepRequest,)
     panels = (Points,)
     partial_every_s: ClassVar[float] = 0.0
-    files: ClassVar[dict[str, File]] = {
-        "points.csv": File("Points as CSV", lambda run: points_csv(run))
-    }
+    files: ClassVar[dict[str, File]] = {"points.csv": File("Points as CSV", points_csv)}
 
     def build(self, controls: Controls) -> None:
         """Make the choice of a task, budgets, length and trials."""
@@ -101,15 +99,6 @@ def specs_of(asked: Values) -> list[Any]:
     chosen = asked["policies"] if isinstance(asked["policies"], list) else []
     told = asked["parameters"]
     return [{"slug": slug, "parameters": told.get(str(slug), {})} for slug in chosen]
-
-
-def points_csv(run: Run) -> str:
-    """Return every measured point of a sweep as CSV."""
-    result = run.result
-    assert isinstance(result, SweepResult)
-    counted = [name for name, define in result.quantities().items() if define.axes == "C"]
-    values: dict[str, Any] = {name: getattr(result, name) for name in counted}
-    return csv_columns({"title": [result.titles[n] for n in result.policy], **values})
 
 
 def _nearest(asked: Sequence[float], found: float) -> float:
