@@ -268,6 +268,9 @@ def test_text_and_model_go_along_where_the_address_names_no_run(
     named = visit(lab, page)
     named.boot(f"run={named.shown()}", carried)
     assert named.values["text"] != "Carried along."
+    gone = visit(lab, page)
+    gone.boot("run=nowhere", carried)
+    assert gone.values["text"] == named.values["text"]
     for nonsense in ("x", {"text": 3, "model": None}, [], {"text": ""}):
         untouched = visit(lab, page)
         untouched.boot("", nonsense)

@@ -8,7 +8,6 @@ from tokenarium.backend import (
     Drafter,
     Lab,
     ModelRequest,
-    Pair,
     Rule,
     SpeculateRequest,
     SpeculationResult,
@@ -29,6 +28,7 @@ from tokenarium.ui.shell.panel import Values, number
 from tokenarium.ui.shell.section import File, RunPage
 
 USUAL = {"drafter": "draft_chain", "rule": "greedy"}
+AFTER: dict[str | None, str] = {"relaxed": " (relaxed: another distribution)"}
 FORM = Group("sampling", SpeculateRequest, SAMPLING)
 
 
@@ -106,12 +106,12 @@ class Speculate(RunPage):
         drafter, temperature = asked["drafter"], number(asked["temperature"], 0, 5, 0)
         drafted = [pair for pair in pairs(temperature) if pair.drafter == drafter]
         right = [pair for pair in drafted if pair.reason is None]
-        offered = [(self._titled(pair), pair.rule) for pair in right]
+        titles = {slug: each.title for slug, each in self.rules.items()}
+        offered = [(titles[pair.rule] + AFTER.get(pair.promise, ""), pair.rule) for pair in right]
         known = {slug for _, slug in offered}
         first = next((slug for _, slug in offered), None)
         rule = asked["rule"] if asked["rule"] in known else first
         source = self.drafters[drafter].source if drafter in self.drafters else "text"
-        titles = {slug: each.title for slug, each in self.rules.items()}
         return {
             "rule": gr.update(choices=offered, value=rule),
             "refused": refused_rules(drafted, titles),
@@ -124,8 +124,8 @@ class Speculate(RunPage):
 
     def filled(self, request: SpeculateRequest) -> Values:
         """Return every control as the request has it."""
-        specs = {"drafter": request.drafter, "rule": request.rule}
-        told = {name: spec.slug for name, spec in specs.items()}
+        drafter, rule = request.drafter, request.rule
+        told = {"drafter": drafter.slug, "rule": rule.slug}
         offered = self.offered({**told, "temperature": request.temperature})
         small = {**offered["draft_model"], "value": request.draft_model}
         return {
@@ -133,7 +133,7 @@ class Speculate(RunPage):
             **told,
             **offered,
             "draft_model": small,
-            "parameters": {spec.slug: spec.parameters for spec in specs.values()},
+            "parameters": {drafter.slug: drafter.parameters, rule.slug: rule.parameters},
             "sampling": {FORM.slug: {name: getattr(request, name) for name in SAMPLING}},
         }
 
@@ -148,7 +148,3 @@ class Speculate(RunPage):
     def card(self, cost: Any, request: Any) -> str:
         """Return whether drafting is expected to pay."""
         return speculate_card(cost, request)
-
-    def _titled(self, pair: Pair) -> str:
-        relaxed = " (relaxed: another distribution)" if pair.promise == "relaxed" else ""
-        return f"{self.rules[pair.rule].title}{relaxed}"
