@@ -4,8 +4,9 @@
 (() => {
   const T = window.tokenarium;
   if (T.plot) return;
-  const P = window.Plotly;
-  T.capturedPlotly = P;
+  // Plotly is large: the page is made while it still comes.
+  let P = window.Plotly;
+  const came = P ? null : new Promise(done => document.querySelector('script[src*="plotly-"]').addEventListener('load', () => { P = window.Plotly; done(); }));
   // With Gradio's <base href="./">, clip paths and gradients name the whole address and vanish once a
   // click has changed it. Without it every other address still leads to the same place.
   document.querySelector('base[href="./"]')?.remove();
@@ -130,6 +131,7 @@
       drawn = '';
     };
     const draw = async force => {
+      if (!P) await came;
       const text = props.value;
       frame.classList.toggle('tk-empty', !text);
       if (!text || !frame.clientWidth) { release(); return; }

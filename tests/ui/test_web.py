@@ -32,7 +32,7 @@ def test_every_page_names_each_script_once_before_gradios_own(
 ) -> None:
     found = client.get(path)
     assert int(found.headers["content-length"]) == len(found.content)
-    places = [found.text.index(f'<script defer src="{address}"') for address in files()]
+    places = [found.text.index(f'src="{address}"></script>') for address in files()]
     assert places == sorted(places)
     assert places[-1] < found.text.index('<script type="module"')
     assert all(found.text.count(address) == 1 for address in files())

@@ -49,10 +49,12 @@ def files() -> dict[str, Script]:
 def head() -> str:
     """Return the script tags, with relative addresses, so that an app under a path finds them.
 
-    They wait for the document and run before Gradio's own script, which stands behind them: so
-    every component finds them ready.
+    Plotly comes when it comes, beside Gradio's own scripts, which it would hold up by its size. The
+    pages' own wait for the document and run before Gradio's, which stand behind them: so every
+    component finds them ready.
     """
-    return "".join(f'<script defer src="{address}"></script>' for address in files())
+    when = {address: "async" if address.startswith("plotly-") else "defer" for address in files()}
+    return "".join(f'<script {how} src="{address}"></script>' for address, how in when.items())
 
 
 def _digest(text: bytes) -> str:
