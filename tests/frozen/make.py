@@ -50,11 +50,11 @@ def requested(kind: str, values: dict[str, Any]) -> ModelRequest:
     return request.model_validate(values)
 
 
-def decide_what_timing_decides() -> None:
+def fix_threads_and_product() -> None:
     """Fix what else decides the last bits: the number of threads, and whose matrix product is used.
 
-    ``kernels.attention_stats.product`` times MKL against oneDNN once per process and takes the
-    faster one, which on a busy machine is now one, now the other; without oneDNN's, it is MKL's.
+    ``kernels.attention_stats.product`` chooses MKL's or oneDNN's by the processor's maker; without
+    oneDNN's, it is MKL's everywhere.
     """
 
     def refused(*_: Any) -> None:
@@ -186,7 +186,7 @@ def main() -> None:
     for name in [*os.environ]:
         if name.startswith("TOKENARIUM_") or name == "SPACE_ID":
             del os.environ[name]
-    decide_what_timing_decides()
+    fix_threads_and_product()
     database = folder / "runs.duckdb"
     compute(database)
     with tempfile.TemporaryDirectory() as copies:  # opening a store brings the examples back

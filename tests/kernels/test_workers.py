@@ -49,11 +49,39 @@ def test_onednn_product_is_still_reachable():
     torch.testing.assert_close(product.onednn(a, b), a @ b.T)
 
 
+@pytest.mark.parametrize(
+    ("made_by", "expected"),
+    [("AuthenticAMD", "onednn"), ("GenuineIntel", "mkl"), ("HygonGenuine", "onednn"), ("", "mkl")],
+)
+@pytest.mark.skipif(
+    not torch.backends.mkl.is_available() or not torch.backends.mkldnn.is_available(),
+    reason="this build of torch lacks MKL or oneDNN",
+)
+def test_product_follows_from_the_maker_alone(monkeypatch, tmp_path, made_by, expected):
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"processor : 0\nvendor_id\t: {made_by}\n" if made_by else "CPU part : 0xd0c\n")
+    monkeypatch.setattr(product, "CPU_INFO", info)
+    chosen, reason = product.fastest.__wrapped__()
+    assert chosen is getattr(product, expected)
+    assert made_by in reason
+
+
+def test_maker_is_read_from_the_name_where_there_is_no_cpuinfo(monkeypatch, tmp_path):
+    monkeypatch.setattr(product, "CPU_INFO", tmp_path / "none")
+    named = "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD"
+    monkeypatch.setattr(product.platform, "processor", lambda: named)
+    assert product.maker() == "AuthenticAMD"
+    monkeypatch.setattr(product.platform, "processor", lambda: "arm")
+    assert product.maker() == ""
+
+
 def test_missing_onednn_product_falls_back_and_says_so(monkeypatch):
     def gone(*_):
         raise AttributeError("no attribute '_linear_pointwise'")
 
     monkeypatch.setattr(product, "onednn", gone)
+    monkeypatch.setattr(product, "maker", lambda: "AuthenticAMD")
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     chosen, reason = product.fastest.__wrapped__()
     assert chosen is product.mkl
     assert "_linear_pointwise" in reason
