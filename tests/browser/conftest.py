@@ -32,8 +32,17 @@ FLAGS = [
     # A page that asks for another host fails even where there is a network.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-LEAVING = ("AbortError: signal is aborted", "onnection errored out")
+ABORTED = ("AbortError: signal is aborted", "onnection errored out")
 """What Gradio's script logs of a stream that was open when its page was left for another."""
+LEAVING = "(while the page was being left)"
+MARK_LEAVING = """mark => {
+  let leaving = false;
+  addEventListener('beforeunload', () => { leaving = true; }, true);
+  addEventListener('pageshow', () => { leaving = false; }, true);
+  const log = console.error;
+  console.error = (...said) => log.call(console, ...(leaving ? [mark, ...said] : said));
+}"""
+"""Marks what a page logs between being left and being gone."""
 START_S = 90.0
 STEP_MS = 60_000
 expect.set_options(timeout=STEP_MS)
@@ -149,6 +158,7 @@ class Watch:
     def follow(self, context: BrowserContext, app: App) -> None:
         context.on("request", lambda request: self._asked(request, app))
         context.on("page", self._opened)
+        context.add_init_script(f"({MARK_LEAVING})({json.dumps(LEAVING)})")
 
     def asked(self) -> int:
         """Return how often a page has asked Python for something."""
@@ -166,7 +176,7 @@ class Watch:
         page.on("dialog", self._refuse)
 
     def _logged(self, text: str) -> None:
-        if not any(words in text for words in LEAVING):
+        if not (text.startswith(LEAVING) and any(words in text for words in ABORTED)):
             self.wrong.append(f"console error: {text}")
 
     def _refuse(self, dialog: Any) -> None:
@@ -262,6 +272,23 @@ def open_view(page: Page, name: str) -> None:
     page.wait_for_function(DRAWN)
 
 
+def drawn_after(page: Page, condition: str, arg: object = None) -> None:
+    """Wait until a condition holds, and until what came with it is drawn."""
+    page.wait_for_function(condition, arg=arg)
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+
+
+def finished(page: Page, before: object) -> None:
+    """Wait until another run than ``before`` is shown, and has ended."""
+    ended = """before => {
+      const {state, running} = window.tokenarium ?? {};
+      return state?.run && state.run !== before && !running.run;
+    }"""
+    drawn_after(page, ended, before)
+
+
 def quiet(page: Page) -> None:
     """Wait until the model is loaded, after which the page asks for nothing by itself."""
     expect(page.locator("#pill")).to_contain_text("ready")
@@ -274,10 +301,7 @@ def run_text(page: Page, text: str, *, wait: bool = True) -> None:
     page.locator("#text textarea").fill(text)
     page.locator("#run").click()
     if wait:
-        page.wait_for_function(
-            "before => window.tokenarium?.state.run && window.tokenarium?.state.run !== before",
-            arg=before,
-        )
+        finished(page, before)
 
 
 def _free_port() -> int:

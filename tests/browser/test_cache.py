@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, App, Visit, Watch
+from tests.browser.conftest import DRAWN, App, Visit, Watch, chosen, finished
 from tokenarium.backend import KINDS, CacheRequest, CacheResult, protected
 from tokenarium.backend import kinds as told
 from tokenarium.backend.runs.examples import read
@@ -19,14 +19,17 @@ def cache(visit: Visit) -> Page:
     """A page on which the usual four policies have run for a few tokens."""
     page = visit("cache", wait=False)
     expect(page.locator(".tk-lane")).to_have_count(4)
+    example = chosen(page)["run"]
     page.get_by_label("New tokens").first.fill("12")
     page.keyboard.press("Tab")
     page.locator("#run").click()
+    # Lanes are there before their policies have run.
+    finished(page, example)
     expect(page.locator(".tk-lane")).to_have_count(4)
+    for lane in page.locator(".tk-lane").all():
+        expect(lane.locator(".tk-made")).to_have_count(12)
     expect(page.locator("#table-cache tbody tr")).to_have_count(4)
     expect(page.locator(".tk-scrub output")).to_have_text("step 12 of 12")
-    # Lanes are there before their policies have run: the last one has dropped something at its end.
-    page.wait_for_function(f"{GONE.format(lane=3)} > 0")
     return page
 
 
