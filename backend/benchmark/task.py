@@ -92,7 +92,3 @@ class Task(Method):
             ValueError: if the task does not fit into ``length`` tokens.
         """
         raise NotImplementedError(f"{self.slug} makes no exercises")
-
-
-find = Task.registry.find
-registered = Task.registry.all

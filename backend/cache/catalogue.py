@@ -1,6 +1,6 @@
 """The documents' table of policies, which ``docs/generate.py`` writes."""
 
-from tokenarium.backend.cache.policy import Policy, registered
+from tokenarium.backend.cache.policy import Policy
 
 WHEN = {"never": "-", "prefill": "after the prompt", "step": "while decoding too"}
 SCOPE = {"head": "each KV head", "layer": "a layer", "model": "all layers"}
@@ -12,7 +12,7 @@ def methods_table() -> str:
         "| Policy | Name | Really | Chooses | One set for | Keeps | Source |",
         "|---|---|---|---|---|---|---|",
     )
-    return "\n".join((*head, *map(_row, registered())))
+    return "\n".join((*head, *map(_row, Policy.registry.all())))
 
 
 def _row(policy: type[Policy]) -> str:

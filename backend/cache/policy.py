@@ -246,7 +246,3 @@ class Policy(Method):
         A query must find itself or an older entry among them.
         """
         return None
-
-
-find = Policy.registry.find
-registered = Policy.registry.all

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tokenarium.backend.cache.policy import Policy, find
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
 
@@ -19,7 +19,7 @@ class PolicySpec(MethodSpec[Policy]):
     @classmethod
     def declaration(cls, slug: str) -> type[Policy]:
         """Return the policy named ``slug``."""
-        return find(slug)
+        return Policy.registry.find(slug)
 
     @property
     def policy(self) -> Policy:

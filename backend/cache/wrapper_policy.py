@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from tokenarium.backend.cache.policy import Policy, find, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Need, NullScores, Protected, When
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def bases() -> tuple[str, ...]:
     """Return the policies that can be wrapped: their scores are known when a prompt was read."""
-    return tuple(policy.slug for policy in registered() if _scores_prompt(policy))
+    return tuple(policy.slug for policy in Policy.registry.all() if _scores_prompt(policy))
 
 
 def _scores_prompt(policy: type[Policy]) -> bool:
@@ -85,7 +85,7 @@ class Wrapper(Policy):
         if self._inner is not None:
             return self._inner
         given = {**self.base_parameters, "reduction": self.reduction}
-        return find(self.base).model_validate(given)
+        return Policy.registry.find(self.base).model_validate(given)
 
     def fitted(self, budget: int, layers: int, context: int) -> Self:
         """Fit the policy whose scores are used."""

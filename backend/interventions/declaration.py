@@ -78,7 +78,3 @@ class Intervention(Method):
             ValueError: if a parameter or the model does not allow it.
         """
         return {}
-
-
-find = Intervention.registry.find
-registered = Intervention.registry.all

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
-from tokenarium.backend.interventions.declaration import Intervention, find
+from tokenarium.backend.interventions.declaration import Intervention
 from tokenarium.backend.runs.request import TextRequest, stored_form
 
 
@@ -23,12 +23,12 @@ class InterventionRequest(TextRequest):
     @property
     def method(self) -> Intervention:
         """The method with its parameters."""
-        return find(self.intervention).model_validate(self.parameters)
+        return Intervention.registry.find(self.intervention).model_validate(self.parameters)
 
     @field_validator("intervention")
     @classmethod
     def _known(cls, slug: str) -> str:
-        return find(slug).slug
+        return Intervention.registry.find(slug).slug
 
     @field_validator("parameters")
     @classmethod
@@ -39,7 +39,9 @@ class InterventionRequest(TextRequest):
         if "intervention" not in info.data:
             return parameters
         try:
-            method = find(info.data["intervention"]).model_validate(parameters)
+            method = Intervention.registry.find(info.data["intervention"]).model_validate(
+                parameters
+            )
         except ValidationError as error:
             from tokenarium.backend.errors import in_words
 

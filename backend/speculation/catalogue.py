@@ -1,7 +1,5 @@
 """The documents' tables of drafters and rules, which ``docs/generate.py`` writes."""
 
-from tokenarium.backend.speculation import drafter as drafters
-from tokenarium.backend.speculation import rule as rules
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.matrix import why_not
 from tokenarium.backend.speculation.rule import Rule
@@ -22,11 +20,11 @@ def catalogue() -> str:
     """Return every registered drafter and rule as Markdown tables, from their declarations."""
     of_drafters = _table(
         ("Drafter", "Name", "Reads", "Children", "How it drafts", "Exact with, above 0", "Source"),
-        [_of_drafter(drafter) for drafter in drafters.registered()],
+        [_of_drafter(drafter) for drafter in Drafter.registry.all()],
     )
     of_rules = _table(
         ("Acceptance rule", "Name", "Promise", "At temperature", "What it does", "Source"),
-        [_of_rule(rule) for rule in rules.registered()],
+        [_of_rule(rule) for rule in Rule.registry.all()],
     )
     return f"{of_drafters}\n\n{of_rules}"
 
@@ -34,7 +32,7 @@ def catalogue() -> str:
 def _of_drafter(drafter: type[Drafter]) -> tuple[str, ...]:
     exact = [
         f"`{rule.slug}`"
-        for rule in rules.registered()
+        for rule in Rule.registry.all()
         if rule.promise == "lossless"
         and not rule.greedy_only
         and why_not(drafter, rule, 1.0) is None

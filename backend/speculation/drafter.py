@@ -32,7 +32,7 @@ class Drafter(Method):
     ...     ids=[1, 2, 3, 4, 2, 3], vocabulary=5, draft_len=3, tree_budget=8,
     ...     processors=Processors(), random=np.random.default_rng(0),
     ... )
-    >>> drafter = find("prompt_lookup")(longest=2)
+    >>> drafter = Drafter.registry.find("prompt_lookup")(longest=2)
     >>> drafter.begin(state)
     >>> tree = drafter.propose(state)
     >>> tree.tokens[1:], tree.parents[1:]
@@ -84,7 +84,3 @@ class Drafter(Method):
 
     def update(self, state: "DraftState", tree: TokenTree, logits: "Tensor") -> None:
         """Learn from the target's logits [n, V] after ``tree.verified()``, before acceptance."""
-
-
-find = Drafter.registry.find
-registered = Drafter.registry.all

@@ -4,10 +4,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-import tokenarium.backend.speculation.drafters
-import tokenarium.backend.speculation.rules  # noqa: F401
-from tokenarium.backend.speculation import drafter as drafters
-from tokenarium.backend.speculation import rule as rules
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.rule import Promise, Rule
 from tokenarium.backend.speculation.tree import Draw
@@ -77,7 +73,7 @@ def why_not(
         return None
     fitting = [
         other.slug
-        for other in rules.registered()
+        for other in Rule.registry.all()
         if other.promise == "lossless" and _obstacle(drafts, other, temperature) is None
     ]
     return f"{reason}: choose rule {', '.join(fitting)}"
@@ -97,7 +93,7 @@ def refuse_unless_exact(
 
 def valid_rules(drafter: type[Drafter], temperature: float) -> tuple[type[Rule], ...]:
     """Return the rules that keep their promise, lossless ones first."""
-    fitting = [rule for rule in rules.registered() if why_not(drafter, rule, temperature) is None]
+    fitting = [rule for rule in Rule.registry.all() if why_not(drafter, rule, temperature) is None]
     return tuple(sorted(fitting, key=lambda rule: rule.promise != "lossless"))
 
 
@@ -135,8 +131,8 @@ def pairs(temperature: float | None = None) -> tuple[Pair, ...]:
             rule.promise,
             rule.greedy_only,
         )
-        for drafter in drafters.registered()
-        for rule in rules.registered()
+        for drafter in Drafter.registry.all()
+        for rule in Rule.registry.all()
     )
 
 
@@ -217,6 +213,6 @@ def biases() -> tuple[RuleBiases, ...]:
             rule.promise,
             {draw: bias(rule(), draw, CHILDREN) for draw in HOW},
         )
-        for rule in rules.registered()
+        for rule in Rule.registry.all()
         if not rule.greedy_only
     )

@@ -42,7 +42,7 @@ def replay_round(result: "SpeculationResult", rule: str, number: int) -> Replaye
     Raises:
         ValueError: if the rule was not evaluated in the run, or there is no such round.
     """
-    from tokenarium.backend.speculation.rule import find
+    from tokenarium.backend.speculation.rule import Rule
     from tokenarium.backend.speculation.whatif import verify_stored
 
     if rule not in result.rules:
@@ -55,7 +55,7 @@ def replay_round(result: "SpeculationResult", rule: str, number: int) -> Replaye
     nodes, column = result.node_columns[rows.start : rows.stop], result.rules.index(rule)
     parents = [-1, *(nodes["parent"][1:] - rows.start).tolist()]
     found = verify_stored(
-        find(rule)(),
+        Rule.registry.find(rule)(),
         parents,
         nodes["token_id"].tolist(),
         result.judged_accept[rows.start : rows.stop, column].tolist(),

@@ -7,11 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
 from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.drafter import find as find_drafter
-from tokenarium.backend.speculation.drafter import registered as registered_drafters
 from tokenarium.backend.speculation.matrix import refuse_unless_exact
 from tokenarium.backend.speculation.rule import Rule
-from tokenarium.backend.speculation.rule import find as find_rule
 
 if TYPE_CHECKING:
     from tokenarium.backend.speculation.distribution import Processors
@@ -25,7 +22,7 @@ class DrafterSpec(MethodSpec[Drafter]):
     @classmethod
     def declaration(cls, slug: str) -> type[Drafter]:
         """Return the drafter named ``slug``."""
-        return find_drafter(slug)
+        return Drafter.registry.find(slug)
 
     @property
     def drafter(self) -> Drafter:
@@ -39,7 +36,7 @@ class RuleSpec(MethodSpec[Rule]):
     @classmethod
     def declaration(cls, slug: str) -> type[Rule]:
         """Return the rule named ``slug``."""
-        return find_rule(slug)
+        return Rule.registry.find(slug)
 
     @property
     def rule(self) -> Rule:
@@ -126,7 +123,7 @@ class SpeculateRequest(TextRequest):
 
     @model_validator(mode="after")
     def _exact(self) -> Self:
-        drafter, rule = find_drafter(self.drafter.slug), find_rule(self.rule.slug)
+        drafter, rule = Drafter.registry.find(self.drafter.slug), Rule.registry.find(self.rule.slug)
         refuse_unless_exact(drafter, rule, self.temperature)
         return self
 
@@ -134,10 +131,10 @@ class SpeculateRequest(TextRequest):
     def _as_transformers_does(self) -> Self:
         if self.engine != "transformers":
             return self
-        drafter = find_drafter(self.drafter.slug)
+        drafter = Drafter.registry.find(self.drafter.slug)
         rule = "greedy" if self.temperature == 0 else drafter.assisted_rule
         if not drafter.assisted_rule:
-            known = [other.slug for other in registered_drafters() if other.assisted_rule]
+            known = [other.slug for other in Drafter.registry.all() if other.assisted_rule]
             raise ValueError(
                 f"engine='transformers' does not draft as {self.drafter.slug} does: choose "
                 f"{' or '.join(known)}, or engine='tokenarium'"
@@ -153,7 +150,7 @@ class SpeculateRequest(TextRequest):
     @property
     def beside(self) -> tuple[str, ...]:
         """The draft model, where the drafter has one."""
-        source = find_drafter(self.drafter.slug).source
+        source = Drafter.registry.find(self.drafter.slug).source
         return (self.draft_model,) if source == "draft_model" else ()
 
     @property

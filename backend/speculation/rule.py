@@ -60,7 +60,7 @@ class Rule(Method):
 
     >>> import torch
     >>> target, draft = torch.tensor([[0.2, 0.5, 0.3]]), torch.tensor([[0.8, 0.1, 0.1]])
-    >>> rule = find("speculative_sampling")()
+    >>> rule = Rule.registry.find("speculative_sampling")()
     >>> test, residual = rule.acceptance_tests(target, draft, children=torch.tensor([[0]]))
     >>> test.accept_prob  # min(1, 0.2 / 0.8)
     tensor([0.2500])
@@ -127,7 +127,3 @@ class Rule(Method):
         from tokenarium.backend.speculation.distribution import sample
 
         return sample(target, uniform)
-
-
-find = Rule.registry.find
-registered = Rule.registry.all

@@ -6,7 +6,7 @@ import torch
 
 from tokenarium.backend.benchmark.evaluation import ROWS, Answered, Evaluation, full_states
 from tokenarium.backend.benchmark.task import Exercise
-from tokenarium.backend.cache.policy import find
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.runs.events import Cancelled
 
 DRAW = torch.Generator().manual_seed(5)
@@ -16,7 +16,7 @@ LONG = Exercise(tuple(IDS[:50]), tuple(IDS[50:60]), tuple(IDS[60:]))
 
 def run(loaded, slug: str, budget: int, exercise: Exercise = LONG, aware: bool = True) -> Answered:
     states = full_states(loaded, exercise, lambda: None)
-    policy = find(slug)()
+    policy = Policy.registry.find(slug)()
     reading = Evaluation(loaded, policy, budget, 0, aware, lambda: None)
     return reading.answer(exercise, states)
 
@@ -84,7 +84,9 @@ def test_cancelled_it_stops(twins, calls: int) -> None:
 
     def both() -> None:
         states = full_states(loaded, LONG, check)
-        Evaluation(loaded, find("recent")(), 12, 0, True, check).answer(LONG, states)
+        Evaluation(loaded, Policy.registry.find("recent")(), 12, 0, True, check).answer(
+            LONG, states
+        )
 
     with pytest.raises(Cancelled):
         both()

@@ -23,7 +23,7 @@ from transformers.utils import logging
 from tests.benchmarks.courses import KVPRESS, Course, OfKVPress, OfPolicy, OfTransformers, Static
 from tests.benchmarks.models import LONGEST, SHAPES, save
 from tests.benchmarks.timing import Quantiles
-from tokenarium.backend.cache.policy import registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.environment import commit, device_name, versions
 from tokenarium.backend.models.loaded import LoadedModel
@@ -72,7 +72,9 @@ def main() -> None:
     options.add_argument("--shape", default="llama-21m", choices=SHAPES)
     options.add_argument("--lengths", type=int, nargs="*", default=[4096, 16384])
     options.add_argument("--shares", type=float, nargs="*", default=[0.25, 0.06])
-    options.add_argument("--policies", nargs="*", default=[own.slug for own in registered()])
+    options.add_argument(
+        "--policies", nargs="*", default=[own.slug for own in Policy.registry.all()]
+    )
     options.add_argument("--steps", type=int, default=128)
     options.add_argument("--prefills", type=int, default=3)
     options.add_argument("--pause", type=float, default=PAUSE_S, help="seconds before every turn")

@@ -24,10 +24,10 @@ from tokenarium.backend.settings import PROJECT
 from tokenarium.backend.speculation.autoregressive import StoppingCriteria, generate_autoregressive
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.draft_state import DraftState
-from tokenarium.backend.speculation.drafter import find as find_drafter
+from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.engine import Speculator
 from tokenarium.backend.speculation.reader import TreeReader
-from tokenarium.backend.speculation.rule import find as find_rule
+from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.vocabulary import compare
 
 Method = Callable[[list[int]], tuple[int, int]]
@@ -155,7 +155,7 @@ def _ours(
     budget: int,
     count: int,
 ) -> Method:
-    drafter = find_drafter(slug).model_validate(parameters)
+    drafter = Drafter.registry.find(slug).model_validate(parameters)
     shared = compare(target, draft)
 
     def decode(prompt: list[int]) -> tuple[int, int]:
@@ -179,7 +179,7 @@ def _ours(
             TreeReader(target, room),
             drafter,
             state,
-            find_rule("greedy")(),
+            Rule.registry.find("greedy")(),
             np.random.default_rng(2),
         )
         speculator.begin()

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel, St
 import tokenarium
 from tests.models.conftest import save_model
 from tokenarium.backend.cache.policies.h2o import H2O
-from tokenarium.backend.cache.policy import find, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import PolicyRun
 from tokenarium.backend.cache.runner import follow_policies
@@ -22,7 +22,9 @@ from tokenarium.backend.models.names import BUNDLED_FOLDER, ModelSource
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.runs.events import CancelToken
 
-SLUGS = [kind.slug for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+SLUGS = [
+    kind.slug for kind in Policy.registry.all() if kind.__module__.startswith("tokenarium.backend.")
+]
 TEXT = "the old mill stood by the river and nobody had lived in it for years, only the owls"
 NEW = 12
 IDS = torch.arange(5, 65)[None]
@@ -258,7 +260,11 @@ def test_arguments_of_apply_are_refused_by_name(models: Models) -> None:
     cases: list[tuple[Any, dict[str, Any], str]] = [
         ("h3o", {}, "policy='h3o' is unknown"),
         ("h2o", {"recent": 3}, "recent"),
-        (find("h2o")(), {"recent_share": 0.1}, "recent_share is given beside a policy"),
+        (
+            Policy.registry.find("h2o")(),
+            {"recent_share": 0.1},
+            "recent_share is given beside a policy",
+        ),
         ("streaming_llm", {"budget": 3}, "raise budget to at least 5"),
         ("h2o", {"budget": 0}, "budget=0 tokens"),
     ]

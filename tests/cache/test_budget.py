@@ -7,12 +7,14 @@ import torch
 from transformers import LlamaConfig
 
 from tokenarium.backend.cache.budget import CacheSizes
-from tokenarium.backend.cache.policy import Policy, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cost.memory import bytes_by_step
 from tokenarium.backend.cost.run_memory import bytes_of_cache_run
 
-POLICIES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+POLICIES = [
+    kind for kind in Policy.registry.all() if kind.__module__.startswith("tokenarium.backend.")
+]
 CONFIG: Any = LlamaConfig(
     num_hidden_layers=32,
     num_attention_heads=8,

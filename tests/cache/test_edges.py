@@ -15,7 +15,7 @@ from tests.models.conftest import save_model
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.adakv import AdaKV
 from tokenarium.backend.cache.policies.kvcrush import KVCrush
-from tokenarium.backend.cache.policy import find, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.runner import follow_policies
@@ -26,7 +26,9 @@ from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Progress
 
 SLUGS = [
-    policy.slug for policy in registered() if policy.__module__.startswith("tokenarium.backend.")
+    policy.slug
+    for policy in Policy.registry.all()
+    if policy.__module__.startswith("tokenarium.backend.")
 ]
 
 
@@ -121,13 +123,15 @@ def test_scores_that_are_no_numbers_are_the_lowest(policy: Wrapper) -> None:
     assert choice(policy, [[math.inf, nan, 2.0, 1.0]], 2) == [[0, 2]]
 
 
-@pytest.mark.parametrize("slug", [slug for slug in SLUGS if find(slug).label != "nothing"])
+@pytest.mark.parametrize(
+    "slug", [slug for slug in SLUGS if Policy.registry.find(slug).label != "nothing"]
+)
 def test_a_model_of_nan_is_run_to_its_end(tmp_path, letters, slug: str) -> None:
     """One token is no number, and all after it: what is kept must still keep to the budget."""
     save_model(tmp_path, "llama", max_position_embeddings=2048)
     loaded = load(ModelSource("local/nan", tmp_path, None, "nan"), "float32", "cpu", 2048)
     loaded.model.model.embed_tokens.weight.data[40] = math.nan
-    sequence = CachedSequence(loaded, find(slug)(), 20)
+    sequence = CachedSequence(loaded, Policy.registry.find(slug)(), 20)
     sequence.keep_scores = True
     sequence.read(list(range(5, 65)))
     for token in range(5):

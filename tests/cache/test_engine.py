@@ -8,7 +8,7 @@ import torch
 
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.entries import LEAST_ROOM, ROOM_SHARE
-from tokenarium.backend.cache.policy import find
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.runs.events import Cancelled
 
 FAMILIES = ["llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss", "gpt_neox", "opt"]
@@ -20,7 +20,7 @@ def some_ids(count: int, seed: int = 0) -> list[int]:
 
 def start(loaded, slug: str, budget: int, **rest) -> CachedSequence:
     parameters = rest.pop("parameters", {})
-    return CachedSequence(loaded, find(slug)(**parameters), budget, **rest)
+    return CachedSequence(loaded, Policy.registry.find(slug)(**parameters), budget, **rest)
 
 
 def greedy(

@@ -11,7 +11,7 @@ import torch
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.entries import LEAST_ROOM
 from tokenarium.backend.cache.layer_view import Choice
-from tokenarium.backend.cache.policy import Policy, find
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.runner import follow_policies
@@ -361,7 +361,7 @@ def test_requests_name_what_is_wrong() -> None:
 
 
 def test_defaults_left_out_or_spelled_out_are_the_same_question() -> None:
-    full = find("h2o")().model_dump(mode="json")
+    full = Policy.registry.find("h2o")().model_dump(mode="json")
     assert ask("a", policies=["h2o"]).key("f") == ask("a", policies=[PolicySpec("h2o", full)]).key(
         "f"
     )

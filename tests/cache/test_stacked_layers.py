@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tokenarium.backend.cache.engine import CachedSequence
-from tokenarium.backend.cache.policy import find, registered
+from tokenarium.backend.cache.policy import Policy
 
-BATCHED = [policy.slug for policy in registered() if policy.batches_layers]
+BATCHED = [policy.slug for policy in Policy.registry.all() if policy.batches_layers]
 PROMPT = 60
 
 
@@ -14,7 +14,7 @@ def course(loaded, slug: str, budget: int) -> list[object]:
     """What a run with two turns drops, holds and answers."""
     draw = torch.Generator().manual_seed(2)
     ids = torch.randint(10, 200, (PROMPT + 40,), generator=draw).tolist()
-    sequence = CachedSequence(loaded, find(slug)(), budget, seed=3)
+    sequence = CachedSequence(loaded, Policy.registry.find(slug)(), budget, seed=3)
     sequence.keep_scores = True
     told: list[object] = []
     single = [[token] for token in ids[PROMPT + 9 :]]
@@ -27,7 +27,7 @@ def course(loaded, slug: str, budget: int) -> list[object]:
         sequence.dropped.clear()
         for held in sequence.layers:
             told += [held.entries.head(name, 1).clone() for name in sorted(held.entries.buffers)]
-    assert (sequence.evictor.stacked is not None) == find(slug).batches_layers
+    assert (sequence.evictor.stacked is not None) == Policy.registry.find(slug).batches_layers
     return told
 
 
@@ -36,7 +36,7 @@ def course(loaded, slug: str, budget: int) -> list[object]:
 def test_a_step_for_all_layers_is_a_step_for_each(twins, monkeypatch, slug, budget) -> None:
     loaded, _ = twins("llama")
     at_once = course(loaded, slug, budget)
-    monkeypatch.setattr(find(slug), "batches_layers", False)
+    monkeypatch.setattr(Policy.registry.find(slug), "batches_layers", False)
     one_by_one = course(loaded, slug, budget)
     assert len(at_once) == len(one_by_one)
     for found, expected in zip(at_once, one_by_one, strict=True):
@@ -48,7 +48,7 @@ def test_a_step_for_all_layers_is_a_step_for_each(twins, monkeypatch, slug, budg
 
 def test_layers_with_a_window_stay_by_themselves(twins) -> None:
     loaded, _ = twins("gemma3_text")
-    sequence = CachedSequence(loaded, find("h2o")(), 20)
+    sequence = CachedSequence(loaded, Policy.registry.find("h2o")(), 20)
     for given in (list(range(10, 60)), [5], [6]):
         sequence.read(given)
     counts = [held.entries.counts for held in sequence.layers]
@@ -62,8 +62,8 @@ def test_layers_of_other_budgets_are_not_stacked(twins, monkeypatch) -> None:
     def falling(self, budget: int, layers: int, length: int) -> list[int]:
         return [budget + 2, budget, budget - 2]
 
-    monkeypatch.setattr(find("h2o"), "layer_budgets", falling)
-    sequence = CachedSequence(loaded, find("h2o")(), 20)
+    monkeypatch.setattr(Policy.registry.find("h2o"), "layer_budgets", falling)
+    sequence = CachedSequence(loaded, Policy.registry.find("h2o")(), 20)
     for given in (list(range(10, 60)), [5], [6]):
         sequence.read(given)
     assert [max(held.entries.counts) for held in sequence.layers] == [22, 20, 18]

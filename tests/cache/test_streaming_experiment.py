@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tokenarium.backend.benchmark.haystack import encode, haystack
 from tokenarium.backend.cache.engine import CachedSequence
-from tokenarium.backend.cache.policy import Policy, find
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
@@ -27,11 +27,11 @@ DATA = PROJECT.parent / "shared" / "data"
 BEYOND = 160
 """Tokens read beyond the trained context."""
 ARMS: Mapping[str, Policy] = {
-    "full": find("full")(),
-    "recent": find("recent")(),
-    "rolled": find("streaming_llm")(sink=4),
-    "original": find("streaming_llm")(sink=4, positions="original"),
-    "capped": find("streaming_llm")(sink=4, positions="capped"),
+    "full": Policy.registry.find("full")(),
+    "recent": Policy.registry.find("recent")(),
+    "rolled": Policy.registry.find("streaming_llm")(sink=4),
+    "original": Policy.registry.find("streaming_llm")(sink=4, positions="original"),
+    "capped": Policy.registry.find("streaming_llm")(sink=4, positions="capped"),
 }
 
 

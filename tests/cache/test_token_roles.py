@@ -9,7 +9,7 @@ import pytest
 
 from tests.trace.conftest import letters, twins
 from tokenarium.backend.cache.engine import CachedSequence
-from tokenarium.backend.cache.policy import Policy, find, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.runner import follow_policies
@@ -18,7 +18,9 @@ from tokenarium.backend.runs.events import CancelToken
 
 __all__ = ["letters", "twins"]
 
-POLICIES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+POLICIES = [
+    kind for kind in Policy.registry.all() if kind.__module__.startswith("tokenarium.backend.")
+]
 BUDGET, LAYER = 24, 1
 
 
@@ -87,7 +89,7 @@ def test_names_by_policy(twins: Callable[..., Any], letters: Callable[[int], str
     }
     for slug, names in expected.items():
         (run,) = ran(slug, twins, letters).runs
-        own = protected(find(slug)(), BUDGET, 3, LAYER, 61)
+        own = protected(Policy.registry.find(slug)(), BUDGET, 3, LAYER, 61)
         last = kinds(run, own, LAYER, 0)[-1]
         assert {KINDS[number].slug for number in last if number >= 0} == names, slug
 
@@ -96,7 +98,7 @@ def test_sinks_are_the_first_and_recent_the_newest(
     twins: Callable[..., Any], letters: Callable[[int], str]
 ) -> None:
     (run,) = ran("streaming_llm", twins, letters, sink=3).runs
-    own = protected(find("streaming_llm")(sink=3), BUDGET, 3, LAYER, 61)
+    own = protected(Policy.registry.find("streaming_llm")(sink=3), BUDGET, 3, LAYER, 61)
     last = kinds(run, own, LAYER, 0)[-1]
     assert np.flatnonzero(last == NUMBER["sink"]).tolist() == [0, 1, 2]
     end = 61 + run.steps - 1
@@ -111,7 +113,7 @@ def test_no_more_tokens_are_recent_than_the_window(
     gone = np.full_like(result.evicted_at, -1)
     gone[..., 3] = 0  # the neighbours of the window are held too
     (run,) = replace(result, evicted_at=gone).runs
-    own = protected(find("h2o")(recent_share=0.25), BUDGET, 3, LAYER, 61)
+    own = protected(Policy.registry.find("h2o")(recent_share=0.25), BUDGET, 3, LAYER, 61)
     assert own.newest == BUDGET // 4
     for step, row in enumerate(kinds(run, own, LAYER, 0)):
         recent = np.flatnonzero(row == NUMBER["recent"])
@@ -127,7 +129,7 @@ def test_nothing_is_chosen_while_everything_fits(
     )
     result = follow_policies(request, loaded, 2048, lambda _: None, CancelToken())
     (run,) = result.runs
-    cells = kinds(run, protected(find("h2o")(), 28, 3, LAYER, 21), LAYER, 0)
+    cells = kinds(run, protected(Policy.registry.find("h2o")(), 28, 3, LAYER, 21), LAYER, 0)
     first = int(run.evicted[0, 0])
     assert set(cells[first - 1].tolist()) == {-1, NUMBER["kept"]}
     assert NUMBER["heavy"] in cells[first]

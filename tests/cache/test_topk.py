@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.cache.policies.selecting import highest as sorted_out
 from tests.cache.policies.twin import holding, view
-from tokenarium.backend.cache.policy import find
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Protected
 from tokenarium.backend.cache.topk import highest
 
@@ -18,7 +18,7 @@ def test_the_highest_stay_ties_go_to_the_older_and_protected_come_first(
 ):
     few = st.sampled_from([-torch.inf, -1.0, 0.0, 0.5, 0.5000001, 3.0])
     scores = torch.tensor(data.draw(st.lists(few, min_size=length, max_size=length)))
-    layer = view(holding(length, budget), find("full")())
+    layer = view(holding(length, budget), Policy.registry.find("full")())
     protected = Protected(first, newest)
     kept = highest(scores[None].clone(), layer, budget, protected, "head").indices
     scores[:first] = scores[max(0, length - newest) :] = torch.inf

@@ -3,13 +3,13 @@
 import pytest
 
 from tests.cache.policies.conftest import kept, tiny
-from tokenarium.backend.cache.policy import find, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.cache.wrapper_policy import Wrapper, bases
 
 __all__ = ["tiny"]
 
-WRAPPERS = [kind for kind in registered() if issubclass(kind, Wrapper)]
+WRAPPERS = [kind for kind in Policy.registry.all() if issubclass(kind, Wrapper)]
 EVERY = pytest.mark.parametrize("wrapper", WRAPPERS, ids=lambda kind: kind.slug)
 
 
@@ -29,7 +29,7 @@ def test_every_base_is_run_with_its_parameters(tiny, wrapper, base: str) -> None
     layers = kept(sequence)
     assert sum(len(head) for heads in layers for head in heads) == 40 * len(layers)
     given = PolicySpec(wrapper.slug, base=base).policy
-    assert type(given.inner) is find(base)
+    assert type(given.inner) is Policy.registry.find(base)
 
 
 def test_parameters_of_the_base_are_those_it_runs_with(tiny) -> None:

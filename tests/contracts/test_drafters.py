@@ -12,12 +12,14 @@ from tests.contracts.test_policies import SENTENCE, out_of_bounds
 from tests.speculation.conftest import Starts, draft, starts, target, text_ids
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.draft_state import DraftState
-from tokenarium.backend.speculation.drafter import Drafter, Source, find, registered
+from tokenarium.backend.speculation.drafter import Drafter, Source
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
 __all__ = ["draft", "starts", "target"]
 
-DRAFTERS = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+DRAFTERS = [
+    kind for kind in Drafter.registry.all() if kind.__module__.startswith("tokenarium.backend.")
+]
 EVERY = pytest.mark.parametrize("drafter", DRAFTERS, ids=lambda drafter: drafter.slug)
 TEMPERATURES = pytest.mark.parametrize("temperature", [0.0, 1.0])
 ROUNDS = 6
@@ -51,7 +53,7 @@ def test_every_file_of_the_family_is_one_drafter() -> None:
     assert {drafter.slug for drafter in DRAFTERS} == files
     assert len(DRAFTERS) == len(files) >= 9
     with pytest.raises(ValueError, match=r"drafter='oracle' is unknown: choose .*draft_chain"):
-        find("oracle")
+        Drafter.registry.find("oracle")
 
 
 @EVERY

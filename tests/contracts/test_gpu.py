@@ -17,14 +17,14 @@ import torch
 pytest.importorskip("pydantic", reason="requests are pydantic's")
 
 from tests.models.conftest import save_model
-from tokenarium.backend.cache.policy import registered as policies
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.follow.request import FollowRequest
 from tokenarium.backend.follow.runner import follow
 from tokenarium.backend.heartbeat.request import HeartbeatRequest
 from tokenarium.backend.heartbeat.runner import heartbeat
-from tokenarium.backend.interventions.declaration import registered as interventions
+from tokenarium.backend.interventions.declaration import Intervention
 from tokenarium.backend.interventions.request import InterventionRequest
 from tokenarium.backend.interventions.runner import intervene
 from tokenarium.backend.models.loaded import LoadedModel
@@ -36,7 +36,7 @@ from tokenarium.backend.region.request import RegionRequest
 from tokenarium.backend.region.runner import region
 from tokenarium.backend.runs.events import CancelToken
 from tokenarium.backend.runs.result import Result
-from tokenarium.backend.speculation.drafter import registered as drafters
+from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.runner import speculate
 from tokenarium.backend.trace.request import TraceRequest
@@ -169,13 +169,13 @@ def test_gpu_probes_as_the_cpu_does(compare: Compare) -> None:
     compare(probe, "llama", ProbeRequest(model="tiny", period=12, repeats=3))
 
 
-@pytest.mark.parametrize("method", [one.slug for one in interventions()])
+@pytest.mark.parametrize("method", [one.slug for one in Intervention.registry.all()])
 def test_gpu_intervenes_as_the_cpu_does(compare: Compare, method: str) -> None:
     request = InterventionRequest(model="tiny", text=SIGNS, intervention=method)
     compare(intervene, "llama", request)
 
 
-@pytest.mark.parametrize("policy", [one.slug for one in policies()])
+@pytest.mark.parametrize("policy", [one.slug for one in Policy.registry.all()])
 def test_gpu_keeps_what_the_cpu_keeps(compare: Compare, policy: str) -> None:
     request = CacheRequest(
         model="tiny", text=SIGNS, policies=(policy,), budget=40, max_new_tokens=8
@@ -183,7 +183,7 @@ def test_gpu_keeps_what_the_cpu_keeps(compare: Compare, policy: str) -> None:
     compare(follow_policies, "llama", request, OF_EQUAL_SCORES.get(policy, ()))
 
 
-@pytest.mark.parametrize("drafter", [one.slug for one in drafters()])
+@pytest.mark.parametrize("drafter", [one.slug for one in Drafter.registry.all()])
 def test_gpu_drafts_and_verifies_as_the_cpu_does(compare: Compare, drafter: str) -> None:
     request = SpeculateRequest(
         model="tiny", text=SIGNS, drafter=drafter, draft_model="draft", max_new_tokens=10

@@ -11,7 +11,7 @@ import pytest
 
 import tokenarium.backend.interventions.methods
 from tests.trace.conftest import letters, twins
-from tokenarium.backend.interventions.declaration import Intervention, registered
+from tokenarium.backend.interventions.declaration import Intervention
 from tokenarium.backend.interventions.request import InterventionRequest
 from tokenarium.backend.interventions.result import InterventionResult
 from tokenarium.backend.interventions.runner import intervene
@@ -19,7 +19,11 @@ from tokenarium.backend.runs.events import Cancelled, CancelToken
 
 __all__ = ["letters", "twins"]
 
-METHODS = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+METHODS = [
+    kind
+    for kind in Intervention.registry.all()
+    if kind.__module__.startswith("tokenarium.backend.")
+]
 EVERY = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.slug)
 SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
 

@@ -19,7 +19,7 @@ from tokenarium.backend.cache.null_model.scores import NullModelScores
 from tokenarium.backend.cache.policies.adakv import AdaKV
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.cache.policies.kvcrush import KVCrush
-from tokenarium.backend.cache.policy import Policy, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.cache.terms import CONTENT, NEEDS, Protected
@@ -28,7 +28,9 @@ from tokenarium.backend.runs.events import CancelToken
 
 __all__ = ["letters", "twins"]
 
-POLICIES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+POLICIES = [
+    kind for kind in Policy.registry.all() if kind.__module__.startswith("tokenarium.backend.")
+]
 EVERY = pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.slug)
 BY_VIEW = sorted(NEEDS - {"attention"})
 """Needs that are read of a view; attention is handed to ``observe_step``."""

@@ -17,7 +17,7 @@ import tokenarium.backend.cache.policies
 from tests.trace.conftest import letters, twins
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
-from tokenarium.backend.cache.policy import Policy, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.cache.terms import Label, Scope, When
@@ -26,7 +26,9 @@ from tokenarium.backend.runs.lab import Lab
 
 __all__ = ["letters", "twins"]
 
-POLICIES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+POLICIES = [
+    kind for kind in Policy.registry.all() if kind.__module__.startswith("tokenarium.backend.")
+]
 EVERY = pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.slug)
 SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
 PROMPT, BUDGET, STEPS = 90, 40, 14
@@ -135,7 +137,7 @@ def test_every_file_of_the_family_is_one_policy() -> None:
     files = {file.stem for file in folder.glob("*.py")} - {"__init__"}
     assert {policy.__module__.rpartition(".")[2] for policy in POLICIES} == files
     assert len(POLICIES) == len(files) >= 5
-    assert Lab.methods("policy") == Lab.methods(Policy) == registered()
+    assert Lab.methods("policy") == Lab.methods(Policy) == Policy.registry.all()
 
 
 @EVERY

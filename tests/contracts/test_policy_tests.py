@@ -8,11 +8,13 @@ import pytest
 
 from tests.trace.conftest import twins
 from tokenarium.backend.cache import topk
-from tokenarium.backend.cache.policy import Policy, registered
+from tokenarium.backend.cache.policy import Policy
 
 __all__ = ["twins"]
 
-POLICIES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+POLICIES = [
+    kind for kind in Policy.registry.all() if kind.__module__.startswith("tokenarium.backend.")
+]
 
 
 def own_check(policy: type[Policy]) -> Callable[[Any], None]:

@@ -10,7 +10,7 @@ import pytest
 from tests.models.conftest import save_model
 from tests.trace.conftest import letters, twins
 from tokenarium.backend.cache.budget import CacheSizes
-from tokenarium.backend.cache.policy import Policy, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.cost.memory import bytes_by_step
@@ -21,7 +21,9 @@ from tokenarium.backend.runs.events import CancelToken
 
 __all__ = ["letters", "twins"]
 
-POLICIES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+POLICIES = [
+    kind for kind in Policy.registry.all() if kind.__module__.startswith("tokenarium.backend.")
+]
 STEPS = 44
 
 

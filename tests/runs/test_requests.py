@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from tests.runs.stand_in import CountRequest
-from tokenarium.backend.cache.policy import find
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.trace.request import TraceRequest
@@ -88,7 +88,7 @@ def test_field_that_is_added_later_leaves_the_key_as_it_was_where_it_has_its_def
 def test_parameter_that_is_added_to_a_method_later_leaves_the_key_as_it_was() -> None:
     plain = PolicySpec("streaming_llm", sink=2)
     dump = plain.model_dump()
-    field = find("streaming_llm").model_fields["sink"]
+    field = Policy.registry.find("streaming_llm").model_fields["sink"]
     with pytest.MonkeyPatch.context() as later:
         later.setattr(field, "json_schema_extra", {"since": 2})
         assert PolicySpec("streaming_llm", sink=2).model_dump() == dump

@@ -16,9 +16,9 @@ from tokenarium.backend.speculation.enumeration import (
     random_distributions,
     sibling_sets,
 )
-from tokenarium.backend.speculation.rule import find, registered
+from tokenarium.backend.speculation.rule import Rule
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+RULES = [kind for kind in Rule.registry.all() if kind.__module__.startswith("tokenarium.backend.")]
 LOSSLESS = [kind for kind in RULES if kind.promise == "lossless" and not kind.greedy_only]
 VALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw in kind.exact_for]
 INVALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw not in kind.exact_for]
@@ -84,21 +84,21 @@ def test_children_drawn_at_another_temperature_are_biased():
     targets, drafts = random_distributions(100, 5, 0)
     colder = drafts**2 / (drafts**2).sum(-1, keepdim=True)
     for slug in ("speculative_sampling", "multi_round"):
-        found = outputs(find(slug)(), targets, drafts, "iid", 1, drawn_from=colder)
+        found = outputs(Rule.registry.find(slug)(), targets, drafts, "iid", 1, drawn_from=colder)
         assert float(found.distance(targets).mean()) > 0.05
-        honest = outputs(find(slug)(), targets, colder, "iid", 1)
+        honest = outputs(Rule.registry.find(slug)(), targets, colder, "iid", 1)
         assert float(honest.distance(targets).max()) < 1e-12
 
 
 def test_relaxed_and_greedy_rules_do_not_keep_the_law():
     for slug in ("typical", "greedy"):
-        assert bias(find(slug)(), "iid", pairs=50).mean > 0.2
+        assert bias(Rule.registry.find(slug)(), "iid", pairs=50).mean > 0.2
 
 
 def test_typical_takes_the_likeliest_of_children_that_pass():
     targets = torch.tensor([[0.2, 0.5, 0.3]] * 2, dtype=torch.float64)
     drafts = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.5, 0.4]], dtype=torch.float64)
-    found = outputs(find("typical")(), targets, drafts, "deterministic", 2)
+    found = outputs(Rule.registry.find("typical")(), targets, drafts, "deterministic", 2)
     wanted = torch.eye(3, dtype=torch.float64)[[1, 1]]  # of 0 and 1, and of 1 and 2
     torch.testing.assert_close(found.probs, wanted)
 
@@ -106,10 +106,10 @@ def test_typical_takes_the_likeliest_of_children_that_pass():
 def test_more_is_accepted_without_replacement_than_with():
     """The order of the rules in the mean over random distributions; one child is the least."""
     for children in (2, 3):
-        single = bias(find("speculative_sampling")(), "iid", children).accepted
-        rounds = bias(find("multi_round")(), "iid", children).accepted
-        alike = bias(find("k_seq")(), "iid", children).accepted
-        once = bias(find("recursive")(), "without_replacement", children).accepted
+        single = bias(Rule.registry.find("speculative_sampling")(), "iid", children).accepted
+        rounds = bias(Rule.registry.find("multi_round")(), "iid", children).accepted
+        alike = bias(Rule.registry.find("k_seq")(), "iid", children).accepted
+        once = bias(Rule.registry.find("recursive")(), "without_replacement", children).accepted
         assert single < rounds < alike < once
     targets, drafts = random_distributions(400, 5, 0)
     assert single == pytest.approx(float(torch.minimum(targets, drafts).sum(-1).mean()), abs=1e-9)

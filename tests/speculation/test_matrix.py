@@ -5,15 +5,14 @@ from typing import ClassVar
 import pytest
 
 from tests.speculation.strategies import DRAWS
-from tokenarium.backend.speculation import drafter as drafters
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.matrix import pairs, refuse_unless_exact, valid_rules, why_not
-from tokenarium.backend.speculation.rule import find, registered
+from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.tree import Draw
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+RULES = [kind for kind in Rule.registry.all() if kind.__module__.startswith("tokenarium.backend.")]
 DRAFTERS = [
-    kind for kind in drafters.registered() if kind.__module__.startswith("tokenarium.backend.")
+    kind for kind in Drafter.registry.all() if kind.__module__.startswith("tokenarium.backend.")
 ]
 EXACT = {
     "deterministic": {"sample_and_match", "top_k_set"},
@@ -39,8 +38,8 @@ def test_matrix_allows_what_keeps_the_law(draw):
 @pytest.mark.parametrize("draw", DRAWS)
 def test_matrix_allows_greedy_alone_at_temperature_zero(draw):
     assert allowed(draw, 0.0) == {"greedy"}
-    assert "likeliest token" in why_not(draw, find("greedy"), 0.7)
-    assert "temperature 0" in why_not(draw, find("recursive"), 0.0)
+    assert "likeliest token" in why_not(draw, Rule.registry.find("greedy"), 0.7)
+    assert "temperature 0" in why_not(draw, Rule.registry.find("recursive"), 0.0)
 
 
 @pytest.mark.parametrize("draw", ["iid", "without_replacement"])
@@ -53,10 +52,10 @@ def test_matrix_lets_prune_what_was_not_drawn():
 
 
 def test_refusal_names_the_bias_and_what_to_choose():
-    reason = why_not("deterministic", find("multi_round"), 1.0)
+    reason = why_not("deterministic", Rule.registry.find("multi_round"), 1.0)
     assert "0.36 in the mean and up to 0.83" in reason
     assert reason.endswith("choose rule sample_and_match, top_k_set")
-    assert "at most 1 child" in why_not("iid", find("speculative_sampling"), 1.0)
+    assert "at most 1 child" in why_not("iid", Rule.registry.find("speculative_sampling"), 1.0)
 
 
 class Pruning(Drafter):
@@ -68,11 +67,11 @@ class Pruning(Drafter):
 
 
 def test_matrix_reads_the_drafters_declaration():
-    reason = why_not(Pruning, find("recursive"), 1.0)
+    reason = why_not(Pruning, Rule.registry.find("recursive"), 1.0)
     assert "Pruning leaves out some of what it drew" in reason
-    assert why_not(Pruning, find("recursive"), 1.0, prunes=False) is None
-    assert why_not(Pruning, find("top_k_set"), 1.0) is None
-    assert why_not(Pruning, find("greedy"), 0.0) is None
+    assert why_not(Pruning, Rule.registry.find("recursive"), 1.0, prunes=False) is None
+    assert why_not(Pruning, Rule.registry.find("top_k_set"), 1.0) is None
+    assert why_not(Pruning, Rule.registry.find("greedy"), 0.0) is None
 
 
 @pytest.mark.parametrize("drafter", DRAFTERS, ids=lambda drafter: drafter.slug)

@@ -14,7 +14,7 @@ from tests.speculation.conftest import Starts, text_ids
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.draft_state import DraftState
-from tokenarium.backend.speculation.drafter import Drafter, registered
+from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.drafters.draft_chain import DraftChain
 from tokenarium.backend.speculation.drafters.dyspec import DySpec
 from tokenarium.backend.speculation.drafters.early_exit import EarlyExit
@@ -23,7 +23,7 @@ from tokenarium.backend.speculation.drafters.iid_tree import IidTree
 from tokenarium.backend.speculation.drafters.topk_tree import TopkTree
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
-READING = [one for one in registered() if one.source != "text" and one.draw]
+READING = [one for one in Drafter.registry.all() if one.source != "text" and one.draw]
 DRAWING = [one for one in READING if one.draw != "deterministic"]
 NAMES = {"ids": lambda one: one.slug}
 SHAPE = (-1, 0, 0, 0, 1, 1, 2, 4)

@@ -10,17 +10,16 @@ from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.speculation.auditing.repeated_runs import Repeater, check_repeated
 from tokenarium.backend.speculation.distribution import Processors
-from tokenarium.backend.speculation.drafter import find as drafter_of
-from tokenarium.backend.speculation.drafter import registered
+from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.matrix import valid_rules
-from tokenarium.backend.speculation.rule import find as rule_of
+from tokenarium.backend.speculation.rule import Rule
 
 Pair = tuple[LoadedModel, LoadedModel]
 PROMPT = [0, 40, 41, 42, 40, 41]
 ASKED = Processors(temperature=1.5, top_k=4)
 VALID = [
     (drafter.slug, rule.slug)
-    for drafter in registered()
+    for drafter in Drafter.registry.all()
     for rule in valid_rules(drafter, 1.0)
     if rule.promise == "lossless"
 ]
@@ -42,9 +41,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 def repeater(pair: Pair, drafter: str, rule: str) -> Repeater:
-    chosen = drafter_of(drafter)()
+    chosen = Drafter.registry.find(drafter)()
     draft = pair[1] if chosen.source == "draft_model" else None
-    return Repeater(chosen, rule_of(rule)(), ASKED, pair[0], draft, draft_len=2, tree_budget=5)
+    return Repeater(
+        chosen, Rule.registry.find(rule)(), ASKED, pair[0], draft, draft_len=2, tree_budget=5
+    )
 
 
 def test_a_valid_pair_has_the_targets_law(pair: Pair) -> None:

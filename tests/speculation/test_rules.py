@@ -10,11 +10,11 @@ from hypothesis import given, settings
 import tokenarium.backend.speculation.rules  # noqa: F401
 from tests.speculation.strategies import distributions
 from tokenarium.backend.speculation.distribution import residual
-from tokenarium.backend.speculation.rule import Residual, Rule, find, registered
+from tokenarium.backend.speculation.rule import Residual, Rule
 from tokenarium.backend.speculation.rules.k_seq import least_rho
 from tokenarium.backend.speculation.verify import compute_tests
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+RULES = [kind for kind in Rule.registry.all() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)
 
 
@@ -72,14 +72,14 @@ def test_rule_judges_rows_as_if_each_were_alone(kind):
 
 def test_speculative_sampling_by_hand():
     target, draft = probs(0.2, 0.5, 0.3), probs(0.6, 0.1, 0.3)
-    tests, rest = judged(find("speculative_sampling")(), target, draft, [0, 1])
+    tests, rest = judged(Rule.registry.find("speculative_sampling")(), target, draft, [0, 1])
     assert [test.accept_prob for test in tests] == pytest.approx([1 / 3, 0])  # the first alone
     torch.testing.assert_close(rest, probs(0, 1, 0))
 
 
 def test_multi_round_by_hand():
     target, draft = probs(0.2, 0.5, 0.3), probs(0.6, 0.4, 0)
-    tests, rest = judged(find("multi_round")(), target, draft, [0, 1, 1])
+    tests, rest = judged(Rule.registry.find("multi_round")(), target, draft, [0, 1, 1])
     # Left after one failure: (0, 0.1, 0.3) / 0.4; after another: token 2 alone.
     assert [test.accept_prob for test in tests] == pytest.approx([1 / 3, 0.25 / 0.4, 0])
     assert [test.target_prob for test in tests] == pytest.approx([0.2, 0.25, 0])
@@ -89,7 +89,7 @@ def test_multi_round_by_hand():
 
 def test_recursive_by_hand_renormalises_the_draft():
     target, draft = probs(0.2, 0.5, 0.3), probs(0.6, 0.3, 0.1)
-    tests, rest = judged(find("recursive")(), target, draft, [0, 1])
+    tests, rest = judged(Rule.registry.find("recursive")(), target, draft, [0, 1])
     # Left of the target (0, 0.2, 0.2) / 0.4, of the draft (0, 0.3, 0.1) / 0.4.
     assert [test.accept_prob for test in tests] == pytest.approx([1 / 3, 0.5 / 0.75])
     assert [test.draft_prob for test in tests] == pytest.approx([0.6, 0.75])
@@ -102,7 +102,7 @@ def test_k_seq_tests_every_child_alike_by_the_least_rho():
     passed = sum(min(q, p / rho) for p, q in zip(target.tolist(), draft.tolist(), strict=True))
     assert 1 - (1 - passed) ** 2 == pytest.approx(rho * passed, abs=1e-4)
     assert 1 < rho < 2
-    tests, rest = judged(find("k_seq")(), target, draft, [0, 1])
+    tests, rest = judged(Rule.registry.find("k_seq")(), target, draft, [0, 1])
     expected = [0.2 / (rho * 0.6), min(1, 0.5 / (rho * 0.3))]
     assert [test.accept_prob for test in tests] == pytest.approx(expected)
     torch.testing.assert_close(
@@ -112,26 +112,26 @@ def test_k_seq_tests_every_child_alike_by_the_least_rho():
 
 @pytest.mark.parametrize("slug", ["top_k_set", "sample_and_match"])
 def test_set_rules_by_hand(slug):
-    tests, rest = judged(find(slug)(), probs(0.2, 0.5, 0.3), None, [0, 2, 0])
+    tests, rest = judged(Rule.registry.find(slug)(), probs(0.2, 0.5, 0.3), None, [0, 2, 0])
     assert [test.accept_prob for test in tests] == pytest.approx([0.2, 0.3 / 0.8, 0])
     torch.testing.assert_close(rest, probs(0, 1, 0))
 
 
 def test_greedy_takes_the_lower_id_of_equals_and_a_token_once():
     target = probs(0.1, 0.45, 0.45)
-    tests, rest = judged(find("greedy")(), target, None, [2, 1, 1])
+    tests, rest = judged(Rule.registry.find("greedy")(), target, None, [2, 1, 1])
     assert [test.accept_prob for test in tests] == [0, 1, 0]
     torch.testing.assert_close(rest, probs(0, 1, 0))
-    assert find("greedy")().bonus(target[None], probs(0.99)).tolist() == [1]
+    assert Rule.registry.find("greedy")().bonus(target[None], probs(0.99)).tolist() == [1]
 
 
 def test_typical_is_stricter_where_the_target_is_sure():
-    typical = find("typical")()
+    typical = Rule.registry.find("typical")()
     sure, unsure = probs(0.94, 0.06, 0, 0), probs(0.85, 0.05, 0.05, 0.05)
     entropy = -sum(p * math.log(p) for p in (0.94, 0.06))
     assert typical.entropy_factor * math.exp(-entropy) > typical.threshold  # the threshold decides
     assert [t.accept_prob for t in judged(typical, sure, None, [0, 1])[0]] == [1, 0]
     flat = torch.full((20,), 0.05, dtype=torch.float64)  # 0.3 * exp(-ln 20) = 0.015
     assert [t.accept_prob for t in judged(typical, flat, None, [3])[0]] == [1]
-    strict = find("typical")(threshold=0.04, entropy_factor=1.0)
+    strict = Rule.registry.find("typical")(threshold=0.04, entropy_factor=1.0)
     assert [t.accept_prob for t in judged(strict, unsure, None, [1])[0]] == [1]

@@ -13,19 +13,19 @@ from tests.models.conftest import save_model
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
-from tokenarium.backend.speculation.drafter import registered as drafters
+from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.matrix import valid_rules
 from tokenarium.backend.speculation.node_schema import REASONS, STATUSES
 from tokenarium.backend.speculation.request import DrafterSpec, RuleSpec, SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult
-from tokenarium.backend.speculation.rule import find as find_rule
+from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.runner import speculate
 from tokenarium.backend.speculation.vocabulary import compare
 from tokenarium.backend.speculation.whatif import verify_stored
 
 PAIRS = [
     (drafter.slug, rule.slug, temperature)
-    for drafter in drafters()
+    for drafter in Drafter.registry.all()
     for temperature in (0.0, 1.0)
     for rule in valid_rules(drafter, temperature)
 ]
@@ -78,7 +78,7 @@ def _check_walk(result: SpeculationResult, number: int, round_: Any, own: int) -
     assert set(rows["round"]) == {number}
     span = slice(first, first + len(rows))
     walked = verify_stored(
-        find_rule(result.rule)(),
+        Rule.registry.find(result.rule)(),
         np.where(rows["parent"] < 0, -1, rows["parent"] - first),
         rows["token_id"],
         result.judged_accept[span, own],
@@ -177,7 +177,7 @@ def test_the_text_ends_where_a_string_appears(run) -> None:
     assert result.text == result.plain_text
 
 
-@pytest.mark.parametrize("drafter", [drafter.slug for drafter in drafters()])
+@pytest.mark.parametrize("drafter", [drafter.slug for drafter in Drafter.registry.all()])
 def test_a_prompt_of_one_token_and_one_new_token(run, drafter) -> None:
     result = run(ask("A", drafter=drafter, max_new_tokens=1, add_bos=False))
     assert len(result.prompt_ids) == 1
@@ -315,8 +315,8 @@ def test_learned_positions_are_never_left(twins, letters) -> None:
 
 
 def test_pairs_are_many_enough() -> None:
-    assert len(PAIRS) >= len(drafters()) * 2
-    assert len(list(itertools.groupby(PAIRS, lambda pair: pair[0]))) == len(drafters())
+    assert len(PAIRS) >= len(Drafter.registry.all()) * 2
+    assert len(list(itertools.groupby(PAIRS, lambda pair: pair[0]))) == len(Drafter.registry.all())
 
 
 @pytest.mark.parametrize(("drafter", "rule"), [("draft_chain", "speculative_sampling"),

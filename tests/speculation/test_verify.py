@@ -7,11 +7,11 @@ import torch
 import tokenarium.backend.speculation.rules  # noqa: F401
 from tests.speculation.strategies import DRAWS
 from tokenarium.backend.speculation.enumeration import sibling_sets
-from tokenarium.backend.speculation.rule import Rule, find, registered
+from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
 from tokenarium.backend.speculation.verify import verify
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+RULES = [kind for kind in Rule.registry.all() if kind.__module__.startswith("tokenarium.backend.")]
 LOSSLESS = [kind for kind in RULES if kind.promise == "lossless" and not kind.greedy_only]
 VALID = [(kind, draw) for kind in LOSSLESS for draw in DRAWS if draw in kind.exact_for]
 EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)
@@ -38,31 +38,41 @@ def small() -> tuple[TokenTree, dict[int, torch.Tensor]]:
 
 def test_walk_tests_children_in_order_and_stops_at_the_first_that_passes():
     tree, targets = small()
-    found = verify(find("recursive")(), tree, targets, [0.0, 0.6, 0.99, 0.49], [0, 0, 0, 0.75])
+    found = verify(
+        Rule.registry.find("recursive")(), tree, targets, [0.0, 0.6, 0.99, 0.49], [0, 0, 0, 0.75]
+    )
     # Child 1 passes below 0.5 and fails; child 2 is then certain; 3 passes below 0.4 / 0.8.
     assert (found.path, found.token, found.ending) == ([0, 2, 3], 2, "bonus")
     assert [found.tests[node].accept_prob for node in (1, 2, 3)] == pytest.approx([0.5, 1, 0.5])
-    early = verify(find("recursive")(), tree, targets, [0.0, 0.4, 0.0, 0.0], [0.0, 0.5, 0, 0])
+    early = verify(
+        Rule.registry.find("recursive")(), tree, targets, [0.0, 0.4, 0.0, 0.0], [0.0, 0.5, 0, 0]
+    )
     assert (early.path, early.token, early.ending) == ([0, 1], 0, "bonus")
     assert list(early.tests) == [1]
 
 
 def test_walk_replaces_what_it_refuses_by_what_is_left():
     tree, targets = small()
-    found = verify(find("recursive")(), tree, targets, [0.0, 0.6, 0.0, 0.5], [0, 0, 0, 0])
+    found = verify(
+        Rule.registry.find("recursive")(), tree, targets, [0.0, 0.6, 0.0, 0.5], [0, 0, 0, 0]
+    )
     assert (found.path, found.token, found.ending) == ([0, 2], 1, "resampled")
 
 
 def test_walk_looks_for_the_one_token_it_drew():
     tree, targets = small()
-    found = verify(find("sample_and_match")(), tree, targets, [0.0] * 4, [0.31, 0, 0.3, 0.2])
+    found = verify(
+        Rule.registry.find("sample_and_match")(), tree, targets, [0.0] * 4, [0.31, 0, 0.3, 0.2]
+    )
     assert (found.path, found.token, found.ending) == ([0, 2, 3], 1, "bonus")
-    missed = verify(find("sample_and_match")(), tree, targets, [0.0] * 4, [0.09, 0, 0, 0])
+    missed = verify(
+        Rule.registry.find("sample_and_match")(), tree, targets, [0.0] * 4, [0.09, 0, 0, 0]
+    )
     assert (missed.path, missed.token, missed.ending) == ([0], 0, "resampled")
 
 
 def test_walk_takes_the_longest_typical_path_and_the_likeliest_of_equals():
-    typical = find("typical")()
+    typical = Rule.registry.find("typical")()
     tree, targets = small()
     found = verify(typical, tree, targets, [0.9] * 4, [0.9] * 4)
     assert (found.path, found.token, found.ending) == ([0, 2, 3], 2, "bonus")
@@ -97,7 +107,7 @@ def test_walk_asks_for_no_more_tests_than_it_needs():
         """Counts what it is asked; not registered, having no slug."""
 
         def acceptance_tests(self, target, draft, children):
-            for test in find("top_k_set")().acceptance_tests(target, draft, children):
+            for test in Rule.registry.find("top_k_set")().acceptance_tests(target, draft, children):
                 asked.append(1)
                 yield test
 

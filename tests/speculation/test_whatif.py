@@ -8,12 +8,14 @@ from hypothesis import given, settings
 
 import tokenarium.backend.speculation.rules  # noqa: F401
 from tests.speculation.strategies import drafted, uniforms
-from tokenarium.backend.speculation.rule import find, registered
+from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
 from tokenarium.backend.speculation.verify import verify
 from tokenarium.backend.speculation.whatif import evaluate_rules, verify_stored
 
-RULES = [kind() for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+RULES = [
+    kind() for kind in Rule.registry.all() if kind.__module__.startswith("tokenarium.backend.")
+]
 
 
 def likely(tree, targets):
@@ -98,7 +100,9 @@ def test_nodes_that_were_not_verified_are_not_judged():
     kept, pruned = tree.add(ROOT, 1), tree.add(ROOT, 0)
     below = tree.add(pruned, 1)
     tree.pruned, probs = {pruned}, torch.tensor([0.2, 0.8])
-    judged = evaluate_rules([find("greedy")()], tree, {ROOT: probs, kept: probs}, [0.5] * 4)
+    judged = evaluate_rules(
+        [Rule.registry.find("greedy")()], tree, {ROOT: probs, kept: probs}, [0.5] * 4
+    )
     assert np.isnan(judged.accept_probs[[ROOT, pruned, below], 0]).all()
     assert judged.accept_probs[kept, 0] == 1
     assert judged.next_tokens[:, 0].tolist() == [1, 1, -1, -1]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
-from tokenarium.backend.benchmark.task import Task, find
+from tokenarium.backend.benchmark.task import Task
 from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.runs.request import ModelRequest, stored_form
 
@@ -64,7 +64,7 @@ class SweepRequest(ModelRequest):
     @property
     def chosen_task(self) -> Task | None:
         """The task with its parameters; None where prompts are given."""
-        return find(self.task).model_validate(self.parameters) if self.task else None
+        return Task.registry.find(self.task).model_validate(self.parameters) if self.task else None
 
     @property
     def tried(self) -> tuple[PolicySpec, ...]:

@@ -32,7 +32,7 @@ from tokenarium.backend.speculation.autoregressive import StoppingCriteria, gene
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.result import SpeculationResult
-from tokenarium.backend.speculation.rule import Rule, find
+from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.tree import Draw
 
 ACCEPTANCE = "acceptance"
@@ -105,8 +105,10 @@ class Assistance:
     def rule(self) -> Rule:
         """What transformers accepts by."""
         if self.processors.greedy:
-            return find("greedy")()
-        return find("sample_and_match" if self.draft is None else "speculative_sampling")()
+            return Rule.registry.find("greedy")()
+        return Rule.registry.find(
+            "sample_and_match" if self.draft is None else "speculative_sampling"
+        )()
 
     @property
     def draw(self) -> Draw:

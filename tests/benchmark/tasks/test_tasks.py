@@ -9,9 +9,9 @@ import pytest
 import tokenarium.backend.benchmark.tasks
 from tokenarium.backend.benchmark.haystack import ask, haystack
 from tokenarium.backend.benchmark.prose import sentences
-from tokenarium.backend.benchmark.task import Task, find, registered
+from tokenarium.backend.benchmark.task import Task
 
-TASKS = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+TASKS = [kind for kind in Task.registry.all() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.slug)
 SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
 
@@ -69,7 +69,7 @@ def test_the_seed_decides_and_the_depth_changes_no_answer(loaded, task) -> None:
 
 @pytest.mark.parametrize("slug", ["passkey", "needles", "needle_threading", "copying"])
 def test_a_prompt_too_short_is_refused_with_what_would_fit(loaded, slug: str) -> None:
-    task = find(slug)()
+    task = Task.registry.find(slug)()
     with pytest.raises(ValueError, match=r"length=.* raise length to at least \d+") as told:
         task.exercise(loaded, 12, 0.5, 0)
     need = int(str(told.value).rpartition(" ")[2])
@@ -80,7 +80,7 @@ def test_a_prompt_too_short_is_refused_with_what_would_fit(loaded, slug: str) ->
 
 @pytest.mark.parametrize(("depth", "low", "high"), [(0, 0, 0.02), (0.5, 0.4, 0.6), (1, 0.9, 1)])
 def test_passkey_stands_once_at_its_depth(loaded, depth, low, high) -> None:
-    exercise = find("passkey")(digits=7).exercise(loaded, 1500, depth, 5)
+    exercise = Task.registry.find("passkey")(digits=7).exercise(loaded, 1500, depth, 5)
     text, number = said(loaded, exercise.context), said(loaded, exercise.answer)
     assert re.fullmatch(r"\d{7}", number.strip())
     assert text.count(number.strip()) == 1
@@ -92,7 +92,7 @@ def test_passkey_stands_once_at_its_depth(loaded, depth, low, high) -> None:
 
 
 def test_needles_hold_the_answer_under_the_key_asked_for(loaded) -> None:
-    exercise = find("needles")(keys=6, digits=3).exercise(loaded, 1500, 0.4, 2)
+    exercise = Task.registry.find("needles")(keys=6, digits=3).exercise(loaded, 1500, 0.4, 2)
     found = dict(re.findall(r"The number of the (\w+) is (\d+)\.", said(loaded, exercise.context)))
     assert len(found) == 6
     assert len({number[0] for number in found.values()}) == 6
@@ -105,7 +105,7 @@ def test_needles_hold_the_answer_under_the_key_asked_for(loaded) -> None:
 
 @pytest.mark.parametrize(("steps", "chains"), [(1, 0), (3, 2), (8, 8)])
 def test_a_thread_leads_where_the_answer_says(loaded, steps: int, chains: int) -> None:
-    task = find("needle_threading")(steps=steps, other_chains=chains)
+    task = Task.registry.find("needle_threading")(steps=steps, other_chains=chains)
     exercise = task.exercise(loaded, 6000, 0.2, 4)
     links = dict(
         re.findall(r"From the ([\w ]+) one enters the ([\w ]+)\.", said(loaded, exercise.context))
@@ -122,18 +122,18 @@ def test_a_thread_leads_where_the_answer_says(loaded, steps: int, chains: int) -
 
 
 def test_copying_shows_the_whole_pattern_once_and_begins_it_again(loaded) -> None:
-    exercise = find("copying")(cue=5, expected=3).exercise(loaded, 400, 0.5, 6)
+    exercise = Task.registry.find("copying")(cue=5, expected=3).exercise(loaded, 400, 0.5, 6)
     pattern = exercise.question + exercise.answer
     assert len(set(pattern)) == 8
     starts = [at for at in range(len(exercise.context)) if exercise.context[at : at + 8] == pattern]
     assert len(starts) == 1
     with pytest.raises(ValueError, match=r"need 300 different tokens, local/llama has 262"):
-        find("copying")(cue=200, expected=100).exercise(loaded, 1000, 0.5, 6)
+        Task.registry.find("copying")(cue=200, expected=100).exercise(loaded, 1000, 0.5, 6)
 
 
 def test_perplexity_reads_on_in_the_text_given(loaded) -> None:
     text = " ".join(str(number) for number in range(400))
-    task = find("perplexity")(predicted=30, text=text)
+    task = Task.registry.find("perplexity")(predicted=30, text=text)
     exercise = task.exercise(loaded, 50, 0, 1)
     assert len(exercise.answer) == 30
     whole = said(loaded, exercise.context[1:] + exercise.answer)
@@ -166,4 +166,4 @@ def test_a_space_that_is_a_token_belongs_to_the_question(loaded) -> None:
 
 def test_an_unknown_task_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="task='nap' is unknown: choose copying"):
-        find("nap")
+        Task.registry.find("nap")

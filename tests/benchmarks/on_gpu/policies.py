@@ -7,7 +7,7 @@ from tests.benchmarks.on_gpu.section import Bench
 from tests.benchmarks.on_gpu.shapes import dtype, folder, models, shape_of
 from tests.benchmarks.timing import Measured
 from tokenarium.backend.cache import policies as _every  # noqa: F401 - every policy registers itself
-from tokenarium.backend.cache.policy import registered
+from tokenarium.backend.cache.policy import Policy
 
 FEW = (
     *("streaming_llm", "h2o", "tova", "snapkv"),
@@ -17,7 +17,7 @@ FEW = (
 
 def run(bench: Bench) -> None:
     """Measure every policy on the small model, and some at a longer prompt on the large one."""
-    slugs = [own.slug for own in registered() if own.slug != "full"]
+    slugs = [own.slug for own in Policy.registry.all() if own.slug != "full"]
     length, share = (2048, 0.25)
     if bench.quick:
         slugs, length = ["streaming_llm", "h2o", "adakv"], 200

@@ -9,7 +9,7 @@ import torch
 from tests.models.conftest import save_model
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.null_model.scores import NullModelScores
-from tokenarium.backend.cache.policy import Policy, find, registered
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.runner import follow_policies
@@ -108,7 +108,7 @@ def test_what_is_no_sum_is_drawn(twins, letters) -> None:
     loaded, _ = twins("llama")
     said = letters(60)
     mean, most = (run(loaded, said, PolicySpec("h2o", reduction=r)) for r in ("mean", "max"))
-    assert find("h2o")(reduction="max").null_baseline() == "drawn"
+    assert Policy.registry.find("h2o")(reduction="max").null_baseline() == "drawn"
     assert (most.noise_near >= 0).all()
     assert np.nanmean(most.noise_near) > np.nanmean(mean.noise_near)  # a maximum of random sums
     again = run(loaded, said, PolicySpec("h2o", reduction="max"))
@@ -119,7 +119,7 @@ def test_what_is_no_sum_is_drawn(twins, letters) -> None:
 
 def test_a_score_of_the_entry_alone_expects_the_mean_of_those_that_compete(twins, letters):
     loaded, _ = twins("llama")
-    sequence = CachedSequence(loaded, find("expected_attention")(sink=3), BUDGET)
+    sequence = CachedSequence(loaded, Policy.registry.find("expected_attention")(sink=3), BUDGET)
     sequence.keep_scores = True
     noise = NullModelScores(sequence, 0)
     sequence.read(list(range(5, 65)))
@@ -180,7 +180,7 @@ def test_layers_with_budgets_of_their_own_have_noise_of_their_own(twins, letters
 
 def test_every_policy_that_drops_is_told_of(twins, letters) -> None:
     loaded, _ = twins("llama")
-    for kind in registered():
+    for kind in Policy.registry.all():
         result = run(loaded, letters(70), kind.slug, max_new_tokens=4)
         one = result.runs[0]
         shares = [one.noise_share(step, 2, 1) for step in range(one.steps)]

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tests.models.conftest import save_model
 from tokenarium.backend.cache import engine
-from tokenarium.backend.cache.policy import find
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
@@ -32,7 +32,9 @@ class Pair:
         self, slug: str, budget: int, ids: list[int], steps: Sequence[int] = (), **parameters: Any
     ) -> engine.CachedSequence:
         """Read a prompt, and tokens after it one by one."""
-        sequence = engine.CachedSequence(self.loaded, find(slug)(**parameters), budget)
+        sequence = engine.CachedSequence(
+            self.loaded, Policy.registry.find(slug)(**parameters), budget
+        )
         sequence.read(ids)
         for token in steps:
             sequence.read([token])

@@ -8,7 +8,7 @@ from tests.cache.policies.conftest import Pair, kept
 from tests.cache.policies.eager import EagerLayer, best, eager_layers
 from tests.cache.policies.twin import holding, view
 from tokenarium.backend.cache.entries import Entries
-from tokenarium.backend.cache.policy import find
+from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.probes.positions import rotary_layers
 from tokenarium.kernels.attention_stats import AttentionStats
 
@@ -61,7 +61,7 @@ def test_expected_attention_keeps_what_its_definition_says(tiny, future, sink, e
 
 def test_expected_attention_is_the_mean_weight_of_drawn_queries():
     draw = torch.Generator().manual_seed(0)
-    policy = find("expected_attention")(sink=0, future=1)
+    policy = Policy.registry.find("expected_attention")(sink=0, future=1)
     cache = holding(5, 3)
     keys = torch.randn(1, 5, 4, generator=draw)
     cache.entries, cache.scaling = Entries(keys, torch.ones(1, 5, 4), torch.arange(5)), 0.5
@@ -102,8 +102,8 @@ def test_expected_attention_reads_prompts_of_sinks_only(tiny):
 
 @pytest.mark.parametrize(("trained", "future"), [(8, 1), (1024, 128), (131_072, 512)])
 def test_expected_attention_fits_the_positions_ahead_to_the_context(trained, future):
-    assert find("expected_attention")().fitted(64, 3, trained).future == future
-    assert find("expected_attention")(future=9).fitted(64, 3, trained).future == 9
+    assert Policy.registry.find("expected_attention")().fitted(64, 3, trained).future == future
+    assert Policy.registry.find("expected_attention")(future=9).fitted(64, 3, trained).future == 9
 
 
 def check_kept_sets(twins) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from tests.cache.policies.conftest import Pair, kept
 from tests.cache.policies.eager import best, eager_layers
-from tokenarium.backend.cache.policy import find
+from tokenarium.backend.cache.policy import Policy
 
 
 def shared(votes: torch.Tensor, kernel: int, pooling: str) -> torch.Tensor:
@@ -49,8 +49,8 @@ def test_snapkv_takes_the_largest_of_a_group_where_asked(tiny):
 
 @pytest.mark.parametrize(("budget", "window"), [(2, 1), (16, 4), (255, 63), (1000, 64)])
 def test_snapkv_fits_its_window_to_the_budget(budget, window):
-    assert find("snapkv")().fitted(budget, 3, 512).window == window
-    assert find("snapkv")(window=9).fitted(budget, 3, 512).window == 9
+    assert Policy.registry.find("snapkv")().fitted(budget, 3, 512).window == window
+    assert Policy.registry.find("snapkv")(window=9).fitted(budget, 3, 512).window == 9
 
 
 def test_snapkv_reads_prompts_shorter_than_its_window(tiny):
@@ -63,7 +63,7 @@ def test_snapkv_reads_prompts_shorter_than_its_window(tiny):
 
 def test_snapkv_refuses_an_even_kernel():
     with pytest.raises(ValueError, match="kernel=4 has no middle: take 3 or 5"):
-        find("snapkv")(kernel=4)
+        Policy.registry.find("snapkv")(kernel=4)
 
 
 def check_kept_sets(twins) -> None:
