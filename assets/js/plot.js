@@ -34,17 +34,28 @@
 
   // A map of many cells sends the names of its rows and columns, not of every pair of them.
   const named = ({rows, columns}) => rows.map(row => columns.map(column => `from ${row}<br>to ${column}`));
-  // Text in cells is cut to what they have room for; wide characters take two places.
+  // Text in cells and under them is cut to the pixels they have, measured as it will be drawn.
   const plain = {'&lt;': '<', '&gt;': '>', '&amp;': '&'}, marked = Object.fromEntries(Object.entries(plain).map(([entity, sign]) => [sign, entity]));
+  const signsOf = globalThis.Intl?.Segmenter ? (segmenter => text => Array.from(segmenter.segment(text), part => part.segment))(new Intl.Segmenter()) : text => [...text];
+  const pen = document.createElement('canvas').getContext('2d');
   const cut = (text, room) => {
-    const signs = [...text.replace(/&(lt|gt|amp);/g, entity => plain[entity])], sizes = signs.map(sign => sign.codePointAt(0) > 0x2e80 ? 2 : 1);
-    let used = 0, end = 0;
-    while (end < signs.length && used + sizes[end] <= room) used += sizes[end++];
-    if (end < signs.length) signs.splice(Math.max(1, end - 1), signs.length, '…');
-    return signs.join('').replace(/[<>&]/g, sign => marked[sign]);
+    const whole = text.replace(/&(lt|gt|amp);/g, entity => plain[entity]), wide = found => pen.measureText(found).width;
+    let shown = whole;
+    if (wide(whole) > room) {
+      const signs = signsOf(whole);
+      while (signs.length > 1 && wide(`${signs.join('')}…`) > room) signs.pop();
+      shown = `${signs.join('')}…`;
+      if (wide(shown) > room) shown = wide(signs[0]) > room ? '' : signs[0];
+    }
+    return shown.replace(/[<>&]/g, sign => marked[sign]);
   };
-  const AXIS_AND_BAR = 150, SIGN = 6.6;
-  const roomIn = (host, cells) => Math.max(2, Math.floor(((host.clientWidth - AXIS_AND_BAR) / cells - 4) / SIGN));
+  const AXIS_AND_BAR = 160, LEAST_CELL = 44, AROUND = 6, DIGIT = 6.4, LONGEST_LABEL = 90;
+  // Of cells with text so many are shown as have room for a word; the others by moving on.
+  const seenOf = (host, cells) => Math.max(2, Math.min(cells, Math.floor((host.clientWidth - AXIS_AND_BAR) / LEAST_CELL)));
+  const roomIn = (host, meta) => {
+    const cells = meta?.cells ? seenOf(host, meta.cells) : meta?.numbers?.across;
+    return cells ? Math.floor((host.clientWidth - AXIS_AND_BAR) / cells) - AROUND : 0;
+  };
   // Numbers of a large map come as 16-bit steps.
   const unpacked = ({bdata, shape}, {low, step}) => {
     const places = new Uint16Array(Uint8Array.from(atob(bdata), sign => sign.charCodeAt(0)).buffer), across = Number(shape.split(',')[1]);
@@ -55,7 +66,10 @@
     const places = [...atob(which)].map(sign => words[sign.charCodeAt(0)]);
     return Array.from({length: places.length / across}, (_, row) => places.slice(row * across, (row + 1) * across));
   };
+  // Numbers stand in the cells of a grid only where they have room.
+  const unwritten = (meta, room) => meta?.numbers && meta.numbers.characters * DIGIT > room;
   const filled = ({data, layout: {meta}}, room) => {
+    if (unwritten(meta, room)) return data.map(({texttemplate, ...rest}) => rest);
     if (!meta?.names && !meta?.cells && !meta?.steps && !meta?.texts) return data;
     const [first, ...rest] = data;
     return [{...first, ...meta.steps && {z: unpacked(first.z, meta.steps)}, ...meta.texts && {text: worded(meta.texts)}, ...meta.names && {customdata: named(meta.names)}, ...meta.cells && {text: first.text.map(row => row.map(text => cut(text, room)))}}, ...rest];
@@ -88,6 +102,22 @@
       Object.assign(line.style, side === 'x'
         ? {left: `${size.l + from}px`, width: `${Math.max(2, to - from)}px`, top: `${size.t}px`, height: `${size.h}px`}
         : {top: `${size.t + from}px`, height: `${Math.max(2, to - from)}px`, left: `${size.l}px`, width: `${size.w}px`});
+    };
+    // Of a row of words as many are in sight as have room, with the chosen token among them.
+    const ends = () => {
+      const first = figure.data[0].x[0], cells = figure.layout.meta.cells, seen = seenOf(host, cells);
+      const start = Math.max(0, Math.min(cells - seen, (T.state.token ?? first) - first - (seen >> 1)));
+      return [first + start - .5, first + start + seen - .5];
+    };
+    const windowed = layout => {
+      if (!layout.meta?.cells) return layout;
+      const labels = layout.xaxis.ticktext?.map(text => cut(text, LONGEST_LABEL));
+      return {...layout, xaxis: {...layout.xaxis, ticktext: labels, range: ends(), autorange: false}};
+    };
+    const follow = () => {
+      if (!host.data || !figure?.layout.meta?.cells) return;
+      const [from, to] = host.layout.xaxis.range, token = T.state.token, wanted = ends();
+      if (token < from || token > to) if (wanted[0] !== from) P.relayout(host, {'xaxis.range': wanted});
     };
     const overlay = () => {
       const meta = figure?.layout.meta;
@@ -141,8 +171,9 @@
       const label = figure.layout.meta?.label;
       if (label) frame.setAttribute('aria-label', label);
       frame.style.minHeight = `${figure.layout.height}px`;
-      room = roomIn(host, figure.layout.meta?.cells || 1);
-      await P.react(host, filled(figure, room), themed(figure, element), {
+      room = roomIn(host, figure.layout.meta);
+      pen.font = `${figure.data[0]?.textfont?.size ?? 12}px ${css(document.body, '--font', 'system-ui')}`;
+      await P.react(host, filled(figure, room), windowed(themed(figure, element)), {
         responsive: true, displaylogo: false,
         // Plotly offers to upload the chart to its own cloud unless told not to.
         showSendToCloud: false, plotlyServerURL: '',
@@ -154,12 +185,13 @@
     };
     draw();
     watch('value', () => draw());
-    T.bus.on('select', overlay);
+    T.bus.on('select', () => { follow(); overlay(); });
     T.bus.on('hover', detail => { hovered = detail.token; overlay(); });
     new MutationObserver(() => { if (host.data) draw(true); }).observe(document.body, {attributes: true, attributeFilter: ['class']});
     new ResizeObserver(() => {
       if (!frame.clientWidth || !host.data) { draw(); return; }
-      if (figure?.layout.meta?.cells && roomIn(host, figure.layout.meta.cells) !== room) draw(true); else P.Plots.resize(host);
+      const meta = figure?.layout.meta, now = roomIn(host, meta);
+      if (meta?.cells ? now !== room : unwritten(meta, now) !== unwritten(meta, room)) draw(true); else P.Plots.resize(host);
     }).observe(frame);
   };
 })();

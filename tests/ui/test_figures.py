@@ -56,7 +56,7 @@ def test_grid_of_sinks_is_the_sink_score_itself(small: TraceResult) -> None:
 def test_grid_says_what_a_click_selects(small: TraceResult) -> None:
     figure = head_grid(small, "sink")
     assert (figure.layout.meta["x"], figure.layout.meta["y"]) == ("head", "layer")
-    assert figure.layout.yaxis.autorange == "reversed"
+    assert list(figure.layout.yaxis.range) == [LAYERS - 0.5, -0.5]
 
 
 def test_predictability_moves_entropy_by_one_token(small: TraceResult) -> None:

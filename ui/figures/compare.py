@@ -10,6 +10,9 @@ from tokenarium.ui.figures.definitions import defined
 from tokenarium.ui.figures.grids import by_head, difference_cells, grid_cells
 from tokenarium.ui.figures.style import AMBER, GREY, SCALE, colour_bar, finish
 
+TITLES = 20
+"""Pixels of the names over two grids."""
+
 
 def switching_heads(comparison: Comparison, first_name: str, second_name: str) -> go.Figure:
     """Draw the sink score of every head in both runs; diamonds off the diagonal switch.
@@ -61,8 +64,9 @@ def side_by_side(
     )
     label = f"{chosen.title} by layer and head of both runs, on one scale"
     figure = by_head(figure, both[0].shape, f"both-{measure}", label)
-    figure.update_layout(margin={"t": 28})
-    return figure
+    return figure.update_layout(
+        height=figure.layout.height + TITLES, margin={"t": figure.layout.margin.t + TITLES}
+    )
 
 
 def difference_grid(comparison: Comparison, measure: str) -> go.Figure:

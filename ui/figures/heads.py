@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 
 from tokenarium.backend import TraceResult
-from tokenarium.ui.figures.style import SCALE, colour_bar, finish
+from tokenarium.ui.figures.grids import by_head, grid_cells
 
 
 @dataclass(frozen=True)
@@ -37,29 +37,6 @@ def head_values(result: TraceResult, metric: str) -> NDArray[np.float32]:
 def head_grid(result: TraceResult, metric: str) -> go.Figure:
     """Draw the metric of every head; a click chooses layer and head."""
     values, chosen = head_values(result, metric), METRICS[metric]
-    figure = go.Figure(
-        go.Heatmap(
-            z=values,
-            colorscale=SCALE,
-            zmin=0,
-            zmax=chosen.top,
-            xgap=2,
-            ygap=2,
-            colorbar=colour_bar(chosen.title),
-            hovertemplate=f"layer %{{y}}, head %{{x}}<br>{chosen.title} %{{z:.3f}}<extra></extra>",
-        )
-    )
-    if result.heads <= 16 and result.layers <= 32:
-        figure.update_traces(texttemplate="%{z:.2f}", textfont={"size": 10})
-    figure.update_xaxes(title="head", dtick=max(1, result.heads // 16), showgrid=False)
-    figure.update_yaxes(
-        title="layer", autorange="reversed", dtick=max(1, result.layers // 16), showgrid=False
-    )
-    return finish(
-        figure,
-        340,
-        f"heads-{metric}",
-        f"Heat map of {chosen.title} by layer and head",
-        x="head",
-        y="layer",
-    )
+    figure = go.Figure(grid_cells(values, chosen.title, high=chosen.top))
+    label = f"Heat map of {chosen.title} by layer and head"
+    return by_head(figure, values.shape, f"heads-{metric}", label)

@@ -10,6 +10,8 @@ from tokenarium.ui.text import plotly_text
 
 WIDTH = 14
 """Tokens shown at once, so that every cell's text can be read."""
+ROW = 20
+"""Pixels of a layer's row."""
 LONGEST = 16
 """Characters of a token that a cell may show; the page cuts them to the room there is."""
 
@@ -70,7 +72,7 @@ def logit_lens(result: TraceResult, token: int) -> go.Figure | None:
     )
     return finish(
         figure,
-        max(300, 60 + 26 * (last + 1)),
+        max(300, 80 + ROW * (last + 1)),
         "lens",
         "Logit lens: most likely next token at every layer",
         x="token",

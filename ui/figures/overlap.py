@@ -6,6 +6,7 @@ from plotly import graph_objects as go
 
 from tokenarium.backend import TraceResult, accumulated_mass, chance_overlap, known_mean, overlap
 from tokenarium.ui.figures.definitions import defined
+from tokenarium.ui.figures.grids import counted, grid_height
 from tokenarium.ui.figures.style import SCALE, colour_bar, finish
 
 
@@ -14,7 +15,7 @@ def overlap_of_heads(result: TraceResult, layer: int, count: int, factor: float 
     values = overlap(accumulated_mass(result, factor)[layer], count)
     figure = _overlap(values, "head", count, result.length)
     label = f"Overlap of the {count} heaviest tokens between heads of layer {layer}"
-    return finish(figure, 340, "overlap-heads", label, x="head")
+    return finish(figure, grid_height(len(values)), "overlap-heads", label, x="head")
 
 
 def overlap_of_layers(result: TraceResult, count: int, factor: float = 1.0) -> go.Figure:
@@ -22,7 +23,7 @@ def overlap_of_layers(result: TraceResult, count: int, factor: float = 1.0) -> g
     values = overlap(known_mean(accumulated_mass(result, factor), 1), count)
     figure = _overlap(values, "layer", count, result.length)
     label = f"Overlap of the {count} heaviest tokens between layers, mass averaged over heads"
-    return finish(figure, 340, "overlap-layers", label, x="layer")
+    return finish(figure, grid_height(len(values)), "overlap-layers", label, x="layer")
 
 
 def _overlap(values: NDArray[np.float64], what: str, count: int, length: int) -> go.Figure:
@@ -39,8 +40,6 @@ def _overlap(values: NDArray[np.float64], what: str, count: int, length: int) ->
             f"{chance:.3f}{defined(definition)}<extra></extra>",
         )
     )
-    figure.update_xaxes(title=what, showgrid=False, dtick=max(1, len(values) // 16))
-    figure.update_yaxes(
-        title=what, showgrid=False, autorange="reversed", dtick=max(1, len(values) // 16)
-    )
+    figure.update_xaxes(**counted(what, len(values)))
+    figure.update_yaxes(**counted(what, len(values), downwards=True))
     return figure

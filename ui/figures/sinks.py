@@ -9,42 +9,32 @@ from plotly.subplots import make_subplots
 
 from tokenarium.backend import Sink, TraceResult, over_median, sink_rate, sink_scores
 from tokenarium.ui.figures.definitions import defined
-from tokenarium.ui.figures.grids import by_head, grid_cells
+from tokenarium.ui.figures.grids import by_head, cell_marks, counted, grid_cells
 from tokenarium.ui.figures.style import AMBER, SCALE, colour_bar, finish
 from tokenarium.ui.text import plotly_text
 
 MOST_CELLS = 40_000
 MOST_COLUMNS = 512
 MOST_MARKS = 256
+USUAL_NORMS, OUTSIDE, NORM_ROW = 460, 76, 5
+"""Pixels: least height of the three maps of norms, what is not cells, and a row of theirs."""
 LEAST_RATIO = 1e-6
 
 
 def sink_grid(result: TraceResult, threshold: float, length: int) -> go.Figure:
-    """Draw the sink score of every head; squares mark those above the threshold."""
+    """Draw the sink score of every head; an outline marks each cell above the threshold."""
     scores = sink_scores(result, length)
     queries = min(length, result.length)
     cells = grid_cells(
         scores, "sink score", f"mean attention of the first {queries} tokens to the first", high=1
     )
-    layers, heads = np.nonzero(scores > threshold)
-    marks = go.Scatter(
-        x=heads,
-        y=layers,
-        mode="markers",
-        name=f"above {threshold:g}",
-        marker={
-            "symbol": "square-open",
-            "size": 30 if result.heads <= 16 else 10,
-            "color": AMBER,
-            "line": {"width": 2},
-        },
-        hoverinfo="skip",
-    )
+    above = scores > threshold
+    marks = cell_marks(above, f"above {threshold:g}")
     measured = int(np.isfinite(scores).sum())
     rate = sink_rate(scores, threshold)
     share = f" ({rate:.0%})" if np.isfinite(rate) else ""
     label = (
-        f"Sink score by layer and head: {len(heads)} of {measured} heads{share} above "
+        f"Sink score by layer and head: {int(above.sum())} of {measured} heads{share} above "
         f"{threshold:g} over the first {queries} tokens"
     )
     return by_head(go.Figure([cells, marks]), scores.shape, "sink-grid", label)
@@ -66,7 +56,7 @@ def sink_layers(result: TraceResult, threshold: float, length: int) -> go.Figure
             "<extra></extra>",
         )
     )
-    figure.update_xaxes(title="layer", dtick=max(1, len(rates) // 16))
+    figure.update_xaxes(**counted("layer", len(rates)))
     figure.update_yaxes(title="sink rate", range=[0, 1], tickformat=".0%")
     return finish(figure, 230, "sink-layers", "Sink rate by layer", x="layer")
 
@@ -93,16 +83,13 @@ def sink_norms(result: TraceResult, sinks: Sequence[Sink]) -> go.Figure:
         note += f"; the strongest {MOST_MARKS} of {len(sinks)} sinks marked"
     figure.update_layout(coloraxis=_ratio_colours(maps))
     figure.update_xaxes(showgrid=False, range=[-0.5, result.length - 0.5])
-    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
-    figure.update_layout(
-        xaxis3={"title": {"text": "token position" + note}},
-        **{
-            f"yaxis{n or ''}": {"title": {"text": f"{name}<br>layer"}}
-            for n, name in zip(("", 2, 3), maps, strict=True)
-        },
-    )
+    for row, (name, ratios) in enumerate(maps.items(), start=1):
+        axis = counted(f"{name}<br>layer", len(ratios), downwards=True)
+        figure.update_yaxes(**axis, automargin=True, row=row, col=1)
+    figure.update_layout(xaxis3={"title": {"text": "token position" + note}})
     label = "Norms of residual stream, key and value by layer and token, over the median" + note
-    return finish(figure, 460, "sink-norms", label, x="token", y="layer")
+    height = max(USUAL_NORMS, OUTSIDE + NORM_ROW * sum(map(len, maps.values())))
+    return finish(figure, height, "sink-norms", label, x="token", y="layer")
 
 
 def _norm_map(name: str, ratios: NDArray[np.floating], columns: int) -> go.Heatmap:
