@@ -12,6 +12,7 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import tokenise
 from tokenarium.backend.region.layer import attention_of
 from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.kernels.attention_stats import Want, attention_rows, attention_stats
 
 
@@ -31,7 +32,7 @@ def follow(
     tokens = tokenise(loaded, request, limit)
     length, token = len(tokens.ids), request.token
     refuse_above("token", token, length)
-    call, source = attention_of(loaded, tokens.ids, request.layer, emit, cancel)
+    call, source = attention_of(loaded, tokens.ids, request.layer, ProgressReporter(emit, cancel))
     refuse_above("head", request.head, call.q.shape[1])
     unknown = torch.full((length,), float("nan"))
     looks_at, looked_at_by = unknown.clone(), unknown

@@ -15,7 +15,8 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import tokenise
 from tokenarium.backend.observe import AttentionCall
 from tokenarium.backend.region.layer import attention_of
-from tokenarium.backend.runs.events import CancelToken, Event, Progress
+from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.kernels.attention_stats import Axis, attention_rows
 
 BLOCK = 128
@@ -41,13 +42,13 @@ def heartbeat(
     cancel.check()
     tokens = tokenise(loaded, request, limit)
     length = len(tokens.ids)
-    call, source = attention_of(loaded, tokens.ids, request.layer, emit, cancel)
+    progress = ProgressReporter(emit, cancel)
+    call, source = attention_of(loaded, tokens.ids, request.layer, progress)
     refuse_above("head", request.head, call.q.shape[1])
     axis = Axis(0, length, min(length, request.bins))
     pulse = Pulse(axis, call.q.device)
     for start, weights in _weights(call, request.head):
-        cancel.check()
-        emit(Progress("following tokens", start, length))
+        progress.report("following tokens", start, length)
         pulse.add(start, weights >= _least(request, call, start, weights))
     pairs = causal_pairs(axis.edges)
     cells = pulse.cells.cpu().numpy()

@@ -15,7 +15,8 @@ from tokenarium.backend.interventions.result import LEAST_QUERIES, InterventionR
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each, tokenise
 from tokenarium.backend.observe.reading import Reading, read
-from tokenarium.backend.runs.events import CancelToken, Event, Progress
+from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 
 
 @torch.inference_mode()
@@ -41,27 +42,22 @@ def intervene(
     refuse_text_unless_fits(loaded, len(tokens.ids), Choices(tiles=1, top_k=1, lens=False))
     edited = method.edit(loaded, tokens.ids)
     changes = method.changes(loaded, int(loaded.model.config.get_text_config().num_attention_heads))
-    layers = len(loaded.layers)
-
-    def tell(doing: str, done: int, total: int) -> None:
-        cancel.check()
-        emit(Progress(doing, done, total))
-
+    layers, report = len(loaded.layers), ProgressReporter(emit, cancel).report
     plain_stream, plain = read(
-        loaded, tokens.ids, {}, lambda layer: tell("reading layers", layer, 2 * layers)
+        loaded, tokens.ids, {}, lambda layer: report("reading layers", layer, 2 * layers)
     )
     stream, changed = read(
         loaded,
         edited.ids,
         changes,
-        lambda layer: tell("reading layers, changed", layers + layer, 2 * layers),
+        lambda layer: report("reading layers, changed", layers + layer, 2 * layers),
     )
     predicted = compare(
         loaded,
         (plain_stream, tokens.ids),
         (stream, edited.ids),
         edited.aligned,
-        lambda done, total: tell("predicting", done, total),
+        lambda done, total: report("predicting", done, total),
     )
     received, changed_received = received_mean(plain), received_mean(changed)
     touched = np.zeros(received.shape[:2], np.bool_)

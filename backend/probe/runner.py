@@ -15,7 +15,8 @@ from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.probe.chance import copies_before, even_attention, mean_at
 from tokenarium.backend.probe.request import ProbeRequest
 from tokenarium.backend.probe.result import ProbeResult
-from tokenarium.backend.runs.events import CancelToken, Event, Progress
+from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.kernels.attention_stats import Want, attention_stats
 
 
@@ -39,7 +40,8 @@ def probe(
     bos = leading_bos(loaded)
     _refuse_unless_fits(request, len(bos), min(limit, loaded.context))
     ids = bos + _random_tokens(request, loaded) * request.repeats
-    watch = _Diagonals(request, len(bos), len(ids), len(loaded.layers), emit, cancel)
+    progress = ProgressReporter(emit, cancel)
+    watch = _Diagonals(request, len(bos), len(ids), len(loaded.layers), progress)
     with recording(watch):
         tokens = torch.tensor([ids], device=loaded.device)
         loaded.body(input_ids=tokens, use_cache=False)
@@ -63,11 +65,10 @@ class _Diagonals(Recorder):
         first: int,
         length: int,
         layers: int,
-        emit: Callable[[Event], None],
-        cancel: CancelToken,
+        progress: ProgressReporter,
     ) -> None:
         super().__init__()
-        self._layers, self._emit, self._cancel = layers, emit, cancel
+        self._layers, self._progress = layers, progress
         self._copies = [k * request.period for k in range(1, request.repeats)]
         wanted = {0, 1, *self._copies, *(distance - 1 for distance in self._copies)}
         self._at = {distance: row for row, distance in enumerate(sorted(wanted))}
@@ -78,8 +79,7 @@ class _Diagonals(Recorder):
 
     def attend(self, call: AttentionCall) -> Tensor:
         """Attend as the model does, and keep the layer's scores."""
-        self._cancel.check()
-        self._emit(Progress("reading layers", call.layer, self._layers))
+        self._progress.report("reading layers", call.layer, self._layers)
         out, stats = attention_stats(call.inputs(), self._want)
         assert stats.diagonals is not None
         assert stats.columns is not None

@@ -1,6 +1,5 @@
 """What one layer's attention is about to compute: kept from a run before, or read again."""
 
-from collections.abc import Callable
 from contextlib import suppress
 
 import torch
@@ -12,7 +11,7 @@ from tokenarium.backend.models.choice import refuse_above
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.observe.kept_attention import KEPT, Reading
-from tokenarium.backend.runs.events import CancelToken, Event, Progress
+from tokenarium.backend.runs.progress import ProgressReporter
 
 KEPT_SOURCE = "kept queries and keys"
 READ_SOURCE = "the model read the text again"
@@ -25,21 +24,13 @@ class _Reached(Exception):  # noqa: N818 - a way out, not an error
 class _Reader(Recorder):
     """Reads on to the wanted layer, and keeps the queries and keys it passes."""
 
-    def __init__(
-        self,
-        layer: int,
-        reading: Reading | None,
-        emit: Callable[[Event], None],
-        cancel: CancelToken,
-    ) -> None:
+    def __init__(self, layer: int, reading: Reading | None, progress: ProgressReporter) -> None:
         super().__init__()
-        self._layer, self._reading = layer, reading
-        self._emit, self._cancel = emit, cancel
+        self._layer, self._reading, self._progress = layer, reading, progress
         self.wanted: AttentionCall | None = None
 
     def attend(self, call: AttentionCall) -> Tensor:
-        self._cancel.check()
-        self._emit(Progress("reading layers", call.layer, self._layer + 1))
+        self._progress.report("reading layers", call.layer, self._layer + 1)
         KEPT.put(self._reading, call)
         if call.layer != self._layer:
             return super().attend(call)
@@ -48,18 +39,13 @@ class _Reader(Recorder):
 
 
 def attention_of(
-    loaded: LoadedModel,
-    ids: list[int],
-    layer: int,
-    emit: Callable[[Event], None],
-    cancel: CancelToken,
+    loaded: LoadedModel, ids: list[int], layer: int, progress: ProgressReporter
 ) -> tuple[AttentionCall, str]:
     """Return the queries and keys of ``layer`` for a text, and where they came from.
 
     Args:
         ids: the text's tokens.
-        emit: receives progress where the model reads.
-        cancel: checked in every layer.
+        progress: reports each layer where the model reads.
     Raises: ValueError if there is no such layer; Cancelled.
     """
     refuse_above("layer", layer, len(loaded.layers))
@@ -68,7 +54,7 @@ def attention_of(
     if kept is not None:
         return kept, KEPT_SOURCE
     refuse_text_unless_fits(loaded, len(ids), Choices(top_k=0, factors=0, lens=False))
-    reader = _Reader(layer, reading, emit, cancel)
+    reader = _Reader(layer, reading, progress)
     with recording(reader), suppress(_Reached):
         loaded.body(input_ids=torch.tensor([ids], device=loaded.device), use_cache=False)
     assert reader.wanted is not None

@@ -14,6 +14,7 @@ from tokenarium.backend.region.layer import attention_of
 from tokenarium.backend.region.request import RegionRequest
 from tokenarium.backend.region.result import RegionResult
 from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.kernels.attention_stats import AttentionStats, Axis, Grid, Want, attention_stats
 
 
@@ -35,7 +36,7 @@ def region(
     tokens = tokenise(loaded, request, limit)
     refuse_above("layer", request.layer, len(loaded.layers))
     _check_ranges(request, len(tokens.ids))
-    call, source = attention_of(loaded, tokens.ids, request.layer, emit, cancel)
+    call, source = attention_of(loaded, tokens.ids, request.layer, ProgressReporter(emit, cancel))
     grid = Grid(
         _axis(request.query_start, request.query_stop, request.tiles),
         _axis(request.key_start, request.key_stop, request.tiles),

@@ -19,7 +19,7 @@ class ProgressReporter:
     Args:
         emit: receives the events.
         cancel: checked at every report.
-        partial: returns what is known so far.
+        partial: returns what is known so far; None where there is nothing to show before the end.
         nbytes: returns the bytes that ``partial`` would copy now.
         seconds: least time between partial results; None for ``PARTIAL_SECONDS``.
     """
@@ -28,7 +28,7 @@ class ProgressReporter:
         self,
         emit: Callable[[Event], None],
         cancel: CancelToken,
-        partial: Callable[[], Result],
+        partial: Callable[[], Result] | None = None,
         nbytes: Callable[[], int] = lambda: 0,
         seconds: float | None = None,
     ) -> None:
@@ -54,6 +54,11 @@ class ProgressReporter:
         start = time.monotonic()
         if not partial or start < self._next or self._nbytes() > PARTIAL_BYTES:
             return
-        self.emit(Partial(self._partial()))
+        self.show()
         now = time.monotonic()
         self._next = now + max(self._seconds, (now - start) / PARTIAL_SHARE)
+
+    def show(self) -> None:
+        """Emit the unfinished result now: for runs whose units take long and are few."""
+        if self._partial is not None:
+            self.emit(Partial(self._partial()))

@@ -14,6 +14,7 @@ from tokenarium.backend.probe.request import ProbeRequest
 from tokenarium.backend.probe.result import ProbeResult
 from tokenarium.backend.probe.runner import _Diagonals, probe
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Progress
+from tokenarium.backend.runs.progress import ProgressReporter
 
 SCORES = ("echo", "induction", "previous_mass", "self_mass", "sink_score", "attention_distance")
 CHANCES = ("echo_chance", "induction_chance", "previous_chance", "self_chance", "sink_chance",
@@ -125,7 +126,7 @@ def looking_at(target: np.ndarray) -> AttentionCall:
 )
 def test_an_induction_head_and_an_echo_head_are_told_apart(back, echo, induction):
     request, i = ProbeRequest(model="tiny", period=9, repeats=4), np.arange(36)
-    watch = _Diagonals(request, 0, 36, 1, lambda _: None, CancelToken())
+    watch = _Diagonals(request, 0, 36, 1, ProgressReporter(lambda _: None, CancelToken()))
     watch.attend(looking_at(np.where(i >= back, i - back, 0)))
     assert watch.scores["echo"][0].item() == pytest.approx(echo, abs=1e-5)
     assert watch.scores["induction"][0].item() == pytest.approx(induction, abs=1e-5)

@@ -15,7 +15,8 @@ from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each
-from tokenarium.backend.runs.events import CancelToken, Event, Progress
+from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 
 _SCORED_STEPS = 4
 """Steps between two records of scores: a sweep stores many such runs."""
@@ -93,7 +94,7 @@ def follow_point(
     Raises: ValueError where the exercise or the budget does not suit; Cancelled.
     """
     (spec,), (ratio,), (depth,) = request.policies, request.budgets, request.depths
-    emit(Progress(f"{spec.policy.title}: the first exercise", 0, 1))
+    ProgressReporter(emit, cancel).report(f"{spec.policy.title}: the first exercise", 0, 1)
     exercise = exercises(request, loaded, limit, depth, cancel.check)[0]
     budget = tokens_per_head(ratio, "ratio", len(exercise.prompt), CacheSizes.of(loaded, 0))
     states = full_states(loaded, exercise, cancel.check)

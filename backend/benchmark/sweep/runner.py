@@ -1,7 +1,7 @@
 """Run a sweep point by point; what was finished before in this process is not done again."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tokenarium.backend.benchmark.evaluation import full_states
 from tokenarium.backend.benchmark.sweep.cell import Cell, Trials
@@ -12,7 +12,8 @@ from tokenarium.backend.benchmark.sweep.result import Point, SweepResult
 from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.runs.events import CancelToken, ChildRun, Event, Partial, Progress
+from tokenarium.backend.runs.events import CancelToken, ChildRun, Event
+from tokenarium.backend.runs.progress import ProgressReporter
 
 
 def sweep(
@@ -34,8 +35,9 @@ def sweep(
     """
     cancel.check()
     points = list(grid(request))
-    under_way = _Sweep(request, loaded, limit, points, emit, cancel)
-    done = under_way.done
+    done: dict[Point, Cell] = {}
+    progress = ProgressReporter(emit, cancel, lambda: SweepResult.of(request, points, done))
+    under_way = _Sweep(request, loaded, limit, points, progress, done)
     for depth in dict.fromkeys(point.depth for point in points):
         under_way.measure_depth(depth)
     if all(cell.refused for point, cell in done.items() if point.policy):
@@ -64,9 +66,8 @@ class _Sweep:
     loaded: LoadedModel
     limit: int
     points: list[Point]
-    emit: Callable[[Event], None]
-    cancel: CancelToken
-    done: dict[Point, Cell] = field(default_factory=dict)
+    progress: ProgressReporter
+    done: dict[Point, Cell]
 
     def measure_depth(self, depth: float | None) -> None:
         """Measure all points of a depth: they share exercises, and what the full model makes."""
@@ -82,12 +83,12 @@ class _Sweep:
                 cell = self._measure(trials, spec, point)
                 FINISHED.put(key, cell)
                 self.done[point] = cell
-                self.emit(Partial(SweepResult.of(self.request, self.points, self.done)))
+                self.progress.show()
             self.done[point] = cell
-            self.cancel.check()
+            self.progress.cancel.check()
 
     def _trials(self, depth: float | None) -> Trials:
-        request, check = self.request, self.cancel.check
+        request, check = self.request, self.progress.cancel.check
         made = exercises(request, self.loaded, self.limit, depth, check)
         states = [full_states(self.loaded, each, check) for each in made]
         return Trials(self.loaded, made, states, request.seed, request.query_aware, check)
@@ -97,11 +98,11 @@ class _Sweep:
 
         def step(trial: int) -> None:
             text = doing.format(trial=trial + 1)
-            self.emit(Progress(text, len(self.done), len(self.points)))
+            self.progress.report(text, len(self.done), len(self.points), partial=False)
 
         def followed(result: CacheResult, took_ms: float) -> None:
             child = self.request.point(point.policy, point.ratio, point.depth)
-            self.emit(ChildRun(child, result, took_ms))
+            self.progress.emit(ChildRun(child, result, took_ms))
 
         return trials.measure(spec.policy, point.ratio, step, followed)
 
