@@ -13,7 +13,7 @@ from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.cost.free_memory import free_bytes
 from tokenarium.backend.cost.memory import bytes_by_step
-from tokenarium.backend.cost.run_memory import bytes_of_cache_run
+from tokenarium.backend.cost.run_memory import CacheRunPlan, bytes_of_cache_run
 from tokenarium.backend.cost.sketch import Sketch
 from tokenarium.backend.cost.time import Measured, pace
 from tokenarium.backend.models.structure import context_of
@@ -113,6 +113,7 @@ def estimate(
                 exact=not policy.ragged,
             )
         )
+    plan = CacheRunPlan(request, config, dtype, device, prompt, steps, budget)
     together = TOGETHER if dtype == torch.float32 else 1
     return CacheEstimate(
         prompt_tokens=prompt,
@@ -123,7 +124,7 @@ def estimate(
         full_passes=len(costs) * -(-(steps - 1) // together) if request.oracle else 0,
         policies=tuple(costs),
         full_bytes=full_bytes(prompt, steps, windows, sizes),
-        peak_bytes=bytes_of_cache_run(request, config, dtype, device, prompt, steps, budget),
+        peak_bytes=bytes_of_cache_run(plan),
         free_bytes=free_bytes(device),
     )
 

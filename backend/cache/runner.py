@@ -2,21 +2,18 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.full_model import FullModelReference
 from tokenarium.backend.cache.generation import CacheProgress, Generation, PreparedRun
 from tokenarium.backend.cache.ledger import Ledger
-from tokenarium.backend.cache.request import CacheRequest
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.request import MOST_STEPS, CacheRequest
 from tokenarium.backend.cache.result import CacheResult
-from tokenarium.backend.cache.validation import (
-    beyond_context,
-    compare_texts,
-    given_tokens,
-    notes_on,
-    refuse_unless_fits,
-)
+from tokenarium.backend.cost.fits import past_context, refuse_unless_free
+from tokenarium.backend.cost.run_memory import CacheRunPlan, bytes_of_cache_run
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import tokenise
@@ -41,9 +38,9 @@ def follow_policies(
     """
     cancel.check()
     tokens = tokenise(loaded, request, limit)
-    given = given_tokens(loaded, request)
+    given = _given_tokens(loaded, request)
     steps = len(given) or request.max_new_tokens
-    notes = beyond_context(loaded, len(tokens.ids), steps, bool(given))
+    notes = _beyond_context(loaded, len(tokens.ids), steps, bool(given))
     layout = capabilities.layers(loaded)
     alone, heads = layout.windowed, layout.kv_heads
     budget = tokens_per_head(
@@ -53,10 +50,10 @@ def follow_policies(
     for policy in policies:
         fitted = policy.fitted(budget, len(loaded.layers), loaded.context)
         fitted.refuse_below_smallest(budget)
-    refuse_unless_fits(request, loaded, len(tokens.ids), steps, budget)
+    _refuse_unless_fits(request, loaded, len(tokens.ids), steps, budget)
     ledger = Ledger(len(policies), steps, len(loaded.layers), heads, len(tokens.ids))
     for number, policy in enumerate(policies):
-        ledger.notes[number] += notes_on(policy, alone, len(loaded.layers))
+        ledger.notes[number] += _notes_on(policy, alone, len(loaded.layers))
     prepared = PreparedRun(request, loaded, tokens, notes, budget, ledger)
     progress = CacheProgress(prepared, emit, cancel)
     oracle = None
@@ -65,5 +62,85 @@ def follow_policies(
         oracle = FullModelReference(loaded, tokens.ids, cancel.check, len(tokens.ids) + steps)
     for number, policy in enumerate(policies):
         Generation(number, policy, progress, oracle, given).run()
-    compare_texts(request, ledger)
+    _compare_texts(request, ledger)
     return progress.result(finished=True)
+
+
+def _given_tokens(loaded: LoadedModel, request: CacheRequest) -> list[int]:
+    """Return the tokens of the continuation; none where the model is to generate."""
+    if not request.continuation:
+        return []
+    encoded = loaded.tokenizer(
+        request.continuation,
+        add_special_tokens=False,
+        split_special_tokens=True,
+        truncation=False,
+        verbose=False,
+    )
+    ids = [int(key) for key in encoded["input_ids"]]
+    if len(ids) > MOST_STEPS:
+        raise ValueError(
+            f"continuation is {len(ids)} tokens, above the {MOST_STEPS} that are read step by "
+            "step: shorten it, or move its beginning to the prompt"
+        )
+    return ids
+
+
+def _beyond_context(loaded: LoadedModel, prompt: int, steps: int, given: bool) -> tuple[str, ...]:
+    """Refuse more tokens than there are positions; say what a model was not trained for."""
+    name = "continuation" if given else "max_new_tokens"
+    tokens = prompt + steps - 1
+    return past_context(
+        loaded,
+        tokens,
+        f"{name}={steps} after a prompt of {prompt} tokens is above the {loaded.context} learned "
+        f"positions of {loaded.name}: shorten either by {tokens - loaded.context}, or choose a "
+        "model with rotary positions",
+    )
+
+
+def _refuse_unless_fits(
+    request: CacheRequest, loaded: LoadedModel, prompt: int, steps: int, budget: int
+) -> None:
+    """Refuse a run that would not fit into what is free now, beside the model."""
+    remedies = ["shorten the prompt", "lower max_new_tokens"]
+    if request.oracle:
+        remedies.insert(0, "set oracle=False")
+    if len(request.policies) > 1:
+        remedies.append("choose fewer policies")
+    config, dtype, device = loaded.model.config, loaded.dtype, loaded.device
+    plan = CacheRunPlan(request, config, dtype, device, prompt, steps, budget)
+    refuse_unless_free(
+        device,
+        bytes_of_cache_run(plan),
+        f"{prompt} tokens and {steps} steps with {loaded.name}",
+        "the model",
+        remedies,
+    )
+
+
+def _notes_on(policy: Policy, alone: tuple[int, ...], layers: int) -> list[str]:
+    """Return what a policy does otherwise than one might expect: a variant, layers left alone."""
+    notes = []
+    if policy.differs != "no":
+        notes.append(f"variant: {policy.differs}")
+    if policy.label != "nothing" and alone:
+        many = (
+            "every layer sees" if len(alone) == layers else f"{len(alone)} of {layers} layers see"
+        )
+        notes.append(
+            f"{many} a window of its latest tokens only, by the model's design: the policy leaves "
+            "them alone, and what leaves the window is freed without loss"
+        )
+    return notes
+
+
+def _compare_texts(request: CacheRequest, ledger: Ledger) -> None:
+    """Without the oracle, find where texts part from that of the full cache, if there is one."""
+    slugs = [spec.slug for spec in request.policies]
+    if request.oracle or request.continuation or "full" not in slugs:
+        return
+    full = ledger.token_ids[slugs.index("full")]
+    for number, ids in enumerate(ledger.token_ids):
+        other = np.flatnonzero(ids != full)
+        ledger.first_divergence[number] = other[0] if len(other) else -1

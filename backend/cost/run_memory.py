@@ -1,5 +1,7 @@
 """Bytes that runs which generate take beside their models, estimated from above."""
 
+from dataclasses import dataclass
+
 import torch
 from transformers import PretrainedConfig
 
@@ -15,30 +17,42 @@ _PROBS_COPIES = 8
 """Float32 copies of [nodes, V]: logits, distributions and the log of them, of both models."""
 
 
-def bytes_of_cache_run(
-    request: CacheRequest,
-    config: PretrainedConfig,
-    dtype: torch.dtype,
-    device: torch.device,
-    prompt: int,
-    steps: int,
-    budget: int,
-) -> int:
+@dataclass(frozen=True)
+class CacheRunPlan:
+    """What decides how much memory a run under policies takes."""
+
+    request: CacheRequest
+    config: PretrainedConfig
+    """Of the model."""
+    dtype: torch.dtype
+    """Of the weights."""
+    device: torch.device
+    """Where it runs."""
+    prompt: int
+    """Tokens of the prompt."""
+    steps: int
+    """Tokens to generate, or of the given continuation."""
+    budget: int
+    """Entries per KV head right after an eviction, averaged over the layers."""
+
+
+def bytes_of_cache_run(plan: CacheRunPlan) -> int:
     """Return an upper estimate of what a run takes beside the model.
 
     A policy holds the entries of its budget in every layer and the whole prompt in one, or all
     that was read where nothing is dropped while decoding; the oracle a whole cache beside it.
     """
-    sizes, model = CacheSizes.read(config, dtype, 0), Sizes.of(config)
-    work = on_device(model, dtype, Choices(1, 1, 0, lens=False), device)
+    request, prompt, steps = plan.request, plan.prompt, plan.steps
+    sizes, model = CacheSizes.read(plan.config, plan.dtype, 0), Sizes.of(plan.config)
+    work = on_device(model, plan.dtype, Choices(1, 1, 0, lens=False), plan.device)
     whole = sizes.layers * (prompt + steps) * sizes.entry_bytes
-    held = 0
+    largest = 0
     for spec in request.policies:
-        after = {"never": prompt + steps, "prefill": budget + steps, "step": budget}
+        after = {"never": prompt + steps, "prefill": plan.budget + steps, "step": plan.budget}
         entries = min(prompt + steps, after[spec.policy.when])
-        held = max(held, (entries * sizes.layers + prompt) * sizes.entry_bytes)
+        largest = max(largest, (entries * sizes.layers + prompt) * sizes.entry_bytes)
     ledger = Ledger.size_bytes(len(request.policies), steps, sizes.layers, model.kv_heads, prompt)
-    total = work.total(prompt) + _KEPT * held + (whole if request.oracle else 0) + 3 * ledger
+    total = work.total(prompt) + _KEPT * largest + (whole if request.oracle else 0) + 3 * ledger
     return int(total)
 
 

@@ -10,7 +10,7 @@ from tokenarium.backend.cache.budget import CacheSizes
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cost.memory import bytes_by_step
-from tokenarium.backend.cost.run_memory import bytes_of_cache_run
+from tokenarium.backend.cost.run_memory import CacheRunPlan, bytes_of_cache_run
 
 POLICIES = [
     kind for kind in Policy.registry.all() if kind.__module__.startswith("tokenarium.backend.")
@@ -43,7 +43,5 @@ def test_the_bound_holds_the_cache_at_its_largest(
     sizes = CacheSizes.read(CONFIG, torch.float32, 0)
     fitted = policy().fitted(32, 32, 8192)
     taken = bytes_by_step(fitted, 32, prompt, steps, [None] * 32, sizes).max()
-    bound = bytes_of_cache_run(
-        request, CONFIG, torch.float32, torch.device("cpu"), prompt, steps, 32
-    )
-    assert bound >= taken
+    plan = CacheRunPlan(request, CONFIG, torch.float32, torch.device("cpu"), prompt, steps, 32)
+    assert bytes_of_cache_run(plan) >= taken

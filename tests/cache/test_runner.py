@@ -16,7 +16,7 @@ from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.cache.terms import Label, When
-from tokenarium.backend.cost.run_memory import bytes_of_cache_run
+from tokenarium.backend.cost.run_memory import CacheRunPlan, bytes_of_cache_run
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
 
@@ -320,7 +320,8 @@ def test_a_run_that_would_not_fit_is_refused(twins, letters, monkeypatch) -> Non
 
     def needed(request: CacheRequest) -> int:
         config, device = loaded.model.config, loaded.device
-        return bytes_of_cache_run(request, config, loaded.dtype, device, 10_000, 10, 100)
+        plan = CacheRunPlan(request, config, loaded.dtype, device, 10_000, 10, 100)
+        return bytes_of_cache_run(plan)
 
     small, large = (ask("a", policies=["h2o"], oracle=asked) for asked in (False, True))
     without = needed(small)
