@@ -1,12 +1,15 @@
 """Run a sweep point by point; what was finished before in this process is not done again."""
 
+import hashlib
+import json
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tokenarium.backend.benchmark.evaluation import full_states
 from tokenarium.backend.benchmark.sweep.cell import Cell, Trials
 from tokenarium.backend.benchmark.sweep.exercises import exercises
-from tokenarium.backend.benchmark.sweep.finished import FINISHED, cell_key
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.sweep.result import Point, SweepResult
 from tokenarium.backend.cache.request import PolicySpec
@@ -14,6 +17,42 @@ from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.events import CancelToken, ChildRun, Event
 from tokenarium.backend.runs.progress import ProgressReporter
+
+MOST_CELLS = 4_096
+
+
+class FinishedCells:
+    """Finished points by what they depend on; the least recently used go first. Thread-safe."""
+
+    def __init__(self, most: int = MOST_CELLS) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._cells: OrderedDict[str, Cell] = OrderedDict()
+
+    def get(self, key: str) -> Cell | None:
+        """Return a point, or None if it was not computed or has gone."""
+        with self._lock:
+            cell = self._cells.get(key)
+            if cell is not None:
+                self._cells.move_to_end(key)
+            return cell
+
+    def put(self, key: str, cell: Cell) -> None:
+        """Keep a point."""
+        with self._lock:
+            self._cells[key] = cell
+            self._cells.move_to_end(key)
+            while len(self._cells) > self._most:
+                self._cells.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._cells.clear()
+
+
+FINISHED = FinishedCells()
+"""One for the process."""
 
 
 def sweep(
@@ -76,7 +115,7 @@ class _Sweep:
             if point.depth != depth:
                 continue
             spec = self.request.tried[point.policy]
-            key = cell_key(self.request, self.loaded, spec, point.ratio, depth)
+            key = _cell_key(self.request, self.loaded, spec, point.ratio, depth)
             cell = FINISHED.get(key)
             if cell is None:
                 trials = trials or self._trials(depth)
@@ -113,3 +152,13 @@ def _words(spec: PolicySpec, point: Point, trials: int) -> str:
     kept = "" if spec.policy.label == "nothing" else f" at {point.ratio:.3g} of the prompt"
     where = "" if point.depth is None else f", depth {point.depth:.3g}"
     return f"{title}{kept}{where}: trial {{trial}} of {trials}"
+
+
+def _cell_key(
+    request: SweepRequest, loaded: LoadedModel, spec: PolicySpec, ratio: float, depth: float | None
+) -> str:
+    """Return the identity of one point: all that its numbers depend on."""
+    shared = request.model_dump(mode="json", exclude={"policies", "budgets", "depths"})
+    machine = [loaded.fingerprint, str(loaded.dtype), str(loaded.device)]
+    content = [shared, machine, spec.model_dump(mode="json"), ratio, depth]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

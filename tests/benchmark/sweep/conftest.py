@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tokenarium.backend.benchmark.sweep.finished import FINISHED
+from tokenarium.backend.benchmark.sweep.runner import FINISHED
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,7 @@ import pytest
 from tests.models.conftest import save_model
 from tokenarium.backend import SweepRequest, SweepResult
 from tokenarium.backend.benchmark.sweep.estimate import estimate
-from tokenarium.backend.benchmark.sweep.finished import FINISHED
-from tokenarium.backend.benchmark.sweep.runner import sweep
+from tokenarium.backend.benchmark.sweep.runner import FINISHED, sweep
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cost.sketch import sketch
 from tokenarium.backend.models.loading import load

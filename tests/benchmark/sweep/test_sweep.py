@@ -9,10 +9,9 @@ import torch
 from tokenarium.backend.benchmark.accuracy import interval
 from tokenarium.backend.benchmark.sweep import runner
 from tokenarium.backend.benchmark.sweep.cell import Trials
-from tokenarium.backend.benchmark.sweep.finished import FINISHED, FinishedCells
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.sweep.result import SweepResult
-from tokenarium.backend.benchmark.sweep.runner import sweep
+from tokenarium.backend.benchmark.sweep.runner import FINISHED, FinishedCells, sweep
 from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
 
