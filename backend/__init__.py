@@ -60,8 +60,9 @@ if TYPE_CHECKING:
     from tokenarium.backend.cache.apply import AppliedPolicy, apply
     from tokenarium.backend.cache.estimate import CacheEstimate
     from tokenarium.backend.cache.policy import Policy
+    from tokenarium.backend.cache.policy_run import PolicyRun, Scores
     from tokenarium.backend.cache.request import CacheRequest, PolicySpec
-    from tokenarium.backend.cache.result import CacheResult, PolicyRun, Scores
+    from tokenarium.backend.cache.result import CacheResult
     from tokenarium.backend.cache.token_roles import KINDS, Protected, kinds, protected
     from tokenarium.backend.cost.evidence import Estimate
     from tokenarium.backend.errors import UserError

@@ -1,7 +1,6 @@
 """The run store: everything that is kept about runs, behind one class."""
 
 import json
-import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +18,10 @@ from tokenarium.storage.database import open_database
 from tokenarium.storage.door import QueryDoor
 from tokenarium.storage.errors import ArraysDropped, QueryRefused, RunNotFound, StoreError
 from tokenarium.storage.limit import drop_arrays_over
+from tokenarium.storage.parts import LONG_FACTS, long_facts, read_parts, split_facts
 from tokenarium.storage.record import RunRecord
 from tokenarium.storage.rows import check_tables, insert_rows, insert_table
 from tokenarium.storage.schema import ArrayRow, Base, FileRow, PartRow, RunRow
-
-LONG_FACTS = ""
-"""Name of the parts that hold the facts which are no single values."""
 
 RECORD = [getattr(RunRow, name) for name in RunRecord.model_fields]
 
@@ -88,7 +85,7 @@ class RunStore:
         )
         with self._engine.connect() as connection:
             rows = sorted(connection.execute(query), key=lambda row: row.created)
-            return _record(rows[-1], _long_facts(connection, rows[-1].id)) if rows else None
+            return _record(rows[-1], long_facts(connection, rows[-1].id)) if rows else None
 
     def save(
         self,
@@ -112,7 +109,7 @@ class RunStore:
         """
         check_tables(tables)
         array_rows, parts = packing.pack(record.id, arrays)
-        short, long = _split_facts(record.facts)
+        short, long = split_facts(record.facts)
         if long:
             packed = packing.compress(json.dumps(long).encode())
             parts.extend(packing.cut(record.id, LONG_FACTS, packed))
@@ -140,7 +137,7 @@ class RunStore:
         """
         with self._engine.connect() as connection:
             row = _one(connection, select(*RECORD).where(RunRow.id == run_id), run_id)
-            return _record(row, _long_facts(connection, run_id))
+            return _record(row, long_facts(connection, run_id))
 
     def arrays(self, run_id: str) -> dict[str, NDArray[Any]]:
         """Return a run's arrays by name, bit for bit as saved.
@@ -156,7 +153,7 @@ class RunStore:
                     ArrayRow.run_id == run_id
                 )
             ).all()
-            data = _parts(connection, run_id, PartRow.name != LONG_FACTS)
+            data = read_parts(connection, run_id, PartRow.name != LONG_FACTS)
         return {row.name: packing.unpack(row.dtype, row.shape, data[row.name]) for row in rows}
 
     def search(
@@ -275,31 +272,6 @@ def _one(connection: Connection, query: Select[Any], run_id: str) -> Row[Any]:
 def _record(row: Row[Any], long_facts: dict[str, Any]) -> RunRecord:
     values = row._asdict()
     return RunRecord(**{**values, "facts": {**values["facts"], **long_facts}})
-
-
-def _split_facts(facts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    short = {name: value for name, value in facts.items() if _single(value)}
-    return short, {name: value for name, value in facts.items() if name not in short}
-
-
-def _single(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, bool | int | str)
-
-
-def _long_facts(connection: Connection, run_id: str) -> dict[str, Any]:
-    data = _parts(connection, run_id, PartRow.name == LONG_FACTS)
-    if not data:
-        return {}
-    facts: dict[str, Any] = json.loads(packing.decompress(data[LONG_FACTS]))
-    return facts
-
-
-def _parts(connection: Connection, run_id: str, condition: Any) -> dict[str, bytes]:
-    query = select(PartRow.name, PartRow.part, PartRow.data)
-    rows = connection.execute(query.where(PartRow.run_id == run_id, condition))
-    return packing.join((row.name, row.part, row.data) for row in rows)
 
 
 def _make_way(connection: Connection, run_id: str) -> bool:

@@ -1,11 +1,11 @@
 """What one layer's cache holds: keys, values, where they stood, and numbers policies keep."""
 
 from collections.abc import Sequence
-from typing import overload
 
 import torch
 from torch import Tensor
 
+from tokenarium.backend.cache.kept_indices import AllBut
 from tokenarium.kernels.compact_kv import close_gaps, compact_kv
 
 LEAST_ROOM, ROOM_SHARE = 8, 32
@@ -15,34 +15,6 @@ LEAST_ROOM, ROOM_SHARE = 8, 32
 def room(count: int) -> int:
     """Return how many more entries a head has room for when it is laid out with ``count``."""
     return max(LEAST_ROOM, count // ROOM_SHARE)
-
-
-class AllBut(Sequence[Tensor]):
-    """Indices to keep, G lists: all but one entry of each head; made only where they are read."""
-
-    def __init__(self, gone: Tensor, count: int) -> None:
-        """Leave out ``gone`` [G, 1] of the entries 0 to ``count`` of each head."""
-        self.gone, self.size = gone, count
-
-    def __len__(self) -> int:
-        return len(self.gone)
-
-    @overload
-    def __getitem__(self, head: int) -> Tensor: ...
-    @overload
-    def __getitem__(self, head: slice) -> list[Tensor]: ...
-    def __getitem__(self, head: int | slice) -> Tensor | list[Tensor]:
-        if isinstance(head, slice):
-            return [self[g] for g in range(*head.indices(len(self)))]
-        ahead = torch.arange(self.size - 1, device=self.gone.device)
-        return ahead + (ahead >= self.gone[head])
-
-
-def repeated(kept: Sequence[Tensor], times: int) -> Sequence[Tensor]:
-    """Return the choice of a layer's heads for as many layers."""
-    if isinstance(kept, AllBut):
-        return AllBut(kept.gone.repeat(times, 1), kept.size)
-    return [*kept] * times
 
 
 class Entries:

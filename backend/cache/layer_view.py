@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokenarium.backend.cache.entries import repeated
+from tokenarium.backend.cache.kept_indices import repeated
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.terms import Need
 from tokenarium.backend.observe.rotary import Rotary

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tokenarium.backend.cache.entries import AllBut, Entries
+from tokenarium.backend.cache.entries import Entries
+from tokenarium.backend.cache.kept_indices import AllBut
 from tokenarium.backend.cache.terms import Positions
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel

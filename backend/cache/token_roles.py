@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.result import PolicyRun
+from tokenarium.backend.cache.policy_run import PolicyRun
 
 
 @dataclass(frozen=True)

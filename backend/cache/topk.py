@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from tokenarium.backend.cache.entries import AllBut
+from tokenarium.backend.cache.kept_indices import AllBut
 from tokenarium.backend.cache.layer_view import Choice, LayerView
 from tokenarium.backend.cache.terms import Protected, Scope
 

@@ -13,8 +13,8 @@ import tokenarium
 from tests.models.conftest import save_model
 from tokenarium.backend.cache.policies.h2o import H2O
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.policy_run import PolicyRun
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
-from tokenarium.backend.cache.result import PolicyRun
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tokenarium.backend.cache.entries import LEAST_ROOM, AllBut, Entries
+from tokenarium.backend.cache.entries import LEAST_ROOM, Entries
+from tokenarium.backend.cache.kept_indices import AllBut
 
 G, D = 2, 4
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tokenarium.backend.cache.full_model import FullModelReference, divergence
+from tokenarium.backend.cache.policy_run import PolicyRun
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
-from tokenarium.backend.cache.result import PolicyRun
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.runs.events import CancelToken
 

@@ -1,0 +1,190 @@
+"""One policy's part of a result: what it generated, kept, read and scored, step by step."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tokenarium.backend.cache.result import CacheResult
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a policy made of one head's entries when it last chose."""
+
+    step: int
+    threshold: float
+    """Highest score that was dropped."""
+    positions: Integers
+    """Entries near the threshold, ascending."""
+    near: Floats
+    """Their scores, exactly."""
+    edges: Floats
+    """[65] where the parts of the text begin and end, in tokens."""
+    pooled: Floats
+    """[64] mean score in each part; NaN where nothing was held."""
+    noise_near: Floats
+    """What the entries near the threshold would score if attention said nothing."""
+    noise_pooled: Floats
+    """[64] the same, mean over the entries of each part."""
+
+
+@dataclass(frozen=True)
+class PolicyRun:
+    """One policy's part of a result; nothing is copied."""
+
+    result: "CacheResult"
+    number: int
+
+    @property
+    def policy(self) -> str:
+        """Slug."""
+        return self.result.policies[self.number]
+
+    @property
+    def label(self) -> str:
+        """What is really done."""
+        return self.result.labels[self.number]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done otherwise than one might expect."""
+        return self.result.notes[self.number]
+
+    @property
+    def text(self) -> str:
+        """The generated text."""
+        return self.result.text[self.number]
+
+    @property
+    def steps(self) -> int:
+        """Tokens generated; the last of them was not read."""
+        return int((self.result.token_ids[self.number] >= 0).sum())
+
+    @property
+    def token_ids(self) -> Integers:
+        """[steps] generated tokens."""
+        return self.result.token_ids[self.number, : self.steps]
+
+    @property
+    def cache_bytes(self) -> NDArray[np.int64]:
+        """[steps] bytes really held after each step."""
+        return self.result.cache_bytes[self.number, : self.steps]
+
+    @property
+    def state_bytes(self) -> NDArray[np.int64]:
+        """[steps] bytes of what the policy remembers apart from entries."""
+        return self.result.state_bytes[self.number, : self.steps]
+
+    @property
+    def step_ms(self) -> Floats:
+        """[steps] wall time; NaN for step 0."""
+        return self.result.step_ms[self.number, : self.steps]
+
+    @property
+    def prefill_ms(self) -> float:
+        """Wall time of reading the prompt."""
+        return float(self.result.prefill_ms[self.number])
+
+    @property
+    def kl_nats(self) -> Floats:
+        """[steps] divergence from the full cache."""
+        return self.result.kl_nats[self.number, : self.steps]
+
+    @property
+    def top1_agree(self) -> Floats:
+        """[steps] whether the full model would have said the same."""
+        return self.result.top1_agree[self.number, : self.steps]
+
+    def kept(self, step: int, layer: int, head: int) -> Integers:
+        """Return the ascending original positions that a KV head held after a step."""
+        gone = self.result.evicted_at[self.number, layer, head]
+        read = len(self.result.prompt_ids) + step
+        held = (gone[:read] < 0) | (gone[:read] > step)
+        return np.flatnonzero(held).astype(np.int32)
+
+    def selected(self, step: int, layer: int, head: int) -> Integers | None:
+        """Return the ascending positions that a step read; None where everything, or not told."""
+        at = self.result.selected_at
+        rows = np.flatnonzero((at == (self.number, step, layer)).all(1))
+        if not len(rows):
+            return None
+        read = np.unpackbits(self.result.selected_bits[rows[0], head])
+        return np.flatnonzero(read).astype(np.int32)
+
+    def score(self, step: int, layer: int, head: int) -> Scores | None:
+        """Return the scores of the latest recorded choice up to a step; None where there is none.
+
+        They are exact near the threshold, and pooled elsewhere.
+        """
+        of = self.result.score_at
+        chosen = (of[:, 0] == self.number) & (of[:, 2] == layer) & (of[:, 3] == head)
+        rows = np.flatnonzero(chosen & (of[:, 1] <= step))
+        if not len(rows):
+            return None
+        row = rows[np.argmax(of[rows, 1])]
+        there = self.result.score_positions[row] >= 0
+        last = self.result.evicted_at.shape[-1]
+        pooled = self.result.score_pooled[row]
+        return Scores(
+            step=int(of[row, 1]),
+            threshold=float(self.result.score_threshold[row]),
+            positions=self.result.score_positions[row][there],
+            near=self.result.score_near[row][there],
+            edges=np.linspace(0, last, len(pooled) + 1, dtype=np.float32),
+            pooled=pooled,
+            noise_near=self.result.noise_near[row][there],
+            noise_pooled=self.result.noise_pooled[row],
+        )
+
+    def kept_by_noise(self, step: int, layer: int) -> Floats | None:
+        """Return [T + step] how likely noise alone holds each token; None where not told.
+
+        What was read after the latest step recorded counts as held.
+        """
+        result, at = self.result, self.result.noise_at
+        budgets = result.layer_budgets[self.number]
+        alike = (at[:, 2] < 0) | (budgets[at[:, 2]] == budgets[layer])
+        rows = np.flatnonzero((at[:, 0] == self.number) & (at[:, 1] <= step) & alike)
+        if not len(rows) or budgets[layer] < 0:
+            return None
+        row, prompt = rows[np.argmax(at[rows, 1])], len(result.prompt_ids)
+        held = np.ones(prompt + step, np.float32)
+        told = prompt + int(at[row, 1])
+        held[:told] = result.noise_kept[row, :told] / np.float32(255)
+        return held
+
+    def noise_share(self, step: int, layer: int, head: int) -> float | None:
+        """Return the share of what a head holds that noise alone would hold; None if not told."""
+        likely = self.kept_by_noise(step, layer)
+        return None if likely is None else float(likely[self.kept(step, layer, head)].mean())
+
+    @property
+    def evicted(self) -> Integers:
+        """[n, 4] every drop by step: step, layer, KV head, position."""
+        layer, head, position = np.nonzero(self.result.evicted_at[self.number] >= 0)
+        step = self.result.evicted_at[self.number][layer, head, position]
+        rows = np.stack((step, layer, head, position), 1).astype(np.int32)
+        return rows[np.argsort(step, kind="stable")]
+
+    @property
+    def needed_later(self) -> tuple[tuple[int, int, int, int, float], ...]:
+        """Step, layer, KV head, position and weight of what was missed most, most first."""
+        result, number = self.result, self.number
+        return tuple(
+            (int(step), int(layer), int(head), int(position), float(weight))
+            for step, layer, head, position, weight in zip(
+                result.needed_step[number],
+                result.needed_layer[number],
+                result.needed_head[number],
+                result.needed_position[number],
+                result.needed_weight[number],
+                strict=True,
+            )
+            if step >= 0
+        )
