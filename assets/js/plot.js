@@ -7,6 +7,10 @@
   // Plotly is large: the page is made while it still comes.
   let P = window.Plotly;
   const came = P ? null : new Promise(done => document.querySelector('script[src*="plotly-"]').addEventListener('load', () => { P = window.Plotly; done(); }));
+  // One figure at a time, and what was drawn is painted before the next: the first one is seen early.
+  let turn = Promise.resolve();
+  const painted = () => new Promise(done => document.hidden ? done() : requestAnimationFrame(() => setTimeout(done)));
+  const inTurn = work => { turn = turn.then(work, work).then(drew => drew && painted()); };
   // With Gradio's <base href="./">, clip paths and gradients name the whole address and vanish once a
   // click has changed it. Without it every other address still leads to the same place.
   document.querySelector('base[href="./"]')?.remove();
@@ -160,12 +164,12 @@
       figure = null;
       drawn = '';
     };
-    const draw = async force => {
+    const drawNow = async force => {
       if (!P) await came;
       const text = props.value;
       frame.classList.toggle('tk-empty', !text);
-      if (!text || !frame.clientWidth) { release(); return; }
-      if (text === drawn && force !== true) return;
+      if (!text || !frame.clientWidth) { release(); return false; }
+      if (text === drawn && !force) return false;
       drawn = text;
       figure = JSON.parse(text);
       const label = figure.layout.meta?.label;
@@ -182,6 +186,15 @@
       });
       if (!host.dataset.wired) { host.dataset.wired = '1'; wire(); }
       overlay();
+      return true;
+    };
+    // Of several changes only the newest value is drawn.
+    let waits = false, forced = false;
+    const draw = force => {
+      forced ||= force === true;
+      if (waits) return;
+      waits = true;
+      inTurn(() => { const now = forced; waits = forced = false; return drawNow(now); });
     };
     draw();
     watch('value', () => draw());

@@ -1,6 +1,7 @@
 """What stands between the browser and Gradio: one set of scripts, addresses of old."""
 
 import gzip
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -8,7 +9,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tokenarium.ui.shell.scripts import FOLDER, NAMES, files
+from tokenarium.ui.shell.scripts import FOLDER, GRADIOS, KINDS, NAMES, files
 from tokenarium.ui.shell.web import served
 
 PAGE = '<html><head><title>é</title><script type="module" src="a.js"></script></head></html>'
@@ -30,8 +31,13 @@ def client() -> TestClient:
 def test_every_page_names_each_script_once_before_gradios_own(
     client: TestClient, path: str
 ) -> None:
+    plain = client.get(path, headers={"accept-encoding": "identity"})
+    assert int(plain.headers["content-length"]) == len(plain.content)
     found = client.get(path)
-    assert int(found.headers["content-length"]) == len(found.content)
+    assert found.content == plain.content
+    assert found.headers["content-encoding"] == "gzip"
+    assert int(found.headers["content-length"]) < len(found.content)
+    assert client.head(path).headers["content-length"] == found.headers["content-length"]
     places = [found.text.index(f'src="{address}"></script>') for address in files()]
     assert places == sorted(places)
     assert places[-1] < found.text.index('<script type="module"')
@@ -54,6 +60,19 @@ def test_a_script_is_kept_by_the_browser_under_an_address_of_its_content(
         assert "content-encoding" not in plain.headers
         assert plain.content == script.text
     assert {path.stem for path in FOLDER.glob("*.js")} == set(NAMES)
+
+
+def test_gradios_own_scripts_and_styles_are_served_once_and_for_all(client: TestClient) -> None:
+    names = [path.name for path in GRADIOS.iterdir() if path.suffix in KINDS][::40]
+    assert len(names) > 10
+    for name in names:
+        found = client.get(f"/assets/{name}")
+        assert found.content == (GRADIOS / name).read_bytes()
+        assert found.headers["content-type"].startswith(KINDS[Path(name).suffix])
+        assert "immutable" in found.headers["cache-control"]
+        assert found.headers["content-encoding"] == "gzip"
+    for name in ("nothing-00000000.js", "../index.html", "..%2f..%2findex-00000000.js", "a.svg"):
+        assert client.get(f"/assets/{name}").status_code == 404
 
 
 @pytest.mark.parametrize(

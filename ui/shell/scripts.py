@@ -1,14 +1,22 @@
-"""The pages' scripts as two files that never change under their address, all from this machine."""
+"""Scripts and styles that never change under their address, compressed once, from this machine."""
 
 import hashlib
+import re
 import zlib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
+import gradio
 import plotly
 
+from tokenarium.ui.shell.bundle import bundle
+
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "js"
+GRADIOS = Path(gradio.__file__).parent / "templates" / "frontend" / "assets"
+MOST_KEPT = 512
+_HASHED = re.compile(r"[\w.]+-[\w-]{8,}\.(js|css)")
 NAMES = (
     "selection",
     "visitor",
@@ -29,21 +37,44 @@ NAMES = (
 """In the order in which they run."""
 
 
+KINDS = {".js": "text/javascript", ".css": "text/css"}
+_LOCK = Lock()
+
+
 class Script(NamedTuple):
     """A file as it is served."""
 
     text: bytes
     packed: bytes
     """The same, compressed with gzip once and for all."""
+    kind: str
+
+
+def files() -> dict[str, Script]:
+    """Return every script by its address; the address changes with what is in it."""
+    with _LOCK:  # to make them takes half a second of a processor, which no two shall spend
+        return _made()
 
 
 @cache
-def files() -> dict[str, Script]:
-    """Return every script by its address; the address changes with what is in it."""
+def _made() -> dict[str, Script]:
     plots = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     own = b"\n".join((FOLDER / f"{name}.js").read_bytes() for name in NAMES)
-    texts = {"plotly": plots.read_bytes(), "tokenarium": own}
+    texts = {"plotly": bundle(plots.read_text("utf-8")).encode(), "tokenarium": own}
     return {f"{name}-{_digest(text)}.js": _script(text) for name, text in texts.items()}
+
+
+@lru_cache(MOST_KEPT)
+def gradios(name: str) -> Script | None:
+    """Return one of Gradio's own scripts and styles, which a page asks for by the dozen.
+
+    Args:
+        name: as it stands in the address after ``assets/``; it has a digest of what is in it.
+    """
+    path = GRADIOS / name
+    if not _HASHED.fullmatch(name) or not path.is_file():
+        return None
+    return _script(path.read_bytes(), path.suffix)
 
 
 def head() -> str:
@@ -61,6 +92,11 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:16]
 
 
-def _script(text: bytes) -> Script:
-    packer = zlib.compressobj(6, wbits=31)
-    return Script(text, packer.compress(text) + packer.flush())
+def _script(text: bytes, ending: str = ".js") -> Script:
+    return Script(text, packed(text, 6), KINDS[ending])
+
+
+def packed(text: bytes, effort: int) -> bytes:
+    """Return bytes compressed with gzip; ``effort`` is from 1 to 9."""
+    packer = zlib.compressobj(effort, wbits=31)
+    return packer.compress(text) + packer.flush()

@@ -1,15 +1,16 @@
 """What stands between the browser and Gradio: scripts in the document's head, old addresses."""
 
 from collections.abc import Collection
+from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tokenarium.ui.shell.scripts import files, head
+from tokenarium.ui.shell.scripts import Script, files, gradios, head, packed
 
 FOREVER = "public, max-age=31536000, immutable"
 BEFORE = b'<script type="module"'
@@ -17,7 +18,8 @@ BEFORE = b'<script type="module"'
 
 
 def served(pages: Collection[str]) -> dict[str, Any]:
-    """Return what ``launch`` needs so that pages have their scripts."""
+    """Return what ``launch`` needs so that pages have their scripts, and begin to make these."""
+    Thread(target=files, daemon=True).start()
     return {"app_kwargs": {"middleware": [Middleware(Web, pages=pages)]}}
 
 
@@ -38,12 +40,12 @@ class Web:
             await self._app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
-        if (script := files().get(path)) is not None:
-            packed = "gzip" in Headers(scope=scope).get("accept-encoding", "")
-            more = {"content-encoding": "gzip"} if packed else {}
+        packs = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        if (script := _kept(path)) is not None:
+            more = {"content-encoding": "gzip"} if packs else {}
             await Response(
-                script.packed if packed else script.text,
-                media_type="text/javascript",
+                script.packed if packs else script.text,
+                media_type=script.kind,
                 headers={"cache-control": FOREVER, "vary": "accept-encoding", **more},
             )(scope, receive, send)
         elif path not in self._pages:
@@ -51,7 +53,7 @@ class Web:
         elif moved := self._moved(path, scope["query_string"].decode("latin-1")):
             await RedirectResponse(moved, 307)(scope, receive, send)
         else:
-            await self._app(scope, receive, _Scripted(send))
+            await self._app(scope, receive, _Scripted(send, packs=packs))
 
     def _moved(self, path: str, query: str) -> str | None:
         """Return where a page is now that was a tab of the first one: ``?tab=cache&run=...``."""
@@ -64,11 +66,18 @@ class Web:
         return f"{page}?{rest}" if rest else page
 
 
-class _Scripted:
-    """Sends a document with the scripts in its head."""
+def _kept(path: str) -> Script | None:
+    """Return the script at a path; of Gradio's own, those that every page needs many of."""
+    if path.startswith("assets/"):
+        return gradios(path.removeprefix("assets/"))
+    return files().get(path) if path.endswith(".js") else None
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+
+class _Scripted:
+    """Sends a document with the scripts in its head, compressed where the browser takes that."""
+
+    def __init__(self, send: Send, *, packs: bool) -> None:
+        self._send, self._packs = send, packs
         self._start: Message = {}
         self._body = b""
 
@@ -79,10 +88,14 @@ class _Scripted:
         self._body += message.get("body", b"")
         if message.get("more_body"):
             return
+        headers = MutableHeaders(raw=list(self._start["headers"]))
+        del headers["content-length"]
         if self._body:
             self._body = self._body.replace(BEFORE, head().encode() + BEFORE, 1)
-        kept = [pair for pair in self._start["headers"] if pair[0].lower() != b"content-length"]
-        if self._body:
-            kept.append((b"content-length", str(len(self._body)).encode()))
-        await self._send({**self._start, "headers": kept})
+            if self._packs:
+                self._body = packed(self._body, 1)
+                headers["content-encoding"] = "gzip"
+            headers.add_vary_header("accept-encoding")
+            headers["content-length"] = str(len(self._body))
+        await self._send({**self._start, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": self._body})
