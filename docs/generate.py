@@ -16,12 +16,20 @@ from tokenarium.storage.schema import Base
 
 DOCS = Path(__file__).resolve().parent
 
+_DEFAULTS = {
+    "cache_dir": "~/.cache/tokenarium",
+    "fetch": "on",
+    "hosted": "off",
+    "host": "127.0.0.1",
+}
+"""Where the default depends on the machine, or is told in another word."""
+
 
 def options() -> str:
     """Return every option of the program."""
     rows = []
     for name, field in Settings.model_fields.items():
-        default = {"hosted": "off", "host": "127.0.0.1"}.get(name, field.default)
+        default = _DEFAULTS.get(name, field.default)
         shown = "none" if default in (None, ()) else default
         variable = f"`TOKENARIUM_{name.upper()}`"
         rows.append(

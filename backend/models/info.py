@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from tokenarium.backend.models.hub_cache import weight_files
 
 FolderState = tuple[tuple[str, int, int], ...]
-State = Literal["cold", "loading", "ready", "refused"]
+State = Literal["cold", "fetching", "loading", "ready", "refused"]
 
 # Configuration files name the same thing differently; the first name found counts.
 _SHAPE_NAMES = {
@@ -40,7 +40,9 @@ class ModelInfo:
     kv_heads: int | None
     """Key-value heads of a layer."""
     detail: str = ""
-    """Why a model was refused, in words; else empty."""
+    """Why a model was refused, or how far its fetching is, in words; else empty."""
+    weights: str = ""
+    """What the weights are, where they are a copy that differs from the original; else empty."""
 
 
 def folder_state(home: Path) -> FolderState:

@@ -44,6 +44,8 @@ class LoadedModel:
     """Final-normed hidden [..., D] to logits [..., V], final softcap and logit scale included."""
     fingerprint: str
     """SHA-256 over configuration, tokenizer and weights."""
+    weights: str = ""
+    """What the weights are, where they are a copy that differs from the original."""
     verdict: Verdict | None = None
     """What the load-time check found."""
     reads_past_context: bool = False

@@ -24,6 +24,7 @@ from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint
+from tokenarium.backend.models.names import folder as folder_of
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.structure import (
     context_of,
@@ -47,7 +48,8 @@ def load(
     """Load a model, and check that observing it changes nothing.
 
     Args:
-        source: where it is; one on Hugging Face is downloaded unless it was before.
+        source: where it is; one on Hugging Face is downloaded unless it was before, a GGUF file
+            was converted before.
         dtype: format to hold the weights in, such as ``torch.bfloat16`` or ``"bfloat16"``.
         device: where it runs.
         token_limit: longest text it will be asked to read, in tokens.
@@ -66,7 +68,11 @@ def load(
         wanted = need(parameters, config, kind, place)
         refuse_model_unless_fits(source.name, wanted, free_bytes(place), longest, kind)
 
-    folder = source.folder or fetch(source.hub_id or source.name, accept)
+    folder = folder_of(source)
+    if folder is None:
+        if source.gguf:
+            raise ModelRefused(f"{source.name} has not been converted yet: run tokenarium fetch")
+        folder = fetch(source.hub_id or source.name, accept)
     accept(folder, count_parameters(folder))
     config = read_config(folder, source.name)
     tokenizer = read_tokenizer(folder, source.name)
@@ -84,6 +90,7 @@ def load(
         final_norm=structure.final_norm,
         unembed=structure.unembed,
         fingerprint=fingerprint(dataclasses.replace(source, folder=folder), digest_memo) or "",
+        weights=source.weights,
         reads_past_context=has_computed_positions(model),
     )
     verdict = capabilities.verdict(loaded)

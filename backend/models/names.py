@@ -9,11 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tokenarium.backend.models.default import (
+    DEFAULT_MODEL,
+    HUB_COPY,
+    HUB_TITLE,
+    PACKAGE,
+    TITLE,
+)
+from tokenarium.backend.models.gguf.converted import GgufSource, identity
+from tokenarium.backend.models.gguf.header import only_file
 from tokenarium.backend.models.hub_cache import INDEX, WEIGHTS, content_name, snapshot
 from tokenarium.backend.settings import PROJECT, Settings
 
 BUNDLED = {"bundled/target": "Bundled target", "bundled/draft": "Bundled draft"}
 BUNDLED_FOLDER = PROJECT / "assets" / "models"
+OFFERED = (DEFAULT_MODEL, *BUNDLED)
+"""Models that every list begins with, wherever the application runs."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _IDENTITY = (
@@ -33,13 +44,20 @@ _IDENTITY = (
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's files are: in a folder, or on Hugging Face under an id."""
+    """Where a model's files are: in a folder, on Hugging Face under an id, or in a GGUF file."""
 
     name: str
     folder: Path | None
     hub_id: str | None
     title: str
     """As shown in the model picker."""
+    gguf: GgufSource | None = None
+    """The GGUF file that its folder is converted from."""
+
+    @property
+    def weights(self) -> str:
+        """In words what the weights are, where they are a copy that differs from the original."""
+        return self.gguf.weights() if self.gguf else ""
 
 
 class DigestMemo(Protocol):
@@ -56,35 +74,49 @@ def resolve(name: str, settings: Settings) -> ModelSource:
     """Return the model that a name means.
 
     Args:
-        name: bundled/target, bundled/draft, local/NAME, a folder, or org/name on Hugging Face.
+        name: smollm2-135m-instruct, bundled/target, bundled/draft, local/NAME, a folder, a .gguf
+            file, or org/name on Hugging Face.
         settings: models folder, and in hosted mode the allow-list.
     Raises: ValueError where the name is not allowed or means nothing.
     """
-    if settings.hosted and name not in (*BUNDLED, *settings.hosted_models):
+    allowed = (*OFFERED, HUB_COPY, *settings.hosted_models)
+    if settings.hosted and name not in allowed:
         raise ValueError(
-            f"model={name!r} is not offered here: choose one of "
-            f"{', '.join((*BUNDLED, *settings.hosted_models))}, or run the app on your own machine"
+            f"model={name!r} is not offered here: choose one of {', '.join(allowed)}, or run the "
+            "app on your own machine"
         )
+    if name == DEFAULT_MODEL:
+        gguf = GgufSource(settings.cache_dir.expanduser(), None, PACKAGE.digest)
+        return ModelSource(name, None, None, TITLE, gguf)
+    if name == HUB_COPY:
+        return ModelSource(name, None, name, HUB_TITLE)
     if name.startswith("bundled/"):
         return _bundled(name)
     if name.startswith("local/"):
-        return _local(name, settings.models_dir)
+        return _local(name, settings)
     if name.startswith("~"):
         raise ValueError(f"model={name!r} begins with ~: give the folder's full path")
-    if Path(name).is_absolute() or name.startswith(".") or (Path(name) / "config.json").is_file():
+    if Path(name).is_absolute() or name.startswith(".") or (name and _is_model(Path(name))):
         path = Path(name).resolve()
-        return ModelSource(name, _with_config(name, path), None, path.name)
+        return _at(name, path, path.name, settings)
     if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
         raise ValueError(
-            f"model={name!r} is no model name: use bundled/target, bundled/draft, local/NAME, a "
-            "folder, or a Hugging Face id such as openai-community/gpt2"
+            f"model={name!r} is no model name: use {DEFAULT_MODEL}, bundled/target, "
+            "bundled/draft, local/NAME, a folder, a .gguf file, or a Hugging Face id such as "
+            "openai-community/gpt2"
         )
     return ModelSource(name, None, name, name)
 
 
 def available(settings: Settings) -> list[ModelSource]:
-    """Return the models to offer in a list: bundled, local, and in hosted mode the allow-list."""
-    names = list(BUNDLED)
+    """Return the models to offer in a list: the default one, those bundled, and local ones.
+
+    The original of the default model is among them where it is on this machine; in hosted mode
+    the allow-list takes the place of local ones.
+    """
+    names = list(OFFERED)
+    if snapshot(HUB_COPY) and HUB_COPY not in settings.hosted_models:
+        names.append(HUB_COPY)
     if settings.hosted:
         names += settings.hosted_models
     elif settings.models_dir and settings.models_dir.is_dir():
@@ -99,21 +131,31 @@ def available(settings: Settings) -> list[ModelSource]:
 
 
 def folder(source: ModelSource) -> Path | None:
-    """Return where the model's files are on this machine; None if they are not downloaded yet."""
+    """Return where the model's files are on this machine; None if they are not there yet.
+
+    A GGUF file that was not converted yet counts as not there.
+    """
+    if source.gguf:
+        return source.gguf.folder()
     return source.folder or snapshot(source.hub_id or "")
 
 
 def fingerprint(source: ModelSource, digest_memo: DigestMemo | None = None) -> str | None:
     """Return the SHA-256 over names and contents of configuration, tokenizer and weights.
 
+    Of a GGUF file it is that of the file and of the converter alone.
+
     Args:
         source: the model.
         digest_memo: spares hashing files that have not changed.
-    Returns: hexadecimal digest; None for a Hugging Face model that is not downloaded yet.
+    Returns: hexadecimal digest; None for a model that is not downloaded or converted yet.
     """
     home = folder(source)
     if home is None:
         return None
+    if source.gguf:
+        digest = source.gguf.known_digest()
+        return identity(digest) if digest else None
     files = [home / name for name in _IDENTITY] + sorted(home.glob(WEIGHTS))
     whole = hashlib.sha256()
     for file in files:
@@ -129,7 +171,8 @@ def _bundled(name: str) -> ModelSource:
     return ModelSource(name, _with_config(name, path), None, BUNDLED[name])
 
 
-def _local(name: str, models_dir: Path | None) -> ModelSource:
+def _local(name: str, settings: Settings) -> ModelSource:
+    models_dir = settings.models_dir
     if models_dir is None:
         raise ValueError(f"model={name!r}, but no models folder is set: start with --models-dir")
     entry = name.removeprefix("local/")
@@ -142,14 +185,31 @@ def _local(name: str, models_dir: Path | None) -> ModelSource:
             f"model={name!r} leads out of the models folder: put the folder itself there, not a "
             "link to it"
         )
-    return ModelSource(name, _with_config(name, path), None, entry)
+    return _at(name, path, entry, settings)
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a name that may also be a Hugging Face id means something on this machine."""
+    if path.suffix == ".gguf":
+        return path.is_file()
+    return path.is_dir() and ((path / "config.json").is_file() or any(path.glob("*.gguf")))
+
+
+def _at(name: str, path: Path, title: str, settings: Settings) -> ModelSource:
+    """Return the model at a path: a folder of transformers', a GGUF file, or a folder with one."""
+    file = path if path.is_file() and path.suffix == ".gguf" else None
+    if path.is_dir() and not any(path.glob(WEIGHTS)):
+        file = only_file(path)
+    if file is None:
+        return ModelSource(name, _with_config(name, path), None, title)
+    return ModelSource(name, None, None, title, GgufSource(settings.cache_dir.expanduser(), file))
 
 
 def _with_config(name: str, path: Path) -> Path:
     if not (path / "config.json").is_file():
         raise ValueError(
-            f"model={name!r} is no folder with a config.json: check the spelling, or save the "
-            "model there with save_pretrained"
+            f"model={name!r} is no folder with a config.json or a .gguf file: check the spelling, "
+            "or save the model there with save_pretrained"
         )
     return path
 

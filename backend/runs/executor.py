@@ -32,6 +32,7 @@ from tokenarium.backend.runs.serialization import lacking, new_id, new_run, refu
 from tokenarium.backend.settings import Settings
 
 if TYPE_CHECKING:
+    from tokenarium.backend.models.fetching.child import Fetch
     from tokenarium.backend.models.loaded import LoadedModel
 
 _CLOSING_S = 5.0
@@ -138,6 +139,7 @@ class RunExecutor:
         jobs = self._jobs.all()
         for job in jobs:
             job.cancel.cancel("cancelled: the application is closing")
+        self._registry.close()
         for job in jobs:
             if job.thread is not None:
                 job.thread.join(_CLOSING_S)
@@ -155,12 +157,24 @@ class RunExecutor:
         with ExitStack() as stack:
             models = {}
             for name in sorted(sources):  # in one order for all runs, so that none wait in a circle
+                self._prepare(sources[name], emit, cancel)
                 if self._registry.info(name).state != "ready":
                     emit(Progress(f"loading {name}", 0, 1))
                 models[name] = stack.enter_context(self._registry.use(sources[name], request.dtype))
                 cancel.check()
             beside = {name: models[self._registry.resolve(name).name] for name in request.beside}
             yield ModelsInUse(models[source.name], beside)
+
+    def _prepare(
+        self, source: ModelSource, emit: Callable[[Event], None], cancel: CancelToken
+    ) -> None:
+        """Wait until the files of a model are there; cancelling ends the waiting only."""
+
+        def watch(fetch: "Fetch") -> None:
+            cancel.check()
+            emit(Progress(f"{source.name}: {fetch.doing}", fetch.done, fetch.total))
+
+        self._registry.prepare(source, watch)
 
     def _beside(self, request: ModelRequest) -> tuple[ModelSource, ...]:
         return tuple(self._registry.resolve(name) for name in request.beside)
@@ -227,6 +241,9 @@ class RunExecutor:
                 limit = min(limit, loaded.context)
             used = " ".join(model.fingerprint for model in (loaded, *beside.values()))
             environment = describe(loaded.device.type, request.dtype, used)
+            copies = {m.name: m.weights for m in (loaded, *beside.values()) if m.weights}
+            if copies:
+                environment["weights"] = copies
 
             def emit(event: Event) -> None:
                 if not isinstance(event, ChildRun):

@@ -113,7 +113,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ap
             process = subprocess.Popen(
                 [
                     *(sys.executable, "app.py", "--port", str(port), "--device", "cpu"),
-                    *("--database", f"duckdb:///{folder / 'runs.duckdb'}", *options),
+                    *("--database", f"duckdb:///{folder / 'runs.duckdb'}"),
+                    *("--no-fetch", "--cache-dir", str(folder / "cache"), *options),
                 ],
                 cwd=PROJECT,
                 env=kept | {"HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder / "gradio")},

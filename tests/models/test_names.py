@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tokenarium.backend.models import hub_cache, names
+from tokenarium.backend.models.default import DEFAULT_MODEL, HUB_COPY
 from tokenarium.backend.models.names import available, fingerprint, folder, resolve
 from tokenarium.backend.settings import PROJECT, Settings
 
@@ -120,15 +121,17 @@ def test_resolve_hosted_allows_only_the_list_and_names_it(models_dir, bundled):
     assert resolve("org/small", settings).hub_id == "org/small"
     assert resolve("local/mine", settings).folder == models_dir / "mine"
     for name in ("org/other", str(models_dir / "mine"), "local/other", "./models"):
-        with pytest.raises(ValueError, match=r"bundled/target, bundled/draft, org/small, local/"):
+        offered = f"{DEFAULT_MODEL}, bundled/target, bundled/draft, {HUB_COPY}, org/small, local/"
+        with pytest.raises(ValueError, match=offered):
             resolve(name, settings)
 
 
-def test_available_lists_what_is_there(models_dir, bundled):
+def test_available_lists_what_is_there(models_dir, bundled, hub):
     (models_dir / "empty").mkdir()
-    assert [s.name for s in available(_local(models_dir))] == ["bundled/target", "local/mine"]
+    first = [DEFAULT_MODEL, "bundled/target"]
+    assert [s.name for s in available(_local(models_dir))] == [*first, "local/mine"]
     hosted = Settings(hosted=True, models_dir=models_dir, hosted_models="org/small")
-    assert [s.name for s in available(hosted)] == ["bundled/target", "org/small"]
+    assert [s.name for s in available(hosted)] == [*first, "org/small"]
 
 
 def test_fingerprint_follows_content_not_place(models_dir, tmp_path):
