@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.runs.jobs import RunTicket
     from tokenarium.backend.runs.kind import Example, Kind
     from tokenarium.backend.runs.lab import Lab
+    from tokenarium.backend.runs.message import Message
     from tokenarium.backend.runs.method import Method
     from tokenarium.backend.runs.request import ModelRequest, Request, TextRequest
     from tokenarium.backend.runs.result import Quantity, Result

@@ -69,6 +69,8 @@ class CacheProgress(ProgressReporter):
             budget_tokens=self.budget,
             prompt_ids=np.asarray(self.tokens.ids, np.int32),
             prompt_text=self.tokens.text,
+            prompt=self.tokens.source,
+            **self.tokens.turns(),
             token_text=tuple(decode_each(self.loaded, row) for row in ids),
             text=tuple(
                 str(self.loaded.tokenizer.decode(row, skip_special_tokens=True)) for row in ids

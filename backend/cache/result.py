@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend.cache.policy_run import PolicyRun
+from tokenarium.backend.runs.read_text import role_quantity, text_quantity, turn_quantity
 from tokenarium.backend.runs.result import Result, quantity
 
 Floats = NDArray[np.float32]
@@ -24,7 +25,7 @@ Integers = NDArray[np.int32]
 class CacheResult(Result):
     """The same prompt continued under several policies."""
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
     oldest_readable: ClassVar[int] = 2
 
     policies: tuple[str, ...] = quantity(
@@ -56,6 +57,9 @@ class CacheResult(Result):
     prompt_text: tuple[str, ...] = quantity(
         "prompt token", "T", "", "the token decoded alone", "The piece of text of this token."
     )
+    prompt: str | None = text_quantity(since=3)
+    turn: Integers | None = turn_quantity(since=3)
+    turn_role: tuple[str, ...] | None = role_quantity(since=3)
     token_ids: Integers = quantity(
         "generated token",
         "P,S",

@@ -1,7 +1,9 @@
 """What a model's files tell without its weights: sizes, and how many tokens a text is."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
@@ -9,7 +11,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
 from tokenarium.backend.models.info import FolderState, folder_state
 from tokenarium.backend.models.loading import read_tokenizer
 from tokenarium.backend.models.refusal import ModelRefused
-from tokenarium.backend.models.text import count_tokens
+from tokenarium.backend.models.text import count_tokens, digest_of_ids
 from tokenarium.backend.runs.request import TextRequest
 
 _MOST = 8
@@ -29,6 +31,12 @@ class Sketch:
         """Return how many tokens the text of a request is, BOS and chat template included."""
         with _lock:
             return count_tokens(self.tokenizer, request)
+
+    def digest(self, requests: Sequence[TextRequest]) -> str:
+        """Return the SHA-256 of the ids that the model reads of each, before any is cut."""
+        with _lock:
+            found = [digest_of_ids(self.tokenizer, request) for request in requests]
+        return found[0] if len(found) == 1 else sha256("".join(found).encode()).hexdigest()
 
     def count_plain(self, text: str) -> int:
         """Return how many tokens a text is by itself."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.runs.read_text import role_quantity, text_quantity, turn_quantity
 from tokenarium.backend.runs.result import Result, quantity
 
 Integers = NDArray[np.int32]
@@ -20,7 +21,7 @@ class HeartbeatResult(Result):
     Query i activates key j <= i where A[i, j] reaches the threshold.
     """
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     token_text: tuple[str, ...] = quantity(
         "token text", "T", "", "the token decoded alone", "The piece of text of this token."
@@ -97,6 +98,9 @@ class HeartbeatResult(Result):
         "tokens of the text cut off because it was longer than the limit",
         "How much of your text was not read.",
     )
+    text: str | None = text_quantity(since=2)
+    turn: Integers | None = turn_quantity(since=2)
+    turn_role: tuple[str, ...] | None = role_quantity(since=2)
     notes: tuple[str, ...] = quantity(
         "notes", "n", "", "sentences", "What was done otherwise than one might expect."
     )

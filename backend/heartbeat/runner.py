@@ -55,6 +55,8 @@ def heartbeat(
     last, gap = _integers(pulse.last), _integers(pulse.gap)
     return HeartbeatResult(
         token_text=tokens.text,
+        text=tokens.source,
+        **tokens.turns(),
         raster=np.where(pairs > 0, cells / np.maximum(pairs, 1), np.nan).astype(np.float32),
         edges=np.asarray(axis.edges, np.int32),
         activations=_integers(pulse.count),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.runs.read_text import role_quantity, text_quantity, turn_quantity
 from tokenarium.backend.runs.result import Result, quantity
 
 Floats = NDArray[np.float32]
@@ -80,7 +81,7 @@ def _received(axis: str, weights: str) -> Any:
 class InterventionResult(Result):
     """The same text read as it is, and with one thing changed."""
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     token_ids: Integers = quantity(
         "token id", "T", "", "the tokenizer's number of token t", "Which vocabulary entry this is."
@@ -185,6 +186,9 @@ class InterventionResult(Result):
         "tokens of the text cut off because it was longer than the limit",
         "How much of your text was not read.",
     )
+    text: str | None = text_quantity(since=2)
+    turn: Integers | None = turn_quantity(since=2)
+    turn_role: tuple[str, ...] | None = role_quantity(since=2)
     notes: tuple[str, ...] = quantity(
         "notes", "n", "", "sentences", "What was done otherwise than one might expect."
     )

@@ -66,6 +66,8 @@ def intervene(
     return InterventionResult(
         token_ids=np.asarray(tokens.ids, np.int32),
         token_text=tokens.text,
+        text=tokens.source,
+        **tokens.turns(),
         changed_ids=np.asarray(edited.ids, np.int32),
         changed_text=decode_each(loaded, edited.ids),
         aligned=np.asarray(edited.aligned, np.int32),

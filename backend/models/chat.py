@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from tokenarium.backend.models.offsets import Span
 from tokenarium.backend.models.spelling import special_names
+from tokenarium.backend.models.template import ChatTemplateError, fill
 
 _MARK = "\ue000message\ue001"
 
@@ -69,13 +69,8 @@ def render(tokenizer: PreTrainedTokenizerFast, text: str) -> Rendered:
 
 def _fill(tokenizer: PreTrainedTokenizerFast, message: str) -> str:
     try:
-        return str(
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
-            )
-        )
-    except TemplateError as error:
+        return fill(tokenizer, [{"role": "user", "content": message}], answer=True)
+    except ChatTemplateError as error:
         raise ValueError(
-            f"chat_template=True, but the template of this model fails ({error}): set "
-            "chat_template=False"
+            f"chat_template=True, but the template of this model {error}: set chat_template=False"
         ) from error

@@ -64,6 +64,12 @@ def special_names(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
     )
 
 
+def special_ids(tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+    """Return the ids of the special tokens."""
+    added = tokenizer.added_tokens_decoder.items()
+    return frozenset(key for key, token in added if token.special)
+
+
 def _decoder_stages(tokenizer: PreTrainedTokenizerFast) -> set[str]:
     decoder = tokenizer.backend_tokenizer.decoder
     if decoder is None:

@@ -1,17 +1,18 @@
 """From a text to token ids, and back to where in the text each token stands."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from tokenarium.backend.cost.fits import past_context
-from tokenarium.backend.models.chat import Rendered, render
+from tokenarium.backend.models.encoding import Encoded, is_bos, read
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.offsets import close_gaps, keep_spaces, place
-from tokenarium.backend.models.spelling import special_names, spell
+from tokenarium.backend.models.spelling import special_ids, special_names, spell
 from tokenarium.backend.runs.request import TextRequest
 
 
@@ -24,132 +25,83 @@ class Tokens:
     text: tuple[str, ...]
     """Each token decoded alone."""
     offsets: NDArray[np.int32]
-    """[T, 2] [start, stop) in code points of the text; start = stop where ``special``."""
+    """[T, 2] [start, stop) in code points of ``source``; start = stop where nothing of it stands
+    for the token."""
     special: NDArray[np.bool_]
     """[T] true where the tokenizer or the chat template added the token."""
     dropped: int
     """Tokens cut off because the text was longer than the limit."""
     notes: tuple[str, ...]
     """What was cut or read in another way than one might expect."""
+    source: str
+    """The text itself; for messages, what the chat template makes of them."""
+    turn: NDArray[np.int32]
+    """[T] number of the turn of each token, from 0; -1 where it belongs to none."""
+    roles: tuple[str, ...]
+    """Role of each turn, the answer's included where the template begins it; empty for a text."""
+    control: NDArray[np.bool_]
+    """[T] true where the id is a special token of the vocabulary, however it came here."""
+
+    def turns(self) -> dict[str, Any]:
+        """Return the quantities that say which turn each token belongs to, by name."""
+        return {"turn": self.turn, "turn_role": self.roles}
 
 
 def tokenise(loaded: LoadedModel, request: TextRequest, limit: int) -> Tokens:
-    """Tokenise the text of a request as it asks: BOS, chat template, and what to do when too long.
+    """Tokenise what a request gives, as it asks: messages, BOS, special tokens, and what to do
+    when it is too long.
 
-    Text that spells a special token, such as ``<|bos|>``, is read as plain characters, and said.
+    Unless ``special_tokens``, text that spells a special token, such as ``<|bos|>``, is read as
+    plain characters, and said.
 
     Args:
         loaded: the model; nobody else uses it meanwhile.
-        request: the text and its choices.
+        request: the text or messages, and their choices.
         limit: most tokens the result may have.
     Raises: ValueError where the text gives no token, is over ``limit`` and not to be cut, is past
         the trained context of a model with learned positions, or asks for a BOS token or a chat
         template that the model does not have.
     """
     tokenizer = loaded.tokenizer
-    rendered = render(tokenizer, request.text) if request.chat_template else None
-    ids, spans, special = _encode(tokenizer, request.text, rendered)
-    ids, spans, special = _with_bos(loaded, request.add_bos, ids, spans, special)
-    if not ids:
+    found = read(tokenizer, request, loaded.name)
+    if not found.ids:
         raise ValueError(
             f"the text gives no tokens with the tokenizer of {loaded.name}: type at least one "
             "letter or digit, or set add_bos=True"
         )
     kept, notes = _within(
-        request, loaded, len(ids), limit, begins_with_bos=_is_bos(tokenizer, ids, special)
+        request, loaded, len(found.ids), limit, begins_with_bos=is_bos(tokenizer, found)
     )
-    notes = _remarks(tokenizer, request.text, rendered, ids, special) + notes
-    chosen = [ids[index] for index in kept]
+    chosen = [found.ids[index] for index in kept]
     return Tokens(
         ids=chosen,
         text=decode_each(loaded, chosen),
-        offsets=np.array([spans[index] for index in kept], np.int32).reshape(-1, 2),
-        special=np.array([special[index] for index in kept], np.bool_),
-        dropped=len(ids) - len(kept),
-        notes=notes,
+        offsets=np.array([found.spans[index] for index in kept], np.int32).reshape(-1, 2),
+        special=np.array([found.special[index] for index in kept], np.bool_),
+        dropped=len(found.ids) - len(kept),
+        notes=_remarks(tokenizer, request, found) + notes,
+        source=found.source,
+        turn=np.array([found.turn[index] for index in kept], np.int32),
+        roles=found.roles,
+        control=np.isin(chosen, list(special_ids(tokenizer))),
     )
 
 
 def count_tokens(tokenizer: PreTrainedTokenizerFast, request: TextRequest) -> int:
     """Return how many tokens ``tokenise`` would make of a text that is not cut."""
-    rendered = render(tokenizer, request.text) if request.chat_template else None
-    ids, _, special = _encode(tokenizer, request.text, rendered)
-    if request.add_bos is None:
-        return len(ids)
-    return len(ids) + int(request.add_bos) - int(_is_bos(tokenizer, ids, special))
+    return len(read(tokenizer, request, request.model).ids)
+
+
+def digest_of_ids(tokenizer: PreTrainedTokenizerFast, request: TextRequest) -> str:
+    """Return the SHA-256 of the ids that ``tokenise`` would make of a text that is not cut."""
+    ids = np.array(read(tokenizer, request, request.model).ids, "<i8")
+    return hashlib.sha256(ids.tobytes()).hexdigest()
 
 
 def decode_each(loaded: LoadedModel, ids: Sequence[int]) -> tuple[str, ...]:
     """Return the text of each id decoded alone, spaces kept, half characters as ``<0xNN>``."""
     spelled = spell(loaded.tokenizer, ids)
     return tuple(spelled[key] for key in ids)
-
-
-Encoded = tuple[list[int], list[tuple[int, int]], list[bool]]
-
-
-def _encode(tokenizer: PreTrainedTokenizerFast, text: str, rendered: Rendered | None) -> Encoded:
-    keep_spaces(tokenizer)
-    encoding = tokenizer(
-        rendered.text if rendered else text,
-        add_special_tokens=rendered is None,
-        split_special_tokens=rendered is None,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        return_attention_mask=False,
-        truncation=False,
-        padding=False,
-        verbose=False,
-    )
-    ids = list(encoding["input_ids"])
-    special = [bool(mark) for mark in encoding["special_tokens_mask"]]
-    spans = close_gaps(rendered.text if rendered else text, encoding["offset_mapping"], special)
-    if rendered:
-        spans, special = rendered.into_the_message(spans)
-    elif prefix := _added_prefix(tokenizer, ids, spans, special):
-        special[prefix - 1] = True
-    return ids, place(spans, special), special
-
-
-def _added_prefix(
-    tokenizer: PreTrainedTokenizerFast,
-    ids: list[int],
-    spans: list[tuple[int, int]],
-    special: list[bool],
-) -> int:
-    """Return 1 + the index of a space the tokenizer put before the text as a token, or 0.
-
-    SentencePiece vocabularies do so where no entry joins that space with the first character; it
-    then shares its offsets with the token after it.
-    """
-    first = next((index for index, mark in enumerate(special) if not mark), len(ids))
-    if first + 1 >= len(ids) or special[first + 1] or spans[first + 1][0] >= spans[first][1]:
-        return 0
-    return first + 1 if spell(tokenizer, [ids[first]])[ids[first]] == " " else 0
-
-
-def _is_bos(tokenizer: PreTrainedTokenizerFast, ids: list[int], special: list[bool]) -> bool:
-    return bool(ids) and special[0] and ids[0] == tokenizer.bos_token_id
-
-
-def _with_bos(
-    loaded: LoadedModel,
-    add_bos: bool | None,
-    ids: list[int],
-    spans: list[tuple[int, int]],
-    special: list[bool],
-) -> Encoded:
-    begins = _is_bos(loaded.tokenizer, ids, special)
-    if add_bos is False and begins:
-        return ids[1:], spans[1:], special[1:]
-    if not add_bos or begins:
-        return ids, spans, special
-    if loaded.tokenizer.bos_token_id is None:
-        raise ValueError(
-            f"add_bos=True, but {loaded.name} has no BOS token: leave add_bos at the tokenizer's "
-            "default, or set it to False"
-        )
-    return [loaded.tokenizer.bos_token_id, *ids], [(0, 0), *spans], [True, *special]
 
 
 def _within(
@@ -195,14 +147,11 @@ def _past_context(request: TextRequest, loaded: LoadedModel, length: int) -> tup
 
 
 def _remarks(
-    tokenizer: PreTrainedTokenizerFast,
-    text: str,
-    rendered: Rendered | None,
-    ids: list[int],
-    special: list[bool],
+    tokenizer: PreTrainedTokenizerFast, request: TextRequest, found: Encoded
 ) -> tuple[str, ...]:
-    notes = list(rendered.notes) if rendered else []
-    typed = [name for name in special_names(tokenizer) if name in text]
+    notes = list(found.notes)
+    names = () if request.special_tokens else special_names(tokenizer)
+    typed = [name for name in names if name in request.text]
     if typed:
         notes.append(
             f"the text spells {', '.join(typed)}: read as plain characters, not as the "
@@ -210,7 +159,8 @@ def _remarks(
         )
     unknown = tokenizer.unk_token_id
     if unknown is not None and tokenizer.unk_token not in typed:
-        missing = sum(key == unknown and not mark for key, mark in zip(ids, special, strict=True))
+        pairs = zip(found.ids, found.special, strict=True)
+        missing = sum(key == unknown and not mark for key, mark in pairs)
         if missing:
             notes.append(
                 f"{missing} tokens are {tokenizer.unk_token}: the vocabulary cannot spell what "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tokenarium.backend.environment import describe
 from tokenarium.backend.errors import in_words, told_in_words
-from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.names import ModelSource, folder
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import (
     Cancelled,
@@ -65,7 +65,8 @@ class RunExecutor:
         fingerprints = [self._registry.fingerprint(each) or "" for each in sources]
         if not all(fingerprints):
             return None
-        return self._repository.find(request, " ".join(fingerprints), owner)
+        read = [*fingerprints, *self._rendered(request, source)]
+        return self._repository.find(request, " ".join(read), owner)
 
     def begin(
         self,
@@ -176,6 +177,15 @@ class RunExecutor:
 
         self._registry.prepare(source, watch)
 
+    def _rendered(self, request: ModelRequest, source: ModelSource) -> tuple[str, ...]:
+        """Return the digest of the ids of what the model's chat template writes, where it does."""
+        home = folder(source)
+        if not request.rendered or home is None:
+            return ()
+        from tokenarium.backend.cost.sketch import sketch
+
+        return (sketch(source.name, home).digest(request.rendered),)
+
     def _beside(self, request: ModelRequest) -> tuple[ModelSource, ...]:
         return tuple(self._registry.resolve(name) for name in request.beside)
 
@@ -244,6 +254,8 @@ class RunExecutor:
             copies = {m.name: m.weights for m in (loaded, *beside.values()) if m.weights}
             if copies:
                 environment["weights"] = copies
+            if rendered := self._rendered(request, source):
+                environment["rendered"] = rendered[0]
 
             def emit(event: Event) -> None:
                 if not isinstance(event, ChildRun):

@@ -62,7 +62,8 @@ class RunRepository:
 
         Args:
             request: what is asked.
-            fingerprint: of model and tokenizer; of several models, with spaces between.
+            fingerprint: of model and tokenizer; of several models, with spaces between; at the end
+                that of the ids, where a chat template makes them.
         """
         return self._key(request, fingerprint, kind_of(request).result_class.meaning_version())
 
@@ -229,7 +230,10 @@ class RunRepository:
 
     def _store(self, run: Run, *, pinned: bool, replace: bool = False) -> list[str]:
         assert isinstance(run.request, ModelRequest)
-        key = self.key(run.request, run.environment["fingerprint"])
+        read = (
+            run.environment[name] for name in ("fingerprint", "rendered") if name in run.environment
+        )
+        key = self.key(run.request, " ".join(read))
         record = record_of(run, run.request, key, pinned=pinned)
         tables, arrays = run.result.tables(), run.result.arrays()
         return self.store.save(record, tables, arrays, replace=replace)

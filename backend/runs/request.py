@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-import re
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+from tokenarium.backend.runs.message import Message, refuse_surrogate
+
+MOST_CHARACTERS = 1_000_000
+MOST_MESSAGES = 256
 
 DType = Literal["float32", "bfloat16", "float16"]
 
@@ -79,12 +81,19 @@ class ModelRequest(Request):
         """The text that somebody gave, by which the run is found again; empty where none was."""
         return ""
 
+    @property
+    def rendered(self) -> tuple["TextRequest", ...]:
+        """What the model's chat template writes out: the ids of each belong to the key."""
+        return ()
+
 
 class TextRequest(ModelRequest):
-    """A request about one model reading one text."""
+    """A request about one model reading one text, or one conversation."""
 
     text: str = Field(
-        min_length=1, max_length=1_000_000, description="The text the model reads; not empty."
+        "",
+        max_length=MOST_CHARACTERS,
+        description="The text the model reads; empty where messages are given.",
     )
     add_bos: bool | None = Field(
         None,
@@ -100,11 +109,32 @@ class TextRequest(ModelRequest):
         description="A text over the limit is refused, or cut to its start or end, and said; "
         "exceed reads past the model's trained context, where positions allow it.",
     )
+    messages: tuple[Message, ...] = Field(
+        (),
+        max_length=MOST_MESSAGES,
+        validate_default=True,
+        json_schema_extra={"since": 2},
+        description='Turns in place of text, [{"role": "user", "content": "Hi"}, ...], written out '
+        "by the model's own chat template; roles are system, user and assistant. After a user's "
+        "turn the assistant's is begun; an assistant's turn at the end is left open.",
+    )
+    special_tokens: bool = Field(
+        False,
+        title="Read special tokens",
+        json_schema_extra={"since": 2},
+        description="Read what spells a special token, such as <|im_start|>, as that token; "
+        "otherwise as plain characters.",
+    )
 
     @property
     def given_text(self) -> str:
-        """The text itself."""
-        return self.text
+        """The text itself, or what the turns say."""
+        return self.text or "\n".join(message.content for message in self.messages)
+
+    @property
+    def rendered(self) -> tuple["TextRequest", ...]:
+        """The messages: a chat template may write today's date."""
+        return (self,) if self.messages else ()
 
     @property
     def past_context(self) -> bool:
@@ -119,10 +149,29 @@ class TextRequest(ModelRequest):
     @field_validator("text", mode="before")
     @classmethod
     def _no_unpaired_surrogate(cls, text: object) -> object:
-        # Before pydantic's own check, which does not say where it is.
-        if isinstance(text, str) and (found := _SURROGATE.search(text)):
+        return refuse_surrogate("text", text)
+
+    @field_validator("messages")
+    @classmethod
+    def _text_or_messages(
+        cls, messages: tuple[Message, ...], info: ValidationInfo
+    ) -> tuple[Message, ...]:
+        text = info.data.get("text")
+        if text is None:  # refused already
+            return messages
+        if not messages and not text:
+            raise ValueError("text is empty: give at least one character, or messages")
+        if messages and text:
             raise ValueError(
-                f"text has the unpaired surrogate U+{ord(found[0]):04X} at character "
-                f"{found.start()}, which no tokenizer can encode: remove it"
+                f"text and {len(messages)} messages are given: leave out one of the two"
             )
-        return text
+        if messages and info.data.get("chat_template"):
+            raise ValueError(
+                "chat_template=True wraps a text, and messages are rendered by the template "
+                "anyway: leave chat_template out"
+            )
+        if sum(len(message.content) for message in messages) > MOST_CHARACTERS:
+            raise ValueError(
+                f"messages have more than {MOST_CHARACTERS:,} characters together: shorten them"
+            )
+        return messages

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.runs.read_text import role_quantity, text_quantity, turn_quantity
 from tokenarium.backend.runs.result import Result, quantity
 from tokenarium.backend.speculation.node_schema import NODE, REASONS, STATUSES
 
@@ -22,7 +23,7 @@ Integers = NDArray[np.int32]
 class SpeculationResult(Result):
     """A text continued by drafting and verifying, with every tree."""
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     drafter: str = quantity("drafter", "", "", "slug as asked", "Which method drafted.")
     rule: str = quantity("acceptance rule", "", "", "slug as asked", "Which rule accepted.")
@@ -46,6 +47,9 @@ class SpeculationResult(Result):
     prompt_text: tuple[str, ...] = quantity(
         "prompt token", "T", "", "the token decoded alone", "The piece of text of this token."
     )
+    prompt: str | None = text_quantity(since=2)
+    turn: Integers | None = turn_quantity(since=2)
+    turn_role: tuple[str, ...] | None = role_quantity(since=2)
     token_ids: Integers = quantity(
         "new token", "S", "", "the tokenizer's number", "What was added to the prompt."
     )

@@ -170,6 +170,8 @@ class _Run:
             found,
             drafter=request.drafter.slug,
             prompt_text=tokens.text,
+            prompt=tokens.source,
+            **tokens.turns(),
             notes=found.notes + tokens.notes + self.notes,
         )
 
@@ -195,6 +197,8 @@ class _Run:
             promise=self.rule.promise,
             prompt_ids=np.asarray(self.tokens.ids, np.int32),
             prompt_text=self.tokens.text,
+            prompt=self.tokens.source,
+            **self.tokens.turns(),
             token_ids=np.asarray(self.new, np.int32),
             token_text=decode_each(loaded, self.new),
             text=text,

@@ -20,7 +20,7 @@ from tokenarium.backend.trace.token_quantities import TokenQuantities
 class TraceResult(ResidualQuantities, AttentionQuantities, TokenQuantities):
     """Everything measured while a model reads one text once."""
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
     oldest_readable: ClassVar[int] = 2
 
     sink_rate: float = quantity(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.runs.read_text import role_quantity, text_quantity, turn_quantity
 from tokenarium.backend.runs.result import Result, quantity
 
 Floats = NDArray[np.float32]
@@ -33,7 +34,8 @@ class TokenQuantities(Result):
         "offsets",
         "T,2",
         "characters",
-        "[start, stop) in code points of the input; start = stop for special tokens",
+        "[start, stop) in code points of the text; start = stop where nothing of it stands for the "
+        "token",
         "Where in your text this token stands.",
     )
     special: NDArray[np.bool_] = quantity(
@@ -43,6 +45,18 @@ class TokenQuantities(Result):
         "true where the tokenizer or a template added the token",
         "Added by the tokenizer, not typed by you.",
     )
+    special_id: NDArray[np.bool_] | None = quantity(
+        "special vocabulary entry",
+        "T",
+        "",
+        "true where the tokenizer declares the id a special token, such as <|im_start|>, whether a "
+        "template added it or the text gave it as such",
+        "Not a piece of text: a mark that the model was trained with.",
+        since=3,
+    )
+    text: str | None = text_quantity(since=3)
+    turn: Integers | None = turn_quantity(since=3)
+    turn_role: tuple[str, ...] | None = role_quantity(since=3)
     surprisal_nats: Floats = quantity(
         "surprisal",
         "T",

@@ -20,7 +20,7 @@ def test_validation_error_names_value_and_range() -> None:
 def test_validation_error_names_every_problem_once() -> None:
     told = told_of(model="m", tiles=1_000, sink_threshold="high")
     assert told.count(";") == 2
-    assert "text is missing" in told
+    assert "text is empty: give at least one character, or messages" in told
     assert "tiles=1000: Input should be less than or equal to 256" in told
     assert "sink_threshold='high': Input should be a valid number" in told
 

@@ -207,7 +207,7 @@ def test_tokenise_unknown_words_are_counted(reader):
 
 
 def test_request_refuses_empty_text_and_unpaired_surrogates():
-    with pytest.raises(ValidationError, match="at least 1 character"):
+    with pytest.raises(ValidationError, match="at least one character, or messages"):
         TraceRequest(model="m", text="")
     with pytest.raises(ValidationError, match=r"U\+D83D at character 1"):
         TraceRequest(model="m", text="a\ud83db")

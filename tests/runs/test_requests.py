@@ -7,6 +7,7 @@ from tests.runs.stand_in import CountRequest
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.runs.kind import KINDS
+from tokenarium.backend.runs.message import Message
 from tokenarium.backend.trace.request import TraceRequest
 
 ASKED = TraceRequest(model="bundled/target", text="Once upon a time")
@@ -25,7 +26,8 @@ def test_key_is_the_same_for_the_same_question_only() -> None:
     changed = {
         "dtype": "bfloat16", "add_bos": True, "chat_template": True, "overflow": "keep_end",
         "seed": 1, "top_k": 9, "tiles": 63, "logit_lens": False, "sink_threshold": 0.2,
-        "forgetting": (0.5,),
+        "forgetting": (0.5,), "special_tokens": True,
+        "messages": (Message(role="user", content="x"),),
     }  # fmt: skip
     assert {*changed, "model", "text"} == set(TraceRequest.model_fields)
     others += [ASKED.model_copy(update={name: v}).key("f", "1") for name, v in changed.items()]
@@ -55,7 +57,7 @@ def test_a_kind_that_is_taken_is_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"text": ""}, "at least 1 character"),
+        ({"text": ""}, "at least one character"),
         ({"text": "x" * 1_000_001}, "at most 1000000 characters"),
         ({"text": "ab\ud83dcd"}, r"U\+D83D at character 2"),
         ({"top_k": 0}, "greater than or equal to 1"),

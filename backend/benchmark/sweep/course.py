@@ -17,6 +17,7 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
+from tokenarium.backend.runs.read_text import without_turns
 
 _SCORED_STEPS = 4
 """Steps between two records of scores: a sweep stores many such runs."""
@@ -74,6 +75,8 @@ class Course:
             budget_tokens=self._budget,
             prompt_ids=np.asarray(prompt, np.int32),
             prompt_text=decode_each(loaded, prompt),
+            prompt=str(loaded.tokenizer.decode(prompt)),
+            **without_turns(len(prompt)),
             token_text=(decode_each(loaded, ids),),
             text=(str(loaded.tokenizer.decode(ids, skip_special_tokens=True)),),
             general_notes=(

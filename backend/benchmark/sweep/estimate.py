@@ -16,7 +16,6 @@ from tokenarium.backend.cost.memory import bytes_by_step
 from tokenarium.backend.cost.sketch import Sketch
 from tokenarium.backend.models.structure import context_of
 from tokenarium.backend.models.windows import windows_of
-from tokenarium.backend.runs.request import TextRequest
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,7 @@ def estimate(request: SweepRequest, sketch: Sketch, done: Sequence[SweepResult])
     task = request.chosen_task
     lengths = [request.length]
     if task is None:
-        lengths = [
-            sketch.count(TextRequest(model=request.model, text=text)) for text in request.prompts
-        ]
+        lengths = [sketch.count(text) for text in request.texts]
     points = list(grid(request))
     exercises = request.trials if task is not None else len(lengths)
     depths = len({point.depth for point in points})

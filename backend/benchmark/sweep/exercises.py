@@ -27,7 +27,7 @@ def exercises(
     """
     task = request.chosen_task
     if task is None:
-        return [_continued(request, loaded, limit, prompt, check) for prompt in request.prompts]
+        return [_continued(request, loaded, limit, text, check) for text in request.texts]
     made = []
     for trial in range(request.trials):
         check()
@@ -49,7 +49,7 @@ def _continued(
     request: SweepRequest,
     loaded: LoadedModel,
     limit: int,
-    prompt: str,
+    text: TextRequest,
     check: Callable[[], None],
 ) -> Exercise:
     """Return a prompt with the full cache's greedy continuation as its answer."""
@@ -58,7 +58,6 @@ def _continued(
             f"max_new_tokens={request.max_new_tokens} leaves no room for a prompt, the limit is "
             f"{limit}: choose at most {limit - 1}"
         )
-    text = TextRequest(model=request.model, text=prompt)
     ids = tokenise(loaded, text, limit - request.max_new_tokens).ids
     sequence = CachedSequence(loaded, Full(), 1, check=check)
     token = int(sequence.read(ids).argmax())

@@ -6,11 +6,13 @@ from pydantic import Field, JsonValue, ValidationError, field_validator, model_v
 
 from tokenarium.backend.benchmark.task import Task
 from tokenarium.backend.cache.request import PolicySpec
-from tokenarium.backend.runs.request import ModelRequest, stored_form
+from tokenarium.backend.runs.message import Message
+from tokenarium.backend.runs.request import MOST_MESSAGES, ModelRequest, TextRequest, stored_form
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Depth = Annotated[float, Field(ge=0, le=1)]
 Prompt = Annotated[str, Field(min_length=1, max_length=200_000)]
+Turns = Annotated[tuple[Message, ...], Field(min_length=1, max_length=MOST_MESSAGES)]
 
 
 class SweepRequest(ModelRequest):
@@ -23,11 +25,11 @@ class SweepRequest(ModelRequest):
         default_factory=dict,
         description="Parameters of the task by name; what is left out takes its default.",
     )
-    prompts: tuple[Prompt, ...] = Field(
+    prompts: tuple[Prompt | Turns, ...] = Field(
         (),
         max_length=64,
-        description="Texts to continue instead of a task; the full cache's own continuation is "
-        "the answer.",
+        description="Texts to continue instead of a task, each a text or a list of messages; the "
+        "full cache's own continuation is the answer.",
     )
     policies: tuple[PolicySpec, ...] = Field(
         min_length=1, max_length=32, description="Policies to try; the full cache is always added."
@@ -60,6 +62,20 @@ class SweepRequest(ModelRequest):
     def past_context(self) -> bool:
         """Only where asked for."""
         return self.exceed_context
+
+    @property
+    def texts(self) -> tuple[TextRequest, ...]:
+        """The prompts, as what a model is asked to read."""
+        return tuple(
+            TextRequest(model=self.model, **{field: prompt})
+            for prompt in self.prompts
+            for field in ("text" if isinstance(prompt, str) else "messages",)
+        )
+
+    @property
+    def rendered(self) -> tuple[TextRequest, ...]:
+        """The prompts that are messages."""
+        return tuple(text for text in self.texts if text.messages)
 
     @property
     def chosen_task(self) -> Task | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each
+from tokenarium.backend.runs.read_text import without_turns
 from tokenarium.backend.speculation.auditing.assisted_rounds import AssistedRound
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.draft_state import DraftState
@@ -63,6 +64,8 @@ def as_result(
         promise=rule.promise,
         prompt_ids=np.asarray(prompt, np.int32),
         prompt_text=decode_each(loaded, prompt),
+        prompt=str(loaded.tokenizer.decode(prompt)),
+        **without_turns(len(prompt)),
         token_ids=np.asarray(new, np.int32),
         token_text=decode_each(loaded, new),
         text=str(loaded.tokenizer.decode(new, skip_special_tokens=True)),
