@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenarium.backend.analysis.sinks import LENGTH_TOKENS, THRESHOLD, sink_scores
+from tokenarium.backend.analysis.sinks import THRESHOLD, sink_scores
 from tokenarium.backend.analysis.taxonomy import HeadEvidence, PerHead, head_measures
 from tokenarium.backend.trace.result import TraceResult
 
@@ -33,13 +33,14 @@ def compare(
     first: TraceResult,
     second: TraceResult,
     threshold: float = THRESHOLD,
-    length: int = LENGTH_TOKENS,
+    length: int | None = None,
 ) -> Comparison:
     """Compare two runs head by head; their texts may differ, their models in weights only.
 
     Args:
         threshold: sink score above which a head is dormant.
-        length: queries that a sink score is the mean of, cut to the shorter text.
+        length: queries that a sink score is the mean of, cut to the shorter text; None takes all of
+            that.
     Raises: ValueError if the numbers of layers or heads differ.
     """
     one, two = first.sink_score.shape, second.sink_score.shape
@@ -48,14 +49,15 @@ def compare(
             f"the first run has {one[0]} layers of {one[1]} heads, the second {two[0]} of {two[1]}:"
             " heads can be paired only between runs of one model, or of two models of one shape"
         )
-    length = min(length, first.length, second.length)
-    here, there = sink_scores(first, length), sink_scores(second, length)
+    shared = min(first.length, second.length, *([] if length is None else [length]))
+    windows = [None if shared == run.length else shared for run in (first, second)]
+    here, there = (sink_scores(run, n) for run, n in zip((first, second), windows, strict=True))
     known = np.isfinite(here) & np.isfinite(there)
     return Comparison(
         threshold=threshold,
-        length=length,
-        first=head_measures(HeadEvidence(first, length=length)),
-        second=head_measures(HeadEvidence(second, length=length)),
+        length=shared,
+        first=head_measures(HeadEvidence(first, length=windows[0])),
+        second=head_measures(HeadEvidence(second, length=windows[1])),
         switched=known & ((here > threshold) != (there > threshold)),
     )
 

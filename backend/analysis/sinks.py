@@ -56,14 +56,18 @@ class Sink:
     """The largest dimensions of the stream there, by falling size."""
 
 
-def sink_scores(result: TraceResult, length: int = LENGTH_TOKENS) -> NDArray[np.float32]:
+def sink_scores(result: TraceResult, length: int | None = None) -> NDArray[np.float32]:
     """Return [L, H]: mean attention of the first ``length`` queries to the first token.
 
-    Paper: Gu et al., 2024, arXiv:2410.10781 (64 tokens). A shorter text gives all its queries.
+    Paper: Gu et al., 2024, arXiv:2410.10781, which takes 64 tokens (``LENGTH_TOKENS``). A shorter
+    text gives all its queries.
     Args:
-        length: queries, tokens; the first token itself is one of them.
+        length: queries, tokens; the first token itself is one of them. None takes the whole text:
+            the run's own ``sink_score``.
     Raises: ValueError if length is below 1.
     """
+    if length is None:
+        return result.sink_score
     if length < 1:
         raise ValueError(f"length={length} leaves no query to average: give at least 1 token")
     scores: NDArray[np.float32] = result.first_mass[:, :, :length].mean(-1)

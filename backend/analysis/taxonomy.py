@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tokenarium.backend.analysis.heavy import known_mean
 from tokenarium.backend.analysis.noise import distance_noise, entropy_noise, layer_windows
-from tokenarium.backend.analysis.sinks import LATER_QUERIES, LENGTH_TOKENS, seen_mass, sink_scores
+from tokenarium.backend.analysis.sinks import LATER_QUERIES, seen_mass, sink_scores
 from tokenarium.backend.trace.result import TraceResult
 
 PerHead = NDArray[np.floating]
@@ -38,8 +38,8 @@ class HeadEvidence:
     other: TraceResult | None = None
     """A trace of another text."""
     probe: RepeatProbe | None = None
-    length: int = LENGTH_TOKENS
-    """Queries that a sink score is the mean of, tokens."""
+    length: int | None = None
+    """Queries that a sink score is the mean of, tokens; None takes the whole text."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _drain(evidence: HeadEvidence) -> PerHead:
 MEASURES: dict[str, HeadMeasure] = {
     "sink": HeadMeasure(
         "sink score",
-        "mean attention of the first queries (64 by default) to the first token",
+        "mean attention to the first token of all queries, or of the first where that is said",
         0,
         1,
         lambda e: sink_scores(e.result, e.length),

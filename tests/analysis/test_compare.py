@@ -17,7 +17,8 @@ def parked(length: int, *heads: tuple[int, int]) -> np.ndarray:
 
 
 def test_heads_switch_where_one_score_alone_is_above_the_threshold() -> None:
-    first = trace(9, first_mass=parked(9, (0, 0), (1, 2)))
+    mass = parked(9, (0, 0), (1, 2))
+    first = trace(9, first_mass=mass, sink_score=mass.mean(-1))
     second = trace(30, first_mass=parked(30, (1, 2), (1, 3)))
     found = compare(first, second)
     assert np.argwhere(found.switched).tolist() == [[0, 0], [1, 3]]

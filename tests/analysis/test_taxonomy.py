@@ -1,6 +1,7 @@
 """Measures of heads by their definition, and labels by their stated rules."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,8 +17,15 @@ PLACES = list(itertools.product(range(LAYERS), range(HEADS)))
 
 def evidence(**changes: object) -> HeadEvidence:
     probe = SimpleNamespace(echo=numbered(LAYERS, HEADS), induction=numbered(LAYERS, HEADS) * 2)
-    other = trace(T, first_mass=numbered(LAYERS, HEADS, T) * 3)
+    other = trace(T, sink_score=numbered(LAYERS, HEADS) * 3)
     return HeadEvidence(trace(T, **changes), other, probe)
+
+
+def test_sink_scores_of_a_stated_length_are_means_of_as_many_queries() -> None:
+    known = replace(evidence(), length=7)
+    found = head_measures(known)
+    for name, run in (("sink", known.result), ("other_sink", known.other)):
+        assert found[name] == pytest.approx(run.first_mass[:, :, :7].mean(-1))
 
 
 def test_measures_equal_their_definitions() -> None:
@@ -27,8 +35,8 @@ def test_measures_equal_their_definitions() -> None:
     for layer, head in PLACES:
         seen = [min(i + 1, 4 if layer else T) for i in range(T)]
         wanted = {
-            "sink": result.first_mass[layer, head].mean(),
-            "other_sink": 3 * numbered(LAYERS, HEADS, T)[layer, head].mean(),
+            "sink": result.sink_score[layer, head],
+            "other_sink": known.other.sink_score[layer, head],
             "previous": result.previous_mass[layer, head],
             "first": result.first_mass[layer, head, 1:].mean(),
             "self": result.self_mass[layer, head],

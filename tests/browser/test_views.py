@@ -35,8 +35,8 @@ def test_threshold_and_length_change_the_sink_rate(page: Page) -> None:
     page.keyboard.press("Tab")
     expect(said).to_contain_text("more than 60%")
     assert said.inner_text() != before
-    page.locator("#sink-length input[type=number]").fill("32")
-    page.keyboard.press("Tab")
+    page.locator("#sink-length input").click()
+    page.get_by_role("option", name="the first 32 tokens").click()
     expect(said).to_contain_text("Over the first 32 tokens")
 
 
@@ -68,6 +68,7 @@ def test_heavy_hitters_follow_scope_and_forgetting(page: Page) -> None:
 
 def test_a_head_is_chosen_in_the_scatter_and_the_probe_measures(visit: Visit) -> None:
     page = visit("?run=example-first-token&view=heads")
+    page.locator("#plot-scatter .js-plotly-plot .points").first.wait_for()
     quiet(page)
     where = page.evaluate(
         """() => {

@@ -32,7 +32,7 @@ def parked(length: int, *heads: tuple[int, int]) -> TraceResult:
     mass = np.full((LAYERS, HEADS, length), 0.1, np.float32)
     for place in heads:
         mass[place] = 0.8
-    return trace(length, first_mass=mass)
+    return trace(length, first_mass=mass, sink_score=mass.mean(-1))
 
 
 def test_every_head_is_a_point_at_its_two_measures() -> None:

@@ -32,8 +32,9 @@ def switching_heads(comparison: Comparison, first_name: str, second_name: str) -
     figure.add_vline(x=threshold, line={"color": GREY, "width": 1})
     highest = max(threshold, *(float(v[np.isfinite(v)].max(initial=0)) for v in (x, y)))
     ends = [-0.05 * highest, 1.05 * highest]
-    figure.update_xaxes(title=f"sink score, {first_name}", range=ends)
-    figure.update_yaxes(title=f"sink score, {second_name}", range=ends)
+    over = f"sink score, first {comparison.length} tokens"
+    figure.update_xaxes(title=f"{over}<br>{first_name}", range=ends, automargin=True)
+    figure.update_yaxes(title=f"{over}<br>{second_name}", range=ends, automargin=True)
     label = (
         f"Sink scores of every head in both runs, over the first {comparison.length} tokens: "
         f"{int(comparison.switched.sum())} switch at {threshold:g}"
@@ -50,7 +51,7 @@ def side_by_side(
     names = (first_name, second_name)
     figure = make_subplots(rows=1, cols=2, subplot_titles=names, horizontal_spacing=0.08)
     for column, values in enumerate(both, start=1):
-        cells = grid_cells(values, chosen.title, chosen.definition)
+        cells = grid_cells(values, _titled(comparison, measure), chosen.definition)
         cells.update(coloraxis="coloraxis", colorbar=None)
         figure.add_trace(cells, row=1, col=column)
     highest = max(float(v[np.isfinite(v)].max(initial=0)) for v in both)
@@ -59,10 +60,10 @@ def side_by_side(
             "colorscale": SCALE,
             "cmin": chosen.low,
             "cmax": (highest or 1.0) if chosen.high is None else chosen.high,
-            "colorbar": colour_bar(chosen.title),
+            "colorbar": colour_bar(_titled(comparison, measure)),
         }
     )
-    label = f"{chosen.title} by layer and head of both runs, on one scale"
+    label = f"{_titled(comparison, measure)} by layer and head of both runs, on one scale"
     figure = by_head(figure, both[0].shape, f"both-{measure}", label)
     return figure.update_layout(
         height=figure.layout.height + TITLES, margin={"t": figure.layout.margin.t + TITLES}
@@ -74,9 +75,16 @@ def difference_grid(comparison: Comparison, measure: str) -> go.Figure:
     chosen = MEASURES[measure]
     values = comparison.difference(measure)
     definition = f"second run less the first; {chosen.definition}"
-    figure = go.Figure(difference_cells(values, f"change in {chosen.title}", definition))
-    label = f"Change in {chosen.title} by layer and head, second run less the first"
+    title = f"change in {_titled(comparison, measure)}"
+    figure = go.Figure(difference_cells(values, title, definition))
+    label = f"{title.capitalize()} by layer and head, second run less the first"
     return by_head(figure, values.shape, f"difference-{measure}", label)
+
+
+def _titled(comparison: Comparison, measure: str) -> str:
+    """Return what a measure is called; both runs' sink scores are of as many tokens."""
+    over = f", first {comparison.length} tokens" if measure == "sink" else ""
+    return MEASURES[measure].title + over
 
 
 def _points(

@@ -21,13 +21,21 @@ USUAL_NORMS, OUTSIDE, NORM_ROW = 460, 76, 5
 LEAST_RATIO = 1e-6
 
 
-def sink_grid(result: TraceResult, threshold: float, length: int) -> go.Figure:
+def window(result: TraceResult, length: int | None) -> str:
+    """Return which queries a sink score is the mean of, as the end of its name.
+
+    Args:
+        length: queries; None, or as many as the text has, is the usual score and adds nothing.
+    """
+    return "" if length is None or length >= result.length else f", first {length} tokens"
+
+
+def sink_grid(result: TraceResult, threshold: float, length: int | None = None) -> go.Figure:
     """Draw the sink score of every head; an outline marks each cell above the threshold."""
     scores = sink_scores(result, length)
-    queries = min(length, result.length)
-    cells = grid_cells(
-        scores, "sink score", f"mean attention of the first {queries} tokens to the first", high=1
-    )
+    queries = result.length if length is None else min(length, result.length)
+    definition = f"mean attention of the first {queries} tokens to the first"
+    cells = grid_cells(scores, f"sink score{window(result, length)}", definition, high=1)
     above = scores > threshold
     marks = cell_marks(above, f"above {threshold:g}")
     measured = int(np.isfinite(scores).sum())
@@ -40,7 +48,7 @@ def sink_grid(result: TraceResult, threshold: float, length: int) -> go.Figure:
     return by_head(go.Figure([cells, marks]), scores.shape, "sink-grid", label)
 
 
-def sink_layers(result: TraceResult, threshold: float, length: int) -> go.Figure:
+def sink_layers(result: TraceResult, threshold: float, length: int | None = None) -> go.Figure:
     """Draw the sink rate of every layer; a click chooses the layer."""
     scores = sink_scores(result, length)
     rates = np.array([sink_rate(row, threshold) for row in scores])
@@ -57,8 +65,10 @@ def sink_layers(result: TraceResult, threshold: float, length: int) -> go.Figure
         )
     )
     figure.update_xaxes(**counted("layer", len(rates)))
-    figure.update_yaxes(title="sink rate", range=[0, 1], tickformat=".0%")
-    return finish(figure, 230, "sink-layers", "Sink rate by layer", x="layer")
+    name = f"sink rate{window(result, length)}"
+    figure.update_yaxes(title=name, range=[0, 1], tickformat=".0%")
+    label = f"{name.capitalize()}, by layer: {definition}"
+    return finish(figure, 230, "sink-layers", label, x="layer")
 
 
 def sink_norms(result: TraceResult, sinks: Sequence[Sink]) -> go.Figure:

@@ -23,6 +23,8 @@ MARKS = {
     "mixed": ("circle", GREY),
 }
 PLAIN_MARK = ("circle", GREY)
+OVER_QUERIES = ("sink", "other_sink")
+"""Measures that are means over the first queries."""
 
 
 def head_scatter(
@@ -32,6 +34,7 @@ def head_scatter(
     up: str,
     layer: int,
     head: int,
+    window: str = "",
 ) -> go.Figure:
     """Draw every head; a click on a point chooses its layer and head, a ring marks the chosen one.
 
@@ -40,8 +43,12 @@ def head_scatter(
         labels: [L, H], from ``head_labels``.
         across, up: names of the measures on the two axes.
         layer, head: the chosen head.
+        window: which queries sink scores are the mean of, as the end of their name.
     """
     x, y = measures[across], measures[up]
+    x_title, y_title = (
+        MEASURES[name].title + (window if name in OVER_QUERIES else "") for name in (across, up)
+    )
     figure = go.Figure()
     for rule in LABEL_RULES:
         here = np.argwhere(labels == rule.label)
@@ -57,7 +64,7 @@ def head_scatter(
                 marker={"symbol": symbol, "color": colour, "size": 9, "opacity": 0.85},
                 customdata=here.tolist(),
                 hovertemplate="layer %{customdata[0]}, head %{customdata[1]}"
-                f"<br>{MEASURES[across].title} %{{x:.3f}}<br>{MEASURES[up].title} %{{y:.3f}}"
+                f"<br>{x_title} %{{x:.3f}}<br>{y_title} %{{y:.3f}}"
                 f"<br>{rule.label}{defined(rule.definition)}<extra></extra>",
             )
         )
@@ -71,9 +78,9 @@ def head_scatter(
             hoverinfo="skip",
         )
     )
-    figure.update_xaxes(title=MEASURES[across].title, range=readable_range(MEASURES[across], x))
-    figure.update_yaxes(title=MEASURES[up].title, range=readable_range(MEASURES[up], y))
-    label = f"Every head by {MEASURES[across].title} and {MEASURES[up].title}"
+    figure.update_xaxes(title=x_title, range=readable_range(MEASURES[across], x))
+    figure.update_yaxes(title=y_title, range=readable_range(MEASURES[up], y))
+    label = f"Every head by {x_title} and {y_title}"
     return finish(figure, 420, "heads", label, point=["layer", "head"])
 
 

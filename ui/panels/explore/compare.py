@@ -1,27 +1,37 @@
 """Compare: this run beside another one, on the same scales; which heads switch."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import gradio as gr
 
-from tokenarium.backend import MEASURES, Comparison, Lab, TraceResult, UserError, compare
-from tokenarium.ui.components.sentence import status
+from tokenarium.backend import (
+    MEASURES,
+    Comparison,
+    Run,
+    TraceRequest,
+    TraceResult,
+    UserError,
+    compare,
+)
 from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
 from tokenarium.ui.figures.compare import difference_grid, side_by_side, switching_heads
+from tokenarium.ui.panels.explore.other_run import OTHER, Other, name_of, other_run
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.panels.explore.sinks import length_of, threshold_of
-from tokenarium.ui.shell.panel import Panel, Values, choice
+from tokenarium.ui.shell.panel import Action, Panel, Values, choice
 from tokenarium.ui.shell.stored import run_picker
-from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.text import escape
 
-OTHER = "other_run"
 COLUMNS = (
     Column("head", "Press one to open it."),
     Column("sink score here", "Mean attention to the first token, in the run that is shown."),
     Column("in the other run", "The same in the other run."),
 )
+OF_TEXT = {"text", "messages"}
+"""Fields of a request that say what is read; the others say how."""
 EMPTY: Values = {
-    "compare_said": '<p class="tk-sub">Choose another run of this model to compare with.</p>',
     "switching": None,
     "side_by_side": None,
     "difference": None,
@@ -38,17 +48,27 @@ class Compare(Panel):
     def build(self) -> None:
         """Make the choice of the other run, and the figures."""
         with gr.Row():
-            known = self.lab.examples("trace")
-            other = known[-1].run_id if known else None
-            picker = run_picker(self.lab, "trace", "Compare with", "other-run", other)
+            picker = run_picker(self.lab, "trace", "Compare with", "other-run")
             self.control(OTHER, picker)
+            self.parts[OTHER] = picker
             self.pickers.append((picker, "trace"))
             names = [(m.title, name) for name, m in MEASURES.items() if name in _ALWAYS]
             self.control(
                 "compare_measure",
                 gr.Dropdown(names, value="sink", label="Measure", elem_id="compare-measure"),
             )
-        self.parts["compare_said"] = gr.HTML(EMPTY["compare_said"], elem_id="compare-said")
+        with gr.Row(equal_height=True):
+            self.text = gr.Textbox(
+                label="Second text",
+                placeholder="A text to compare with, read by the same model.",
+                lines=1,
+                max_lines=3,
+                scale=4,
+                elem_id="second-text",
+            )
+            self.control("second_text", self.text, redraws=False)
+            self.go = gr.Button("Read a second text", size="sm", elem_id="read-second", scale=1)
+        self.parts["compare_said"] = gr.HTML("", elem_id="compare-said")
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
                 self.figure(
@@ -62,60 +82,70 @@ class Compare(Panel):
         self.figure("side_by_side", "Both runs", "One scale of colours for both.")
         self.parts["compare_table"] = table(None, "compare")
 
+    def actions(self) -> list[Action]:
+        """Return what reads a second text."""
+        return [Action([self.go.click, self.text.submit], self.read_second)]
+
+    def read_second(self, scene: TraceScene) -> Iterator[Values]:
+        """Let the same model read another text in the same way, and compare with that."""
+        text = scene.settings.get("second_text")
+        if not isinstance(text, str) or not text.strip():
+            raise UserError("There is no second text yet: type one beside the button.")
+        asked = scene.request
+        same = {name: getattr(asked, name) for name in TraceRequest.model_fields.keys() - OF_TEXT}
+        request = self.lab.request(TraceRequest, **same, text=text)
+        run = yield from self.asked(scene, request)
+        measured = replace(scene, settings={**scene.settings, OTHER: run.id})
+        yield {"status": "", **self.draw(measured)}
+
     def draw(self, scene: TraceScene) -> Values:
         """Return every part."""
-        try:
-            other, name = other_run(self.lab, scene)
-            if other is None:
-                return EMPTY
-            found = compare(scene.result, other, threshold_of(scene), length_of(scene))
-        except (UserError, ValueError) as error:
-            return {**EMPTY, "compare_said": status(str(error), "error")}
+        other = other_run(self.lab, scene)
+        if other.run is None or other.result is None:
+            return {**EMPTY, OTHER: gr.Dropdown(value=None), "compare_said": _offer(other)}
+        found = compare(scene.result, other.result, threshold_of(scene), length_of(scene))
         measure = choice(scene.settings.get("compare_measure"), _ALWAYS, "sink")
-        here = _name(scene.result)
+        here, name = name_of(scene.result), other.name
         return {
-            "compare_said": _said(found, name),
+            **self._picked(scene, other.run),
+            "compare_said": _said(found, name, other.refused),
             "switching": scene.drawn(switching_heads(found, here, name)),
             "difference": scene.drawn(difference_grid(found, measure)),
             "side_by_side": scene.drawn(side_by_side(found, measure, here, name)),
             "compare_table": _table(found),
         }
 
+    @staticmethod
+    def _picked(scene: TraceScene, run: Run) -> Values:
+        """Return the choice of the other run, where it is to say another one than it does."""
+        if scene.settings.get(OTHER) == run.id:
+            return {}
+        assert isinstance(run.result, TraceResult)
+        choices = [(f"{name_of(run.result)} · {scene.request.model}", run.id)]
+        return {OTHER: gr.Dropdown(choices, value=run.id)}
+
 
 _ALWAYS = tuple(name for name in MEASURES if name not in ("other_sink", "echo", "induction"))
 """Measures that need nothing but the two runs."""
 
 
-def other_run(lab: Lab, scene: TraceScene) -> tuple[TraceResult | None, str]:
-    """Return the run that was chosen to compare with, and what to call it.
-
-    Raises:
-        UserError: if there is no such run.
-    """
-    run_id = scene.settings.get(OTHER)
-    if not isinstance(run_id, str) or not run_id or run_id == scene.chosen.run:
-        return None, ""
-    run = lab.open(run_id, visitor=scene.visitor)
-    if not isinstance(run.result, TraceResult):
-        raise UserError(f"run={run_id} is a {run.request.kind}, not a trace: choose a trace")
-    shape, here = (run.result.layers, run.result.heads), (scene.result.layers, scene.result.heads)
-    if shape != here and run_id in {example.run_id for example in lab.examples("trace")}:
-        return None, ""  # where the list begins, which nobody chose: of another model
-    return run.result, _name(run.result)
+def _offer(other: Other) -> str:
+    """Say that nothing is there to compare with, and how that is mended."""
+    why = f"{other.refused} " if other.refused else ""
+    return (
+        f'<p class="tk-sub">{escape(why)}No other text that this model has read is stored yet: '
+        "type one above and press Read a second text, or open a stored run.</p>"
+    )
 
 
-def _name(result: TraceResult) -> str:
-    words = "".join(result.token_text[1:8] if result.special[0] else result.token_text[:7])
-    return f"“{one_line(words).strip()[:24]}…”"
-
-
-def _said(found: Comparison, name: str) -> str:
+def _said(found: Comparison, name: str, refused: str) -> str:
     count = int(found.switched.sum())
     return (
         f'<p class="tk-sentence"><b>{count} of {found.switched.size}</b> heads switch between this '
         f"run and {escape(name)}: their sink score over the first {found.length} tokens is above "
         f"{found.threshold:.0%} in one and not in the other.</p>"
-        '<p class="tk-sub">Threshold and length are those of the Sinks view.</p>'
+        f'<p class="tk-sub">{escape(refused)} Threshold and queries are those of the Sinks view.'
+        "</p>"
     )
 
 

@@ -18,10 +18,10 @@ from tokenarium.backend import (
     head_labels,
     head_measures,
 )
-from tokenarium.ui.components.sentence import status
 from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.figures.sinks import window
 from tokenarium.ui.figures.taxonomy import head_scatter
-from tokenarium.ui.panels.explore.compare import other_run
+from tokenarium.ui.panels.explore.other_run import other_run
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.panels.explore.sinks import length_of, threshold_of
 from tokenarium.ui.shell.panel import Action, Panel, Values, choice
@@ -30,7 +30,7 @@ from tokenarium.ui.text import escape
 NEEDS = {
     "echo": "the probe",
     "induction": "the probe",
-    "other_sink": "another run, chosen in Compare",
+    "other_sink": "a second text, read in Compare",
 }
 COLUMNS = (
     Column("kind", "The first rule that fits decides."),
@@ -88,14 +88,10 @@ class Heads(Panel):
 
     def draw(self, scene: TraceScene) -> Values:
         """Return scatter and table."""
-        try:
-            evidence = self._evidence(scene)
-            found = head_measures(evidence)
-        except (UserError, ValueError) as error:
-            found = head_measures(HeadEvidence(scene.result, length=length_of(scene)))
-            said = status(str(error), "error")
-        else:
-            said = _said(found)
+        other = other_run(self.lab, scene)
+        length = length_of(scene)
+        probe = self._probed(scene)
+        found = head_measures(HeadEvidence(scene.result, other.result, probe, length))
         labels = head_labels(found, threshold_of(scene))
         across, up = (
             choice(scene.settings.get(f"heads_{axis}"), tuple(found), otherwise)
@@ -103,25 +99,32 @@ class Heads(Panel):
         )
         chosen = scene.chosen
         return {
-            "heads_said": said,
+            "heads_said": _said(found, other.name),
             "scatter": scene.drawn(
-                head_scatter(found, labels, across, up, chosen.layer, chosen.head)
+                head_scatter(
+                    found,
+                    labels,
+                    across,
+                    up,
+                    chosen.layer,
+                    chosen.head,
+                    window(scene.result, length),
+                )
             ),
             "heads_table": _table(labels),
         }
 
-    def _evidence(self, scene: TraceScene) -> HeadEvidence:
-        other, _ = other_run(self.lab, scene)
+    def _probed(self, scene: TraceScene) -> ProbeResult | None:
+        """Return what the probe found, if it was of this model."""
         run_id = scene.settings.get("heads_probe")
-        probe = None
-        if isinstance(run_id, str):
+        if not isinstance(run_id, str):
+            return None
+        try:
             run = self.lab.open(run_id, visitor=scene.visitor)
-            of_model = isinstance(run.request, ProbeRequest) and (
-                run.request.model == scene.request.model
-            )
-            if of_model and isinstance(run.result, ProbeResult):
-                probe = run.result
-        return HeadEvidence(scene.result, other, probe, length_of(scene))
+        except UserError:
+            return None  # deleted since: the probe can be run again
+        same = isinstance(run.request, ProbeRequest) and run.request.model == scene.request.model
+        return run.result if same and isinstance(run.result, ProbeResult) else None
 
 
 def _titled(name: str) -> str:
@@ -129,12 +132,13 @@ def _titled(name: str) -> str:
     return MEASURES[name].title + (f" (needs {need})" if need else "")
 
 
-def _said(found: Mapping[str, NDArray[np.floating]]) -> str:
+def _said(found: Mapping[str, NDArray[np.floating]], other: str) -> str:
     missing = sorted({need for name, need in NEEDS.items() if name not in found})
     told = f" Not measured yet: needs {' and '.join(missing)}." if missing else ""
+    beside = f" The other text is {other}; another is chosen in Compare." if other else ""
     return (
         '<p class="tk-sub">One text shows what heads do here, not what they do in general.'
-        f"{escape(told)} Threshold and length are those of the Sinks view.</p>"
+        f"{escape(beside)}{escape(told)} Threshold and queries are those of the Sinks view.</p>"
     )
 
 

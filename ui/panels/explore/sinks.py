@@ -13,6 +13,12 @@ from tokenarium.ui.shell.panel import Panel, Values, number
 from tokenarium.ui.text import escape, one_line
 
 MOST_ROWS = 40
+USUAL_THRESHOLD = 0.3
+LENGTH_TOKENS = 64
+"""Of Gu et al., 2024, arXiv:2410.10781, whose rates are published."""
+WHOLE = 0
+WINDOWS = (WHOLE, 8, 16, 32, LENGTH_TOKENS, 128, 256, 512, 1024)
+"""Queries that a sink score may be the mean of; the whole text unless something else is chosen."""
 COLUMNS = (
     Column("token", "Press one to choose it."),
     Column("class", "First, special, punctuation, function word, content word or rare."),
@@ -41,8 +47,8 @@ class Sinks(Panel):
                 gr.Slider(
                     0.05,
                     0.95,
-                    value=0.3,
-                    step=0.05,
+                    value=USUAL_THRESHOLD,
+                    step=0.01,
                     label="Threshold",
                     info="Share of attention above which a head counts as parked.",
                     elem_id="sink-threshold",
@@ -50,24 +56,24 @@ class Sinks(Panel):
             )
             self.control(
                 "sink_length",
-                gr.Slider(
-                    8,
-                    1024,
-                    value=64,
-                    step=8,
-                    label="Length (tokens)",
-                    info="Sink scores are means over this many queries; 64 in the definition.",
+                gr.Dropdown(
+                    [(_window_title(length), str(length)) for length in WINDOWS],
+                    value=str(WHOLE),
+                    label="Sink score over",
+                    info="The queries that a sink score is the mean of.",
                     elem_id="sink-length",
                 ),
             )
+        self.parts["sink_threshold_shown"] = self.controls["sink_threshold_shown"]
+        self.remembered("sink_threshold_of")
         self.parts["sinks_said"] = gr.HTML("", elem_id="sinks-said")
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
                 self.figure(
                     "sink_grid",
                     "Sink score of every head",
-                    "Mean attention to the first token; squares are above the threshold. Click a "
-                    "head to choose it.",
+                    "Mean attention to the first token; outlined heads are above the threshold. "
+                    "Click one to choose it.",
                 )
                 self.figure("sink_layers", "Sink rate of every layer", "Share of its heads.")
             with gr.Column(min_width=320):
@@ -91,7 +97,10 @@ class Sinks(Panel):
             return lines
         threshold, length = threshold_of(scene), length_of(scene)
         found = find_sinks(result, threshold, most=MOST_ROWS)
+        if threshold != _shown_threshold(scene):
+            lines["sink_threshold_shown"] = gr.Slider(value=threshold)
         return lines | {
+            "sink_threshold_of": result.sink_threshold,
             "sinks_said": _said(result, threshold, length),
             "sink_grid": scene.drawn(sink_grid(result, threshold, length)),
             "sink_layers": scene.drawn(sink_layers(result, threshold, length)),
@@ -101,32 +110,44 @@ class Sinks(Panel):
 
 
 def threshold_of(scene: TraceScene) -> float:
-    """Return the threshold that the page is set to."""
-    return number(scene.settings.get("sink_threshold_shown"), 0.05, 0.95, 0.3)
+    """Return the threshold that the page is set to: the run's own until a visitor moves it."""
+    of = scene.settings.get("sink_threshold_of")
+    own = scene.result.sink_threshold
+    return _shown_threshold(scene) if own == (USUAL_THRESHOLD if of is None else of) else own
 
 
-def length_of(scene: TraceScene) -> int:
-    """Return the length in tokens that the page is set to."""
-    return int(number(scene.settings.get("sink_length"), 1, 1024, 64))
+def length_of(scene: TraceScene) -> int | None:
+    """Return how many queries sink scores are the mean of; None for all of the text."""
+    told = str(scene.settings.get("sink_length"))
+    length = int(told) if told in map(str, WINDOWS) else WHOLE
+    return length if WHOLE < length < scene.result.length else None
 
 
-def _said(result: TraceResult, threshold: float, length: int) -> str:
+def _shown_threshold(scene: TraceScene) -> float:
+    shown = scene.settings.get("sink_threshold_shown")
+    return number(shown, 0.05, 0.95, USUAL_THRESHOLD)
+
+
+def _window_title(length: int) -> str:
+    if length == WHOLE:
+        return "the whole text"
+    return f"the first {length} tokens" + (" (Gu et al.)" if length == LENGTH_TOKENS else "")
+
+
+def _said(result: TraceResult, threshold: float, length: int | None) -> str:
     scores = sink_scores(result, length)
-    heads, used = int((scores > threshold).sum()), min(length, result.length)
-    short = (
-        f" The text has {result.length} tokens, fewer than the {length} asked for."
-        if result.length < length
-        else ""
-    )
+    heads, used = int((scores > threshold).sum()), length or result.length
+    over = f"first {used}" if length else f"whole text of {used}"
     careful = (
-        " Below 64 tokens even uniform attention scores high: do not compare with published rates."
-        if used < 64
+        f" Below {LENGTH_TOKENS} tokens even uniform attention scores high: do not compare with "
+        "published rates."
+        if used < LENGTH_TOKENS
         else ""
     )
     return (
-        f'<p class="tk-sentence">Over the first {used} tokens, <b>{heads} of {scores.size}</b> '
+        f'<p class="tk-sentence">Over the {over} tokens, <b>{heads} of {scores.size}</b> '
         f"heads give the first token more than {threshold:.0%} of their attention: a sink rate of "
-        f"<b>{sink_rate(scores, threshold):.2f}</b>.{escape(short)}{escape(careful)}</p>"
+        f"<b>{sink_rate(scores, threshold):.2f}</b>.{escape(careful)}</p>"
     )
 
 

@@ -1,0 +1,88 @@
+"""The run that another is compared with: the one that was chosen, else the newest of its model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tokenarium.backend import Lab, Run, TraceResult, UserError
+from tokenarium.ui.panels.explore.scene import TraceScene
+from tokenarium.ui.text import one_line
+
+OTHER = "other_run"
+MOST = 8
+"""Stored runs of a model that are looked at before none is said to fit."""
+
+
+@dataclass(frozen=True)
+class Other:
+    """A trace to compare with, if there is any."""
+
+    run: Run | None = None
+    refused: str = ""
+    """Why the run that was chosen is not it, as a sentence."""
+
+    @property
+    def result(self) -> TraceResult | None:
+        """What was measured."""
+        found = self.run.result if self.run else None
+        return found if isinstance(found, TraceResult) else None
+
+    @property
+    def name(self) -> str:
+        """What to call it: how its text begins."""
+        return "" if self.result is None else name_of(self.result)
+
+
+def other_run(lab: Lab, scene: TraceScene) -> Other:
+    """Return the run to compare with.
+
+    The one that was chosen is taken if its heads can be paired with those of the run that is
+    shown. Else the newest stored run of the same model is, whatever was chosen for another model.
+    """
+    chosen = scene.settings.get(OTHER)
+    refused = ""
+    if isinstance(chosen, str) and chosen and chosen != scene.chosen.run:
+        run = _opened(lab, scene, chosen)
+        if run is not None and _fits(run, scene):
+            return Other(run)
+        refused = _refusal(run)
+    return Other(next(_of_model(lab, scene), None), refused)
+
+
+def name_of(result: TraceResult) -> str:
+    """Return what a run is called on axes and in sentences: how its text begins."""
+    words = "".join(result.token_text[1:8] if result.special[0] else result.token_text[:7])
+    return f"“{one_line(words).strip()[:24]}…”"
+
+
+def _of_model(lab: Lab, scene: TraceScene) -> Iterator[Run]:
+    model = scene.request.model
+    records = lab.search(visitor=scene.visitor, kind="trace", model=model, limit=MOST)
+    for record in records:
+        if record.id == scene.chosen.run or record.model != model:
+            continue
+        run = _opened(lab, scene, record.id)
+        if run is not None and _fits(run, scene):
+            yield run
+
+
+def _opened(lab: Lab, scene: TraceScene, run_id: str) -> Run | None:
+    try:
+        return lab.open(run_id, visitor=scene.visitor)
+    except UserError:
+        return None  # deleted since it was chosen
+
+
+def _fits(run: Run, scene: TraceScene) -> bool:
+    found, here = run.result, scene.result
+    return isinstance(found, TraceResult) and found.sink_score.shape == here.sink_score.shape
+
+
+def _refusal(run: Run | None) -> str:
+    if run is None:
+        return "The run that was chosen is not stored any more."
+    if not isinstance(run.result, TraceResult):
+        return f"The run that was chosen is a {run.request.kind}, not a trace."
+    return (
+        f"{name_of(run.result)} has {run.result.layers} layers of {run.result.heads} heads: they "
+        "cannot be paired with the heads of this model."
+    )
