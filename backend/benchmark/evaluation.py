@@ -45,6 +45,19 @@ class Answered:
     """Wall time of reading context and question."""
 
 
+def readings(exercise: Exercise, query_aware: bool) -> list[tuple[int, ...]]:
+    """Return the parts in which an exercise is read before its answer; entries go after the first.
+
+    Every token of the answer must be predicted from a cache that the policy has reduced, the first
+    one too. So the last token of the prompt, or the whole question where it is not known when
+    entries are dropped, is read afterwards, as a decode step.
+    """
+    if exercise.question and not query_aware:
+        return [exercise.context, exercise.question]
+    prompt = exercise.prompt
+    return [prompt] if len(prompt) == 1 else [prompt[:-1], prompt[-1:]]
+
+
 class Watcher(Protocol):
     """Sees every reading of an exercise, the prompt's first."""
 
@@ -92,8 +105,8 @@ class Evaluation:
     seed: int
     """Of what the policy draws."""
     query_aware: bool
-    """Whether the question belongs to the prompt; else it is read as a turn of its own, after
-    entries were dropped."""
+    """Whether all of the question but its last token belongs to the prompt; else it is read as a
+    turn of its own, after entries were dropped."""
     check: Callable[[], None]
     """Called in every layer; raises to stop."""
 
@@ -109,11 +122,10 @@ class Evaluation:
             watcher: sees every reading, outside of what is timed.
         """
         sequence = CachedSequence(self.loaded, self.policy, self.budget, self.seed, self.check)
-        prompt = exercise.prompt if self.query_aware else exercise.context
-        logits, prefill_ms = _timed(sequence, prompt, watcher)
-        if exercise.question and not self.query_aware:
-            logits, more = _timed(sequence, exercise.question, watcher)
-            prefill_ms += more
+        prefill_ms = 0.0
+        for part in readings(exercise, self.query_aware):
+            logits, took = _timed(sequence, part, watcher)
+            prefill_ms += took
         others = torch.tensor(exercise.others, device=logits.device, dtype=torch.long)
         chosen = bool((logits[exercise.answer[0]] > logits[others]).all())
         rows: list[Tensor] = []

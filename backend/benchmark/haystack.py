@@ -16,14 +16,19 @@ def encode(loaded: LoadedModel, text: str) -> list[int]:
 
 
 def ask(
-    loaded: LoadedModel, question: str, answer: str, others: Sequence[str] = ()
+    loaded: LoadedModel,
+    question: str,
+    answer: str,
+    others: Sequence[str] = (),
+    before: Sequence[int] = (),
 ) -> tuple[list[int], list[int], tuple[int, ...]]:
     """Return the tokens of a question and its answer, and the first tokens of other answers.
 
-    Where a tokenizer makes the space before the answer a token of its own, it belongs to the
-    question: every answer begins with it.
+    Tokens ``before`` the question belong to it. Where a tokenizer makes the space before the answer
+    a token of its own, it belongs to the question too: every answer begins with it.
     """
     asked, said, *wrong = (encode(loaded, text) for text in (question, answer, *others))
+    asked = [*before, *asked]
     while len(said) > 1 and not str(loaded.tokenizer.decode(said[:1])).strip():
         asked.append(said.pop(0))
         wrong = [tokens[1:] for tokens in wrong]
@@ -36,6 +41,7 @@ def haystack(
     length: int,
     needles: Sequence[tuple[float, Sequence[int]]],
     seed: int,
+    start: Sequence[int] | None = None,
 ) -> list[int]:
     """Return exactly ``length`` tokens of filler with needles between its sentences.
 
@@ -46,10 +52,11 @@ def haystack(
         length: tokens in all, BOS and needles included.
         needles: (depth from 0, the start, to 1, the end; tokens).
         seed: of the filler.
+        start: what stands before all of it; None for BOS where the tokenizer begins texts with it.
     Raises:
         ValueError: if the needles do not fit.
     """
-    start = leading_bos(loaded)
+    start = leading_bos(loaded) if start is None else list(start)
     room = length - len(start) - sum(len(tokens) for _, tokens in needles)
     if room < 0:
         raise ValueError(

@@ -50,8 +50,9 @@ class Task(Method):
             title = "Echo"
             explanation = "Repeats the tokens 5 and 6 and asks for the 6."
             source = "none; a baseline"
+            in_chat = False
 
-            def exercise(self, loaded, length, depth, seed):
+            def exercise(self, loaded, length, depth, seed, chat=False):
                 before = round(depth * (length - 3))
                 context = [7] * before + [5, 6] + [7] * (length - 3 - before)
                 return Exercise(tuple(context), question=(5,), answer=(6,))
@@ -79,8 +80,12 @@ class Task(Method):
     """What counts."""
     has_depth: ClassVar[bool] = True
     """Whether what is asked for stands at a chosen depth."""
+    in_chat: ClassVar[bool] = True
+    """Whether it is a question that can be asked in the turns of a chat template."""
 
-    def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
+    def exercise(
+        self, loaded: "LoadedModel", length: int, depth: float, seed: int, chat: bool = False
+    ) -> Exercise:
         """Make one exercise.
 
         Args:
@@ -88,6 +93,8 @@ class Task(Method):
             length: tokens of the prompt, BOS and question included; exactly so many are made.
             depth: where what is asked for stands: 0 at the start, 1 just before the question.
             seed: of everything drawn; the same text stands around every depth.
+            chat: whether it is asked in the turns of the model's chat template, the assistant's
+                answer begun; only where ``in_chat``.
         Raises:
             ValueError: if the task does not fit into ``length`` tokens.
         """

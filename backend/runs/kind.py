@@ -56,6 +56,10 @@ class Kind:
     """``module:function`` that mends what an older version stored: takes facts, arrays and its
     ``schema_version``, returns facts and arrays as they are meant today. Empty where runs from
     before a changed meaning cannot be read any more."""
+    answers: str = ""
+    """``module:function`` that says whether a run of an older version still answers its request:
+    takes the ``Run`` and its ``schema_version``. One that does not can be opened, and its request
+    is computed again. Empty where all do."""
     verb: str = ""
     """Name of its HTTP endpoint, MCP tool and command; the slug where empty."""
     timed: bool = False

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tokenarium.backend.environment import timing_identity
 from tokenarium.backend.errors import UserError, told_in_words
-from tokenarium.backend.runs.kind import kind_of
+from tokenarium.backend.runs.kind import Kind, imported, kind_of
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.run_cache import RunCache
@@ -75,8 +75,8 @@ class RunRepository:
             record = self.store.find(self._key(request, fingerprint, version), owner)
             # Nothing to show any more, or stored by another version: compute it again.
             with contextlib.suppress(ArraysDropped, UserError):
-                if record is not None:
-                    return self._run(record)
+                if record is not None and _answers(kind, run := self._run(record)):
+                    return run
         return None
 
     def _key(self, request: ModelRequest, fingerprint: str, version: int) -> str:
@@ -242,3 +242,10 @@ class RunRepository:
         return self._opened.get(
             record, lambda: run_of(record, lambda: self.store.arrays(record.id))
         )
+
+
+def _answers(kind: Kind, run: Run) -> bool:
+    """Return whether a stored run is still what its request asks for."""
+    version: int = run.environment["schema_version"]
+    current = version >= kind.result_class.schema_version
+    return current or not kind.answers or bool(imported(kind.answers)(run, version))

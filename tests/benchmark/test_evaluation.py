@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from tokenarium.backend.benchmark.evaluation import ROWS, Answered, Evaluation, full_states
+from tokenarium.backend.benchmark.evaluation import (
+    ROWS,
+    Answered,
+    Evaluation,
+    full_states,
+    readings,
+)
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.runs.events import Cancelled
@@ -91,3 +97,29 @@ def test_cancelled_it_stops(twins, calls: int) -> None:
     with pytest.raises(Cancelled):
         both()
     assert left[0] == -1
+
+
+ONE = Exercise(tuple(IDS[:50]), tuple(IDS[50:60]), tuple(IDS[60:61]))
+
+
+def test_the_first_token_of_an_answer_tells_policies_apart(twins) -> None:
+    loaded, _ = twins("llama")
+    full, recent, random = (run(loaded, slug, 12, ONE) for slug in ("full", "recent", "random"))
+    assert full.kl[0] == pytest.approx(0, abs=1e-5)
+    assert recent.kl[0] > 1e-3
+    assert random.kl[0] > 1e-3
+    assert len({full.surprisal[0], recent.surprisal[0], random.surprisal[0]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("context", "question", "aware", "parts"),
+    [
+        ((1, 2, 3), (4, 5), True, [(1, 2, 3, 4), (5,)]),
+        ((1, 2, 3), (4, 5), False, [(1, 2, 3), (4, 5)]),
+        ((1, 2, 3), (), True, [(1, 2), (3,)]),
+        ((1, 2, 3), (), False, [(1, 2), (3,)]),
+        ((1,), (), True, [(1,)]),
+    ],
+)
+def test_entries_go_before_the_last_token_of_the_question(context, question, aware, parts) -> None:
+    assert readings(Exercise(context, question, (6,)), aware) == parts

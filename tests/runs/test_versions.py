@@ -12,8 +12,10 @@ from tests.runs.later import MARGIN, set_result_class, with_margin, with_upgrade
 from tests.runs.stand_in import KIND, CountRequest, CountResult, Watch
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.events import Finished
+from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.runs.result import Result, quantity
+from tokenarium.backend.runs.run import Run
 
 MakeLab = Callable[..., Lab]
 
@@ -38,6 +40,11 @@ def count_from_one(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     assert version == 1
     return facts, {**arrays, "counts": arrays["counts"] + 1}
+
+
+def answers_since_two(run: Run, version: int) -> bool:
+    assert run.missing == ("margin",)
+    return version >= 2
 
 
 UPGRADE = f"{__name__}:count_from_one"
@@ -212,6 +219,20 @@ def test_changed_meaning_is_mended_where_the_kind_can(
     assert lab.open(old.id).result.counts.tolist() == [1, 2, 3]
     assert lab.run(asked()).id == old.id
     assert watch.calls == ["one"]
+
+
+def test_a_run_that_no_longer_answers_its_request_opens_and_is_computed_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = lab.run(asked())
+    with_margin(KIND, monkeypatch)
+    assert lab.run(asked()).id == old.id
+    answers = dataclasses.replace(KIND, answers=f"{__name__}:answers_since_two")
+    monkeypatch.setitem(KINDS._entries, KIND.slug, answers)
+    assert lab.open(old.id).missing == ("margin",)
+    new = lab.run(asked())
+    assert (new.id != old.id, new.cached) == (True, False)
+    assert lab.run(asked()).id == new.id
 
 
 def test_run_of_a_newer_version_is_not_opened(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Trade-off: the policies of the Cache page at several budgets, on the prompt or on a task."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -75,7 +75,8 @@ class Sweep(Section):
         verdict = f" {result.verdict}." if result.verdict else ""
         refused = sorted({reason for reason in result.refused if reason})[:4]
         left_out = "".join(f'<p class="tk-sub">{escape(reason)}</p>' for reason in refused)
-        return f'<p class="tk-sentence">{done}{escape(verdict)}</p>{left_out}'
+        about = "".join(f'<p class="tk-sub">{escape(line)}</p>' for line in how_asked(scene))
+        return f'<p class="tk-sentence">{done}{escape(verdict)}</p>{about}{left_out}'
 
     def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
         """Return what the sweep will take."""
@@ -92,6 +93,18 @@ class Sweep(Section):
         ratio = _nearest((*asked.budgets, 1.0), float(result.ratio[number]))
         known = None if np.isnan(depth) else _nearest(asked.depths, depth)
         return asked.point(int(result.policy[number]), ratio, known)
+
+
+def how_asked(scene: Scene[SweepResult, SweepRequest]) -> Iterator[str]:
+    """Yield what one must know of how a sweep was measured."""
+    result = scene.result
+    if result.asked_as is None:
+        yield (
+            "Measured by an older version: the first token of every answer came from the full "
+            "cache. Run the sweep again."
+        )
+    elif result.asked_as == "chat":
+        yield "Asked in the turns of the model's chat template, the answer begun."
 
 
 def specs_of(asked: Values) -> list[Any]:

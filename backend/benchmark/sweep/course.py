@@ -4,7 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tokenarium.backend.benchmark.evaluation import Answered, Evaluation, full_states
+from tokenarium.backend.benchmark.evaluation import (
+    Answered,
+    Evaluation,
+    full_states,
+    readings,
+)
 from tokenarium.backend.benchmark.sweep.exercises import exercises
 from tokenarium.backend.benchmark.sweep.request import PointRequest
 from tokenarium.backend.benchmark.task import Exercise
@@ -24,14 +29,20 @@ _SCORED_STEPS = 4
 
 
 class Course:
-    """Writes down what one exercise's reading leaves in the cache; the answer is given."""
+    """Writes down what one exercise's reading leaves in the cache; the answer is given.
+
+    The last token of the question is read after the first eviction, so that it is the first step
+    of the run; how well it was predicted is not asked.
+    """
 
     def __init__(
         self, loaded: LoadedModel, policy: Policy, budget: int, exercise: Exercise
     ) -> None:
         self._loaded, self._policy, self._budget = loaded, policy, budget
-        self._exercise = exercise
-        self._steps, self._step = len(exercise.answer), 0
+        self._prompt, *late = readings(exercise, query_aware=True)
+        self._given = [token for part in late for token in part] + list(exercise.answer)
+        self._late = len(self._given) - len(exercise.answer)
+        self._steps, self._step = len(self._given), 0
         self._ledger: Ledger | None = None
         self._step_ms: list[float] = []
 
@@ -43,9 +54,7 @@ class Course:
         """Write down one reading; that of the answer's last token has no prediction to go with."""
         if self._ledger is None:
             heads = max(cache.entries.groups for cache in sequence.layers)
-            self._ledger = Ledger(
-                1, self._steps, len(sequence.layers), heads, len(self._exercise.prompt)
-            )
+            self._ledger = Ledger(1, self._steps, len(sequence.layers), heads, len(self._prompt))
         if self._step < self._steps:
             made = choices(sequence)
             self._ledger.took(0, self._step, sequence, made, [None] * len(made))
@@ -54,19 +63,19 @@ class Course:
 
     def result(self, answered: Answered) -> CacheResult:
         """Return the reading as a run under one policy."""
-        ledger, loaded, prompt = self._ledger, self._loaded, list(self._exercise.prompt)
+        ledger, loaded, prompt = self._ledger, self._loaded, list(self._prompt)
         assert ledger is not None
-        ids = list(self._exercise.answer)
+        ids, late = self._given, self._late
         ledger.token_ids[0] = ids
         numbers = ledger.numbers
-        numbers["prefill_ms"][0] = answered.prefill_ms
+        numbers["prefill_ms"][0] = self._step_ms[0]
         numbers["step_ms"][0, 1:] = self._step_ms[1:]
-        numbers["surprisal_nats"][0] = answered.surprisal
-        numbers["kl_nats"][0] = answered.kl
-        numbers["top1_agree"][0] = answered.agree
+        numbers["surprisal_nats"][0, late:] = answered.surprisal
+        numbers["kl_nats"][0, late:] = answered.kl
+        numbers["top1_agree"][0, late:] = answered.agree
         numbers["perplexity"][0] = np.exp(answered.surprisal.astype(np.float64).mean())
         other = np.flatnonzero(answered.agree == 0)
-        ledger.first_divergence[0] = other[0] if len(other) else -1
+        ledger.first_divergence[0] = late + other[0] if len(other) else -1
         return ledger.result(
             finished=True,
             policies=(self._policy.slug,),
@@ -80,7 +89,8 @@ class Course:
             token_text=(decode_each(loaded, ids),),
             text=(str(loaded.tokenizer.decode(ids, skip_special_tokens=True)),),
             general_notes=(
-                "a point of a trade-off: the first of its exercises, whose answer is given",
+                "a point of a trade-off: the first of its exercises, whose answer is given; the "
+                "last token before the answer is read as a step, after entries were dropped",
             ),
         )
 

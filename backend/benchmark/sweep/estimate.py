@@ -101,8 +101,9 @@ def _most_bytes(
     budget = tokens_per_head(ratio, "ratio", prompt, sizes)
     fitted = policy.fitted(budget, len(windows), context_of(config))
     fitted.refuse_below_smallest(budget)
-    steps = 1 if request.task else request.max_new_tokens + 1
-    return int(bytes_by_step(fitted, budget, prompt, steps, windows, sizes).max())
+    # The last token of the prompt is read as a step, after the first eviction.
+    steps = 2 if request.task else request.max_new_tokens + 2
+    return int(bytes_by_step(fitted, budget, max(1, prompt - 1), steps, windows, sizes).max())
 
 
 def _point_ms(

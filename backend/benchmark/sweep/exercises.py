@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tokenarium.backend.benchmark.conversation import asks_in_turns
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.engine import CachedSequence
@@ -28,11 +29,12 @@ def exercises(
     task = request.chosen_task
     if task is None:
         return [_continued(request, loaded, limit, text, check) for text in request.texts]
+    chat = asks_in_turns(loaded, request.chat_template, task.in_chat)
     made = []
     for trial in range(request.trials):
         check()
         seed = int(np.random.SeedSequence([request.seed, trial]).generate_state(1)[0])
-        made.append(task.exercise(loaded, request.length, depth or 0.0, seed))
+        made.append(task.exercise(loaded, request.length, depth or 0.0, seed, chat))
     longest = request.length + max(len(exercise.answer) for exercise in made)
     most = limit
     if request.exceed_context and not loaded.reads_past_context:

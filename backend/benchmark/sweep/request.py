@@ -54,6 +54,13 @@ class SweepRequest(ModelRequest):
         description="Whether the question is part of the prompt when entries are dropped; "
         "otherwise it is read afterwards.",
     )
+    chat_template: bool | None = Field(
+        None,
+        title="Asked in a conversation",
+        description="Whether a task is asked in the turns of the model's chat template, the answer "
+        "begun in the assistant's turn; None does so where the model has a template.",
+        json_schema_extra={"since": 2},
+    )
     exceed_context: bool = Field(
         False, description="Read past the trained context, where positions allow it."
     )

@@ -44,7 +44,7 @@ def _each(title: str, unit: str, formula: str, meaning: str, source: str = "") -
 class SweepResult(Result):
     """Quality, bytes and time of policies over budgets and depths."""
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     policies: tuple[str, ...] = quantity(
         "policies", "P", "", "slugs; the full cache is first", "Which methods were compared."
@@ -113,7 +113,8 @@ class SweepResult(Result):
     first_probability: Floats = _each(
         "probability of the first token",
         "",
-        "mean over trials of p(first token of the answer)",
+        "mean over trials of p(first token of the answer), entries having been dropped before the "
+        "last token of the question was read; until version 1 the full cache's own",
         "How sure the model is of the answer's beginning.",
     )
     token_accuracy: Floats = _each(
@@ -150,7 +151,8 @@ class SweepResult(Result):
     prefill_ms: Floats = _each(
         "time to first token",
         "ms",
-        "median over trials of the wall time of reading prompt and question",
+        "median over trials of the wall time of reading prompt and question, the question's last "
+        "token as a step of its own",
         "How long until the first token is known.",
     )
     step_ms_p50: Floats = _each(
@@ -184,6 +186,16 @@ class SweepResult(Result):
         "Whether the model can do this at all, so that policies can be judged by it.",
     )
 
+    asked_as: str | None = quantity(
+        "how it was asked",
+        "",
+        "",
+        "chat: in the turns of the model's chat template, the answer begun in the assistant's "
+        "turn; text: in running text",
+        "Whether the task was a conversation or a text to go on with.",
+        since=2,
+    )
+
     @property
     def finished(self) -> bool:
         """Whether every point was measured."""
@@ -191,9 +203,18 @@ class SweepResult(Result):
 
     @classmethod
     def of(
-        cls, request: "SweepRequest", points: Sequence[Point], done: "Mapping[Point, Cell]"
+        cls,
+        request: "SweepRequest",
+        points: Sequence[Point],
+        done: "Mapping[Point, Cell]",
+        *,
+        chat: bool,
     ) -> Self:
-        """Return what is known so far; points in their order."""
+        """Return what is known so far; points in their order.
+
+        Args:
+            chat: whether the task was asked in turns.
+        """
         ready = [point for point in points if point in done]
         cells = [done[point] for point in ready]
         policies = [spec.policy for spec in request.tried]
@@ -216,6 +237,7 @@ class SweepResult(Result):
             answer_edges=cells[0].edges,
             points=len(points),
             verdict=_verdict(request, ready, cells),
+            asked_as="chat" if chat else "text",
             **{name: _integers(cells, name) for name in ("trials", "correct", "chosen")},
             **{name: _floats(cells, name) for name in _MEANS},
         )

@@ -5,8 +5,9 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tokenarium.backend.benchmark.conversation import asks_in_turns
 from tokenarium.backend.benchmark.evaluation import full_states
 from tokenarium.backend.benchmark.sweep.cell import Cell, Trials
 from tokenarium.backend.benchmark.sweep.exercises import exercises
@@ -64,7 +65,9 @@ def sweep(
 ) -> SweepResult:
     """Try every policy at every budget and depth.
 
-    Points that were finished in this process are taken as they are, with the times measured then.
+    The full cache comes first, at every depth: whether the model can do the task at all is known,
+    and said, before any policy is tried. Points that were finished in this process are taken as
+    they are, with the times measured then.
 
     Args:
         limit: most tokens of a prompt with its answer.
@@ -74,16 +77,20 @@ def sweep(
     """
     cancel.check()
     points = list(grid(request))
-    done: dict[Point, Cell] = {}
-    progress = ProgressReporter(emit, cancel, lambda: SweepResult.of(request, points, done))
-    under_way = _Sweep(request, loaded, limit, points, progress, done)
-    for depth in dict.fromkeys(point.depth for point in points):
-        under_way.measure_depth(depth)
+    under_way = _Sweep(request, loaded, limit, points)
+    under_way.progress = ProgressReporter(emit, cancel, under_way.result)
+    done = under_way.done
+    depths = dict.fromkeys(point.depth for point in points)
+    for depth in depths:
+        under_way.measure([point for point in points if point.depth == depth and not point.policy])
+    under_way.report_verdict()
+    for depth in depths:
+        under_way.measure([point for point in points if point.depth == depth and point.policy])
     if all(cell.refused for point, cell in done.items() if point.policy):
         reasons = [cell.refused for cell in done.values() if cell.refused]
         if reasons:
             raise ValueError(reasons[0])
-    return SweepResult.of(request, points, done)
+    return under_way.result()
 
 
 def grid(request: SweepRequest) -> Iterator[Point]:
@@ -105,28 +112,46 @@ class _Sweep:
     loaded: LoadedModel
     limit: int
     points: list[Point]
-    progress: ProgressReporter
-    done: dict[Point, Cell]
+    progress: ProgressReporter = field(init=False)
+    done: dict[Point, Cell] = field(default_factory=dict)
+    trials: dict[float | None, Trials] = field(default_factory=dict)
+    """By depth: its points share exercises, and what the full model makes of them."""
 
-    def measure_depth(self, depth: float | None) -> None:
-        """Measure all points of a depth: they share exercises, and what the full model makes."""
-        trials = None
-        for point in self.points:
-            if point.depth != depth:
-                continue
+    def measure(self, points: list[Point]) -> None:
+        """Measure points of the grid."""
+        for point in points:
             spec = self.request.tried[point.policy]
-            key = _cell_key(self.request, self.loaded, spec, point.ratio, depth)
+            key = _cell_key(self.request, self.loaded, spec, point.ratio, point.depth)
             cell = FINISHED.get(key)
             if cell is None:
-                trials = trials or self._trials(depth)
-                cell = self._measure(trials, spec, point)
+                cell = self._measure(self._trials(point.depth), spec, point)
                 FINISHED.put(key, cell)
                 self.done[point] = cell
                 self.progress.show()
             self.done[point] = cell
             self.progress.cancel.check()
 
+    def report_verdict(self) -> None:
+        """Say whether the model can do the task, where that can be said."""
+        verdict = self.result().verdict
+        if verdict:
+            said = f"Full cache alone: {verdict}"
+            self.progress.report(said, len(self.done), len(self.points), partial=False)
+
+    def result(self) -> SweepResult:
+        """Return what is known so far."""
+        task = self.request.chosen_task
+        chat = task is not None and asks_in_turns(
+            self.loaded, self.request.chat_template, task.in_chat
+        )
+        return SweepResult.of(self.request, self.points, self.done, chat=chat)
+
     def _trials(self, depth: float | None) -> Trials:
+        if depth not in self.trials:
+            self.trials[depth] = self._made(depth)
+        return self.trials[depth]
+
+    def _made(self, depth: float | None) -> Trials:
         request, check = self.request, self.progress.cancel.check
         made = exercises(request, self.loaded, self.limit, depth, check)
         states = [full_states(self.loaded, each, check) for each in made]

@@ -21,11 +21,14 @@ class Copying(Task):
     )
     source: ClassVar[str] = "Olsson et al., 2022, arXiv:2209.11895"
     differs: ClassVar[str] = "the pattern stands inside prose and is repeated once"
+    in_chat: ClassVar[bool] = False
 
     cue: int = Field(8, ge=1, le=256, description="Tokens of the pattern that come again.")
     expected: int = Field(4, ge=1, le=256, description="Tokens that should then follow.")
 
-    def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
+    def exercise(
+        self, loaded: "LoadedModel", length: int, depth: float, seed: int, chat: bool = False
+    ) -> Exercise:
         """Show the pattern at a depth."""
         from tokenarium.backend.benchmark.haystack import haystack
         from tokenarium.backend.models.ordinary import ordinary_tokens

@@ -32,9 +32,12 @@ class NeedleThreading(Task):
         1, ge=0, le=8, description="Further chains of as many links, about which nothing is asked."
     )
 
-    def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
+    def exercise(
+        self, loaded: "LoadedModel", length: int, depth: float, seed: int, chat: bool = False
+    ) -> Exercise:
         """Hide the first link at a depth, and all others anywhere."""
-        from tokenarium.backend.benchmark.haystack import ask, encode, haystack
+        from tokenarium.backend.benchmark.conversation import Question
+        from tokenarium.backend.benchmark.haystack import encode
 
         draw = np.random.default_rng(seed)
         rooms = self._rooms(draw)
@@ -44,13 +47,15 @@ class NeedleThreading(Task):
             for step in range(self.steps)
         ]
         depths = [depth, *draw.random(len(links) - 1).tolist()]
-        asked = f" From the {rooms[0][0]} go on through every door; the last room is the"
-        last, *wrong = [f" {room}" for chain in rooms for room in reversed(chain)]
-        question, answer, others = ask(loaded, asked, last, wrong)
+        first = rooms[0][0]
+        answers = [f" {room}" for chain in rooms for room in reversed(chain)]
         needles = list(zip(depths, links, strict=True))
-        context = haystack(loaded, length - len(question), needles, seed)
         chance = 1 / sum(len(chain) for chain in rooms)
-        return Exercise(tuple(context), tuple(question), tuple(answer), chance, others)
+        return Question(
+            text=f" From the {first} go on through every door; the last room is the",
+            turn=f" Going on from the {first} through every door, which room is the last one?",
+            begun="The last room is the",
+        ).exercise(loaded, length, needles, seed, answers, chance, chat=chat)
 
     def _rooms(self, draw: np.random.Generator) -> list[list[str]]:
         """Return the rooms of each chain; where they run out, they are numbered wings."""

@@ -23,12 +23,15 @@ class Needles(Task):
     source: ClassVar[str] = "Hsieh et al., 2024, arXiv:2404.06654"
     differs: ClassVar[str] = "names are occupations and values numbers of few digits"
 
-    keys: int = Field(4, ge=2, le=10, description="Names with a number, the one asked for too.")
+    keys: int = Field(2, ge=2, le=10, description="Names with a number, the one asked for too.")
     digits: int = Field(4, ge=1, le=12, description="Digits of each number.")
 
-    def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
+    def exercise(
+        self, loaded: "LoadedModel", length: int, depth: float, seed: int, chat: bool = False
+    ) -> Exercise:
         """Hide the number asked for at a depth, and the others anywhere."""
-        from tokenarium.backend.benchmark.haystack import ask, encode, haystack
+        from tokenarium.backend.benchmark.conversation import Question
+        from tokenarium.backend.benchmark.haystack import encode
 
         draw = np.random.default_rng(seed)
         names = draw.permutation(PEOPLE)[: self.keys]
@@ -40,7 +43,9 @@ class Needles(Task):
             f" The number of the {who} is {what}." for who, what in zip(names, numbers, strict=True)
         ]
         needles = [(at, encode(loaded, text)) for at, text in zip(depths, said, strict=True)]
-        asked, values = f" The number of the {names[0]} is", [f" {number}" for number in numbers]
-        question, answer, others = ask(loaded, asked, values[0], values[1:])
-        context = haystack(loaded, length - len(question), needles, seed)
-        return Exercise(tuple(context), tuple(question), tuple(answer), 1 / self.keys, others)
+        who, answers = names[0], [f" {number}" for number in numbers]
+        return Question(
+            text=f" The number of the {who} is",
+            turn=f" What is the number of the {who}?",
+            begun=f"The number of the {who} is",
+        ).exercise(loaded, length, needles, seed, answers, 1 / self.keys, chat=chat)

@@ -25,14 +25,16 @@ class Passkey(Task):
 
     digits: int = Field(5, ge=1, le=12, description="Digits of the number.")
 
-    def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
+    def exercise(
+        self, loaded: "LoadedModel", length: int, depth: float, seed: int, chat: bool = False
+    ) -> Exercise:
         """Hide a number at a depth."""
-        from tokenarium.backend.benchmark.haystack import ask, encode, haystack
+        from tokenarium.backend.benchmark.conversation import Question
+        from tokenarium.backend.benchmark.haystack import encode
 
         number = "".join(map(str, np.random.default_rng(seed).integers(0, 10, self.digits)))
         needle = encode(loaded, f" The pass key is {number}. Remember the pass key.")
-        wrong = [f" {digit}" for digit in range(10)]
-        question, answer, others = ask(loaded, " The pass key is", f" {number}", wrong)
-        context = haystack(loaded, length - len(question), [(depth, needle)], seed)
-        chance = 10.0**-self.digits
-        return Exercise(tuple(context), tuple(question), tuple(answer), chance, others)
+        answers = [f" {number}", *(f" {digit}" for digit in range(10))]
+        return Question(
+            text=" The pass key is", turn=" What is the pass key?", begun="The pass key is"
+        ).exercise(loaded, length, [(depth, needle)], seed, answers, 10.0**-self.digits, chat=chat)

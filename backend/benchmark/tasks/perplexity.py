@@ -23,6 +23,7 @@ class Perplexity(Task):
     differs: ClassVar[str] = "by default the text is the project's own sentences, drawn at random"
     measure: ClassVar[Measure] = "text"
     has_depth: ClassVar[bool] = False
+    in_chat: ClassVar[bool] = False
 
     predicted: int = Field(
         256, ge=1, le=65_536, description="Tokens predicted after the prompt, one at a time."
@@ -33,7 +34,9 @@ class Perplexity(Task):
         description="Text to read, each trial another part of it; empty takes own sentences.",
     )
 
-    def exercise(self, loaded: "LoadedModel", length: int, depth: float, seed: int) -> Exercise:
+    def exercise(
+        self, loaded: "LoadedModel", length: int, depth: float, seed: int, chat: bool = False
+    ) -> Exercise:
         """Return a prompt and what follows it; ``depth`` has no meaning here."""
         from tokenarium.backend.benchmark.haystack import encode, haystack
         from tokenarium.backend.models.ordinary import leading_bos

@@ -67,6 +67,17 @@ def test_the_full_cache_is_told_plainly_to_fail(twins) -> None:
     assert "first token among those offered: cannot" in result.verdict
 
 
+def test_an_answer_of_one_token_tells_policies_apart(twins) -> None:
+    loaded, _ = twins("llama")
+    values: dict[str, Any] = {"task": "copying", "parameters": {"expected": 1}, "depths": (0.1,)}
+    result = run(loaded, policies=["recent", "random"], budgets=(0.1,), **values)
+    full, recent, random = result.kl_nats
+    assert full < 1e-5
+    assert min(recent, random) > 1e-4
+    assert recent != random
+    assert len(set(result.first_probability.tolist())) == 3
+
+
 def test_a_cell_is_the_mean_over_its_trials(twins) -> None:
     """Surprisal by position against the oracle, on a text that both read whole."""
     loaded, oracle = twins("llama")
@@ -162,10 +173,11 @@ def test_progress_names_what_is_done(twins) -> None:
     events: list[Any] = []
     run(loaded, events.append)
     progress = [event for event in events if isinstance(event, Progress)]
-    assert len(progress) == 20
+    assert len(progress) == 21
     assert progress[0].doing == "Full cache, depth 0: trial 1 of 2"
-    assert progress[3].doing == "Recent only at 0.5 of the prompt, depth 0: trial 2 of 2"
-    assert [event.done for event in progress] == sorted([*range(10)] * 2)
+    assert progress[4].doing.startswith("Full cache alone: whole answer: cannot do it")
+    assert progress[6].doing == "Recent only at 0.5 of the prompt, depth 0: trial 2 of 2"
+    assert [event.done for event in progress] == sorted([2, *[*range(10)] * 2])
     assert all(event.total == 10 for event in progress)
 
 

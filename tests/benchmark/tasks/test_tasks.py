@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import tokenarium.backend.benchmark.tasks
+from tokenarium.backend.benchmark.conversation import asks_in_turns, turns
 from tokenarium.backend.benchmark.haystack import ask, haystack
 from tokenarium.backend.benchmark.prose import sentences
 from tokenarium.backend.benchmark.task import Task
@@ -54,6 +55,48 @@ def test_a_prompt_has_exactly_the_length_asked_for(loaded, task, length: int) ->
         assert exercise.answer
         assert exercise.answer[0] not in exercise.others
         assert 0 <= exercise.chance < 1
+
+
+CHAT = (
+    "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}</turn>"
+    "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.fixture
+def chatting(loaded, monkeypatch):
+    monkeypatch.setattr(loaded.tokenizer, "chat_template", CHAT)
+    return loaded
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS if t.in_chat], ids=lambda task: task.slug)
+def test_a_conversation_holds_the_text_the_question_and_the_answer_begun(chatting, task) -> None:
+    exercise, plain = (task().exercise(chatting, 900, 0.5, 3, chat=chat) for chat in (True, False))
+    assert len(exercise.prompt) == 900
+    text = said(chatting, exercise.prompt)
+    user, assistant = text.removeprefix("<user>").split("</turn><assistant>")
+    assert text.startswith("<user>")
+    assert user.endswith("?")
+    assert assistant.startswith("The ")
+    assert assistant.rstrip().endswith((" is", " the"))
+    assert (exercise.answer, exercise.others) == (plain.answer, plain.others)
+    assert said(chatting, exercise.answer).strip() in user
+    assert "</turn><assistant>" in said(chatting, exercise.question)
+
+
+def test_turns_are_the_default_where_the_model_has_a_template(chatting, monkeypatch) -> None:
+    assert asks_in_turns(chatting, None, in_chat=True)
+    assert not asks_in_turns(chatting, None, in_chat=False)
+    assert not asks_in_turns(chatting, False, in_chat=True)
+    with pytest.raises(ValueError, match="no question that could be asked in a conversation"):
+        asks_in_turns(chatting, True, in_chat=False)
+    monkeypatch.setattr(chatting.tokenizer, "chat_template", None)
+    assert not asks_in_turns(chatting, None, in_chat=True)
+    with pytest.raises(ValueError, match="has none: set chat_template=False"):
+        turns(chatting)
+    monkeypatch.setattr(chatting.tokenizer, "chat_template", "{{ messages[0]['content'][1:] }}")
+    with pytest.raises(ValueError, match="rewrites the text"):
+        turns(chatting)
 
 
 @EVERY
