@@ -1,6 +1,7 @@
 """What a budget means in entries per head."""
 
 from dataclasses import dataclass
+from math import ceil, floor
 
 import torch
 from transformers import PretrainedConfig
@@ -61,9 +62,13 @@ def tokens_per_head(budget: float, unit: BudgetUnit, prompt: int, sizes: CacheSi
         prompt: tokens of the prompt.
         sizes: of the model.
     Raises:
-        ValueError: if it comes to less than one.
+        ValueError: if it comes to less than one, or is a fraction of a token.
     """
     each = sizes.entry_bytes * max(1, sizes.layers - sizes.windowed)
+    if unit == "tokens" and budget != round(budget):
+        raise ValueError(
+            f"budget={budget:g} tokens is no whole number: choose {floor(budget)} or {ceil(budget)}"
+        )
     exact = {"tokens": budget, "ratio": budget * prompt, "megabytes": budget * 1e6 / each}[unit]
     tokens = round(exact)
     if tokens < 1:

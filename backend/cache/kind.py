@@ -9,6 +9,7 @@ KIND = Kind(
     result="tokenarium.backend.cache.result:CacheResult",
     compute="tokenarium.backend.cache.runner:follow_policies",
     title="Cache",
+    answers="tokenarium.backend.cache.older:cache_answers",
     estimate="tokenarium.backend.cache.estimate:estimate_run",
     timed=True,
     examples=(

@@ -294,7 +294,7 @@ def test_cancelled_in_a_layer_it_frees_every_cache(twins, letters, monkeypatch) 
 
 @pytest.mark.parametrize(
     ("budget", "unit", "tokens"),
-    [(7.4, "tokens", 7), (0.25, "ratio", 25), (0.001, "ratio", 0), (0.01088, "megabytes", 40)],
+    [(7, "tokens", 7), (0.25, "ratio", 25), (0.001, "ratio", 0), (0.01088, "megabytes", 40)],
 )
 def test_a_budget_is_rounded_to_entries(budget: float, unit: Any, tokens: int) -> None:
     sizes = CacheSizes(layers=3, windowed=1, entry_bytes=136)
@@ -303,6 +303,13 @@ def test_a_budget_is_rounded_to_entries(budget: float, unit: Any, tokens: int) -
         return
     with pytest.raises(ValueError, match=r"budget=0.001 ratio .* at least 0.01"):
         tokens_per_head(budget, unit, 100, sizes)
+
+
+def test_a_fraction_of_a_token_is_refused() -> None:
+    sizes = CacheSizes(layers=3, windowed=1, entry_bytes=136)
+    with pytest.raises(ValueError, match=r"budget=2.5 tokens is no whole number: choose 2 or 3"):
+        tokens_per_head(2.5, "tokens", 100, sizes)
+    assert tokens_per_head(2.0, "tokens", 100, sizes) == 2
 
 
 def test_a_budget_below_a_policys_smallest_is_refused_before_the_run(twins, letters) -> None:

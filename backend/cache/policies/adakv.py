@@ -20,14 +20,19 @@ class AdaKV(Wrapper):
         "heads together; heads then hold different numbers of tokens."
     )
     paper: ClassVar[str] = "Feng et al., 2024, arXiv:2407.11550"
-    differs: ClassVar[str] = "scores are ranked as the base gives them, not rescaled per head"
+    differs: ClassVar[str] = (
+        "scores are ranked as the base gives them, not rescaled per head; a head's floor is its "
+        "best tokens and the others are ranked together, where the authors' code mixes the floor "
+        "with each head's part in one ranking"
+    )
     ragged: ClassVar[bool] = True
 
     floor: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="Share of an equal budget that every head keeps; 1 gives all heads the same.",
+        description="Share of an equal budget, beyond the protected tokens, that every head "
+        "keeps; 1 gives all heads the same.",
     )
 
     def kept(self, view: "LayerView", budget: int) -> "Choice":
@@ -40,7 +45,8 @@ class AdaKV(Wrapper):
         scores = self.scores(view).float()
         protected = self.protects(view.budget, view.layer, view.prompt)
         sinks = int((view.positions[0] < protected.first).sum())
-        sure = max(round(self.floor * budget), min(sinks + protected.newest, budget), 1)
+        always = min(sinks + protected.newest, budget)
+        sure = max(always + round(self.floor * (budget - always)), 1)
         best = highest(scores, view, sure, protected, "head")
         ranked = scores.clone()
         for g, rows in enumerate(best.indices):

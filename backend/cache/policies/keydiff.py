@@ -32,6 +32,10 @@ class KeyDiff(Policy):
     needs: ClassVar[frozenset[Need]] = frozenset({"keys"})
     batches_layers: ClassVar[bool] = True
 
+    def smallest_budget(self) -> int:
+        """Return two: one kept key and the new one are equally far from their mean."""
+        return 2
+
     def state_per_token(self) -> int:
         """Return one: the length of the key."""
         return 1

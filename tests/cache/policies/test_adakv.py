@@ -50,7 +50,8 @@ def test_adakv_over_snapkv_keeps_the_window_of_every_head(tiny):
         votes = layer.grouped(layer.attention[:, -5:, :-5].double().mean(1))
         padded = torch.nn.functional.pad(votes, (2, 2)).unfold(1, 5, 1).mean(-1)
         scores = [[*head, *[0.0] * 5] for head in padded.tolist()]
-        assert own == ranked(scores, 20, 5, newest=5)
+        # 15 places beyond the window, of which each head has three for sure.
+        assert own == ranked(scores, 20, 5 + 3, newest=5)
 
 
 @given(st.integers(5, 29), st.integers(0, 5), st.sampled_from([0.0, 0.2, 1.0]), st.data())
@@ -67,6 +68,9 @@ def test_adakv_by_hand():
     assert choice(AdaKV(floor=0.7), scores, 3) == [[0, 1, 2, 3], [0, 2]]
     assert choice(AdaKV(floor=0), scores, 3) == [[0, 1, 2, 3, 4], [2]]
     assert choice(AdaKV(floor=0), scores, 3, (1, 2)) == [[0, 4, 5], [0, 4, 5]]
+    # Of four places a head the newest is sure, and half of the three beyond it: two.
+    assert choice(AdaKV(floor=0.5), scores, 4, (0, 1)) == [[0, 1, 2, 3, 5], [0, 2, 5]]
+    assert choice(AdaKV(floor=0), scores, 4, (0, 1)) == [[0, 1, 2, 3, 4, 5], [2, 5]]
 
 
 def test_adakv_frees_bytes_for_what_each_head_dropped(tiny):

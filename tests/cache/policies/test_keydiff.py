@@ -1,5 +1,6 @@
 """KeyDiff against full matrices."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -20,6 +21,12 @@ def test_keydiff_keeps_the_same_keys_after_the_prompt_and_after_every_step(twins
     live = list(kept_live(loaded, KeyDiff(), 9))
     assert live == list(KeyTwin(model, 9, unlike_the_mean).run())
     assert any(heads[0] != heads[1] for step in live for heads in step)
+
+
+def test_keydiff_needs_two_entries() -> None:
+    with pytest.raises(ValueError, match=r"budget=1 .* below the 2 that KeyDiff needs"):
+        KeyDiff().refuse_below_smallest(1)
+    KeyDiff().refuse_below_smallest(2)
 
 
 def test_keydiff_drops_what_points_the_common_way():
