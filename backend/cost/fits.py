@@ -1,4 +1,4 @@
-"""Whether a run fits: into the positions its models have, and into the memory that is free now."""
+"""Whether a run fits: its models' positions, the memory that is free now, and the time allowed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +10,11 @@ from tokenarium.backend.cost import free_memory
 from tokenarium.backend.cost.work import Bytes, Choices, Sizes, of_result, on_device
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.refusal import DoesNotFit
+
+TIME_MARGIN = 1.5
+"""A run is refused for its time only where it is expected to take so many times what is allowed:
+estimates rest on earlier runs, when the machine did other things beside them."""
+_SHORTER = "take a shorter text or a smaller model, or run the app on your own machine"
 
 
 def past_context(
@@ -30,6 +35,26 @@ def past_context(
     if not loaded.reads_past_context:
         raise ValueError(refusal)
     return (f"tokens from {loaded.context} on are beyond the context {whose} was trained for",)
+
+
+def refuse_beyond_time(total_ms: float | None, seconds: float) -> None:
+    """Refuse a run that would be stopped long before its end.
+
+    Args:
+        total_ms: what it is expected to take; None where nothing is known, which accepts.
+        seconds: that are allowed.
+    Raises: ValueError saying how long it would take, how long it may, and what would help.
+    """
+    if total_ms is not None and total_ms > TIME_MARGIN * seconds * 1e3:
+        raise ValueError(
+            f"this would take about {total_ms / 1e3:.0f} seconds, going by runs of this model on "
+            f"this machine, and {seconds:g} are allowed here: {_SHORTER}"
+        )
+
+
+def stopped_by_time(seconds: float) -> str:
+    """Return what is said of a run that was stopped after the ``seconds`` that are allowed."""
+    return f"stopped: this took longer than the {seconds:g} seconds allowed here; {_SHORTER}"
 
 
 def refuse_unless_free(

@@ -76,6 +76,7 @@ class RunExecutor:
         kept: bool,
         needs: Collection[str] = (),
         cancel: CancelToken | None = None,
+        admit: Callable[[], None] = lambda: None,
     ) -> Run | Job:
         """Return the stored answer, or a run in flight; never waits for either.
 
@@ -87,6 +88,7 @@ class RunExecutor:
             needs: quantities that must not be missing; a stored run of the owner's that lacks one
                 is computed again under its id.
             cancel: stops it; None for one of its own.
+            admit: called before a new run is computed; raises where it must not be.
 
         Raises:
             UserError: what a person can mend, also when too many wait.
@@ -99,6 +101,7 @@ class RunExecutor:
             return stored
         if kept and (job := self._jobs.same(request, owner)):
             return job
+        admit()
         cancel = cancel or CancelToken()
         if stored is not None and stored.owner == owner:
             return self._replace(ticket(stored.id, request), source, owner, owner, cancel, kept)
@@ -282,12 +285,10 @@ class RunExecutor:
         if not self._settings.hosted:
             yield
             return
+        from tokenarium.backend.cost.fits import stopped_by_time
+
         seconds = self._settings.hosted_max_seconds
-        reason = (
-            f"stopped: this took longer than the {seconds:g} seconds allowed here; take a shorter "
-            "text or a smaller model, or run the app on your own machine"
-        )
-        timer = threading.Timer(seconds, cancel.cancel, [reason])
+        timer = threading.Timer(seconds, cancel.cancel, [stopped_by_time(seconds)])
         timer.daemon = True
         timer.start()
         try:

@@ -13,6 +13,7 @@ from tokenarium.backend.cost.fits import (
     Need,
     need,
     past_context,
+    refuse_beyond_time,
     refuse_model_unless_fits,
     refuse_text_unless_fits,
     refuse_unless_free,
@@ -136,6 +137,13 @@ def test_refuse_run_looks_at_the_device_and_at_main_memory(monkeypatch, short):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 2**60 * (device.type != short))
     with pytest.raises(ValueError, match=f"of {short} memory"):
         refuse_text_unless_fits(loaded, 5, Choices())
+
+
+def test_refuse_beyond_time_needs_a_clear_margin():
+    for total_ms in (None, 0.0, 15_000.0):
+        refuse_beyond_time(total_ms, 10)
+    with pytest.raises(ValueError, match=r"about 15 seconds, .* and 10 are allowed here: "):
+        refuse_beyond_time(15_001.0, 10)
 
 
 def test_refuse_unless_free_says_needed_free_and_the_remedies(monkeypatch):

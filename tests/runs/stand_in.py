@@ -43,6 +43,7 @@ KIND = Kind(
     request=CountRequest,
     result="tests.runs.stand_in:CountResult",
     compute="tests.runs.stand_in:count",
+    estimate="tests.runs.stand_in:expected",
     title="Count",
 )
 KINDS.register(KIND)
@@ -60,6 +61,7 @@ class Watch:
         self.most_together: Counter[str] = Counter()
         self.steps = 0
         self.stopped = threading.Event()
+        self.expected_ms: float | None = None
 
 
 watch = Watch()
@@ -96,6 +98,17 @@ def count(
         watch.stopped.set()
         with watch.lock:
             watch.together[request.model] -= 1
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What counting is said to take."""
+
+    total_ms: float | None
+
+
+def expected(request: CountRequest, evidence: object) -> Expected:
+    return Expected(watch.expected_ms)
 
 
 def _counted(n: int, limit: int) -> CountResult:

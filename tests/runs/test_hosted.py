@@ -90,6 +90,26 @@ def test_time_limit_stops_a_run_and_says_so(make_lab: MakeLab, watch: Watch) -> 
     assert not hosted.run(asked(), visitor="anna").cached
 
 
+def test_what_would_be_stopped_for_its_time_is_refused_before(
+    make_lab: MakeLab, watch: Watch
+) -> None:
+    hosted = make_lab(hosted=True, hosted_max_seconds=10)
+    hosted.run(asked("known"), visitor="anna")
+    watch.expected_ms = 16_000
+    refusal = r"about 16 seconds, .*, and 10 are allowed here: take a shorter text"
+    for ask in (hosted.run, hosted.start, hosted.estimate):
+        with pytest.raises(UserError, match=refusal):
+            ask(asked(), visitor="anna")
+    assert hosted.run(asked("known"), visitor="anna").cached, "what is stored takes no time"
+    assert watch.calls == ["known"]
+    watch.expected_ms = 14_000
+    assert hosted.run(asked(), visitor="anna").result.layers_done == 3
+    watch.expected_ms = 16_000
+    hosted.close()
+    with make_lab(hosted_max_seconds=10) as local:
+        assert local.estimate(asked()).total_ms == 16_000
+
+
 def test_time_limit_does_not_hold_outside_hosted_mode(make_lab: MakeLab) -> None:
     lab = make_lab(hosted_max_seconds=0.05)
     assert lab.run(asked(steps=20, pause_ms=5)).result.layers_done == 20

@@ -1,0 +1,142 @@
+"""Stored runs: opening, exporting, listing, deleting and querying them."""
+
+from collections.abc import Collection
+from typing import Any, Literal, overload
+
+import pyarrow as pa
+
+from tokenarium.backend.environment import storage_note
+from tokenarium.backend.runs.export import (
+    MOST_NUMBERS,
+    Format,
+    TableFormat,
+    as_content,
+    as_json,
+    as_tables,
+)
+from tokenarium.backend.runs.in_flight import RunsInFlight, finished
+from tokenarium.backend.runs.kind import KINDS
+from tokenarium.backend.runs.run import Run
+from tokenarium.backend.runs.serialization import lacking, refuse_unknown
+from tokenarium.storage.record import RunRecord
+
+
+class StoredRuns(RunsInFlight):
+    """The part of ``Lab`` that opens what is stored, and measures again what is missing."""
+
+    def open(self, run_id: str, *, visitor: str = "", needs: Collection[str] = ()) -> Run:
+        """Return a stored run; knowing its id is the permission.
+
+        ``run.missing`` names quantities that the version which stored it did not measure.
+
+        Args:
+            run_id: of the run.
+            visitor: private name of who asks.
+            needs: quantities that must not be missing; the run is measured again for them.
+
+        Raises:
+            UserError: if there is none, its arrays were dropped, or its version cannot be read;
+                in hosted mode also if ``needs`` asks to measure a run that is not the visitor's.
+        """
+        run = self._repository.open(run_id, visitor)
+        refuse_unknown(KINDS.find(run.request.kind), needs)
+        if not lacking(run, needs):
+            return run
+        ticket = self.measure(run_id, visitor=visitor)
+        return finished(self.follow(ticket.id, visitor=visitor))
+
+    @overload
+    def export(self, run_id: str, format: Literal["json"] = "json") -> str: ...
+
+    @overload
+    def export(self, run_id: str, format: TableFormat, table: str = "") -> bytes: ...
+
+    @overload
+    def export(self, run_id: str, format: Format, table: str = "") -> str | bytes: ...
+
+    def export(
+        self,
+        run_id: str,
+        format: Format = "json",  # noqa: A002 - the field's word
+        table: str = "",
+    ) -> str | bytes:
+        """Return a stored run as a file.
+
+        Args:
+            run_id: as in the run's address.
+            format: ``json``, one text with the definition of every quantity; ``csv`` or
+                ``parquet``, its tables.
+            table: name of one table; empty for all of them in one ZIP.
+
+        Raises:
+            UserError: if there is none, it cannot be read any more, or format or table is unknown.
+        """
+        run = self._repository.open(run_id)
+        return as_json(run) if format == "json" else as_tables(run, format, table)
+
+    def content(
+        self,
+        run: Run | str,
+        *,
+        visitor: str = "",
+        quantities: Collection[str] = (),
+        most: int = MOST_NUMBERS,
+    ) -> dict[str, Any]:
+        """Return what ``export`` writes as JSON, as a dictionary without very large quantities.
+
+        Args:
+            run: a run, also one that could not be stored, or the id of a stored one.
+            visitor: private name of who asks.
+            quantities: names of those to return however large; none for all of at most ``most``
+                numbers, the rest being named in ``left_out`` with their shapes. A run that an
+                older version stored without one is measured again.
+            most: numbers of a quantity that nobody named.
+
+        Raises:
+            UserError: if there is no such run or quantity, or it cannot be read any more.
+        """
+        found = self.open(run, visitor=visitor) if isinstance(run, str) else run
+        if lacking(found, quantities):
+            found = self.open(found.id, visitor=visitor, needs=quantities)
+        return as_content(found, quantities, most)
+
+    def search(
+        self,
+        *,
+        visitor: str = "",
+        kind: str | None = None,
+        text: str | None = None,
+        model: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[RunRecord]:
+        """Return descriptions of shared runs and of the visitor's own, newest first."""
+        return self._repository.search(
+            visitor=visitor, kind=kind, text=text, model=model, limit=limit, offset=offset
+        )
+
+    def delete(self, run_id: str, *, visitor: str = "") -> None:
+        """Delete a run; in hosted mode a visitor's own only.
+
+        Raises:
+            UserError: if there is no such run, or it is not the visitor's.
+        """
+        self._repository.delete(run_id, visitor)
+
+    def pin(self, run_id: str, pinned: bool = True) -> None:
+        """Keep the arrays of a run even when space runs out; refused in hosted mode."""
+        self._repository.pin(run_id, pinned)
+
+    def query(self, sql: str) -> pa.Table:
+        """Return the rows of one SELECT over stored runs; in hosted mode over shared ones only.
+
+        Raises:
+            UserError: if it is not one SELECT, or takes too long.
+        """
+        return self._repository.query(sql)
+
+    @property
+    def storage_note(self) -> str:
+        """What to know of stored runs: how long they last, what was done to an older database."""
+        upgraded = "" if self.settings.hosted else self._repository.store.upgraded
+        return " ".join(filter(None, (storage_note(self.settings), upgraded)))
