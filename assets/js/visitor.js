@@ -21,7 +21,7 @@
   // Model and text go along to another page of this tab, if they are not just those of an example.
   const here = () => {
     const text = document.querySelector('#text textarea')?.value, model = document.querySelector('#model input')?.value;
-    return text === undefined || model === undefined ? null : {text, model};
+    return text === undefined || model === undefined ? null : {text, model, turns: T.given?.()};
   };
   let first = null;
   const settled = () => { first ??= here(); if (!first) setTimeout(settled, 200); };
@@ -29,7 +29,7 @@
   window.addEventListener('pagehide', () => {
     const now = here();
     if (!now) return;
-    const own = kept('sessionStorage', CARRIED) || T.fromAddress().run || now.text !== first?.text || now.model !== first?.model;
+    const own = kept('sessionStorage', CARRIED) || T.fromAddress().run || now.text !== first?.text || now.model !== first?.model || now.turns?.chat;
     if (own) keep('sessionStorage', CARRIED, JSON.stringify(now));
   });
   // What a page is told when it opens.

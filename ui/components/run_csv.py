@@ -11,7 +11,12 @@ def tokens_csv(run: Run) -> str:
     result = run.result
     assert isinstance(result, TraceResult)
     texts = list(result.token_text)
-    measured = [name for name, each in result.quantities().items() if each.axes == "T"]
+    lacking = result.missing
+    measured = [
+        name
+        for name, each in result.quantities().items()
+        if each.axes == "T" and name not in lacking
+    ]
     columns = {name: getattr(result, name) for name in measured if name != "token_text"}
     return csv_columns({"token_text": texts, **columns})
 

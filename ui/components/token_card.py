@@ -12,6 +12,7 @@ def token_card(result: TraceResult, chosen: Chosen) -> str:
     t, layer, head = chosen.token, chosen.layer, chosen.head
     start, stop = result.offsets[t].tolist()
     place = "added, not typed" if result.special[t] else f"characters {start} to {stop}"
+    place += _kind_and_turn(result, t)
     return (
         f'<section class="tk-card" aria-label="Token card">'
         f'<h3><span class="tk-big">{escape(one_line(result.token_text[t]))}</span></h3>'
@@ -21,6 +22,16 @@ def token_card(result: TraceResult, chosen: Chosen) -> str:
         f"<div><h4>In layer {layer}, head {head}</h4>{_head_numbers(result, t, layer, head)}</div>"
         f"</div></section>"
     )
+
+
+def _kind_and_turn(result: TraceResult, t: int) -> str:
+    """Return whether token ``t`` is a special one, and which turn it belongs to."""
+    found = ""
+    if result.special_id is not None and result.special_id[t]:
+        found += " · special token"
+    if result.turn is not None and result.turn_role and result.turn[t] >= 0:
+        found += f" · turn {result.turn[t]}, {escape(result.turn_role[result.turn[t]])}"
+    return found
 
 
 def _numbers(result: TraceResult, t: int) -> str:

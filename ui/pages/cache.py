@@ -16,6 +16,7 @@ from tokenarium.backend import (
 from tokenarium.ui.components.cache_table import cache_sentence, declared_table
 from tokenarium.ui.components.cost_card import cache_card
 from tokenarium.ui.components.run_csv import steps_csv
+from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.pages.sweep import Sweep, specs_of
 from tokenarium.ui.panels.cache.costs import Costs
 from tokenarium.ui.panels.cache.held import Held
@@ -30,7 +31,7 @@ from tokenarium.ui.shell.selection import Chosen, Selection
 MOST_POLICIES = 4
 USUAL = ["full", "recent", "streaming_llm", "h2o"]
 UNITS = {"tokens": "tokens per head", "ratio": "share of the prompt", "megabytes": "MB"}
-FIELDS = ("model", "text", "budget", "budget_unit", "max_new_tokens", "oracle")
+FIELDS = ("model", "budget", "budget_unit", "max_new_tokens", "oracle")
 
 
 class Cache(RunPage):
@@ -95,7 +96,7 @@ class Cache(RunPage):
         wanted = self.lab.request(
             CacheRequest,
             model=asked["model"],
-            text=asked["text"],
+            **given(asked["text"], asked["turns"]),
             policies=specs,
             budget=asked["budget"],
             budget_unit=choice(asked["budget_unit"], tuple(UNITS), "tokens"),
@@ -110,6 +111,7 @@ class Cache(RunPage):
             return {}
         return {
             **{name: getattr(request, name) for name in FIELDS},
+            **shown_again(request),
             "policies": [spec.slug for spec in request.policies],
             "parameters": {spec.slug: spec.parameters for spec in request.policies},
         }

@@ -6,6 +6,7 @@ from tokenarium.backend import ModelRequest, TraceRequest, TraceResult
 from tokenarium.ui.components.form import Group
 from tokenarium.ui.components.run_csv import tokens_csv
 from tokenarium.ui.components.sentence import sentence
+from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.panels.explore.attention import Attention
 from tokenarium.ui.panels.explore.compare import Compare
 from tokenarium.ui.panels.explore.follow import Follow
@@ -24,7 +25,6 @@ from tokenarium.ui.shell.selection import Chosen, Selection
 
 OPTIONS = (
     "add_bos",
-    "chat_template",
     "overflow",
     "dtype",
     "top_k",
@@ -64,12 +64,16 @@ class Explore(RunPage):
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return one trace."""
         told = asked["options"][FORM.slug]
-        return [self.lab.request(TraceRequest, model=asked["model"], text=asked["text"], **told)]
+        return [
+            self.lab.request(
+                TraceRequest, model=asked["model"], **given(asked["text"], asked["turns"]), **told
+            )
+        ]
 
     def filled(self, request: Any) -> Values:
         """Return model, text and options."""
         options = {name: getattr(request, name) for name in OPTIONS}
-        return {"model": request.model, "text": request.text, "options": {FORM.slug: options}}
+        return {"model": request.model, **shown_again(request), "options": {FORM.slug: options}}
 
     def place(self, wanted: Selection, result: TraceResult) -> Chosen:
         """Return the selection; where no head is chosen, the strongest sink is."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tokenarium.backend import Drafter, Lab, ModelRequest, Rule, SpeculateRequest, UserError, pairs
+from tokenarium.ui.components.turns import given
 from tokenarium.ui.panels.speculate.lanes import Racers
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.methods import choice_of
@@ -107,7 +108,7 @@ def speculate_request(lab: Lab, asked: Values) -> SpeculateRequest:
     }
     return lab.request(
         SpeculateRequest,
-        text=asked["text"],
+        **given(asked["text"], asked["turns"]),
         **values,
         **methods_of,
         **asked["sampling"]["sampling"],

@@ -17,6 +17,7 @@ from tokenarium.ui.components.draft_cost_card import speculate_card
 from tokenarium.ui.components.form import Group
 from tokenarium.ui.components.run_csv import nodes_csv, rounds_csv
 from tokenarium.ui.components.speculate_tables import refused_rules, speculate_sentence
+from tokenarium.ui.components.turns import shown_again
 from tokenarium.ui.pages.race import PLAIN, SAMPLING, Race, speculate_request
 from tokenarium.ui.panels.speculate.bias import Bias
 from tokenarium.ui.panels.speculate.guesses import Guesses
@@ -129,7 +130,8 @@ class Speculate(RunPage):
         offered = self.offered({**told, "temperature": request.temperature})
         small = {**offered["draft_model"], "value": request.draft_model}
         return {
-            **{name: getattr(request, name) for name in ("text", *PLAIN)},
+            **{name: getattr(request, name) for name in PLAIN},
+            **shown_again(request),
             **told,
             **offered,
             "draft_model": small,

@@ -9,6 +9,7 @@ import numpy as np
 from tokenarium.backend import ModelRequest, Run, SweepRequest, SweepResult, Task
 from tokenarium.ui.components.cost_card import sweep_card
 from tokenarium.ui.components.run_csv import points_csv
+from tokenarium.ui.components.turns import given
 from tokenarium.ui.panels.cache.tradeoff import Points
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.panel import Scene, Values, number
@@ -54,7 +55,9 @@ class Sweep(Section):
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return one sweep over the page's policies with their parameters."""
         task = asked["sweep_task"] if isinstance(asked["sweep_task"], str) else PROMPT
-        given = {"prompts": (asked["text"],)} if task == PROMPT else {"task": task}
+        read = given(asked["text"], asked["turns"])
+        prompts = {"prompts": (read.get("text") or read.get("messages"),)}
+        chosen = prompts if task == PROMPT else {"task": task}
         budgets = str(asked["sweep_budgets"]).split(",")
         wanted = self.lab.request(
             SweepRequest,
@@ -64,7 +67,7 @@ class Sweep(Section):
             depths=(0.5,) if task == PROMPT else (0.1, 0.5, 0.9),
             length=int(number(asked["sweep_length"], 8, 1_000_000, 256)),
             trials=int(number(asked["sweep_trials"], 1, 1000, 5)),
-            **given,
+            **chosen,
         )
         return [wanted]
 

@@ -19,6 +19,7 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.components.cost_card import refused_card
 from tokenarium.ui.components.sentence import pill, status, told
+from tokenarium.ui.components.turns import NAME
 from tokenarium.ui.shell.drawing import BETWEEN, Asker, Drawing
 from tokenarium.ui.shell.panel import Action, Panel, Values
 from tokenarium.ui.shell.section import MAIN, Section
@@ -277,7 +278,9 @@ class Handlers(Drawing):
         """Return model and text that the visitor takes along from another page."""
         told = carried if isinstance(carried, dict) else {}
         found = {name: told.get(name) for name in ("text", "model")}
-        return {name: value for name, value in found.items() if isinstance(value, str) and value}
+        found = {name: value for name, value in found.items() if isinstance(value, str) and value}
+        turns = told.get(NAME)
+        return {**found, NAME: turns} if isinstance(turns, dict) else found
 
 
 def _joined(one: Values, other: Values) -> Values:

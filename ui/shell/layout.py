@@ -6,6 +6,7 @@ import gradio as gr
 
 from tokenarium.backend import Lab
 from tokenarium.ui.components.actions import actions
+from tokenarium.ui.components.turns import NAME, turns_editor
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.handlers import Handlers
 from tokenarium.ui.shell.panel import Panel, Values, hidden
@@ -47,6 +48,7 @@ class Layout:
         page, controls, lab = self.page, self.controls, self.lab
         with gr.Row(elem_classes="tk-runbar"):
             with gr.Column(scale=5, min_width=300):
+                controls.add(NAME, turns_editor())
                 text = gr.Textbox(
                     label=page.text_label,
                     lines=3,

@@ -22,6 +22,7 @@ NAMES = (
     "visitor",
     "keys",
     "form",
+    "turns",
     "values",
     "pixels",
     "strip",

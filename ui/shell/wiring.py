@@ -123,7 +123,7 @@ class Wiring(Layout):
 
     def _costs(self, arriving: Any) -> None:
         changes = [
-            part.edit if name in self.controls.forms else part.change
+            part.edit if hasattr(part, "edit") else part.change
             for name, part in self.controls.parts.items()
         ]
         for section in self.page.sections.values():
