@@ -4,6 +4,10 @@ FROM python:3.11-slim
 RUN useradd --create-home --uid 1000 tokenarium && mkdir /data && chown tokenarium /data
 WORKDIR /app
 
+# Attention statistics have a path in C, compiled at the start for the processor they run on.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+
 # PyTorch for the CPU, before anything else can choose another build.
 COPY requirements.txt ./
 RUN torch=$(grep '^torch==' requirements.txt) \

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -39,6 +40,10 @@ def prepare() -> tuple["Blocks", dict[str, Any], Lab]:
             settings = Settings(_cli_parse_args=True)
         refuse_taken_port(settings)
         lab = Lab(settings)
+        if settings.hosted:  # no visitor's request compiles anything
+            lab.prepare_statistics()
+        else:
+            threading.Thread(target=lab.prepare_statistics, daemon=True).start()
     except (StartUpError, ValueError) as error:
         sys.exit(f"Tokenarium cannot start: {error}")
     from tokenarium.ui.page import build, launch_options

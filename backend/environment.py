@@ -102,6 +102,8 @@ def device_name(kind: str) -> str:
 def describe(device: str, dtype: str, fingerprint: str) -> dict[str, Any]:
     """Return what is stored with a run; called after its computation, when torch is loaded.
 
+    ``attention_statistics`` is the code that computed them.
+
     Args:
         device: cpu, cuda or mps.
         dtype: number format of the weights.
@@ -109,7 +111,10 @@ def describe(device: str, dtype: str, fingerprint: str) -> dict[str, Any]:
     """
     import torch
 
+    from tokenarium.kernels.attention_stats import implementation
+
     return {
+        "attention_statistics": implementation(torch.device(device))[0],
         "commit": commit(),
         "device": device,
         "device_name": device_name(device),

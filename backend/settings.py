@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where models run; auto takes a GPU where there is one."
     )
+    statistics: Literal["auto", "panels", "native"] = Field(
+        "auto",
+        description="What computes attention statistics on a CPU: panels (PyTorch), a native "
+        "kernel (C, compiled at the start where a compiler is found), or whichever is faster.",
+    )
     hosted: bool = Field(
         default_factory=_on_a_space,
         description="Public mode: limits, model allow-list, private runs. On by itself on a Space.",

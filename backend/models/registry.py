@@ -117,7 +117,7 @@ class ModelRegistry:
             self._asked_for[source.name] += 1
         try:
             shelf = self._opened()
-            device = device_kind(self._settings.device)
+            device = self.prepare_statistics()
             try:
                 with shelf.use(source, dtype, device, self._settings.token_limit) as loaded:
                     self._refused.pop(source.name, None)
@@ -128,6 +128,15 @@ class ModelRegistry:
         finally:
             with self._lock:
                 self._asked_for[source.name] -= 1
+
+    def prepare_statistics(self) -> str:
+        """Decide what computes attention statistics, compiling it if need be; return the device."""
+        device = device_kind(self._settings.device)
+        if device == "cpu":
+            from tokenarium.kernels.attention_stats import paths
+
+            paths.prefer(self._settings.statistics)
+        return device
 
     def warm(self, name: str) -> None:
         """Load the model in the background; whatever goes wrong shows in its state."""

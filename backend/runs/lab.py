@@ -123,6 +123,14 @@ class Lab(StoredRuns):
         """
         self._registry.warm(model)
 
+    def prepare_statistics(self) -> None:
+        """Compile and try the native kernel of attention statistics, so that no run waits for it.
+
+        It takes some seconds on a machine's first start and none later. Without a compiler, PyTorch
+        computes the statistics; nothing is raised.
+        """
+        self._registry.prepare_statistics()
+
     def close(self) -> None:
         """Cancel what runs, wait for it briefly, and close the store."""
         self._executor.close()

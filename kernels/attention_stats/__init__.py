@@ -2,9 +2,10 @@
 
 from torch import Tensor, bfloat16, device, float16, float32
 
-from tokenarium.kernels.attention_stats import reference
+from tokenarium.kernels.attention_stats import paths, reference
 from tokenarium.kernels.attention_stats.declaration import AttentionStats, Axis, Grid, Want
 from tokenarium.kernels.attention_stats.inputs import AttentionInput
+from tokenarium.kernels.attention_stats.native import layer as native
 from tokenarium.kernels.attention_stats.rows import Rows, attention_rows
 from tokenarium.kernels.device import why_not_triton
 
@@ -38,6 +39,10 @@ def attention_stats(attention: AttentionInput, want: Want) -> tuple[Tensor, Atte
         ValueError: if a wanted column, ``last`` or ``segments`` is out of range.
     """
     attention.check(want)
+    if attention.q.device.type == "cpu" and native.why_not(attention) is None:
+        library = paths.chosen().library
+        if library is not None:
+            return native.attention_stats(library, attention, want)
     compute = reference.attention_stats
     if why_not_triton(attention.q.device) is None and _fits_kernels(attention, want):
         from tokenarium.kernels.attention_stats import triton  # not installed everywhere
@@ -49,10 +54,11 @@ def attention_stats(attention: AttentionInput, want: Want) -> tuple[Tensor, Atte
 def implementation(where: device) -> tuple[str, str]:
     """Return which implementation runs on a device, and why."""
     if where.type == "cpu":
-        return "pytorch panels", "the path for a CPU"
+        path = paths.chosen()
+        return path.name, f"on a CPU, {path.reason}"
     problem = why_not_triton(where)
     if problem is not None:
-        return "pytorch panels", problem
+        return paths.PANELS, problem
     return (
         "triton kernels",
         f"a {where.type} device with Triton; heads wider than {WIDEST} go by pytorch panels",

@@ -80,19 +80,20 @@ class Tiles:
 
     def pooled(self) -> tuple[Tensor, Tensor]:
         """Return means and maxima [H, rows, columns] over causal pairs, NaN where there is none."""
-        count = self._causal_pairs()
+        count = causal_pairs(self.grid, self.total.device)
         none = count == 0
         mean = (self.total / count).masked_fill(none, float("nan"))
         highest = self.highest.masked_fill(none, float("nan"))
         return mean.flatten(0, 1), highest.flatten(0, 1)
 
-    def _causal_pairs(self) -> Tensor:
-        """Pairs with key <= query in each tile, from sums of 1 + 2 + ... at its corners."""
-        row = torch.tensor(self.grid.queries.edges, device=self.total.device)
-        column = torch.tensor(self.grid.keys.edges, device=self.total.device)
-        side = (row[:, None] - column).clamp_min(0)
-        below = side * (side + 1) // 2
-        return (below[1:] - below[:-1]).diff(dim=1).neg()
+
+def causal_pairs(grid: Grid, device: torch.device) -> Tensor:
+    """Pairs with key <= query in each tile [rows, columns], from 1 + 2 + ... at its corners."""
+    row = torch.tensor(grid.queries.edges, device=device)
+    column = torch.tensor(grid.keys.edges, device=device)
+    side = (row[:, None] - column).clamp_min(0)
+    below = side * (side + 1) // 2
+    return (below[1:] - below[:-1]).diff(dim=1).neg()
 
 
 def _overlapped(axis: Axis, start: int, stop: int) -> slice:

@@ -74,6 +74,7 @@ def settings(database: Path, *, hosted: bool = False) -> Settings:
     return Settings(
         database=f"duckdb:///{database}",
         device="cpu",
+        statistics="panels",
         hosted=hosted,
         hosted_keep_hours=1e6,
         hosted_max_seconds=600,

@@ -1,7 +1,8 @@
-"""Attention statistics from panels against the whole matrix."""
+"""Attention statistics, from panels and from the native kernel, against the whole matrix."""
 
 import dataclasses
 import itertools
+import os
 import time
 
 import pytest
@@ -16,6 +17,7 @@ from tokenarium.kernels.attention_stats import (
     attention_stats,
     implementation,
     naive,
+    paths,
 )
 from tokenarium.kernels.attention_stats import workers as workers_of_stats
 
@@ -43,6 +45,17 @@ DETAILS = {
     "sinks": {"sinks": True},
     "all": {"window": 70, "softcap": 3.0, "sinks": True},
 }
+
+
+@pytest.fixture(params=["panels", "native"], autouse=True)
+def path(request, monkeypatch):
+    """Every test of this file runs on both paths of a CPU."""
+    monkeypatch.setattr(paths, "_wished", request.param)
+    found = paths.chosen()
+    if request.param == "native" and found.library is None:
+        assert "CI" not in os.environ, found.reason
+        pytest.skip(found.reason)
+    return request.param
 
 
 def everything(queries, keys, tiles):
@@ -157,6 +170,35 @@ def test_attention_stats_of_many_jobs_and_padded_panels(details):
         tiles=Grid(Axis(100, 1300, 7), Axis(50, 1290, 11)),
     )
     compare(make(2, 1, 1301, 1301, 32, 32), want, **details)
+
+
+def test_attention_stats_of_a_key_far_above_those_read_first():
+    """The native kernel's shift is from the newest keys: it must move, again and again."""
+    q, k, v = make(2, 1, 300, 300, 64, 64)
+    q[..., 0] = 40.0
+    k[..., 0] = torch.linspace(30, 0, 300)
+    compare((q, k, v), everything(300, 300, Grid.square(300, 10)), tolerance=5e-4)
+
+
+def test_attention_stats_of_a_mask_that_differs_by_head_and_query():
+    draw = torch.Generator().manual_seed(1)
+    mask = torch.randn(4, 90, 150, generator=draw) * 3
+    mask[:, :, 40:130] = float("-inf")
+    mask[:, torch.arange(90), torch.arange(60, 150)] = 0
+    want = everything(90, 150, Grid(Axis(60, 150, 7), Axis(0, 150, 11)))
+    compare(make(4, 2, 90, 150), want, mask=mask)
+    compare(make(4, 2, 90, 150), want, mask=mask.transpose(1, 2).contiguous().transpose(1, 2))
+
+
+def test_attention_stats_passes_on_what_is_not_a_number():
+    q, k, v = make(2, 1, 200, 200)
+    k[0, 3, 0] = float("nan")
+    out, stats = attention_stats(
+        AttentionInput(q, k, v, scaling=0.25), Want(received=True, entropy=True)
+    )
+    assert out[3:].isnan().all()
+    assert stats.entropy[:, 3:].isnan().all()
+    assert stats.received[:, :3].isnan().all()
 
 
 def test_attention_stats_of_logits_far_apart():
@@ -280,8 +322,10 @@ def test_want_refuses_what_no_text_has(wrong, said):
         Want(**wrong)
 
 
-def test_implementation_says_why():
-    assert "CPU" in implementation(torch.device("cpu"))[1]
+def test_implementation_says_why(path):
+    name, why = implementation(torch.device("cpu"))
+    assert path in name
+    assert "CPU" in why
     assert "cuda" in implementation(torch.device("cuda"))[1]
 
 

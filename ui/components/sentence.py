@@ -34,10 +34,12 @@ def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
 def facts_of(run: Run) -> str:
     """Return the line under the page: how this run was made."""
     environment = run.environment
+    path = environment.get("attention_statistics")
     known = [
         f"run {run.id}",
         f"computed in {run.duration_ms:.0f} ms" + (" (from the store)" if run.cached else ""),
         *(f"{key} {environment[key]}" for key in ("device", "dtype") if key in environment),
+        *([f"attention statistics by {path}"] if path else []),
         f"commit {str(environment.get('commit', 'unknown'))[:10]}",
     ]
     return f'<p class="tk-sub">{escape(" · ".join(known))}</p>'

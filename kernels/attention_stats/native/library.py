@@ -1,0 +1,68 @@
+"""The compiled kernel's functions and the structures that they read."""
+
+import ctypes
+from pathlib import Path
+from typing import Protocol, cast
+
+_POINTER, _INTEGER, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+
+
+class Library(Protocol):
+    """What ``attention.c`` exports; structures are handed over by ``ctypes.byref``."""
+
+    def attention_memory(self, layer: object) -> int:
+        """Return the bytes of memory that a job of a layer needs."""
+
+    def attention_job(self, layer: object, job: object, memory: object) -> None:
+        """Compute some queries of one key-value group; other threads may go on."""
+
+    def attention_add(self, layer: object, job: object) -> None:
+        """Add what a job summed over queries to the layer's sums."""
+
+
+def _fields(kind: type, names: str) -> list[tuple[str, type]]:
+    return [(name, kind) for name in names.split()]
+
+
+class Layer(ctypes.Structure):
+    """``Layer`` of ``attention.c``, in its order."""
+
+    _fields_ = (
+        *_fields(_POINTER, "q k v sinks mask factors"),
+        *_fields(_POINTER, "cuts tile_rows segment_of key_edges column_keys diagonal_backs"),
+        *_fields(_POINTER, "out entropy distance columns diagonals"),
+        *_fields(_POINTER, "received last segments decayed tile_sums tile_peaks"),
+        *_fields(_INTEGER, "q_head q_query k_group v_group mask_head mask_query"),
+        *_fields(_INTEGER, "heads per_group queries keys size value_size value_width"),
+        *_fields(_INTEGER, "offset window rows column_count diagonal_count factor_count"),
+        *_fields(_INTEGER, "last_piece segment_count tile_row_count tile_column_count"),
+        *_fields(_FLOAT, "scaling softcap"),
+        *_fields(_INTEGER, "keeps"),
+    )
+
+
+class Job(ctypes.Structure):
+    """``Job`` of ``attention.c``, in its order."""
+
+    _fields_ = (
+        *_fields(_INTEGER, "group start stop oldest width first_piece beyond_piece"),
+        *_fields(_INTEGER, "factor_count"),
+        *_fields(_POINTER, "factor_rows pieces peaks decayed"),
+    )
+
+
+def load(path: Path) -> Library:
+    """Open a compiled kernel.
+
+    Raises:
+        OSError: if it is no library for this processor.
+        AttributeError: if it lacks a function.
+    """
+    library = ctypes.CDLL(str(path))
+    library.attention_memory.argtypes = [_POINTER]
+    library.attention_memory.restype = _INTEGER
+    library.attention_job.argtypes = [_POINTER, _POINTER, _POINTER]
+    library.attention_job.restype = None
+    library.attention_add.argtypes = [_POINTER, _POINTER]
+    library.attention_add.restype = None
+    return cast(Library, library)
