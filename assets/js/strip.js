@@ -135,8 +135,8 @@
       const place = extent(token), metric = metrics[chosen];
       if (!place || !metric || !fresh(metric)) { readout.textContent = ''; return; }
       const [from, to] = place, several = to - from > 1;
-      const name = unit === 'token' ? `token ${from}` : `${unit} of ${several ? `tokens ${from} to ${to - 1}` : `token ${from}`}`;
-      const how = unit !== 'token' && several ? ` (${metric.total ? 'sum' : 'mean'} of its tokens)` : '';
+      const which = several ? `tokens ${from} to ${to - 1}` : `token ${from}`, name = unit === 'token' ? which : `${unit} of ${which}`;
+      const how = several ? ` (${metric.total ? 'sum' : 'mean'} of its tokens)` : '';
       const said = [
         density === 'pixel' ? name : `${name} “${text(from, to, 80)}”`,
         `${metric.title} ${V.shown(numbers[unitOf(token)])} ${metric.unit}`.trim() + how,
@@ -214,7 +214,7 @@
       ({run, usual, context} = value);
       texts = V.texts(value.texts);
       special = new Set(value.special);
-      kinds = {token: V.whole(texts.length), word: V.units(value.words, texts.length), sentence: V.units(value.sentences, texts.length)};
+      kinds = {token: value.characters ? V.units(value.characters, texts.length) : V.whole(texts.length), word: V.units(value.words, texts.length), sentence: V.units(value.sentences, texts.length)};
       metricRadios.fill(Object.entries(metrics).map(([name, metric]) => [name, metric.button, `${metric.title}: ${metric.meaning}\n${metric.formula}`]));
       build();
       recolour(T.state.metric || T.fromAddress().metric || usual);

@@ -1,7 +1,13 @@
-// A table whose rows choose something: a button in the row says which part of the selection.
+// Buttons that choose something, such as in the rows of a table: each says which part of the selection.
 (() => {
   const T = window.tokenarium;
   if (T.table) return;
+  document.addEventListener('click', event => {
+    const button = event.target.closest('[data-select]');
+    if (!button) return;
+    const chosen = JSON.parse(button.dataset.select);
+    if ('point' in chosen) T.bus.emit('open', chosen.point); else T.select(chosen);
+  });
   T.table = (element, props, watch) => {
     const host = element.querySelector('.tk-table-host');
     let drawn = '';
@@ -10,12 +16,6 @@
       const found = element.clientWidth ? props.value ?? '' : '';
       if (found !== drawn) host.innerHTML = drawn = found;
     };
-    element.addEventListener('click', event => {
-      const button = event.target.closest('[data-select]');
-      if (!button) return;
-      const chosen = JSON.parse(button.dataset.select);
-      if ('point' in chosen) T.bus.emit('open', chosen.point); else T.select(chosen);
-    });
     draw();
     watch('value', draw);
     new ResizeObserver(draw).observe(element);

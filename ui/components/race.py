@@ -7,7 +7,7 @@ import gradio as gr
 import orjson
 
 from tokenarium.backend import STATUSES, SpeculationResult
-from tokenarium.ui.text import visible
+from tokenarium.ui.characters import displayed
 
 TEMPLATE = """
 <div class="tk-scrub">
@@ -53,7 +53,7 @@ def _drafted(title: str, rule: str, result: SpeculationResult) -> dict[str, Any]
     return {
         "title": title,
         "note": rule,
-        "texts": [visible(text) for text in result.token_text],
+        "texts": displayed(result.token_text),
         "marks": [STATUSES[place] for place in places],
         "counts": rounds["new_tokens"].tolist(),
         "ends": [round(float(ms), 2) for ms in times.cumsum()],
@@ -64,7 +64,7 @@ def _plain(result: SpeculationResult) -> dict[str, Any]:
     return {
         "title": "Plain decoding",
         "note": "one token a pass",
-        "texts": [visible(result.choice_text[str(key)]) for key in result.plain_ids.tolist()],
+        "texts": displayed([result.choice_text[str(key)] for key in result.plain_ids.tolist()]),
         "marks": ["plain"] * len(result.plain_ids),
         "counts": [1] * len(result.plain_ids),
         "ends": [round(float(ms), 2) for ms in result.plain_step_ms.cumsum()],

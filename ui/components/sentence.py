@@ -3,6 +3,7 @@
 import numpy as np
 
 from tokenarium.backend import Event, ModelInfo, Progress, Queued, Run, TraceResult
+from tokenarium.ui.characters import named
 from tokenarium.ui.text import escape, one_line
 
 SHORTEST_FOR_SINKS = 64
@@ -104,7 +105,5 @@ def _hardest(result: TraceResult) -> str:
     if not np.isfinite(result.surprisal_nats).any():
         return ""
     t = int(np.nanargmax(result.surprisal_nats))
-    return (
-        f"The most surprising token is <b>“{escape(one_line(result.token_text[t]).strip())}”</b> "
-        f"({result.surprisal_nats[t]:.1f} nats)."
-    )
+    text = escape(one_line(named(result.token_text)[t]).strip())
+    return f"The most surprising token is <b>“{text}”</b> ({result.surprisal_nats[t]:.1f} nats)."

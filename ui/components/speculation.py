@@ -1,12 +1,13 @@
 """The text as it was guessed and checked: marked tokens, a strip of rounds, the tree of one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 import orjson
 
 from tokenarium.backend import REASONS, STATUSES, SpeculationResult
+from tokenarium.ui.characters import displayed, written
 from tokenarium.ui.components.trees import FATES, tree_value
 from tokenarium.ui.text import escape, visible
 
@@ -73,8 +74,8 @@ def speculation_value(
     places = result.node_columns["round"][result.token_node]
     value = {
         "run": run,
-        "prompt": visible_text(result.prompt_text),
-        "texts": [visible(text) for text in result.token_text],
+        "prompt": visible_text(written(result.prompt_text)),
+        "texts": displayed(result.token_text),
         "marks": [_mark(result, node) for node in result.token_node.tolist()],
         "round_of": places.tolist(),
         "node_of": (result.token_node - rounds["first_node"][places]).tolist(),
@@ -87,7 +88,7 @@ def speculation_value(
     return orjson.dumps(value).decode()
 
 
-def visible_text(texts: tuple[str, ...]) -> str:
+def visible_text(texts: Sequence[str]) -> str:
     """Return tokens as one text in which everything can be seen."""
     return "".join(visible(text) if text.strip() else text.replace("\n", "⏎\n") for text in texts)
 

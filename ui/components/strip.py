@@ -2,6 +2,7 @@
 
 import base64
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend import TraceResult
+from tokenarium.ui.characters import readable, written
 from tokenarium.ui.components.colouring import COLOURINGS, USUAL, Numbers
 from tokenarium.ui.components.segmentation import starts
 from tokenarium.ui.shell.selection import Chosen
@@ -39,10 +41,12 @@ TOGETHER_BYTES = 200_000
 
 def strip_value(result: TraceResult, chosen: Chosen) -> dict[str, Any]:
     """Return the whole strip: texts, where words and sentences begin, and the numbers."""
-    words, sentences = starts(result.token_text, result.special)
+    words, sentences = starts(written(result.token_text), result.special)
+    texts = readable(result.token_text)
     return {
         "run": chosen.run,
-        "texts": packed_texts(result.token_text),
+        "texts": packed_texts(texts),
+        "characters": _bits(np.array([text is not None for text in texts])),
         "special": np.flatnonzero(result.special).tolist(),
         "words": _bits(words),
         "sentences": _bits(sentences),
@@ -71,14 +75,16 @@ def strip(value: dict[str, Any] | None) -> gr.HTML:
     )
 
 
-def packed_texts(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Return each different text once, as shown, and which one every token has.
+def packed_texts(texts: Sequence[str | None]) -> dict[str, Any]:
+    """Return each different text once, as shown, and which one every token has; None shows none.
 
     A long text repeats its tokens: 32,768 of them take a third of what a plain list would.
     """
-    place: dict[str, int] = {}
+    place: dict[str | None, int] = {}
     which = np.asarray([place.setdefault(text, len(place)) for text in texts])
-    found: dict[str, Any] = {"vocabulary": SEPARATOR.join(map(visible, place))}
+    found: dict[str, Any] = {
+        "vocabulary": SEPARATOR.join("" if text is None else visible(text) for text in place)
+    }
     if len(place) < len(texts):
         wide = "<u4" if len(place) > 2**16 else "<u2"
         found |= {"which": _text(which.astype(wide)), "wide": wide == "<u4"}

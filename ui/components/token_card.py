@@ -2,7 +2,10 @@
 
 import math
 
+import orjson
+
 from tokenarium.backend import Quantity, TraceResult
+from tokenarium.ui.characters import Group, groups, spelled_bytes
 from tokenarium.ui.shell.selection import Chosen
 from tokenarium.ui.text import escape, one_line
 
@@ -13,10 +16,13 @@ def token_card(result: TraceResult, chosen: Chosen) -> str:
     start, stop = result.offsets[t].tolist()
     place = "added, not typed" if result.special[t] else f"characters {start} to {stop}"
     place += _kind_and_turn(result, t)
+    group = next((g for g in groups(result.token_text) if g.start <= t < g.stop), None)
+    text = group.text if group else result.token_text[t]
     return (
         f'<section class="tk-card" aria-label="Token card">'
-        f'<h3><span class="tk-big">{escape(one_line(result.token_text[t]))}</span></h3>'
+        f'<h3><span class="tk-big">{escape(one_line(text))}</span></h3>'
         f'<p class="tk-sub">token {t} of {result.length} · id {result.token_ids[t]} · {place}</p>'
+        f"{_parts(result, t, group) if group else ''}"
         f'<div class="tk-parts"><div>{_numbers(result, t)}</div>'
         f"<div>{_expectations(result, t)}</div>"
         f"<div><h4>In layer {layer}, head {head}</h4>{_head_numbers(result, t, layer, head)}</div>"
@@ -32,6 +38,23 @@ def _kind_and_turn(result: TraceResult, t: int) -> str:
     if result.turn is not None and result.turn_role and result.turn[t] >= 0:
         found += f" · turn {result.turn[t]}, {escape(result.turn_role[result.turn[t]])}"
     return found
+
+
+def _parts(result: TraceResult, t: int, group: Group) -> str:
+    """Return the tokens of a character that was cut, with their bytes; each chooses its token."""
+    tokens = range(group.start, group.stop)
+    buttons = "".join(_byte_button(result, place, place == t) for place in tokens)
+    return (
+        f'<p class="tk-bytes">Token {t - group.start + 1} of the {len(tokens)} that spell '
+        f"“{escape(one_line(group.text).strip())}”; bytes of each: {buttons}</p>"
+    )
+
+
+def _byte_button(result: TraceResult, place: int, chosen: bool) -> str:
+    told = escape(orjson.dumps({"token": place}).decode())
+    here = ' aria-current="true"' if chosen else ""
+    spelled = spelled_bytes(result.token_text[place]).hex(" ").upper()
+    return f'<button type="button" data-select="{told}"{here}><code>{spelled}</code></button>'
 
 
 def _numbers(result: TraceResult, t: int) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend import KINDS, Protected
-from tokenarium.ui.text import escape, visible
+from tokenarium.ui.characters import displayed
+from tokenarium.ui.text import escape
 
 MOST_SELECTED_BYTES = 2**18
 """Selections of more are not sent: the map draws them."""
@@ -62,7 +63,7 @@ def lanes_value(texts: Sequence[str], lanes: Sequence[Lane]) -> dict[str, Any]:
     return {
         "prompt": len(texts),
         "steps": max((len(lane.texts) for lane in lanes), default=0),
-        "texts": [visible(text) for text in texts],
+        "texts": displayed(texts),
         "titles": {kind.slug: kind.title for kind in KINDS},
         "lanes": [_lane(lane) for lane in lanes],
     }
@@ -86,7 +87,7 @@ def _lane(lane: Lane) -> dict[str, Any]:
     return {
         "title": lane.title,
         "label": lane.label,
-        "texts": [visible(text) for text in lane.texts],
+        "texts": displayed(lane.texts),
         "gone": base64.b64encode(np.asarray(lane.gone, "<i2").tobytes()).decode(),
         "apart": list(lane.apart),
         "first": lane.own.first,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 
 from tokenarium.backend import RegionResult, TraceResult
+from tokenarium.ui.characters import named
 from tokenarium.ui.figures.style import SCALE, colour_bar, finish
 from tokenarium.ui.text import plotly_text
 
@@ -80,7 +81,8 @@ def _map(
 
 def _names(edges: NDArray[np.int32], result: TraceResult) -> list[str]:
     """Return what each tile of an axis covers; the page names a cell by its row and column."""
+    texts = named(result.token_text)
     return [
-        f"{a} “{plotly_text(result.token_text[a])}”" if b - a == 1 else f"{a} to {b - 1}"
+        f"{a} “{plotly_text(texts[a])}”" if b - a == 1 else f"{a} to {b - 1}"
         for a, b in pairwise(edges.tolist())
     ]

@@ -3,6 +3,7 @@
 from plotly import graph_objects as go
 
 from tokenarium.backend import FollowResult, TraceResult
+from tokenarium.ui.characters import named
 from tokenarium.ui.figures.style import AMBER, BLUE
 from tokenarium.ui.figures.token_lines import along_tokens, token_line
 from tokenarium.ui.text import plotly_text
@@ -19,11 +20,13 @@ def followed(
     )
     figure = go.Figure(
         [
-            token_line(values, result.token_text, name, colour, definition=define[field].formula)
+            token_line(
+                values, named(result.token_text), name, colour, definition=define[field].formula
+            )
             for values, name, colour, field in lines
         ]
     )
     figure.update_yaxes(title="attention", rangemode="tozero")
-    name = plotly_text(result.token_text[token])
+    name = plotly_text(named(result.token_text)[token])
     label = f"Where token {token} “{name}” looks and who looks at it, layer {layer}, head {head}"
     return along_tokens(figure, result.length, 280, "follow", label)

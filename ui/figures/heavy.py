@@ -13,6 +13,7 @@ from tokenarium.backend import (
     held_by_heaviest,
     known_mean,
 )
+from tokenarium.ui.characters import named
 from tokenarium.ui.figures.definitions import defined
 from tokenarium.ui.figures.grids import by_head, grid_cells
 from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, finish
@@ -36,7 +37,7 @@ def accumulated(result: TraceResult, layer: int, head: int, factor: float = 1.0)
     lines = [
         token_line(
             np.where(values > 0, values, np.nan),
-            result.token_text,
+            named(result.token_text),
             name,
             colour,
             dash="dot" if colour == GREY else None,

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 
 from tokenarium.backend import TraceResult
+from tokenarium.ui.characters import named
 from tokenarium.ui.figures.style import SCALE, colour_bar, finish
 from tokenarium.ui.text import plotly_text
 
@@ -31,7 +32,7 @@ def logit_lens(result: TraceResult, token: int) -> go.Figure | None:
     texts = [[plotly_text(t) for t in row[start:stop]] for row in result.lens_text]
     cells = [[plotly_text(t[:LONGEST]) for t in row[start:stop]] for row in result.lens_text]
     doubt = result.lens_entropy_nats[:, start:stop]
-    heads = [plotly_text(t[:10]) for t in result.token_text[start:stop]]
+    heads = [plotly_text(t[:10]) for t in named(result.token_text)[start:stop]]
     figure = go.Figure(
         go.Heatmap(
             z=divergence,

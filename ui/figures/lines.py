@@ -8,6 +8,7 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from tokenarium.backend import TraceResult, received_noise_by_layer
+from tokenarium.ui.characters import named
 from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
 from tokenarium.ui.figures.token_lines import along_tokens, pooling_note, token_line
 
@@ -117,4 +118,4 @@ def _line(
     unit: str = "",
     dash: str | None = None,
 ) -> go.Scatter:
-    return token_line(values, result.token_text, name, colour, unit=unit, dash=dash)
+    return token_line(values, named(result.token_text), name, colour, unit=unit, dash=dash)

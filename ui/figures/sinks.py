@@ -8,6 +8,7 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from tokenarium.backend import Sink, TraceResult, over_median, sink_rate, sink_scores
+from tokenarium.ui.characters import named
 from tokenarium.ui.figures.definitions import defined
 from tokenarium.ui.figures.grids import by_head, cell_marks, counted, grid_cells
 from tokenarium.ui.figures.style import AMBER, SCALE, colour_bar, finish
@@ -151,7 +152,8 @@ def _ratio_colours(maps: dict[str, NDArray[np.floating]]) -> dict[str, object]:
 
 def _marks(sinks: Sequence[Sink], result: TraceResult) -> go.Scatter:
     sinks = sorted(sinks, key=lambda sink: -sink.score)[:MOST_MARKS]
-    names = [f"{sink.position} “{plotly_text(result.token_text[sink.position])}”" for sink in sinks]
+    texts = named(result.token_text)
+    names = [f"{sink.position} “{plotly_text(texts[sink.position])}”" for sink in sinks]
     return go.Scatter(
         x=[sink.position for sink in sinks],
         y=[-0.5] * len(sinks),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend import Cancelled, FollowRequest, FollowResult, Run, UserError
+from tokenarium.ui.characters import named
 from tokenarium.ui.components.sentence import status
 from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
 from tokenarium.ui.figures.follow import followed
@@ -86,7 +87,7 @@ def _nothing(why: str, button: bool) -> Values:
 def _shown(scene: TraceScene, run: Run) -> Values:
     found, now = run.result, scene.chosen
     assert isinstance(found, FollowResult)
-    text = escape(one_line(scene.result.token_text[now.token]).strip())
+    text = escape(one_line(named(scene.result.token_text)[now.token]).strip())
     figure = followed(scene.result, found, now.token, now.layer, now.head)
     return {
         "follow_said": f'<p class="tk-sentence">Token {now.token} <b>“{text}”</b> in layer '
@@ -108,7 +109,7 @@ def _strongest(scene: TraceScene, values: NDArray[np.float32]) -> list[list[Cell
     known = [t for t in order if np.isfinite(values[t]) and t != scene.chosen.token]
     rows: list[list[Cell]] = [
         [
-            Link(f"{t} {one_line(scene.result.token_text[t])}", {"token": t}),
+            Link(f"{t} {one_line(named(scene.result.token_text)[t])}", {"token": t}),
             f"{values[t]:.3f}",
         ]
         for t in known

@@ -7,6 +7,7 @@ import gradio as gr
 import numpy as np
 
 from tokenarium.backend import HeartbeatRequest, HeartbeatResult, Run, UserError
+from tokenarium.ui.characters import named
 from tokenarium.ui.components.form import Group, read_form
 from tokenarium.ui.components.sentence import status
 from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
@@ -105,7 +106,7 @@ def _shown(scene: TraceScene, run: Run) -> Values:
     return {
         "heartbeat_said": _said(result, asked, active),
         "heartbeat": scene.drawn(raster),
-        "gaps": scene.drawn(heartbeat_gaps(gaps, result.token_text, active)),
+        "gaps": scene.drawn(heartbeat_gaps(gaps, named(result.token_text), active)),
         "heartbeat_table": _table(result),
     }
 
@@ -122,7 +123,7 @@ def _table(result: HeartbeatResult) -> str:
     order = (-result.longest_gap).argsort(kind="stable")[:ROWS]
     rows: list[list[Cell]] = [
         [
-            Link(f"{t} {one_line(result.token_text[t])}", {"token": t}),
+            Link(f"{t} {one_line(named(result.token_text)[t])}", {"token": t}),
             str(result.activations[t]),
             f"{result.longest_gap[t]} tokens",
             f"token {result.next_expected[t]}" if result.next_expected[t] >= 0 else "never",

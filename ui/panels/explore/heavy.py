@@ -15,6 +15,7 @@ from tokenarium.backend import (
     times_noise,
     token_classes,
 )
+from tokenarium.ui.characters import named
 from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
 from tokenarium.ui.figures.classes import class_bars
 from tokenarium.ui.figures.heavy import accumulated, coverage_curves, coverage_grid, persistence
@@ -159,7 +160,7 @@ def _table(scene: TraceScene, factor: float, count: int) -> str:
     shown = heaviest(mass[None], min(count, ROWS))[0].nonzero()[0]
     rows: list[list[Cell]] = [
         [
-            Link(f"{t} {one_line(result.token_text[t])}", {"token": t}),
+            Link(f"{t} {one_line(named(result.token_text)[t])}", {"token": t}),
             CLASSES[classes[t]],
             f"{mass[t]:.3g}",
             f"{chance[t]:.2f} x",

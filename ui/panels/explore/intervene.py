@@ -13,6 +13,7 @@ from tokenarium.backend import (
     Run,
     UserError,
 )
+from tokenarium.ui.characters import named
 from tokenarium.ui.components.form import Group, form_value, read_form
 from tokenarium.ui.components.sentence import status
 from tokenarium.ui.figures.intervention import (
@@ -137,7 +138,7 @@ def _nothing() -> Values:
 def _shown(scene: TraceScene, run: Run) -> Values:
     result = run.result
     assert isinstance(result, InterventionResult)
-    texts = result.token_text
+    texts = named(result.token_text)
     return {
         "intervene_said": _said(result, run),
         "surprisal_change": scene.drawn(
@@ -188,7 +189,5 @@ def _most_moved(result: InterventionResult) -> str:
     if not np.isfinite(result.kl_nats).any():
         return ""
     t = int(np.nanargmax(result.kl_nats))
-    return (
-        f" The prediction moves most after <b>“{escape(one_line(result.changed_text[t]).strip())}”"
-        f"</b> ({result.kl_nats[t]:.2f} nats)."
-    )
+    text = escape(one_line(named(result.changed_text)[t]).strip())
+    return f" The prediction moves most after <b>“{text}”</b> ({result.kl_nats[t]:.2f} nats)."

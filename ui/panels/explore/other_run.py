@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tokenarium.backend import Lab, Run, TraceResult, UserError
+from tokenarium.ui.characters import written
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.text import one_line
 
@@ -50,7 +51,8 @@ def other_run(lab: Lab, scene: TraceScene) -> Other:
 
 def name_of(result: TraceResult) -> str:
     """Return what a run is called on axes and in sentences: how its text begins."""
-    words = "".join(result.token_text[1:8] if result.special[0] else result.token_text[:7])
+    texts = written(result.token_text)
+    words = "".join(texts[1:8] if result.special[0] else texts[:7])
     return f"“{one_line(words).strip()[:24]}…”"
 
 

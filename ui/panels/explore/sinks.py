@@ -5,6 +5,7 @@ from typing import ClassVar
 import gradio as gr
 
 from tokenarium.backend import LATER_QUERIES, Sink, TraceResult, find_sinks, sink_rate, sink_scores
+from tokenarium.ui.characters import named
 from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
 from tokenarium.ui.figures.lines import norms
 from tokenarium.ui.figures.sinks import sink_grid, sink_layers, sink_norms
@@ -163,7 +164,7 @@ def _table(result: TraceResult, found: tuple[Sink, ...], threshold: float) -> st
 
 
 def _row(result: TraceResult, sink: Sink) -> list[Cell]:
-    text = one_line(result.token_text[sink.position])
+    text = one_line(named(result.token_text)[sink.position])
     dimensions = ", ".join(
         f"{d.dim}{'*' if d.massive else ''} ({d.value:+.3g}, {d.times_median:.0f} x median)"
         for d in sink.dimensions
