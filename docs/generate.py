@@ -12,6 +12,7 @@ from tokenarium.backend.cache.catalogue import methods_table
 from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.speculation.catalogue import catalogue
+from tokenarium.backend.trace.result import TraceResult
 from tokenarium.storage.schema import Base
 
 DOCS = Path(__file__).resolve().parent
@@ -64,10 +65,68 @@ def columns() -> str:
     """Return the columns of the tables that SQL can read."""
     parts = []
     for name, table in Base.metadata.tables.items():
-        rows = [(f"`{column.name}`", f"{column.type}") for column in table.columns]
-        parts.append(f"### `{name}`\n\n{_table(('Column', 'Type'), rows)}")
+        rows = [
+            (f"`{column.name}`", f"{column.type}", _meaning(name, column.name))
+            for column in table.columns
+        ]
+        parts.append(f"### `{name}`\n\n{_table(('Column', 'Type', 'Meaning'), rows)}")
     return "\n\n".join(parts)
 
+
+def _meaning(table: str, column: str) -> str:
+    """Return what a column holds: stated here, or as the trace defines its quantity."""
+    stated = COLUMNS.get((table, column)) or COLUMNS.get(("", column))
+    return stated or TraceResult.quantities()[column].formula
+
+
+COLUMNS = {
+    ("", "run_id"): "`id` of the run",
+    ("runs", "id"): "name of the run, as in its address",
+    ("runs", "kind"): "slug of the kind of run, such as `trace`",
+    ("runs", "key"): "content address: hash of request, model files and version of the meanings",
+    ("runs", "model"): "name of the model, as asked",
+    ("runs", "text"): "text that was read, as asked; turns of a conversation together",
+    ("runs", "created"): "when it was stored, UTC",
+    ("runs", "duration_ms"): "wall time of computing, ms; waiting and loading left out",
+    ("runs", "request"): "every field of the request",
+    ("runs", "facts"): "quantities of the result that are single values",
+    (
+        "runs",
+        "environment",
+    ): "device, number format, versions, commit, schema version",
+    ("runs", "owner"): "empty for shared runs; in hosted mode the visitor's private name",
+    ("runs", "pinned"): "whether its arrays stay when space runs out",
+    ("runs", "array_bytes"): "bytes of its arrays as stored, compressed",
+    ("runs", "arrays_dropped"): "whether its arrays were dropped because space ran out",
+    ("tokens", "position"): "t, from 0",
+    ("tokens", "token_id"): "the tokenizer's number of token t",
+    ("tokens", "token"): "the token decoded alone; bytes that are no whole character as <0xNN>",
+    ("tokens", "char_start"): "first code point of the text that the token stands for",
+    ("tokens", "char_stop"): "one past its last code point; equal to char_start for special tokens",
+    ("tokens", "token_rank"): TraceResult.quantities()["rank"].formula,
+    ("tokens", "received_mass"): "mean over layers and heads of: "
+    + TraceResult.quantities()["received_mass"].formula,
+    ("tokens", "residual_norm"): "Euclidean norm of the residual stream before the final norm",
+    ("head_metrics", "layer"): "layer, from 0",
+    ("head_metrics", "head"): "query head, from 0",
+    ("head_metrics", "attention_entropy_nats"): "mean over queries i of: "
+    + TraceResult.quantities()["attention_entropy_nats"].formula,
+    ("head_metrics", "attention_distance"): "mean over queries i of: "
+    + TraceResult.quantities()["attention_distance"].formula,
+    ("arrays", "name"): "name of the quantity",
+    ("arrays", "dtype"): "NumPy's name of the number format",
+    ("arrays", "shape"): "length of each axis",
+    ("arrays", "codec"): "how the bytes are compressed",
+    ("arrays", "stored_bytes"): "compressed bytes",
+    ("parts", "name"): "name of the quantity; empty for facts that are no single values",
+    ("parts", "part"): "number of the part, from 0",
+    ("parts", "data"): "compressed bytes of the part",
+    ("files", "path"): "file of a model",
+    ("files", "size"): "bytes",
+    ("files", "mtime_ns"): "when it was changed last, ns",
+    ("files", "digest"): "SHA-256 of its content then",
+}
+"""What columns hold, by table and name; the others are quantities of a trace."""
 
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "policies": ("methods.md", methods_table),
