@@ -61,10 +61,11 @@ def _drafted(title: str, rule: str, result: SpeculationResult) -> dict[str, Any]
 
 
 def _plain(result: SpeculationResult) -> dict[str, Any]:
+    spelled = [result.choice_text.get(str(key), "?") for key in result.plain_ids.tolist()]
     return {
         "title": "Plain decoding",
         "note": "one token a pass",
-        "texts": displayed([result.choice_text[str(key)] for key in result.plain_ids.tolist()]),
+        "texts": displayed(spelled),
         "marks": ["plain"] * len(result.plain_ids),
         "counts": [1] * len(result.plain_ids),
         "ends": [round(float(ms), 2) for ms in result.plain_step_ms.cumsum()],

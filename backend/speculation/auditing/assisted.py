@@ -12,6 +12,7 @@ from transformers import GenerationConfig
 
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import decode_each
 from tokenarium.backend.speculation.auditing.assisted_result import as_result
 from tokenarium.backend.speculation.auditing.assisted_rounds import (
     AssistedRound,
@@ -134,8 +135,11 @@ def audit_assisted(
     """
     tokens, rounds = assistance.watched(prompt, seed)
     plain, plain_ms = _autoregressive(assistance, prompt, seed)
+    result = as_result(assistance.target, assistance.rule, assistance.processors, prompt, rounds)
+    alone = dict(zip(map(str, plain), decode_each(assistance.target, plain), strict=True))
     result = replace(
-        as_result(assistance.target, assistance.rule, assistance.processors, prompt, rounds),
+        result,
+        choice_text=result.choice_text | alone,
         draw=assistance.draw,
         drafter="prompt lookup" if assistance.draft is None else "assistant model",
         plain_ids=np.asarray(plain, np.int32),
