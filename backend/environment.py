@@ -50,14 +50,14 @@ def commit() -> str:
     """Return the commit of this checkout, or the version where there is no checkout."""
     git = shutil.which("git")
     if git and (PROJECT / ".git").exists():
-        told = subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603
             [git, "-C", str(PROJECT), "rev-parse", "HEAD"],
             capture_output=True,
             text=True,
             check=False,
         )
-        if told.returncode == 0:
-            return told.stdout.strip()
+        if done.returncode == 0:
+            return done.stdout.strip()
     return f"version {project_version()}"
 
 

@@ -1,4 +1,4 @@
-"""Failures a person can act on, told in words: argument, value, allowed range, remedy."""
+"""Failures a person can act on, in words: argument, value, allowed range, remedy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,10 +41,10 @@ def told_in_words() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = in_words(error)
-        if told is None or told is error:
+        known = in_words(error)
+        if known is None or known is error:
             raise
-        raise told from error
+        raise known from error
 
 
 def _validation_lines(error: ValidationError) -> Iterator[str]:

@@ -199,9 +199,9 @@ def _upgrade(engine: Engine, place: str, older: str, copy: Path | None) -> str:
             f"--database ({str(error).splitlines()[0]})"
         ) from error
     before = "" if copy is None else f"; as it was before it is kept in {copy}"
-    told = f"{place} was brought from schema version {older} to {SCHEMA_VERSION}{before}"
-    logging.getLogger(__name__).warning(told)
-    return told
+    said = f"{place} was brought from schema version {older} to {SCHEMA_VERSION}{before}"
+    logging.getLogger(__name__).warning(said)
+    return said
 
 
 def _create_if_new(engine: Engine, count: list[tuple[int]]) -> None:

@@ -49,7 +49,7 @@ def run_select(
     """Run one SELECT.
 
     Args:
-        rows: more are cut off; the schema's metadata tells under ``truncated`` (true, false) and
+        rows: more are cut off; the schema's metadata says under ``truncated`` (true, false) and
             ``row_limit``.
         seconds: time after which DuckDB is interrupted.
     Raises: QueryRefused with the reason.

@@ -58,7 +58,7 @@ class CacheEstimate:
     free_bytes: int | None
     """What is free for it now; None where that is unknown."""
     total_ms: float | None = None
-    """Told from runs of this model on this machine; None where a part was never measured."""
+    """Estimated from runs of this model on this machine; None where a part was never measured."""
     unknown: tuple[str, ...] = ()
     """Titles of what was never measured here."""
 

@@ -109,7 +109,8 @@ class PolicyRun:
         return np.flatnonzero(held).astype(np.int32)
 
     def selected(self, step: int, layer: int, head: int) -> Integers | None:
-        """Return the ascending positions that a step read; None where everything, or not told."""
+        """Return the ascending positions that a step read; None where all was read, or
+        nothing was recorded."""
         at = self.result.selected_at
         rows = np.flatnonzero((at == (self.number, step, layer)).all(1))
         if not len(rows):
@@ -143,7 +144,7 @@ class PolicyRun:
         )
 
     def kept_by_noise(self, step: int, layer: int) -> Floats | None:
-        """Return [T + step] how likely noise alone holds each token; None where not told.
+        """Return [T + step] how likely noise alone keeps each token; None where not recorded.
 
         What was read after the latest step recorded counts as held.
         """
@@ -155,12 +156,12 @@ class PolicyRun:
             return None
         row, prompt = rows[np.argmax(at[rows, 1])], len(result.prompt_ids)
         held = np.ones(prompt + step, np.float32)
-        told = prompt + int(at[row, 1])
-        held[:told] = result.noise_kept[row, :told] / np.float32(255)
+        recorded = prompt + int(at[row, 1])
+        held[:recorded] = result.noise_kept[row, :recorded] / np.float32(255)
         return held
 
     def noise_share(self, step: int, layer: int, head: int) -> float | None:
-        """Return the share of what a head holds that noise alone would hold; None if not told."""
+        """Return the share of what a head holds that noise alone would hold; None if unknown."""
         likely = self.kept_by_noise(step, layer)
         return None if likely is None else float(likely[self.kept(step, layer, head)].mean())
 

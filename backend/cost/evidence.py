@@ -55,7 +55,7 @@ class Evidence:
         home = folder(self._registry.resolve(request.model))
         if home is None:
             raise UserError(
-                f"{request.model} is not on this machine yet: what it takes is told once it has "
+                f"{request.model} is not on this machine yet: what it takes is known once it has "
                 "been fetched"
             )
         return sketch(request.model, home)

@@ -113,7 +113,7 @@ def refuse_model_unless_fits(
     Args:
         name: of the model.
         wanted: what it needs.
-        free: bytes that are free; None where nobody can tell, which accepts.
+        free: bytes that are free; None where that is unknown, which accepts.
         tokens: longest text it may be asked to read.
         dtype: format the weights are to be held in.
     Raises: DoesNotFit, saying how much is needed, how much is free, and what would help.

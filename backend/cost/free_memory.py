@@ -28,7 +28,7 @@ def count_parameters(folder: Path) -> int:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Return the memory that can still be taken on ``device``, or None where nobody can tell."""
+    """Return the memory that can still be taken on ``device``, or None where that is unknown."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

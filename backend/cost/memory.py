@@ -72,20 +72,20 @@ def bytes_by_step(
 def _moving_bytes(
     policy: Policy, prompt: int, evicted: NDArray[np.bool_], sizes: CacheSizes
 ) -> NDArray[np.int64]:
-    """Return [steps] bytes per entry and KV head that tell where a key was moved to.
+    """Return [steps] bytes per entry and KV head that say where a key was moved to.
 
     In half precision the unmoved key stays beside it from the first move on.
     """
     steps = np.arange(len(evicted))
     if policy.positions == "original":
         return np.zeros(len(steps), np.int64)
-    told = evicted if policy.positions == "rolled" else steps > 0
+    moved = evicted if policy.positions == "rolled" else steps > 0
     far = evicted
     if policy.positions == "capped":
         cap = sizes.context - 1 if (own := policy.distance_cap()) is None else own
         far = (steps > 0) & (prompt + steps - 1 > cap)
     whole = 0 if sizes.number_bytes == _NUMBER_BYTES else sizes.head_size * sizes.number_bytes
-    return np.asarray(_NUMBER_BYTES * told + whole * far, np.int64)
+    return np.asarray(_NUMBER_BYTES * moved + whole * far, np.int64)
 
 
 def _course(

@@ -1,4 +1,4 @@
-"""What a model's files tell without its weights: sizes, and how many tokens a text is."""
+"""What a model's files say without its weights: sizes, and how many tokens a text is."""
 
 import threading
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How long a run under policies will take, told from runs that this machine has done."""
+"""How long a run under policies will take, estimated from runs that this machine has done."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,15 +50,15 @@ def pace(request: CacheRequest, wanted: "CacheEstimate", runs: Iterable[Measured
             unknown.append(cost.title)
         total += took or 0.0
     if request.oracle:
-        rest = next((ms for run in runs if (ms := _rest_ms(wanted, run)) is not None), None)
-        if rest is None:
+        beside = next((ms for run in runs if (ms := _beside_ms(wanted, run)) is not None), None)
+        if beside is None:
             unknown.append("the full model alongside")
-        total += rest or 0.0
+        total += beside or 0.0
     return Pace(None if unknown else total, tuple(unknown))
 
 
 def _policy_ms(slug: str, wanted: "CacheEstimate", run: Measured) -> float | None:
-    """Return the milliseconds of a policy's own passes; None where the run does not tell."""
+    """Return the milliseconds of a policy's own passes; None where the run does not say."""
     result = run.result
     if slug not in result.policies:
         return None
@@ -70,7 +70,7 @@ def _policy_ms(slug: str, wanted: "CacheEstimate", run: Measured) -> float | Non
     return reading + float(np.nanmedian(steps)) * (wanted.new_tokens - 1)
 
 
-def _rest_ms(wanted: "CacheEstimate", run: Measured) -> float | None:
+def _beside_ms(wanted: "CacheEstimate", run: Measured) -> float | None:
     """Return the milliseconds beside the policies' own passes: the full model, and writing down."""
     if not run.oracle:
         return None

@@ -21,23 +21,23 @@ LEAST_QUERIES = 16
 """The mean attention that a key receives is ranked only where it rests on this many queries."""
 
 
-def _surprisal(axis: str, law: str) -> Any:
+def _surprisal(axis: str, probs: str) -> Any:
     return quantity(
         "surprisal",
         axis,
         "nats",
-        f"-ln {law}(token t | tokens before t); NaN for the first token",
+        f"-ln {probs}(token t | tokens before t); NaN for the first token",
         "How unexpected this token was to the model.",
         "Hale, 2001; Levy, 2008",
     )
 
 
-def _entropy(axis: str, law: str) -> Any:
+def _entropy(axis: str, probs: str) -> Any:
     return quantity(
         "entropy",
         axis,
         "nats",
-        f"-sum_x {law}(x) ln {law}(x), {law} = the distribution after token t",
+        f"-sum_x {probs}(x) ln {probs}(x), {probs} = the distribution after token t",
         "How undecided the model is about what comes next.",
         "Shannon, 1948",
     )

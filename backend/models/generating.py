@@ -15,6 +15,6 @@ def end_of_text(loaded: LoadedModel) -> set[int]:
 
 
 def wait(device: torch.device) -> None:
-    """Wait until everything asked of a device is done, so that a clock tells its time."""
+    """Wait until everything asked of a device is done, so that a clock measures it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

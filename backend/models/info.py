@@ -1,4 +1,4 @@
-"""What a model's files tell before it is loaded, without torch."""
+"""What a model's files say before it is loaded, without torch."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _SHAPE_NAMES = {
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model as offered; a number is None while nothing on this machine tells it."""
+    """A model as offered; a number is None while nothing on this machine says it."""
 
     name: str
     title: str
@@ -52,7 +52,7 @@ def folder_state(home: Path) -> FolderState:
 
 
 def shape_of(home: Path) -> dict[str, int]:
-    """Return context, layers, heads and kv_heads as far as the configuration tells them."""
+    """Return context, layers, heads and kv_heads as far as the configuration says."""
     try:
         config: dict[str, Any] = json.loads((home / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Which layers see a window of their latest tokens only, told by the configuration alone."""
+"""Which layers see a window of their latest tokens only, going by the configuration alone."""
 
 from transformers import PretrainedConfig
 

@@ -30,7 +30,7 @@ def region(
 
     Raises:
         ValueError: if layer, head or range lie outside the model or the text.
-        Cancelled: if told to stop.
+        Cancelled: if the run is cancelled.
     """
     cancel.check()
     tokens = tokenise(loaded, request, limit)

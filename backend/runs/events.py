@@ -1,4 +1,4 @@
-"""What a running request says while it runs, and how it is told to stop."""
+"""What a running request says while it runs, and how it is cancelled."""
 
 import threading
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class CancelToken:
         return self._event.is_set()
 
     def check(self) -> None:
-        """Raise ``Cancelled`` if the request was told to stop."""
+        """Raise ``Cancelled`` if the request was cancelled."""
         if self._event.is_set():
             raise Cancelled(self._reason)
 
@@ -60,7 +60,7 @@ class Partial:
 
 @dataclass(frozen=True)
 class ChildRun:
-    """A smaller run that a larger one brought along: stored by itself, and not told to readers."""
+    """A smaller run that a larger one brought along: stored by itself, and not shown to readers."""
 
     request: "ModelRequest"
     result: "Result"

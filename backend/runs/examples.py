@@ -38,7 +38,7 @@ def install(library: "RunRepository", folder: Path | None = None) -> tuple[Examp
         folder: with ``SLUG.json`` and ``SLUG.npz`` per example; None for the shipped ones.
     """
     folder = folder or FOLDER
-    held = []
+    found = []
     for example in declared():
         if not (folder / f"{example.slug}.json").is_file():
             continue
@@ -51,8 +51,8 @@ def install(library: "RunRepository", folder: Path | None = None) -> tuple[Examp
         except _UNREADABLE as error:
             logging.getLogger(__name__).warning("example %s is left out: %s", example.slug, error)
         else:
-            held.append(example)
-    return tuple(held)
+            found.append(example)
+    return tuple(found)
 
 
 def read(example: Example, folder: Path = FOLDER) -> Run:

@@ -232,10 +232,10 @@ class RunExecutor:
             traceback.clear_frames(error.__traceback__)
             if isinstance(error, Cancelled) or not isinstance(error, Exception):
                 return error
-            told = in_words(error) or error
-            if told is not error:
-                told.__cause__ = error
-            return told
+            failure = in_words(error) or error
+            if failure is not error:
+                failure.__cause__ = error
+            return failure
 
     def _compute(self, job: Job, source: ModelSource) -> Run:
         request, owner, cancel, channel = job.ticket.request, job.run_owner, job.cancel, job.channel

@@ -117,7 +117,7 @@ class Jobs:
             self._ended.pop(job.ticket.id, None)
 
     def end(self, job: Job, outcome: Finished | BaseException, *, stored: bool) -> None:
-        """Keep the outcome for a while, and tell those who watch.
+        """Keep the outcome for a while, and wake those who follow.
 
         Args:
             job: that ended.

@@ -46,13 +46,13 @@ class ModelQueue:
             UserError: if the queue, or the owner's part of it, is full.
         """
         with self._changed:
-            waiting = sum(len(lane) - 1 for lane in self._queue.values())
+            waiting = sum(len(places) - 1 for places in self._queue.values())
             if name in self._queue and waiting >= self._size:
                 raise UserError(
                     f"busy: {waiting} requests are waiting and the queue holds {self._size}: "
                     "try again in a moment"
                 )
-            own = sum(place.owner == owner for lane in self._queue.values() for place in lane)
+            own = sum(place.owner == owner for places in self._queue.values() for place in places)
             if owner and self._per_owner is not None and own >= self._per_owner:
                 raise UserError(
                     f"busy: {own} of your requests are running or waiting and {self._per_owner} "
@@ -85,15 +85,15 @@ class ModelQueue:
     def waiting(self, name: str | None = None) -> int:
         """Return how many wait for model ``name``, or for any."""
         with self._changed:
-            lanes = self._queue.values() if name is None else [self._queue.get(name, deque())]
-            return sum(max(len(lane) - 1, 0) for lane in lanes)
+            queues = self._queue.values() if name is None else [self._queue.get(name, deque())]
+            return sum(max(len(places) - 1, 0) for places in queues)
 
     def leave(self, place: Place) -> None:
         """Give a place up."""
         with self._changed:
-            lane = self._queue[place.name]
-            lane.remove(place)
-            if not lane:
+            places = self._queue[place.name]
+            places.remove(place)
+            if not places:
                 del self._queue[place.name]
             self._changed.notify_all()
 

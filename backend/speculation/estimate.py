@@ -34,7 +34,7 @@ class SpeculateEstimate:
     measured: float | None = None
     """Median of the speed-ups of those runs."""
     total_ms: float | None = None
-    """Tokens times the median of their time a token, ``plain`` included where asked."""
+    """Tokens times the median of their time a token; with autoregressive decoding where asked."""
 
 
 def estimate_run(request: SpeculateRequest, evidence: Evidence) -> SpeculateEstimate:

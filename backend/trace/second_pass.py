@@ -26,25 +26,25 @@ def lens_by_second_pass(
     ids: Tensor,
     final: Tensor,
     draft: Draft,
-    tell: Callable[[str, int, int], None],
+    report: Callable[[str, int, int], None],
 ) -> None:
     """Read the text again and fill a draft with the logit lens, O(T D) memory at a time.
 
     Args:
         ids: [T] token ids.
         final: [T, D] the residual stream after the last layer, from the first pass.
-        tell: called with (what is done, done, total); may raise to stop.
+        report: called with (what is done, done, total); may raise to stop.
     """
     at_once = max(1, STREAM_BYTES // final.nbytes - 1)
-    held: dict[int, Tensor] = {}
+    streams: dict[int, Tensor] = {}
 
     def see(number: int, residual: Tensor) -> None:
-        tell("reading layers again", number, draft.layers)
-        held[number] = residual[0].clone()
+        report("reading layers again", number, draft.layers)
+        streams[number] = residual[0].clone()
         last = number == draft.layers - 1
-        if len(held) == at_once or last:
-            look(loaded, final, held, draft, lambda: tell("logit lens", number, draft.layers))
-            held.clear()
+        if len(streams) == at_once or last:
+            look(loaded, final, streams, draft, lambda: report("logit lens", number, draft.layers))
+            streams.clear()
         if last:
             raise _AllSeen
 

@@ -1,8 +1,8 @@
-"""Compaction on a GPU: every head's rows walk to their places in one launch, without a second copy.
+"""Compaction on a GPU: every head's rows move to their places in one launch, without a second copy.
 
 A program moves a few columns of one head and no other program touches them, so that order within
-it is all that counts. Indices ascend, so the rows that move up come first: they walk from the last
-to the first, then those that move down from the first to the last. Neither walk writes where a row
+it is all that counts. Indices ascend, so the rows that move up come first: they move from the last
+to the first, then those that move down from the first to the last. Neither pass writes where a row
 has still to be read, but rows of one block may lie on each other's places: all threads have read
 before one writes.
 """
@@ -66,7 +66,7 @@ def _move_block(
 
 
 def launch(buffer: Tensor, kept: Tensor, moves: Tensor, most: int) -> Launch:
-    """Prepare the walk.
+    """Prepare the moves.
 
     Args:
         buffer: [N, ...] contiguous.

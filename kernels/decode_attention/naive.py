@@ -37,7 +37,7 @@ def decode_attention(
                 logits[entry <= last - window] = -torch.inf
             if sinks is not None:
                 logits = torch.cat((logits, sinks[h : h + 1].cpu().double()))
-            law = torch.softmax(logits, 0)[: counts[g]]
-            weights[h, i, : counts[g]] = law
-            out[i, h] = law @ values[own]
+            probs = torch.softmax(logits, 0)[: counts[g]]
+            weights[h, i, : counts[g]] = probs
+            out[i, h] = probs @ values[own]
     return out, weights

@@ -1,4 +1,4 @@
-"""Attention over chosen entries on a GPU, by decode_attention's kernels told what to read."""
+"""Attention over chosen entries on a GPU, by decode_attention's kernels, given what to read."""
 
 from collections.abc import Sequence
 

@@ -169,9 +169,9 @@ def by_position(
 def summary(judged: Sequence[Judged], *, draws: int = 2000, seed: int = 0) -> dict[str, object]:
     """Everything reported: matches, tokens per pass by drafter with 95 % intervals, by kind.
 
-    ``tokens_per_pass`` is tokens / rounds (1 is plain decoding), ``mean_accepted`` is accepted
-    guesses / rounds. Intervals are bootstrap percentiles over prompts; ``over_lookup`` is the
-    ratio of tokens per pass of lookup_else_head to lookup, drawn in pairs.
+    ``tokens_per_pass`` is tokens / rounds (1 is autoregressive decoding), ``mean_accepted`` is
+    accepted guesses / rounds. Intervals are bootstrap percentiles over prompts; ``over_lookup`` is
+    the ratio of tokens per pass of lookup_else_head to lookup, drawn in pairs.
     """
     kinds = sorted({one.kind for one in judged})
     steps = len(judged[0].reached)
