@@ -31,14 +31,14 @@ imports: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 # One thread each: two processes share the machine. Apart, too, as what the browser's tests leave
-# behind in a process slows every test after them.
+# behind in a process slows every test after them. Each collects its own folders only.
 fast: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -m "not browser and not process and not gpu and not external and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest --ignore=tests/browser -m "not process and not gpu and not external and not slow"
 
 browser: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -m "browser and not gpu and not external and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest tests/browser
 
-# What builds, installs or starts the program as others would: CI runs it beside `make test`.
+# What starts processes: builds, installs, starts the program, compiles: CI runs it after `make test`.
 process: $(VENV)/.installed-test
 	$(BIN)/python -P -m pytest -m process
 

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tokenarium.backend.settings import PROJECT, Settings
+
+pytestmark = pytest.mark.process
 
 
 def start(*options: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -8,14 +8,24 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser.deep_model import save_deep_model
 from tokenarium.backend.settings import PROJECT
@@ -43,7 +53,7 @@ MARK_LEAVING = """mark => {
   console.error = (...said) => log.call(console, ...(leaving ? [mark, ...said] : said));
 }"""
 """Marks what a page logs between being left and being gone."""
-START_S = 90.0
+START_S = 200.0
 STEP_MS = 60_000
 expect.set_options(timeout=STEP_MS)
 DRAWN = """() => {
@@ -53,6 +63,12 @@ DRAWN = """() => {
     && document.querySelectorAll('#strip .tk-token').length > 0
     && window.tokenarium?.state.tokens > 0;
 }"""
+SHOWN = {
+    "": DRAWN,
+    "cache": "document.querySelectorAll('.tk-lane').length === 4",
+    "speculate": "document.querySelectorAll('.tk-tree .tk-node').length > 0",
+}
+"""By page, when its example is shown."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -154,19 +170,21 @@ class Watch:
     """What pages of one test did that they must not."""
 
     wrong: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
+    requests: defaultdict[Page, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def follow(self, context: BrowserContext, app: App) -> None:
         context.on("request", lambda request: self._asked(request, app))
         context.on("page", self._opened)
         context.add_init_script(f"({MARK_LEAVING})({json.dumps(LEAVING)})")
 
-    def asked(self) -> int:
+    def asked(self, page: Page) -> int:
         """Return how often a page has asked Python for something."""
-        return sum("/queue/join" in url or "/component_server" in url for url in self.requests)
+        urls = self.requests[page]
+        return sum("/queue/join" in url or "/component_server" in url for url in urls)
 
     def _asked(self, request: Request, app: App) -> None:
-        self.requests.append(request.url)
+        with suppress(Error):  # of a page that is not there yet, or of a worker
+            self.requests[request.frame.page].append(request.url)
         parts = urlsplit(request.url)
         if parts.scheme not in ("blob", "data") and not request.url.startswith(app.url):
             self.wrong.append(f"off-host request: {request.url}")
@@ -213,7 +231,7 @@ def visit(browser: Browser, app: App, watch: Watch) -> Iterator[Visit]:
             context = _new_visitor(browser, watch, at, **options)
             contexts.append(context)
         page = context.new_page()
-        page.goto(address if address.startswith("http") else f"{at.url}/{address}")
+        page.goto(address if address.startswith(("http", "about")) else f"{at.url}/{address}")
         if wait:
             page.wait_for_function(DRAWN)
         return page
@@ -228,22 +246,42 @@ def module_watch() -> Watch:
     return Watch()
 
 
+Share = Callable[[str], Page]
+
+
 @pytest.fixture(scope="module")
-def shared_page(browser: Browser, app: App, module_watch: Watch) -> Iterator[Page]:
+def open_shared(browser: Browser, app: App, module_watch: Watch) -> Iterator[Share]:
+    """A function to a page that a module's tests share, opened when it is first asked for.
+
+    To open a page takes longer than most tests do.
+    """
     context = _new_visitor(browser, module_watch, app)
-    page = context.new_page()
-    page.goto(app.url)
-    page.wait_for_function(DRAWN)
-    yield page
+    pages: dict[str, Page] = {}
+
+    def opened(path: str) -> Page:
+        if path not in pages:
+            pages[path] = context.new_page()
+            pages[path].goto(f"{app.url}/{path}")
+            pages[path].wait_for_function(SHOWN[path])
+        pages[path].bring_to_front()
+        return pages[path]
+
+    yield opened
     context.close()
 
 
 @pytest.fixture
-def page(shared_page: Page, module_watch: Watch) -> Iterator[Page]:
-    """The page that a module's tests share, for those that need no fresh one."""
-    yield shared_page
+def shared(open_shared: Share, module_watch: Watch) -> Iterator[Share]:
+    """A function to the shared pages; the test fails if one did meanwhile what it must not."""
+    yield open_shared
     wrong, module_watch.wrong = module_watch.wrong, []
     assert wrong == []
+
+
+@pytest.fixture
+def page(shared: Share) -> Page:
+    """The shared Explore page, for tests that need no fresh one."""
+    return shared("")
 
 
 def _new_visitor(browser: Browser, watch: Watch, app: App, **options: Any) -> BrowserContext:

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, App, Visit, Watch, chosen, finished
+from tests.browser.conftest import DRAWN, App, Share, Visit, Watch, chosen, finished, quiet
 from tokenarium.backend import KINDS, CacheRequest, CacheResult, protected
 from tokenarium.backend import kinds as told
 from tokenarium.backend.runs.examples import read
@@ -15,10 +15,16 @@ GONE = "document.querySelectorAll('.tk-lane')[{lane}].querySelectorAll('.tk-gone
 
 
 @pytest.fixture
-def cache(visit: Visit) -> Page:
+def cache(shared: Share) -> Page:
     """A page on which the usual four policies have run for a few tokens."""
-    page = visit("cache", wait=False)
-    expect(page.locator(".tk-lane")).to_have_count(4)
+    page = shared("cache")
+    if page.get_by_label("New tokens").first.input_value() != "12":
+        run_twelve(page)
+    return page
+
+
+def run_twelve(page: Page) -> None:
+    """Continue the example by 12 tokens."""
     example = chosen(page)["run"]
     page.get_by_label("New tokens").first.fill("12")
     page.keyboard.press("Tab")
@@ -30,17 +36,29 @@ def cache(visit: Visit) -> Page:
         expect(lane.locator(".tk-made")).to_have_count(12)
     expect(page.locator("#table-cache tbody tr")).to_have_count(4)
     expect(page.locator(".tk-scrub output")).to_have_text("step 12 of 12")
+
+
+@pytest.fixture
+def example(visit: Visit) -> Page:
+    """A page as it comes, with its finished run."""
+    page = visit("cache", wait=False)
+    expect(page.locator(".tk-lane")).to_have_count(4)
     return page
 
 
-def test_policies_run_and_are_replayed_in_the_browser(cache: Page, watch: Watch) -> None:
+def fill_budget(page: Page, budget: int) -> None:
+    page.locator("#budget input").fill(str(budget))
+    page.keyboard.press("Tab")
+
+
+def test_policies_run_and_are_replayed_in_the_browser(cache: Page, module_watch: Watch) -> None:
     page = cache
     full, others = page.evaluate(GONE.format(lane=0)), page.evaluate(GONE.format(lane=3))
     assert full == 0
     assert others > 0
     expect(page.locator("#table-cache tbody tr").first).to_contain_text("100%")
-    page.wait_for_timeout(1500)
-    asked = watch.asked()
+    quiet(page)
+    asked = module_watch.asked(page)
     scrub = page.get_by_label("Decode step")
     scrub.fill("3")
     expect(page.locator(".tk-scrub output")).to_have_text("step 3 of 12")
@@ -48,7 +66,7 @@ def test_policies_run_and_are_replayed_in_the_browser(cache: Page, watch: Watch)
     page.get_by_role("button", name="Play").click()
     expect(page.locator(".tk-scrub output")).to_have_text("step 12 of 12")
     assert page.evaluate(GONE.format(lane=3)) == others
-    assert watch.asked() == asked
+    assert module_watch.asked(page) == asked
 
 
 def test_another_layer_is_shown_from_the_stored_run(cache: Page) -> None:
@@ -60,13 +78,12 @@ def test_another_layer_is_shown_from_the_stored_run(cache: Page) -> None:
     expect(frame).to_have_attribute("aria-label", re.compile("in layer 5, KV head 0"))
 
 
-def test_a_budget_that_cannot_be_is_said(visit: Visit) -> None:
-    page = visit("cache", wait=False)
-    page.locator("#budget input").fill("2")
-    page.keyboard.press("Tab")
+def test_a_budget_that_cannot_be_is_said(cache: Page) -> None:
+    page = cache
+    fill_budget(page, 2)
     page.locator("#run").click()
     expect(page.locator("#status [role=alert]")).to_contain_text("budget")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
 
 
 def kinds(page: Page, lane: int) -> list[str]:
@@ -80,9 +97,8 @@ def kinds(page: Page, lane: int) -> list[str]:
     return found
 
 
-def test_a_finished_run_is_there_at_once_and_lanes_agree_with_the_map(visit: Visit) -> None:
-    page = visit("cache", wait=False)
-    expect(page.locator(".tk-lane")).to_have_count(4)
+def test_a_finished_run_is_there_at_once_and_lanes_agree_with_the_map(example: Page) -> None:
+    page = example
     expect(page.locator("#sentence")).to_contain_text("under H2O")
     shipped = read(RUN_KINDS.find("cache").examples[0])
     assert isinstance(shipped.result, CacheResult)
@@ -102,20 +118,19 @@ def test_a_finished_run_is_there_at_once_and_lanes_agree_with_the_map(visit: Vis
             assert kinds(page, run.number) == [KINDS[number].slug for number in row]
 
 
-def test_the_card_follows_the_controls(visit: Visit) -> None:
-    page = visit("cache", wait=False)
+def test_the_card_follows_the_controls(cache: Page) -> None:
+    page = cache
     card = page.locator("#cost")
-    expect(card).to_contain_text("48 entries per head")
-    page.locator("#budget input").fill("30")
-    page.keyboard.press("Tab")
-    expect(card).to_contain_text("30 entries per head")
-    page.locator("#budget input").fill("2")
-    page.keyboard.press("Tab")
+    for budget in (48, 30):
+        fill_budget(page, budget)
+        expect(card).to_contain_text(f"{budget} entries per head")
+    fill_budget(page, 2)
     expect(card).to_contain_text("raise budget to at least")
 
 
-def test_parameters_are_drawn_for_the_chosen_policies(visit: Visit) -> None:
-    page = visit("cache", wait=False)
+def test_parameters_are_drawn_for_the_chosen_policies(cache: Page) -> None:
+    page = cache
+    fill_budget(page, 48)
     page.get_by_role("button", name="Options and stored runs").click()
     sink = page.get_by_label("Sink", exact=True)
     expect(sink).to_have_count(1)
@@ -128,10 +143,11 @@ def test_parameters_are_drawn_for_the_chosen_policies(visit: Visit) -> None:
     expect(page.locator("#cost")).to_contain_text("48 entries per head")
 
 
-def test_a_run_has_an_address_and_back_works(cache: Page, visit: Visit) -> None:
-    page = cache
-    page.wait_for_function("location.search.includes('run=')")
-    address = page.url
+def test_a_run_has_an_address_and_back_works(example: Page, visit: Visit) -> None:
+    page = example
+    run_twelve(page)
+    page.wait_for_url(re.compile("run="))
+    address = page.evaluate("location.href")
     again = visit(address, context=page.context, wait=False)
     expect(again.locator(".tk-scrub output")).to_have_text("step 12 of 12")
     expect(again.get_by_label("New tokens").first).to_have_value("12")
@@ -143,7 +159,7 @@ def test_a_run_has_an_address_and_back_works(cache: Page, visit: Visit) -> None:
     page.wait_for_function(DRAWN)
     page.go_back()
     expect(page.locator("#run")).to_be_visible()
-    assert page.url == address
+    expect(page).to_have_url(address)
 
 
 def test_a_point_of_the_trade_off_opens_its_run(visit: Visit) -> None:
@@ -164,10 +180,10 @@ def test_a_point_of_the_trade_off_opens_its_run(visit: Visit) -> None:
 def test_an_address_of_a_tab_leads_to_the_page(visit: Visit, app: App) -> None:
     page = visit("?tab=cache&run=example-what-is-kept&__theme=dark", wait=False)
     expect(page.locator(".tk-lane")).to_have_count(4)
-    assert page.url == f"{app.url}/cache?run=example-what-is-kept&__theme=dark"
+    expect(page).to_have_url(f"{app.url}/cache?run=example-what-is-kept&__theme=dark")
     page.goto(f"{app.url}/?tab=explore&token=3")
     page.wait_for_function(DRAWN)
-    assert page.url.split("?")[0] == f"{app.url}/"
+    expect(page).to_have_url(re.compile(rf"^{re.escape(app.url)}/(\?|$)"))
     page.goto(f"{app.url}/?tab=https://elsewhere.example")
     page.wait_for_function(DRAWN)
-    assert page.url.startswith(app.url)
+    expect(page).to_have_url(re.compile(f"^{re.escape(app.url)}"))

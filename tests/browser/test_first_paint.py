@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import DRAWN, App, Visit, chosen, quiet
 from tokenarium.backend import Lab
@@ -57,7 +57,7 @@ def test_the_example_is_drawn_without_asking_python(
     visit: Visit, app: App, record_property: Callable[[str, object], None]
 ) -> None:
     # Requests to the queue never get an answer, so what is drawn came with the page.
-    page = visit(wait=False)
+    page = visit("about:blank", wait=False)
     page.route("**/gradio_api/queue/**", lambda _: None)
     started = time.perf_counter()
     page.goto(app.url)
@@ -67,11 +67,11 @@ def test_the_example_is_drawn_without_asking_python(
     sys.stderr.write(f"first paint: {seconds:.1f} s\n")
     state = chosen(page)
     assert state["run"] == state["example"]
-    assert page.locator("#strip .tk-token").count() == state["tokens"]
-    said = page.locator("#sentence").inner_text()
-    assert f"of {state['layers'] * state['heads']} heads" in said
-    assert f"token 0 of {state['tokens']}" in page.locator("#card").inner_text()
-    assert seconds < 30
+    expect(page.locator("#strip .tk-token")).to_have_count(state["tokens"])
+    expect(page.locator("#sentence")).to_contain_text(
+        f"of {state['layers'] * state['heads']} heads"
+    )
+    expect(page.locator("#card")).to_contain_text(f"token 0 of {state['tokens']}")
 
 
 def test_every_text_can_be_read_in_light_and_dark(visit: Visit) -> None:
@@ -85,41 +85,41 @@ def test_every_text_can_be_read_in_light_and_dark(visit: Visit) -> None:
     ink = _title_colour(page)
     assert unreadable(page) == []
     page.get_by_role("button", name="Switch between light and dark").click()
-    assert page.evaluate("document.body.classList.contains('dark')")
+    expect(page.locator("body.dark")).to_have_count(1)
     page.wait_for_function(f"before => {TITLE_COLOUR} !== before", arg=ink)
     assert unreadable(page) == []
     quiet(page)
     page.reload()
     page.wait_for_function(DRAWN)
-    assert page.evaluate("document.body.classList.contains('dark')")
-    assert _title_colour(page) != ink
+    expect(page.locator("body.dark")).to_have_count(1)
+    page.wait_for_function(f"before => {TITLE_COLOUR} !== before", arg=ink)
 
 
 def test_a_dark_link_opens_dark_whatever_was_kept(visit: Visit, app: App) -> None:
-    page = visit(wait=False, color_scheme="light")
+    page = visit("gradio_api/startup-events", wait=False, color_scheme="light")
     page.evaluate("localStorage.setItem('tokenarium_theme', 'light')")
     page.goto(f"{app.url}/?__theme=dark")
     page.wait_for_function(DRAWN)
-    assert page.evaluate("document.body.classList.contains('dark')")
+    expect(page.locator("body.dark")).to_have_count(1)
 
 
 @pytest.mark.parametrize("width", [1440, 800, 390])
 def test_nothing_is_cut_off_at_the_side(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     # Figures follow the width a moment later.
-    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
-    beyond = page.evaluate(
-        "[...document.querySelectorAll('.tk-strip, .tk-card, .tk-plot, #run, textarea')]"
-        ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.className)"
+    page.wait_for_function(
+        "document.documentElement.scrollWidth <= innerWidth"
+        " && [...document.querySelectorAll('.tk-strip, .tk-card, .tk-plot, #run, textarea')]"
+        ".every(e => e.getBoundingClientRect().right <= innerWidth + 1)"
     )
-    assert beyond == []
 
 
 def test_everything_has_a_role_and_a_name(page: Page) -> None:
     page.get_by_role("button", name="Options and stored runs").click()
+    expect(page.get_by_label("Open a stored run")).to_be_visible()
     strip = page.get_by_role("listbox", name="Tokens of the text")
-    assert strip.get_by_role("option").count() == chosen(page)["tokens"]
-    assert strip.get_attribute("aria-activedescendant") == "tk-token-0"
+    expect(strip.get_by_role("option")).to_have_count(chosen(page)["tokens"])
+    expect(strip).to_have_attribute("aria-activedescendant", "tk-token-0")
     metrics = page.get_by_role("radiogroup", name="Colour tokens by").get_by_role("radio")
     assert metrics.count() > 5
     assert metrics.and_(page.locator("[aria-checked=true]")).count() == 1

@@ -1,7 +1,7 @@
 """One selection: a click anywhere moves every view, the address, and Back undoes it."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from playwright.sync_api import Page, expect
 
@@ -29,18 +29,18 @@ LINE = """([name, side]) => {
 def test_a_token_is_chosen_in_every_view(page: Page) -> None:
     page.locator("#tk-token-5").click()
     expect(page.locator("#tk-token-5")).to_have_attribute("aria-selected", "true")
-    assert page.locator("#strip [aria-selected=true]").count() == 1
+    expect(page.locator("#strip [aria-selected=true]")).to_have_count(1)
     expect(page.locator("#card")).to_contain_text(f"token 5 of {chosen(page)['tokens']}")
     assert address(page)["token"] == "5"
     for figure in ("received", "map"):
-        assert page.evaluate(LINE, [figure, "x"]) == 5
-    assert page.evaluate(LINE, ["map", "y"]) == 5
+        marked(page, figure, "x", 5)
+    marked(page, "map", "y", 5)
     open_view(page, "Predictions")
     for figure in ("predictability", "lens"):
-        assert page.evaluate(LINE, [figure, "x"]) == 5
+        marked(page, figure, "x", 5)
     assert address(page)["view"] == "predictions"
     open_view(page, "Attention")
-    assert page.locator("#strip .tk-readout").inner_text().startswith("token 5 ")
+    expect(page.locator("#strip .tk-readout")).to_have_text(starts_with("token 5 "))
 
 
 def test_figures_stay_whole_when_the_address_changes(page: Page) -> None:
@@ -70,7 +70,7 @@ def test_keys_alone_move_token_layer_and_head(page: Page) -> None:
     for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
         page.keyboard.press(key)
     expect(page.locator("#card")).to_contain_text(f"token 2 of {start['tokens']}")
-    assert page.locator(".tk-strip").get_attribute("aria-activedescendant") == "tk-token-2"
+    expect(page.locator(".tk-strip")).to_have_attribute("aria-activedescendant", "tk-token-2")
     page.keyboard.press("End")
     expect(page.locator("#card")).to_contain_text(f"token {start['tokens'] - 1} of")
     page.keyboard.press("ArrowRight")
@@ -110,8 +110,8 @@ def test_a_click_on_the_grid_opens_its_head(page: Page) -> None:
     expect(page.locator("#plot-received .legend")).to_contain_text(name)
     expect(page.locator("#card")).to_contain_text(f"In {name}")
     assert (address(page)["layer"], address(page)["head"]) == (str(layer), str(head))
-    assert page.evaluate(LINE, ["grid", "x"]) == head
-    assert page.evaluate(LINE, ["grid", "y"]) == layer
+    marked(page, "grid", "x", head)
+    marked(page, "grid", "y", layer)
     # The picture under the selection must not have moved by choosing what it shows.
     assert chosen(page)["token"] == state["token"]
 
@@ -123,36 +123,37 @@ def test_a_click_on_the_map_chooses_key_and_query(page: Page) -> None:
     assert abs(state["token"] - 10) <= 1
     assert abs(state["query"] - 60) <= 1
     expect(page.locator(f"#tk-token-{state['token']}")).to_have_attribute("aria-selected", "true")
-    assert "tk-query" in (page.locator(f"#tk-token-{state['query']}").get_attribute("class") or "")
+    query = page.locator(f"#tk-token-{state['query']}")
+    expect(query).to_have_class(re.compile(r"\btk-query\b"))
     expect(page.locator("#card")).to_contain_text(f"token {state['token']} of")
     assert address(page)["query"] == str(state["query"])
-    assert page.evaluate(LINE, ["map", "y"]) == state["query"]
+    marked(page, "map", "y", state["query"])
 
 
 def test_another_metric_recolours_without_a_request(page: Page, module_watch: Watch) -> None:
     quiet(page)
-    before, asked = colours(page), module_watch.asked()
+    before, asked = colours(page), module_watch.asked(page)
     page.locator(".tk-metrics [data-metric=surprisal]").click()
     expect(page.locator(".tk-metrics [data-metric=surprisal]")).to_have_attribute(
         "aria-checked", "true"
     )
     assert colours(page) != before
-    assert "nats" in page.locator(".tk-legend").inner_text()
+    expect(page.locator(".tk-legend")).to_contain_text("nats")
     page.mouse.move(5, 5)
-    assert "surprisal" in page.locator(".tk-readout").inner_text()
+    expect(page.locator(".tk-readout")).to_contain_text("surprisal")
     assert address(page)["metric"] == "surprisal"
     page.wait_for_timeout(500)
-    assert module_watch.asked() == asked
+    assert module_watch.asked(page) == asked
 
 
 def test_a_hover_stays_in_the_browser(page: Page, module_watch: Watch) -> None:
     quiet(page)
-    asked = module_watch.asked()
+    asked = module_watch.asked(page)
     page.locator("#tk-token-7").hover()
-    assert page.locator(".tk-readout").inner_text().startswith("token 7 ")
-    assert page.locator("#plot-received .tk-hover-x").is_visible()
+    expect(page.locator(".tk-readout")).to_have_text(starts_with("token 7 "))
+    expect(page.locator("#plot-received .tk-hover-x")).to_be_visible()
     page.wait_for_timeout(500)
-    assert module_watch.asked() == asked
+    assert module_watch.asked(page) == asked
 
 
 def test_the_link_restores_run_and_selection(visit: Visit) -> None:
@@ -163,18 +164,18 @@ def test_the_link_restores_run_and_selection(visit: Visit) -> None:
     click(page, "grid", 1, 2)
     page.locator(".tk-metrics [data-metric=entropy]").click()
     expect(page.locator("#card")).to_contain_text("In layer 2, head 1")
-    link, said = page.url, page.locator("#strip .tk-strip").inner_text()
+    link, said = page.evaluate("location.href"), page.locator("#strip .tk-strip").inner_text()
     again = visit(link)
     again.wait_for_function("window.tokenarium?.state.run === 'example-said-twice'")
     expect(again.locator("#card")).to_contain_text("token 9 of")
     expect(again.locator("#card")).to_contain_text("In layer 2, head 1")
-    assert again.locator("#strip .tk-strip").inner_text() == said
+    expect(again.locator("#strip .tk-strip")).to_have_text(said, use_inner_text=True)
     assert chosen(again)["metric"] == "entropy"
     expect(again.locator(".tk-metrics [data-metric=entropy]")).to_have_attribute(
         "aria-checked", "true"
     )
     assert colours(again) == colours(page)
-    assert again.url == link
+    expect(again).to_have_url(link)
 
 
 def test_back_undoes_a_click_and_forward_repeats_it(visit: Visit) -> None:
@@ -210,8 +211,16 @@ def click(page: Page, figure: str, x: int, y: int) -> None:
     page.mouse.click(across, down)
 
 
+def marked(page: Page, figure: str, side: str, place: int) -> None:
+    """Wait until a figure marks a place of its axis."""
+    page.wait_for_function(
+        f"([figure, side, place]) => ({LINE})([figure, side]) === place", arg=[figure, side, place]
+    )
+
+
 def address(page: Page) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+    query = page.evaluate("location.search.slice(1)")
+    return {name: values[0] for name, values in parse_qs(query).items()}
 
 
 def colours(page: Page) -> list[str]:

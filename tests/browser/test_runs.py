@@ -16,6 +16,11 @@ HOSTILE = (
     "<script>alert(1)</script> ${alert(1)} {{x}} `${1}` <img src=x onerror=alert(1)> &lt;b&gt; "
     "<b>%{y}</b> \"to\" 'left'"
 )
+STRIP_TEXT = (
+    "[...document.querySelectorAll('#strip .tk-token:not([data-special])')]"
+    ".map(e => /^·+$/.test(e.textContent) ? e.textContent.replaceAll('·', ' ')"
+    " : e.textContent).join('')"
+)
 
 
 def test_a_typed_text_is_read_stored_and_linked(visit: Visit) -> None:
@@ -23,21 +28,20 @@ def test_a_typed_text_is_read_stored_and_linked(visit: Visit) -> None:
     example = chosen(page)["run"]
     text = "A grey cat sat on the wall, and it looked at me."
     run_text(page, text)
-    assert strip_text(page) == text
+    strip_reads(page, text)
     state = chosen(page)
     assert state["run"] != example
-    assert f"run={state['run']}" in page.url
-    assert (
+    expect(page).to_have_url(re.compile(f"run={state['run']}"))
+    expect(page.locator("#sentence")).to_contain_text(
         f"At {state['tokens']} tokens no sink rate is stated"
-        in page.locator("#sentence").inner_text()
     )
-    assert page.locator("#status").inner_text().strip() == ""
-    assert state["run"] in page.locator("#facts").inner_text()
+    expect(page.locator("#status")).to_have_text(re.compile(r"^\s*$"))
+    expect(page.locator("#facts")).to_contain_text(state["run"])
     quiet(page)
     page.reload()
     page.wait_for_function("run => window.tokenarium?.state.run === run", arg=state["run"])
     page.wait_for_function(DRAWN)
-    assert strip_text(page) == text
+    strip_reads(page, text)
     expect(page.locator("#text textarea")).to_have_value(text)
     page.go_back()
     page.wait_for_function("run => window.tokenarium?.state.run === run", arg=example)
@@ -57,31 +61,34 @@ def test_a_long_run_tells_progress_and_can_be_cancelled(visit: Visit, app: App) 
     expect(progress).to_have_count(0)
     page.wait_for_timeout(1000)
     expect(page.locator("#status")).to_contain_text("Cancelled.")
-    partial = strip_text(page) != said
-    assert ("partial" in page.locator("#sentence").inner_text()) == partial
+    sentence = expect(page.locator("#sentence"))
+    if strip_text(page) == said:
+        sentence.not_to_contain_text("partial")
+    else:
+        sentence.to_contain_text("partial")
     page.locator("#tk-token-3").click()
     expect(page.locator("#card")).to_contain_text("token 3 of")
     page.get_by_role("button", name="Options and stored runs").click()
     page.get_by_label("Open a stored run").click()
     page.locator("#stored [role=option]", has_text="·").first.wait_for()
-    assert "never stored" not in page.locator("#stored").inner_text()
+    expect(page.locator("#stored")).not_to_contain_text("never stored")
     page.keyboard.press("Escape")
     # The model is free again, and the page is as usable as before.
     choose_model(page, "bundled/target")
     run_text(page, "After the storm.")
-    assert strip_text(page) == "After the storm."
+    strip_reads(page, "After the storm.")
     assert chosen(page)["run"] not in (None, example)
 
 
 def test_hostile_text_is_text_in_every_view(visit: Visit) -> None:
     page = visit()
     run_text(page, HOSTILE)
-    assert strip_text(page) == HOSTILE
+    strip_reads(page, HOSTILE)
     for index in range(1, chosen(page)["tokens"], 5):
         page.locator(f"#tk-token-{index}").click()
         expect(page.locator("#card")).to_contain_text(f"token {index} of")
     assert page.locator("#card img, #strip img, #strip b, #card b, .tk-plot script").count() == 0
-    assert "1" not in page.locator("#status").inner_text()
+    expect(page.locator("#status")).not_to_contain_text("1")
 
 
 @pytest.mark.parametrize(
@@ -151,12 +158,13 @@ def test_the_link_is_offered_to_copy(page: Page) -> None:
 
 def strip_text(page: Page) -> str:
     """Return the text as the strip shows it, without what the tokenizer added."""
-    shown: str = page.evaluate(
-        "[...document.querySelectorAll('#strip .tk-token:not([data-special])')]"
-        ".map(e => /^·+$/.test(e.textContent) ? e.textContent.replaceAll('·', ' ')"
-        " : e.textContent).join('')"
-    )
+    shown: str = page.evaluate(STRIP_TEXT)
     return shown
+
+
+def strip_reads(page: Page, text: str) -> None:
+    """Wait until the strip shows a text."""
+    page.wait_for_function(f"text => {STRIP_TEXT} === text", arg=text)
 
 
 def strip_numbers(app: App, metric: str) -> Any:

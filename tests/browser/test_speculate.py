@@ -2,16 +2,15 @@
 
 import csv
 import re
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import Share, Visit, Watch, quiet
 from tokenarium.backend import SpeculationResult
 from tokenarium.backend.runs.examples import read
 from tokenarium.backend.runs.kind import KINDS
 
-Visit = Callable[..., Page]
 PAGE = "speculate"
 
 
@@ -33,8 +32,8 @@ def opened(visit: Visit, address: str = PAGE) -> Page:
     return page
 
 
-def test_a_finished_run_is_there_at_once(visit: Visit) -> None:
-    page, result = opened(visit), shipped()
+def test_a_finished_run_is_there_at_once(shared: Share) -> None:
+    page, result = shared("speculate"), shipped()
     expect(page.locator("#sentence")).to_contain_text(
         f"{len(result.token_ids)} tokens in {len(result.rounds)} passes"
     )
@@ -48,8 +47,8 @@ def test_a_finished_run_is_there_at_once(visit: Visit) -> None:
     assert page.evaluate("window.scrollY") == 0
 
 
-def test_tokens_rounds_and_nodes_lead_to_each_other(visit: Visit) -> None:
-    page, result = opened(visit), shipped()
+def test_tokens_rounds_and_nodes_lead_to_each_other(shared: Share) -> None:
+    page, result = shared("speculate"), shipped()
     token = int(result.rounds["new_tokens"][:3].sum())  # the first of the fourth round
     page.locator(f".tk-said [data-token='{token}']").click()
     expect(page.locator(".tk-tree-head h3")).to_have_text(f"Round 4 of {len(result.rounds)}")
@@ -70,8 +69,10 @@ def test_tokens_rounds_and_nodes_lead_to_each_other(visit: Visit) -> None:
     expect(page.locator(".tk-node-card")).to_contain_text("newest token")
 
 
-def test_a_nodes_card_tells_why_it_lost(visit: Visit) -> None:
-    page = opened(visit)
+def test_a_nodes_card_tells_why_it_lost(shared: Share) -> None:
+    page = shared("speculate")
+    page.locator(".tk-round").first.click()
+    expect(page.locator(".tk-tree-head h3")).to_have_text(re.compile("^Round 1 of"))
     for _ in range(len(shipped().rounds)):
         lost = page.locator(".tk-node.tk-f-rejected")
         if lost.count():
@@ -86,14 +87,16 @@ def test_a_nodes_card_tells_why_it_lost(visit: Visit) -> None:
     expect(page.locator(".tk-node-card .tk-hit").first).to_be_visible()
 
 
-def test_another_rule_judges_the_same_tree_without_asking_python(visit: Visit, watch: Any) -> None:
-    page = opened(visit)
+def test_another_rule_judges_the_same_tree_without_asking_python(
+    shared: Share, module_watch: Watch
+) -> None:
+    page = shared("speculate")
     judge = page.locator(".tk-judge")
     expect(judge.locator("option")).to_have_count(len(shipped().rules))
     expect(page.locator("#cost")).to_contain_text("Guesses")
-    page.wait_for_timeout(500)
+    quiet(page)
     before = page.locator(".tk-tree .tk-node").count()
-    asked = watch.asked()
+    asked = module_watch.asked(page)
     for place in range(1, len(shipped().rules)):
         judge.select_option(index=place)
         name = judge.locator("option").nth(place).inner_text()
@@ -102,7 +105,7 @@ def test_another_rule_judges_the_same_tree_without_asking_python(visit: Visit, w
         said = page.locator(".tk-outcome span").nth(1).inner_text()
         accepted = page.locator(".tk-tree .tk-node.tk-f-accepted").count()
         assert f"it would have been {accepted} accepted" in said
-    assert watch.asked() == asked
+    assert module_watch.asked(page) == asked
     judge.select_option(index=0)
     expect(page.locator(".tk-outcome span")).to_have_count(1)
 
@@ -125,8 +128,8 @@ def test_a_run_is_stored_linked_and_undone_by_back(visit: Visit) -> None:
     expect(again.locator("#text textarea")).to_have_value("The dog and the cat")
 
 
-def test_a_runs_tables_are_downloaded(visit: Visit) -> None:
-    page = opened(visit)
+def test_a_runs_tables_are_downloaded(shared: Share) -> None:
+    page = shared("speculate")
     with page.expect_download() as found:
         page.get_by_role("button", name="Nodes as CSV").click()
     with found.value.path().open(newline="") as file:
@@ -134,8 +137,8 @@ def test_a_runs_tables_are_downloaded(visit: Visit) -> None:
     assert [row["status"] for row in rows] == shipped().nodes["status"].tolist()
 
 
-def test_only_rules_that_are_right_are_offered(visit: Visit) -> None:
-    page = opened(visit)
+def test_only_rules_that_are_right_are_offered(shared: Share) -> None:
+    page = shared("speculate")
     page.locator("#temperature input[type=number]").fill("0")
     page.locator("#temperature input[type=number]").press("Enter")
     expect(page.locator("#rule input")).to_have_value("Greedy match")
@@ -155,7 +158,8 @@ def test_drafters_race_beside_plain_decoding(visit: Visit) -> None:
     for racer in racers.all():
         expect(racer).to_contain_text(re.compile(r"10 tokens, \d+ a second, \d\.\d\d a pass"))
         expect(racer.locator(".tk-mark")).to_have_count(10)
-    places = sorted(racer.locator(".tk-place").inner_text()[0] for racer in racers.all())
+        expect(racer.locator(".tk-place")).to_have_text(re.compile(r"^\s*[1-4]"))
+    places = sorted(racer.locator(".tk-place").inner_text().strip()[0] for racer in racers.all())
     assert places == ["1", "2", "3", "4"]
     scrub = page.get_by_label("Time of the race")
     scrub.fill("0")

@@ -24,7 +24,7 @@ def test_a_view_is_drawn_when_it_is_opened(page: Page, slug: str) -> None:
     open_view(page, VIEWS[slug])
     page.wait_for_url(re.compile(f"[?&]view={slug}(&|$)"))
     page.wait_for_function(DRAWN)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_threshold_and_length_change_the_sink_rate(page: Page) -> None:
@@ -94,8 +94,8 @@ def test_a_head_is_chosen_in_the_scatter_and_the_probe_measures(visit: Visit) ->
     expect(page.locator("#heads-up input")).to_have_value(re.compile("induction"))
 
 
-def test_an_intervention_says_what_it_does_to_the_loss(visit: Visit) -> None:
-    page = visit("?run=example-first-token&view=intervene", wait=False)
+def test_an_intervention_says_what_it_does_to_the_loss(page: Page) -> None:
+    page.get_by_role("tab", name=VIEWS["intervene"], exact=True).click()
     page.locator("#intervention input").fill("Zero a head")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Read again with the change").click()
@@ -119,8 +119,8 @@ def test_a_wrong_parameter_is_named_and_the_page_goes_on(visit: Visit) -> None:
     expect(page.locator("#card")).to_contain_text("token 7 of")
 
 
-def test_two_runs_are_compared(visit: Visit) -> None:
-    page = visit("?run=example-first-token&view=compare")
+def test_two_runs_are_compared(page: Page) -> None:
+    open_view(page, VIEWS["compare"])
     said = page.locator("#compare-said")
     expect(said).to_contain_text("heads switch between this run and")
     before = said.inner_text()
@@ -138,8 +138,8 @@ def test_the_heartbeat_of_a_head_is_measured(visit: Visit) -> None:
     expect(page.locator("#card")).to_contain_text(f"token {chosen(page)['token']} of")
 
 
-def test_a_token_is_followed(visit: Visit) -> None:
-    page = visit("?run=example-first-token&view=follow&token=30", wait=False)
+def test_a_token_is_followed(page: Page) -> None:
+    open_view(page, VIEWS["follow"])
     quiet(page)
     page.locator("#tk-token-31").click()
     expect(page.locator("#follow-said")).to_contain_text("Token 31")

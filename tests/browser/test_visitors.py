@@ -32,7 +32,7 @@ def test_two_visitors_share_neither_selection_nor_result(visit: Visit) -> None:
 def test_a_hosted_page_keeps_runs_and_models_apart(visit: Visit, hosted: App) -> None:
     one = visit(at=hosted)
     other = visit(at=hosted)
-    assert "Public demo" in one.locator("main").inner_text()
+    expect(one.locator("main")).to_contain_text("Public demo")
     text = "A secret of the first visitor."
     run_text(one, text)
     assert any(text[:20] in label for label in stored(one))

@@ -79,8 +79,10 @@ def test_it_declares_all_that_the_page_shows(drafter: type[Drafter]) -> None:
 
 
 @EVERY
-@TEMPERATURES
-@pytest.mark.parametrize("sizes", [(4, 9), (1, 9), (9, 1), (7, 3), (3, 40)])
+@pytest.mark.parametrize(
+    ("sizes", "temperature"),
+    [((4, 9), 0.0), ((4, 9), 1.0), ((1, 9), 1.0), ((9, 1), 0.0), ((7, 3), 1.0), ((3, 40), 0.0)],
+)
 def test_trees_are_well_formed_and_keep_to_the_budget(
     starts: Starts, drafter: type[Drafter], temperature: float, sizes: tuple[int, int]
 ) -> None:

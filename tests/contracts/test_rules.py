@@ -63,6 +63,7 @@ def test_slug_of_another_rule_is_refused():
             slug: ClassVar[str] = "greedy"
 
 
+@pytest.mark.process
 def test_declarations_import_no_torch():
     code = "import sys, tokenarium.backend.speculation.rules; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

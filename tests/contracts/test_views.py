@@ -1,12 +1,14 @@
 """Every view draws runs of every architecture, of any length, in a message a page can load."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.models.conftest import save_model
+from tests.pairwise import covering
 from tests.ui.browser_stub import Visit
 from tests.ui.hand_made import trace as hand_made
 from tests.ui.hand_made import unfinished
@@ -18,6 +20,13 @@ from tokenarium.ui.shell.selection import Selection
 
 FAMILIES = ("llama", "gpt2", "qwen3", "mistral", "gemma2", "gpt_oss")
 SLUGS = [view.slug for view in Explore.views]
+CASES = covering(
+    list(product(FAMILIES, SLUGS, (1, 90))),
+    lambda family, slug, length: (slug, length),
+    lambda family, slug, length: (family, length),
+    lambda family, slug, length: (slug, FAMILIES.index(family) // 2),
+)
+"""Every view and every family with both lengths, every view with three families."""
 LARGEST_MESSAGE = 400_000
 STORIES = PROJECT.parent / "shared/data/models/stories3m"
 
@@ -59,9 +68,7 @@ def too_large(values: dict[str, Any]) -> dict[str, int]:
     return {name: size for name, size in sizes.items() if size > LARGEST_MESSAGE}
 
 
-@pytest.mark.parametrize("length", [1, 90])
-@pytest.mark.parametrize("slug", SLUGS)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "slug", "length"), CASES)
 def test_every_view_draws_every_architecture(
     explore: Visit, read: Callable[[str, int], Run], family: str, slug: str, length: int
 ) -> None:

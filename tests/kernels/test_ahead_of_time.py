@@ -75,6 +75,7 @@ def check(found, cases):
         assert use["matrix_units"] == half, use
 
 
+@pytest.mark.process
 @pytest.mark.timeout(400)
 def test_kernels_compile_ahead_of_time_without_spills():
     check(compiled(SHORT, 390), SHORT)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.pairwise import covering
 from tokenarium.kernels.attention_stats import (
     AttentionInput,
     Axis,
@@ -100,12 +101,27 @@ def compare(tensors, want, tolerance=1e-5, **details):
             assert worst(ours, theirs) < tolerance, field.name
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("details", DETAILS.values(), ids=DETAILS)
-@pytest.mark.parametrize(("length", "size", "per_group"), SHAPES)
+CASES = covering(
+    [
+        (*shape, details, dtype)
+        for shape in SHAPES
+        for details in DETAILS
+        for dtype in (torch.float32, torch.bfloat16)
+    ],
+    lambda length, size, per_group, details, dtype: (length, size, per_group),
+    lambda length, size, per_group, details, dtype: (length, details),
+    lambda length, size, per_group, details, dtype: (size, details),
+    lambda length, size, per_group, details, dtype: (per_group, details),
+    lambda length, size, per_group, details, dtype: (dtype, details),
+    lambda length, size, per_group, details, dtype: (dtype, length),
+    lambda length, size, per_group, details, dtype: (dtype, size),
+)
+
+
+@pytest.mark.parametrize(("length", "size", "per_group", "details", "dtype"), CASES)
 def test_attention_stats_equals_the_whole_matrix(length, size, per_group, details, dtype):
     tensors = make(8, 8 // per_group, length, length, size, size, dtype)
-    compare(tensors, everything(length, length, Grid.square(length, 24)), **details)
+    compare(tensors, everything(length, length, Grid.square(length, 24)), **DETAILS[details])
 
 
 def test_shapes_pair_every_length_size_and_group():

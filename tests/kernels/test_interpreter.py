@@ -37,6 +37,7 @@ def interpret(mark: str, seconds: int) -> int:
     return int(re.search(r"(\d+) passed", done.stdout)[1])
 
 
+@pytest.mark.process
 @pytest.mark.timeout(400)
 def test_triton_kernels_in_the_interpreter():
     assert interpret("not slow", 390) > 60

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tokenarium.backend.settings import PROJECT
+
+pytestmark = pytest.mark.process
 
 CODE = """
 import sys

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.pairwise import pairwise
 from tokenarium.kernels.tree_attention import Ancestry, naive, tree_attention
 
 D, DV = 8, 6
@@ -42,9 +43,9 @@ def options(heads, variant):
     return variant | {"sinks": sinks, "scaling": 0.4}
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "+".join(variant) or "plain")
-@pytest.mark.parametrize("sizes", [(D, DV), (D, D)])
+@pytest.mark.parametrize(
+    ("shape", "variant", "sizes"), pairwise(SHAPES, VARIANTS, [(D, DV), (D, D)])
+)
 def test_output_is_that_of_every_path(shape, variant, sizes):
     heads, parents = shape[0], shape[-1]
     given = inputs(*shape, sizes=sizes)

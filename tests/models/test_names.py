@@ -210,6 +210,7 @@ def test_snapshot_is_looked_for_where_hugging_face_puts_it(
     assert hub_cache.snapshot("org/name") == snapshot
 
 
+@pytest.mark.process
 def test_names_imports_neither_torch_nor_transformers():
     script = (
         "import sys, tokenarium.backend.models.names\n"

@@ -303,10 +303,10 @@ def test_guesses_are_those_of_the_unrolled_head(target):
 
 PLAN = recipe.Plan(
     gate_tokens=180,
-    gate_passes=20 * 120,
+    gate_passes=10 * 120,
     gate_match=0.0,
     tokens=360,
-    passes=20 * 120,
+    passes=10 * 120,
     vocabulary=20,
     batch=4,
     save_seconds=0.0,
@@ -353,7 +353,7 @@ def test_steps_read_on_and_each_stage_begins_anew(target, tmp_path, monkeypatch)
     training = _training(tmp_path, target, PLAN)
     training.run()
     parameters = len(list(training.head.parameters()))
-    stage = [(number, 4 * number, parameters if number else 0) for number in range(20)]
+    stage = [(number, 4 * number, parameters if number else 0) for number in range(10)]
     assert seen == [(0, *row) for row in stage] + [(1, *row) for row in stage]
     found = json.loads((tmp_path / "judged_stage_1.json").read_text())
     card = (tmp_path / "head" / "MODEL_CARD.md").read_text()

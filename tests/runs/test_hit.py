@@ -67,6 +67,7 @@ def big_result() -> TraceResult:
     return TraceResult(**values)
 
 
+@pytest.mark.process
 def test_stored_run_comes_back_at_once_after_a_restart_without_torch(
     make_lab: Callable[..., Lab],
     models_dir: Path,

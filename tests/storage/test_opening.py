@@ -107,6 +107,7 @@ def test_opening_and_reading_changes_no_byte_of_our_own_file(tmp_path, make_reco
     assert _files(tmp_path) == before
 
 
+@pytest.mark.process
 def test_second_process_on_the_file_is_told_who_has_it(tmp_path):
     url = f"duckdb:///{tmp_path}/runs.duckdb"
     code = "import sys; from tokenarium.storage import RunStore; RunStore(sys.argv[1])"
@@ -148,6 +149,7 @@ def test_opening_says_what_is_wrong_with_the_address(url, said):
     assert "secret" not in str(refusal.value)
 
 
+@pytest.mark.process
 def test_a_hit_loads_no_heavy_library(tmp_path, make_record, make_tables):
     url = f"duckdb:///{tmp_path}/runs.duckdb"
     with RunStore(url) as store:

@@ -37,6 +37,7 @@ def _version(path):
         return connection.execute("SELECT version_num FROM alembic_version").fetchall()
 
 
+@pytest.mark.process
 def test_revisions_are_known_without_alembic(next_release):
     assert older_than("0001") == []
     next_release()
@@ -80,6 +81,7 @@ def test_copy_opens_with_the_release_that_wrote_it(tmp_path, make_record, monkey
         assert store.find("k").id == "a"
 
 
+@pytest.mark.process
 def test_log_of_a_killed_process_is_copied_too(tmp_path, make_record, next_release):
     path = tmp_path / "runs.duckdb"
     _older(path, make_record)

@@ -21,6 +21,7 @@ MIB = 2**20
         pytest.param(32_768, 512 * MIB, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.process
 def test_trace_peak_memory_is_far_below_the_attention_matrix(length, most):
     done = subprocess.run(
         [sys.executable, "-m", "tests.trace.peak", str(length)],

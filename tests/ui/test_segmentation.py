@@ -87,7 +87,7 @@ def test_how_a_text_is_cut_into_tokens_moves_no_sentence(text: str, data: st.Dat
 
 @pytest.mark.parametrize("token", [" ", ".", "\n", "。", "a", "1,", "'", ". ", "a'"])
 def test_no_text_takes_long(token: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()  # not slowed by what else the machine does
     starts([token] * 131_072, np.zeros(131_072, bool))
     # A pattern that looks again from every place would need minutes.
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
