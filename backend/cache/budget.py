@@ -10,6 +10,7 @@ from tokenarium.backend.cache.request import BudgetUnit
 from tokenarium.backend.cost.work import Sizes
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.structure import context_of
+from tokenarium.backend.models.windows import windows_of
 
 _POSITION_BYTES = 4
 
@@ -20,7 +21,7 @@ class CacheSizes:
 
     layers: int
     windowed: int
-    """Layers that keep to a window of their own."""
+    """Layers whose queries see a window only."""
     entry_bytes: int
     """Bytes of one entry in all KV heads of one layer."""
     kv_heads: int = 1
@@ -31,6 +32,8 @@ class CacheSizes:
     """Bytes of such a number."""
     context: int = 0
     """Most tokens the model was made to read at once."""
+    window: int = 0
+    """Most keys that queries of those layers see; 0 where there are none."""
 
     @staticmethod
     def of(loaded: LoadedModel, windowed: int) -> "CacheSizes":
@@ -50,7 +53,18 @@ class CacheSizes:
             head_size=sizes.head_size,
             number_bytes=dtype.itemsize,
             context=context_of(config),
+            window=max((own or 0 for own in windows_of(config)), default=0),
         )
+
+
+def _bytes_of_all_layers(megabytes: float, sizes: CacheSizes) -> int:
+    """Return the bytes of one entry in all layers that keep to a budget.
+
+    Layers with a window do where it is smaller than what they hold by the model's design.
+    """
+    if megabytes * 1e6 < sizes.entry_bytes * sizes.layers * (sizes.window - 1):
+        return sizes.entry_bytes * sizes.layers
+    return sizes.entry_bytes * max(1, sizes.layers - sizes.windowed)
 
 
 def tokens_per_head(budget: float, unit: BudgetUnit, prompt: int, sizes: CacheSizes) -> int:
@@ -64,7 +78,7 @@ def tokens_per_head(budget: float, unit: BudgetUnit, prompt: int, sizes: CacheSi
     Raises:
         ValueError: if it comes to less than one, or is a fraction of a token.
     """
-    each = sizes.entry_bytes * max(1, sizes.layers - sizes.windowed)
+    each = _bytes_of_all_layers(budget, sizes)
     if unit == "tokens" and budget != round(budget):
         raise ValueError(
             f"budget={budget:g} tokens is no whole number: choose {floor(budget)} or {ceil(budget)}"

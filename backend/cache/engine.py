@@ -18,6 +18,7 @@ from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.prompt_pruning import PromptPruner
 from tokenarium.backend.cache.rerotation import Rerotation
 from tokenarium.backend.cache.surprisal import SurprisalTrack
+from tokenarium.backend.cache.window_attention import attend_within
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
@@ -100,7 +101,7 @@ class CachedSequence:
 
     @property
     def windowed_layers(self) -> tuple[int, ...]:
-        """Layers that see a window only: no policy acts there, what leaves the window is freed."""
+        """Layers whose queries see a window only; what leaves it is freed."""
         return tuple(cache.layer for cache in self.layers if cache.window is not None)
 
     @torch.inference_mode()
@@ -186,8 +187,11 @@ class _CacheRecorder(Recorder):
 
     def _prefill(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
         run, policy = self._run, self._run.policy
-        out, stats = self._attend_prompt(call)
         budgets = policy.layer_budgets(run.budget, len(run.loaded.layers), run.prompt)
+        acts = policy.acts_within(call.declared_window, budgets[call.layer])
+        # An oracle frees nothing, so that its windows are what its kernels see.
+        acts = acts and (call.declared_window is None or run.free_windows)
+        out, stats = self._attend_prompt(call, acts)
         cache = LayerCache(
             layer=call.layer,
             entries=Entries(call.k[0], call.v[0], self._positions_kept(call)),
@@ -202,11 +206,12 @@ class _CacheRecorder(Recorder):
             rotary=run.rotary[call.layer] if run.rotary else None,
             rows=partial(_last_rows, call),
             window=call.declared_window,
+            acts=acts,
             shared=run.shared,
         )
         run.layers.append(cache)
         view = run.evictor.view(cache)
-        if cache.window is None:
+        if acts:
             policy.observe_prompt(view, stats)
         cache.rows = None
         if run.pruner is not None and run.pruner.kept is None:
@@ -224,7 +229,7 @@ class _CacheRecorder(Recorder):
         run.dropped.append(Dropped(run.step, call.layer, lost))
         return run.positions[run.pruner.kept]
 
-    def _attend_prompt(self, call: AttentionCall) -> tuple[Tensor, AttentionStats]:
+    def _attend_prompt(self, call: AttentionCall, acts: bool) -> tuple[Tensor, AttentionStats]:
         """Attend over the prompt: as the model does, or as the policy changes it."""
         run = self._run
         if call.layer in run.changes and call.declared_window is None:
@@ -233,14 +238,14 @@ class _CacheRecorder(Recorder):
                 return change.whole(Layer.of(call, None), run.check), AttentionStats()
             changed = Reading({call.layer: change}, lambda _: run.check())
             return changed.attend(call)[0], AttentionStats()
-        wanted = Want() if call.declared_window else run.policy.want(call.q.shape[2])
+        wanted = run.policy.want(call.q.shape[2]) if acts else Want()
         return attention_stats(replace(call.inputs(), offset=0, mask=None), wanted)
 
     def _decode(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
         run, evictor = self._run, self._run.evictor
         cache = run.layers[call.layer]
         cache.step, cache.seen, cache.queries = run.step, run.seen, call.q[0]
-        entries, acts = cache.entries, cache.window is None
+        entries, acts = cache.entries, cache.acts
         if evictor.is_stacked(cache):
             entries.fill(call.k[0], call.v[0])
         else:
@@ -251,18 +256,22 @@ class _CacheRecorder(Recorder):
             choice = run.policy.selects(evictor.view(cache))
             if choice is not None:
                 return self._attend_selected(call, entries, choice), cache
-        out, weights = decode_attention(
-            call.q[0],
-            entries.buffers["keys"],
-            entries.buffers["values"],
-            entries.starts,
-            entries.counts,
-            scaling=call.scaling,
-            softcap=call.softcap,
-            sinks=call.sinks,
-            window=call.window,
-            want_weights="attention" in run.needs and acts,
-        )
+        wants = "attention" in run.needs and acts
+        if acts and cache.window is not None:
+            out, weights = attend_within(call, entries, run.positions, cache.window, wants)
+        else:
+            out, weights = decode_attention(
+                call.q[0],
+                entries.buffers["keys"],
+                entries.buffers["values"],
+                entries.starts,
+                entries.counts,
+                scaling=call.scaling,
+                softcap=call.softcap,
+                sinks=call.sinks,
+                window=call.window,
+                want_weights=wants,
+            )
         if weights is not None:
             evictor.observe(cache, weights)
         return out, cache

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from tokenarium.backend.cache.acting import where_it_acts
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.full_model import TOGETHER
 from tokenarium.backend.cache.policies.full import Full
@@ -33,6 +34,8 @@ class PolicyCost:
     """Bytes after the last step."""
     exact: bool
     """Whether a run reports exactly these, unless an end-of-text token stops it earlier."""
+    acts: str = ""
+    """In how many layers it acts and why not in the others; empty where in all."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def estimate(
         policy = spec.policy.fitted(budget, len(windows), context)
         policy.refuse_below_smallest(budget)
         nbytes = bytes_by_step(policy, budget, prompt, steps, windows, sizes)
+        acting = policy.acting_layers(budget, windows, prompt) if policy.label == "evict" else ()
         costs.append(
             PolicyCost(
                 policy.slug,
@@ -110,7 +114,8 @@ def estimate(
                 policy.label,
                 int(nbytes[0]),
                 int(nbytes[-1]),
-                exact=not policy.ragged,
+                exact=not policy.ragged and not any(windows[layer] for layer in acting),
+                acts=where_it_acts(policy, budget, windows, prompt),
             )
         )
     plan = CacheRunPlan(request, config, dtype, device, prompt, steps, budget)

@@ -66,7 +66,7 @@ class Evictor:
     def open_step(self, step: int, seen: int, positions: Tensor) -> None:
         """Stack the layers at the first step, where the policy allows it, and make room in all."""
         if step == 1 and self.stacked is None:
-            self.stacked = stack_layers(self._acting(), self._policy, self._rerotation)
+            self.stacked = stack_layers(self._unwindowed(), self._policy, self._rerotation)
         if self.stacked is None:
             return
         cache = self.stacked
@@ -84,7 +84,7 @@ class Evictor:
 
     def end_layer(self, cache: LayerCache) -> None:
         """Drop what a layer holds too much as soon as it has attended."""
-        if cache.window is not None:
+        if not cache.acts:
             return
         waits = self._policy.scope == "model" or self.is_stacked(cache)
         if not waits and self._due(cache.step):
@@ -95,16 +95,18 @@ class Evictor:
         if self.stacked is not None:
             self._end_stacked(self.stacked, step)
         elif self._policy.scope == "model" and self._due(step):
-            over = [cache for cache in self._acting() if self._over(cache)]
-            if over:
-                # The score is the same in every layer, so the first one chooses for all.
-                choice = self._policy.kept(self.view(over[0]), over[0].budget)
-                for cache in over:
-                    self._keep(cache, choice)
+            self._evict_alike(self._unwindowed())
+        if self._policy.scope == "model" and self._due(step):
+            windowed = [cache for cache in self.layers if cache.acts and cache.window is not None]
+            for window in {cache.window for cache in windowed}:
+                self._evict_alike([cache for cache in windowed if cache.window == window])
 
     def free_outside(self, cache: LayerCache) -> None:
         """Free what no later query of a layer with a window can see."""
         assert cache.window is not None
+        if cache.acts:
+            self._free_by_position(cache, cache.seen + 1 - cache.window)
+            return
         outside = max(cache.entries.counts) - (cache.window - 1)
         if outside <= 0:
             return
@@ -112,8 +114,31 @@ class Evictor:
         self.dropped.append(Dropped(cache.step, cache.layer, gone))
         cache.entries.forget_oldest(outside)
 
-    def _acting(self) -> list[LayerCache]:
+    def _free_by_position(self, cache: LayerCache, oldest: int) -> None:
+        """Free what stood before the oldest position that the next query sees."""
+        entries = cache.entries
+        heads = [entries.head("positions", g) for g in range(entries.groups)]
+        gone = [int((own < oldest).sum()) for own in heads]
+        if not any(gone):
+            return
+        lost = [own[:count].clone() for own, count in zip(heads, gone, strict=True)]
+        self.dropped.append(Dropped(cache.step, cache.layer, lost))
+        if len(set(gone)) == 1:
+            entries.forget_oldest(gone[0])
+            return
+        both = zip(gone, entries.counts, strict=True)
+        entries.keep([torch.arange(first, n, device=heads[0].device) for first, n in both])
+
+    def _unwindowed(self) -> list[LayerCache]:
         return [cache for cache in self.layers if cache.window is None]
+
+    def _evict_alike(self, alike: list[LayerCache]) -> None:
+        """Drop in layers that hold the same: the score is the same, so the first one chooses."""
+        over = [cache for cache in alike if self._over(cache)]
+        if over:
+            choice = self._policy.kept(self.view(over[0]), over[0].budget)
+            for cache in over:
+                self._keep(cache, choice)
 
     def _due(self, step: int) -> bool:
         return self._policy.evicts_at(step, self._budget)
@@ -145,7 +170,7 @@ class Evictor:
             among = entries.rows("positions").where(entries.present(), -1)
             scores = choice.scores.clone()  # it may be a view of what is about to move
         positions = entries.keep(choice.indices)
-        layers = [cache] if cache.stacked == 1 else self._acting()
+        layers = [cache] if cache.stacked == 1 else self._unwindowed()
         groups = entries.groups // cache.stacked
         for number, layer in enumerate(layers):
             own = slice(number * groups, (number + 1) * groups)

@@ -49,8 +49,9 @@ class LayerCache:
     turns: tuple[int, ...] = (0,)
     """Where each turn begins: the prompt, and every later step of several tokens."""
     window: int | None = None
-    """Most keys a query of this layer sees by the model's design; no policy acts on such a
-    layer."""
+    """Most keys a query of this layer sees by the model's design; what leaves it is freed."""
+    acts: bool = True
+    """Whether the policy acts in this layer: see ``Policy.acts_within``."""
     stacked: int = 1
     """Layers whose heads these are, one layer's after another's; ``layer`` is the first of them."""
     memory: dict[str, Any] = field(default_factory=dict)

@@ -41,6 +41,7 @@ class Ledger:
         self.token_ids = np.full(shape, -1, np.int32)
         self.cache_bytes = np.full(shape, -1, np.int64)
         self.state_bytes = np.full(shape, -1, np.int64)
+        self.windows = np.zeros(layers, np.int32)
         self.layer_budgets = np.full((policies, layers), -1, np.int32)
         self.evicted_at = np.full((policies, layers, heads, prompt + steps), -1, np.int16)
         self.notes: list[list[str]] = [[] for _ in range(policies)]
@@ -105,7 +106,8 @@ class Ledger:
         for cache in sequence.layers:
             mean = sum(cache.entries.counts) / cache.entries.groups
             self.numbers["entries"][number, step, cache.layer] = mean
-            if cache.window is None:
+            self.windows[cache.layer] = cache.window or 0
+            if cache.acts:
                 self.layer_budgets[number, cache.layer] = cache.budget
         for drop in sequence.dropped:
             for head, positions in enumerate(drop.positions):
@@ -196,6 +198,7 @@ class Ledger:
             notes=tuple(map(tuple, self.notes)),
             state_bytes=cut(self.state_bytes),
             layer_budgets=self.layer_budgets.copy(),
+            windows=self.windows.copy(),
             noise_at=np.asarray(self._noise_at, np.int32).reshape(-1, 3),
             noise_kept=np.concatenate(self._noise)[:, : self.prompt + done],
             selected_at=np.asarray(self._selected_at, np.int32).reshape(-1, 3),

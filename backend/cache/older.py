@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 def cache_answers(run: Run, version: int) -> bool:
     """Return whether a run would be the same today.
 
-    Until version 2 policies left layers with a window alone whatever their budget, SnapKV's own
+    Until version 3 policies left layers with a window alone whatever their budget, SnapKV's own
     window was a quarter of the budget, and Ada-KV counted protected tokens into its floor.
     """
-    if version >= 3:
+    if version >= 4:
         return True
     request = run.request
     result: CacheResult = run.result  # type: ignore[assignment]

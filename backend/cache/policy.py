@@ -144,6 +144,37 @@ class Policy(Method):
                 f"with these parameters: raise budget to at least {least}"
             )
 
+    def acts_within(self, window: int | None, budget: int) -> bool:
+        """Return whether it acts in a layer: everywhere but where a window keeps to the budget.
+
+        A layer with a window holds one key fewer than its queries see, so that only a smaller
+        budget changes anything. What reads a selection, hides pairs or leaves out tokens of the
+        prompt leaves such layers alone.
+
+        Args:
+            window: most keys a query sees by the model's design; None for all.
+            budget: entries per head of the layer.
+        """
+        if window is None:
+            return True
+        plain = type(self).patches_prefill is Policy.patches_prefill and not self.prunes_prompt
+        evicts = self.label == "evict" and plain and self.positions != "capped"
+        return evicts and budget < window - 1
+
+    def acting_layers(
+        self, budget: int, windows: Sequence[int | None], prompt: int
+    ) -> tuple[int, ...]:
+        """Return the layers in which it acts; see ``acts_within``.
+
+        Args:
+            budget: entries per head, averaged over the layers.
+            windows: by layer the most keys a query sees by the model's design; None for all.
+            prompt: tokens of the prompt.
+        """
+        budgets = self.layer_budgets(budget, len(windows), prompt)
+        both = enumerate(zip(windows, budgets, strict=True))
+        return tuple(layer for layer, (window, own) in both if self.acts_within(window, own))
+
     def layer_budgets(self, budget: int, layers: int, length: int) -> list[int]:
         """Return the budget of each layer, entries per head, for a prompt of ``length`` tokens."""
         return [budget] * layers

@@ -149,6 +149,8 @@ class PolicyRun:
         What was read after the latest step recorded counts as held.
         """
         result, at = self.result, self.result.noise_at
+        if result.windows is not None and result.windows[layer]:
+            return None  # noise is told of layers that see everything
         budgets = result.layer_budgets[self.number]
         alike = (at[:, 2] < 0) | (budgets[at[:, 2]] == budgets[layer])
         rows = np.flatnonzero((at[:, 0] == self.number) & (at[:, 1] <= step) & alike)

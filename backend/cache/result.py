@@ -25,7 +25,7 @@ Integers = NDArray[np.int32]
 class CacheResult(Result):
     """The same prompt continued under several policies."""
 
-    schema_version: ClassVar[int] = 3
+    schema_version: ClassVar[int] = 4
     oldest_readable: ClassVar[int] = 2
 
     policies: tuple[str, ...] = quantity(
@@ -97,6 +97,14 @@ class CacheResult(Result):
         "entries per KV head right after an eviction, averaged over the heads; -1 where the layer "
         "is left alone",
         "How much each layer may keep.",
+    )
+    windows: Integers | None = quantity(
+        "windows of the model",
+        "L",
+        "tokens",
+        "most keys that a query of the layer sees by the model's design; 0 where all",
+        "What a layer forgets whatever the policy does.",
+        since=4,
     )
     entries: Floats = quantity(
         "entries held",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from tokenarium.backend.cache.acting import where_it_acts
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.full_model import FullModelReference
 from tokenarium.backend.cache.generation import CacheProgress, Generation, PreparedRun
@@ -17,6 +18,7 @@ from tokenarium.backend.cost.run_memory import CacheRunPlan, bytes_of_cache_run
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.models.windows import windows_of
 from tokenarium.backend.runs.events import CancelToken, Event
 
 
@@ -53,7 +55,7 @@ def follow_policies(
     _refuse_unless_fits(request, loaded, len(tokens.ids), steps, budget)
     ledger = Ledger(len(policies), steps, len(loaded.layers), heads, len(tokens.ids))
     for number, policy in enumerate(policies):
-        ledger.notes[number] += _notes_on(policy, alone, len(loaded.layers))
+        ledger.notes[number] += _notes_on(policy, budget, loaded, len(tokens.ids))
     prepared = PreparedRun(request, loaded, tokens, notes, budget, ledger)
     progress = CacheProgress(prepared, emit, cancel)
     oracle = None
@@ -119,19 +121,15 @@ def _refuse_unless_fits(
     )
 
 
-def _notes_on(policy: Policy, alone: tuple[int, ...], layers: int) -> list[str]:
+def _notes_on(policy: Policy, budget: int, loaded: LoadedModel, prompt: int) -> list[str]:
     """Return what a policy does otherwise than one might expect: a variant, layers left alone."""
     notes = []
     if policy.differs != "no":
         notes.append(f"variant: {policy.differs}")
-    if policy.label != "nothing" and alone:
-        many = (
-            "every layer sees" if len(alone) == layers else f"{len(alone)} of {layers} layers see"
-        )
-        notes.append(
-            f"{many} a window of its latest tokens only, by the model's design: the policy leaves "
-            "them alone, and what leaves the window is freed without loss"
-        )
+    windows = windows_of(loaded.model.config)
+    fitted = policy.fitted(budget, len(windows), loaded.context)
+    if words := where_it_acts(fitted, budget, windows, prompt):
+        notes.append(words)
     return notes
 
 

@@ -40,7 +40,8 @@ def bytes_by_step(
 ) -> NDArray[np.int64]:
     """Return [steps] bytes of the storage a policy will hold after each step, the prompt first.
 
-    Exact wherever all heads of a layer hold equally many entries; where a policy shares them out
+    Exact wherever all heads of a layer hold equally many entries and nothing is dropped inside a
+    window of the model, which later frees some of what is kept; where a policy shares them out
     among heads, room to grow is rounded for each, so that a run differs by a few entries.
 
     Args:
@@ -61,8 +62,9 @@ def bytes_by_step(
     total = np.zeros(steps, np.int64)
     for (length, own, window), many in kinds.items():
         room_at, evicted = _course(policy, own, due, length, window)
+        acts = policy.acts_within(window, own)
         each = np.full(steps, sizes.entry_bytes, np.int64)
-        if window is None:
+        if acts:
             each += sizes.kv_heads * _NUMBER_BYTES * policy.state_per_token()
             each += sizes.kv_heads * _moving_bytes(policy, prompt, evicted, sizes)
         total += many * each * room_at
@@ -92,14 +94,14 @@ def _course(
     policy: Policy, budget: int, due: Sequence[bool], length: int, window: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return by step how many entries a head has room for, and whether one was evicted by then."""
-    head = _Head(length)
+    head, acts = _Head(length), policy.acts_within(window, budget)
     found, evicted = np.empty(len(due), np.int64), np.zeros(len(due), np.bool_)
     for step in range(len(due)):
         if step:
             head.append()
         if window is not None:
             head.count = min(head.count, window - 1)
-        elif due[step] and head.count > budget:
+        if acts and due[step] and head.count > budget:
             head.keep(policy.size_after_eviction(budget))
             evicted[step:] = True
         found[step] = head.size

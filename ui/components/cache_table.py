@@ -79,7 +79,7 @@ def _row(run: PolicyRun, base: float) -> list[Cell]:
     lost = result.lost_mass[run.number, : run.steps]
     return [
         result.titles[run.number],
-        run.label,
+        run.label + _acting(run),
         f"{size(int(held))} ({held / base:.0%})",
         times,
         f"{run.prefill_ms:.0f} ms",
@@ -89,6 +89,14 @@ def _row(run: PolicyRun, base: float) -> list[Cell]:
         _mean(lost, "{:.1%}"),
         run.text.replace("\n", " ")[:160],
     ]
+
+
+def _acting(run: PolicyRun) -> str:
+    """Return in how many layers the policy acts, where that is not all of them."""
+    budgets = run.result.layer_budgets[run.number]
+    acting = int((budgets >= 0).sum())
+    whole = run.label == "nothing" or acting == len(budgets)
+    return "" if whole else f"; acts in {acting} of {len(budgets)} layers"
 
 
 def _mean(values: np.ndarray[Any, Any], form: str) -> str:

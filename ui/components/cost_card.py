@@ -23,7 +23,12 @@ def cache_card(cost: CacheEstimate) -> str:
         ("Peak memory", f"under {size(cost.peak_bytes)}{free}, beside the model"),
         ("Time", _time(cost.total_ms, cost.unknown)),
     )
-    return card("What Run will take", facts, f'<div class="tk-bytes">{bars}</div>')
+    acts = "".join(
+        f'<p class="tk-sub">{escape(policy.title)} {escape(policy.acts)}</p>'
+        for policy in cost.policies
+        if policy.acts
+    )
+    return card("What Run will take", facts, f'<div class="tk-bytes">{bars}</div>{acts}')
 
 
 def sweep_card(cost: SweepEstimate) -> str:
@@ -39,6 +44,8 @@ def sweep_card(cost: SweepEstimate) -> str:
         ("Cache", f"{between} a point"),
         ("Time", _time(cost.total_ms, cost.unknown)),
     ]
+    if cost.acts:
+        facts.append(("Layers", "; ".join(cost.acts[:2])))
     if cost.refused:
         facts.append(("Left out", "; ".join(cost.refused[:2])))
     return card("What Sweep will take", facts, "")

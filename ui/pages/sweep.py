@@ -108,6 +108,14 @@ def how_asked(scene: Scene[SweepResult, SweepRequest]) -> Iterator[str]:
         )
     elif result.asked_as == "chat":
         yield "Asked in the turns of the model's chat template, the answer begun."
+    measured = [not reason for reason in result.refused]
+    if result.acts_in is not None and result.layers is not None and any(measured):
+        fewest = int(result.acts_in[measured].min())
+        if fewest < result.layers:
+            yield (
+                f"Some points act in {fewest} of {result.layers} layers only: the others keep to a "
+                "window of the model, which is smaller than the budget."
+            )
 
 
 def specs_of(asked: Values) -> list[Any]:

@@ -11,11 +11,13 @@ from torch import Tensor
 from tokenarium.backend.benchmark.evaluation import Answered, Evaluation
 from tokenarium.backend.benchmark.sweep.course import Course
 from tokenarium.backend.benchmark.task import Exercise
+from tokenarium.backend.cache.acting import refuse_nowhere
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.windows import windows_of
 
 MOST_BUCKETS = 64
 """Parts of an answer whose surprisal is kept apart."""
@@ -33,6 +35,10 @@ class Cell:
     """[P] mean surprisal of each part."""
     refused: str = ""
     """Why the policy cannot work here; empty where it can."""
+    acts_in: int = 0
+    """Layers in which the policy acts."""
+    layers: int = 0
+    """Of the model."""
     correct: int = 0
     chosen: int = 0
     chance: float = NAN
@@ -49,8 +55,14 @@ class Cell:
     step_ms_p90: float = NAN
 
     @classmethod
-    def of(cls, exercises: Sequence[Exercise], found: list[Answered], budgets: list[int]) -> Self:
-        """Join the trials."""
+    def of(
+        cls,
+        exercises: Sequence[Exercise],
+        found: list[Answered],
+        budgets: list[int],
+        **layers: int,
+    ) -> Self:
+        """Join the trials; ``layers`` are ``acts_in`` and ``layers``."""
         edges = _edges(exercises)
         every = np.concatenate([each.surprisal for each in found])
         step_ms = np.concatenate([each.step_ms for each in found])
@@ -58,6 +70,7 @@ class Cell:
             trials=len(found),
             edges=edges,
             answer_nats=_by_part(edges, found),
+            **layers,
             correct=sum(bool(each.likeliest.all()) for each in found),
             chosen=sum(each.chosen for each in found),
             chance=_mean([exercise.chance for exercise in exercises]),
@@ -107,6 +120,7 @@ class Trials:
         try:
             budgets = self._budgets(ratio)
             CachedSequence(self.loaded, policy, min(budgets))
+            layers = self._layers(policy, min(budgets))
         except ValueError as error:
             edges = _edges(self.exercises)
             nothing = np.full(len(edges) - 1, np.nan, np.float32)
@@ -123,7 +137,19 @@ class Trials:
                 took_ms = answered.prefill_ms + float(answered.step_ms.sum())
                 followed(course.result(answered), took_ms)
             found.append(answered)
-        return Cell.of(self.exercises, found, budgets)
+        return Cell.of(self.exercises, found, budgets, **layers)
+
+    def _layers(self, policy: Policy, budget: int) -> dict[str, int]:
+        """Return in how many layers of how many the policy acts.
+
+        Raises:
+            ValueError: if it acts nowhere, so that there is nothing to measure.
+        """
+        windows, prompt = windows_of(self.loaded.model.config), len(self.exercises[0].prompt)
+        fitted = policy.fitted(budget, len(windows), self.loaded.context)
+        refuse_nowhere(fitted, budget, windows, prompt)
+        acting = fitted.acting_layers(budget, windows, prompt)
+        return {"acts_in": len(acting), "layers": len(windows)}
 
     def _budgets(self, ratio: float) -> list[int]:
         sizes = CacheSizes.of(self.loaded, 0)

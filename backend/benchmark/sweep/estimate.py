@@ -9,6 +9,7 @@ import torch
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.sweep.result import SweepResult
 from tokenarium.backend.benchmark.sweep.runner import grid
+from tokenarium.backend.cache.acting import refuse_nowhere, where_it_acts
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cost.evidence import Evidence
@@ -38,6 +39,8 @@ class SweepEstimate:
     """Cache of the point that holds least."""
     refused: tuple[str, ...]
     """Why policies cannot work at some budgets."""
+    acts: tuple[str, ...]
+    """In how many layers policies act, where that is not all of them."""
     total_ms: float | None
     """From sweeps of this model on this machine; None where a part was never measured."""
     unknown: tuple[str, ...]
@@ -65,11 +68,12 @@ def estimate(request: SweepRequest, sketch: Sketch, done: Sequence[SweepResult])
     points = list(grid(request))
     exercises = request.trials if task is not None else len(lengths)
     depths = len({point.depth for point in points})
-    sizes_bytes, refused = [], []
+    sizes_bytes, refused, acts = [], [], []
     for number, ratio in dict.fromkeys((point.policy, point.ratio) for point in points):
         policy = request.tried[number].policy
         try:
             sizes_bytes.append(_most_bytes(policy, ratio, max(lengths), request, sketch))
+            acts.append(_where_it_acts(policy, ratio, max(lengths), sketch))
         except ValueError as error:
             refused.append(str(error))
     times = [_point_ms(request, point.policy, max(lengths), done) for point in points]
@@ -87,6 +91,7 @@ def estimate(request: SweepRequest, sketch: Sketch, done: Sequence[SweepResult])
         largest_bytes=max(sizes_bytes, default=0),
         smallest_bytes=min(sizes_bytes, default=0),
         refused=tuple(dict.fromkeys(refused)),
+        acts=tuple(dict.fromkeys(filter(None, acts))),
         total_ms=None if unknown else total,
         unknown=tuple(unknown),
     )
@@ -101,9 +106,19 @@ def _most_bytes(
     budget = tokens_per_head(ratio, "ratio", prompt, sizes)
     fitted = policy.fitted(budget, len(windows), context_of(config))
     fitted.refuse_below_smallest(budget)
+    refuse_nowhere(fitted, budget, windows, prompt)
     # The last token of the prompt is read as a step, after the first eviction.
     steps = 2 if request.task else request.max_new_tokens + 2
     return int(bytes_by_step(fitted, budget, max(1, prompt - 1), steps, windows, sizes).max())
+
+
+def _where_it_acts(policy: Policy, ratio: float, prompt: int, sketch: Sketch) -> str:
+    """Return in how many layers a policy acts at a budget; empty where in all."""
+    windows = windows_of(sketch.config)
+    budget = max(1, round(ratio * prompt))
+    fitted = policy.fitted(budget, len(windows), context_of(sketch.config))
+    words = where_it_acts(fitted, budget, windows, prompt)
+    return words and f"{policy.title} at {ratio:.3g} {words}"
 
 
 def _point_ms(

@@ -2,7 +2,7 @@
 
 from tokenarium.backend.runs.run import Run
 
-REDUCED_FIRST = {"sweep": 2, "point": 3}
+REDUCED_FIRST = {"sweep": 2, "point": 4}
 """Schema versions from which the first token of an answer is predicted from the reduced cache."""
 
 

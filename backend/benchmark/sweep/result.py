@@ -196,6 +196,19 @@ class SweepResult(Result):
         since=2,
     )
 
+    acts_in: Integers | None = quantity(
+        "layers in which it acts",
+        "C",
+        "",
+        "layers whose queries see everything, and those with a window of the model that is larger "
+        "than the budget by two or more; 0 where the policy was refused",
+        "In the others nothing is measured: they are as in the full cache.",
+        since=2,
+    )
+    layers: int | None = quantity(
+        "layers", "", "", "of the model", "How many layers could be reduced.", since=2
+    )
+
     @property
     def finished(self) -> bool:
         """Whether every point was measured."""
@@ -237,12 +250,14 @@ class SweepResult(Result):
             answer_edges=cells[0].edges,
             points=len(points),
             verdict=_verdict(request, ready, cells),
+            layers=max(cell.layers for cell in cells),
             asked_as="chat" if chat else "text",
-            **{name: _integers(cells, name) for name in ("trials", "correct", "chosen")},
+            **{name: _integers(cells, name) for name in _COUNTS},
             **{name: _floats(cells, name) for name in _MEANS},
         )
 
 
+_COUNTS = ("trials", "correct", "chosen", "acts_in")
 _MEANS = (
     "budget_tokens", "chance", "choice_chance", "first_probability", "token_accuracy",
     "perplexity", "kl_nats", "top1_agree", "cache_bytes", "prefill_ms", "step_ms_p50",

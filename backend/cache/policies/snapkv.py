@@ -39,7 +39,7 @@ class SnapKV(Policy):
         0,
         ge=0,
         le=1024,
-        description="Closing tokens of the prompt that vote and stay; 0 takes a quarter of the "
+        description="Closing tokens of the prompt that vote and stay; 0 takes a sixteenth of the "
         "budget, at most the paper's 64.",
     )
     kernel: int = Field(
@@ -57,8 +57,13 @@ class SnapKV(Policy):
         return kernel
 
     def fitted(self, budget: int, layers: int, context: int) -> Self:
-        """Set an open window."""
-        own = self.window or min(WINDOW, max(1, budget // 4))
+        """Set an open window: the authors' 64 of 1,024, and as small a part of smaller budgets.
+
+        A window stays whatever it is worth, so that a long one leaves little room for what it votes
+        for. Divergence of SmolLM2-135M's answers at 64 of 256 tokens, with a window of 1, 4, 16
+        and 32: 0.93, 1.13, 1.19, 2.10 nats (passkey); 1.13, 1.27, 1.76, 2.18 (needles).
+        """
+        own = self.window or min(WINDOW, max(1, budget // 16))
         return self.model_copy(update={"window": own})
 
     def smallest_budget(self) -> int:

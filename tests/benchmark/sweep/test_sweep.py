@@ -78,6 +78,17 @@ def test_an_answer_of_one_token_tells_policies_apart(twins) -> None:
     assert len(set(result.first_probability.tolist())) == 3
 
 
+def test_a_point_that_acts_in_no_layer_is_refused(twins) -> None:
+    loaded, _ = twins("mistral")  # every layer has a window of 16
+    values: dict[str, Any] = {"policies": ["recent"], "depths": (0.5,), "trials": 1}
+    result = run(loaded, budgets=(0.5, 0.05), **values)
+    assert "Recent only acts in 0 of 3 layers" in result.refused[1]
+    assert result.refused[2] == ""
+    assert result.acts_in.tolist() == [3, 0, 3]
+    assert result.layers == 3
+    assert result.kl_nats[2] > 1e-3
+
+
 def test_a_cell_is_the_mean_over_its_trials(twins) -> None:
     """Surprisal by position against the oracle, on a text that both read whole."""
     loaded, oracle = twins("llama")

@@ -45,7 +45,7 @@ def test_adakv_keeps_the_best_pairs_of_a_layer_after_every_heads_share(tiny, flo
 def test_adakv_over_snapkv_keeps_the_window_of_every_head(tiny):
     pair = tiny()
     ids = pair.prompt(61)
-    sequence = pair.under("adakv", 20, ids)
+    sequence = pair.under("adakv", 20, ids, base_parameters={"window": 5})
     for own, layer in zip(kept(sequence), eager_layers(pair.eager, ids), strict=True):
         votes = layer.grouped(layer.attention[:, -5:, :-5].double().mean(1))
         padded = torch.nn.functional.pad(votes, (2, 2)).unfold(1, 5, 1).mean(-1)

@@ -47,7 +47,9 @@ def test_snapkv_takes_the_largest_of_a_group_where_asked(tiny):
     assert [head[:-8] for head in kept(sequence)[1]] == [best(own, 8) for own in largest]
 
 
-@pytest.mark.parametrize(("budget", "window"), [(2, 1), (16, 4), (255, 63), (1000, 64)])
+@pytest.mark.parametrize(
+    ("budget", "window"), [(2, 1), (16, 1), (40, 2), (255, 15), (1024, 64), (4000, 64)]
+)
 def test_snapkv_fits_its_window_to_the_budget(budget, window):
     assert Policy.registry.find("snapkv")().fitted(budget, 3, 512).window == window
     assert Policy.registry.find("snapkv")(window=9).fitted(budget, 3, 512).window == 9

@@ -56,11 +56,19 @@ class Points(Panel):
         }
 
 
+def _acting(result: SweepResult, n: int) -> str:
+    """Return in how many layers a point acts, where that is not all of them."""
+    if result.acts_in is None or result.layers is None:
+        return ""
+    acting = int(result.acts_in[n])
+    return "" if acting == result.layers else f"; acts in {acting} of {result.layers} layers"
+
+
 def _table(result: SweepResult) -> str:
     rows: list[list[Cell]] = [
         [
             Link(result.titles[result.policy[n]], {"point": n}),
-            f"{result.ratio[n]:.0%}",
+            f"{result.ratio[n]:.0%}{_acting(result, n)}",
             "any" if np.isnan(result.depth[n]) else f"{result.depth[n]:g}",
             f"{result.correct[n]} of {result.trials[n]}",
             f"{result.accuracy[n]:.2f} ({result.accuracy_low[n]:.2f} to "
