@@ -122,6 +122,7 @@ if TYPE_CHECKING:
         outcome_counts,
         pace,
     )
+    from tokenarium.backend.trace.estimate import TraceEstimate
     from tokenarium.backend.trace.request import TraceRequest
     from tokenarium.backend.trace.result import TraceResult
 

@@ -98,6 +98,7 @@
   const show = message => {
     if (message.reply !== undefined && message.reply !== null && message.reply !== asked) return; // a newer question waits
     const {section = 'run', why} = message;
+    if (why === 'moved') { location.replace(message.to); return; } // another page shows such runs
     if (why === 'start') { running[section] = message.id; lost[section] = false; remember('pushState'); return; }
     if (why === 'stop') {
       // A part that is shown can still be explored; no address leads to it.

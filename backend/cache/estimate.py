@@ -95,7 +95,7 @@ def estimate(
     """
     config, dtype = sketch.config, getattr(torch, request.dtype)
     context, windows = context_of(config), windows_of(config)
-    prompt = _within(sketch.count(request), limit, request)
+    prompt = sketch.count_within(request, limit)
     steps = request.max_new_tokens
     if request.continuation:
         steps = sketch.count_plain(request.continuation)
@@ -137,12 +137,3 @@ def estimate(
 def full_bytes(prompt: int, steps: int, windows: Sequence[int | None], sizes: CacheSizes) -> int:
     """Return the bytes of a cache that drops nothing, after the last step."""
     return int(bytes_by_step(Full(), 1, prompt, steps, windows, sizes)[-1])
-
-
-def _within(tokens: int, limit: int, request: CacheRequest) -> int:
-    if tokens <= limit or request.overflow in ("keep_start", "keep_end"):
-        return min(tokens, limit)
-    raise ValueError(
-        f"the text is {tokens} tokens, the limit is {limit}: shorten it, or set "
-        "overflow=keep_start or overflow=keep_end to cut it"
-    )

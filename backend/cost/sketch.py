@@ -38,6 +38,20 @@ class Sketch:
             found = [digest_of_ids(self.tokenizer, request) for request in requests]
         return found[0] if len(found) == 1 else sha256("".join(found).encode()).hexdigest()
 
+    def count_within(self, request: TextRequest, limit: int) -> int:
+        """Return how many tokens of a text are read.
+
+        Raises:
+            ValueError: if it has more than ``limit`` and is not to be cut.
+        """
+        tokens = self.count(request)
+        if tokens <= limit or request.overflow in ("keep_start", "keep_end"):
+            return min(tokens, limit)
+        raise ValueError(
+            f"the text is {tokens} tokens, the limit is {limit}: shorten it, or set "
+            "overflow=keep_start or overflow=keep_end to cut it"
+        )
+
     def count_plain(self, text: str) -> int:
         """Return how many tokens a text is by itself."""
         with _lock:

@@ -35,7 +35,7 @@ def run_twelve(page: Page) -> None:
     for lane in page.locator(".tk-lane").all():
         expect(lane.locator(".tk-made")).to_have_count(12)
     expect(page.locator("#table-cache tbody tr")).to_have_count(4)
-    expect(page.locator(".tk-scrub output")).to_have_text("step 12 of 12")
+    expect(page.locator(".tk-scrub output")).to_have_text("after the prompt")
 
 
 @pytest.fixture
@@ -53,13 +53,14 @@ def fill_budget(page: Page, budget: int) -> None:
 
 def test_policies_run_and_are_replayed_in_the_browser(cache: Page, module_watch: Watch) -> None:
     page = cache
+    scrub = page.get_by_label("Decode step")
+    scrub.fill("12")
     full, others = page.evaluate(GONE.format(lane=0)), page.evaluate(GONE.format(lane=3))
     assert full == 0
     assert others > 0
     expect(page.locator("#table-cache tbody tr").first).to_contain_text("100%")
     quiet(page)
     asked = module_watch.asked(page)
-    scrub = page.get_by_label("Decode step")
     scrub.fill("3")
     expect(page.locator(".tk-scrub output")).to_have_text("step 3 of 12")
     assert page.evaluate(GONE.format(lane=3)) < others
@@ -149,12 +150,12 @@ def test_a_run_has_an_address_and_back_works(example: Page, visit: Visit) -> Non
     page.wait_for_url(re.compile("run="))
     address = page.evaluate("location.href")
     again = visit(address, context=page.context, wait=False)
-    expect(again.locator(".tk-scrub output")).to_have_text("step 12 of 12")
+    expect(again.locator(".tk-made")).to_have_count(48)
     expect(again.get_by_label("New tokens").first).to_have_value("12")
     page.go_back()
-    expect(page.locator(".tk-scrub output")).to_have_text("step 48 of 48")
+    expect(page.locator(".tk-made")).to_have_count(4 * 48)
     page.go_forward()
-    expect(page.locator(".tk-scrub output")).to_have_text("step 12 of 12")
+    expect(page.locator(".tk-made")).to_have_count(4 * 12)
     page.get_by_role("link", name="Explore", exact=True).click()
     page.wait_for_function(DRAWN)
     page.go_back()

@@ -51,13 +51,14 @@ def test_keys_move_what_the_page_steps_through(visit: Visit) -> None:
     page = visit("cache", wait=False)
     expect(page.locator(".tk-lane")).to_have_count(4)
     page.locator("#sentence").click()
-    page.keyboard.press("ArrowLeft")
-    expect(page.locator(".tk-scrub output").first).to_have_text("step 47 of 48")
+    expect(page.locator(".tk-scrub output").first).to_have_text("after the prompt")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".tk-scrub output").first).to_have_text("step 1 of 48")
     page.keyboard.press("j")
     expect(page.locator("#place-layer")).to_have_value("1")
-    page.wait_for_url(re.compile("step=47.*layer=1|layer=1.*step=47"))
+    page.wait_for_url(re.compile("step=1.*layer=1|layer=1.*step=1"))
     page.keyboard.press("End")
-    assert chosen(page)["step"] == 47
+    assert chosen(page)["step"] == 1
 
 
 def test_the_step_is_one_for_lanes_and_figures(visit: Visit) -> None:
@@ -68,6 +69,12 @@ def test_the_step_is_one_for_lanes_and_figures(visit: Visit) -> None:
     line = page.locator("#plot-cache_kl .tk-selected-x")
     page.locator("#plot-cache_kl").scroll_into_view_if_needed()
     expect(line).to_be_visible()
+
+
+def test_an_address_with_a_run_of_another_kind_leads_to_its_page(visit: Visit, app: App) -> None:
+    page = visit("speculate?run=example-what-is-kept", wait=False)
+    page.wait_for_url(f"{app.url}/cache?run=example-what-is-kept")
+    expect(page.locator(".tk-lane")).to_have_count(4)
 
 
 def test_views_that_are_closed_cost_no_nodes(visit: Visit) -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
-from tokenarium.backend import Lab, Settings, UserError
+from tokenarium.backend import Lab, ProbeRequest, Settings, UserError
 from tokenarium.ui.page import build, launch_options
 from tokenarium.ui.pages import find_pages
 from tokenarium.ui.shell.drawing import BETWEEN
-from tokenarium.ui.shell.handlers import CANCELLED, NOTHING_RUNS
+from tokenarium.ui.shell.following import CANCELLED
+from tokenarium.ui.shell.handlers import NOTHING_RUNS
 from tokenarium.ui.shell.section import MAIN, RunPage
 
 PAGES = find_pages()
@@ -255,6 +256,56 @@ def test_a_run_of_another_kind_is_refused_in_words(lab: Lab, page: type[RunPage]
         found = visit(lab, page)
         found.open(run_id)
         assert f"not a {page.kinds[0].kind}" in words(found.status())
+
+
+def opened_at(lab: Lab, page: type[RunPage], query: str) -> dict[str, Any]:
+    """Return the last message to the browser of a page that opens at an address."""
+    found = visit(lab, page)
+    asker = found.asker()
+    (told,) = found.handlers.boot(query, None, asker)
+    message: dict[str, Any] = told.get("selection", {})
+    return message
+
+
+@sections
+def test_an_address_with_a_run_of_another_kind_leads_to_where_it_is_shown(
+    lab: Lab, done: dict[Any, Visit], page: type[RunPage], slug: str
+) -> None:
+    ids = ran(lab, done, page, slug).shown(slug)
+    shown = visit(lab, page).page.sections[slug].kinds
+    for other, wrong in SECTIONS:
+        kinds = visit(lab, other).page.sections[wrong].kinds
+        message = opened_at(lab, other, f"{wrong}={ids}")
+        if shown[0] in kinds:
+            assert message["why"] == "boot"
+            continue
+        assert message["why"] == "moved"
+        path, query = message["to"].split("?")
+        (home,) = (each for each in PAGES if (each.path or "./") == path)
+        assert opened_at(lab, home, query)["why"] == "boot"
+
+
+def test_a_run_that_no_page_shows_is_refused_in_words_at_every_address(lab: Lab) -> None:
+    run = lab.run(lab.request(ProbeRequest, model="bundled/draft", period=16))
+    for page in PAGES:
+        found = visit(lab, page)
+        found.boot(f"run={run.id}")
+        assert f"not a {page.kinds[0].kind}" in words(found.status())
+
+
+@pages
+def test_what_a_run_will_take_is_said_before_it_and_why_where_it_cannot_run(
+    lab: Lab, done: dict[Any, Visit], page: type[RunPage]
+) -> None:
+    ran(lab, done, page, MAIN)
+    found = visit(lab, page)
+    said = words(found.cost(**asking(found, SHORT)))
+    assert "What Run will take" in said
+    assert "Tokens" in said or "tokens" in said
+    assert "about" in said  # the time, from the run that was done
+    refused = words(found.cost(**asking(found, {"text": "", "max_new_tokens": 3})))
+    assert "text" in refused
+    assert "will take" not in refused
 
 
 @pages

@@ -1,9 +1,24 @@
 """What a run or a sweep will take, said before it starts."""
 
-from tokenarium.backend import CacheEstimate, SweepEstimate
+from tokenarium.backend import CacheEstimate, SweepEstimate, TraceEstimate
 from tokenarium.ui.text import escape
 
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def trace_card(cost: TraceEstimate) -> str:
+    """Return what reading a text will take, as HTML."""
+    passes = "one reading of the text"
+    if cost.passes > 1:
+        passes = f"{cost.passes} readings of the text: the second for the logit lens"
+    time = "not known: this model has read no text on this machine yet"
+    facts = (
+        ("Text", f"{cost.words:,} words, {cost.tokens:,} tokens"),
+        ("Passes", passes),
+        ("Peak memory", _peak(cost.peak_bytes, cost.free_bytes)),
+        ("Time", time if cost.total_ms is None else _time(cost.total_ms, ())),
+    )
+    return card("What Run will take", facts, "")
 
 
 def cache_card(cost: CacheEstimate) -> str:
@@ -15,12 +30,11 @@ def cache_card(cost: CacheEstimate) -> str:
         _bar(policy.title, policy.label, policy.end_bytes, cost.full_bytes, policy.exact)
         for policy in cost.policies
     )
-    free = "" if cost.free_bytes is None else f" of {size(cost.free_bytes)} free"
     facts = (
         ("Tokens", f"{cost.prompt_tokens:,} of the prompt, {cost.new_tokens:,} new"),
         ("Budget", f"{cost.budget_tokens:,} entries per head"),
         ("Passes", passes),
-        ("Peak memory", f"under {size(cost.peak_bytes)}{free}, beside the model"),
+        ("Peak memory", _peak(cost.peak_bytes, cost.free_bytes)),
         ("Time", _time(cost.total_ms, cost.unknown)),
     )
     acts = "".join(
@@ -73,6 +87,11 @@ def card(title: str, facts: object, more: str) -> str:
     assert isinstance(facts, tuple | list)
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
     return f'<section class="tk-cost"><h2>{title}</h2><dl>{rows}</dl>{more}</section>'
+
+
+def _peak(needed: int, free: int | None) -> str:
+    known = "" if free is None else f" of {size(free)} free"
+    return f"under {size(needed)}{known}, beside the model"
 
 
 def _bar(title: str, label: str, held: int, full: int, exact: bool) -> str:

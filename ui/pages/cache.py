@@ -117,18 +117,18 @@ class Cache(RunPage):
         }
 
     def again(self, wanted: Selection) -> Selection:
-        """Return the same policy, layer and head, at the last step."""
+        """Return the same policy, layer and head, right after the prompt."""
         return Selection(policy=wanted.policy, layer=wanted.layer, head=wanted.head)
 
     def place(self, wanted: Selection, result: CacheResult) -> Chosen:
-        """Return policy, layer, head and step; the last policy and step where none is chosen."""
-        layers, heads = result.evicted_at.shape[1:3]
-        last = _steps(result)
+        """Return where panels look; usually right after the prompt, or at what a run does now."""
+        layers, heads, last = *result.evicted_at.shape[1:3], _steps(result)
+        usual = last if wanted.run is None else 0
         return Chosen(
             wanted.run,
             layer=min(wanted.layer or 0, layers - 1),
             head=min(wanted.head or 0, heads - 1),
-            step=last if wanted.step is None else min(wanted.step, last),
+            step=usual if wanted.step is None else min(wanted.step, last),
             policy=choice(wanted.policy, result.policies, result.policies[-1]),
         )
 

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from tokenarium.backend import ModelRequest, TraceRequest, TraceResult
+from tokenarium.ui.components.cost_card import trace_card
 from tokenarium.ui.components.form import Group
 from tokenarium.ui.components.run_csv import tokens_csv
 from tokenarium.ui.components.sentence import sentence
@@ -86,3 +87,7 @@ class Explore(RunPage):
     def said(self, scene: TraceScene) -> str:
         """Return the headline."""
         return sentence(scene.result, scene.request.model, partial=scene.chosen.run is None)
+
+    def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
+        """Return words, tokens, passes, memory and time."""
+        return trace_card(cost)

@@ -64,13 +64,11 @@ class Speculate(RunPage):
     def under_model(self, controls: Controls) -> None:
         """Make the choice of the small model."""
         names = [info.name for info in self.lab.models()]
+        usual = SpeculateRequest.model_fields["draft_model"].default
         small = gr.Dropdown(
-            names,
-            value=SpeculateRequest.model_fields["draft_model"].default,
-            label="Small model: guesses",
-            allow_custom_value=True,
+            names, value=usual, label="Small model: guesses", allow_custom_value=True,
             elem_id="draft-model",
-        )
+        )  # fmt: skip
         controls.add("draft_model", small)
 
     def build(self, controls: Controls) -> None:

@@ -1,35 +1,25 @@
 """What a page does when a visitor runs, opens, chooses, cancels: the same on every page."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import parse_qs
 
 import gradio as gr
 
-from tokenarium.backend import (
-    Cancelled,
-    Event,
-    Finished,
-    ModelRequest,
-    Partial,
-    Progress,
-    Run,
-    UserError,
-)
+from tokenarium.backend import Cancelled, UserError
 from tokenarium.ui.components.cost_card import refused_card
-from tokenarium.ui.components.sentence import pill, status, told
+from tokenarium.ui.components.sentence import pill, status
 from tokenarium.ui.components.turns import NAME
-from tokenarium.ui.shell.drawing import BETWEEN, Asker, Drawing
+from tokenarium.ui.shell.drawing import BETWEEN, Asker
+from tokenarium.ui.shell.following import CANCELLED, Following
 from tokenarium.ui.shell.panel import Action, Panel, Values
 from tokenarium.ui.shell.section import MAIN, Section
 from tokenarium.ui.shell.selection import PLACES, Selection, number_of
 
-CANCELLED = "Cancelled. What was shown stays, marked partial; nothing was stored."
 NOTHING_RUNS = "Nothing is running now."
 
 
-class Handlers(Drawing):
+class Handlers(Following):
     """The handlers of one page; they return values by the name of the part."""
 
     def first(self) -> Values:
@@ -38,7 +28,10 @@ class Handlers(Drawing):
         return found or {"selection": {"shown": True, **self._said_of_page()}}
 
     def boot(self, query: str, carried: object, asker: Asker) -> Iterator[Values]:
-        """Open what the address names: stored runs, runs that go on, a view, or nothing."""
+        """Open what the address names: stored runs, runs that go on, a view, or nothing.
+
+        A run of a kind that is shown elsewhere leads there.
+        """
         asked = {name: values[-1] for name, values in parse_qs(query).items()}
         numbers = {name: number_of(asked[name]) for name in PLACES if name in asked}
         names = {name: asked.get(name) for name in ("run", "view", "policy", "metric")}
@@ -51,6 +44,9 @@ class Handlers(Drawing):
             found |= self._carried(carried)
         asker = replace(asker, told=wanted)
         going = {ticket.id: ticket.request for ticket in self.lab.running(asker.visitor)}
+        if moved := self._elsewhere(wanted.runs, going, asker):
+            yield {"selection": {"shown": True, "why": "moved", "section": MAIN, "to": moved}}
+            return
         later = []
         for slug, ids in wanted.runs.items():
             section = self.page.sections[slug]
@@ -194,85 +190,6 @@ class Handlers(Drawing):
         except UserError as error:
             return str(error)
 
-    def _start(
-        self, section: Section, wanted: Sequence[ModelRequest], asker: Asker
-    ) -> Iterator[Values]:
-        ids: list[str] = []
-        try:
-            for request in wanted:
-                ticket = self.lab.start(request, visitor=asker.visitor)
-                ids.append(ticket.id)
-        except UserError as error:
-            for started in ids:
-                self.lab.cancel(started, visitor=asker.visitor)
-            yield {self.part(section, "status"): status(str(error), "error")}
-            return
-        joined = BETWEEN.join(ids)
-        yield {
-            "selection": {"shown": True, "why": "start", "section": section.slug, "id": joined},
-            self.part(section, "running"): joined,
-        }
-        yield from self._follow(section, ids, wanted, asker, "finish")
-
-    def _follow(
-        self,
-        section: Section,
-        ids: Sequence[str],
-        wanted: Sequence[ModelRequest],
-        asker: Asker,
-        why: str,
-        *,
-        controls: bool = False,
-    ) -> Iterator[Values]:
-        """Tell how far runs are, draw what is known of them, and the whole at the end."""
-        said, running = self.part(section, "status"), self.part(section, "running")
-        runs: list[Run] = []
-        asker = replace(asker, told=self.page.again(asker.told)) if not controls else asker
-        try:
-            for run_id, request in zip(ids, wanted, strict=True):
-                drawn = time.monotonic()
-                for event in self.lab.follow(run_id, visitor=asker.visitor):
-                    if isinstance(event, Finished):
-                        runs.append(event.run)
-                        self._partial.pop(run_id, None)
-                    elif not isinstance(event, Partial):
-                        yield {said: told(_named(event, section.doing(request)))}
-                    elif time.monotonic() - drawn >= section.partial_every_s:
-                        yield self._part_of(section, run_id, event.result, request, asker)
-                        drawn = time.monotonic()
-                    else:
-                        self._keep(run_id, event.result, request)
-                if 0 < len(runs) < len(ids):
-                    yield self._shown(section, runs, asker, "partial")
-            yield {**self._shown(section, runs, asker, why, controls=controls), running: None}
-        except (UserError, Cancelled) as error:
-            words = CANCELLED if isinstance(error, Cancelled) else str(error)
-            if isinstance(error, Cancelled) and "cancelled" not in str(error):
-                words = str(error)
-            kind = "info" if words == CANCELLED else "error"
-            stop = {"shown": True, "why": "stop", "section": section.slug}
-            yield {said: status(words, kind), "selection": stop, running: None}
-
-    def _rejoined(
-        self, section: Section, ids: str, going: Mapping[str, ModelRequest], asker: Asker
-    ) -> Iterator[Values]:
-        """Follow runs that an address names while they go on."""
-        each = ids.split(BETWEEN)
-        try:
-            requests = [going.get(run_id) or self._asked_by(run_id, asker) for run_id in each]
-        except UserError as error:
-            yield {self.part(section, "status"): status(str(error), "error")}
-            return
-        start = {"shown": True, "why": "start", "section": section.slug, "id": ids}
-        running = self.part(section, "running")
-        yield {"selection": start, running: ids, **section.filled(requests[0])}
-        yield from self._follow(section, each, requests, asker, "boot", controls=True)
-
-    def _asked_by(self, run_id: str, asker: Asker) -> ModelRequest:
-        request = self.lab.open(run_id, visitor=asker.visitor).request
-        assert isinstance(request, ModelRequest)
-        return request
-
     @staticmethod
     def _carried(carried: object) -> Values:
         """Return model and text that the visitor takes along from another page."""
@@ -289,9 +206,3 @@ def _joined(one: Values, other: Values) -> Values:
         return {**one, **other}
     last = other["selection"]
     return {**one, **other, "selection": {**last, "also": [one["selection"]]}}
-
-
-def _named(event: Event, doing: str) -> Event:
-    if doing and isinstance(event, Progress):
-        return replace(event, doing=f"{doing}: {event.doing}")
-    return event

@@ -11,6 +11,7 @@ from tokenarium.ui.shell.panel import AnyScene, Panel, Values
 from tokenarium.ui.shell.selection import Chosen, Selection
 
 MAIN = "run"
+"""What names the run of a page itself in the address."""
 
 
 @dataclass(frozen=True)
@@ -131,3 +132,19 @@ class RunPage(Section):
         """Return all panels of the page, those of its other sections too."""
         others = [panel for section in self.sections.values() for panel in section.shown]
         return [*others, *self.at_side, *self.tabs.values()]
+
+
+def place_of(kind: type[ModelRequest]) -> tuple[str, str] | None:
+    """Return the page and the section that show runs of a kind, by path and slug.
+
+    A section that asks for such runs comes before one that can show them as well.
+    """
+    pages = sorted(RunPage.__subclasses__(), key=lambda page: page.order)
+    known = [
+        (page.path, section.slug, section.kinds)
+        for page in pages
+        for section in (page, *page.beside)
+    ]
+    asked = [(path, slug) for path, slug, kinds in known if kind is kinds[0]]
+    shown = [(path, slug) for path, slug, kinds in known if kind in kinds]
+    return next(iter(asked + shown), None)
