@@ -71,6 +71,9 @@
           return span;
         });
         strip.append(...spans);
+        strip.tabIndex = 0;
+        strip.setAttribute('role', 'group');
+        strip.setAttribute('aria-label', `Tokens under ${lane.title}`);
         strip.dataset.density = texts.length > 600 ? 'compact' : 'comfortable';
         lane.apart.forEach(step => spans[prompt + step]?.setAttribute('data-apart', ''));
         host.appendChild(box);

@@ -88,7 +88,8 @@
       frame.appendChild(line);
       return [name, line];
     }));
-    let figure = null, hovered = null, drawn = '', room = 0;
+    let figure = null, hovered = null, drawn = '', room = 0, contents = [];
+    const numbers = T.numbers(element.querySelector('.tk-numbers'), () => figure && {data: contents, layout: figure.layout});
 
     const place = (line, axis, value, side) => {
       const full = host._fullLayout;
@@ -176,6 +177,7 @@
       if (label) frame.setAttribute('aria-label', label);
       frame.style.minHeight = `${figure.layout.height}px`;
       room = roomIn(host, figure.layout.meta);
+      contents = filled(figure, Infinity);
       pen.font = `${figure.data[0]?.textfont?.size ?? 12}px ${css(document.body, '--font', 'system-ui')}`;
       await P.react(host, filled(figure, room), windowed(themed(figure, element)), {
         responsive: true, displaylogo: false,
@@ -186,6 +188,7 @@
       });
       if (!host.dataset.wired) { host.dataset.wired = '1'; wire(); }
       overlay();
+      numbers();
       return true;
     };
     // Of several changes only the newest value is drawn.

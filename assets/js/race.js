@@ -55,6 +55,9 @@
         const bar = track.appendChild(make('i', ''));
         const spans = lane.texts.map((text, token) => make('span', `tk-mark tk-m-${lane.marks[token]}`, text));
         strip.append(...spans);
+        strip.tabIndex = 0;
+        strip.setAttribute('role', 'group');
+        strip.setAttribute('aria-label', `Text by ${lane.title}`);
         box.append(head, track, count, strip);
         host.appendChild(box);
         const upTo = lane.counts.reduce((sums, more) => [...sums, sums.at(-1) + more], [0]);

@@ -120,6 +120,7 @@
       rounds.querySelectorAll('.tk-round').forEach((column, index) => column.classList.toggle('tk-chosen', index === found.round));
       T.reveal(rounds, rounds.children[0]?.children[found.round + 1]);
       rounds.setAttribute('aria-valuenow', found.round + 1);
+      rounds.setAttribute('aria-valuetext', rounds.querySelectorAll('.tk-round')[found.round]?.title ?? '');
       [...said.children].forEach((span, at) => span.classList.toggle('tk-same', value.round_of[at - 1] === found.round));
       redraw();
     };
@@ -141,12 +142,10 @@
       for (const [name, , meaning] of ROWS) names.appendChild(Object.assign(make('span', '', name), {title: meaning}));
       const most = ROWS.map(([, number]) => Math.max(1e-9, ...value.rounds.map(number)));
       grid.append(names, ...value.rounds.map((round, index) => {
-        const column = make('button', 'tk-round');
-        column.type = 'button';
-        column.tabIndex = -1;
+        // A part of the slider, not a control of its own.
+        const column = make('span', 'tk-round');
         column.dataset.round = index;
         column.title = `round ${index + 1}: ${round.verified} guesses, ${round.accepted_len} accepted, ${(round.draft + round.verify + round.other).toFixed(1)} ms`;
-        column.setAttribute('aria-label', column.title);
         ROWS.forEach(([name, number], row) => {
           const cell = column.appendChild(make('span', `tk-cell tk-${name}`)), bar = cell.appendChild(make('i', ''));
           bar.style.height = `${100 * number(round) / most[row]}%`;
@@ -170,6 +169,7 @@
         return span;
       }));
       strip();
+      T.scrolls(said, 'Text of the run');
       if (!value.run) said.scrollTop = said.scrollHeight;
       node = null;
       find('.tk-tree-box').hidden = !value.tree;

@@ -15,6 +15,7 @@
     const draw = () => {
       const found = element.clientWidth ? props.value ?? '' : '';
       if (found !== drawn) host.innerHTML = drawn = found;
+      host.querySelectorAll('.tk-table').forEach(box => T.scrolls(box, box.querySelector('caption')?.textContent || 'Table'));
     };
     draw();
     watch('value', draw);

@@ -12,6 +12,8 @@ TEMPLATE = """
 <section class="tk-figure">
   <h2>{title}</h2><p class="tk-sub">{explanation}</p>
   <figure class="tk-frame" role="group"><div class="tk-plot"></div></figure>
+  <details class="tk-numbers"><summary>Numbers<span class="tk-unseen"> of {title}</span></summary>
+    <div class="tk-numbers-tables"></div></details>
 </section>
 """
 JS = "window.tokenarium.plot(element, props, watch);"

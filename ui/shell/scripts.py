@@ -26,6 +26,7 @@ NAMES = (
     "values",
     "pixels",
     "strip",
+    "numbers",
     "plot",
     "table",
     "place",
