@@ -295,7 +295,7 @@ def _new_visitor(browser: Browser, watch: Watch, app: App, **options: Any) -> Br
 
 def choose_model(page: Page, name: str) -> None:
     """Type a model's name as a visitor would."""
-    page.get_by_label("Model").fill(name)
+    page.get_by_role("combobox", name="Model", exact=True).fill(name)
     page.keyboard.press("Enter")
 
 
