@@ -4,11 +4,16 @@ With x the logits less the row's highest and Z = sum exp x, the highest probabil
 ln Z costs no exponential and ln p = x - ln Z needs none either.
 """
 
+from collections.abc import Callable
+from dataclasses import fields
+
 import torch
 from torch import Tensor
 
 from tokenarium.kernels.vocab_stats.declaration import VocabStats
 
+BLOCK_LOGITS = 1 << 19
+"""Logits taken at once on a CPU: what a dozen passes read again and again then stays in cache."""
 LOWEST = -1e18  # finite, squared too: a probability of zero times infinity would be NaN
 
 
@@ -22,6 +27,38 @@ def vocab_stats(
     keep_probs: bool,
 ) -> VocabStats:
     """Compute what ``tokenarium.kernels.vocab_stats`` documents."""
+    count, vocabulary = logits.shape
+    rows = max(1, BLOCK_LOGITS // vocabulary)
+    if logits.device.type != "cpu" or count <= rows:
+        return _rows(logits, targets, top_k, varentropy, other, keep_probs)
+    found = []
+    for start in range(0, count, rows):
+        at = slice(start, start + rows)
+        beside = None if other is None else _each(other, lambda values, at=at: values[at])
+        target = None if targets is None else targets[at]
+        found.append(_rows(logits[at], target, top_k, varentropy, beside, keep_probs))
+    names = [field.name for field in fields(VocabStats)]
+    parts = {name: [getattr(part, name) for part in found] for name in names}
+    return VocabStats(
+        **{name: None if got[0] is None else torch.cat(got) for name, got in parts.items()}
+    )
+
+
+def _each(stats: VocabStats, change: Callable[[Tensor], Tensor]) -> VocabStats:
+    kept = {field.name: getattr(stats, field.name) for field in fields(VocabStats)}
+    return VocabStats(
+        **{n: None if values is None else change(values) for n, values in kept.items()}
+    )
+
+
+def _rows(
+    logits: Tensor,
+    targets: Tensor | None,
+    top_k: int,
+    varentropy: bool,
+    other: VocabStats | None,
+    keep_probs: bool,
+) -> VocabStats:
     logits = logits.float()
     highest = logits.amax(-1, keepdim=True)
     x = (logits - highest).clamp_min_(LOWEST)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from tokenarium.kernels.vocab_stats import VocabStats, naive, vocab_stats
+from tokenarium.kernels.vocab_stats import VocabStats, naive, reference, vocab_stats
 
 
 def compare(logits, targets, other, top_k, tolerance=1e-5):
@@ -83,3 +83,18 @@ def test_vocab_stats_refuses_what_it_cannot_do():
         vocab_stats(logits, top_k=6)
     with pytest.raises(ValueError, match="keep_probs=True"):
         vocab_stats(logits, other=vocab_stats(logits))
+
+
+def test_vocab_stats_in_blocks_equals_all_rows_at_once(monkeypatch):
+    draw = torch.Generator().manual_seed(0)
+    logits, others = torch.randn(2, 23, 97, generator=draw) * 4
+    targets = torch.randint(97, (23,), generator=draw)
+
+    def found(most):
+        monkeypatch.setattr(reference, "BLOCK_LOGITS", most)
+        other = reference.vocab_stats(others, None, 0, False, None, keep_probs=True)
+        return reference.vocab_stats(logits, targets, 5, True, other, keep_probs=True)
+
+    whole, blocks = found(1 << 30), found(4 * 97)
+    for field in dataclasses.fields(whole):
+        torch.testing.assert_close(getattr(blocks, field.name), getattr(whole, field.name))
