@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tokenarium.backend.cache.catalogue import methods_table
-from tokenarium.backend.runs.kind import KINDS
+from tokenarium.backend.runs.kind import KINDS, Kind
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.speculation.catalogue import catalogue
 from tokenarium.backend.trace.result import TraceResult
@@ -156,7 +156,7 @@ def main() -> None:
         sys.stdout.write(f"{file}: {name}\n")
 
 
-def _kinds() -> list:
+def _kinds() -> list[Kind]:
     return [kind for kind in KINDS.all() if kind.compute.startswith("tokenarium.backend.")]
 
 

@@ -154,5 +154,6 @@ class PointRequest(SweepRequest):
 
     @property
     def given_text(self) -> str:
-        """The prompt, where one was given."""
-        return self.prompts[0] if self.prompts else ""
+        """The prompt, where one was given; of a conversation, what its turns say."""
+        first = self.prompts[0] if self.prompts else ""
+        return first if isinstance(first, str) else "\n".join(turn.content for turn in first)

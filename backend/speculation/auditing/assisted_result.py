@@ -49,7 +49,7 @@ def as_result(
     log = RunLog()
     for recorded in rounds:
         log.add(_round(recorded, rule, done), len(recorded.new))
-    arrays = log.arrays()
+    arrays: dict[str, Any] = log.arrays()
     if rounds and rounds[-1].cropped:
         arrays = _without_last_node(arrays)
     new = [token for recorded in rounds for token in recorded.new]
@@ -64,7 +64,7 @@ def as_result(
         promise=rule.promise,
         prompt_ids=np.asarray(prompt, np.int32),
         prompt_text=decode_each(loaded, prompt),
-        prompt=str(loaded.tokenizer.decode(prompt)),
+        prompt=str(loaded.tokenizer.decode(list(prompt))),
         **without_turns(len(prompt)),
         token_ids=np.asarray(new, np.int32),
         token_text=decode_each(loaded, new),

@@ -9,7 +9,7 @@ import torch
 from tokenarium.backend.benchmark.accuracy import interval
 from tokenarium.backend.benchmark.sweep import runner
 from tokenarium.backend.benchmark.sweep.cell import Trials
-from tokenarium.backend.benchmark.sweep.request import SweepRequest
+from tokenarium.backend.benchmark.sweep.request import PointRequest, SweepRequest
 from tokenarium.backend.benchmark.sweep.result import SweepResult
 from tokenarium.backend.benchmark.sweep.runner import FINISHED, FinishedCells, sweep
 from tokenarium.backend.cache.request import PolicySpec
@@ -265,3 +265,14 @@ def test_finished_points_are_bounded() -> None:
         kept.put(name, cell)  # type: ignore[arg-type]
         kept.get("a")
     assert [kept.get(name) is not None for name in "abc"] == [True, False, True]
+
+
+def test_a_point_is_listed_by_what_its_prompt_says() -> None:
+    turns = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"})
+
+    def point(**asked: Any) -> PointRequest:
+        return PointRequest(model="m", policies=("h2o",), budgets=(0.5,), depths=(0.5,), **asked)
+
+    assert point(prompts=(turns, "other")).given_text == "Hi\nYes?"
+    assert point(prompts=("a text", turns)).given_text == "a text"
+    assert point(task="copying").given_text == ""
