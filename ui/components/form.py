@@ -77,7 +77,7 @@ def typed_in(value: object) -> dict[str, dict[str, Any]]:
 
 
 def form(value: FormValue, name: str) -> gr.HTML:
-    """Return the component; its event ``edit`` tells of every change by the visitor."""
+    """Return the component; its event ``edit`` reports every change by the visitor."""
     return gr.HTML(
         value,
         html_template='<div class="tk-form"></div>',

@@ -1,4 +1,4 @@
-"""Several drafters on one prompt beside plain decoding, replayed in the time they really took."""
+"""Several drafters on one prompt and autoregressive decoding, replayed in the time each took."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +27,7 @@ def race_value(runs: Sequence[tuple[str, str, SpeculationResult]]) -> str:
     """Return what the browser replays, as JSON: see ``speculation_value``.
 
     Args:
-        runs: titles of drafter and rule, and result of each; plain decoding is that of the first.
+        runs: titles of drafter and rule, and result of each; the first has the run without drafts.
     """
     lanes = [_drafted(*run) for run in runs]
     first = runs[0][-1] if runs else None

@@ -56,7 +56,7 @@ def speculate_sentence(result: SpeculationResult) -> str:
 
 
 def _because(result: SpeculationResult) -> str:
-    """Return what made a run slower than plain decoding: the dearer of drafting and verifying."""
+    """Return what made a run slower than autoregressive decoding: drafting or verifying."""
     found, calls = pace(result), result.tokens_per_target_call
     if found.speedup >= 1:
         return ""
@@ -104,11 +104,11 @@ def others_table(result: SpeculationResult, titles: Mapping[str, str]) -> str:
     """Return what every rule would have accepted of the same trees, the run's own first."""
     rows: list[tuple[float, list[Cell]]] = []
     for rule in result.rules:
-        walks = [replay_round(result, rule, number) for number in range(len(result.rounds))]
-        known = [walk for walk in walks if walk is not None]
+        replayed = [replay_round(result, rule, number) for number in range(len(result.rounds))]
+        known = [one for one in replayed if one is not None]
         if not known:
             continue
-        mean = sum(len(walk.path) for walk in known) / len(known)
+        mean = sum(len(one.path) for one in known) / len(known)
         own = " (this run)" if rule == result.rule else ""
         rows.append((mean, [titles.get(rule, rule) + own, f"{mean:.2f}", str(len(known))]))
     if len(rows) < 2:

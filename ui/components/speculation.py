@@ -57,7 +57,7 @@ def speculation_value(
 ) -> str:
     """Return what the browser draws, as JSON.
 
-    As a text, because Gradio 6.31 tells a browser only what has changed since the last value, and
+    As a text, because Gradio 6.31 sends a browser only what has changed since the last value, and
     does so wrongly where a list inside a list has become shorter.
 
     Args:

@@ -17,7 +17,7 @@ FATES: dict[str, tuple[str, str]] = {
     "bonus": ("★", "bonus"),
     "residual_resample": ("↻", "replacement"),
 }
-"""Sign and short name of every status, told apart without colour."""
+"""Sign and short name of every status, which differ without colour too."""
 _SHOWN = (
     "q_raw",
     "p_raw",

@@ -30,7 +30,7 @@ PLAIN: dict[str, Any] = {"chat": False, "turns": [], "special_tokens": False}
 
 
 def turns_editor() -> gr.HTML:
-    """Return the component; its event ``edit`` tells of every change by the visitor."""
+    """Return the component; its event ``edit`` reports every change by the visitor."""
     return gr.HTML(PLAIN, html_template=TEMPLATE, js_on_load=JS, elem_id=NAME)
 
 

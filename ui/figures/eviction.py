@@ -15,7 +15,7 @@ COLOURS = (GREY, AMBER, BLUE, GREEN, RED, "#8b5cf6", "#0891b2", "#a16207")
 KIND_COLOURS = ("rgba(148,163,184,0.22)", GREY, AMBER, "#8b5cf6", BLUE, GREEN)
 """In the order of ``KINDS``; the same as in the style sheet."""
 MOST_NAMED = 128 * 128
-"""Cells that carry their names; of more, colours and the scale tell."""
+"""Cells that carry their names; of more, colours and the scale say which."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 

@@ -202,7 +202,7 @@ def verify(result: SpeculationResult) -> go.Figure | None:
 
 
 def time_split(result: SpeculationResult) -> go.Figure | None:
-    """Draw where the time of a new token goes, beside plain decoding."""
+    """Draw where the time of a new token goes, beside autoregressive decoding."""
     found = pace(result)
     if not np.isfinite(found.total_ms):
         return None

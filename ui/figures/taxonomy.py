@@ -10,7 +10,7 @@ from tokenarium.backend import LABEL_RULES, MEASURES, HeadMeasure
 from tokenarium.ui.figures.definitions import defined
 from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, finish
 
-# Shape and colour both tell the kind, so that either is enough.
+# Shape and colour both show the kind, so that either is enough.
 MARKS = {
     "not measured": ("circle-open", GREY),
     "active-dormant": ("star", "#dc2626"),

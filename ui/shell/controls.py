@@ -31,7 +31,7 @@ class Controls:
         self.parts: dict[str, Any] = {}
         self.forms: dict[str, Groups] = {}
         self.notes: dict[str, Any] = {}
-        """Parts that only tell something."""
+        """Parts that only show something."""
         self.offers: list[Offer] = []
 
     def add(self, name: str, component: Any) -> Any:
@@ -70,7 +70,7 @@ class Controls:
             self.offer(follows, [name], lambda asked: {name: self._reformed(name, asked)})
 
     def note(self, name: str, component: Any) -> None:
-        """Add a part that only tells something."""
+        """Add a part that only shows something."""
         self.notes[name] = component
 
     def offer(

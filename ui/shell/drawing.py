@@ -1,4 +1,4 @@
-"""What a page shows of runs: panels, words, and what the browser is told of them."""
+"""What a page shows of runs: panels, words, and what the browser is sent of them."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -170,7 +170,7 @@ class Drawing:
     def _message(
         self, section: Section, scene: AnyScene, told: Selection, why: str, ids: str | None
     ) -> Values:
-        """Return what the browser is told of what is shown, and why."""
+        """Return what the browser is sent of what is shown, and why."""
         found = {"shown": True, "why": why, "section": section.slug, "id": ids, "reply": None}
         if why == "reply":
             found["reply"] = told.reply

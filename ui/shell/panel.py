@@ -109,7 +109,7 @@ class Panel(ABC):
         return {}
 
     def asked(self, scene: AnyScene, request: ModelRequest) -> Generator[Values, None, Run]:
-        """Answer a request, telling how far it is; used as ``run = yield from self.asked(...)``.
+        """Answer a request, saying how far it is; used as ``run = yield from self.asked(...)``.
 
         Raises:
             UserError: what a person can mend; the page says it.
@@ -173,7 +173,7 @@ def hidden(value: Any = None) -> gr.HTML:
 def unchecked(component: Any) -> Any:
     """Return a component whose value is handed on as a browser sent it.
 
-    Requests and panels check what they are told, in words: a number out of range here must not
+    Requests and panels check what they are given, in words: a number out of range here must not
     stop every event without any.
     """
     assert isinstance(component, gr.components.Component)

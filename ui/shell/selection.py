@@ -19,7 +19,7 @@ PLACES = ("token", "query", "layer", "head", "step", "policy", "metric")
 
 @dataclass(frozen=True)
 class Selection:
-    """A selection as told by a browser, every value checked; None where nothing is chosen."""
+    """A selection as a browser sends it, every value checked; None where nothing is chosen."""
 
     run: str | None = None
     token: int = 0
@@ -86,7 +86,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A selection that fits a result: every number is in range; ``metric`` is as told."""
+    """A selection that fits a result: every number is in range; ``metric`` is as sent."""
 
     run: str | None = None
     token: int = 0
@@ -114,7 +114,7 @@ class Chosen:
 
 
 def selection(value: dict[str, Any] | None) -> gr.HTML:
-    """Return the hidden component through which browser and Python tell each other."""
+    """Return the hidden component through which browser and Python exchange it."""
     return gr.HTML(
         value,
         html_template="<i hidden></i>",

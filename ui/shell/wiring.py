@@ -39,7 +39,7 @@ class Wiring(Layout):
         }
         chosen = set(self.controls.parts.values())
         self.every = list(dict.fromkeys(parts.values()))
-        # Controls that a run leaves alone are no outputs of it: each would tell of a change.
+        # Controls that a run leaves alone are no outputs of it: each would report a change.
         self.results = [part for part in self.every if part not in chosen]
         told = parts["selection"]
         # Past the queue: a click shall not wait for its turn, and the queue costs 50 ms more.

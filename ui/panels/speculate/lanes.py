@@ -1,4 +1,4 @@
-"""Drafters beside plain decoding, each as fast as it was."""
+"""Drafters beside autoregressive decoding, each as fast as it was."""
 
 from tokenarium.backend import Drafter, Lab, Rule, SpeculateRequest, SpeculationResult
 from tokenarium.ui.components.race import race, race_value
