@@ -1,4 +1,4 @@
-# The page on port 7860, as a user without privileges; runs are kept in /data.
+# The page on port 7860, as a user without privileges; runs and the default model are kept in /data.
 FROM python:3.11-slim
 
 RUN useradd --create-home --uid 1000 tokenarium && mkdir /data && chown tokenarium /data
@@ -24,6 +24,7 @@ COPY ui ui
 USER tokenarium
 ENV TOKENARIUM_HOST=0.0.0.0 \
     TOKENARIUM_DATABASE=duckdb:////data/runs.duckdb \
+    TOKENARIUM_CACHE_DIR=/data/cache \
     PYTHONDONTWRITEBYTECODE=1
 VOLUME /data
 EXPOSE 7860

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test checks fast browser process bench gpu wheel docs examples lint types imports clean
+.PHONY: app test test-real checks fast browser process bench gpu wheel docs examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -33,7 +33,7 @@ imports: $(VENV)/.installed-test
 # One thread each: two processes share the machine. Apart, too, as what the browser's tests leave
 # behind in a process slows every test after them. Each collects its own folders only.
 fast: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest --ignore=tests/browser -m "not process and not gpu and not external and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest --ignore=tests/browser -m "not process and not gpu and not external and not slow and not real"
 
 browser: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest tests/browser
@@ -41,6 +41,10 @@ browser: $(VENV)/.installed-test
 # What starts processes: builds, installs, starts the program, compiles: CI runs it after `make test`.
 process: $(VENV)/.installed-test
 	$(BIN)/python -P -m pytest -m process
+
+# On the default model, which is fetched into the user's cache folder: three tries, then it fails.
+test-real: $(VENV)/.installed-test
+	$(BIN)/python -P -m pytest tests/real -m real
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks

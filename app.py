@@ -64,7 +64,9 @@ def main() -> None:
         status = cli.main(sys.argv[1:])
     else:
         demo, options, lab = prepare()
-        demo.launch(**options)
+        demo.launch(**options, prevent_thread_lock=True)
+        lab.prepare()  # once the page is served, which never waits for it
+        demo.block_thread()
         lab.close()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -73,7 +73,9 @@ if TYPE_CHECKING:
     from tokenarium.backend.interventions.declaration import Intervention
     from tokenarium.backend.interventions.request import InterventionRequest
     from tokenarium.backend.interventions.result import InterventionResult
+    from tokenarium.backend.models.default import DEFAULT_MODEL
     from tokenarium.backend.models.info import ModelInfo
+    from tokenarium.backend.models.preselected import Preselected
     from tokenarium.backend.probe.request import ProbeRequest
     from tokenarium.backend.probe.result import ProbeResult
     from tokenarium.backend.region.request import RegionRequest

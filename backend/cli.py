@@ -23,7 +23,6 @@ from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.settings import Settings
 
 COMMANDS = ("run", "runs", "sql", "fetch")
-USUAL_MODEL = "bundled/target"
 MOST_SHOWN = 32
 """Numbers of a quantity that a summary shows."""
 LONGEST_SHOWN = 1_000
@@ -95,7 +94,7 @@ def _add_kind(kinds: Any, kind: Kind) -> None:
         allow_abbrev=False,
     )
     for name, field in kind.request.model_fields.items():
-        _add_field(parser, name, field)
+        _add_field(parser, name, field, kind.usual.get(name, argparse.SUPPRESS))
     files = parser.add_argument_group("files", "Where the run goes beside the store; - is stdout.")
     files.add_argument("--json", metavar="FILE", help="every number with its definition")
     files.add_argument("--csv", metavar="ZIP", help="its tables as CSV files")
@@ -103,7 +102,7 @@ def _add_kind(kinds: Any, kind: Kind) -> None:
     parser.set_defaults(carry_out=_run, declared=kind)
 
 
-def _add_field(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
+def _add_field(parser: argparse.ArgumentParser, name: str, field: FieldInfo, usual: str) -> None:
     option = f"--{name.replace('_', '-')}"
     text = f"{field.description}".replace("%", "%%")
     if field.annotation is bool:
@@ -112,11 +111,13 @@ def _add_field(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> 
         )
         return
     if name == "model":
-        parser.add_argument(option, default=USUAL_MODEL, help=f"{text} {USUAL_MODEL} if left out.")
+        parser.add_argument(
+            option, default=DEFAULT_MODEL, help=f"{text} {DEFAULT_MODEL} if left out."
+        )
         return
     parser.add_argument(
         option,
-        default=argparse.SUPPRESS,
+        default=usual,
         required=field.is_required(),
         choices=get_args(field.annotation) if get_origin(field.annotation) is Literal else None,
         metavar=None if get_origin(field.annotation) is Literal else name.upper(),

@@ -1,7 +1,7 @@
 """The named endpoints: every kind of run over HTTP and MCP, from its declaration alone."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -10,6 +10,7 @@ from gradio.events import api
 from pydantic.fields import FieldInfo
 
 from tokenarium.backend import (
+    DEFAULT_MODEL,
     Cancelled,
     Event,
     Finished,
@@ -21,7 +22,6 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.shell.visitor import visitor_of
 
-DEFAULT_MODEL = "bundled/target"
 QUANTITIES = (
     "Names of quantities to return, however large; empty returns all of at most 10,000 numbers "
     "and names the rest in left_out."
@@ -65,7 +65,7 @@ def endpoint(lab: Lab, kind: Kind) -> Callable[..., Iterator[dict[str, Any]]]:
 
     run.__name__ = run.__qualname__ = kind.endpoint
     run.__doc__ = _documented(kind)
-    parameters = [_parameter(name, field) for name, field in fields.items()]
+    parameters = [_parameter(name, field, kind.usual) for name, field in fields.items()]
     parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
     parameters.append(_named("quantities", list[str], []))
     parameters.append(_named("request", gr.Request, None))
@@ -113,7 +113,7 @@ def _documented(kind: Kind) -> str:
     )
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, usual: Mapping[str, str]) -> inspect.Parameter:
     if name == "model":
         return _named(name, str, DEFAULT_MODEL)
     default = (
@@ -121,6 +121,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         if field.is_required()
         else _plain(field.get_default(call_default_factory=True))
     )
+    default = usual.get(name, default)
     return _named(name, _plain_type(field.annotation), default)
 
 

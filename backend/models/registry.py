@@ -146,6 +146,11 @@ class ModelRegistry:
             return
         threading.Thread(target=self._warm, args=(source,), name="warm", daemon=True).start()
 
+    def load_now(self, name: str) -> str:
+        """Fetch and load a model; return in words why that failed, or nothing."""
+        self._warm(self.resolve(name))
+        return self._refused.get(name, "")
+
     def infos(self) -> list[ModelInfo]:
         """Return the models to offer."""
         return [self._info(source) for source in available(self._settings)]

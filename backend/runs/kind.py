@@ -1,7 +1,8 @@
 """A kind of run is one declaration, from which the ``Lab``, API, export and page follow."""
 
 import inspect
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ class Kind:
     is computed again. Empty where all do."""
     verb: str = ""
     """Name of its HTTP endpoint, MCP tool and command; the slug where empty."""
+    usual: Mapping[str, str] = field(default_factory=dict)
+    """What its endpoint and command take where a field is left out, if not the field's default."""
     timed: bool = False
     """Whether the result carries timings, so that device and versions belong to the key."""
 

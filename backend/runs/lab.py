@@ -6,6 +6,7 @@ from typing import Any, Self, TypeVar, overload
 
 from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.models.info import ModelInfo
+from tokenarium.backend.models.preselected import Preselected, Preselection
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken
 from tokenarium.backend.runs.examples import install
@@ -33,6 +34,7 @@ class Lab(StoredRuns):
         self._repository = RunRepository(self.settings)
         self._registry = ModelRegistry(self.settings, self._repository.store)
         self._registry.prime()
+        self._preselection = Preselection(self.settings, self._registry)
         self._executor = RunExecutor(self.settings, self._repository, self._registry)
         self._examples = install(self._repository)
 
@@ -122,6 +124,20 @@ class Lab(StoredRuns):
             UserError: if there is no such model, or it is not allowed here.
         """
         self._registry.warm(model)
+
+    def prepare(self) -> None:
+        """Fetch and load the default model in the background; its progress shows in its state.
+
+        Where it cannot be had, what a page preselects instead is loaded; see ``preselected``.
+        """
+        self._preselection.begin()
+
+    def preselected(self) -> Preselected:
+        """Return the model that a page begins with, and why it is not the default one.
+
+        No request is answered by another model than the one it names.
+        """
+        return self._preselection.now()
 
     def prepare_statistics(self) -> None:
         """Compile and try the native kernel of attention statistics, so that no run waits for it.

@@ -62,7 +62,8 @@ class ModelRequest(Request):
     """A request about one model."""
 
     model: str = Field(
-        description="bundled/target, bundled/draft, local/NAME, a folder, or a Hugging Face id."
+        description="smollm2-135m-instruct, bundled/target, bundled/draft, local/NAME, a folder, "
+        "a .gguf file, or a Hugging Face id."
     )
     dtype: DType = Field(
         "float32",

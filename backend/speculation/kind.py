@@ -11,6 +11,8 @@ KIND = Kind(
     title="Speculate",
     estimate="tokenarium.backend.speculation.estimate:estimate_run",
     timed=True,
+    # The default model has no small one of its vocabulary beside it.
+    usual={"drafter": "prompt_lookup"},
     examples=(
         Example(
             "guessed-ahead",

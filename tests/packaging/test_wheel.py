@@ -107,6 +107,7 @@ def test_the_wheel_runs_beside_another_package_named_kernels(environment, tmp_pa
 def test_the_wheel_brings_a_command(environment, tmp_path) -> None:
     assert "--database" in run([environment / "tokenarium", "--help"], tmp_path)
     trace = [environment / "tokenarium", "run", "trace", "--text", "Once upon a time"]
+    trace += ["--model", "bundled/target"]
     assert "token_text" in run([*trace, "--database", "duckdb:///:memory:"], tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -9,6 +9,12 @@ from tokenarium.ui.text import escape, one_line
 SHORTEST_FOR_SINKS = 64
 """Tokens below which no sink rate is stated: at 9 tokens even uniform attention passes 0.3."""
 
+UNMEASURED = (
+    "Its numbers differ from those of the original weights; by how much was not measured, as the "
+    "original is not part of the package."
+)
+"""What an unpacked copy of quantised weights means for every number."""
+
 
 def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
     """Return the headline of a run as HTML."""
@@ -42,6 +48,7 @@ def facts_of(run: Run) -> str:
         *(f"{key} {environment[key]}" for key in ("device", "dtype") if key in environment),
         *([f"attention statistics by {path}"] if path else []),
         f"commit {str(environment.get('commit', 'unknown'))[:10]}",
+        *(f"{name}: {copy}" for name, copy in environment.get("weights", {}).items()),
     ]
     return f'<p class="tk-sub">{escape(" · ".join(known))}</p>'
 
@@ -63,11 +70,20 @@ def told(event: Event) -> str:
     return ""
 
 
-def pill(info: ModelInfo) -> str:
-    """Return the state of the model: cold, loading, ready or refused."""
+def pill(info: ModelInfo, note: str = "") -> str:
+    """Return the state of the model: cold, fetching and how far, loading, ready or refused.
+
+    Args:
+        info: of the model.
+        note: why the page begins with it, where that must be said.
+    """
+    said = info.detail if info.state == "fetching" else info.state
+    lines = [f"{info.weights}. {UNMEASURED}" if "dequantised" in info.weights else "", note]
+    lines += [info.detail] if info.state == "refused" else []
+    notes = "".join(f'<p class="tk-sub">{escape(line)}</p>' for line in lines if line)
     return (
         f'<span class="tk-pill tk-{escape(info.state)}" title="{escape(info.detail)}">'
-        f"{escape(info.title)}: {escape(info.state)}</span>"
+        f"{escape(info.title)}: {escape(said)}</span>{notes}"
     )
 
 

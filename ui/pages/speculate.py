@@ -28,7 +28,8 @@ from tokenarium.ui.shell.methods import choice_of, groups_of
 from tokenarium.ui.shell.panel import Values, number
 from tokenarium.ui.shell.section import File, RunPage
 
-USUAL = {"drafter": "draft_chain", "rule": "greedy"}
+USUAL = {"drafter": "prompt_lookup", "rule": "greedy"}
+"""Guesses from the text itself: they fit any model, a small one must have the same tokens."""
 AFTER: dict[str | None, str] = {"relaxed": " (relaxed: another distribution)"}
 FORM = Group("sampling", SpeculateRequest, SAMPLING)
 
@@ -135,6 +136,22 @@ class Speculate(RunPage):
             "draft_model": small,
             "parameters": {drafter.slug: drafter.parameters, rule.slug: rule.parameters},
             "sampling": {FORM.slug: {name: getattr(request, name) for name in SAMPLING}},
+        }
+
+    def with_model(self, model: str, filled: Values) -> Values:
+        """Return the model, and where the example has another, what guesses for any."""
+        if filled["model"] == model:
+            return {}
+        offered = self.offered({**USUAL, "temperature": 0.0})
+        drafters = self.drafters.values()
+        racers = [each.slug for each in drafters if each.source != "draft_model"]
+        return {
+            **USUAL,
+            **offered,
+            "model": model,
+            "temperature": 0.0,
+            "parameters": {USUAL["drafter"]: {}, USUAL["rule"]: {}},
+            "racers": racers[:2],
         }
 
     def sizes(self, result: SpeculationResult) -> Values:

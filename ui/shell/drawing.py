@@ -40,6 +40,8 @@ class Drawing:
 
     def __init__(self, page: RunPage, lab: Lab) -> None:
         self.page, self.lab = page, lab
+        self.began_with = lab.preselected().name
+        """The model that the page is sent with; which one it is may turn out later."""
         self._partial: OrderedDict[str, tuple[Any, ModelRequest]] = OrderedDict()
         used = frozenset[str]().union(*(panel.uses for panel in page.every_panel()))
         self._places = [name for name in PLACES if name in used and name != "metric"]
@@ -133,6 +135,8 @@ class Drawing:
         except UserError:
             return {}
         values = self._shown(self.page, [run], asker, why, controls=controls or why == "first")
+        if "model" in values:
+            values |= self.page.with_model(self.lab.preselected().name, values)
         values["selection"] |= {"example": run.id}
         return values
 

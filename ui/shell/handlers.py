@@ -25,7 +25,10 @@ class Handlers(Following):
     def first(self) -> Values:
         """Return the parts of the stored example, drawn before any visitor comes."""
         found = self._example(Asker(settings={}), "first")
-        return found or {"selection": {"shown": True, **self._said_of_page()}}
+        return found or {
+            "selection": {"shown": True, **self._said_of_page()},
+            "model": self.began_with,
+        }
 
     def boot(self, query: str, carried: object, asker: Asker) -> Iterator[Values]:
         """Open what the address names: stored runs, runs that go on, a view, or nothing.
@@ -41,6 +44,8 @@ class Handlers(Following):
         if wanted.view in self.page.tabs:
             found["views"] = gr.Tabs(selected=wanted.view)
         if MAIN not in wanted.runs:
+            if other := self.instead(self.began_with):
+                found["model"] = other
             found |= self._carried(carried)
         asker = replace(asker, told=wanted)
         going = {ticket.id: ticket.request for ticket in self.lab.running(asker.visitor)}
@@ -169,7 +174,14 @@ class Handlers(Following):
             info = self.lab.state(str(model))
         except UserError as error:
             return status(str(error), "error"), False
-        return pill(info), info.state in ("cold", "loading")
+        begin = self.lab.preselected()
+        note = begin.note if begin.name == info.name else ""
+        return pill(info, note), info.state in ("cold", "fetching", "loading")
+
+    def instead(self, model: object) -> str | None:
+        """Return what stands in for the model that the page began with, if it cannot be had."""
+        now = self.lab.preselected().name
+        return now if model == self.began_with and now != model else None
 
     def warm(self, model: object) -> tuple[str, bool]:
         """Begin to load a model and return its state."""

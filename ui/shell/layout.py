@@ -62,10 +62,10 @@ class Layout:
                 names = [info.name for info in lab.models()]
                 model = gr.Dropdown(
                     names,
-                    value=names[0],
+                    value=lab.preselected().name,
                     label=page.model_label,
                     allow_custom_value=True,
-                    info="Bundled, local, or a Hugging Face id.",
+                    info="From the list, a folder, a .gguf file, or a Hugging Face id.",
                     elem_id="model",
                 )
                 controls.add("model", model)

@@ -124,6 +124,15 @@ class RunPage(Section):
     def under_model(self, controls: Controls) -> None:
         """Make the controls that stand with the choice of the model."""
 
+    def with_model(self, model: str, filled: Values) -> Values:  # noqa: ARG002
+        """Return what changes of controls that were filled by an example when they name a model.
+
+        Args:
+            model: that the page begins with; the example may have been made by another one.
+            filled: the controls as the example has them.
+        """
+        return {"model": model}
+
     def again(self, wanted: Selection) -> Selection:
         """Return where a new run is opened, from where the last one was."""
         return Selection(view=wanted.view)

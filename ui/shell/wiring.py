@@ -135,16 +135,17 @@ class Wiring(Layout):
         timer = gr.Timer(1.5, active=True)
         model = self.parts["model"]
 
-        def state(name: object) -> tuple[str, gr.Timer]:
+        def state(name: object) -> tuple[str, gr.Timer, Any]:
             shown, moving = self.handlers.state(name)
-            return shown, gr.Timer(active=moving)
+            other = self.handlers.instead(name)
+            return shown, gr.Timer(active=moving), other or gr.skip()
 
         def warm(name: object) -> tuple[str, gr.Timer]:
             shown, moving = self.handlers.warm(name)
             return shown, gr.Timer(active=moving)
 
         outputs = [self.pill, timer]
-        timer.tick(state, model, outputs, **EAGER)
+        timer.tick(state, model, [*outputs, model], **EAGER)
         model.change(warm, model, outputs, **EAGER)
         self.blocks.load(warm, model, outputs, **EAGER)
 
