@@ -107,12 +107,18 @@ def test_commands_run_list_and_query(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert {row["kind"] for row in rows} == {kind.slug for kind in KINDS}
 
 
+A_TRACE = ["run", "trace", "--text", "a", "--model", DRAFT]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["run", "cache", "--text", "a", "--policies", "h2p"], "policy='h2p' is unknown"),
         (["run", "trace", "--text", ""], "text is empty"),
-        (["run", "trace", "--text", "a", "--csv", "/nowhere/at/all.zip"], "choose another"),
+        (
+            ["run", "trace", "--text", "a", "--model", DRAFT, "--csv", "/nowhere/x.zip"],
+            "choose another",
+        ),
         (["run", "trace", "--text", "a", "--model", "no/such/model"], "no/such/model"),
         (["sql", "DROP TABLE runs"], "only SELECT is allowed"),
     ],

@@ -86,7 +86,7 @@ def test_the_pill_tells_how_far_and_what_the_weights_are() -> None:
 
     assert "M: downloading x, 34 of 93 MB<" in pill(info("fetching", "downloading x, 34 of 93 MB"))
     copied = pill(info("ready", weights="dequantised 4-bit copy: GGUF, Q4_1, as bfloat16"))
-    assert f"Q4_1, as bfloat16. {UNMEASURED}" in copied
+    assert f"Q4_1, as bfloat16</summary>{UNMEASURED}" in copied
     assert UNMEASURED not in pill(info("ready", weights="GGUF, F32"))
     assert "<p" not in pill(info("ready"))
     assert "no &lt;b&gt;" in pill(info("refused", "no <b>"))

@@ -78,9 +78,13 @@ def pill(info: ModelInfo, note: str = "") -> str:
         note: why the page begins with it, where that must be said.
     """
     said = info.detail if info.state == "fetching" else info.state
-    lines = [f"{info.weights}. {UNMEASURED}" if "dequantised" in info.weights else "", note]
-    lines += [info.detail] if info.state == "refused" else []
+    lines = [note, info.detail if info.state == "refused" else ""]
     notes = "".join(f'<p class="tk-sub">{escape(line)}</p>' for line in lines if line)
+    if "dequantised" in info.weights:
+        notes += (
+            f'<details class="tk-sub"><summary>{escape(info.weights)}</summary>{UNMEASURED}'
+            "</details>"
+        )
     return (
         f'<span class="tk-pill tk-{escape(info.state)}" title="{escape(info.detail)}">'
         f"{escape(info.title)}: {escape(said)}</span>{notes}"
