@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -180,7 +181,8 @@ class _Run:
         self.progress.report(doing, done, total, partial=partial)
 
     def _result(self) -> SpeculationResult:
-        loaded, request, arrays = self.loaded, self.request, self.log.arrays()
+        loaded, request = self.loaded, self.request
+        arrays: dict[str, Any] = self.log.arrays()
         tops = (arrays["target_top_ids"], arrays["draft_top_ids"], arrays["judged_next"])
         alone = np.asarray(self.plain, np.int32)
         shown = np.concatenate([arrays["node_columns"]["token_id"], alone, *map(np.ravel, tops)])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Cell:
         exercises: Sequence[Exercise],
         found: list[Answered],
         budgets: list[int],
-        **layers: int,
+        **layers: Any,
     ) -> Self:
         """Join the trials; ``layers`` are ``acts_in`` and ``layers``."""
         edges = _edges(exercises)
