@@ -53,6 +53,8 @@ class Drafter(Method):
     """Authors, year, arXiv id."""
     differs: ClassVar[str] = "no"
     """How this implementation differs from the paper; the method is then marked a variant."""
+    caution: ClassVar[str] = ""
+    """What to know before a run, where it seldom pays; shown with what the run will take."""
     draw: ClassVar[Draw]
     """How the children of a node are chosen: what decides which rules are exact."""
     source: ClassVar[Source] = "draft_model"

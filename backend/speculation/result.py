@@ -159,6 +159,12 @@ class SpeculationResult(Result):
     )
 
     @property
+    def accepted_in_text(self) -> Integers:
+        """[R] accepted guesses of each round that are in the text: none after its end."""
+        rounds = self.rounds
+        return np.minimum(rounds["accepted_len"], rounds["new_tokens"]).astype(np.int32)
+
+    @property
     def nodes(self) -> NDArray[Any]:
         """[N] ``node_columns`` with words: text, source, draw_mode, status and reason."""
         columns = self.node_columns

@@ -1,8 +1,8 @@
 """Statistics of a run: acceptance by depth and rank, calibration, outcomes, time.
 
 A level is one node of the text so far together with its verified children: the rule either accepts
-one of them or goes no further. Only levels that verification reached count, so that every number is
-an estimate of the same probability in the next run.
+one of them or goes no further. Only levels that verification reached count, and none after the end
+of the text, so that every number is an estimate of the same probability in the next run.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ACCEPTED = (STATUSES.index("accepted"), STATUSES.index("cut"))
 _TESTED = (*ACCEPTED, STATUSES.index("rejected"))
+_CUT = STATUSES.index("cut")
 _ROOT, _PRUNED = STATUSES.index("root"), STATUSES.index("pruned_before_verify")
 
 
@@ -59,7 +60,8 @@ class Levels:
 def levels(result: "SpeculationResult") -> Levels:
     """Return every level of a run that verification reached."""
     nodes = result.node_columns
-    drafted = np.flatnonzero((nodes["draw_order"] >= 0) & (nodes["status"] != _PRUNED))
+    counted = (nodes["draw_order"] >= 0) & (nodes["status"] != _PRUNED)
+    drafted = np.flatnonzero(counted & ~_after_the_end(result))
     on_path = np.isin(nodes["status"], (_ROOT, *ACCEPTED))
     drafted = drafted[on_path[nodes["parent"][drafted]]]
     children: dict[int, list[int]] = {}
@@ -74,6 +76,18 @@ def levels(result: "SpeculationResult") -> Levels:
         tuple(ranks[below] for below in children.values()),
         nodes["draft_entropy"][list(children)],
     )
+
+
+def _after_the_end(result: "SpeculationResult") -> NDArray[np.bool_]:
+    """Return [N] which guesses follow the last token of the text, such as an end-of-text."""
+    nodes = result.node_columns
+    after = nodes["status"] == _CUT
+    if len(result.token_node):
+        after = after | (nodes["parent"] == result.token_node[-1])
+    parents = nodes["parent"]
+    for _ in range(int(nodes["depth"].max(initial=0))):
+        after = after | ((parents >= 0) & after[parents])
+    return after
 
 
 def by_depth(found: Levels) -> list[Share]:
@@ -121,7 +135,7 @@ def calibration(result: "SpeculationResult", column: str, bins: int = 10) -> lis
     counted = (nodes["draw_order"] >= 0) & (nodes["status"] != _PRUNED)
     if column == "accept_prob":
         counted &= np.isin(nodes["status"], _TESTED)
-    counted &= np.isfinite(nodes[column])
+    counted &= np.isfinite(nodes[column]) & ~_after_the_end(result)
     expected = nodes[column][counted].astype(np.float64)
     hit = np.isin(nodes["status"][counted], ACCEPTED)
     place = np.minimum((expected * bins).astype(int), bins - 1)

@@ -28,6 +28,7 @@ def run(draft_ms: float, plain_ms: float, outcomes: str) -> Any:
         node_columns=nodes,
         rounds=rounds,
         token_ids=np.zeros(outcomes.count("a") + 1, np.int32),
+        token_node=np.zeros(0, np.int32),
         plain_ids=np.zeros(3, np.int32),
         plain_step_ms=np.full(3, plain_ms, np.float32),
     )

@@ -21,6 +21,7 @@ from tokenarium.backend.speculation.request import DrafterSpec, RuleSpec, Specul
 from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.runner import speculate
+from tokenarium.backend.speculation.summary import levels
 from tokenarium.backend.speculation.vocabulary import compare
 from tokenarium.backend.speculation.whatif import verify_stored
 
@@ -170,6 +171,12 @@ def test_the_text_ends_inside_an_accepted_block(run, target, monkeypatch) -> Non
     assert result.rounds["new_tokens"].sum() == first + 1
     after = result.nodes["status"] == "cut"
     assert after.sum() == (result.rounds["accepted_len"] + 1).sum() - (first + 1) > 0
+    # What follows the end is no guess that was accepted, nor a level that was tested.
+    accepted, counted = result.accepted_in_text, levels(result)
+    assert accepted.sum() == first + 1 - (accepted < result.rounds["new_tokens"]).sum()
+    assert accepted.sum() < result.rounds["accepted_len"].sum()
+    assert (counted.accepted >= 0).sum() == accepted.sum()
+    assert len(counted.accepted) == accepted.sum()
     assert result.audit["verdict"] == "passed"
 
 

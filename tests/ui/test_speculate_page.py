@@ -1,6 +1,7 @@
 """The Speculate page's handlers on tiny models, as a browser would call them."""
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
@@ -14,18 +15,22 @@ from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
 from tokenarium.backend import (
     STATUSES,
+    DrafterSpec,
     Event,
     Lab,
     Partial,
     Progress,
     Settings,
+    SpeculateEstimate,
+    SpeculateRequest,
     SpeculationResult,
     levels,
     pairs,
     tree_rows,
 )
+from tokenarium.ui.components.draft_cost_card import speculate_card
 from tokenarium.ui.components.race import race_value
-from tokenarium.ui.components.speculate_tables import audit_badge
+from tokenarium.ui.components.speculate_tables import audit_badge, speculate_sentence
 from tokenarium.ui.components.trees import FATES, tree_value
 from tokenarium.ui.figures.speculation import NAMES, figures
 from tokenarium.ui.pages.race import Race
@@ -165,7 +170,7 @@ def test_the_measures_state_each_definition(
 ) -> None:
     told = words(shown["measures"])
     assert f"tokens per target call {result.tokens_per_target_call:.2f} new tokens /" in told
-    accepted = int(result.rounds["accepted_len"].sum())
+    accepted = int(result.accepted_in_text.sum())
     assert f"mean accepted length {accepted / len(result.rounds):.2f} accepted guesses" in told
     assert f"acceptance rate a {levels(result).acceptance:.2f} levels" in told
     assert "passed" in words(shown["audit"])
@@ -357,6 +362,25 @@ def test_a_race_prefers_rules_that_use_the_drafts_law(
 def test_a_race_of_none_or_too_many_is_refused(page: Visit, chosen: object) -> None:
     (found,) = page.run("race", **{**USUAL, "racers": chosen})
     assert "choose 1 to 3" in words(found["race.status"])
+
+
+def test_a_speed_up_above_the_tokens_a_pass_is_explained(result: SpeculationResult) -> None:
+    rounds = result.rounds.copy()
+    rounds["draft_ms"], rounds["other_ms"], rounds["verify_ms"] = 0, 0, 1.5
+    slow = np.full(len(result.plain_step_ms), 40, np.float32)
+    quick = dataclasses.replace(result, rounds=rounds, plain_step_ms=slow)
+    told = words(speculate_sentence(quick))
+    assert f"more than its {result.tokens_per_target_call:.2f} tokens a pass" in told
+    assert "reading one token took 40.0 ms, a verifying pass over" in told
+    level = dataclasses.replace(quick, plain_step_ms=np.full(len(slow), 1.5, np.float32))
+    assert "more than its" not in words(speculate_sentence(level))
+
+
+def test_early_exit_says_before_a_run_when_it_pays() -> None:
+    asked = SpeculateRequest(model="m", text="a", drafter=DrafterSpec(slug="early_exit"))
+    assert "trained to leave early" in speculate_card(SpeculateEstimate(4, 0), asked)
+    other = SpeculateRequest(model="m", text="a", drafter=DrafterSpec(slug="prompt_lookup"))
+    assert "trained to leave early" not in speculate_card(SpeculateEstimate(4, 0), other)
 
 
 def test_plain_decoding_is_timed_token_by_token(result: SpeculationResult) -> None:

@@ -14,6 +14,8 @@ def speculate_card(cost: SpeculateEstimate, asked: SpeculateRequest) -> str:
         ("Tokens", f"{asked.max_new_tokens:,} new at most, then the same decoded plainly"),
         ("Guesses", guesses),
     ]
+    if caution := asked.drafter.drafter.caution:
+        facts.append(("Pays", f"{asked.drafter.drafter.title} {caution}"))
     if not cost.runs:
         facts.append(("Break-even", "unknown before the first run of this pair on this machine"))
         return card("What Run will take", facts, _LAW)

@@ -27,6 +27,12 @@ class EarlyExit(Drafter):
         "models need not be trained for it, and draft worse then; the verifying pass computes "
         "the first layers again"
     )
+    caution: ClassVar[str] = (
+        "pays only with a model that was trained to leave early. Measured on "
+        "SmolLM2-135M-Instruct, which was not, over 75 tokens: the first 15, 24 and 28 of 30 "
+        "layers agree with the last on 9 %, 32 % and 57 % of the next tokens and cost 0.61, 0.84 "
+        "and 0.95 of a pass, so that 0.8 times plain decoding is the most to expect at any depth"
+    )
     draw: ClassVar[Draw] = "iid"
     source: ClassVar[Source] = "target_layers"
     branches: ClassVar[bool] = False
