@@ -76,7 +76,7 @@ def cell_marks(marked: NDArray[np.bool_], name: str) -> go.Scatter:
         y=np.hstack([layers[:, None] + down, gap]).ravel(),
         mode="lines",
         name=name,
-        line={"color": AMBER, "width": 2},
+        line={"color": AMBER, "width": 1.5},
         connectgaps=False,
         hoverinfo="skip",
     )
