@@ -63,7 +63,8 @@ def test_trace_equals_eager_attention_and_full_logits(twins, letters, family, le
     assert_equals_oracle(result, oracle, tiles=16, top_k=5)
     assert result.layers_done == result.layers == 3
     assert result.context == 2048
-    arrays = {"offsets", "special"} | expected(oracle, [5], 1, 1, (1.0,)).keys()
+    of_tokens = {"offsets", "special", "special_id", "turn"}
+    arrays = of_tokens | expected(oracle, [5], 1, 1, (1.0,)).keys()
     assert result.arrays().keys() == arrays, "every array of a result is compared"
 
 
