@@ -11,18 +11,11 @@ import pytest
 import torch
 
 import tokenarium.backend.speculation.rules
-from tokenarium.backend.speculation.rule import (
-    AcceptanceTests,
-    Promise,
-    Residual,
-    Rule,
-    find,
-    registered,
-)
+from tokenarium.backend.speculation.rule import AcceptanceTests, Promise, Residual, Rule
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 from tokenarium.backend.speculation.verify import verify
 
-RULES = [kind for kind in registered() if kind.__module__.startswith("tokenarium.backend.")]
+RULES = [kind for kind in Rule.registry.all() if kind.__module__.startswith("tokenarium.backend.")]
 EVERY = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.slug)
 SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)
 
@@ -51,7 +44,7 @@ def test_rules_are_one_file_each():
     modules = pkgutil.iter_modules(tokenarium.backend.speculation.rules.__path__)
     assert {kind.slug for kind in RULES} == {module.name for module in modules}
     with pytest.raises(ValueError, match="choose greedy, k_seq"):
-        find("no_such_rule")
+        Rule.registry.find("no_such_rule")
 
 
 def test_slug_of_another_rule_is_refused():
