@@ -162,7 +162,8 @@ class SpeculationResult(Result):
     def accepted_in_text(self) -> Integers:
         """[R] accepted guesses of each round that are in the text: none after its end."""
         rounds = self.rounds
-        return np.minimum(rounds["accepted_len"], rounds["new_tokens"]).astype(np.int32)
+        accepted: Integers = np.minimum(rounds["accepted_len"], rounds["new_tokens"])
+        return accepted
 
     @property
     def nodes(self) -> NDArray[Any]:

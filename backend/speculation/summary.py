@@ -81,7 +81,7 @@ def levels(result: "SpeculationResult") -> Levels:
 def _after_the_end(result: "SpeculationResult") -> NDArray[np.bool_]:
     """Return [N] which guesses follow the last token of the text, such as an end-of-text."""
     nodes = result.node_columns
-    after = nodes["status"] == _CUT
+    after: NDArray[np.bool_] = nodes["status"] == _CUT
     if len(result.token_node):
         after = after | (nodes["parent"] == result.token_node[-1])
     parents = nodes["parent"]
