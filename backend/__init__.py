@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from tokenarium.backend.interventions.declaration import Intervention
     from tokenarium.backend.interventions.request import InterventionRequest
     from tokenarium.backend.interventions.result import InterventionResult
+    from tokenarium.backend.lens.request import LensRequest
+    from tokenarium.backend.lens.result import LensResult
     from tokenarium.backend.models.default import DEFAULT_MODEL
     from tokenarium.backend.models.info import ModelInfo
     from tokenarium.backend.models.preselected import Preselected
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
         Progress,
         Queued,
     )
+    from tokenarium.backend.runs.export import MOST_NUMBERS
     from tokenarium.backend.runs.jobs import RunTicket
     from tokenarium.backend.runs.kind import Example, Kind
     from tokenarium.backend.runs.lab import Lab

@@ -96,7 +96,12 @@ def _add_kind(kinds: Any, kind: Kind) -> None:
     for name, field in kind.request.model_fields.items():
         _add_field(parser, name, field, kind.usual.get(name, argparse.SUPPRESS))
     files = parser.add_argument_group("files", "Where the run goes beside the store; - is stdout.")
-    files.add_argument("--json", metavar="FILE", help="every number with its definition")
+    files.add_argument("--json", metavar="FILE", help="its numbers with their definitions")
+    files.add_argument(
+        "--everything",
+        action="store_true",
+        help="write quantities of over 10,000 numbers, such as maps of attention, to --json too",
+    )
     files.add_argument("--csv", metavar="ZIP", help="its tables as CSV files")
     files.add_argument("--parquet", metavar="ZIP", help="its tables as Parquet files")
     parser.set_defaults(carry_out=_run, declared=kind)
@@ -158,7 +163,7 @@ def _run(lab: Lab, asked: argparse.Namespace) -> None:
     }
     for format_, target in files.items():
         if target:
-            _write(target, lab.export(run.id, format_))
+            _write(target, lab.export(run.id, format_, everything=asked.everything))
     if not any(files.values()):
         _write("-", _summary(lab.content(run, most=MOST_SHOWN)))
 

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from tokenarium.backend import (
     DEFAULT_MODEL,
+    MOST_NUMBERS,
     Cancelled,
     Event,
     Finished,
@@ -22,6 +23,8 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.shell.visitor import visitor_of
 
+EVERYTHING = "Whether quantities of more than 10,000 numbers are returned too, unnamed."
+MOST_OF_ALL = 2**62
 QUANTITIES = (
     "Names of quantities to return, however large; empty returns all of at most 10,000 numbers "
     "and names the rest in left_out."
@@ -51,12 +54,15 @@ def endpoint(lab: Lab, kind: Kind) -> Callable[..., Iterator[dict[str, Any]]]:
     def run(*given: Any, **named: Any) -> Iterator[dict[str, Any]]:
         asked = dict(zip(inspect.signature(run).parameters, given, strict=False)) | named
         request, quantities = asked.pop("request"), asked.pop("quantities", None)
+        most = MOST_OF_ALL if asked.pop("everything", False) else MOST_NUMBERS
         visitor = visitor_of(request)
         try:
             wanted = lab.request(kind.request, **asked)
             for event in lab.stream(wanted, visitor=visitor, needs=quantities or ()):
                 if isinstance(event, Finished):
-                    found = lab.content(event.run, visitor=visitor, quantities=quantities or ())
+                    found = lab.content(
+                        event.run, visitor=visitor, quantities=quantities or (), most=most
+                    )
                     yield {"event": "finished", "run": found}
                 elif seen := _as_dict(event):
                     yield seen
@@ -68,6 +74,7 @@ def endpoint(lab: Lab, kind: Kind) -> Callable[..., Iterator[dict[str, Any]]]:
     parameters = [_parameter(name, field, kind.usual) for name, field in fields.items()]
     parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
     parameters.append(_named("quantities", list[str], []))
+    parameters.append(_named("everything", bool, False))
     parameters.append(_named("request", gr.Request, None))
     signature = inspect.Signature(parameters, return_annotation=dict[str, Any])
     run.__signature__ = signature  # type: ignore[attr-defined]
@@ -76,16 +83,24 @@ def endpoint(lab: Lab, kind: Kind) -> Callable[..., Iterator[dict[str, Any]]]:
 
 
 def _stored(lab: Lab) -> Callable[..., dict[str, Any]]:
-    def run(run_id: str, quantities: list[str] = [], request: gr.Request = None) -> dict[str, Any]:  # type: ignore[assignment]  # noqa: B006
+    def run(
+        run_id: str,
+        quantities: list[str] = [],  # noqa: B006
+        everything: bool = False,
+        request: gr.Request = None,
+    ) -> dict[str, Any]:  # type: ignore[assignment]
         """Return a stored run.
 
         Args:
             run_id: as in its address.
             quantities: names of quantities to return, however large; empty returns all of at most
                 10,000 numbers and names the rest in left_out.
+            everything: whether quantities of more than 10,000 numbers are returned too, unnamed.
         """
+        most = MOST_OF_ALL if everything else MOST_NUMBERS
         try:
-            return lab.content(run_id, visitor=visitor_of(request), quantities=quantities or ())
+            visitor = visitor_of(request)
+            return lab.content(run_id, visitor=visitor, quantities=quantities or (), most=most)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -109,7 +124,14 @@ def _documented(kind: Kind) -> str:
     """Return a docstring from which Gradio and MCP take every parameter's description."""
     lines = [f"        {name}: {f.description}" for name, f in kind.request.model_fields.items()]
     return "\n".join(
-        (f"{kind.explanation} {RETURNS}", "", "Args:", *lines, f"        quantities: {QUANTITIES}")
+        (
+            f"{kind.explanation} {RETURNS}",
+            "",
+            "Args:",
+            *lines,
+            f"        quantities: {QUANTITIES}",
+            f"        everything: {EVERYTHING}",
+        )
     )
 
 

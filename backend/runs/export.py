@@ -26,7 +26,7 @@ TableFormat = Literal["csv", "parquet"]
 Format = Literal["json", "csv", "parquet"]
 
 
-def as_json(run: Run) -> str:
+def as_json(run: Run, *, everything: bool = False) -> str:
     """Return ``run`` as JSON; NaN becomes null, and each quantity carries its definition.
 
     ``missing`` names quantities without values: the version that stored the run did not measure
@@ -34,8 +34,18 @@ def as_json(run: Run) -> str:
 
     Args:
         run: as computed or opened.
+        everything: whether quantities of more than ``MOST_NUMBERS`` numbers, such as maps of
+            attention, are written too; otherwise they are named in ``left_out`` with their shapes.
     """
-    return orjson.dumps(_content(run), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    content = _content(run)
+    large = {} if everything else _large(run, MOST_NUMBERS)
+    content["values"] = {n: value for n, value in content["values"].items() if n not in large}
+    return orjson.dumps({**content, "left_out": large}, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def _large(run: Run, most: int) -> dict[str, list[int]]:
+    """Return the shapes of the arrays of more than ``most`` numbers, by name."""
+    return {name: list(a.shape) for name, a in run.result.arrays().items() if a.size > most}
 
 
 def as_content(

@@ -46,19 +46,25 @@ class StoredRuns(RunsInFlight):
         return finished(self.follow(ticket.id, visitor=visitor))
 
     @overload
-    def export(self, run_id: str, format: Literal["json"] = "json") -> str: ...
+    def export(
+        self, run_id: str, format: Literal["json"] = "json", *, everything: bool = False
+    ) -> str: ...
 
     @overload
     def export(self, run_id: str, format: TableFormat, table: str = "") -> bytes: ...
 
     @overload
-    def export(self, run_id: str, format: Format, table: str = "") -> str | bytes: ...
+    def export(
+        self, run_id: str, format: Format, table: str = "", *, everything: bool = False
+    ) -> str | bytes: ...
 
     def export(
         self,
         run_id: str,
         format: Format = "json",  # noqa: A002 - the field's word
         table: str = "",
+        *,
+        everything: bool = False,
     ) -> str | bytes:
         """Return a stored run as a file.
 
@@ -67,12 +73,16 @@ class StoredRuns(RunsInFlight):
             format: ``json``, one text with the definition of every quantity; ``csv`` or
                 ``parquet``, its tables.
             table: name of one table; empty for all of them in one ZIP.
+            everything: whether JSON has very large quantities too, such as maps of attention;
+                otherwise it names them in ``left_out``.
 
         Raises:
             UserError: if there is none, it cannot be read any more, or format or table is unknown.
         """
         run = self._repository.open(run_id)
-        return as_json(run) if format == "json" else as_tables(run, format, table)
+        if format == "json":
+            return as_json(run, everything=everything)
+        return as_tables(run, format, table)
 
     def content(
         self,

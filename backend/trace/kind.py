@@ -15,20 +15,20 @@ KIND = Kind(
             "first-token",
             "Where heads rest",
             "Where does a head look when nothing in the sentence asks for its attention?",
-            TraceRequest(model="bundled/target", text=LIGHTHOUSE),
+            TraceRequest(model="bundled/target", text=LIGHTHOUSE, logit_lens=True),
         ),
         Example(
             "one-wrong-word",
             "One wrong word",
             "Most of this is easy to guess; find the word that the model did not see coming.",
-            TraceRequest(model="bundled/target", text=RED_CAP),
+            TraceRequest(model="bundled/target", text=RED_CAP, logit_lens=True),
         ),
         Example(
             "said-twice",
             "Said twice",
             "The second half repeats the first: compare how surprised the model is, where it "
             "looks.",
-            TraceRequest(model="bundled/target", text=GEESE),
+            TraceRequest(model="bundled/target", text=GEESE, logit_lens=True),
         ),
     ),
 )

@@ -26,7 +26,10 @@ class TraceRequest(TextRequest):
         title="Map tiles",
         description="Attention maps are pooled to at most this many tiles a side.",
     )
-    logit_lens: bool = Field(True, description="Decode every layer's residual stream.")
+    logit_lens: bool = Field(
+        False,
+        description="Decode every layer's residual stream; a lens run does so on demand.",
+    )
     sink_threshold: float = Field(
         0.3, gt=0, lt=1, description="A head with more mean mass on the first token is a sink head."
     )

@@ -38,6 +38,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "probe": {"period": 8, "repeats": 2},
     "heartbeat": HEAD,
     "follow": {**HEAD, "token": 3},
+    "lens": {"text": TEXT, "rows": [1, 2], "layers": [0, 3]},
     "intervene": {"text": TEXT, "intervention": "drop_first"},
     "cache": {"text": TEXT, "policies": ["recent", "h2o"], "budget": 6, "max_new_tokens": 3},
     "sweep": SWEEP,
@@ -72,6 +73,7 @@ def test_every_kind_is_answered_by_endpoint_and_files(
     assert set(run["values"]) | set(run["left_out"]) == set(kind.result_class.quantities())
     result = lab.open(run["id"]).result
     whole = json.loads(lab.export(run["id"]))
+    assert whole["left_out"] == run["left_out"]
     for name, value in run["values"].items():
         assert value == whole["values"][name]
     tables = _tables(lab.export(run["id"], "parquet"))

@@ -13,14 +13,20 @@ ONCE = "Once upon a time there was a little girl who"
 TARGET, DRAFT = {"model": "bundled/target"}, {"model": "bundled/draft"}
 
 _TRACES: dict[str, tuple[str, dict[str, Any]]] = {
-    "trace_target": ("trace", TARGET | {"text": STORY}),
-    "trace_signs": ("trace", DRAFT | {"text": SIGNS, "top_k": 3, "tiles": 7, "add_bos": False}),
-    "trace_one_token": ("trace", DRAFT | {"text": "a", "add_bos": False}),
+    "trace_target": ("trace", TARGET | {"text": STORY, "logit_lens": True}),
+    "trace_signs": (
+        "trace",
+        DRAFT | {"text": SIGNS, "top_k": 3, "tiles": 7, "add_bos": False, "logit_lens": True},
+    ),
+    "trace_one_token": ("trace", DRAFT | {"text": "a", "add_bos": False, "logit_lens": True}),
     "trace_bfloat16": (
         "trace",
         DRAFT | {"text": STORY, "dtype": "bfloat16", "logit_lens": False, "forgetting": (0.9, 0.5)},
     ),
-    "trace_visitor": ("trace", DRAFT | {"text": "A visitor's own text.", "tiles": 8}),
+    "trace_visitor": (
+        "trace",
+        DRAFT | {"text": "A visitor's own text.", "tiles": 8, "logit_lens": True},
+    ),
 }
 
 _HEADS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -147,7 +147,7 @@ def test_open_hides_whose_a_run_is_from_others(hosted: Frozen) -> None:
 
 def test_export_says_the_same(own: Frozen) -> None:
     for name, record, run in own.opened():
-        told = json.loads(own.lab.export(record["id"]))
+        told = json.loads(own.lab.export(record["id"], everything=True))
         assert (told["id"], told["kind"]) == (record["id"], record["kind"])
         assert list(unlike(record["request"], told["request"], name, more_allowed=True)) == []
         values = told["values"]

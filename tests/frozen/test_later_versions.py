@@ -50,7 +50,7 @@ def test_every_run_opens_and_says_what_it_lacks(later: Frozen) -> None:
 
 def test_every_run_is_exported_without_what_it_lacks(later: Frozen) -> None:
     for name, record, _ in later.opened():
-        told = json.loads(later.lab.export(record["id"]))
+        told = json.loads(later.lab.export(record["id"], everything=True))
         assert set(told["missing"]) == _later(record), name
         assert set(told["definitions"]) - set(told["values"]) == _later(record)
         for format_ in ("csv", "parquet"):

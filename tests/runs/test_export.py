@@ -13,7 +13,7 @@ def test_export_holds_every_number_with_its_definition(lab: Lab) -> None:
     result.surprisal_nats[0] = np.nan
     run = new_run(new_id(), QUESTION, result, 1.0, {"fingerprint": "f", "commit": "c"}, "")
     lab._repository.save(run)
-    told = json.loads(lab.export(run.id))
+    told = json.loads(lab.export(run.id, everything=True))
     assert told["request"]["text"] == QUESTION.text
     assert told["environment"]["commit"] == "c"
     assert set(told["values"]) == set(told["definitions"]) == set(TraceResult.quantities())

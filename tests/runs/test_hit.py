@@ -56,14 +56,15 @@ def big_result() -> TraceResult:
         "layers_done": LAYERS,
     }
     facts |= {"forgetting": (0.999, 0.99, 0.95, 0.9), "context": TOKENS}
+    facts |= {"text": "w", "turn_role": ()}
     values: dict[str, object] = {**texts, **facts, "notes": ()}
     for name, quantity in TraceResult.quantities().items():
         if name not in values:
             shape = tuple(axes[axis] for axis in quantity.axes.split(","))
             values[name] = random.random(shape, np.float32)
-    for name in ("token_ids", "offsets", "rank", "top_ids", "lens_ids"):
+    for name in ("token_ids", "offsets", "rank", "top_ids", "lens_ids", "turn"):
         values[name] = random.integers(0, 6_144, np.shape(values[name])).astype(np.int32)
-    values["special"] = np.zeros(TOKENS, np.bool_)
+    values["special"] = values["special_id"] = np.zeros(TOKENS, np.bool_)
     return TraceResult(**values)
 
 

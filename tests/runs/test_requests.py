@@ -25,7 +25,7 @@ def test_key_is_the_same_for_the_same_question_only() -> None:
     ]
     changed = {
         "dtype": "bfloat16", "add_bos": True, "chat_template": True, "overflow": "keep_end",
-        "seed": 1, "top_k": 9, "tiles": 63, "logit_lens": False, "sink_threshold": 0.2,
+        "seed": 1, "top_k": 9, "tiles": 63, "logit_lens": True, "sink_threshold": 0.2,
         "forgetting": (0.5,), "special_tokens": True,
         "messages": (Message(role="user", content="x"),),
     }  # fmt: skip

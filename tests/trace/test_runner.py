@@ -31,7 +31,8 @@ LARGE = ("residual_norm", "residual_top_values", "key_norm", "value_norm")
 
 
 def ask(text: str, **values: Any) -> TraceRequest:
-    return TraceRequest(**{"model": "tiny", "text": text, "top_k": 5, "tiles": 16} | values)
+    asked = {"model": "tiny", "text": text, "top_k": 5, "tiles": 16, "logit_lens": True}
+    return TraceRequest(**asked | values)
 
 
 def run(loaded: Any, request: TraceRequest, emit: Any = None, cancel: Any = None) -> TraceResult:

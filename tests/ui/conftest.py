@@ -12,6 +12,8 @@ from tokenarium.backend import (
     CancelToken,
     Event,
     Lab,
+    LensRequest,
+    LensResult,
     Partial,
     Progress,
     RegionRequest,
@@ -44,6 +46,7 @@ class Reader:
         self.gate.set()
         self.texts: list[str] = []
         self.regions: list[RegionRequest] = []
+        self.lenses: list[LensRequest] = []
 
     def trace(
         self,
@@ -76,6 +79,20 @@ class Reader:
         values = hand_made.numbered(len(queries) - 1, len(keys) - 1)
         return RegionResult(values, values * 2, queries, keys, "kept queries and keys")
 
+    def lens(
+        self,
+        request: LensRequest,
+        loaded: object,
+        limit: int,
+        emit: Callable[[Event], None],
+        cancel: CancelToken,
+    ) -> LensResult:
+        self.lenses.append(request)
+        emit(Progress("decoding layers", 1, 2))
+        while not self.gate.wait(0.005):
+            cancel.check()
+        return hand_made.lens(len(request.text), request.rows or tuple(range(len(request.text))))
+
 
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[Reader]:
@@ -84,6 +101,7 @@ def stand_in() -> Iterator[Reader]:
     runners = {
         "tokenarium.backend.trace.runner:trace": found.trace,
         "tokenarium.backend.region.runner:region": found.region,
+        "tokenarium.backend.lens.runner:lens": found.lens,
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tokenarium.backend.runs.executor.imported", runners.__getitem__)
@@ -131,13 +149,17 @@ def reader(stand_in: Reader) -> Reader:
     stand_in.gate.set()
     stand_in.texts.clear()
     stand_in.regions.clear()
+    stand_in.lenses.clear()
     return stand_in
 
 
 @contextmanager
 def _use(registry: ModelRegistry, source: object, dtype: str) -> Iterator[SimpleNamespace]:
     yield SimpleNamespace(
-        context=512, device=SimpleNamespace(type="cpu"), fingerprint=registry.fingerprint(source)
+        context=512,
+        device=SimpleNamespace(type="cpu"),
+        fingerprint=registry.fingerprint(source),
+        weights="",
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tokenarium.backend import TraceResult
+from tokenarium.backend import LensResult, TraceResult
 
 LAYERS, HEADS, GROUPS, ALTERNATIVES = 2, 4, 2, 3
 FORGETTING = (0.99, 0.9)
@@ -98,6 +98,29 @@ def _heads(length: int, tiles: int) -> dict[str, object]:
         "sink_threshold": 0.3,
         "sink_rate": float((sinks > 0.3).mean()),
     }
+
+
+def lens(length: int, rows: tuple[int, ...]) -> LensResult:
+    """Return what ``trace`` has of some rows of a text, as a lens of its own."""
+    whole = trace(length)
+    assert whole.lens_text is not None
+    return LensResult(
+        rows=np.array(rows, np.int32),
+        layers=np.arange(LAYERS + 1, dtype=np.int32),
+        row_text=("x",) * len(rows),
+        lens_text=tuple(tuple(row[t] for t in rows) for row in whole.lens_text),
+        **{name: getattr(whole, name)[:, list(rows)] for name in _LENS_ARRAYS},
+        products="bfloat16",
+        checked_cells=32,
+        entropy_error_nats=0.0123,
+        kl_error_nats=0.0456,
+        same_first=0.96875,
+        length=length,
+        notes=(),
+    )
+
+
+_LENS_ARRAYS = ("lens_ids", "lens_entropy_nats", "lens_kl_nats")
 
 
 def _lens(length: int) -> dict[str, object]:

@@ -3,11 +3,13 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.ui import hand_made
 from tests.ui.browser_stub import Visit
 from tests.ui.conftest import MODEL, Reader
 from tests.ui.test_sentence import words
@@ -108,10 +110,59 @@ def test_an_option_out_of_range_is_named(explore: Visit) -> None:
     assert "top_k=1000" in last["status"]
 
 
-def test_without_lens_the_lens_view_is_emptied(explore: Visit) -> None:
+@pytest.fixture
+def at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is loaded."""
+    ready = SimpleNamespace(state="ready")
+    monkeypatch.setattr(Lab, "state", lambda *_: ready)
+
+
+def lens_of(found: Values) -> tuple[list[int], list[str]]:
+    """Return the tokens and the words of the output's row in the lens that was drawn."""
+    (heat,) = json.loads(found["lens"])["data"]
+    return heat["x"], heat["text"][-1]
+
+
+@pytest.mark.usefixtures("at_hand")
+def test_predictions_ask_for_the_rows_in_sight(explore: Visit, reader: Reader) -> None:
     explore.told["view"] = "predictions"
-    found = read(explore, options={"options": {"logit_lens": False}})
+    found = read(explore, "s" * 130)
+    assert [request.rows for request in reader.lenses] == [tuple(range(64))]
+    assert "64 of 130 tokens, products in bfloat16" in found["lens_said"]
+    assert "KL by 0.046 nats" in found["lens_said"]
+    shown, said = lens_of(found)
+    assert shown == list(range(14))
+    assert said == list(hand_made.trace(130).lens_text[-1][:14])
+    explore.pick(token=40)
+    assert len(reader.lenses) == 1 + (40 - 7 >= 32)
+    found = explore.pick(token=129)
+    assert reader.lenses[-1].rows == tuple(range(96, 130))
+    assert lens_of(found)[1] == list(hand_made.trace(130).lens_text[-1][116:])
+
+
+@pytest.mark.usefixtures("at_hand")
+def test_the_whole_map_is_decoded_once_by_choice(explore: Visit, reader: Reader) -> None:
+    explore.told["view"] = "predictions"
+    read(explore, "w" * 100)
+    panel = explore.page.tabs["predictions"]
+    (action,) = panel.actions()
+    *steps, last = explore.every(explore.handlers.act(panel, action, explore.asker()))
+    assert any("decoding layers" in str(step.get("status")) for step in steps)
+    assert steps[0]["running"]
+    assert last["running"] is None
+    assert reader.lenses[-1].rows == ()
+    assert "100 of 100 tokens" in last["lens_said"]
+    asked = len(reader.lenses)
+    explore.pick(token=99)
+    assert len(reader.lenses) == asked
+
+
+def test_a_lens_waits_where_the_model_is_not_loaded(explore: Visit, reader: Reader) -> None:
+    explore.told["view"] = "predictions"
+    found = read(explore, "not loaded")
     assert found["lens"] is None
+    assert "The model is not loaded" in found["lens_said"]
+    assert reader.lenses == []
 
 
 def test_no_sink_rate_below_64_tokens(explore: Visit) -> None:
@@ -131,7 +182,8 @@ def test_a_far_token_moves_the_lens_where_it_is_open(explore: Visit) -> None:
     explore.told["view"] = "predictions"
     read(explore, "x" * 80)
     assert set(explore.pick(token=1)) == {"card", "drawn"}
-    assert set(explore.pick(token=70)) == {"card", "lens", "drawn"}
+    moved = {"lens", "lens_said", "lens_go"}
+    assert set(explore.pick(token=70)) == {"card", "drawn", *moved}
 
 
 def test_a_head_changes_what_belongs_to_it(explore: Visit) -> None:
@@ -145,7 +197,7 @@ def test_a_head_changes_what_belongs_to_it(explore: Visit) -> None:
 def test_another_view_is_drawn_when_it_is_opened(explore: Visit) -> None:
     read(explore)
     found = explore.pick(view="predictions")
-    assert set(found) == {"views", "predictability", "lens", "drawn"}
+    assert set(found) == {"views", "predictability", "lens", "lens_said", "lens_go", "drawn"}
     assert found["views"].selected == "predictions"
     assert explore.pick().keys() == {"drawn"}
 

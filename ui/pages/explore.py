@@ -30,7 +30,6 @@ OPTIONS = (
     "dtype",
     "top_k",
     "tiles",
-    "logit_lens",
     "sink_threshold",
     "forgetting",
 )

@@ -198,7 +198,7 @@ class Handlers(Following):
             first = run_id.split(BETWEEN)[0]
             if file in files:
                 return files[file].text(self.lab.open(first))
-            return self.lab.export(first)
+            return self.lab.export(first, everything=file == "everything.json")
         except UserError as error:
             return str(error)
 

@@ -135,6 +135,7 @@ class Layout:
         for slug, section in self.page.sections.items():
             whole = "Download JSON" if slug == MAIN else f"{section.title} as JSON"
             files[f"{slug}/run.json"] = whole
+            files[f"{slug}/everything.json"] = f"{whole}, with everything"
             files |= {f"{slug}/{name}": file.title for name, file in section.files.items()}
         actions(self.handlers.export, files, self.page.arrows)
 

@@ -1,0 +1,1 @@
+"""The logit lens of chosen tokens and layers, on demand."""
