@@ -80,7 +80,7 @@ def _faster_passes(result: SpeculationResult) -> str:
         f", more than its {result.tokens_per_target_call:.2f} tokens a pass: reading one token "
         f"took {one:.1f} ms, a verifying pass over {tokens:.1f} tokens {several:.1f} ms. In "
         "bfloat16 SmolLM2-135M reads 2, 4 and 8 tokens in 1.12, 1.12 and 1.19 times as long as one "
-        "(AMD EPYC Zen 5, one thread): unless this processor is slower at a single row, what is "
+        "(AMD EPYC Zen 4, one thread): unless this processor is slower at a single row, what is "
         "above the tokens a pass is noise of the timing"
     )
 
