@@ -6,6 +6,8 @@ ln Z costs no exponential and ln p = x - ln Z needs none either.
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,21 +36,23 @@ def vocab_stats(
     found = []
     for start in range(0, count, rows):
         at = slice(start, start + rows)
-        beside = None if other is None else _each(other, lambda values, at=at: values[at])
+        beside = None if other is None else _built([other], partial(_cut, at))
         target = None if targets is None else targets[at]
         found.append(_rows(logits[at], target, top_k, varentropy, beside, keep_probs))
-    names = [field.name for field in fields(VocabStats)]
-    parts = {name: [getattr(part, name) for part in found] for name in names}
-    return VocabStats(
-        **{name: None if got[0] is None else torch.cat(got) for name, got in parts.items()}
-    )
+    return _built(found, torch.cat)
 
 
-def _each(stats: VocabStats, change: Callable[[Tensor], Tensor]) -> VocabStats:
-    kept = {field.name: getattr(stats, field.name) for field in fields(VocabStats)}
-    return VocabStats(
-        **{n: None if values is None else change(values) for n, values in kept.items()}
-    )
+def _cut(at: slice, parts: list[Tensor]) -> Tensor:
+    return parts[0][at]
+
+
+def _built(stats: list[VocabStats], make: Callable[[list[Tensor]], Tensor]) -> VocabStats:
+    """Return statistics whose every value is made of that value in ``stats``."""
+    made: dict[str, Any] = {}
+    for field in fields(VocabStats):
+        values = [getattr(part, field.name) for part in stats]
+        made[field.name] = None if values[0] is None else make(values)
+    return VocabStats(**made)
 
 
 def _rows(
