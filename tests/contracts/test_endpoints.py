@@ -122,6 +122,7 @@ A_TRACE = ["run", "trace", "--text", "a", "--model", DRAFT]
             "choose another",
         ),
         (["run", "trace", "--text", "a", "--model", "no/such/model"], "no/such/model"),
+        (["fetch", "--cache-dir", "/nowhere", "--model", DRAFT], "or a .gguf file can be fetched"),
         (["sql", "DROP TABLE runs"], "only SELECT is allowed"),
     ],
 )

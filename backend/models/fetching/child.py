@@ -127,7 +127,8 @@ def _begun(source: GgufSource, name: str, cache: Path) -> subprocess.Popen[str]:
     wanted = str(source.file) if source.file else name
     return subprocess.Popen(  # noqa: S603 - this program itself
         [
-            *(sys.executable, str(PROJECT / "app.py"), "fetch", wanted, "--lines"),
+            *(sys.executable, str(PROJECT / "app.py"), "fetch", "--lines"),
+            *("--model", wanted),
             *("--cache-dir", str(cache)),
         ],
         stdin=subprocess.PIPE,  # closed when this process ends
