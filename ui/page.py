@@ -4,11 +4,13 @@ from typing import Any
 
 import gradio as gr
 from gradio.components.navbar import Navbar
+from starlette.middleware import Middleware
 
 from tokenarium.backend import Lab, Settings
 from tokenarium.ui import theme
 from tokenarium.ui.api import expose
 from tokenarium.ui.pages import find_pages
+from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.header import header
 from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.shell.web import served
@@ -50,6 +52,11 @@ def _titles() -> dict[str, str]:
 
 def launch_options(settings: Settings) -> dict[str, Any]:
     """Return what ``launch`` needs for the look of these pages and the mode they run in."""
+    pages = list(_titles())
+    sent_bytes = HOSTED_SENT_BYTES if settings.hosted else SENT_BYTES
+    options = served(pages)
+    guard = Middleware(Guard, pages=[*pages, ENDPOINTS], sent_bytes=sent_bytes)
+    options["app_kwargs"]["middleware"].insert(0, guard)
     return {
         "theme": theme.theme(),
         "css": theme.css(),
@@ -59,5 +66,5 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "ssr_mode": False,
         "show_error": False,
         "quiet": settings.hosted,
-        **served(list(_titles())),
+        **options,
     }

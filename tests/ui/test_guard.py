@@ -1,0 +1,189 @@
+"""What answers of a running server: the pages, their own events, named endpoints, and no more."""
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from tests.ui.served import serving
+from tokenarium.backend import Settings
+from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES
+
+API = "/gradio_api"
+ANSWER = {
+    *("/openapi.json", "/cache", "/speculate", "/endpoints", "/", "/config", "/favicon.ico"),
+    *("/theme.css", "/robots.txt", "/manifest.json", "/pwa_icon", f"{API}/theme.css"),
+    *(f"{API}/info", f"{API}/openapi.json", f"{API}/startup-events", f"{API}/app_id"),
+    *(f"{API}/queue/status", f"{API}/mcp/schema"),
+}
+"""Addresses that answer a GET; others are refused or need more than an address."""
+MORE = ("/assets/", "/static/", "heartbeat", "queue/data", "/call/", "/mcp", "pwa_icon")
+"""Routes with a name in them, or that stay open."""
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["local", "hosted"])
+def served(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
+    with serving(
+        Settings(database="duckdb:///:memory:", device="cpu", hosted=request.param, fetch=False)
+    ) as app:
+        yield app
+
+
+def routes(app: Any) -> Iterator[tuple[str, str]]:
+    """Return method and path of every route, of routers inside the application too."""
+    for route in app.routes:
+        inside = getattr(route, "original_router", None) or getattr(route, "router", None)
+        if inside is not None:
+            yield from routes(inside)
+        elif getattr(route, "path", None) is not None:
+            yield from ((m, route.path) for m in getattr(route, "methods", None) or ("GET",))
+
+
+def test_no_route_answers_but_those_in_use(served: SimpleNamespace) -> None:
+    known = list(routes(served.blocks.app))
+    assert len(known) > 60
+    assert any(path.endswith("/upload") for _, path in known)
+    for method, path in known:
+        filled = path.replace("{path:path}", "x").replace("{", "").replace("}", "")
+        if method == "GET" and any(part in filled for part in MORE):
+            continue
+        found = served.http.request(method, filled, content=b"{}", headers=JSON)
+        if method in ("GET", "HEAD") and filled.rstrip("/") in {p.rstrip("/") for p in ANSWER}:
+            assert found.status_code in (200, 301), (method, path)
+        else:
+            assert found.status_code in (404, 405, 422), (method, path, found.status_code)
+
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/gradio_api/upload", "//gradio_api//upload", "/gradio_api/upload/", "/gradio_api/%75pload",
+     "/gradio_api/component_server", "/gradio_api/process_recording"],
+)  # fmt: skip
+def test_no_file_is_taken(served: SimpleNamespace, path: str) -> None:
+    found = served.http.post(path, files={"files": ("a.bin", b"a")})
+    assert found.status_code in (404, 415)
+    assert found.json()["detail"]
+    assert served.http.get(f"/gradio_api/file={__file__}").status_code == 404
+
+
+def test_more_than_the_most_is_refused(served: SimpleNamespace) -> None:
+    most = HOSTED_SENT_BYTES if served.hosted else SENT_BYTES
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(most // 2**18 + 2):
+            yield b" " * 2**18
+
+    address = "/gradio_api/queue/join"
+    assert served.http.post(address, content=chunks(), headers=JSON).status_code == 413
+    told = served.http.post(address, content=b" " * (most + 1), headers=JSON)
+    assert told.status_code == 413
+    assert "MB" in told.json()["detail"]
+    assert served.http.post(address, content=b" " * 9, headers=JSON).status_code == 422
+
+
+def test_functions_answer_as_they_were_registered_and_in_no_other_way(
+    served: SimpleNamespace,
+) -> None:
+    fns = served.blocks.fns
+    counted = {"queue": 0, "run": 0, "call": 0}
+    for index, fn in [*fns.items(), (len(fns), None), (-1, None)]:
+        registered = fn is not None and fn.fn is not None
+        endpoint = registered and fn.api_visibility == "public"
+        event = registered and bool(fn.targets)
+        wanted = {
+            "queue/join": (endpoint or event) and fn.queue,
+            "run/predict": event and not fn.queue,
+            "api/predict": False,
+            f"run/{fn.api_name}" if fn else "run/x": event and not fn.queue,
+            f"call/{fn.api_name}" if fn else "call/x": endpoint,
+            f"call/v2/{fn.api_name}" if fn else "call/v2/x": endpoint,
+        }
+        for path, answers in wanted.items():
+            body = {"data": None, "session_hash": f"s{index}"}  # nothing runs: 422 once let through
+            if not path.startswith("call"):
+                body["fn_index"] = index
+            if path.startswith("call/v2") and answers:
+                continue  # a body of any shape is an answer there
+            told = served.http.post(f"{API}/{path}", json=body)
+            assert (told.status_code == 422) == bool(answers), (index, path, told.text)
+            assert answers or told.status_code == 404
+            counted[path.partition("/")[0]] = counted.get(path.partition("/")[0], 0) + bool(answers)
+    assert counted["queue"] > 60
+    assert counted["run"] >= 10
+    assert counted["call"] == len(served.lab.kinds()) + 1
+
+
+@pytest.mark.parametrize("index", ["0", 0.0, True, [0], None, {}])
+def test_an_index_of_another_type_calls_nothing(served: SimpleNamespace, index: object) -> None:
+    body = {"data": [], "fn_index": index, "session_hash": "s"}
+    assert served.http.post(f"{API}/queue/join", json=body).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"{}", "text/plain", 415),
+        (b"[]", "application/json", 422),
+        (b"[" * 100_000, "application/json", 422),
+        (b"\xff", "application/json", 422),
+        (b"", "application/json", 422),
+    ],
+)
+def test_what_is_no_json_object_is_refused(
+    served: SimpleNamespace, content: bytes, kind: str, status: int
+) -> None:
+    told = served.http.post(f"{API}/queue/join", content=content, headers={"content-type": kind})
+    assert told.status_code == status
+    assert json.loads(told.text)["detail"]
+
+
+def test_only_functions_of_parts_are_called(served: SimpleNamespace) -> None:
+    part = next(
+        number
+        for number, block in served.blocks.blocks.items()
+        if getattr(block, "export_file", None) is not None
+    )
+    for component, name, status in [
+        (part, "export_file", 200),
+        (part, "get_config", 404),
+        (part, 5, 404),
+        (0, "export_file", 404),
+        ([], "export_file", 404),
+    ]:
+        body = {"component_id": component, "fn_name": name, "session_hash": "s", "data": {}}
+        assert served.http.post(f"{API}/component_server", json=body).status_code == status
+
+
+def test_endpoints_are_called_through_the_queue(served: SimpleNamespace) -> None:
+    client = Client(served.url, verbose=False)
+    with pytest.raises(AppError, match="no/such"):
+        client.predict(run_id="no/such", api_name="/run")
+
+
+@pytest.mark.parametrize("path", ["/", "/cache", "/speculate/", "/config", "/gradio_api/info"])
+def test_pages_answer(served: SimpleNamespace, path: str) -> None:
+    assert served.http.get(path, follow_redirects=True).status_code == 200
+
+
+def test_tools_answer(served: SimpleNamespace) -> None:
+    began = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    }
+    accepts = {"accept": "application/json, text/event-stream"}
+    told = served.http.post(f"{API}/mcp/", json=began, headers=accepts)
+    assert told.status_code == 200
+    assert "Tokenarium" in told.text

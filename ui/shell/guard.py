@@ -1,0 +1,178 @@
+"""What of Gradio's routes answers: those that the pages, the named endpoints and MCP use."""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.routing import get_route_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+API = "gradio_api/"
+MCP = f"{API}mcp"
+SENT_BYTES = 10 * 2**20
+"""Most that a request may send: a text of 8 MB, and what else a page says."""
+HOSTED_SENT_BYTES = 2 * 2**20
+"""The same from a visitor: a text of 1 MB."""
+_READ = re.compile(
+    r"assets/[^/]+|static/.+|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\d+)?|theme\.css"
+    r"|config|openapi\.json|gradio_api/(theme\.css|info|openapi\.json|startup-events|app_id"
+    r"|heartbeat/[^/]+|queue/(data|status)|call/(v2/)?[^/]+/[^/]+|mcp(/.*)?)"
+    r"|[\w-]+\.js"
+)
+_SENT = re.compile(
+    r"gradio_api/(queue/join|run/[^/]+|call/(v2/)?[^/]+|cancel|reset|component_server|mcp(/.*)?)"
+)
+_UPLOAD = re.compile(r"upload|file|process_recording")
+
+
+class Guard:
+    """Middleware of the application: whatever is not in use is refused in words.
+
+    Gradio keeps its routes open whether or not a page needs them: ``upload`` writes any file to the
+    disk, ``run`` calls any function past the queue.
+
+    Args:
+        app: what comes after it.
+        pages: the routes, the first page's as an empty text.
+        sent_bytes: most that a request may send.
+    """
+
+    def __init__(self, app: ASGIApp, pages: Collection[str], sent_bytes: int) -> None:
+        self._app, self._pages, self._sent_bytes = app, frozenset(pages), sent_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on that a page, an endpoint or MCP may send; else refuse it."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        path, method = get_route_path(scope).strip("/"), scope["method"]
+        read = method in ("GET", "HEAD") and (path in self._pages or _READ.fullmatch(path))
+        if read or (path == MCP and method == "DELETE"):  # the end of a session
+            await self._app(scope, receive, send)
+        elif method == "POST" and _SENT.fullmatch(path):
+            await self._post(path, scope, receive, send)
+        else:
+            await refused(scope, receive, send, *_nothing(path))
+
+    async def _post(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "0")
+        try:
+            too_long = not length.isdecimal() or int(length) > self._sent_bytes
+            sent = b"" if too_long else await _body(receive, self._sent_bytes)
+        except ClientDisconnect:
+            return
+        if too_long or len(sent) > self._sent_bytes:
+            words = (
+                f"more than {self._sent_bytes // 2**20} MB were sent, which is the most: "
+                "take a shorter text"
+            )
+            await refused(scope, receive, send, 413, words)
+        elif path.startswith(MCP):
+            await self._app(scope, _again(sent, receive), send)
+        elif why := _why_not(path, headers.get("content-type", ""), sent, scope):
+            await refused(scope, receive, send, *why)
+        else:
+            await self._app(scope, _again(sent, receive), send)
+
+
+async def refused(scope: Scope, receive: Receive, send: Send, status: int, words: str) -> None:
+    """Answer with a status and words, as Gradio's own clients read them."""
+    await JSONResponse({"detail": words, "error": words}, status)(scope, receive, send)
+
+
+def _nothing(path: str) -> tuple[int, str]:
+    if _UPLOAD.match(path.removeprefix(API)):
+        return 404, "no file can be sent or fetched here: send the text itself"
+    return 404, "nothing answers here: the pages and gradio_api/openapi.json name what does"
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    """Return what is sent, or a little more than ``most`` bytes of it."""
+    parts, size, more = [], 0, True
+    while more and size <= most:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _again(sent: bytes, receive: Receive) -> Receive:
+    """Return what hands out a body that was read already, then what else comes."""
+    first = True
+
+    async def handed() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": sent, "more_body": False}
+        return await receive()
+
+    return handed
+
+
+def _why_not(path: str, kind: str, sent: bytes, scope: Scope) -> tuple[int, str] | None:
+    """Return status and words where a request calls what is not open, else None."""
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        return 415, f"content-type={kind[:60]!r} is not read here: send application/json"
+    try:
+        asked = json.loads(sent)
+    except (ValueError, RecursionError):
+        return 422, "the request is not JSON: send one object"
+    if not isinstance(asked, dict):
+        return 422, "the request is not a JSON object: send one"
+    route = path.removeprefix(API)
+    if route in ("cancel", "reset"):
+        return None
+    blocks = scope["app"].get_blocks()
+    if route == "component_server":
+        part = blocks.blocks.get(_number(asked.get("component_id")))
+        known = getattr(getattr(part, str(asked.get("fn_name")), None), "_is_server_fn", False)
+        return None if known else (404, "no part of a page has this function")
+    way, _, name = route.rpartition("/")
+    if way.startswith("call"):
+        fn = _called(blocks.fns, None, name)
+    else:
+        fn = _called(blocks.fns, asked.get("fn_index"), name if way == "run" else "")
+    if fn is None or not _open(fn, way):
+        return 404, "no named endpoint and no event of a page answers here"
+    return None
+
+
+def _number(given: object) -> int:
+    return given if isinstance(given, int) and not isinstance(given, bool) else -1
+
+
+def _called(fns: Mapping[int, Any], index: object, name: str) -> Any:
+    """Return the function that Gradio would call: by its index, or else by its name."""
+    if index is not None:
+        return fns.get(_number(index))
+    return next((fn for fn in fns.values() if name and fn.api_name == name), None)
+
+
+def _open(fn: Any, way: str) -> bool:
+    """Return whether a function may be called so.
+
+    Args:
+        fn: Gradio's ``BlockFunction``.
+        way: ``queue``; ``run``, past the queue, as a page calls only what it registered with
+            ``queue=False``; ``call`` or ``call/v2``, as an endpoint.
+    """
+    if fn.fn is None:
+        return False
+    endpoint = fn.api_visibility == "public" and not fn.targets
+    if way.startswith("call"):
+        return endpoint
+    if way == "run":
+        return bool(fn.targets) and not fn.queue
+    return bool(fn.queue) and (endpoint or bool(fn.targets))
