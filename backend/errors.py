@@ -15,7 +15,7 @@ class UserError(ValueError):
     """A message for a person: argument, value, allowed range, remedy."""
 
 
-def in_words(error: Exception) -> UserError | None:
+def in_words(error: BaseException) -> UserError | None:
     """Return ``error`` as a message for a person, or None if it is a defect of the program.
 
     Args:
@@ -32,6 +32,12 @@ def in_words(error: Exception) -> UserError | None:
         )
     if isinstance(error, StoreError | ValueError):
         return UserError(str(error))
+    # pyo3's PanicException, by which a tokenizer ends: it would pass every ``except Exception``.
+    if not isinstance(error, Exception | KeyboardInterrupt | SystemExit | GeneratorExit):
+        return UserError(
+            f"the tokenizer of this model fails on this text ({type(error).__name__}: {error}): "
+            "change the text, or choose another model"
+        )
     return None
 
 
@@ -40,7 +46,7 @@ def told_in_words() -> Iterator[None]:
     """Turn expected failures raised inside into ``UserError``; leave defects as they are."""
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         known = in_words(error)
         if known is None or known is error:
             raise

@@ -1,13 +1,10 @@
 """How many weights a model has, known before one is read, and how many bytes are free."""
 
-import json
-import struct
-from math import prod
 from pathlib import Path
 
 import torch
 
-from tokenarium.backend.models.hub_cache import weight_files
+from tokenarium.backend.models.files import count_stored, weight_files
 from tokenarium.backend.models.refusal import ModelRefused
 
 
@@ -24,7 +21,7 @@ def count_parameters(folder: Path) -> int:
             f"{folder.name} has {found}: only safetensors are read. Save the model again with "
             "save_pretrained, or choose a version that has model.safetensors"
         )
-    return sum(_parameters_of(file) for file in files)
+    return sum(count_stored(file) for file in files)
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -62,27 +59,3 @@ def _container_free(group: Path) -> int | None:
     )
     cache = int(counts.get("inactive_file", 0)) + int(counts.get("active_file", 0))
     return int(most) - int(used.read_text(encoding="utf-8")) + cache
-
-
-def _parameters_of(file: Path) -> int:
-    damaged = (
-        f"{file.name} in {file.parent.name} is no whole safetensors file: download it again (a "
-        "file of a few hundred bytes is a Git LFS pointer: run git lfs pull)"
-    )
-    if not file.is_file():
-        raise ModelRefused(f"{file.name} in {file.parent.name} is missing: download it again")
-    with file.open("rb") as content:
-        size = file.stat().st_size
-        start = content.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= size - 8:
-            raise ModelRefused(damaged)
-        try:
-            header = json.loads(content.read(length))
-        except ValueError as error:
-            raise ModelRefused(damaged) from error
-    header.pop("__metadata__", None)
-    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if size < 8 + length + end:
-        raise ModelRefused(damaged)
-    return sum(prod(entry["shape"]) for entry in header.values())

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
 
+from tokenarium.backend.models.files import refuse_odd_files
 from tokenarium.backend.models.info import FolderState, folder_state
 from tokenarium.backend.models.loading import read_tokenizer
-from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.models.refusal import refusing
 from tokenarium.backend.models.text import count_tokens, digest_of_ids
 from tokenarium.backend.runs.request import TextRequest
 
@@ -68,13 +69,12 @@ def sketch(name: str, home: Path) -> Sketch:
         found = _known.get(home)
         if found is not None and found[0] == state:
             return found[1]
-        try:
+        refuse_odd_files(home)
+        with refusing(
+            f"{name} has no configuration that can be read",
+            "put its config.json beside its weights",
+        ):
             config = AutoConfig.from_pretrained(home, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelRefused(
-                f"{name} has no configuration that can be read ({error}): put its config.json "
-                "beside its weights"
-            ) from error
         made = Sketch(name, config, read_tokenizer(home, name))
         while len(_known) >= _MOST:
             del _known[next(iter(_known))]

@@ -16,7 +16,8 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     SafetensorsParsingError,
 )
 
-from tokenarium.backend.models.hub_cache import INDEX, WEIGHTS, snapshot
+from tokenarium.backend.models.files import INDEX, WEIGHTS
+from tokenarium.backend.models.hub_cache import snapshot
 from tokenarium.backend.models.refusal import ModelRefused
 
 _WANTED = [

@@ -1,11 +1,10 @@
 """Where Hugging Face keeps what it has downloaded, found without importing any of its packages."""
 
-import json
 import os
 from pathlib import Path
 
-WEIGHTS = "model*.safetensors"
-INDEX = "model.safetensors.index.json"
+from tokenarium.backend.models.files import weight_files
+from tokenarium.backend.models.refusal import ModelRefused
 
 
 def snapshot(hub_id: str) -> Path | None:
@@ -22,19 +21,12 @@ def snapshot(hub_id: str) -> Path | None:
         return None
     folder = repository / "snapshots" / reference.read_text(encoding="utf-8").strip()
     tokenizer = any(folder.glob("tokenizer*"))
-    weights = weight_files(folder)
+    try:
+        weights = weight_files(folder)
+    except ModelRefused:  # a damaged index is downloaded again
+        return None
     whole = bool(weights) and all(file.is_file() for file in weights)
     return folder if whole and tokenizer and (folder / "config.json").is_file() else None
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files a model in this folder consists of, present or not."""
-    index = folder / INDEX
-    if index.is_file():
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        return [folder / shard for shard in sorted(set(shards))]
-    single = folder / "model.safetensors"
-    return [single] if single.is_file() else []
 
 
 def content_name(file: Path) -> str | None:

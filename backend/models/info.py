@@ -1,15 +1,12 @@
 """What a model's files say before it is loaded, without torch."""
 
-import json
 import os
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from safetensors import SafetensorError, safe_open
-
-from tokenarium.backend.models.hub_cache import weight_files
+from tokenarium.backend.models.files import count_stored, read_object, weight_files
+from tokenarium.backend.models.refusal import ModelRefused, refusing
 
 FolderState = tuple[tuple[str, int, int], ...]
 State = Literal["cold", "fetching", "loading", "ready", "refused"]
@@ -46,32 +43,41 @@ class ModelInfo:
 
 
 def folder_state(home: Path) -> FolderState:
-    """Return what changes whenever a file of the model does, without reading any."""
-    files = ((entry.name, entry.stat()) for entry in os.scandir(home) if entry.is_file())
-    return tuple(sorted((name, found.st_size, found.st_mtime_ns) for name, found in files))
+    """Return what changes whenever a file of the model does, without reading any.
+
+    Raises:
+        ModelRefused: if the folder cannot be read.
+    """
+    with refusing(f"{home.name} cannot be read", "check that it is readable"):
+        files = ((entry.name, entry.stat()) for entry in os.scandir(home) if entry.is_file())
+        return tuple(sorted((name, found.st_size, found.st_mtime_ns) for name, found in files))
 
 
 def shape_of(home: Path) -> dict[str, int]:
-    """Return context, layers, heads and kv_heads as far as the configuration says."""
-    try:
-        config: dict[str, Any] = json.loads((home / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # loading it will say what is wrong
-    config |= config.get("text_config") or {}
+    """Return context, layers, heads and kv_heads as far as the configuration says.
+
+    Raises:
+        ModelRefused: if the configuration is damaged.
+    """
+    config = read_object(home / "config.json")
+    text = config.get("text_config") or {}
+    if not isinstance(text, dict):
+        raise ModelRefused(
+            f"config.json in {home.name} is damaged: its text_config is a {type(text).__name__} "
+            "and no object: download it again"
+        )
+    config |= text
     found = {
         what: next((config[name] for name in names if config.get(name)), None)
         for what, names in _SHAPE_NAMES.items()
     }
-    return {what: value for what, value in found.items() if isinstance(value, int)}
+    return {what: value for what, value in found.items() if type(value) is int}
 
 
 def count_parameters(home: Path) -> int | None:
-    """Return how many numbers the weights hold, read from their headers alone."""
-    total = 0
-    try:
-        for file in weight_files(home):
-            with safe_open(file, framework="numpy") as stored:
-                total += sum(prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
-    except (OSError, ValueError, KeyError, SafetensorError):
-        return None  # loading it will say what is wrong
-    return total or None
+    """Return how many numbers the weights hold, read from their headers alone.
+
+    Raises:
+        ModelRefused: if a file of weights is missing or damaged.
+    """
+    return sum(count_stored(file) for file in weight_files(home)) or None

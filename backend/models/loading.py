@@ -1,12 +1,10 @@
 """Loading a model: safetensors only, no code from the model, nothing that would not fit."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -22,10 +20,11 @@ from tokenarium.backend.cost.fits import need, refuse_model_unless_fits
 from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.download import fetch
+from tokenarium.backend.models.files import read_object, refuse_odd_files
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint
 from tokenarium.backend.models.names import folder as folder_of
-from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.models.structure import (
     context_of,
     embedding_entries,
@@ -47,6 +46,8 @@ def load(
 ) -> LoadedModel:
     """Load a model, and check that observing it changes nothing.
 
+    Whatever its files make a library raise is a refusal.
+
     Args:
         source: where it is; one on Hugging Face is downloaded unless it was before, a GGUF file
             was converted before.
@@ -57,10 +58,26 @@ def load(
     Raises: ModelRefused where it is not there, would not fit, needs code or pickled weights, or
         cannot be observed; the message says which, and what to do.
     """
-
     kind: torch.dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    place = torch.device(device)
+    with refusing(
+        f"{source.name} could not be loaded",
+        "check that its files are whole and belong together, or choose another model",
+    ):
+        try:
+            return _load(source, kind, torch.device(device), token_limit, digest_memo)
+        except ModelRefused as refusal:
+            if any(name in str(refusal) for name in (source.name, source.name.split("/")[-1])):
+                raise
+            raise type(refusal)(f"{source.name}: {refusal}") from refusal
 
+
+def _load(
+    source: ModelSource,
+    kind: torch.dtype,
+    place: torch.device,
+    token_limit: int,
+    digest_memo: DigestMemo | None,
+) -> LoadedModel:
     def accept(folder: Path, parameters: int) -> None:
         config = read_config(folder, source.name)
         # A longer text is refused when it is asked for, with the length that would fit.
@@ -73,6 +90,7 @@ def load(
         if source.gguf:
             raise ModelRefused(f"{source.name} has not been converted yet: run tokenarium fetch")
         folder = fetch(source.hub_id or source.name, accept)
+    refuse_odd_files(folder)
     accept(folder, count_parameters(folder))
     config = read_config(folder, source.name)
     tokenizer = read_tokenizer(folder, source.name)
@@ -105,18 +123,21 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
     Raises: ModelRefused where the model needs code of its own, is quantised, is no causal language
         model, or has attention that cannot be observed.
     """
-    try:
-        raw: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelRefused(f"{name} has a damaged config.json: download it again") from error
+    raw = read_object(folder / "config.json")
     kind = raw.get("model_type", "")
-    if kind not in CONFIG_MAPPING:
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         own_code = " and brings its own code, which is not run" if "auto_map" in raw else ""
         raise ModelRefused(
             f"{name} is of type {kind!r}, which transformers does not know{own_code}: choose a "
             "model of a built-in architecture, such as llama or qwen3"
         )
-    if method := (raw.get("quantization_config") or {}).get("quant_method"):
+    quantised = raw.get("quantization_config") or {}
+    if not isinstance(quantised, dict):
+        raise ModelRefused(
+            f"{name} has a config.json whose quantization_config is a {type(quantised).__name__} "
+            "and no object: correct the field, or download the model again"
+        )
+    if method := quantised.get("quant_method"):
         raise ModelRefused(
             f"{name} has weights quantised with {method}: choose the version that is not quantised"
         )
@@ -136,15 +157,13 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
 
 
 def _parse_config(folder: Path, name: str) -> PretrainedConfig:
-    try:
+    with refusing(
+        f"{name} has a config.json that transformers does not accept",
+        "correct the field, or download the model again",
+    ):
         config: PretrainedConfig = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, TypeError, LookupError, StrictDataclassError) as error:
-        raise ModelRefused(
-            f"{name} has a config.json that transformers does not accept ({error}): correct the "
-            "field, or download the model again"
-        ) from error
     return config
 
 
@@ -153,15 +172,14 @@ def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
 
     Raises: ModelRefused where there is none that says where tokens stand in the text.
     """
-    try:
+    refuse_odd_files(folder)
+    with refusing(
+        f"{name} has no tokenizer that can be read",
+        "put its tokenizer.json beside config.json",
+    ):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise ModelRefused(
-            f"{name} has no tokenizer that can be read ({error}): put its tokenizer.json beside "
-            "config.json"
-        ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelRefused(
             f"{name} has a slow tokenizer, which cannot say where tokens stand in the text: "
@@ -174,7 +192,9 @@ def _read_model(
     folder: Path, name: str, config: PretrainedConfig, dtype: torch.dtype
 ) -> PreTrainedModel:
     install()
-    try:
+    with refusing(
+        f"{name} could not be read", "check that config.json and the weights belong together"
+    ):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
@@ -185,11 +205,6 @@ def _read_model(
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelRefused(
-            f"{name} could not be read ({error}): check that config.json and the weights belong "
-            "together"
-        ) from error
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:

@@ -4,6 +4,7 @@ A run found in the store needs only this module, so it imports neither torch nor
 """
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ from tokenarium.backend.models.default import (
     PACKAGE,
     TITLE,
 )
+from tokenarium.backend.models.files import INDEX, WEIGHTS
 from tokenarium.backend.models.gguf.converted import GgufSource, identity
 from tokenarium.backend.models.gguf.header import only_file
-from tokenarium.backend.models.hub_cache import INDEX, WEIGHTS, content_name, snapshot
+from tokenarium.backend.models.hub_cache import content_name, snapshot
+from tokenarium.backend.models.refusal import refusing
 from tokenarium.backend.settings import PROJECT, Settings
 
 BUNDLED = {"bundled/target": "Bundled target", "bundled/draft": "Bundled draft"}
@@ -53,6 +56,8 @@ class ModelSource:
     """As shown in the model picker."""
     gguf: GgufSource | None = None
     """The GGUF file that its folder is converted from."""
+    refused: str = ""
+    """Why it is listed although nothing can be read there; else empty."""
 
     @property
     def weights(self) -> str:
@@ -119,15 +124,13 @@ def available(settings: Settings) -> list[ModelSource]:
         names.append(HUB_COPY)
     if settings.hosted:
         names += settings.hosted_models
-    elif settings.models_dir and settings.models_dir.is_dir():
-        names += sorted(f"local/{entry.name}" for entry in settings.models_dir.iterdir())
     found = []
     for name in names:
         try:
             found.append(resolve(name, settings))
         except ValueError:
             continue
-    return found
+    return found if settings.hosted else found + _local_models(settings)
 
 
 def folder(source: ModelSource) -> Path | None:
@@ -156,11 +159,11 @@ def fingerprint(source: ModelSource, digest_memo: DigestMemo | None = None) -> s
     if source.gguf:
         digest = source.gguf.known_digest()
         return identity(digest) if digest else None
-    files = [home / name for name in _IDENTITY] + sorted(home.glob(WEIGHTS))
     whole = hashlib.sha256()
-    for file in files:
-        if file.is_file():
-            whole.update(f"{file.name}\0{_file_digest(file, digest_memo)}\n".encode())
+    with refusing(f"{home.name} cannot be read", "check that its files are readable"):
+        for file in [home / name for name in _IDENTITY] + sorted(home.glob(WEIGHTS)):
+            if file.is_file():
+                whole.update(f"{file.name}\0{_file_digest(file, digest_memo)}\n".encode())
     return whole.hexdigest()
 
 
@@ -169,6 +172,27 @@ def _bundled(name: str) -> ModelSource:
         raise ValueError(f"model={name!r} does not exist: bundled are {' and '.join(BUNDLED)}")
     path = BUNDLED_FOLDER / name.removeprefix("bundled/")
     return ModelSource(name, _with_config(name, path), None, BUNDLED[name])
+
+
+def _local_models(settings: Settings) -> list[ModelSource]:
+    """Return the models of the models folder; one that is damaged is among them, refused."""
+    models_dir = settings.models_dir
+    if not models_dir or not models_dir.is_dir():
+        return []
+    found = []
+    with refusing(f"models_dir={models_dir} cannot be read", "check that it is readable"):
+        entries = sorted(models_dir.iterdir())
+    for entry in entries:
+        # A name that is no UTF-8 could not be sent to a page.
+        shown = entry.name.encode("utf-8", "backslashreplace").decode("utf-8")
+        name = f"local/{shown}"
+        try:
+            with refusing(f"{shown} cannot be read", "check that it is whole and readable"):
+                found.append(resolve(name, settings))
+        except ValueError as error:
+            if os.path.lexists(entry / "config.json") or shown != entry.name:
+                found.append(ModelSource(name, None, None, shown, refused=str(error)))
+    return found
 
 
 def _local(name: str, settings: Settings) -> ModelSource:

@@ -29,7 +29,7 @@ from tokenarium.backend.models.names import (
     folder,
     resolve,
 )
-from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.runs.request import DType
 from tokenarium.backend.settings import Settings
 from tokenarium.storage import RunStore
@@ -187,14 +187,13 @@ class ModelRegistry:
         state: State = self._shelf.state(source.name) if self._shelf else "cold"
         if state == "cold" and self._asked_for[source.name]:
             state = "loading"
-        detail = self._refused.get(source.name, "")
+        shape, parameters, damage = _sizes(source)
+        detail = damage or self._refused.get(source.name, "")
         fetch = self._fetches.of(source.gguf) if source.gguf else None
         if fetch and not fetch.ended.is_set():
             state, detail = "fetching", fetch.words
         elif state == "cold" and detail:
             state = "refused"
-        home = folder(source)
-        shape, parameters = _sizes(source, home)
         return ModelInfo(
             name=source.name,
             title=source.title,
@@ -209,17 +208,24 @@ class ModelRegistry:
         )
 
 
-def _sizes(source: ModelSource, home: Path | None) -> tuple[dict[str, int], int | None]:
-    """Return shape and number of parameters as far as files on this machine tell them."""
-    if home:
-        return shape_of(home), count_parameters(home)
-    if source.gguf and source.gguf.file:
-        try:
-            header = read_header(source.gguf.file)
-        except ModelRefused:
-            return {}, None  # converting it will say what is wrong
-        return header.shape, header.parameters
-    return {}, None
+def _sizes(source: ModelSource) -> tuple[dict[str, int], int | None, str]:
+    """Return shape and number of parameters as far as files on this machine tell them.
+
+    Returns: both, and why the files cannot be read, in words, where that is so.
+    """
+    if source.refused:
+        return {}, None, source.refused
+    file = source.gguf.file if source.gguf else None
+    try:
+        with refusing(f"{source.name} cannot be read", "check its files, or download it again"):
+            if home := folder(source):
+                return shape_of(home), count_parameters(home), ""
+            if file:
+                header = read_header(file)
+                return header.shape, header.parameters, ""
+    except ModelRefused as error:
+        return {}, None, str(error)
+    return {}, None, ""
 
 
 def _not_fetched(source: ModelSource, why: str) -> str:

@@ -230,7 +230,7 @@ class RunExecutor:
         except BaseException as error:  # noqa: BLE001 - raised again where the run is read
             # Frames of a stopped run hold its activations; the message needs none of them.
             traceback.clear_frames(error.__traceback__)
-            if isinstance(error, Cancelled) or not isinstance(error, Exception):
+            if isinstance(error, Cancelled):
                 return error
             failure = in_words(error) or error
             if failure is not error:

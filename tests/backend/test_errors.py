@@ -54,3 +54,16 @@ def test_memory_error_of_torch_is_told_in_words() -> None:
     import torch
 
     assert "dtype=bfloat16" in str(in_words(torch.OutOfMemoryError("CUDA out of memory")))
+
+
+def test_a_panic_of_a_library_is_said_in_words_and_an_interrupt_is_not():
+    class PanicException(BaseException):
+        """As pyo3's."""
+
+    said = in_words(PanicException("called unwrap"))
+    assert "PanicException: called unwrap" in str(said)
+    assert in_words(KeyboardInterrupt()) is None
+    with pytest.raises(UserError), told_in_words():
+        raise PanicException
+    with pytest.raises(KeyboardInterrupt), told_in_words():
+        raise KeyboardInterrupt

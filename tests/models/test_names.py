@@ -9,6 +9,7 @@ import pytest
 from tokenarium.backend.models import hub_cache, names
 from tokenarium.backend.models.default import DEFAULT_MODEL, HUB_COPY
 from tokenarium.backend.models.names import available, fingerprint, folder, resolve
+from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.settings import PROJECT, Settings
 
 
@@ -155,7 +156,7 @@ def test_fingerprint_hashes_an_unchanged_file_once(models_dir, monkeypatch):
     assert fingerprint(source, memo) == first
     weights = models_dir / "mine" / "model.safetensors"
     os.utime(weights, ns=(1, 1))
-    with pytest.raises(TypeError):
+    with pytest.raises(ModelRefused, match="mine cannot be read \\(TypeError"):
         fingerprint(source, memo)
 
 
