@@ -32,6 +32,7 @@ from tokenarium.backend.models.structure import (
     has_computed_positions,
 )
 from tokenarium.backend.observe import NAME, install
+from tokenarium.backend.observe.fresh_rotary import keep_fresh
 
 SHORT_TEXT = 512
 """Tokens that a model must be able to read for it to be loaded."""
@@ -213,6 +214,7 @@ def _read_model(
             "the weights do not belong together, download both again"
         )
     observed: PreTrainedModel = model.eval().requires_grad_(False)
+    keep_fresh(observed)
     return observed
 
 

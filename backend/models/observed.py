@@ -15,6 +15,7 @@ from tokenarium.backend.models.structure import (
     has_computed_positions,
 )
 from tokenarium.backend.observe import NAME, install
+from tokenarium.backend.observe.fresh_rotary import keep_fresh
 
 
 @contextmanager
@@ -39,6 +40,7 @@ def observed(
     before = model.config._attn_implementation  # noqa: SLF001 - transformers offers no reader
     structure = find_structure(model)
     model.set_attn_implementation(NAME)
+    handles = keep_fresh(model)
     try:
         loaded = LoadedModel(
             name=name,
@@ -58,4 +60,6 @@ def observed(
             raise ModelRefused(f"{name} cannot be observed: {verdict.reason}")
         yield loaded
     finally:
+        for handle in handles:
+            handle.remove()
         model.set_attn_implementation(before)

@@ -20,6 +20,18 @@ NAME = "tokenarium"
 
 QUERY_BLOCK = 256
 
+_WITHOUT_EFFECT = frozenset(
+    {
+        *("position_ids", "cache_position", "use_cache"),  # have had their effect by then
+        *("output_attentions", "output_hidden_states", "output_router_logits", "return_dict"),
+    }
+)
+"""Arguments of a model that it hands on to attention, where they change nothing."""
+
+
+class UnknownArgument(ValueError):  # noqa: N818
+    """A model hands its attention something that is not understood here."""
+
 
 @dataclass(frozen=True)
 class AttentionCall:
@@ -129,8 +141,14 @@ def _observed_attention(
     s_aux: Tensor | None = None,
     position_bias: Tensor | None = None,
     sliding_window: int | None = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[Tensor, None]:
+    for name, given in others.items():
+        if given is not None and name not in _WITHOUT_EFFECT:
+            raise UnknownArgument(
+                f"its attention is handed {name}, which is not understood here: choose a model "
+                "whose attention goes by queries, keys, a mask, a window, a cap and learned sinks"
+            )
     if dropout:
         raise ValueError(f"dropout={dropout} is not instrumented: put the model in eval mode")
     if position_bias is not None:

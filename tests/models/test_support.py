@@ -5,7 +5,10 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
+from transformers import AutoModelForCausalLM
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+from tokenarium.backend.models import loading
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.models.probes.observation import check
@@ -119,3 +122,117 @@ def test_check_refuses_logits_that_overflow(llama):
     with torch.no_grad():
         llama.model.lm_head.weight[0, 0] = float("inf")
     assert "overflow" in check(llama).reason
+
+
+def _loaded(folder):
+    return load(ModelSource("m", folder, None, "m"), torch.float32, torch.device("cpu"), 512)
+
+
+@pytest.mark.parametrize("top_k", [100, 8192])
+def test_a_model_that_hands_attention_more_than_is_known_is_refused(tmp_path, save, top_k):
+    sizes = {
+        "num_key_value_heads": 4,
+        "q_lora_rank": 16,
+        "kv_lora_rank": 16,
+        "qk_nope_head_dim": 8,
+        "qk_rope_head_dim": 8,
+        "v_head_dim": 8,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "n_group": 1,
+        "topk_group": 1,
+        "moe_intermediate_size": 16,
+        "index_n_heads": 2,
+        "index_head_dim": 16,
+    }
+    folder = save(tmp_path, "deepseek_v32", index_topk=top_k, **sizes)
+    with pytest.raises(ModelRefused, match="handed indices, which is not understood"):
+        _loaded(folder)
+
+
+@pytest.mark.parametrize(
+    ("family", "length"),
+    [
+        ("mistral", {"sliding_window": 4096}),
+        ("gemma3_text", {"sliding_window": 1000}),
+        ("llama4_text", {"attention_chunk_size": 8192}),
+    ],
+)
+def test_check_reads_past_lengths_that_are_long(tmp_path, save, monkeypatch, family, length):
+    more = {"num_local_experts": 2, "num_key_value_heads": 2, "head_dim": 8}
+    changes = more if family == "llama4_text" else {}
+    loaded = _loaded(save(tmp_path, family, max_position_embeddings=16384, **length, **changes))
+    before = [{**vars(module)} for module in loaded.model.modules()]
+    ((name, value),) = length.items()
+    assert f"also with {name}={value} made 24" in loaded.verdict.reason
+    _make_wrong(monkeypatch, window=None, mask=None)
+    verdict = check(loaded)
+    assert not verdict.supported
+    assert f"with {name}={value} made 24 for a trial, observed logits" in verdict.reason
+    assert getattr(loaded.model.config, name) == value
+    assert before == [{**vars(module)} for module in loaded.model.modules()]
+
+
+ROPES = {
+    "default": {},
+    "linear": {"factor": 4.0},
+    "dynamic": {"factor": 2.0},
+    "yarn": {"factor": 4.0, "original_max_position_embeddings": 32},
+    "longrope": {
+        "factor": 4.0,
+        "original_max_position_embeddings": 32,
+        "short_factor": [1.0] * 4,
+        "long_factor": [2.0, 3.0, 5.0, 9.0],
+    },
+    "llama3": {
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 32,
+    },
+    "proportional": {"partial_rotary_factor": 0.5},
+}
+
+
+def _with_rope(save, folder, kind, tokens=128):
+    rope = {"rope_type": kind, "rope_theta": 1e4, **ROPES[kind]}
+    return _loaded(save(folder, "llama", max_position_embeddings=tokens, rope_parameters=rope))
+
+
+def test_every_rotary_type_is_tried():
+    assert set(ROPES) >= {*ROPE_INIT_FUNCTIONS}
+
+
+@pytest.mark.parametrize("kind", ROPES)
+def test_a_text_gives_the_same_after_any_other(tmp_path, save, kind):
+    loaded = _with_rope(save, tmp_path, kind)
+    texts = [torch.arange(length)[None] % 270 for length in (20, 100, 150, 200)]
+
+    def read(ids):
+        with torch.inference_mode():
+            return loaded.model(input_ids=ids, use_cache=False).logits
+
+    fresh = [read(ids) for ids in texts]  # each after shorter ones, as in a fresh model
+    for longer in texts:
+        for ids, expected in zip(texts, fresh, strict=True):
+            read(longer)
+            assert torch.equal(read(ids), expected)
+
+
+def test_a_fresh_model_gives_what_transformers_gives(tmp_path, save):
+    loaded = _with_rope(save, tmp_path, "dynamic")
+    fresh = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    ids = torch.arange(200)[None]
+    with torch.inference_mode():
+        loaded.model(input_ids=torch.arange(270)[None], use_cache=False)
+        found, expected = (
+            model(input_ids=ids, use_cache=False).logits for model in (loaded.model, fresh)
+        )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [128, 4096])
+def test_check_notices_a_model_that_remembers(tmp_path, save, monkeypatch, tokens):
+    monkeypatch.setattr(loading, "keep_fresh", lambda _: [])
+    with pytest.raises(ModelRefused, match="it remembers what it read"):
+        _with_rope(save, tmp_path, "dynamic", tokens)

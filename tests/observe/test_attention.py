@@ -74,12 +74,24 @@ def test_recorder_leaves_when_the_run_fails():
         ("dropout", {"dropout": 0.1}),
         ("is_causal", {"is_causal": False}),
         ("position_bias", {"position_bias": torch.zeros(1, 1, 3, 3)}),
+        ("indices", {"indices": torch.zeros(1, 3, 2, dtype=torch.int)}),
+        ("block_indices", {"block_indices": torch.zeros(1, 3, 2, dtype=torch.int)}),
+        ("gate", {"gate": False}),
     ],
 )
 def test_attention_that_cannot_be_observed_is_refused(argument, values):
     q = torch.randn(1, 2, 3, 4)
     with pytest.raises(ValueError, match=argument):
         _observed_attention(nn.Identity(), q, q, q, None, **values)
+
+
+def test_attention_takes_what_was_not_given_and_what_has_had_its_effect():
+    q = torch.randn(1, 2, 3, 4)
+    expected, _ = _observed_attention(nn.Identity(), q, q, q, None)
+    found, _ = _observed_attention(
+        nn.Identity(), q, q, q, None, indices=None, position_ids=torch.arange(3), use_cache=False
+    )
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "gpt_oss", "gemma2", "gpt2"])

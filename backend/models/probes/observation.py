@@ -2,21 +2,33 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tokenarium.backend.models.loaded import LoadedModel, Verdict
+from tokenarium.backend.models.probes.lengths import (
+    LONGEST_READ,
+    SMALL,
+    lengths_of,
+    small_lengths,
+)
 from tokenarium.backend.models.structure import embedding_entries
 from tokenarium.backend.observe import NAME, AttentionCall, Recorder, recording
+from tokenarium.backend.observe.attention import UnknownArgument
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
 """Largest difference of logits allowed, as a share of the largest |logit|, by dtype."""
 
 _SHORT = 64
-_LONGEST_WINDOW = 512  # tokens; a dry run past a longer window would cost seconds on a CPU
+_PAST = 9
+"""Tokens that are read past a length at which the model changes its ways."""
+_AGAIN = 16
+"""Fewest tokens read before and after a longer text, which must give the same."""
+_FEWER = 4
+"""By how many tokens that text is shorter where the model changes with length."""
 _FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, AssertionError)
 
 
@@ -45,18 +57,41 @@ def check(loaded: LoadedModel) -> Verdict:
 
     Observed attention must fire once per layer, in order, with the same number of heads; the
     logits must equal those of sdpa, or of eager where the family refuses sdpa; and the last
-    layer's residual through final norm and unembedding must give those logits again.
+    layer's residual through final norm and unembedding must give those logits again. The tokens
+    go past every length at which the model changes its ways; where one is too long for that, the
+    same is done once more with the model's long lengths made short. A few tokens read before and
+    after must give the same numbers.
 
     Args:
         loaded: the model; nobody else uses it meanwhile, and it is left as it was.
     Returns: the verdict; a forward pass that fails is a reason, not an exception.
     """
-    ids = _fixed_ids(loaded)
+    lengths = lengths_of(loaded.model)
+    read = [length for length in lengths.values() if length <= LONGEST_READ]
+    found = _compared(loaded, max(_SHORT, *(length + _PAST for length in read), 0))
+    long = {name: length for name, length in lengths.items() if length > LONGEST_READ}
+    if not found.supported or not long:
+        return found
+    with small_lengths(loaded.model):
+        past = _compared(loaded, _SHORT)
+    which = ", ".join(f"{name}={length}" for name, length in sorted(long.items()))
+    if not past.supported:
+        return replace(past, reason=f"with {which} made {SMALL} for a trial, {past.reason}")
+    worst = max(found.max_difference, past.max_difference)
+    return Verdict(True, f"{found.reason}; also with {which} made {SMALL}", worst)
+
+
+def _compared(loaded: LoadedModel, tokens: int) -> Verdict:
+    """Compare what fixed tokens give, observed and not."""
+    ids = _fixed_ids(loaded, tokens)
+    again = ids[:, : max(_AGAIN, ids.shape[1] - _FEWER) if lengths_of(loaded.model) else _AGAIN]
     counter, stream, plain = _HeadCounter(), _Stream(), Recorder()
     try:
         with torch.inference_mode():
+            before = _logits(loaded, again)
             with recording(counter), _watching(loaded.layers, stream):
                 logits = _logits(loaded, ids)
+            after = _logits(loaded, again)
             compared = _plain_implementation(loaded)
             with _implementation(loaded, compared), recording(plain):
                 reference = _logits(loaded, ids)
@@ -64,13 +99,23 @@ def check(loaded: LoadedModel) -> Verdict:
             rebuilt = None if hidden is None else _rebuild(loaded, hidden)
     except torch.OutOfMemoryError:
         raise
+    except UnknownArgument as error:
+        return Verdict(False, str(error), float("nan"))
     except _FAILURES as error:
         half = loaded.dtype != torch.float32
         remedy = "choose dtype=float32, or another model" if half else "choose another model"
         return Verdict(False, f"a trial run failed ({error}): {remedy}", float("nan"))
     if plain.order:
         return Verdict(False, f"it cannot be run with {compared} to compare with", float("nan"))
-    return _judge(loaded, counter, stream, logits, reference, rebuilt, compared)
+    verdict = _judge(loaded, counter, stream, logits, reference, rebuilt, compared)
+    if verdict.supported and not _difference(after, before) <= TOLERANCE[loaded.dtype]:
+        return Verdict(
+            False,
+            f"{again.shape[1]} tokens give other logits after a longer text than before it: it "
+            "remembers what it read, choose another model",
+            _difference(after, before),
+        )
+    return verdict
 
 
 def _judge(
@@ -115,11 +160,9 @@ def _judge(
     )
 
 
-def _fixed_ids(loaded: LoadedModel) -> Tensor:
-    """Return [1, T] ids, going past the attention window where that is cheap."""
-    window = getattr(loaded.model.config.get_text_config(), "sliding_window", None)
-    past = window + 9 if window and window <= _LONGEST_WINDOW else _SHORT
-    length = min(max(past, _SHORT), loaded.context)
+def _fixed_ids(loaded: LoadedModel, tokens: int) -> Tensor:
+    """Return [1, T] ids, fewer than asked for where the model has fewer positions."""
+    length = tokens if loaded.reads_past_context else min(tokens, loaded.context)
     ids = (torch.arange(length) * 7919 + 13) % embedding_entries(loaded.model)
     return ids[None].to(loaded.device)
 
@@ -135,6 +178,8 @@ def _rebuild(loaded: LoadedModel, hidden: Tensor) -> Tensor:
 
 
 def _difference(ours: Tensor, theirs: Tensor) -> float:
+    if ours.shape != theirs.shape:
+        return float("inf")  # hyper-connections: several streams side by side
     return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-6))
 
 
