@@ -1,6 +1,7 @@
 """Every option of the application, declared once: command line, environment and documentation."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
+_HOST_NAME = re.compile(r"\*|(\*\.)?[\w.-]+|\[[\da-fA-F:.]+\]")
+_SITE = re.compile(r"https?://(\*\.)?[\w.-]+(:\d+)?")
 
 
 def _on_a_space() -> bool:
@@ -77,11 +80,32 @@ class Settings(BaseSettings):
     hosted_max_seconds: float = Field(
         60.0, gt=0, description="Longest computation for a visitor, in seconds."
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names the page answers to beside localhost and --host, comma-separated: "
+        "for Docker, tunnels and notebooks in the cloud; *.example.org for all that end so, * for "
+        "all. In hosted mode all are answered unless some are given.",
+    )
+    frame_ancestors: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Sites that may show the hosted page in a frame beside Hugging Face, "
+        "comma-separated, such as https://example.org.",
+    )
     hosted_models: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Models a visitor may load beside the bundled ones, comma-separated."
     )
     hosted_requests: int = Field(
         4, ge=1, description="Requests one visitor may have running or waiting at once."
+    )
+    hosted_address_requests: int = Field(
+        8,
+        ge=1,
+        description="Requests all visitors of one address may have running or waiting at once.",
+    )
+    behind_proxy: bool = Field(
+        default_factory=_on_a_space,
+        description="Take a visitor's address from X-Forwarded-For, as the proxy in front of the "
+        "app sets it; otherwise from the connection. On by itself on a Space.",
     )
     hosted_keep_hours: float = Field(
         24.0, gt=0, description="A visitor's runs are deleted after this many hours."
@@ -93,12 +117,31 @@ class Settings(BaseSettings):
     query_rows: int = Field(1_000, ge=1, description="Rows a SQL query may return.")
     query_seconds: float = Field(5.0, gt=0, description="Time a SQL query may take.")
 
-    @field_validator("hosted_models", mode="before")
+    @field_validator("allowed_hosts", "frame_ancestors", "hosted_models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _lower(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [name for name in names if not _HOST_NAME.fullmatch(name)]:
+            raise ValueError(
+                f"allowed_hosts={wrong[0]!r} is no host name: give one without scheme and port, "
+                "such as example.org or *.example.org"
+            )
+        return tuple(name.lower() for name in names)
+
+    @field_validator("frame_ancestors")
+    @classmethod
+    def _sites(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [site for site in sites if not _SITE.fullmatch(site)]:
+            raise ValueError(
+                f"frame_ancestors={wrong[0]!r} is no site: give one such as https://example.org"
+            )
+        return sites
 
     @property
     def token_limit(self) -> int:

@@ -22,6 +22,7 @@ _DEFAULTS = {
     "fetch": "on",
     "hosted": "off",
     "host": "127.0.0.1",
+    "behind_proxy": "off",
 }
 """Where the default depends on the machine, or is told in another word."""
 

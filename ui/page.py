@@ -12,6 +12,7 @@ from tokenarium.ui.api import expose
 from tokenarium.ui.pages import find_pages
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.header import header
+from tokenarium.ui.shell.hosts import Hosts, hosts_of
 from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.shell.web import served
 from tokenarium.ui.shell.wiring import Wiring
@@ -56,7 +57,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     sent_bytes = HOSTED_SENT_BYTES if settings.hosted else SENT_BYTES
     options = served(pages)
     guard = Middleware(Guard, pages=[*pages, ENDPOINTS], sent_bytes=sent_bytes)
-    options["app_kwargs"]["middleware"].insert(0, guard)
+    options["app_kwargs"]["middleware"][:0] = [Middleware(Hosts, **hosts_of(settings)), guard]
     return {
         "theme": theme.theme(),
         "css": theme.css(),
