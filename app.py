@@ -22,6 +22,8 @@ if not __package__:  # run as a file, in a checkout: the folder it lies in is th
 # Before anything imports them: nothing leaves this machine unasked.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Who asks is read from a forwarded header by --behind-proxy alone.
+os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 # Waiting threads sleep: on a busy machine that about halved the time of a trace.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

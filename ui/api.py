@@ -55,7 +55,7 @@ def endpoint(lab: Lab, kind: Kind) -> Callable[..., Iterator[dict[str, Any]]]:
         asked = dict(zip(inspect.signature(run).parameters, given, strict=False)) | named
         request, quantities = asked.pop("request"), asked.pop("quantities", None)
         most = MOST_OF_ALL if asked.pop("everything", False) else MOST_NUMBERS
-        visitor = visitor_of(request)
+        visitor = visitor_of(lab, request)
         try:
             wanted = lab.request(kind.request, **asked)
             for event in lab.stream(wanted, visitor=visitor, needs=quantities or ()):
@@ -99,7 +99,7 @@ def _stored(lab: Lab) -> Callable[..., dict[str, Any]]:
         """
         most = MOST_OF_ALL if everything else MOST_NUMBERS
         try:
-            visitor = visitor_of(request)
+            visitor = visitor_of(lab, request)
             return lab.content(run_id, visitor=visitor, quantities=quantities or (), most=most)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error

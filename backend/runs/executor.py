@@ -22,9 +22,10 @@ from tokenarium.backend.runs.events import (
     Progress,
     Queued,
 )
+from tokenarium.backend.runs.given import refuse_long
 from tokenarium.backend.runs.jobs import Job, Jobs, RunTicket, ticket
 from tokenarium.backend.runs.kind import imported, kind_of
-from tokenarium.backend.runs.model_queue import ModelQueue, Place
+from tokenarium.backend.runs.model_queue import Limits, ModelQueue, Place
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
@@ -54,9 +55,7 @@ class RunExecutor:
         self._settings = settings
         self._repository = library
         self._registry = registry
-        self._queue = ModelQueue(
-            settings.queue_size, settings.hosted_requests if settings.hosted else None
-        )
+        self._queue = ModelQueue(settings.queue_size, _limits(settings))
         self._jobs = Jobs()
 
     def stored(self, request: ModelRequest, source: ModelSource, owner: str) -> Run | None:
@@ -71,7 +70,7 @@ class RunExecutor:
     def begin(
         self,
         request: ModelRequest,
-        owner: str,
+        visitor: str,
         *,
         kept: bool,
         needs: Collection[str] = (),
@@ -82,7 +81,7 @@ class RunExecutor:
 
         Args:
             request: what to compute.
-            owner: whose run it will be.
+            visitor: who asks, and whose run it will be in hosted mode.
             kept: whether it goes on when its reader leaves; it is then shared with whoever of the
                 same owner asks the same.
             needs: quantities that must not be missing; a stored run of the owner's that lacks one
@@ -93,7 +92,9 @@ class RunExecutor:
         Raises:
             UserError: what a person can mend, also when too many wait.
         """
+        owner = self._repository.owner(visitor)
         with told_in_words():
+            refuse_long(request, self._settings.token_limit)
             source = self._registry.resolve(request.model)
             refuse_unknown(kind_of(request), needs)
             stored = self.stored(request, source, owner)
@@ -101,25 +102,28 @@ class RunExecutor:
             return stored
         if kept and (job := self._jobs.same(request, owner)):
             return job
+        if owner:
+            self._queue.admit(visitor)
         admit()
         cancel = cancel or CancelToken()
         if stored is not None and stored.owner == owner:
-            return self._replace(ticket(stored.id, request), source, owner, owner, cancel, kept)
+            return self._replace(ticket(stored.id, request), source, visitor, owner, cancel, kept)
         job = Job(ticket(new_id(), request), owner, cancel, kept, needs=needs)
-        self._launch(job, source)
+        self._launch(job, source, visitor)
         return job
 
-    def measure(self, run_id: str, owner: str) -> Job:
+    def measure(self, run_id: str, visitor: str) -> Job:
         """Compute a stored run again, to take its place; a second who asks meanwhile shares it.
 
         Raises:
             UserError: if there is none, it is not the owner's, or what a person can mend.
         """
+        owner = self._repository.owner(visitor)
         request, run_owner = self._repository.to_measure(run_id, owner)
         with told_in_words():
             source = self._registry.resolve(request.model)
         return self._replace(
-            ticket(run_id, request), source, owner, run_owner, CancelToken(), kept=True
+            ticket(run_id, request), source, visitor, run_owner, CancelToken(), kept=True
         )
 
     def job(self, run_id: str, owner: str) -> Job | None:
@@ -196,21 +200,22 @@ class RunExecutor:
         self,
         ticket: RunTicket,
         source: ModelSource,
-        owner: str,
+        visitor: str,
         run_owner: str,
         cancel: CancelToken,
         kept: bool,
     ) -> Job:
         """Begin to compute what takes the place of a stored run, unless that is in flight."""
+        owner = self._repository.owner(visitor)
         job = self._jobs.find(ticket.id, owner)
         if job is not None and job.keep():
             return job
         job = Job(ticket, owner, cancel, kept, run_owner=run_owner, replaces=True)
-        self._launch(job, source)
+        self._launch(job, source, visitor)
         return job
 
-    def _launch(self, job: Job, source: ModelSource) -> None:
-        place = self._queue.join(source.name, job.owner)
+    def _launch(self, job: Job, source: ModelSource, visitor: str) -> None:
+        place = self._queue.join(source.name, visitor if job.owner else "")
 
         def work() -> None:
             outcome = self._outcome(job, source, place)
@@ -246,6 +251,9 @@ class RunExecutor:
                 return stored
             # Somebody has the ticket: the run must be found under its id.
             return self._repository.save(replace(stored, id=job.ticket.id, owner=owner))
+        if job.answer is not None:  # by the one before, for another visitor
+            answer = replace(job.answer, id=job.ticket.id, owner=owner)
+            return self._repository.save(answer, replace=job.replaces)
         with self.models(request, source, channel.put, cancel) as lent:
             loaded, beside = lent.model, lent.beside
             compute = imported(kind_of(request).compute)
@@ -275,10 +283,9 @@ class RunExecutor:
                 result = compute(request, loaded, limit, emit, cancel, *more)
                 duration_ms = (time.perf_counter() - started) * 1000
             cancel.check()
-        return self._repository.save(
-            new_run(job.ticket.id, request, result, duration_ms, environment, owner),
-            replace=job.replaces,
-        )
+        run = new_run(job.ticket.id, request, result, duration_ms, environment, owner)
+        self._jobs.answer(run)
+        return self._repository.save(run, replace=job.replaces)
 
     @contextmanager
     def _time_limit(self, cancel: CancelToken) -> Iterator[None]:
@@ -295,3 +302,13 @@ class RunExecutor:
             yield
         finally:
             timer.cancel()
+
+
+def _limits(settings: Settings) -> Limits:
+    if not settings.hosted:
+        return Limits()
+    return Limits(
+        per_owner=settings.hosted_requests,
+        per_address=settings.hosted_address_requests,
+        per_unknown=max(1, settings.hosted_requests // 2),
+    )

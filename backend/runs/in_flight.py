@@ -7,6 +7,7 @@ from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken, Event, Finished
 from tokenarium.backend.runs.executor import RunExecutor
+from tokenarium.backend.runs.given import refuse_long
 from tokenarium.backend.runs.jobs import RunTicket
 from tokenarium.backend.runs.kind import imported, kind_of
 from tokenarium.backend.runs.repository import RunRepository
@@ -60,7 +61,7 @@ class RunsInFlight:
         """
         begun = self._executor.begin(
             request,
-            self._repository.owner(visitor),
+            visitor,
             kept=False,
             needs=needs,
             cancel=cancel,
@@ -95,7 +96,7 @@ class RunsInFlight:
         """
         begun = self._executor.begin(
             request,
-            self._repository.owner(visitor),
+            visitor,
             kept=True,
             needs=needs,
             admit=lambda: self._admit(request, visitor),
@@ -113,7 +114,7 @@ class RunsInFlight:
         Raises:
             UserError: if there is none, or in hosted mode if it is not the visitor's.
         """
-        return self._executor.measure(run_id, self._repository.owner(visitor)).ticket
+        return self._executor.measure(run_id, visitor).ticket
 
     def follow(self, run_id: str, *, visitor: str = "") -> Generator[Event, None, None]:
         """Yield what happens to a run: Queued, Progress and Partial, then Finished.
@@ -171,6 +172,7 @@ class RunsInFlight:
     def _estimated(self, request: ModelRequest, visitor: str) -> Estimate | None:
         with told_in_words():
             kind = kind_of(request)
+            refuse_long(request, self.settings.token_limit)
             for name in (request.model, *request.beside):
                 self._registry.info(name)
             if not kind.estimate:

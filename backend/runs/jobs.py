@@ -59,6 +59,8 @@ class Job:
         self.replaces, self.needs = replaces, needs
         self.channel = EventChannel()
         self.thread: threading.Thread | None = None
+        self.answer: Run | None = None
+        """What an equal request, which was computed while this one waited, was answered with."""
         self._lock = threading.Lock()
         self._kept, self._sealed = kept, False
 
@@ -139,6 +141,12 @@ class Jobs:
             if job.owner == owner and job.ticket.request == request and job.keep():
                 return job
         return None
+
+    def answer(self, run: Run) -> None:
+        """Hand a run that was just computed to those in flight that ask the same."""
+        for job in self.all():
+            if job.ticket.request == run.request and job.ticket.id != run.id:
+                job.answer = run
 
     def find(self, run_id: str, owner: str) -> Job | None:
         """Return the run in flight with this id, if there is one.

@@ -16,6 +16,7 @@ from tokenarium.backend.runs.method import FAMILIES, Method
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest, Request
 from tokenarium.backend.runs.stored_runs import StoredRuns
+from tokenarium.backend.runs.visitor import SeenNames, Visitor, address_of
 from tokenarium.backend.settings import Settings
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
@@ -37,6 +38,7 @@ class Lab(StoredRuns):
         self._preselection = Preselection(self.settings, self._registry)
         self._executor = RunExecutor(self.settings, self._repository, self._registry)
         self._examples = install(self._repository)
+        self._seen = SeenNames()
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +98,17 @@ class Lab(StoredRuns):
             raise UserError(f"family={family!r} is unknown: choose {', '.join(sorted(FAMILIES))}")
         found: tuple[type[Method], ...] = registry.all()
         return found
+
+    def visitor(self, name: str, peer: str = "", forwarded: str = "") -> Visitor:
+        """Return who asks, for ``visitor=``, from what a server knows of a request.
+
+        Args:
+            name: private name, which only that visitor knows.
+            peer: address of the other end of the connection.
+            forwarded: header X-Forwarded-For, which counts with ``behind_proxy`` only.
+        """
+        address = address_of(peer, forwarded, behind_proxy=self.settings.behind_proxy)
+        return Visitor(name, address, known=self._seen.known(name))
 
     def examples(self, kind: str) -> tuple[Example, ...]:
         """Return the examples of a kind whose runs are stored, the one for the first paint first.

@@ -1,16 +1,37 @@
-"""First come, first served: one run at a time per model, and everyone knows their place."""
+"""One run at a time per model, in turn for each address and each visitor; all know their place."""
 
+import itertools
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.events import CancelToken
+from tokenarium.backend.runs.visitor import Visitor
 
 # How soon a waiting run notices that it was cancelled.
 _POLL_S = 0.05
+
+
+_MOST_TURNS = 4_096
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many runs may be waiting or running at once; None for no limit.
+
+    Args:
+        per_owner: of one named owner.
+        per_address: of all visitors of one address.
+        per_unknown: of all visitors of one address whose names were not seen before, so that a new
+            name for each request wins nothing.
+    """
+
+    per_owner: int | None = None
+    per_address: int | None = None
+    per_unknown: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,32 +40,52 @@ class Place:
 
     name: str
     owner: str
+    address: str = ""
+    known: bool = True
+
+    @property
+    def of_address(self) -> tuple[str, str]:
+        """Whose turn it is among addresses; visitors of no address are each by themselves."""
+        return ("address", self.address) if self.address else ("owner", self.owner)
+
+    @property
+    def of_person(self) -> tuple[str, str]:
+        """Whose turn it is within an address: all that were not seen before are one."""
+        return ("owner", self.owner) if self.known else ("unknown", self.address)
 
 
 class ModelQueue:
     """A queue per model; the first of each runs, the others wait.
 
+    Of those who wait, the address that had its turn longest ago comes first, within it the visitor,
+    then who came first.
+
     Args:
         size: runs that may wait, over all models together.
-        per_owner: runs one named owner may have, waiting or running; None for no limit.
+        limits: of one owner and of one address.
     """
 
-    def __init__(self, size: int, per_owner: int | None = None) -> None:
+    def __init__(self, size: int, limits: Limits = Limits()) -> None:
         self._size = size
-        self._per_owner = per_owner
+        self._limits = limits
         self._changed = threading.Condition()
         self._queue: dict[str, deque[Place]] = {}
+        self._came: dict[Place, int] = {}
+        self._number = itertools.count(1)
+        self._turns: OrderedDict[tuple[str, str], int] = OrderedDict()
 
-    def join(self, name: str, owner: str = "") -> Place:
-        """Take the last place for model ``name``; ``turn`` or ``leave`` must follow.
+    def join(self, name: str, visitor: str = "") -> Place:
+        """Take a place for model ``name``; ``turn`` or ``leave`` must follow.
 
         Args:
             name: what may be used by one run at a time.
-            owner: who asks; empty is exempt from ``per_owner``.
+            visitor: who asks, a ``Visitor`` where the address is known; empty is exempt from
+                limits.
 
         Raises:
-            UserError: if the queue, or the owner's part of it, is full.
+            UserError: if the queue, or the visitor's part of it, is full.
         """
+        place = _place(name, visitor)
         with self._changed:
             waiting = sum(len(places) - 1 for places in self._queue.values())
             if name in self._queue and waiting >= self._size:
@@ -52,15 +93,22 @@ class ModelQueue:
                     f"busy: {waiting} requests are waiting and the queue holds {self._size}: "
                     "try again in a moment"
                 )
-            own = sum(place.owner == owner for places in self._queue.values() for place in places)
-            if owner and self._per_owner is not None and own >= self._per_owner:
-                raise UserError(
-                    f"busy: {own} of your requests are running or waiting and {self._per_owner} "
-                    "are allowed: wait for one to finish, or cancel it"
-                )
-            place = Place(name, owner)
-            self._queue.setdefault(name, deque()).append(place)
+            self._refuse(place)
+            self._came[place] = next(self._number)
+            places = self._queue.setdefault(name, deque())
+            places.append(place)
+            self._order(places, began=len(places) == 1)
+            self._changed.notify_all()
             return place
+
+    def admit(self, visitor: str) -> None:
+        """Refuse a visitor whose part of the queue is full, before anything is done for them.
+
+        Raises:
+            UserError: as ``join`` would.
+        """
+        with self._changed:
+            self._refuse(_place("", visitor))
 
     @contextmanager
     def turn(
@@ -92,10 +140,70 @@ class ModelQueue:
         """Give a place up."""
         with self._changed:
             places = self._queue[place.name]
+            began = places[0] is place
             places.remove(place)
+            del self._came[place]
             if not places:
                 del self._queue[place.name]
+            else:
+                self._order(places, began=began)
             self._changed.notify_all()
+
+    def _refuse(self, place: Place) -> None:
+        """Raise if a limit is reached; the lock is held."""
+        if not place.owner:
+            return
+        limits = self._limits
+        places = list(self._came)
+        own = sum(other.owner == place.owner for other in places)
+        if limits.per_owner is not None and own >= limits.per_owner:
+            raise UserError(
+                f"busy: {own} of your requests are running or waiting and {limits.per_owner} "
+                "are allowed: wait for one to finish, or cancel it"
+            )
+        near = [other for other in places if place.address and other.address == place.address]
+        new = sum(not other.known for other in near)
+        if limits.per_unknown is not None and not place.known and new >= limits.per_unknown:
+            raise UserError(
+                f"busy: {new} requests of visitors who are new here are running or waiting at your "
+                f"address and {limits.per_unknown} are allowed: try again in a moment, with the "
+                "same cookie"
+            )
+        if limits.per_address is not None and len(near) >= limits.per_address:
+            raise UserError(
+                f"busy: {len(near)} requests of your address are running or waiting and "
+                f"{limits.per_address} are allowed: try again in a moment"
+            )
+
+    def _order(self, places: deque[Place], *, began: bool) -> None:
+        """Put those who wait in the order of their turns; the lock is held.
+
+        Args:
+            places: of one model; the first runs, or will now.
+            began: whether the first has only now come to its turn.
+        """
+        turns = dict(self._turns)
+        waiting = sorted(places, key=self._came.__getitem__)
+        ordered: list[Place] = []
+        if not began:
+            ordered.append(places[0])
+            waiting.remove(places[0])
+        while waiting:
+            following = min(
+                waiting, key=lambda p: (turns.get(p.of_address, 0), turns.get(p.of_person, 0))
+            )
+            waiting.remove(following)
+            ordered.append(following)
+            turns[following.of_address] = turns[following.of_person] = next(self._number)
+        places.clear()
+        places.extend(ordered)
+        if began:
+            first = places[0]
+            for key in (first.of_address, first.of_person):
+                self._turns[key] = next(self._number)
+                self._turns.move_to_end(key)
+            while len(self._turns) > _MOST_TURNS:
+                self._turns.popitem(last=False)
 
     def _wait(self, place: Place, cancel: CancelToken, on_place: Callable[[int], None]) -> None:
         last = 0
@@ -111,3 +219,9 @@ class ModelQueue:
             if number != last:
                 last = number
                 on_place(number)
+
+
+def _place(name: str, visitor: str) -> Place:
+    if isinstance(visitor, Visitor):
+        return Place(name, str(visitor), visitor.address, visitor.known)
+    return Place(name, visitor)

@@ -55,7 +55,7 @@ class RunRepository:
             return ""
         if not visitor:
             raise UserError("visitor='' in hosted mode: pass the visitor's private name")
-        return visitor
+        return str(visitor)
 
     def key(self, request: ModelRequest, fingerprint: str) -> str:
         """Return the content address of the answer to ``request``.
@@ -178,7 +178,7 @@ class RunRepository:
             offset: how many to skip.
         """
         self.expire()
-        owner = visitor if self._settings.hosted and visitor else None
+        owner = str(visitor) if self._settings.hosted and visitor else None
         with told_in_words():
             return self.store.search(
                 kind=kind, text=text, model=model, owner=owner, limit=limit, offset=offset

@@ -5,7 +5,8 @@ import pytest
 from tests.runs.conftest import until
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.events import Cancelled, CancelToken
-from tokenarium.backend.runs.model_queue import ModelQueue
+from tokenarium.backend.runs.model_queue import Limits, ModelQueue
+from tokenarium.backend.runs.visitor import Visitor
 
 
 class Holder(threading.Thread):
@@ -76,14 +77,14 @@ def test_turn_is_refused_when_the_queue_is_full() -> None:
 
 
 def test_turn_is_refused_over_the_limit_of_one_owner_only() -> None:
-    lanes = ModelQueue(8, per_owner=2)
+    lanes = ModelQueue(8, Limits(per_owner=2))
     mine = Holder(lanes, owner="me")
     assert mine.has_turn.wait(5)
     Holder(lanes, owner="me").waits_at(1)
     with pytest.raises(UserError, match="2 of your requests"):
         lanes.join("elsewhere", "me")
-    Holder(lanes, owner="you").waits_at(2)
-    Holder(lanes).waits_at(3)
+    Holder(lanes, owner="you").waits_at(1)  # whose turn comes before a second one of mine
+    Holder(lanes).waits_at(2)
     Holder(lanes).waits_at(4)
     Holder(lanes).waits_at(5)
 
@@ -113,3 +114,44 @@ def test_turn_is_given_back_when_its_holder_fails() -> None:
         raise RuntimeError
     with lanes.turn(lanes.join("model"), CancelToken(), lambda _: None):
         assert lanes.waiting() == 0
+
+
+def visitor(name: str, address: str = "a", *, known: bool = True) -> Visitor:
+    return Visitor(name, address, known=known)
+
+
+def test_a_new_name_for_each_request_wins_nothing() -> None:
+    lanes = ModelQueue(64, Limits(per_owner=4, per_address=8, per_unknown=2))
+    for number in range(2):
+        lanes.join("model", visitor(f"new {number}", known=False))
+    for number in range(24):
+        with pytest.raises(UserError, match="2 requests of visitors who are new here"):
+            lanes.join("model", visitor(f"newer {number}", known=False))
+    honest = lanes.join("model", visitor("honest"))
+    assert list(lanes._queue["model"]).index(honest) == 1  # next, before the second of the new
+    lanes.join("model", visitor("new elsewhere", "b", known=False))
+
+
+def test_an_address_has_its_part_and_its_turn_among_addresses() -> None:
+    lanes = ModelQueue(64, Limits(per_owner=4, per_address=8, per_unknown=2))
+    for number in range(8):
+        lanes.join("model", visitor(f"greedy {number}"))
+    with pytest.raises(UserError, match="8 requests of your address"):
+        lanes.join("model", visitor("greedy 9"))
+    honest = lanes.join("model", visitor("honest", "b"))
+    assert list(lanes._queue["model"]).index(honest) == 1
+    for _ in range(6):  # whoever comes back waits for one run of the others at most
+        lanes.leave(lanes._queue["model"][0])
+        if lanes._queue["model"][0] is honest:
+            lanes.leave(honest)
+            honest = lanes.join("model", visitor("honest", "b"))
+        assert list(lanes._queue["model"]).index(honest) <= 1
+
+
+def test_what_is_kept_of_turns_is_bounded() -> None:
+    lanes = ModelQueue(8, Limits(per_owner=4))
+    for number in range(6_000):
+        lanes.leave(lanes.join("model", visitor(f"v{number}", f"a{number}")))
+    assert len(lanes._turns) <= 4_096
+    assert not lanes._came
+    assert not lanes._queue

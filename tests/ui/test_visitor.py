@@ -1,11 +1,14 @@
 """A visitor is known by a secret that stays in the browser; the server keeps its hash."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tokenarium.backend import Visitor
 from tokenarium.ui.shell.visitor import visitor_of
 
+LAB: Any = SimpleNamespace(visitor=lambda name, peer, forwarded: Visitor(name))
 SECRET = "0123456789abcdef" * 2
 
 
@@ -15,15 +18,15 @@ def request(cookie: str | None, session: str = "s1") -> SimpleNamespace:
 
 
 def test_the_same_browser_is_the_same_visitor() -> None:
-    assert visitor_of(request(SECRET, "s1")) == visitor_of(request(SECRET, "s2"))
+    assert visitor_of(LAB, request(SECRET, "s1")) == visitor_of(LAB, request(SECRET, "s2"))
 
 
 def test_two_browsers_are_two_visitors() -> None:
-    assert visitor_of(request(SECRET)) != visitor_of(request(SECRET[::-1]))
+    assert visitor_of(LAB, request(SECRET)) != visitor_of(LAB, request(SECRET[::-1]))
 
 
 def test_the_secret_is_not_the_name() -> None:
-    name = visitor_of(request(SECRET))
+    name = visitor_of(LAB, request(SECRET))
     assert SECRET not in name
     assert len(name) == 32
 
@@ -32,26 +35,28 @@ def test_the_secret_is_not_the_name() -> None:
     "cookie", [None, "", "x", SECRET.upper(), SECRET + "0", SECRET[:-1], SECRET + "\n", "' OR 1=1"]
 )
 def test_a_cookie_that_we_did_not_make_counts_for_this_page_only(cookie: str | None) -> None:
-    one, other = visitor_of(request(cookie, "s1")), visitor_of(request(cookie, "s2"))
+    one, other = visitor_of(LAB, request(cookie, "s1")), visitor_of(LAB, request(cookie, "s2"))
     assert one != other
-    assert one == visitor_of(request(cookie, "s1"))
+    assert one == visitor_of(LAB, request(cookie, "s1"))
     assert one
 
 
 def test_without_a_request_there_is_no_visitor() -> None:
-    assert visitor_of(None) == ""
+    assert visitor_of(LAB, None) == ""
 
 
 def test_where_cookies_are_refused_the_name_comes_with_the_event() -> None:
     told = {"visitor": SECRET}
-    assert visitor_of(request(None, "s1"), told) == visitor_of(request(SECRET))
-    assert visitor_of(request(None, "s1"), told) == visitor_of(request(None, "s2"), told)
+    assert visitor_of(LAB, request(None, "s1"), told) == visitor_of(LAB, request(SECRET))
+    assert visitor_of(LAB, request(None, "s1"), told) == visitor_of(LAB, request(None, "s2"), told)
 
 
 def test_a_cookie_goes_before_what_is_told() -> None:
-    assert visitor_of(request(SECRET), {"visitor": SECRET[::-1]}) == visitor_of(request(SECRET))
+    assert visitor_of(LAB, request(SECRET), {"visitor": SECRET[::-1]}) == visitor_of(
+        LAB, request(SECRET)
+    )
 
 
 @pytest.mark.parametrize("told", [None, 3, {"visitor": 3}, {"visitor": "x"}, [SECRET]])
 def test_a_name_that_we_did_not_make_is_none(told: object) -> None:
-    assert visitor_of(request(None, "s1"), told) == visitor_of(request(None, "s1"))
+    assert visitor_of(LAB, request(None, "s1"), told) == visitor_of(LAB, request(None, "s1"))

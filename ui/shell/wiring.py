@@ -174,7 +174,7 @@ class Wiring(Layout):
 
     def _boot(self, arrival: object, request: gr.Request, *values: object) -> Iterator[Values]:
         settings = dict(zip(self.settings, values, strict=True))
-        asker = Asker(visitor_of(request, arrival), settings=settings)
+        asker = Asker(visitor_of(self.lab, request, arrival), settings=settings)
         query = _entry(arrival, "query")
         query = query.removeprefix("?") if isinstance(query, str) else ""
         found = self.handlers.boot(query, _entry(arrival, "carried"), asker)
@@ -182,7 +182,9 @@ class Wiring(Layout):
 
     def _listed(self, kind: str) -> Callable[..., gr.Dropdown]:
         def listed(told: object, request: gr.Request) -> gr.Dropdown:
-            return gr.Dropdown(choices=stored_runs(self.lab, kind, visitor_of(request, told)))
+            return gr.Dropdown(
+                choices=stored_runs(self.lab, kind, visitor_of(self.lab, request, told))
+            )
 
         return listed
 
@@ -193,7 +195,7 @@ class Wiring(Layout):
             for slug, section in self.page.sections.items()
         }
         settings = {name: told.get(part) for name, part in self.settings.items()}
-        return Asker(visitor_of(request, said), Selection.read(said), drawn, settings)
+        return Asker(visitor_of(self.lab, request, said), Selection.read(said), drawn, settings)
 
     def _asked(self, told: Told) -> Values:
         return self.controls.read({name: told[part] for name, part in self.controls.parts.items()})
