@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test test-real checks fast browser process bench gpu wheel docs examples lint types imports clean
+.PHONY: app test test-real checks fast browser process bench families gpu wheel docs examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -51,6 +51,10 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks.caches
 	$(BIN)/python -m tests.benchmarks.reading
 	$(BIN)/python -m tests.benchmarks.speculation
+
+# Every causal type of the installed transformers; goes on where it was interrupted.
+families: $(VENV)/.installed-test
+	$(BIN)/python -m tests.families
 
 # From nothing: what an older build left would enter the wheel.
 wheel:

@@ -102,7 +102,7 @@ class Recorder:
     def observe(self, call: AttentionCall) -> Tensor:
         """Note that a layer fired and return its attention output [B, T, H, Dv]."""
         self.order.append(call.layer)
-        return self.attend(call)
+        return self.attend(call).contiguous()  # some families view it as [B, T, H * Dv]
 
     def attend(self, call: AttentionCall) -> Tensor:
         """Compute the attention output [B, T, H, Dv] of ``call``."""

@@ -1,0 +1,45 @@
+"""The table of families: what it is made from, and that it is up to date."""
+
+import re
+from pathlib import Path
+
+import transformers
+
+from tests.families.building import causal_types, small_config
+from tests.families.measuring import measure
+from tests.families.table import PAGE, write
+
+
+def test_a_family_that_loads_equals_eager_within_the_tolerance():
+    found = measure("llama")
+    assert found["verdict"] == "loads"
+    assert max(found["trace"], found["full"]) < 1e-4
+    assert found["streaming_llm"] == found["h2o"] == "ok"
+    assert found["prompt_lookup"] == found["early_exit"] == "passed"
+
+
+def test_a_family_that_is_no_decoder_is_refused_with_the_reason():
+    assert measure("bert")["verdict"] == "refused"
+
+
+def test_layers_of_both_kinds_are_built():
+    assert set(small_config("gemma3_text").layer_types) == {"sliding_attention", "full_attention"}
+
+
+def test_the_table_writes_a_long_reason_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.families.table.PAGE", tmp_path / "page.md")
+    columns = ("trace", "full", "streaming_llm", "h2o", "prompt_lookup", "early_exit")
+    loads = dict.fromkeys(columns, "refused: no | rotation") | {"verdict": "loads", "why": ""}
+    write({"a": loads, "b": loads, "c": {"verdict": "refused", "why": "of <kind>"}}, "1.2")
+    page = (tmp_path / "page.md").read_text()
+    assert page.count("no \\| rotation") == 1
+    assert "| c | refused | of &lt;kind> |" in page
+    assert "| loads, equal to eager within 1e-4 | 2 |" in page
+
+
+def test_the_committed_table_has_every_type_of_its_version_and_nothing_wrong():
+    page = Path(PAGE).read_text(encoding="utf-8")
+    assert "| wrong | 0 |" in page
+    if f"of transformers {transformers.__version__} takes" in " ".join(page.split()):
+        listed = set(re.findall(r"^\| ([\w-]+)(?: \(.*\))? \|", page, re.MULTILINE))
+        assert set(causal_types()) <= listed
