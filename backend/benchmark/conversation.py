@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jinja2 import TemplateError
-
 from tokenarium.backend.benchmark.haystack import ask, encode, haystack
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.template import ChatTemplateError, fill
 
 _MARK = "\ue000text\ue001"
 
@@ -69,18 +68,18 @@ def turns(loaded: LoadedModel) -> tuple[list[int], list[int]]:
             "chat_template=False"
         )
     try:
-        filled = tokenizer.apply_chat_template(
+        filled = fill(
+            tokenizer,
             [{"role": "user", "content": _MARK}],
-            tokenize=False,
-            add_generation_prompt=True,
+            answer=True,
             enable_thinking=False,  # where a template knows it: the answer follows at once
         )
-    except TemplateError as error:
+    except ChatTemplateError as error:
         raise ValueError(
-            f"chat_template=True, but the template of {loaded.name} fails ({error}): set "
+            f"chat_template=True, but the template of {loaded.name} {error}: set "
             "chat_template=False"
         ) from error
-    head, found, tail = str(filled).partition(_MARK)
+    head, found, tail = filled.partition(_MARK)
     if not found:
         raise ValueError(
             f"chat_template=True, but the template of {loaded.name} rewrites the text: set "

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from tokenarium.backend.models.text import count_tokens, digest_of_ids
 from tokenarium.backend.runs.request import TextRequest
 
 _MOST = 8
-_lock = threading.Lock()  # a tokenizer holds state
+_lock = threading.Lock()
+_reading: dict[Path, threading.Lock] = {}
 _known: dict[Path, tuple[FolderState, "Sketch"]] = {}
 
 
@@ -27,15 +28,17 @@ class Sketch:
     name: str
     config: PretrainedConfig
     tokenizer: PreTrainedTokenizerFast
+    _alone: threading.Lock = field(default_factory=threading.Lock)
+    """A tokenizer holds state."""
 
     def count(self, request: TextRequest) -> int:
         """Return how many tokens the text of a request is, BOS and chat template included."""
-        with _lock:
+        with self._alone:
             return count_tokens(self.tokenizer, request)
 
     def digest(self, requests: Sequence[TextRequest]) -> str:
         """Return the SHA-256 of the ids that the model reads of each, before any is cut."""
-        with _lock:
+        with self._alone:
             found = [digest_of_ids(self.tokenizer, request) for request in requests]
         return found[0] if len(found) == 1 else sha256("".join(found).encode()).hexdigest()
 
@@ -55,7 +58,7 @@ class Sketch:
 
     def count_plain(self, text: str) -> int:
         """Return how many tokens a text is by itself."""
-        with _lock:
+        with self._alone:
             return len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
@@ -66,7 +69,10 @@ def sketch(name: str, home: Path) -> Sketch:
     """
     state = folder_state(home)
     with _lock:
-        found = _known.get(home)
+        alone = _reading.setdefault(home, threading.Lock())
+    with alone:
+        with _lock:
+            found = _known.get(home)
         if found is not None and found[0] == state:
             return found[1]
         refuse_odd_files(home)
@@ -76,7 +82,8 @@ def sketch(name: str, home: Path) -> Sketch:
         ):
             config = AutoConfig.from_pretrained(home, local_files_only=True)
         made = Sketch(name, config, read_tokenizer(home, name))
-        while len(_known) >= _MOST:
-            del _known[next(iter(_known))]
-        _known[home] = state, made
+        with _lock:
+            while len(_known) >= _MOST:
+                del _known[next(iter(_known))]
+            _known[home] = state, made
         return made

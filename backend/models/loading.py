@@ -19,10 +19,12 @@ from transformers import (
 from tokenarium.backend.cost.fits import need, refuse_model_unless_fits
 from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.files import read_object, refuse_odd_files
+from tokenarium.backend.models.isolation.backend import isolate, try_file
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint
+from tokenarium.backend.models.names import OFFERED, DigestMemo, ModelSource, fingerprint
 from tokenarium.backend.models.names import folder as folder_of
 from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.models.structure import (
@@ -171,6 +173,8 @@ def _parse_config(folder: Path, name: str) -> PretrainedConfig:
 def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     """Read the tokenizer of a model from its folder.
 
+    That of a model which this project neither ships nor names works in a process of its own.
+
     Raises: ModelRefused where there is none that says where tokens stand in the text.
     """
     refuse_odd_files(folder)
@@ -178,6 +182,9 @@ def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
         f"{name} has no tokenizer that can be read",
         "put its tokenizer.json beside config.json",
     ):
+        foreign = name not in (*OFFERED, HUB_COPY)
+        if foreign and (folder / "tokenizer.json").exists():
+            try_file(folder / "tokenizer.json", name)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -186,6 +193,9 @@ def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
             f"{name} has a slow tokenizer, which cannot say where tokens stand in the text: "
             "convert it to a tokenizer.json"
         )
+    if foreign:
+        with refusing(f"{name} has a tokenizer of its own code", "convert it to a tokenizer.json"):
+            isolate(tokenizer, name)
     return tokenizer
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tokenarium.backend.runs.events import Cancelled
+
 _LONGEST = 400
 
 
@@ -30,7 +32,7 @@ def refusing(what: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ModelRefused, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+    except (ModelRefused, Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
         raise
     except BaseException as error:
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here

@@ -40,6 +40,7 @@ def spell(tokenizer: PreTrainedTokenizerFast, ids: Iterable[int]) -> dict[int, s
     inside = [key for key in wanted if key < known and key not in added]
     pieces = dict(zip(inside, tokenizer.convert_ids_to_tokens(inside), strict=True))
     spelled: dict[int, str] = {}
+    others = []
     for key in wanted:
         piece = pieces.get(key)
         if key in added:
@@ -51,7 +52,10 @@ def spell(tokenizer: PreTrainedTokenizerFast, ids: Iterable[int]) -> dict[int, s
         elif stages & {"ByteFallback", "Metaspace", "Replace"}:
             spelled[key] = _from_sentencepiece(piece)
         else:
-            spelled[key] = str(tokenizer.backend_tokenizer.decode([key]))
+            others.append(key)
+    if others:
+        texts = tokenizer.backend_tokenizer.decode_batch([[key] for key in others])
+        spelled.update(zip(others, texts, strict=True))
     return spelled
 
 

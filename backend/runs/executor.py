@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tokenarium.backend.environment import describe
 from tokenarium.backend.errors import in_words, told_in_words
+from tokenarium.backend.models.isolation.process import cancelled_by
 from tokenarium.backend.models.names import ModelSource, folder
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import (
@@ -254,7 +255,8 @@ class RunExecutor:
         if job.answer is not None:  # by the one before, for another visitor
             answer = replace(job.answer, id=job.ticket.id, owner=owner)
             return self._repository.save(answer, replace=job.replaces)
-        with self.models(request, source, channel.put, cancel) as lent:
+        # A tokenizer that works in a process of its own hears of it, too.
+        with cancelled_by(cancel), self.models(request, source, channel.put, cancel) as lent:
             loaded, beside = lent.model, lent.beside
             compute = imported(kind_of(request).compute)
             limit = self._settings.token_limit

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tests.hostile.folders import change_json, copy, drawn, short, write_json
-from tests.models.conftest import save_model
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import resolve
 from tokenarium.backend.models.refusal import ModelRefused
@@ -16,12 +15,6 @@ from tokenarium.backend.settings import Settings
 from tokenarium.storage import RunStore
 
 SHORT = dict(short())
-
-
-@pytest.fixture(scope="session")
-def small(tmp_path_factory):
-    sizes = {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 16}
-    return save_model(tmp_path_factory.mktemp("models") / "small", "llama", **sizes)
 
 
 def _outcome(home, models):
