@@ -21,6 +21,7 @@ from tokenarium.backend.cache.surprisal import SurprisalTrack
 from tokenarium.backend.cache.window_attention import attend_within
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.rotary_crossing import refuse_crossing
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.observe.layer import Change, Layer
 from tokenarium.backend.observe.reading import HELD_WEIGHTS, Reading
@@ -140,6 +141,14 @@ class CachedSequence:
         if first:
             self.prompt = len(ids)
             self.changes = self.policy.patches_prefill(self.loaded, self.budget, len(ids))
+        if self.policy.positions != "original":
+            refuse_crossing(
+                self.loaded,
+                self.prompt,
+                self.seen + len(ids),
+                f"choose a policy that leaves positions as they are, as {self.policy.title} does "
+                "not, shorten the prompt or ask for fewer tokens",
+            )
         self.step += 0 if first else 1
         self.seen += len(ids)
         positions = torch.arange(self.seen - len(ids), self.seen, device=device)

@@ -13,10 +13,11 @@ from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.layer_view import LayerView
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.rotary_crossing import rotary_crossing
 
 TOGETHER = 16
 """Steps the full model reads in one pass; in half precision one, as the policy does, because there
-several tokens round otherwise than one."""
+several tokens round otherwise than one, and one where rotary positions change on the way."""
 
 
 class _Observed(Full):
@@ -52,7 +53,9 @@ class FullModelReference:
         self._sequence = CachedSequence(loaded, policy, 1, check=check, free_windows=False)
         self.first = self._sequence.read(prompt).float()
         """[V] logits after the prompt."""
-        self.together = TOGETHER if loaded.dtype == torch.float32 else 1
+        # A pass turns all its keys by its last position; past a switch that is another rotation.
+        crosses = rotary_crossing(loaded, len(prompt), places) is not None
+        self.together = TOGETHER if loaded.dtype == torch.float32 and not crosses else 1
 
     def begin(self, evicted_at: NDArray[np.int16]) -> None:
         """Go back to the end of the prompt, beside another policy.

@@ -17,6 +17,7 @@ from tokenarium.backend.cost.fits import past_context, refuse_unless_free
 from tokenarium.backend.cost.run_memory import CacheRunPlan, bytes_of_cache_run
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.rotary_crossing import refuse_crossing, rotary_crossing
 from tokenarium.backend.models.text import tokenise
 from tokenarium.backend.models.windows import windows_of
 from tokenarium.backend.runs.events import CancelToken, Event
@@ -43,6 +44,7 @@ def follow_policies(
     given = _given_tokens(loaded, request)
     steps = len(given) or request.max_new_tokens
     notes = _beyond_context(loaded, len(tokens.ids), steps, bool(given))
+    notes += _crossing(request, loaded, len(tokens.ids), steps)
     layout = capabilities.layers(loaded)
     alone, heads = layout.windowed, layout.kv_heads
     budget = tokens_per_head(
@@ -99,6 +101,24 @@ def _beyond_context(loaded: LoadedModel, prompt: int, steps: int, given: bool) -
         f"positions of {loaded.name}: shorten either by {tokens - loaded.context}, or choose a "
         "model with rotary positions",
     )
+
+
+def _crossing(
+    request: CacheRequest, loaded: LoadedModel, prompt: int, steps: int
+) -> tuple[str, ...]:
+    """Say that rotary positions change on the way; refuse it where a policy moves keys."""
+    tokens = prompt + steps - 1
+    for spec in request.policies:
+        if spec.policy.positions != "original":
+            refuse_crossing(
+                loaded,
+                prompt,
+                tokens,
+                f"leave out {spec.policy.title}, which moves keys to other positions, shorten the "
+                "prompt or lower max_new_tokens",
+            )
+    words = rotary_crossing(loaded, prompt, tokens)
+    return () if words is None else (f"{words}: reading the same text at once gives other numbers",)
 
 
 def _refuse_unless_fits(

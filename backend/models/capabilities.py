@@ -11,6 +11,8 @@ from transformers import PreTrainedModel
 
 from tokenarium.backend.models.loaded import LoadedModel, Verdict
 from tokenarium.backend.models.probes import branches, layout, observation, positions, pruning
+from tokenarium.backend.observe import fresh_rotary
+from tokenarium.backend.observe.fresh_rotary import RotarySwitch
 from tokenarium.backend.observe.rotary import Rotary
 
 Found = TypeVar("Found")
@@ -30,6 +32,11 @@ def rotary(loaded: LoadedModel) -> tuple[Rotary | None, ...]:
         ValueError: if some layer's keys depend on their position in another way.
     """
     return _once(loaded, "rotary", lambda: positions.rotary_layers(loaded))
+
+
+def rotary_switch(loaded: LoadedModel) -> RotarySwitch | None:
+    """Return from which length on rotary positions turn otherwise; None where they never do."""
+    return _once(loaded, "rotary switch", lambda: fresh_rotary.rotary_switch(loaded.model))
 
 
 def layers(loaded: LoadedModel) -> layout.Layout:

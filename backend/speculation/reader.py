@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.rotary_crossing import refuse_crossing
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
 from tokenarium.kernels.tree_attention import Ancestry, tree_attention
 
@@ -49,6 +50,8 @@ class TreeReader:
         """Why drafted tokens must form a chain; None where they may form a tree."""
         self.length = 0
         """Tokens of the text that were read."""
+        self.first = 0
+        """Tokens that were read in the first pass."""
         self.parents: list[int] = []
         """Of the drafted tokens that were read, the index of each one's parent; -1 for the text."""
         self.depths: list[int] = []
@@ -122,6 +125,10 @@ class TreeReader:
                 f"a token would stand at position {last}, but {loaded.name} has {loaded.context}: "
                 "ask for fewer new tokens or shorten the prompt"
             )
+        self.first = self.first or len(ids)
+        refuse_crossing(
+            loaded, self.first, last + 1, "ask for fewer new tokens or shorten the prompt"
+        )
         held = self.length + len(self.parents)
         self._cache.advance(held - len(ids) - self._cache.get_seq_length())
         leaving = _leaving(loaded.layers[self.layers - 1])

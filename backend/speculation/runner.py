@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenarium.backend.cost.fits import past_context, refuse_unless_free
 from tokenarium.backend.cost.run_memory import bytes_of_speculation
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.rotary_crossing import refuse_crossing
 from tokenarium.backend.models.text import Tokens, decode_each, tokenise
 from tokenarium.backend.observe import recording
 from tokenarium.backend.runs.events import CancelToken, Event
@@ -77,6 +78,14 @@ class _Run:
         self.notes = _beyond_context(loaded, length, most, "model")
         if draft is not None:
             self.notes += _beyond_context(draft, length, most, "draft_model")
+        for model in (loaded, draft):
+            if model is not None:
+                refuse_crossing(
+                    model,
+                    max(length - 1, 1),
+                    length + most,
+                    "shorten the prompt or lower max_new_tokens",
+                )
         _refuse_unless_fits(request, loaded, draft, length)
         self.stopping = StoppingCriteria(loaded, most, request.stop)
         self.speculator = Speculator.of_models(

@@ -5,12 +5,14 @@ from collections.abc import Callable
 import numpy as np
 
 from tokenarium.backend.benchmark.conversation import asks_in_turns
+from tokenarium.backend.benchmark.evaluation import readings
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.rotary_crossing import refuse_crossing
 from tokenarium.backend.models.text import tokenise
 from tokenarium.backend.runs.request import TextRequest
 
@@ -24,8 +26,24 @@ def exercises(
 ) -> list[Exercise]:
     """Return the exercises at a depth, each fitting into ``limit`` tokens with its answer.
 
-    Raises: ValueError where one does not fit, saying what would; Cancelled.
+    Raises: ValueError where one does not fit, saying what would, or grows past a length at which
+        the model's rotary positions change; Cancelled.
     """
+    made = _made(request, loaded, limit, depth, check)
+    for exercise in made:
+        first = len(readings(exercise, request.query_aware)[0])
+        tokens = len(exercise.prompt) + len(exercise.answer)
+        refuse_crossing(loaded, first, tokens, "choose shorter exercises or a shorter answer")
+    return made
+
+
+def _made(
+    request: SweepRequest,
+    loaded: LoadedModel,
+    limit: int,
+    depth: float | None,
+    check: Callable[[], None],
+) -> list[Exercise]:
     task = request.chosen_task
     if task is None:
         return [_continued(request, loaded, limit, text, check) for text in request.texts]
