@@ -1,8 +1,8 @@
 """The read-only query door: one SELECT, bounded in rows, bytes and seconds.
 
-A host's own query reads the open database in a read-only transaction. A visitor's query may crash
-or exhaust the process that runs it, and an error message can quote rows that a view would hide; so
-it runs in a process of its own, on a copy that holds the shared runs and nothing else.
+A query may crash or exhaust the process that runs it, so each has a process of its own with bounded
+memory, on a copy of the tables. A visitor's copy holds the shared runs and nothing else, because an
+error message can quote rows that a view would hide. The copies lack the packed numbers of arrays.
 """
 
 import os
@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import duckdb
@@ -21,7 +23,8 @@ from tokenarium.storage.statement import check_select
 
 RESULT_BYTES = 64 * 2**20
 START_SECONDS = 15.0
-VISITORS_AT_ONCE = 2
+AT_ONCE = 2
+"""Queries of visitors, and of the host, that have a process at the same time."""
 
 # A child finds the package where this process found it, installed or not.
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -34,6 +37,21 @@ _START = (
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "SYSTEMROOT")
 """Environment a visitor's process gets; a host's access tokens stay out of its reach."""
 
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the process of a query may use: memory of DuckDB, of all of it, threads."""
+
+    duck_bytes: int
+    process_bytes: int
+    threads: int
+
+
+VISITOR = Bounds(duck_bytes=512 * 10**6, process_bytes=2**30, threads=1)
+HOST = Bounds(duck_bytes=2 * 10**9, process_bytes=3 * 2**30, threads=2)
+BATCH_ROWS = 100_000
+"""Rows that are copied at once."""
+
 SHARED = {
     "runs": "SELECT * FROM runs WHERE owner = ''",
     "tokens": "SELECT tokens.* FROM tokens JOIN runs ON run_id = id WHERE owner = ''",
@@ -41,6 +59,8 @@ SHARED = {
     "WHERE owner = ''",
 }
 """Tables a visitor sees, and what is copied into them."""
+_PACKED = "parts"
+"""Table whose column ``data``, the bytes of arrays, is not copied."""
 
 
 def run_select(
@@ -81,31 +101,40 @@ def run_select(
 
 
 class QueryDoor:
-    """Runs the queries of the host and of visitors against one open database."""
+    """Runs the queries of the host and of visitors on copies of one open database."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, rows: int, seconds: float) -> None:
         self._connection = connection
         self._rows = rows
         self._seconds = seconds
         self._copying = threading.Lock()
-        self._visitors = threading.BoundedSemaphore(VISITORS_AT_ONCE)
+        self._at_once = {
+            "shared": threading.BoundedSemaphore(AT_ONCE),
+            "all": threading.BoundedSemaphore(AT_ONCE),
+        }
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._copy: Path | None = None
+        self._copy: dict[str, Path] = {}
         self._copies = 0
 
     def query(self, sql: str) -> pa.Table:
         """Run a SELECT of the host over everything."""
-        return run_select(self._connection, sql, self._rows, self._seconds)
+        with self._connection.cursor() as cursor:  # most mistakes need no process
+            check_select(cursor, sql)
+        return self._run("all", sql, HOST)
 
     def query_shared(self, sql: str) -> pa.Table:
         """Run a SELECT of a visitor over the shared runs."""
+        return self._run("shared", sql, VISITOR)
+
+    def _run(self, kind: str, sql: str, bounds: Bounds) -> pa.Table:
         command = [sys.executable, "-P", "-c", _START, str(_PACKAGE)]
-        with self._visitors:
-            arguments = [str(self._shared_copy()), str(self._rows), str(self._seconds)]
+        limits = [str(value) for value in astuple(bounds)]
+        with self._at_once[kind]:
+            arguments = [str(self._copied(kind)), str(self._rows), str(self._seconds), *limits]
             try:
                 done = subprocess.run(  # noqa: S603
                     [*command, *arguments],
-                    input=sql.encode(),
+                    input=sql.encode(errors="replace"),
                     capture_output=True,
                     timeout=self._seconds + START_SECONDS,
                     env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
@@ -123,36 +152,58 @@ class QueryDoor:
             raise QueryRefused(reason)
         raise QueryRefused("the query ended the process that ran it: simplify it")
 
-    def forget_shared(self) -> None:
-        """Make a new copy before the next query of a visitor: shared runs have changed."""
+    def forget(self, *, shared: bool) -> None:
+        """Make new copies before the next queries: runs have changed.
+
+        Args:
+            shared: whether shared runs have.
+        """
         with self._copying:
-            self._copy = None
+            self._copy.pop("all", None)
+            if shared:
+                self._copy.pop("shared", None)
 
     def close(self) -> None:
-        """Delete the copy."""
+        """Delete the copies."""
         with self._copying:
             if self._folder is not None:
                 self._folder.cleanup()
-                self._folder = self._copy = None
+                self._folder = None
+                self._copy = {}
 
-    def _shared_copy(self) -> Path:
+    def _copied(self, kind: str) -> Path:
         with self._copying:
-            if self._copy is None:
+            if kind not in self._copy:
                 self._folder = self._folder or tempfile.TemporaryDirectory(prefix="tokenarium-")
                 self._copies += 1
                 # A query that is just starting may still open one of the last copies.
-                for old in sorted(Path(self._folder.name).iterdir())[:-2]:
+                for old in sorted(Path(self._folder.name).glob(f"{kind}-*"))[:-2]:
                     old.unlink()
-                self._copy = Path(self._folder.name) / f"shared-{self._copies:09}.duckdb"
-                self._fill(self._copy)
-            return self._copy
+                path = Path(self._folder.name) / f"{kind}-{self._copies:09}.duckdb"
+                try:
+                    self._fill(path, SHARED if kind == "shared" else self._everything())
+                except (duckdb.Error, pa.ArrowException, OSError) as error:
+                    path.unlink(missing_ok=True)
+                    raise QueryRefused(f"the tables could not be copied for it: {error}") from error
+                self._copy[kind] = path
+            return self._copy[kind]
 
-    def _fill(self, path: Path) -> None:
+    def _everything(self) -> dict[str, str]:
+        """Return every table, and what is copied of it."""
+        cursor = self._connection.cursor()
+        names = cursor.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
+        cursor.close()
+        return {
+            name: f'SELECT * {"EXCLUDE (data) " if name == _PACKED else ""}FROM "{name}"'
+            for (name,) in names
+        }
+
+    def _fill(self, path: Path, tables: Mapping[str, str]) -> None:
         with duckdb.connect(str(path), config=LOCKED_DOWN) as copy:
             cursor = self._connection.cursor()
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-            for name, rows in SHARED.items():
-                copy.register("incoming", cursor.sql(rows).to_arrow_table())
-                copy.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")  # noqa: S608
+            for name, rows in tables.items():
+                copy.register("incoming", cursor.sql(rows).to_arrow_reader(BATCH_ROWS))
+                copy.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')  # noqa: S608
                 copy.unregister("incoming")
             cursor.close()

@@ -1,5 +1,7 @@
 """What can go wrong with stored runs, in words that say what to do."""
 
+_FULL = ("No space left", "Disk quota", "not enough space", "disk is full")
+
 
 class StoreError(Exception):
     """Something about stored runs failed; the message says what and what to do."""
@@ -11,6 +13,22 @@ class StoreUnavailable(StoreError):  # noqa: N818
 
 class QueryRefused(StoreError):  # noqa: N818
     """The query door did not run, or did not finish, a statement."""
+
+
+class DatabaseFailed(StoreError):  # noqa: N818
+    """The database did not do what was asked, such as on a full disk.
+
+    Args:
+        reason: what it said.
+        reopened: whether it would have answered nothing any more, and was opened again.
+    """
+
+    def __init__(self, reason: str, *, reopened: bool = False) -> None:
+        self.reopened = reopened
+        full = any(sign in reason for sign in _FULL)
+        said = "the disk is full, make room on it" if full else "the database failed"
+        again = "; the database was opened again" if reopened else ""
+        super().__init__(f"{said}{again} ({reason.strip().splitlines()[0][:200]})")
 
 
 class RunNotFound(StoreError, KeyError):  # noqa: N818

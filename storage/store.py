@@ -2,8 +2,8 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -11,13 +11,20 @@ from typing import Any, Self
 import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from tokenarium.storage import packing
-from tokenarium.storage.database import open_database
 from tokenarium.storage.door import QueryDoor
-from tokenarium.storage.errors import ArraysDropped, QueryRefused, RunNotFound, StoreError
+from tokenarium.storage.errors import (
+    ArraysDropped,
+    DatabaseFailed,
+    QueryRefused,
+    RunNotFound,
+    StoreError,
+    StoreUnavailable,
+)
 from tokenarium.storage.limit import drop_arrays_over
+from tokenarium.storage.open_database import OpenDatabase
 from tokenarium.storage.parts import LONG_FACTS, long_facts, read_parts, split_facts
 from tokenarium.storage.record import RunRecord
 from tokenarium.storage.rows import check_tables, insert_rows, insert_table
@@ -48,13 +55,10 @@ class RunStore:
         query_rows: int = 1_000,
         query_seconds: float = 5.0,
     ) -> None:
-        self._database = open_database(url)
-        self._engine = self._database.engine
-        self.upgraded = self._database.upgraded
+        self._open = OpenDatabase(url, lambda duck: QueryDoor(duck, query_rows, query_seconds))
+        self.upgraded = self._open.upgraded
         self._limit_bytes = limit_bytes
         self._writing = threading.Lock()
-        duck = self._database.duck
-        self._door = None if duck is None else QueryDoor(duck, query_rows, query_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -69,9 +73,7 @@ class RunStore:
 
     def close(self) -> None:
         """Close the database; the store is of no use afterwards."""
-        if self._door is not None:
-            self._door.close()
-        self._database.close()
+        self._open.close()
 
     def find(self, key: str, owner: str = "") -> RunRecord | None:
         """Return the newest run with this content address, shared or of ``owner``.
@@ -83,9 +85,12 @@ class RunStore:
         query = select(*RECORD).where(
             RunRow.key == key, RunRow.owner.in_(("", owner)), RunRow.arrays_dropped.is_(False)
         )
-        with self._engine.connect() as connection:
+
+        def newest(connection: Connection) -> RunRecord | None:
             rows = sorted(connection.execute(query), key=lambda row: row.created)
             return _record(rows[-1], long_facts(connection, rows[-1].id)) if rows else None
+
+        return self._open.read(newest)
 
     def save(
         self,
@@ -127,33 +132,40 @@ class RunStore:
                 return drop_arrays_over(self._limit_bytes, connection, keep=record.id)
         except IntegrityError as error:
             raise ValueError(f"id={record.id!r} is stored already: use a new one") from error
-        except DBAPIError as error:
-            raise StoreError(f"run {record.id!r} was not stored: {error.orig}") from error
+        except (DatabaseFailed, StoreUnavailable) as error:
+            if getattr(error, "reopened", False) and self._holds(
+                record
+            ):  # its checkpoint failed, it did not
+                return [str(error)]
+            raise StoreError(f"run {record.id!r} was not stored: {error}") from error
 
     def record(self, run_id: str) -> RunRecord:
         """Return a run without its arrays.
 
         Raises: RunNotFound.
         """
-        with self._engine.connect() as connection:
+
+        def found(connection: Connection) -> RunRecord:
             row = _one(connection, select(*RECORD).where(RunRow.id == run_id), run_id)
             return _record(row, long_facts(connection, run_id))
+
+        return self._open.read(found)
 
     def arrays(self, run_id: str) -> dict[str, NDArray[Any]]:
         """Return a run's arrays by name, bit for bit as saved.
 
         Raises: RunNotFound; ArraysDropped if they were dropped for size.
         """
-        with self._engine.connect() as connection:
+
+        def packed(connection: Connection) -> tuple[Sequence[Row[Any]], dict[str, bytes]]:
             found = select(RunRow.arrays_dropped).where(RunRow.id == run_id)
             if _one(connection, found, run_id).arrays_dropped:
                 raise ArraysDropped(run_id)
-            rows = connection.execute(
-                select(ArrayRow.name, ArrayRow.dtype, ArrayRow.shape).where(
-                    ArrayRow.run_id == run_id
-                )
-            ).all()
-            data = read_parts(connection, run_id, PartRow.name != LONG_FACTS)
+            named = select(ArrayRow.name, ArrayRow.dtype, ArrayRow.shape)
+            rows = connection.execute(named.where(ArrayRow.run_id == run_id)).all()
+            return rows, read_parts(connection, run_id, PartRow.name != LONG_FACTS)
+
+        rows, data = self._open.read(packed)
         return {row.name: packing.unpack(row.dtype, row.shape, data[row.name]) for row in rows}
 
     def search(
@@ -180,8 +192,9 @@ class RunStore:
         if text:
             query = query.where(RunRow.text.icontains(text, autoescape=True))
         query = query.order_by(RunRow.created.desc(), RunRow.id).limit(limit).offset(offset)
-        with self._engine.connect() as connection:
-            return [_record(row, {}) for row in connection.execute(query)]
+        return self._open.read(
+            lambda connection: [_record(row, {}) for row in connection.execute(query)]
+        )
 
     def pin(self, run_id: str, pinned: bool) -> None:
         """Keep a run's arrays, and the run, whatever its age; or stop doing so.
@@ -227,25 +240,28 @@ class RunStore:
             rows beyond ``row_limit`` were cut off.
         Raises: QueryRefused with the reason.
         """
-        if self._door is None:
+        door = self._open.door
+        if door is None:
             raise QueryRefused(
-                f"queries need a DuckDB database, and this one is {self._engine.dialect.name}: "
+                f"queries need a DuckDB database, and this one is {self._open.dialect}: "
                 "use that database's own client"
             )
-        return self._door.query_shared(sql) if shared_only else self._door.query(sql)
+        return door.query_shared(sql) if shared_only else door.query(sql)
 
     def digest(self, path: str, size: int, mtime_ns: int) -> str | None:
         """Return the SHA-256 remembered for a file as it is now, or None."""
         query = select(FileRow.digest).where(
             FileRow.path == path, FileRow.size == size, FileRow.mtime_ns == mtime_ns
         )
-        with self._engine.connect() as connection:
-            return connection.scalar(query)
+        with suppress(DatabaseFailed, StoreUnavailable):  # it is computed again
+            return self._open.read(lambda connection: connection.scalar(query))
+        return None
 
     def remember_digest(self, path: str, size: int, mtime_ns: int, digest: str) -> None:
-        """Remember the SHA-256 of a file, in place of an earlier one."""
+        """Remember the SHA-256 of a file, in place of an earlier one, unless the disk is full."""
         values = {"size": size, "mtime_ns": mtime_ns, "digest": digest}
-        with self._write(shared=False) as connection:
+        failed = suppress(DatabaseFailed, StoreUnavailable)
+        with failed, self._write(shared=False) as connection:
             known = connection.scalar(select(FileRow.path).where(FileRow.path == path))
             if known is None:
                 connection.execute(insert(FileRow), {"path": path, **values})
@@ -256,10 +272,17 @@ class RunStore:
     def _write(self, *, shared: bool) -> Iterator[Connection]:
         # One writer at a time: DuckDB fails the second of two that change the same rows.
         with self._writing:
-            with self._engine.begin() as connection:
+            with self._open.writing() as connection:
                 yield connection
-            if shared and self._door is not None:
-                self._door.forget_shared()
+            if (door := self._open.door) is not None:
+                door.forget(shared=shared)
+
+    def _holds(self, record: RunRecord) -> bool:
+        """Return whether a run is stored as it is now, and not an earlier one under its id."""
+        try:
+            return self.record(record.id).created == record.created
+        except StoreError:
+            return False
 
 
 def _one(connection: Connection, query: Select[Any], run_id: str) -> Row[Any]:

@@ -72,7 +72,10 @@ class RunRepository:
         kind = kind_of(request)
         newest = kind.result_class.meaning_version()
         for version in range(newest, 0 if kind.upgrade else newest - 1, -1):
-            record = self.store.find(self._key(request, fingerprint, version), owner)
+            try:
+                record = self.store.find(self._key(request, fingerprint, version), owner)
+            except StoreError:  # what cannot be read is computed
+                return None
             # Nothing to show any more, or stored by another version: compute it again.
             with contextlib.suppress(ArraysDropped, UserError):
                 if record is not None and _answers(kind, run := self._run(record)):
@@ -221,7 +224,7 @@ class RunRepository:
             if not self._settings.hosted or now - self._expired_at < _EXPIRE_EVERY_S:
                 return
             self._expired_at = now
-        with told_in_words():
+        with contextlib.suppress(StoreError):  # on a full disk: later
             self.store.delete_older(self._settings.hosted_keep_hours, owned_only=True)
 
     def close(self) -> None:

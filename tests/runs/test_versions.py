@@ -141,7 +141,7 @@ def test_measure_brings_dropped_arrays_back(lab: Lab) -> None:
     from tokenarium.storage.limit import _drop
 
     old = lab.run(asked())
-    with lab._repository.store._engine.begin() as connection:
+    with lab._repository.store._open._database().engine.begin() as connection:
         _drop(connection, [old.id])
     lab._repository._opened._runs.clear()
     with pytest.raises(UserError, match="were dropped"):

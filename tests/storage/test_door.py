@@ -1,5 +1,6 @@
 """The query door reads, within its bounds, and does nothing else."""
 
+import resource
 import time
 
 import duckdb
@@ -187,8 +188,8 @@ def test_visitor_sees_shared_runs_and_changes_to_them(duck, make_record, make_ta
 
 def test_visitor_never_reads_private_runs(filled):
     # Each runs on the file that a visitor's process is given; a process each would take 10 s.
-    path = str(filled._door._shared_copy())
-    with duckdb.connect(path, read_only=True, config=visitor.CONFIG) as copy:
+    path = str(filled._open.door._copied("shared"))
+    with duckdb.connect(path, read_only=True, config=visitor.config(door.VISITOR)) as copy:
         for sql in BYPASSES:
             try:
                 shown = str(run_select(copy, sql, 100, 2).to_pylist())
@@ -200,7 +201,7 @@ def test_visitor_never_reads_private_runs(filled):
 
 
 def test_visitor_file_holds_no_byte_of_a_private_run(filled):
-    path = filled._door._shared_copy()
+    path = filled._open.door._copied("shared")
     assert b"shown" in path.read_bytes()
     assert SECRET.encode() not in path.read_bytes()
 
@@ -219,6 +220,30 @@ def test_visitor_cannot_exhaust_memory_or_time(filled):
             "SELECT sum(a.range * b.range) FROM range(10_000_000) a, range(10_000_000) b",
             shared_only=True,
         )
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT range(1_000_000_000)", "SELECT repeat('a', 2_000_000_000)"]
+)
+def test_host_cannot_exhaust_memory_or_time(filled, sql):
+    before = _peak()
+    start = time.monotonic()
+    with pytest.raises(QueryRefused, match=r"(?i)memory|longer|stopped|ended|holds"):
+        filled.query(sql)
+    assert time.monotonic() - start < 30
+    assert _peak() - before < 500e6, "it was computed in this process"
+    assert filled.query("SELECT 1 AS one").to_pylist() == [{"one": 1}]
+
+
+def _peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def test_host_sees_every_table_but_the_packed_numbers(filled):
+    assert filled.query("SELECT DISTINCT run_id FROM parts").num_rows == 2
+    with pytest.raises(QueryRefused, match='"data" not found'):
+        filled.query("SELECT data FROM parts")
+    assert filled.query("SELECT count(*) AS n FROM files").to_pylist() == [{"n": 0}]
 
 
 def test_visitor_query_process_has_no_secrets(filled, monkeypatch):

@@ -47,8 +47,8 @@ def test_migrations_build_the_declared_schema(tmp_path, kind):
     declared = create_engine(f"{kind}:///{tmp_path}/declared.db")
     Base.metadata.create_all(declared)
     with RunStore(f"{kind}:///{tmp_path}/migrated.db") as store:
-        assert _columns(store._engine) == _columns(declared)
-        assert _indexes(store._engine) == _indexes(declared)
+        assert _columns(store._open._database().engine) == _columns(declared)
+        assert _indexes(store._open._database().engine) == _indexes(declared)
     declared.dispose()
 
 
@@ -56,7 +56,7 @@ def test_compressed_bytes_lie_in_rows_and_are_not_compressed_again(duck, make_re
     # Else a checkpoint of 1.2 GB took up to 23 s, and reading 4 MB took 340 ms.
     noise = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8)
     duck.save(make_record(), {}, {"noise": noise, "zeros": np.zeros(10**7, np.uint8)})
-    cursor = duck._database.duck.cursor()
+    cursor = duck._open._database().duck.cursor()
     cursor.execute("CHECKPOINT")
     cursor.execute(
         "SELECT compression, additional_block_ids FROM pragma_storage_info('parts') "

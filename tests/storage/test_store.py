@@ -13,7 +13,7 @@ ARRAYS = {"sink_score": np.arange(6, dtype=np.float32).reshape(2, 3), "ids": np.
 
 
 def _rows(store, sql):
-    with store._engine.connect() as connection:
+    with store._open._database().engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text(sql))]
 
 

@@ -1,0 +1,135 @@
+"""A database that is opened again where a failure has ended it, such as that of a full disk."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+import duckdb
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from tokenarium.storage.database import Database, open_database
+from tokenarium.storage.door import QueryDoor
+from tokenarium.storage.errors import DatabaseFailed, StoreUnavailable
+
+Answer = TypeVar("Answer")
+Door = Callable[[duckdb.DuckDBPyConnection], QueryDoor]
+
+
+class OpenDatabase:
+    """The open database of a store and its query door. Thread-safe.
+
+    DuckDB answers nothing any more once a checkpoint has failed ("database has been invalidated"):
+    what was committed is in the file and its log, and is there again when both are opened anew.
+
+    Args:
+        url: SQLAlchemy URL.
+        door: makes the query door of a DuckDB connection.
+    Raises: StoreUnavailable as ``open_database`` does.
+    """
+
+    def __init__(self, url: str, door: Door) -> None:
+        self._url, self._make_door = url, door
+        self._lock = threading.RLock()
+        self._closed = False
+        self._now: Database | None = open_database(url)
+        self._door = self._new_door()
+        self.upgraded = self._now.upgraded
+        self.dialect = self._now.engine.dialect.name
+
+    @property
+    def door(self) -> QueryDoor | None:
+        """The query door; None where the database has none."""
+        self._database()
+        return self._door
+
+    def read(self, work: Callable[[Connection], Answer]) -> Answer:
+        """Return what ``work`` returns of a connection; it is done twice where the first fails.
+
+        Raises: DatabaseFailed.
+        """
+        try:
+            return self._read(work)
+        except DatabaseFailed as error:
+            if not error.reopened:
+                raise
+            return self._read(work)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Lend a connection whose changes are kept together, or not at all.
+
+        Raises: DatabaseFailed.
+        """
+        database = self._database()
+        with self._failing(database), database.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the database for good."""
+        with self._lock:
+            self._closed = True
+            self._shut()
+
+    def _read(self, work: Callable[[Connection], Answer]) -> Answer:
+        database = self._database()
+        with self._failing(database), database.engine.connect() as connection:
+            return work(connection)
+
+    @contextmanager
+    def _failing(self, database: Database) -> Iterator[None]:
+        """Turn what the database raises into words, after opening it again where that is needed."""
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, duckdb.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            ended = _has_ended(error, database)
+            if ended:
+                self._reopen(database)
+            raise DatabaseFailed(str(cause or error), reopened=ended) from error
+
+    def _reopen(self, failed: Database) -> None:
+        with self._lock:
+            if self._now is failed:  # else another thread has done so
+                self._shut()
+        with suppress(StoreUnavailable):  # said by whoever asks next; it may be possible then
+            self._database()
+
+    def _database(self) -> Database:
+        with self._lock:
+            if self._now is None:
+                if self._closed:
+                    raise StoreUnavailable("the store is closed: open another")
+                self._now = open_database(self._url)
+                self._door = self._new_door()
+            return self._now
+
+    def _new_door(self) -> QueryDoor | None:
+        duck = self._now.duck if self._now else None
+        return None if duck is None else self._make_door(duck)
+
+    def _shut(self) -> None:
+        if self._door is not None:
+            self._door.close()
+        if self._now is not None:
+            with suppress(SQLAlchemyError, duckdb.Error):
+                self._now.close()
+        self._door = self._now = None
+
+
+def _has_ended(error: Exception, database: Database) -> bool:
+    """Return whether a database answers nothing any more after an error."""
+    if database.duck is None:
+        return False
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, duckdb.FatalException) or "invalidated" in str(error):
+        return True
+    try:
+        with database.duck.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM alembic_version").fetchall()
+    except duckdb.Error:
+        return True
+    return False
