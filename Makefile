@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test test-real checks fast browser process bench families gpu wheel docs examples lint types imports clean
+.PHONY: app test test-real attack checks fast browser process bench families gpu wheel docs examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -45,6 +45,10 @@ process: $(VENV)/.installed-test
 # On the default model, which is fetched into the user's cache folder: three tries, then it fails.
 test-real: $(VENV)/.installed-test
 	$(BIN)/python -P -m pytest tests/real -m real
+
+# What was made to do harm: folders, tokenizers, templates, texts, requests; at most ten minutes.
+attack: $(VENV)/.installed-test
+	$(BIN)/python -m tests.hostile.attack
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks

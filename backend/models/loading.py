@@ -21,7 +21,7 @@ from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.download import fetch
-from tokenarium.backend.models.files import read_object, refuse_odd_files
+from tokenarium.backend.models.files import read_object, refuse_odd_files, regular_size
 from tokenarium.backend.models.isolation.backend import isolate, try_file
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.names import OFFERED, DigestMemo, ModelSource, fingerprint
@@ -36,6 +36,8 @@ from tokenarium.backend.models.structure import (
 from tokenarium.backend.observe import NAME, install
 from tokenarium.backend.observe.fresh_rotary import keep_fresh
 
+_tried: set[tuple[str, int, int]] = set()
+"""Path, size and time of each tokenizer.json that can be read."""
 SHORT_TEXT = 512
 """Tokens that a model must be able to read for it to be loaded."""
 
@@ -170,6 +172,24 @@ def _parse_config(folder: Path, name: str) -> PretrainedConfig:
     return config
 
 
+def try_tokenizer(folder: Path, name: str) -> bool:
+    """Return whether a tokenizer is foreign; see that one can be read, where that may be ended.
+
+    What was read once is not tried again until its file changes.
+
+    Raises:
+        ValueError: if it cannot be read within its limits.
+    """
+    file = folder / "tokenizer.json"
+    foreign = name not in (*OFFERED, HUB_COPY)
+    if foreign and file.exists():
+        state = (str(file), regular_size(file), file.stat().st_mtime_ns)
+        if state not in _tried:
+            try_file(file, name)
+            _tried.add(state)
+    return foreign
+
+
 def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     """Read the tokenizer of a model from its folder.
 
@@ -177,14 +197,11 @@ def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
 
     Raises: ModelRefused where there is none that says where tokens stand in the text.
     """
-    refuse_odd_files(folder)
     with refusing(
         f"{name} has no tokenizer that can be read",
         "put its tokenizer.json beside config.json",
     ):
-        foreign = name not in (*OFFERED, HUB_COPY)
-        if foreign and (folder / "tokenizer.json").exists():
-            try_file(folder / "tokenizer.json", name)
+        foreign = try_tokenizer(folder, name)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )

@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.loading import load
-from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint
-from tokenarium.backend.models.refusal import DoesNotFit
+from tokenarium.backend.models.loading import load, try_tokenizer
+from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint, folder
+from tokenarium.backend.models.refusal import DoesNotFit, refusing
 
 State = Literal["cold", "loading", "ready"]
 
@@ -132,6 +132,12 @@ class ModelCache:
         return loaded
 
     def _load(self, key: Key, source: ModelSource, token_limit: int) -> LoadedModel:
+        if home := folder(source):  # a tokenizer that is slow to read keeps nobody else waiting
+            with refusing(
+                f"{source.name} has no tokenizer that can be read",
+                "put its tokenizer.json beside config.json",
+            ):
+                try_tokenizer(home, source.name)
         while True:
             try:
                 with self._one_load:

@@ -146,3 +146,26 @@ def test_shelf_forgets_a_model_that_was_refused(saved):
         shelf.get(saved("falcon"), "float32", CPU, 512)
     assert shelf.state("local/falcon") == "cold"
     assert not shelf._places
+
+
+def test_shelf_loads_a_model_while_the_tokenizer_of_another_is_tried(
+    saved, save, tmp_path, monkeypatch
+):
+    shelf, waiting, done = ModelCache(), threading.Event(), threading.Event()
+    slow = ModelSource("local/slow", save(tmp_path, "llama"), None, "slow")
+
+    def tried(_, name):
+        if name == slow.name:
+            waiting.set()
+            assert done.wait(60)
+        return True
+
+    monkeypatch.setattr(cache, "try_tokenizer", tried)
+    thread = threading.Thread(target=shelf.get, args=(slow, "float32", CPU, 512))
+    thread.start()
+    assert waiting.wait(60)
+    assert shelf.get(saved("llama"), "float32", CPU, 512).name == "local/llama"
+    assert thread.is_alive()
+    done.set()
+    thread.join(60)
+    assert shelf.loaded(slow.name)
