@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.cache.result import CacheResult
     from tokenarium.backend.cache.token_roles import KINDS, Protected, kinds, protected
     from tokenarium.backend.cost.evidence import Estimate
-    from tokenarium.backend.errors import UserError
+    from tokenarium.backend.errors import UserError, in_words
     from tokenarium.backend.follow.request import FollowRequest
     from tokenarium.backend.follow.result import FollowResult
     from tokenarium.backend.heartbeat.request import HeartbeatRequest

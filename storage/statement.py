@@ -21,6 +21,8 @@ LONGEST = 20_000
 
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Raise QueryRefused unless ``sql`` is exactly one SELECT that only reads tables."""
+    if not isinstance(sql, str) or any("\ud800" <= sign <= "\udfff" for sign in sql):
+        raise QueryRefused("the query is no Unicode text: take out what is no character")
     if len(sql) > LONGEST:
         raise QueryRefused(f"the query has {len(sql)} characters: use at most {LONGEST}")
     try:

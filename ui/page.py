@@ -10,6 +10,7 @@ from tokenarium.backend import Lab, Settings
 from tokenarium.ui import theme
 from tokenarium.ui.api import expose
 from tokenarium.ui.pages import find_pages
+from tokenarium.ui.shell.answers import answer_in_words
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.header import header
 from tokenarium.ui.shell.hosts import Hosts, hosts_of
@@ -38,6 +39,7 @@ def build(lab: Lab) -> gr.Blocks:
             '<p>What every kind of run takes: <a href="gradio_api/openapi.json">openapi</a>.</p>'
         )
         expose(lab)
+    answer_in_words(blocks, lab)
     return blocks
 
 

@@ -29,6 +29,9 @@ BUNDLED_FOLDER = PROJECT / "assets" / "models"
 OFFERED = (DEFAULT_MODEL, *BUNDLED)
 """Models that every list begins with, wherever the application runs."""
 
+LONGEST_NAME = 4_096
+_LONGEST_PART_BYTES = 255
+_NAME = re.compile(r"[^\x00-\x1f\ud800-\udfff]*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _IDENTITY = (
     "config.json",
@@ -84,6 +87,12 @@ def resolve(name: str, settings: Settings) -> ModelSource:
         settings: models folder, and in hosted mode the allow-list.
     Raises: ValueError where the name is not allowed or means nothing.
     """
+    if not _may_be_name(name):
+        shown = repr(name)
+        raise ValueError(
+            f"model={shown[:60] + '...' if len(shown) > 63 else shown} is no model name: give at "
+            f"most {LONGEST_NAME} characters, {_LONGEST_PART_BYTES} bytes between slashes"
+        )
     allowed = (*OFFERED, HUB_COPY, *settings.hosted_models)
     if settings.hosted and name not in allowed:
         raise ValueError(
@@ -111,6 +120,13 @@ def resolve(name: str, settings: Settings) -> ModelSource:
             "openai-community/gpt2"
         )
     return ModelSource(name, None, name, name)
+
+
+def _may_be_name(name: object) -> bool:
+    """Return whether a file system can be asked for a name at all."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or not _NAME.fullmatch(name):
+        return False
+    return all(len(part.encode()) <= _LONGEST_PART_BYTES for part in re.split(r"[/\\]", name))
 
 
 def available(settings: Settings) -> list[ModelSource]:

@@ -54,7 +54,13 @@ class Lab(StoredRuns):
             UserError: naming each value that is out of range.
         """
         with told_in_words():
-            return kind(**values)
+            try:
+                return kind(**values)
+            except (TypeError, AttributeError, LookupError, RecursionError) as error:
+                raise UserError(
+                    f"a value of this {kind.kind} has another type than it takes "
+                    f"({type(error).__name__}): see what its fields are"
+                ) from error
 
     @contextmanager
     def models_of(self, request: ModelRequest) -> Iterator[ModelsInUse]:
@@ -128,7 +134,8 @@ class Lab(StoredRuns):
         Raises:
             UserError: if there is no such model, or it is not allowed here.
         """
-        return self._registry.info(model)
+        with told_in_words():
+            return self._registry.info(model)
 
     def warm(self, model: str) -> None:
         """Load a model in the background; a failure shows in its state.
@@ -136,7 +143,8 @@ class Lab(StoredRuns):
         Raises:
             UserError: if there is no such model, or it is not allowed here.
         """
-        self._registry.warm(model)
+        with told_in_words():
+            self._registry.warm(model)
 
     def prepare(self) -> None:
         """Fetch and load the default model in the background; its progress shows in its state.

@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import get_route_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tokenarium.ui.shell.answers import words_of
+
 API = "gradio_api/"
 MCP = f"{API}mcp"
 SENT_BYTES = 10 * 2**20
@@ -80,7 +82,23 @@ class Guard:
         elif why := _why_not(path, headers.get("content-type", ""), sent, scope):
             await refused(scope, receive, send, *why)
         else:
-            await self._app(scope, _again(sent, receive), send)
+            await self._words(scope, _again(sent, receive), send)
+
+    async def _words(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; what fails before anything is answered is answered in words."""
+        began = False
+
+        async def watched(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if began:
+                raise
+            await refused(scope, receive, send, 422, words_of(error))
 
 
 async def refused(scope: Scope, receive: Receive, send: Send, status: int, words: str) -> None:

@@ -1,6 +1,6 @@
 """Which event of a page calls which handler, every value by its name; the same on every page."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -93,19 +93,21 @@ class Wiring(Layout):
         shown = [self.parts["status"], *panel.parts.values()]
 
         def again(told: Told, request: gr.Request) -> Values:
-            return self._placed(self.handlers.restyle(panel, self._asker(told, request)))
+            return self._placed(self.handlers.restyle(panel, self._asker(told, request)), shown)
 
         if panel.redraws:
             gr.on(panel.redraws, again, self.seeing, shown, **EAGER)
         for picker, kind in panel.pickers:
             picker.focus(self._listed(kind), self.parts["selection"], picker, **EAGER)
         for action in panel.actions():
-
-            def act(told: Told, request: gr.Request, action: Any = action) -> Iterator[Values]:
-                found = self.handlers.act(panel, action, self._asker(told, request))
-                yield from map(self._placed, found)
-
             outputs = self.every if action.fills else self.results
+
+            def act(
+                told: Told, request: gr.Request, action: Any = action, to: list[Any] = outputs
+            ) -> Iterator[Values]:
+                found = self.handlers.act(panel, action, self._asker(told, request))
+                yield from (self._placed(each, to) for each in found)
+
             gr.on(action.triggers, act, self.seeing, outputs, concurrency_limit=None, **QUIET)
 
     def _offers(self) -> None:
@@ -200,10 +202,13 @@ class Wiring(Layout):
     def _asked(self, told: Told) -> Values:
         return self.controls.read({name: told[part] for name, part in self.controls.parts.items()})
 
-    def _placed(self, found: Values) -> Values:
+    def _placed(self, found: Values, outputs: Sequence[Any] = ()) -> Values:
+        """Return values by component, of those that an event may change; none is all."""
+        placed = {self.parts[name]: value for name, value in self._filled(found).items()}
+        if outputs:
+            placed = {part: value for part, value in placed.items() if part in outputs}
         # Gradio takes an empty dictionary for a missing value.
-        found = self._filled(found) or {"status": gr.skip()}
-        return {self.parts[name]: value for name, value in found.items()}
+        return placed or {self.parts["status"]: gr.skip()}
 
 
 def _entry(value: object, name: str) -> Any:

@@ -1,0 +1,114 @@
+"""Odd calls of every function of a running server end as an answer or as words."""
+
+import json
+import logging
+import random
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.ui.served import serving
+from tokenarium.backend import Lab, Settings, SpeculateRequest, TraceRequest, UserError
+
+API = "/gradio_api"
+SECRET = "a-visitors-own-words"
+"""Stands in every text that is sent, and must not stand in the log."""
+ODD: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1e308, 2**70, 0.5, "", " ", SECRET, "\ud800" + SECRET, "\0"),
+    *([], {}, [[]], [None], {"": None}, {"a": [SECRET]}, [SECRET] * 3, "x" * 300, "../" * 90),
+    *({"visitor": 5}, {"run": "\ud800"}, {"runs": {"run": SECRET}}, {"runs": []}, "local/\0"),
+    *({"zoom": [1]}, {"point": 1e9}, {"point": -1}, {"__type__": "update", "value": 1}),
+    *({"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, "'; DROP TABLE runs; --"),
+)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["local", "hosted"])
+def served(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
+    settings = Settings(
+        database="duckdb:///:memory:", device="cpu", hosted=request.param, fetch=False
+    )
+    with serving(settings) as app:
+        yield app
+
+
+def call(served: SimpleNamespace, index: int, data: list[Any], session: str) -> str:
+    """Call a function as a page does; return what is wrong with the answer, or nothing."""
+    fn = served.blocks.fns[index]
+    body = json.dumps({"fn_index": index, "data": data, "session_hash": session})
+    headers = {"content-type": "application/json", "cookie": f"tokenarium_visitor={'a' * 32}"}
+    path = "queue/join" if fn.queue else "run/predict"
+    told = served.http.post(f"{API}/{path}", content=body, headers=headers)
+    if not fn.queue:
+        if told.status_code == 200:
+            return ""
+        return "" if told.json().get("error") else f"{told.status_code} {told.text[:200]}"
+    if told.status_code != 200:
+        return "" if told.json().get("detail") else f"{told.status_code} {told.text[:200]}"
+    address = f"{API}/queue/data?session_hash={session}"
+    with served.http.stream("GET", address, timeout=60) as stream:
+        for line in stream.iter_lines():
+            message = json.loads(line[5:]) if line.startswith("data:") else {}
+            if message.get("msg") == "process_completed":
+                words = message["success"] or message["output"].get("error")
+                return "" if words else line[:300]
+    return "the answer has no end"
+
+
+def test_odd_values_end_in_words_and_stay_out_of_the_log(
+    served: SimpleNamespace, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    chance = random.Random(11)
+    wrong = []
+    for index, fn in served.blocks.fns.items():
+        if fn.fn is None:
+            continue
+        known = [getattr(part, "value", None) for part in fn.inputs]
+        data = [chance.choice(ODD) if chance.random() < 0.4 else value for value in known]
+        plain = json.loads(json.dumps(data, default=lambda _: None))
+        if index % 7 == 0:
+            plain = [*plain[:-1], SECRET, SECRET, SECRET]  # more than it takes
+        if said := call(served, index, plain, f"s{index}"):
+            wrong.append((index, fn.name, said))
+    assert wrong == []
+    told = capfd.readouterr()
+    assert SECRET not in told.out + told.err + caplog.text
+    assert "Traceback" not in told.err
+
+
+def test_a_panic_and_a_defect_end_in_words(
+    served: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panic = type("PanicException", (BaseException,), {})
+    index = next(i for i, fn in served.blocks.fns.items() if fn.name == "warm")
+    for error, words in [(panic(SECRET), "panic"), (KeyError(SECRET), "reload")]:
+
+        def fail(*_: object, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr(served.lab._registry, "warm", fail)
+        assert call(served, index, ["bundled/draft"], f"p{words}") == ""
+
+
+@pytest.mark.parametrize("value", [*ODD[:12], "\ud800", b"x", object(), 2**70])
+def test_odd_arguments_of_the_lab_are_refused_in_words(served: SimpleNamespace, value: Any) -> None:
+    lab: Lab = served.lab
+    asks = [
+        lambda: lab.open(value, visitor="v"),
+        lambda: lab.export(value),
+        lambda: lab.delete(value, visitor="v"),
+        lambda: lab.search(visitor="v", text=value if isinstance(value, str) else "\ud800"),
+        lambda: lab.search(visitor="v", limit=-1),
+        lambda: lab.query("\ud800"),
+        lambda: lab.state(value),
+        lambda: lab.warm(value),
+        lambda: lab.request(TraceRequest, model=value, text=value, tiles=value),
+        lambda: lab.request(SpeculateRequest, model="bundled/target", text="a", drafter=value),
+    ]
+    for ask in asks:
+        try:
+            ask()
+        except UserError as error:
+            assert str(error)  # noqa: PT017
