@@ -157,7 +157,7 @@ class RunStore:
         Raises: RunNotFound; ArraysDropped if they were dropped for size.
         """
 
-        def packed(connection: Connection) -> tuple[Sequence[Row[Any]], dict[str, bytes]]:
+        def packed(connection: Connection) -> tuple[Sequence[Any], dict[str, bytes]]:
             found = select(RunRow.arrays_dropped).where(RunRow.id == run_id)
             if _one(connection, found, run_id).arrays_dropped:
                 raise ArraysDropped(run_id)
