@@ -176,7 +176,7 @@ def _sink(
     heads = [(int(layer), int(head)) for layer, head in np.argwhere(above)]
     heads.sort(key=lambda place: -mass[place])
     layer, head = heads[0]
-    group = head * known.value.shape[1] // mass.shape[1]
+    group = known.result.kv_head(layer, head)
     peaks = np.nan_to_num(known.residual[:, position], nan=-1.0)
     peak = int(peaks.argmax())
     return Sink(

@@ -105,10 +105,17 @@ def _lasting(evidence: HeadEvidence) -> PerHead:
 def _drain(evidence: HeadEvidence) -> PerHead:
     result = evidence.result
     mass = seen_mass(result)[:, :, : max(1, result.length - LATER_QUERIES)]
-    groups = np.arange(result.heads) * result.value_norm.shape[1] // result.heads
+    # Layers may differ in heads; what a layer does not have is NaN.
+    heads = np.isfinite(result.sink_score).sum(1, keepdims=True)
+    kv_heads = np.isfinite(result.value_norm[..., 0]).sum(1, keepdims=True)
+    groups = np.arange(result.heads) * kv_heads // np.maximum(heads, 1)
+    groups = groups.clip(max=result.value_norm.shape[1] - 1)
     favourite = np.nan_to_num(mass, nan=-1.0).argmax(-1)
-    median = np.median(result.value_norm, axis=-1)[:, groups]
-    norm = result.value_norm[np.arange(result.layers)[:, None], groups, favourite]
+    layer = np.arange(result.layers)[:, None]
+    median = np.median(result.value_norm, axis=-1)[layer, groups]
+    norm = np.where(
+        np.isfinite(result.sink_score), result.value_norm[layer, groups, favourite], np.nan
+    )
     return np.where(median > 0, norm / np.where(median > 0, median, 1), np.nan)
 
 

@@ -122,12 +122,15 @@ class AppliedPolicy:
         """
         if self._sequence is None:
             raise ValueError("no text was read inside apply yet: call model.generate first")
-        layers = self._sequence.layers
-        groups = layers[0].entries.groups
-        for name, value, count in (("layer", layer, len(layers)), ("head", head, groups)):
-            if not 0 <= value < count:
-                raise ValueError(f"{name}={value} does not exist: choose 0 to {count - 1}")
-        kept: NDArray[np.int32] = layers[layer].entries.head("positions", head).cpu().numpy()
+        layers = {cache.layer: cache.entries for cache in self._sequence.layers}
+        if layer not in layers:
+            whole = max(layers) - min(layers) + 1 == len(layers)
+            which = f"{min(layers)} to {max(layers)}" if whole else f"one of {list(layers)}"
+            raise ValueError(f"layer={layer} does not exist: choose {which}")
+        groups = layers[layer].groups
+        if not 0 <= head < groups:
+            raise ValueError(f"head={head} does not exist: choose 0 to {groups - 1}")
+        kept: NDArray[np.int32] = layers[layer].head("positions", head).cpu().numpy()
         return kept.copy()
 
     def forward(self, ids: Tensor, given: dict[str, Any]) -> CausalLMOutputWithPast:

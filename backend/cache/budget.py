@@ -7,7 +7,7 @@ import torch
 from transformers import PretrainedConfig
 
 from tokenarium.backend.cache.request import BudgetUnit
-from tokenarium.backend.cost.work import Sizes
+from tokenarium.backend.models.layer_kinds import LayerSizes, layer_sizes
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.structure import context_of
 from tokenarium.backend.models.windows import windows_of
@@ -20,20 +20,21 @@ class CacheSizes:
     """What one entry takes."""
 
     layers: int
+    """Layers that attend."""
     windowed: int
-    """Layers whose queries see a window only."""
+    """Those of them whose queries see a window only."""
     entry_bytes: int
-    """Bytes of one entry in all KV heads of one layer."""
-    kv_heads: int = 1
-    """KV heads of a layer."""
-    head_size: int = 1
-    """Numbers in a key."""
+    """Bytes of one entry in all KV heads of one layer; of the largest where they differ."""
+    by_layer: tuple[LayerSizes, ...] = ()
+    """Heads and their sizes in each of these layers."""
     number_bytes: int = 4
     """Bytes of such a number."""
     context: int = 0
     """Most tokens the model was made to read at once."""
     window: int = 0
     """Most keys that queries of those layers see; 0 where there are none."""
+    windows: tuple[int | None, ...] = ()
+    """The same by layer; None where they see all."""
 
     @staticmethod
     def of(loaded: LoadedModel, windowed: int) -> "CacheSizes":
@@ -43,18 +44,22 @@ class CacheSizes:
     @staticmethod
     def read(config: PretrainedConfig, dtype: torch.dtype, windowed: int) -> "CacheSizes":
         """Read the sizes from the configuration of a model that is not loaded."""
-        sizes = Sizes.of(config)
-        vector = sizes.head_size * dtype.itemsize
+        each = layer_sizes(config)
         return CacheSizes(
-            layers=sizes.layers,
+            layers=len(each),
             windowed=windowed,
-            entry_bytes=sizes.kv_heads * (2 * vector + _POSITION_BYTES),
-            kv_heads=sizes.kv_heads,
-            head_size=sizes.head_size,
+            entry_bytes=max((entry_bytes(one, dtype.itemsize) for one in each), default=0),
+            by_layer=each,
             number_bytes=dtype.itemsize,
             context=context_of(config),
             window=max((own or 0 for own in windows_of(config)), default=0),
+            windows=windows_of(config),
         )
+
+
+def entry_bytes(layer: LayerSizes, number_bytes: int) -> int:
+    """Return the bytes of one entry in all KV heads of a layer, its position included."""
+    return layer.kv_heads * (2 * layer.head_size * number_bytes + _POSITION_BYTES)
 
 
 def _bytes_of_all_layers(megabytes: float, sizes: CacheSizes) -> int:
@@ -62,9 +67,17 @@ def _bytes_of_all_layers(megabytes: float, sizes: CacheSizes) -> int:
 
     Layers with a window do where it is smaller than what they hold by the model's design.
     """
-    if megabytes * 1e6 < sizes.entry_bytes * sizes.layers * (sizes.window - 1):
-        return sizes.entry_bytes * sizes.layers
-    return sizes.entry_bytes * max(1, sizes.layers - sizes.windowed)
+    each = [entry_bytes(one, sizes.number_bytes) for one in sizes.by_layer]
+    each = each or [sizes.entry_bytes] * sizes.layers
+    windows = sizes.windows or (None,) * len(each)
+    if megabytes * 1e6 < sum(each) * (sizes.window - 1):
+        return sum(each)
+    if not sizes.windowed:
+        return sum(each)
+    if sum(own is not None for own in windows) != sizes.windowed:
+        return sizes.entry_bytes * max(1, sizes.layers - sizes.windowed)
+    whole = [size for size, own in zip(each, windows, strict=True) if own is None]
+    return sum(whole) or max(each)
 
 
 def tokens_per_head(budget: float, unit: BudgetUnit, prompt: int, sizes: CacheSizes) -> int:

@@ -1,6 +1,6 @@
 """One text read and continued under a policy: one forward pass a step, entries really dropped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from tokenarium.backend.cache.rerotation import Rerotation
 from tokenarium.backend.cache.surprisal import SurprisalTrack
 from tokenarium.backend.cache.window_attention import attend_within
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.layer_kinds import attention_layers
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.rotary_crossing import refuse_crossing
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
@@ -46,6 +47,7 @@ class CachedSequence:
         seed: of everything drawn at random.
         check: called in every layer; raises to stop.
         free_windows: whether layers with a window of their own free what leaves it.
+        probed: False believes that the model goes on from its states: for the trial that finds out.
     Raises:
         ValueError: if the budget is below what the policy needs, or the model does not place its
             tokens as the policy asks, or cannot go on with some of them.
@@ -59,9 +61,11 @@ class CachedSequence:
         seed: int = 0,
         check: Callable[[], None] = lambda: None,
         free_windows: bool = True,
+        probed: bool = True,
     ) -> None:
         self.loaded, self.budget, self.free_windows = loaded, budget, free_windows
-        self.policy = policy = policy.fitted(budget, len(loaded.layers), loaded.context)
+        self.attending = attention_layers(loaded.model.config)
+        self.policy = policy = policy.fitted(budget, len(self.attending), loaded.context)
         policy.refuse_below_smallest(budget)
         self.seen = self.step = self.prompt = 0
         self.check = check
@@ -76,7 +80,11 @@ class CachedSequence:
         self.pruner = PromptPruner(loaded) if policy.prunes_prompt else None
         self.surprisal = SurprisalTrack(loaded) if "surprisal" in self.needs else None
         self.changes: dict[int, Change] = {}
-        self.cache = PassingCache(len(loaded.layers))  # what transformers is given as one
+        # What transformers is given as one.
+        self.cache = PassingCache(loaded.model.config, len(loaded.layers))
+        if probed and self.cache.has_states:
+            capabilities.refuse_unless_continues(loaded, self._trial)
+        self._states: list[dict[str, Any]] = []  # of the prompt's end, to go back to
 
     @property
     def keep_scores(self) -> bool:
@@ -105,6 +113,11 @@ class CachedSequence:
         """Layers whose queries see a window only; what leaves it is freed."""
         return tuple(cache.layer for cache in self.layers if cache.window is not None)
 
+    def _trial(self, parts: Sequence[list[int]]) -> Tensor:
+        """Return the logits after each part of a text that a full cache reads part by part."""
+        own = CachedSequence(self.loaded, Policy.registry.find("full")(), 1, probed=False)
+        return torch.stack([own.read(part) for part in parts])
+
     @torch.inference_mode()
     def read(self, ids: list[int]) -> Tensor:
         """Read the tokens after those read before, and return the logits after the last [V].
@@ -125,6 +138,7 @@ class CachedSequence:
         for cache in self.layers:
             cache.entries.forget_newest(since)
         self.cache.advance(-since)
+        self.cache.restore(self._states)
         self.seen, self.step = self.prompt, 0
 
     def _logits(self, hidden: Tensor) -> Tensor:
@@ -171,6 +185,8 @@ class CachedSequence:
             self.surprisal.add(ids, hidden)
             for cache in self.layers:
                 cache.surprisal, cache.turns = self.surprisal.values, tuple(self.surprisal.turns)
+        if first and not self.free_windows:
+            self._states = self.cache.states()
         self.evictor.end_step(self.step)
         return hidden
 
@@ -196,8 +212,9 @@ class _CacheRecorder(Recorder):
 
     def _prefill(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
         run, policy = self._run, self._run.policy
-        budgets = policy.layer_budgets(run.budget, len(run.loaded.layers), run.prompt)
-        acts = policy.acts_within(call.declared_window, budgets[call.layer])
+        budgets = policy.layer_budgets(run.budget, len(run.attending), run.prompt)
+        budget = budgets[run.attending.index(call.layer)]
+        acts = policy.acts_within(call.declared_window, budget)
         # An oracle frees nothing, so that its windows are what its kernels see.
         acts = acts and (call.declared_window is None or run.free_windows)
         out, stats = self._attend_prompt(call, acts)
@@ -208,7 +225,7 @@ class _CacheRecorder(Recorder):
             reduction=policy.reduction,
             random=run.random,
             prompt=run.prompt,
-            budget=budgets[call.layer],
+            budget=budget,
             seen=run.seen,
             queries=call.q[0],
             scaling=call.scaling,
@@ -252,7 +269,7 @@ class _CacheRecorder(Recorder):
 
     def _decode(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
         run, evictor = self._run, self._run.evictor
-        cache = run.layers[call.layer]
+        cache = evictor.of_layer(call.layer)
         cache.step, cache.seen, cache.queries = run.step, run.seen, call.q[0]
         entries, acts = cache.entries, cache.acts
         if evictor.is_stacked(cache):

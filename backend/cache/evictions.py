@@ -55,6 +55,10 @@ class Evictor:
         self._needs = policy.all_needs()
         self._weights: list[Tensor] = []  # of this step, of the layers that are stacked
 
+    def of_layer(self, layer: int) -> LayerCache:
+        """Return the cache of a layer, counted as the model counts its layers."""
+        return next(cache for cache in self.layers if cache.layer == layer)
+
     def view(self, cache: LayerCache) -> LayerView:
         """Return what the policy is given of a layer."""
         return LayerView(cache, self._needs, type(self._policy).__name__)
@@ -160,7 +164,7 @@ class Evictor:
         if self._policy.scope != "model":
             self._evict(cache)
         elif self._over(cache):
-            first = self.layers[cache.layer]
+            first = self.of_layer(cache.layer)
             choice = self._policy.kept(self.view(first), first.budget)
             self._keep(cache, choice.repeated(cache.stacked))
 

@@ -53,9 +53,13 @@ class FullModelReference:
         self._sequence = CachedSequence(loaded, policy, 1, check=check, free_windows=False)
         self.first = self._sequence.read(prompt).float()
         """[V] logits after the prompt."""
-        # A pass turns all its keys by its last position; past a switch that is another rotation.
+        self.attending = self._sequence.attending
+        """Layers that attend; of the others nothing can be missed."""
+        # A pass turns all its keys by its last position, past a switch another rotation; a layer
+        # with a state goes on from it one token at a time.
         crosses = rotary_crossing(loaded, len(prompt), places) is not None
-        self.together = TOGETHER if loaded.dtype == torch.float32 and not crosses else 1
+        alone = crosses or self._sequence.cache.has_states or loaded.dtype != torch.float32
+        self.together = 1 if alone else TOGETHER
 
     def begin(self, evicted_at: NDArray[np.int16]) -> None:
         """Go back to the end of the prompt, beside another policy.
@@ -101,7 +105,8 @@ class Missed:
         """See the weights [H, n, S] of the n newest queries of a layer."""
         grouped = weights.view(view.groups, -1, *weights.shape[1:]).mean(1)  # [G, n, S]
         queries, places = grouped.shape[1:]
-        gone_at = torch.from_numpy(self._evicted_at[view.layer, :, :places]).to(grouped.device)
+        own = slice(view.groups)  # another layer may have more
+        gone_at = torch.from_numpy(self._evicted_at[view.layer, own, :places]).to(grouped.device)
         at = torch.arange(places - queries, places, device=grouped.device)[:, None]
         # Step s reads token s - 1, at position T + s - 1; what went after step s was still there.
         step = at - self._prompt + 1
@@ -114,11 +119,11 @@ class Missed:
         self.lost_mass[:, view.layer] = lost.sum(2).mean(0).cpu().numpy()
         self.topk_overlap[:, view.layer] = _overlap(grouped, seen & ~gone).cpu().numpy()
         highest, query = lost.max(1)
-        most = self.most[view.layer, :, :places]
+        most = self.most[view.layer, own, :places]
         found, when = highest.cpu().numpy(), step[query, 0].cpu().numpy()
         better = found > most
         most[better] = found[better]
-        self.most_step[view.layer, :, :places][better] = when[better]
+        self.most_step[view.layer, own, :places][better] = when[better]
 
 
 def _overlap(weights: Tensor, kept: Tensor) -> Tensor:

@@ -229,7 +229,7 @@ def choices(sequence: CachedSequence) -> list[Dropped]:
     made = list(sequence.dropped)
     for layer, chosen in sequence.selected.items():
         if chosen.scores is not None:
-            among = sequence.layers[layer].entries.rows("positions")
+            among = sequence.evictor.of_layer(layer).entries.rows("positions")
             both = zip(among, chosen.positions, strict=True)
             unread = [own[~torch.isin(own, read)] for own, read in both]
             made.append(Dropped(sequence.step, layer, unread, chosen.scores, among))

@@ -1,9 +1,17 @@
 """A cache for transformers that holds nothing itself: the recorder keeps and attends."""
 
+import copy
 from typing import Any
 
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers import PretrainedConfig
+from transformers.cache_utils import (
+    Cache,
+    CacheLayerMixin,
+    DynamicCache,
+    LinearAttentionCacheLayerMixin,
+    LinearAttentionLayer,
+)
 
 
 class _Passing(CacheLayerMixin):
@@ -37,14 +45,61 @@ class _Passing(CacheLayerMixin):
         return -1
 
 
-class PassingCache(Cache):
-    """What a model is given as its cache while a recorder keeps the real one."""
+class _PassingWithState(LinearAttentionLayer, _Passing):
+    """A layer that attends and keeps a state besides: Falcon-H1, Zamba 2."""
 
-    def __init__(self, layers: int) -> None:
-        self._passing = [_Passing() for _ in range(layers)]
-        super().__init__(layers=list(self._passing))
+    def __init__(self, number_of_states: int = 1) -> None:
+        _Passing.__init__(self)
+        LinearAttentionLayer.__init__(self, number_of_states)
+
+    def lazy_initialization(self, *given: Any, **named: Any) -> None:
+        """Prepare the state; there is nothing to prepare for keys and values."""
+        if len(given) < 2:
+            LinearAttentionLayer.lazy_initialization(self, *given, **named)
+
+    def reset(self) -> None:
+        """Forget the state."""
+        LinearAttentionLayer.reset(self)
+
+
+class PassingCache(Cache):
+    """What a model is given as its cache while a recorder keeps the real one.
+
+    A layer that sums the text up in a state (linear attention, Mamba, convolution) keeps its own.
+    """
+
+    def __init__(self, config: PretrainedConfig, layers: int) -> None:
+        made = [_passing(own) for own in DynamicCache(config=config).layers[:layers]]
+        made += [_Passing() for _ in range(layers - len(made))]
+        self._passing = [layer for layer in made if isinstance(layer, _Passing)]
+        self._states = [one for one in made if isinstance(one, LinearAttentionCacheLayerMixin)]
+        super().__init__(layers=made)
+
+    @property
+    def has_states(self) -> bool:
+        """Whether some layer keeps a state, which cannot go back a token."""
+        return bool(self._states)
 
     def advance(self, tokens: int) -> None:
         """Count tokens that every layer has read."""
         for layer in self._passing:
             layer.seen += tokens
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return a copy of the states as they are now."""
+        return [
+            {name: copy.deepcopy(value) for name, value in vars(layer).items() if name != "seen"}
+            for layer in self._states
+        ]
+
+    def restore(self, states: list[dict[str, Any]]) -> None:
+        """Put states back that ``states`` returned."""
+        for layer, kept in zip(self._states, states, strict=True):
+            vars(layer).update(copy.deepcopy(kept))
+
+
+def _passing(own: Any) -> Any:
+    """Return what stands in for a layer of transformers' own cache."""
+    if not isinstance(own, LinearAttentionCacheLayerMixin):
+        return _Passing()
+    return _PassingWithState(own.number_of_states) if isinstance(own, CacheLayerMixin) else own

@@ -19,6 +19,7 @@ from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.rotary_crossing import refuse_crossing, rotary_crossing
 from tokenarium.backend.models.text import tokenise
+from tokenarium.backend.models.uneven_layers import layers_apart
 from tokenarium.backend.models.windows import windows_of
 from tokenarium.backend.runs.events import CancelToken, Event
 
@@ -45,6 +46,7 @@ def follow_policies(
     steps = len(given) or request.max_new_tokens
     notes = _beyond_context(loaded, len(tokens.ids), steps, bool(given))
     notes += _crossing(request, loaded, len(tokens.ids), steps)
+    notes += tuple(layers_apart(loaded))
     layout = capabilities.layers(loaded)
     alone, heads = layout.windowed, layout.kv_heads
     budget = tokens_per_head(
@@ -52,7 +54,7 @@ def follow_policies(
     )
     policies = [spec.policy for spec in request.policies]
     for policy in policies:
-        fitted = policy.fitted(budget, len(loaded.layers), loaded.context)
+        fitted = policy.fitted(budget, layout.attending, loaded.context)
         fitted.refuse_below_smallest(budget)
     _refuse_unless_fits(request, loaded, len(tokens.ids), steps, budget)
     ledger = Ledger(len(policies), steps, len(loaded.layers), heads, len(tokens.ids))

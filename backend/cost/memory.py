@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenarium.backend.cache.budget import CacheSizes
+from tokenarium.backend.cache.budget import CacheSizes, entry_bytes
 from tokenarium.backend.cache.entries import room
 from tokenarium.backend.cache.policy import Policy
 
@@ -49,30 +49,32 @@ def bytes_by_step(
         budget: entries per head right after an eviction, averaged over the layers.
         prompt: tokens of the prompt.
         steps: tokens to generate; the last of them is not read.
-        windows: by layer the most keys a query sees by the model's design; None for all.
+        windows: by layer that attends the most keys a query sees by the model's design; None for
+            all.
         sizes: of the model.
     """
     layers = len(windows)
     budgets = policy.layer_budgets(budget, layers, prompt)
     due = [policy.evicts_at(step, budget) for step in range(steps)]
     kinds = Counter(
-        (policy.prompt_length_at(layer, budget, prompt), budgets[layer], window)
-        for layer, window in enumerate(windows)
+        (policy.prompt_length_at(layer, budget, prompt), budgets[layer], window, heads)
+        for layer, (window, heads) in enumerate(zip(windows, sizes.by_layer, strict=True))
     )
     total = np.zeros(steps, np.int64)
-    for (length, own, window), many in kinds.items():
+    for (length, own, window, heads), many in kinds.items():
         room_at, evicted = _course(policy, own, due, length, window)
         acts = policy.acts_within(window, own)
-        each = np.full(steps, sizes.entry_bytes, np.int64)
+        each = np.full(steps, entry_bytes(heads, sizes.number_bytes), np.int64)
         if acts:
-            each += sizes.kv_heads * _NUMBER_BYTES * policy.state_per_token()
-            each += sizes.kv_heads * _moving_bytes(policy, prompt, evicted, sizes)
+            each += heads.kv_heads * _NUMBER_BYTES * policy.state_per_token()
+            key = heads.head_size * sizes.number_bytes
+            each += heads.kv_heads * _moving_bytes(policy, prompt, evicted, sizes, key)
         total += many * each * room_at
     return total
 
 
 def _moving_bytes(
-    policy: Policy, prompt: int, evicted: NDArray[np.bool_], sizes: CacheSizes
+    policy: Policy, prompt: int, evicted: NDArray[np.bool_], sizes: CacheSizes, key: int
 ) -> NDArray[np.int64]:
     """Return [steps] bytes per entry and KV head that say where a key was moved to.
 
@@ -86,7 +88,7 @@ def _moving_bytes(
     if policy.positions == "capped":
         cap = sizes.context - 1 if (own := policy.distance_cap()) is None else own
         far = (steps > 0) & (prompt + steps - 1 > cap)
-    whole = 0 if sizes.number_bytes == _NUMBER_BYTES else sizes.head_size * sizes.number_bytes
+    whole = 0 if sizes.number_bytes == _NUMBER_BYTES else key
     return np.asarray(_NUMBER_BYTES * moved + whole * far, np.int64)
 
 

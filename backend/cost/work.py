@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PretrainedConfig
 
+from tokenarium.backend.models.layer_kinds import layer_sizes
 from tokenarium.backend.observe.kept_attention import MOST_BYTES as KEPT_BYTES
 from tokenarium.backend.runs.progress import PARTIAL_BYTES
 
@@ -38,13 +39,13 @@ class Sizes:
         """Read the sizes from a configuration."""
         text = config.get_text_config()
         hidden = int(text.hidden_size)
-        heads = _largest(text, "num_attention_heads", 1)
+        attention = layer_sizes(config)
         return Sizes(
             hidden=hidden,
             layers=int(text.num_hidden_layers),
-            heads=heads,
-            kv_heads=_largest(text, "num_key_value_heads", heads),
-            head_size=_largest(text, "head_dim", hidden // heads),
+            heads=max((one.heads for one in attention), default=1),
+            kv_heads=max((one.kv_heads for one in attention), default=1),
+            head_size=max((one.head_size for one in attention), default=1),
             inner=_largest(text, "intermediate_size", 4 * hidden),
             vocabulary=int(text.vocab_size),
         )
@@ -130,5 +131,7 @@ def of_result(sizes: Sizes, choices: Choices) -> Bytes:
 
 def _largest(config: PretrainedConfig, name: str, otherwise: int) -> int:
     """Return a size from a configuration; some give a list, one per layer."""
+    if getattr(config, "is_heterogeneous", False):
+        return max(_largest(one, name, otherwise) for one in config.per_layer_config)
     value = getattr(config, name, None)
     return int(max(value) if isinstance(value, list | tuple) else value or otherwise)

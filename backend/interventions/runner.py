@@ -14,6 +14,7 @@ from tokenarium.backend.interventions.request import InterventionRequest
 from tokenarium.backend.interventions.result import LEAST_QUERIES, InterventionResult
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each, tokenise
+from tokenarium.backend.models.uneven_layers import refuse_uneven
 from tokenarium.backend.observe.reading import Reading, read
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
@@ -38,6 +39,7 @@ def intervene(
     """
     cancel.check()
     method = request.method
+    refuse_uneven(loaded, "an intervention")
     tokens = tokenise(loaded, request, limit)
     refuse_text_unless_fits(loaded, len(tokens.ids), Choices(tiles=1, top_k=1, lens=False))
     edited = method.edit(loaded, tokens.ids)

@@ -10,7 +10,14 @@ from weakref import WeakKeyDictionary
 from transformers import PreTrainedModel
 
 from tokenarium.backend.models.loaded import LoadedModel, Verdict
-from tokenarium.backend.models.probes import branches, layout, observation, positions, pruning
+from tokenarium.backend.models.probes import (
+    branches,
+    layout,
+    observation,
+    positions,
+    pruning,
+    states,
+)
 from tokenarium.backend.observe import fresh_rotary
 from tokenarium.backend.observe.fresh_rotary import RotarySwitch
 from tokenarium.backend.observe.rotary import Rotary
@@ -51,6 +58,15 @@ def refuse_unless_prunes(loaded: LoadedModel, pruner: pruning.Pruner) -> None:
         ValueError: saying why.
     """
     _once(loaded, "pruning", lambda: pruning.refuse_unless_prunes(loaded, pruner))
+
+
+def refuse_unless_continues(loaded: LoadedModel, read: states.Read) -> None:
+    """Refuse a model that does not go on from the states of its layers as it reads a whole text.
+
+    Raises:
+        ValueError: saying how far it is off.
+    """
+    _once(loaded, "continues", lambda: states.refuse_unless_continues(loaded, read))
 
 
 def why_chain_only(loaded: LoadedModel, read: branches.Read) -> str | None:

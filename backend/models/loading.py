@@ -23,6 +23,7 @@ from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.files import read_object, refuse_odd_files, regular_size
 from tokenarium.backend.models.isolation.backend import isolate, try_file
+from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.names import OFFERED, DigestMemo, ModelSource, fingerprint
 from tokenarium.backend.models.names import folder as folder_of
@@ -153,7 +154,9 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
             f"{name} is of type {kind!r}, which is no causal language model: choose one that "
             "predicts the next token"
         )
-    if not getattr(model_class, "_supports_attention_backend", False):
+    # Of layers that keep a state transformers declares nothing; the check at loading finds out.
+    declared = getattr(model_class, "_supports_attention_backend", False)
+    if not declared and not state_kinds(config):
         raise ModelRefused(
             f"{name} is of type {kind!r}, whose attention in transformers cannot be observed: "
             "choose another architecture, such as llama, qwen3, gemma3, gpt2 or gpt_neox"

@@ -14,7 +14,10 @@ UNLIMITED = 2**31 - 1
 """Context of a model whose configuration names no limit."""
 
 _LAYERS = ("layers", "h", "blocks")
-_FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "final_norm", "norm_f")
+_FINAL_NORMS = (
+    *("norm", "ln_f", "final_layer_norm", "final_layernorm", "final_norm", "norm_f"),
+    "embedding_norm",  # LFM2
+)
 _CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
@@ -82,6 +85,7 @@ def _unembedding(
     softcap = getattr(config, "final_logit_softcapping", None)  # Gemma 2, arXiv:2408.00118
     scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
     scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite
+    scale *= getattr(config, "lm_head_multiplier", None) or 1.0  # Falcon-H1
 
     def unembed(hidden: Tensor) -> Tensor:
         # What the model itself returns is narrow already; a layer's stream is not.

@@ -2,13 +2,19 @@
 
 from transformers import PretrainedConfig
 
+from tokenarium.backend.models.layer_kinds import attention_layers, layer_kinds
+
 
 def windows_of(config: PretrainedConfig) -> tuple[int | None, ...]:
-    """Return by layer the most keys a query sees by the model's design; None where all."""
-    text = config.get_text_config()
-    layers = int(text.num_hidden_layers)
+    """Return the most keys a query sees by the model's design, for every layer that attends.
+
+    None where it sees all.
+    """
+    text, layers = config.get_text_config(), attention_layers(config)
     window = getattr(text, "sliding_window", None)
     if not window or not getattr(text, "use_sliding_window", True):
-        return (None,) * layers
-    kinds = getattr(text, "layer_types", None) or ["sliding_attention"] * layers
-    return tuple(int(window) if kind == "sliding_attention" else None for kind in kinds)
+        return (None,) * len(layers)
+    kinds = layer_kinds(config)
+    if not getattr(text, "layer_types", None):
+        kinds = ("sliding_attention",) * len(kinds)
+    return tuple(int(window) if kinds[at] == "sliding_attention" else None for at in layers)

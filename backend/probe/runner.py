@@ -11,6 +11,7 @@ from torch import Tensor
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.ordinary import leading_bos, ordinary_tokens
 from tokenarium.backend.models.text import decode_each
+from tokenarium.backend.models.uneven_layers import refuse_uneven
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.probe.chance import copies_before, even_attention, mean_at
 from tokenarium.backend.probe.request import ProbeRequest
@@ -37,6 +38,7 @@ def probe(
     Raises: ValueError where the copies do not fit or the vocabulary is too small; Cancelled.
     """
     cancel.check()
+    refuse_uneven(loaded, "a probe of repeated tokens")
     bos = leading_bos(loaded)
     _refuse_unless_fits(request, len(bos), min(limit, loaded.context))
     ids = bos + _random_tokens(request, loaded) * request.repeats

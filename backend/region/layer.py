@@ -7,7 +7,9 @@ from torch import Tensor
 
 from tokenarium.backend.cost.fits import refuse_text_unless_fits
 from tokenarium.backend.cost.work import Choices
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.choice import refuse_above
+from tokenarium.backend.models.layer_kinds import attention_layers, layer_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, recording
 from tokenarium.backend.observe.kept_attention import KEPT, Reading
@@ -49,6 +51,12 @@ def attention_of(
     Raises: ValueError if there is no such layer; Cancelled.
     """
     refuse_above("layer", layer, len(loaded.layers))
+    if capabilities.layers(loaded).heads[layer] is None:
+        kind = layer_kinds(loaded.model.config)[layer]
+        raise ValueError(
+            f"layer={layer} is of kind {kind} and has no attention: choose one of "
+            f"{list(attention_layers(loaded.model.config))}"
+        )
     reading = Reading.of(loaded, ids)
     kept = KEPT.get(reading, layer)
     if kept is not None:

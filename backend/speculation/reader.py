@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.rotary_crossing import refuse_crossing
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
@@ -46,6 +47,13 @@ class TreeReader:
             raise ValueError(
                 f"layers={layers} is not between 1 and the {len(loaded.layers)} of {loaded.name}"
             )
+        self._cache = PassingCache(loaded.model.config, len(loaded.layers))
+        if self._cache.has_states:
+            raise ValueError(
+                f"{loaded.name} has layers of kind {', '.join(state_kinds(loaded.model.config))}, "
+                "which sum the text up in a state: it cannot go back when drafted tokens are "
+                "rejected. Choose a model with attention alone"
+            )
         self.chain_only = capabilities.why_chain_only(loaded, self._read_once) if probed else None
         """Why drafted tokens must form a chain; None where they may form a tree."""
         self.length = 0
@@ -58,7 +66,6 @@ class TreeReader:
         """Of each drafted token: 0 follows the text."""
         self.keys: list[Tensor] = []  # [G, capacity, D] per layer
         self.values: list[Tensor] = []
-        self._cache = PassingCache(len(loaded.layers))
 
     @torch.inference_mode()
     def extend(self, ids: Sequence[int]) -> Tensor:

@@ -40,9 +40,6 @@ class AttentionTrace(Recorder):
 
     def attend(self, call: AttentionCall) -> Tensor:
         """Attend as the model does, and keep the layer's statistics."""
-        heads, groups = call.q.shape[1], call.k.shape[1]
-        if "sink_score" not in self._draft.arrays:
-            self._draft.open_layers(heads, groups)
         KEPT.put(self._reading, call)
         out, stats = attention_stats(call.inputs(), self._want)
         assert stats.received is not None
@@ -75,4 +72,5 @@ class AttentionTrace(Recorder):
     def _keep(self, layer: int, **measured: Tensor | None) -> None:
         for name, values in measured.items():
             if values is not None:
-                self._draft.arrays[name][layer] = values.cpu().numpy()
+                # Where another layer has more heads, the last rows of this one stay unknown.
+                self._draft.arrays[name][layer, : len(values)] = values.cpu().numpy()

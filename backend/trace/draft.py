@@ -115,7 +115,7 @@ class Draft:
                 **self._tokens.turns(),
                 "top_text": self._texts(arrays["top_ids"], spell),
                 "lens_text": None if lens_ids is None else self._texts(lens_ids, spell),
-                "sink_rate": float((done > threshold).mean()) if done.size else float("nan"),
+                "sink_rate": _share_above(done, threshold),
                 "sink_threshold": threshold,
                 "forgetting": self._request.forgetting,
                 "context": self._context,
@@ -130,6 +130,12 @@ class Draft:
         self._spelled.update(zip(new, spell(new), strict=True))
         rows: Iterable[list[int]] = ids.tolist()
         return tuple(tuple(map(self._spelled.__getitem__, row)) for row in rows)
+
+
+def _share_above(values: NDArray[np.float32], threshold: float) -> float:
+    """Return the share of what is known that lies above ``threshold``; NaN where nothing is."""
+    known = values[~np.isnan(values)]
+    return float((known > threshold).mean()) if known.size else float("nan")
 
 
 def _medians(rows: torch.Tensor) -> NDArray[np.float32]:

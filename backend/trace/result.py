@@ -81,6 +81,23 @@ class TraceResult(ResidualQuantities, AttentionQuantities, TokenQuantities):
         """H, query heads."""
         return int(self.sink_score.shape[1])
 
+    def received_by_token(self, layers: int | None = None) -> NDArray[np.float32]:
+        """Return [T] ``received_mass``, the mean over the heads that the first ``layers`` have."""
+        mass, known = self.received_mass[:layers], np.isfinite(self.sink_score[:layers])
+        if known.any() and not known.all():
+            return np.asarray(mass[known].mean(0))
+        return np.asarray(mass.mean((0, 1)))
+
+    def kv_head(self, layer: int, head: int) -> int:
+        """Return the KV head whose keys and values a query head reads; layers may differ in both.
+
+        Of a head that the layer does not have, all numbers are NaN.
+        """
+        # Before a layer was measured nothing of it is known: as if it had what the largest has.
+        heads = int(np.isfinite(self.sink_score[layer]).sum()) or self.heads
+        groups = int(np.isfinite(self.value_norm[layer, :, 0]).sum()) or len(self.value_norm[layer])
+        return min(head * groups // heads, self.value_norm.shape[1] - 1)
+
     def tables(self) -> dict[str, pa.Table]:
         """Return ``tokens`` (a row per token) and ``head_metrics`` (a row per layer and head)."""
         layer, head = np.indices(self.sink_score.shape, dtype=np.int32)
@@ -94,7 +111,7 @@ class TraceResult(ResidualQuantities, AttentionQuantities, TokenQuantities):
             "entropy_nats": self.entropy_nats,
             "varentropy_nats2": self.varentropy_nats2,
             "token_rank": self.rank,
-            "received_mass": self.received_mass.mean((0, 1)),
+            "received_mass": self.received_by_token(),
             "residual_norm": self.residual_norm[-1],
         }
         heads: dict[str, Any] = {

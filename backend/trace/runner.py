@@ -7,8 +7,10 @@ from torch import Tensor
 
 from tokenarium.backend.cost.fits import refuse_text_unless_fits
 from tokenarium.backend.cost.work import Choices
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import decode_each, tokenise
+from tokenarium.backend.models.uneven_layers import layers_apart
 from tokenarium.backend.observe import recording
 from tokenarium.backend.observe.kept_attention import Reading
 from tokenarium.backend.observe.residuals import residuals
@@ -104,6 +106,9 @@ def _read(
             progress.report("reading layers", number, draft.layers)
 
     reading = Reading.of(loaded, ids.tolist())
+    layout = capabilities.layers(loaded)
+    draft.open_layers(layout.most_heads, layout.kv_heads)
+    draft.notes += layers_apart(loaded)
     watch = AttentionTrace(draft, request.tiles, request.forgetting, reading)
     with recording(watch), residuals(loaded.layers, see):
         # The base model stops before the logits: T x V numbers are never held.

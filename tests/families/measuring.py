@@ -107,6 +107,8 @@ def _trace(loaded: LoadedModel, oracle: PreTrainedModel) -> float:
         return off
     attended = [a for a in run.attentions or () if a is not None]
     rows = np.flatnonzero(~np.isnan(result.sink_score).all(1))
+    if len(attended) == result.layers:  # some layers that do not attend give something else
+        attended = [attended[row] for row in rows]
     if len(rows) != len(attended):
         raise RuntimeError(f"eager has {len(attended)} layers of attention, here are {len(rows)}")
     for row, a in zip(rows, attended, strict=True):

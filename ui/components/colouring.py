@@ -80,20 +80,20 @@ class Colouring:
         }
 
 
-def _group(result: TraceResult, head: int) -> int:
-    return head * int(result.key_norm.shape[1]) // result.heads
-
-
 def _received(result: TraceResult, *_: int) -> Numbers:
     if not result.layers_done:
         return np.full(result.length, np.nan, np.float32)
     # A partial result has its first layers.
-    return np.asarray(result.received_mass[: result.layers_done].mean((0, 1)))
+    return result.received_by_token(result.layers_done)
 
 
 def _over_noise(result: TraceResult, *_: int) -> Numbers:
+    layers = max(1, result.layers_done)
+    heads = np.isfinite(result.sink_score[:layers]).sum(1)
+    noise = received_noise_by_layer(result)[:layers]
+    alike = not heads.any() or (heads == heads[0]).all()
     return np.asarray(
-        _received(result) / received_noise_by_layer(result)[: max(1, result.layers_done)].mean(0)
+        _received(result) / (noise.mean(0) if alike else np.average(noise, axis=0, weights=heads))
     )
 
 
@@ -148,13 +148,13 @@ COLOURINGS = {
     "value": Colouring(
         "value norm",
         "value_norm",
-        lambda r, layer, head: r.value_norm[layer, _group(r, head)],
+        lambda r, layer, head: r.value_norm[layer, r.kv_head(layer, head)],
         of_head=True,
     ),
     "key": Colouring(
         "key norm",
         "key_norm",
-        lambda r, layer, head: r.key_norm[layer, _group(r, head)],
+        lambda r, layer, head: r.key_norm[layer, r.kv_head(layer, head)],
         of_head=True,
     ),
 }

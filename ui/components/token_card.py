@@ -67,7 +67,7 @@ def _numbers(result: TraceResult, t: int) -> str:
         _row("varentropy", float(result.varentropy_nats2[t]), define["varentropy_nats2"]),
         _row(
             "received attention, all heads",
-            float(result.received_mass[:, :, t].mean()),
+            float(result.received_by_token()[t]),
             define["received_mass"],
         ),
         _row(
@@ -79,7 +79,7 @@ def _numbers(result: TraceResult, t: int) -> str:
 
 def _head_numbers(result: TraceResult, t: int, layer: int, head: int) -> str:
     define = result.quantities()
-    group = head * result.key_norm.shape[1] // result.heads
+    group = result.kv_head(layer, head)
     rows = [
         _row(
             "received attention",

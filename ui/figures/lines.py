@@ -58,8 +58,8 @@ def received(result: TraceResult, layer: int, head: int) -> go.Figure:
     noise = received_noise_by_layer(result)[layer].astype(np.float32)
     figure = go.Figure(
         [
-            _line(result, mass.mean((0, 1)), "all heads", GREY),
-            _line(result, mass[layer].mean(0), f"layer {layer}", BLUE, dash="dot"),
+            _line(result, result.received_by_token(), "all heads", GREY),
+            _line(result, _of_layer(result, layer), f"layer {layer}", BLUE, dash="dot"),
             _line(result, mass[layer, head], f"layer {layer}, head {head}", AMBER),
             _line(result, noise, "if all looked evenly", RED, dash="dash"),
         ]
@@ -70,9 +70,16 @@ def received(result: TraceResult, layer: int, head: int) -> go.Figure:
     return mark_context(along_tokens(figure, result.length, 230, "received", label), result)
 
 
+def _of_layer(result: TraceResult, layer: int) -> NDArray[np.float32]:
+    """Return [T] the mean received attention over the heads that a layer has; NaN for none."""
+    own = result.received_mass[layer]
+    known = np.isfinite(result.sink_score[layer])
+    return np.asarray((own[known] if known.any() else own).mean(0))
+
+
 def norms(result: TraceResult, layer: int, head: int) -> go.Figure:
     """Draw the norms at the chosen layer: residual stream, key and value of the head's group."""
-    group = head * result.key_norm.shape[1] // result.heads
+    group = result.kv_head(layer, head)
     rows = (
         (result.residual_norm[layer + 1], f"residual after layer {layer}", AMBER),
         (result.key_norm[layer, group], f"key, layer {layer}, KV head {group}", BLUE),

@@ -54,7 +54,8 @@ class Course:
         """Write down one reading; that of the answer's last token has no prediction to go with."""
         if self._ledger is None:
             heads = max(cache.entries.groups for cache in sequence.layers)
-            self._ledger = Ledger(1, self._steps, len(sequence.layers), heads, len(self._prompt))
+            layers = len(self._loaded.layers)
+            self._ledger = Ledger(1, self._steps, layers, heads, len(self._prompt))
         if self._step < self._steps:
             made = choices(sequence)
             self._ledger.took(0, self._step, sequence, made, [None] * len(made))

@@ -151,7 +151,7 @@ class NullModelScores:
             return None
         run, protected = self._run, Protected()
         if run.policy.when != "never":  # what is only not read has weights that add up to one
-            budget = run.layers[drop.layer].budget
+            budget = run.evictor.of_layer(drop.layer).budget
             protected = run.policy.protects(budget, drop.layer, run.prompt)
         among, scores = drop.among, drop.scores.float()
         present = among >= 0

@@ -15,20 +15,40 @@ class Layout:
 
     windowed: tuple[int, ...]
     """Layers that keep to a window of their own."""
-    kv_heads: int
-    """Key-value heads of the layer that has most."""
+    heads: tuple[tuple[int, int] | None, ...]
+    """By layer the query heads and the key-value heads; None where a layer does not attend."""
+
+    @property
+    def most_heads(self) -> int:
+        """Query heads of the layer that has most."""
+        return max(each[0] for each in self.heads if each)
+
+    @property
+    def kv_heads(self) -> int:
+        """Key-value heads of the layer that has most."""
+        return max(each[1] for each in self.heads if each)
+
+    @property
+    def attending(self) -> int:
+        """Layers that attend."""
+        return sum(each is not None for each in self.heads)
+
+    @property
+    def alike(self) -> bool:
+        """Whether every layer attends, with equally many heads."""
+        return None not in self.heads and len(set(self.heads)) == 1
 
 
 class _Layers(Recorder):
     def __init__(self) -> None:
         super().__init__()
         self.windowed: list[int] = []
-        self.kv_heads = 0
+        self.heads: dict[int, tuple[int, int]] = {}
 
     def attend(self, call: AttentionCall) -> Tensor:
         if call.declared_window is not None:
             self.windowed.append(call.layer)
-        self.kv_heads = max(self.kv_heads, call.k.shape[1])
+        self.heads[call.layer] = (call.q.shape[1], call.k.shape[1])
         return super().attend(call)
 
 
@@ -39,4 +59,5 @@ def layout(loaded: LoadedModel) -> Layout:
     ids = torch.zeros((1, 1), dtype=torch.long, device=loaded.device)
     with recording(watch):
         loaded.body(input_ids=ids, use_cache=False)
-    return Layout(tuple(watch.windowed), watch.kv_heads)
+    heads = tuple(map(watch.heads.get, range(len(loaded.layers))))
+    return Layout(tuple(watch.windowed), heads)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tokenarium.backend.models.layer_kinds import attention_layers
 from tokenarium.backend.models.loaded import LoadedModel, Verdict
 from tokenarium.backend.models.probes.lengths import (
     LONGEST_READ,
@@ -32,15 +33,16 @@ _FEWER = 4
 _FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, AssertionError)
 
 
-class _HeadCounter(Recorder):
-    """Notes which layers fired, and with how many heads."""
+class _Firings(Recorder):
+    """Notes which layers fired, and inside which layer of the stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: "_Stream") -> None:
         super().__init__()
-        self.heads: set[tuple[int, int]] = set()
+        self._stream = stream
+        self.inside: list[int] = []
 
     def attend(self, call: AttentionCall) -> Tensor:
-        self.heads.add((call.q.shape[1], call.k.shape[1]))
+        self.inside.append(len(self._stream.entering) - 1)
         return super().attend(call)
 
 
@@ -55,12 +57,12 @@ class _Stream:
 def check(loaded: LoadedModel) -> Verdict:
     """Run the model three ways on fixed tokens, and compare.
 
-    Observed attention must fire once per layer, in order, with the same number of heads; the
-    logits must equal those of sdpa, or of eager where the family refuses sdpa; and the last
-    layer's residual through final norm and unembedding must give those logits again. The tokens
-    go past every length at which the model changes its ways; where one is too long for that, the
-    same is done once more with the model's long lengths made short. A few tokens read before and
-    after must give the same numbers.
+    Observed attention must fire once in each layer that attends, in order; the logits must equal
+    those of sdpa, or of eager where the family refuses sdpa; and the last layer's residual through
+    final norm and unembedding must give those logits again. The tokens go past every length at
+    which the model changes its ways; where one is too long for that, the same is done once more
+    with the model's long lengths made short. A few tokens read before and after must give the same
+    numbers.
 
     Args:
         loaded: the model; nobody else uses it meanwhile, and it is left as it was.
@@ -85,7 +87,8 @@ def _compared(loaded: LoadedModel, tokens: int) -> Verdict:
     """Compare what fixed tokens give, observed and not."""
     ids = _fixed_ids(loaded, tokens)
     again = ids[:, : max(_AGAIN, ids.shape[1] - _FEWER) if lengths_of(loaded.model) else _AGAIN]
-    counter, stream, plain = _HeadCounter(), _Stream(), Recorder()
+    stream, plain = _Stream(), Recorder()
+    counter = _Firings(stream)
     try:
         with torch.inference_mode():
             before = _logits(loaded, again)
@@ -120,7 +123,7 @@ def _compared(loaded: LoadedModel, tokens: int) -> Verdict:
 
 def _judge(
     loaded: LoadedModel,
-    counter: _HeadCounter,
+    counter: _Firings,
     stream: _Stream,
     logits: Tensor,
     reference: Tensor,
@@ -130,22 +133,21 @@ def _judge(
     tolerance = TOLERANCE[loaded.dtype]
     difference = _difference(logits, reference)
     again = float("inf") if rebuilt is None else _difference(rebuilt, logits)
+    attending = list(attention_layers(loaded.model.config))
     failure = None
     if not bool(torch.isfinite(reference).all()):
         failure = f"its logits overflow in {_name(loaded.dtype)}: choose bfloat16 or float32"
-    elif counter.order != list(range(len(loaded.layers))):
+    elif counter.order != attending:
         failure = (
-            f"attention was seen in layers {counter.order}, not once in each of "
-            f"{len(loaded.layers)}: choose a model with attention in every layer"
+            f"attention was seen in layers {counter.order}, not once in each of {attending}: it "
+            "does not go through transformers' attention interface there, choose another model"
         )
-    elif len(counter.heads) != 1:
-        failure = f"its layers differ in heads {sorted(counter.heads)}: choose another model"
     elif not difference <= tolerance:
         failure = (
             f"observed logits differ from {compared} by {difference:.1e} of the largest, above "
             f"{tolerance:g}: its attention does more than is understood here, choose another model"
         )
-    elif not (_is_chain(stream) and again <= tolerance):
+    elif not (_is_chain(stream) and counter.inside == attending and again <= tolerance):
         failure = (
             "its residual stream does not lead through the layers to the logits: choose another "
             "model"
@@ -155,7 +157,7 @@ def _judge(
     return Verdict(
         True,
         f"logits equal to {compared} within {tolerance:g} of the largest, {_name(loaded.dtype)}, "
-        f"{logits.shape[0]} tokens, {len(loaded.layers)} layers",
+        f"{logits.shape[0]} tokens, {len(attending)} layers",
         difference,
     )
 

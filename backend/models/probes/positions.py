@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.probes.values_through import ValuesThrough
-from tokenarium.backend.observe import recording
+from tokenarium.backend.observe import AttentionCall, recording
 from tokenarium.backend.observe.rotary import Rotary
 
 _PROBE_TOKENS = 48
@@ -16,7 +17,7 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 4e-2}
 
 
 def rotary_layers(loaded: LoadedModel) -> tuple[Rotary | None, ...]:
-    """Return how each layer's keys turn; None for a layer without positions.
+    """Return how each layer's keys turn; None for a layer without positions, or without attention.
 
     The model reads one token again and again, with attention that hands the value through: every
     position then differs from the first by its turn alone, which shows each layer's own.
@@ -28,9 +29,27 @@ def rotary_layers(loaded: LoadedModel) -> tuple[Rotary | None, ...]:
     watch = ValuesThrough()
     length = min(_PROBE_TOKENS, loaded.context)
     ids = torch.full((1, length), _repeated_token(loaded), device=loaded.device)
+    given = {"input_ids": ids}
+    if state_kinds(loaded.model.config):
+        # Such layers mix tokens too: each is read as a text of its own, at another position.
+        positions = torch.arange(length, device=ids.device)[:, None]
+        given, watch = {"input_ids": ids.T, "position_ids": positions}, _EachApart()
     with torch.inference_mode(), recording(watch):
-        loaded.body(input_ids=ids, use_cache=False)
-    return tuple(_found(loaded, candidates, keys) for keys in watch.keys)
+        loaded.body(**given, use_cache=False)
+    found = {
+        layer: _found(loaded, candidates, keys)
+        for layer, keys in zip(watch.order, watch.keys, strict=True)
+    }
+    return tuple(map(found.get, range(len(loaded.layers))))
+
+
+class _EachApart(ValuesThrough):
+    """Keeps the keys of texts of one token each as if they were one text."""
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        out = super().attend(call)
+        self.keys[-1] = call.k[:, :, 0].transpose(0, 1)
+        return out
 
 
 def _repeated_token(loaded: LoadedModel) -> int:

@@ -6,7 +6,7 @@ from tokenarium.backend.observe import AttentionCall, Recorder
 
 
 class ValuesThrough(Recorder):
-    """Keeps the keys of every layer, float32, in the order in which the layers were read."""
+    """Keeps the keys of every layer that attends, in the order in which they were read."""
 
     def __init__(self) -> None:
         super().__init__()
