@@ -6,8 +6,11 @@ from transformers import PreTrainedTokenizerFast
 
 from tokenarium.backend.models.chat import render
 from tokenarium.backend.models.conversation import render_messages
+from tokenarium.backend.models.isolation.backend import backend_of
 from tokenarium.backend.models.offsets import Span, close_gaps, keep_spaces, place
+from tokenarium.backend.models.refusal import error_words
 from tokenarium.backend.models.spelling import spell
+from tokenarium.backend.runs.events import Cancelled
 from tokenarium.backend.runs.request import TextRequest
 
 
@@ -53,6 +56,21 @@ def read(tokenizer: PreTrainedTokenizerFast, request: TextRequest, name: str) ->
         name: of the model.
     Raises: ValueError where the model has no BOS token or no chat template that can be used.
     """
+    try:
+        return _read(tokenizer, request, name)
+    except (ValueError, Cancelled, MemoryError):
+        raise
+    except Exception as error:
+        if backend_of(tokenizer) is None:
+            raise
+        # A foreign model's tokenizer_config.json may say anything, and is believed until now.
+        raise ValueError(
+            f"the tokenizer of {name} fails on this text ({error_words(error)}): change the text, "
+            "or choose another model"
+        ) from error
+
+
+def _read(tokenizer: PreTrainedTokenizerFast, request: TextRequest, name: str) -> Encoded:
     if request.messages:
         found = _of_messages(tokenizer, request)
     elif request.chat_template:

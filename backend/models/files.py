@@ -8,6 +8,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypeIs
+
 from tokenarium.backend.models.refusal import ModelRefused, refusing
 
 WEIGHTS = "model*.safetensors"
@@ -187,7 +189,7 @@ def _entry(file: Path, name: str, found: Any) -> tuple[str, int, int, int]:
     return name, places[0], places[1], numbers
 
 
-def _are_sizes(found: Any) -> bool:
+def _are_sizes(found: Any) -> TypeIs[list[int]]:
     return isinstance(found, list) and all(
         type(number) is int and 0 <= number < 2**63 for number in found
     )

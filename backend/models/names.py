@@ -21,7 +21,7 @@ from tokenarium.backend.models.files import INDEX, WEIGHTS
 from tokenarium.backend.models.gguf.converted import GgufSource, identity
 from tokenarium.backend.models.gguf.header import only_file
 from tokenarium.backend.models.hub_cache import content_name, snapshot
-from tokenarium.backend.models.refusal import refusing
+from tokenarium.backend.models.refusal import error_words, refusing
 from tokenarium.backend.settings import PROJECT, Settings
 
 BUNDLED = {"bundled/target": "Bundled target", "bundled/draft": "Bundled draft"}
@@ -93,6 +93,13 @@ def resolve(name: str, settings: Settings) -> ModelSource:
             f"model={shown[:60] + '...' if len(shown) > 63 else shown} is no model name: give at "
             f"most {LONGEST_NAME} characters, {_LONGEST_PART_BYTES} bytes between slashes"
         )
+    try:
+        return _resolve(name, settings)
+    except (OSError, RuntimeError) as error:  # a circle of links, a path longer than may be
+        raise ValueError(f"model={name!r:.80} is no model name ({error_words(error)})") from error
+
+
+def _resolve(name: str, settings: Settings) -> ModelSource:
     allowed = (*OFFERED, HUB_COPY, *settings.hosted_models)
     if settings.hosted and name not in allowed:
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 import pyarrow as pa
 
 from tokenarium.backend.environment import storage_note
+from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.export import (
     MOST_NUMBERS,
     Format,
@@ -120,7 +121,13 @@ class StoredRuns(RunsInFlight):
         limit: int = 50,
         offset: int = 0,
     ) -> list[RunRecord]:
-        """Return descriptions of shared runs and of the visitor's own, newest first."""
+        """Return descriptions of shared runs and of the visitor's own, newest first.
+
+        Raises:
+            UserError: if ``limit`` or ``offset`` is below 0.
+        """
+        if limit < 0 or offset < 0:
+            raise UserError(f"limit={limit}, offset={offset}: give 0 or more for both")
         return self._repository.search(
             visitor=visitor, kind=kind, text=text, model=model, limit=limit, offset=offset
         )
@@ -143,6 +150,10 @@ class StoredRuns(RunsInFlight):
         Raises:
             UserError: if it is not one SELECT, or takes too long.
         """
+        try:
+            sql.encode("utf-8")
+        except (UnicodeEncodeError, AttributeError) as error:
+            raise UserError(f"sql={sql!r:.60} is no text in UTF-8: write one SELECT") from error
         return self._repository.query(sql)
 
     @property

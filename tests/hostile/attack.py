@@ -53,12 +53,13 @@ class Figures:
             self.answered += 1
         except (UserError, Cancelled) as refusal:
             self.refused += 1
-            if not str(refusal).strip() or "\n" in str(refusal):
-                self.faults.append(f"{name}: refused in no words: {str(refusal)[:200]!r}")
+            if not str(refusal).strip():
+                self.faults.append(f"{name}: refused in no words")
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self.faults.append(f"{name}: {type(error).__name__}: {str(error)[:200]}")
+            words = " ".join(str(error).split())[:200]
+            self.faults.append(f"{name}: {type(error).__name__}: {words}")
         taken = time.monotonic() - started
         self.longest_s = max(self.longest_s, taken)
         if taken > LONGEST_S:

@@ -82,8 +82,8 @@ def _fill(template: str, turns: list[dict[str, str]], options: dict[str, Any]) -
     # Any version of transformers has it; its sandbox is the one that runs in process, too.
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    filled, _ = render_jinja_template([turns], chat_template=template, **options)
-    return str(filled[0])
+    filled: Any = render_jinja_template([turns], chat_template=template, **options)
+    return str(filled[0][0])
 
 
 _DO: dict[str, Any] = {
