@@ -100,7 +100,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.runs.request import ModelRequest, Request, TextRequest
     from tokenarium.backend.runs.result import Quantity, Result
     from tokenarium.backend.runs.run import Run
-    from tokenarium.backend.runs.visitor import Visitor
+    from tokenarium.backend.runs.visitor import Visitor, address_of
     from tokenarium.backend.settings import Settings
     from tokenarium.backend.speculation.apply import apply_drafter
     from tokenarium.backend.speculation.auditing.audit import Audit

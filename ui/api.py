@@ -87,8 +87,8 @@ def _stored(lab: Lab) -> Callable[..., dict[str, Any]]:
         run_id: str,
         quantities: list[str] = [],  # noqa: B006
         everything: bool = False,
-        request: gr.Request = None,
-    ) -> dict[str, Any]:  # type: ignore[assignment]
+        request: gr.Request = None,  # type: ignore[assignment]
+    ) -> dict[str, Any]:
         """Return a stored run.
 
         Args:

@@ -58,7 +58,13 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     pages = list(_titles())
     sent_bytes = HOSTED_SENT_BYTES if settings.hosted else SENT_BYTES
     options = served(pages)
-    guard = Middleware(Guard, pages=[*pages, ENDPOINTS], sent_bytes=sent_bytes)
+    guard = Middleware(
+        Guard,
+        pages=[*pages, ENDPOINTS],
+        sent_bytes=sent_bytes,
+        hosted=settings.hosted,
+        behind_proxy=settings.behind_proxy,
+    )
     options["app_kwargs"]["middleware"][:0] = [Middleware(Hosts, **hosts_of(settings)), guard]
     return {
         "theme": theme.theme(),

@@ -121,5 +121,6 @@ def _place(error: BaseException) -> str:
     """Return where an error was raised, as file and line of this program, or of another."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(_ROOT)]
-    frame = (own or frames or [None])[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}" if frame else "an unknown place"
+    for frame in reversed(own or list(frames)):
+        return f"{Path(frame.filename).name}:{frame.lineno}"
+    return "an unknown place"

@@ -8,10 +8,11 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
-from starlette.routing import get_route_path
+from starlette.routing import get_route_path  # type: ignore[attr-defined]
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tokenarium.ui.shell.answers import words_of
+from tokenarium.backend import UserError, address_of
+from tokenarium.ui.shell.answers import AT_ONCE, WAITING, Share, words_of
 
 API = "gradio_api/"
 MCP = f"{API}mcp"
@@ -41,10 +42,22 @@ class Guard:
         app: what comes after it.
         pages: the routes, the first page's as an empty text.
         sent_bytes: most that a request may send.
+        hosted: whether functions of parts, such as exports, are counted by address.
+        behind_proxy: whether X-Forwarded-For has the address.
     """
 
-    def __init__(self, app: ASGIApp, pages: Collection[str], sent_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        pages: Collection[str],
+        sent_bytes: int,
+        *,
+        hosted: bool = False,
+        behind_proxy: bool = False,
+    ) -> None:
         self._app, self._pages, self._sent_bytes = app, frozenset(pages), sent_bytes
+        self._hosted, self._behind_proxy = hosted, behind_proxy
+        self._share = Share(AT_ONCE, WAITING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on that a page, an endpoint or MCP may send; else refuse it."""
@@ -81,6 +94,14 @@ class Guard:
             await self._app(scope, _again(sent, receive), send)
         elif why := _why_not(path, headers.get("content-type", ""), sent, scope):
             await refused(scope, receive, send, *why)
+        elif self._hosted and path.rpartition("/")[2] == "component_server":
+            peer = (scope.get("client") or ("",))[0]
+            heard = headers.get("x-forwarded-for", "")
+            try:
+                async with self._share.of(address_of(peer, heard, behind_proxy=self._behind_proxy)):
+                    await self._words(scope, _again(sent, receive), send)
+            except UserError as error:
+                await refused(scope, receive, send, 429, str(error))
         else:
             await self._words(scope, _again(sent, receive), send)
 
