@@ -94,7 +94,7 @@ def _kinds(lab: Lab, models: Path, seed: int, seconds: float) -> Iterator[Figure
         small = save_model(Path(place) / "small", "llama", **sizes)
         parts: dict[str, tuple[Iterator[Attempt], float]] = {
             "folders of each kind": (_folders(lab, models, small, short()), 0.35),
-            "folders drawn": (_folders(lab, models, small, drawn(seed, 100_000)), 0.2),
+            "folders drawn": (_folders(lab, models, small, drawn(seed, 2_000)), 0.2),
             "tokenizers": (_tokenizers(lab, models, small), 0.2),
             "chat templates": (_templates(lab, models, small), 0.2),
             "texts": (_texts(lab, seed), 0.1),
@@ -142,13 +142,13 @@ def _templates(lab: Lab, models: Path, small: Path) -> Iterator[Attempt]:
 
 
 def _texts(lab: Lab, seed: int) -> Iterator[Attempt]:
-    for text in texts(seed, 100_000):
+    for text in texts(seed, 1_000):
         yield repr(text[:40]), partial(_read, lab, text)
 
 
 def _requests(lab: Lab, seed: int) -> Iterator[Attempt]:
     # Estimated, not run: what is tried is the values, not the patience.
-    for kind, values in requests(seed, 100_000):
+    for kind, values in requests(seed, 2_000):
         yield f"{kind.kind} {values!r:.300}", partial(_estimated, lab, kind, values)
 
 
