@@ -40,6 +40,7 @@ def test_the_table_writes_a_long_reason_once(tmp_path, monkeypatch):
 def test_the_committed_table_has_every_type_of_its_version_and_nothing_wrong():
     page = Path(PAGE).read_text(encoding="utf-8")
     assert "| wrong | 0 |" in page
+    assert "| raw error | 0 |" in page
     if f"of transformers {transformers.__version__} takes" in " ".join(page.split()):
         listed = set(re.findall(r"^\| ([\w-]+)(?: \(.*\))? \|", page, re.MULTILINE))
         assert set(causal_types()) <= listed
