@@ -52,13 +52,15 @@ def test_full_cache_equals_the_full_model_across_the_switch(loaded) -> None:
     assert result.kl_nats[1].max() < 1e-6
     alone = follow(loaded, "a text" * 8)
     np.testing.assert_array_equal(result.surprisal_nats[1], alone.surprisal_nats[0])
-    assert any("reading the same text at once gives other numbers" in n for n in result.notes)
-    assert any(f"above {SWITCH} tokens" in note for note in result.notes)
+    assert any(
+        "reading the same text at once gives other numbers" in n for n in result.general_notes
+    )
+    assert any(f"above {SWITCH} tokens" in note for note in result.general_notes)
 
 
 def test_nothing_is_said_below_the_switch(loaded) -> None:
     result = follow(loaded, "a text" * 3)
-    assert not any("rotary" in note for note in result.notes)
+    assert not any("rotary" in note for note in result.general_notes)
 
 
 def test_policies_that_move_keys_are_refused_across_the_switch(loaded) -> None:
