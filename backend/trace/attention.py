@@ -7,7 +7,14 @@ from tokenarium.backend.observe import AttentionCall, Recorder
 from tokenarium.backend.observe.kept_attention import KEPT, Reading
 from tokenarium.backend.trace.draft import Draft
 from tokenarium.backend.trace.persistence import persistence
-from tokenarium.kernels.attention_stats import Grid, Want, attention_stats
+from tokenarium.kernels.attention_stats import (
+    AttentionInput,
+    AttentionStats,
+    Grid,
+    Want,
+    attention_stats,
+)
+from tokenarium.kernels.attention_stats.learned_sinks import share_on_keys
 
 
 class AttentionTrace(Recorder):
@@ -41,7 +48,9 @@ class AttentionTrace(Recorder):
     def attend(self, call: AttentionCall) -> Tensor:
         """Attend as the model does, and keep the layer's statistics."""
         KEPT.put(self._reading, call)
-        out, stats = attention_stats(call.inputs(), self._want)
+        inputs = call.inputs()
+        out, stats = attention_stats(inputs, self._want)
+        entropy, distance, to_sink = _normalised(inputs, stats)
         assert stats.received is not None
         assert stats.diagonals is not None
         assert stats.columns is not None
@@ -58,8 +67,9 @@ class AttentionTrace(Recorder):
             decayed_mass=stats.decayed,
             persistence=lasting,
             persistence_chance=by_chance,
-            attention_entropy_nats=stats.entropy,
-            attention_distance=stats.distance,
+            attention_entropy_nats=entropy,
+            attention_distance=distance,
+            learned_sink_mass=to_sink,
             self_mass=stats.diagonals[:, 0].mean(-1),
             previous_mass=stats.diagonals[:, 1, 1:].mean(-1),
             attention_tiles_mean=stats.tiles_mean,
@@ -74,3 +84,17 @@ class AttentionTrace(Recorder):
             if values is not None:
                 # Where another layer has more heads, the last rows of this one stay unknown.
                 self._draft.arrays[name][layer, : len(values)] = values.cpu().numpy()
+
+
+def _normalised(inputs: AttentionInput, stats: AttentionStats) -> tuple[Tensor, Tensor, Tensor]:
+    """Return entropy and distance of weights that sum to 1, and the learned sink's share, [H, T].
+
+    With s = sum_j A[i, j], the entropy of A / s is H / s + ln s.
+    """
+    entropy, distance = stats.entropy, stats.distance
+    assert entropy is not None
+    assert distance is not None
+    if inputs.sinks is None:
+        return entropy, distance, torch.zeros_like(entropy)
+    share = share_on_keys(inputs)
+    return (entropy / share + share.log()).clamp(min=0), distance / share, 1 - share

@@ -85,7 +85,8 @@ class AttentionQuantities(Result):
         "attention entropy",
         "L,H,T",
         "nats",
-        "-sum_j A[i, j] ln A[i, j], for query i",
+        "-sum_j B[i, j] ln B[i, j], for query i; B[i, j] = A[i, j] / sum_j A[i, j], "
+        "which is A where there is no learned sink (until version 3 of A itself)",
         "How widely a head looks from this token: 0 means at one token only.",
         "Clark et al., 2019, arXiv:1906.04341",
     )
@@ -93,9 +94,20 @@ class AttentionQuantities(Result):
         "attention distance",
         "L,H,T",
         "tokens",
-        "sum_j A[i, j] (i - j), for query i",
+        "sum_j B[i, j] (i - j), for query i; B[i, j] = A[i, j] / sum_j A[i, j], "
+        "which is A where there is no learned sink (until version 3 of A itself)",
         "How far back a head looks from this token, on average.",
         VIG,
+    )
+    learned_sink_mass: Floats | None = quantity(
+        "attention to the learned sink",
+        "L,H,T",
+        "",
+        "1 - sum_j A[i, j], for query i: what a learned logit without a key takes of the softmax; "
+        "0 where the model has none",
+        "How much of its attention a head spends on no token at all.",
+        "Agarwal et al., 2025, arXiv:2508.10925",
+        since=4,
     )
     previous_mass: Floats = quantity(
         "previous-token attention",

@@ -66,7 +66,7 @@ class Draft:
         side = min(self.length, self._request.tiles)
         by_head = (self.layers, heads)
         per_token = ("received_mass", "first_mass", "attention_entropy_nats", "attention_distance")
-        for name in per_token:
+        for name in (*per_token, "learned_sink_mass"):
             self.arrays[name] = _unknown(*by_head, self.length)
         factors = len(self._request.forgetting)
         self.arrays["decayed_mass"] = _unknown(*by_head, factors, self.length)

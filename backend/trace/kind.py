@@ -8,6 +8,7 @@ KIND = Kind(
     request=TraceRequest,
     result="tokenarium.backend.trace.result:TraceResult",
     compute="tokenarium.backend.trace.runner:trace",
+    answers="tokenarium.backend.trace.older:trace_answers",
     estimate="tokenarium.backend.trace.estimate:estimate_run",
     title="Trace",
     examples=(

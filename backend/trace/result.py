@@ -20,7 +20,7 @@ from tokenarium.backend.trace.token_quantities import TokenQuantities
 class TraceResult(ResidualQuantities, AttentionQuantities, TokenQuantities):
     """Everything measured while a model reads one text once."""
 
-    schema_version: ClassVar[int] = 3
+    schema_version: ClassVar[int] = 4
     oldest_readable: ClassVar[int] = 2
 
     sink_rate: float = quantity(
@@ -97,6 +97,19 @@ class TraceResult(ResidualQuantities, AttentionQuantities, TokenQuantities):
         heads = int(np.isfinite(self.sink_score[layer]).sum()) or self.heads
         groups = int(np.isfinite(self.value_norm[layer, :, 0]).sum()) or len(self.value_norm[layer])
         return min(head * groups // heads, self.value_norm.shape[1] - 1)
+
+    @property
+    def has_learned_sinks(self) -> bool:
+        """Whether keys receive less than one weight a query in some head: the rest goes to none."""
+        received = self.received_mass.astype(np.float64)
+        queries = self.length - np.arange(self.length)
+        return bool(((received * queries).sum(-1) / self.length < 1 - 1e-3).any())
+
+    @property
+    def learned_sink_measured(self) -> bool:
+        """Whether some attention was measured to go to a learned sink."""
+        mass = self.learned_sink_mass
+        return mass is not None and bool((mass > 0).any())
 
     def tables(self) -> dict[str, pa.Table]:
         """Return ``tokens`` (a row per token) and ``head_metrics`` (a row per layer and head)."""

@@ -21,6 +21,7 @@ from tokenarium.kernels.attention_stats import (
     paths,
 )
 from tokenarium.kernels.attention_stats import workers as workers_of_stats
+from tokenarium.kernels.attention_stats.learned_sinks import share_on_keys
 
 EVERYTHING = {
     "received": True,
@@ -357,3 +358,16 @@ def test_attention_stats_on_a_gpu_equals_the_cpu():
     for field in dataclasses.fields(stats):
         found = getattr(stats, field.name).cpu()
         assert worst(found, getattr(expected, field.name)) < 1e-5, field.name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("window", [None, 7])
+def test_share_on_keys_is_the_sum_of_the_weights(dtype, window):
+    draw = torch.Generator().manual_seed(3)
+    q, k, v = (torch.randn(heads, 90, 16, generator=draw).to(dtype) for heads in (4, 2, 2))
+    sinks = torch.tensor([-4.0, 0.0, 9.0, 30.0])
+    attention = AttentionInput(q, k, v, scaling=0.3, window=window, sinks=sinks)
+    expected = naive.attention_weights(attention).sum(-1)
+    found = share_on_keys(attention)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-12)

@@ -64,14 +64,17 @@ def _attention(a: np.ndarray, tiles: int) -> dict[str, Any]:
     back = i[:, None] - i
     received = a.sum(2) / (length - i)
     previous = a.diagonal(-1, 2, 3).mean(-1) if length > 1 else np.full(a.shape[:2], np.nan)
-    logs = np.log(np.where(a > 0, a, 1))
+    share = a.sum(-1)
+    seen = a / share[..., None]  # without what a learned sink takes
+    logs = np.log(np.where(seen > 0, seen, 1))
     mean, highest = _tiles(a, tiles)
     return {
         "received_mass": received,
         "sink_score": a[..., 0].mean(-1),
         "first_mass": a[..., 0],
-        "attention_entropy_nats": -(a * logs).sum(-1),
-        "attention_distance": (a * back).sum(-1),
+        "attention_entropy_nats": -(seen * logs).sum(-1),
+        "attention_distance": (seen * back).sum(-1),
+        "learned_sink_mass": 1 - share,
         "previous_mass": previous,
         "self_mass": a.diagonal(0, 2, 3).mean(-1),
         "attention_tiles_mean": mean,

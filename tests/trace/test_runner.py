@@ -1,6 +1,7 @@
 """A trace against transformers' eager attention and full logits, and against identities."""
 
 import dataclasses
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.observe.attention import _active
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
+from tokenarium.backend.runs.run import Run
 from tokenarium.backend.settings import PROJECT
+from tokenarium.backend.trace.older import trace_answers
 from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.result import TraceResult
 from tokenarium.backend.trace.runner import trace
@@ -384,3 +387,28 @@ def test_trace_of_a_trained_model_equals_eager():
     ).eval()
     text = "Once upon a time there was a little dog who liked to run in the big park. " * 4
     assert_equals_oracle(run(loaded, ask(text)), oracle, tiles=16, top_k=5)
+
+
+def test_entropy_and_distance_leave_out_what_a_learned_sink_takes(tmp_path, letters):
+    """With nearly all attention on the sink, heads look as they do where there is none."""
+    found = []
+    for sink in (-60.0, 9.0):
+        save_model(tmp_path, "gpt_oss")
+        loaded = load(ModelSource("local/m", tmp_path, None, "m"), "float32", "cpu", 2048)
+        loaded.layers[0].self_attn.sinks.data.fill_(sink)
+        found.append(run(loaded, ask(letters(40))))
+    without, sunk = found
+    assert sunk.learned_sink_mass[0].mean() > 0.9
+    assert without.learned_sink_mass[0].max() < 1e-6
+    for name in ("attention_entropy_nats", "attention_distance"):
+        np.testing.assert_allclose(
+            getattr(sunk, name)[0], getattr(without, name)[0], rtol=2e-4, atol=2e-4
+        )
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_oss"])
+def test_older_runs_stand_where_no_learned_sink_changed_them(twins, letters, family):
+    result = run(twins(family)[0], ask(letters(40)))
+    old = Run("id", ask("x"), result, datetime.now(UTC), 0.0, {}, False)
+    assert trace_answers(old, 3) == (family == "llama")
+    assert trace_answers(old, 4)

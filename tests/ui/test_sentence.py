@@ -1,6 +1,7 @@
 """Sentences and the card state numbers of the run, or say that there are none."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,7 +11,8 @@ from tests.ui.hand_made import HEADS, trace, unfinished
 from tokenarium.backend import ModelInfo, Run, TraceRequest, TraceResult
 from tokenarium.ui.components.sentence import facts_of, pill, sentence, status
 from tokenarium.ui.components.token_card import token_card
-from tokenarium.ui.shell.selection import Selection
+from tokenarium.ui.figures.heads import METRICS, head_values, metrics_of
+from tokenarium.ui.shell.selection import Chosen, Selection
 
 HOSTILE = "<script>${alert(1)}{{x}}`"
 
@@ -138,3 +140,16 @@ def test_card_shows_hostile_tokens_as_text() -> None:
     card = token_card(result, Selection("r", 3).within(result))
     assert "<script" not in card
     assert not set(card) & set("${}`")
+
+
+def test_attention_to_a_learned_sink_is_said_where_the_model_has_one() -> None:
+    plain = trace(70)
+    assert "learned sink" not in sentence(plain, "m")
+    mass = np.full_like(plain.first_mass, 0.995)
+    sunk = replace(plain, learned_sink_mass=mass)
+    assert "<b>99.5%</b> of all attention goes to the learned sink" in sentence(sunk, "m")
+    assert "to the learned sink" not in token_card(plain, Chosen(token=3))
+    assert "to the learned sink" in token_card(sunk, Chosen(token=3))
+    assert "learned_sink" not in metrics_of(plain)
+    assert head_values(sunk, "learned_sink") == pytest.approx(mass.mean(-1))
+    assert list(metrics_of(sunk)) == list(METRICS)

@@ -26,6 +26,7 @@ def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
         )
     parts = [
         _sinks(result),
+        _learned_sink(result),
         _hardest(result),
         _beyond(result),
         "Click any token, or step with the arrow keys.",
@@ -103,6 +104,14 @@ def _sinks(result: TraceResult) -> str:
         f"in <b>{heads} of {result.sink_score.size}</b> heads"
     )
     return f"{found}: attention sinks." if heads else f"{found}: no attention sink."
+
+
+def _learned_sink(result: TraceResult) -> str:
+    """Say how much attention goes to no token, in a model that learned a place for it."""
+    if result.learned_sink_mass is None or not result.learned_sink_measured:
+        return ""
+    share = float(np.nanmean(result.learned_sink_mass))
+    return f"<b>{share:.1%}</b> of all attention goes to the learned sink, which is no token."
 
 
 def _beyond(result: TraceResult) -> str:

@@ -96,6 +96,17 @@ def _head_numbers(result: TraceResult, t: int, layer: int, head: int) -> str:
             float(result.attention_distance[layer, head, t]),
             define["attention_distance"],
         ),
+        *(
+            []
+            if result.learned_sink_mass is None or not result.learned_sink_measured
+            else [
+                _row(
+                    "to the learned sink",
+                    float(result.learned_sink_mass[layer, head, t]),
+                    define["learned_sink_mass"],
+                )
+            ]
+        ),
         _row("key norm", float(result.key_norm[layer, group, t]), define["key_norm"]),
         _row("value norm", float(result.value_norm[layer, group, t]), define["value_norm"]),
     ]

@@ -23,9 +23,19 @@ METRICS = {
     "sink": HeadMetric("sink score", "sink_score", 1.0),
     "previous": HeadMetric("previous-token attention", "previous_mass", 1.0),
     "self": HeadMetric("attention to itself", "self_mass", 1.0),
+    "learned_sink": HeadMetric("attention to the learned sink", "learned_sink_mass", 1.0),
     "entropy": HeadMetric("attention entropy (nats)", "attention_entropy_nats"),
     "distance": HeadMetric("attention distance (tokens)", "attention_distance"),
 }
+
+
+def metrics_of(result: TraceResult) -> dict[str, HeadMetric]:
+    """Return the metrics that a run has: a learned sink is measured where the model has one."""
+    return {
+        name: metric
+        for name, metric in METRICS.items()
+        if metric.field != "learned_sink_mass" or result.learned_sink_measured
+    }
 
 
 def head_values(result: TraceResult, metric: str) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ import gradio as gr
 from tokenarium.backend import Cancelled, RegionRequest, RegionResult, UserError
 from tokenarium.ui.components.sentence import status
 from tokenarium.ui.figures.attention import attention_map, region_map
-from tokenarium.ui.figures.heads import METRICS, head_grid
+from tokenarium.ui.figures.heads import METRICS, head_grid, metrics_of
 from tokenarium.ui.figures.lines import received
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.panel import Panel, Values, choice
@@ -69,7 +69,8 @@ class Attention(Panel):
             "received": scene.drawn(received(result, layer, head)),
         }
         if scene.before is None:
-            metric = choice(scene.settings.get("grid_metric"), tuple(METRICS), "sink")
+            there = metrics_of(result)
+            metric = choice(scene.settings.get("grid_metric"), tuple(there), "sink")
             found["grid"] = scene.drawn(head_grid(result, metric))
         return found
 
