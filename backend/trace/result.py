@@ -96,7 +96,7 @@ class TraceResult(ResidualQuantities, AttentionQuantities, TokenQuantities):
         # Before a layer was measured nothing of it is known: as if it had what the largest has.
         heads = int(np.isfinite(self.sink_score[layer]).sum()) or self.heads
         groups = int(np.isfinite(self.value_norm[layer, :, 0]).sum()) or len(self.value_norm[layer])
-        return min(head * groups // heads, self.value_norm.shape[1] - 1)
+        return int(min(head * groups // heads, self.value_norm.shape[1] - 1))
 
     @property
     def has_learned_sinks(self) -> bool:
