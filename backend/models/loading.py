@@ -130,6 +130,11 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
         model, or has attention that cannot be observed.
     """
     raw = read_object(folder / "config.json")
+    if (folder / "adapter_config.json").is_file():
+        raise ModelRefused(
+            f"{name} has an adapter (adapter_config.json) beside its weights, which would be left "
+            "out: merge it with merge_and_unload and save the result, or move it elsewhere"
+        )
     kind = raw.get("model_type", "")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         own_code = " and brings its own code, which is not run" if "auto_map" in raw else ""

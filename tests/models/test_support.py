@@ -236,3 +236,9 @@ def test_check_notices_a_model_that_remembers(tmp_path, save, monkeypatch, token
     monkeypatch.setattr(loading, "keep_fresh", lambda _: [])
     with pytest.raises(ModelRefused, match="it remembers what it read"):
         _with_rope(save, tmp_path, "dynamic", tokens)
+
+
+def test_an_adapter_beside_the_weights_is_not_passed_over(tmp_path, save):
+    (save(tmp_path, "llama") / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelRefused, match="has an adapter"):
+        _loaded(tmp_path)
