@@ -1,6 +1,7 @@
 """The kind of run that continues a prompt under KV-cache policies."""
 
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
+from tokenarium.backend.models.default import DEFAULT_MODEL
 from tokenarium.backend.runs.example_texts import LIGHTHOUSE
 from tokenarium.backend.runs.kind import Example, Kind
 
@@ -16,12 +17,13 @@ KIND = Kind(
         Example(
             "what-is-kept",
             "What is kept",
-            "Four ways to keep 48 of these tokens: which text do they go on to write?",
+            "Four ways to keep 48 of these tokens: which still writes what the full cache writes?",
             CacheRequest(
-                model="bundled/target",
+                model=DEFAULT_MODEL,
                 text=LIGHTHOUSE,
                 policies=tuple(
-                    PolicySpec(slug=slug) for slug in ("full", "recent", "streaming_llm", "h2o")
+                    PolicySpec(slug=slug)
+                    for slug in ("full", "recent", "streaming_llm", "h2o", "snapkv")
                 ),
                 budget=48,
                 max_new_tokens=48,

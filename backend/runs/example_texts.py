@@ -1,4 +1,6 @@
-"""Texts of the shipped examples."""
+"""Texts and conversations of the shipped examples."""
+
+from tokenarium.backend.runs.message import Message
 
 LIGHTHOUSE = (
     "The old lighthouse keeper climbed the stairs every evening, and every evening he counted "
@@ -23,3 +25,11 @@ GEESE = (
     "broken violin. Nobody in the village knew why the geese had come so early that year."
 )
 ONCE = "Once upon a time there was a little girl who"
+SHORE = (
+    Message(role="system", content="You answer in one short sentence."),
+    Message(role="user", content="Why does the sea look blue?"),
+    Message(role="assistant", content="Because water takes the red out of the sunlight."),
+    Message(role="user", content="And why is it green near the shore?"),
+    Message(role="assistant", content="Near the shore"),
+)
+REPEAT = (Message(role="user", content=f"Repeat this text word for word: {LIGHTHOUSE}"),)

@@ -1,6 +1,11 @@
-"""Compute the shipped examples: ``python -m tokenarium.backend.runs.make_examples``."""
+"""Compute the shipped examples: ``python -m tokenarium.backend.runs.make_examples [SLUG ...]``.
+
+The default model is fetched first where it is not on this machine.
+"""
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +40,28 @@ def write(run: Run, example: Example, folder: Path = FOLDER) -> None:
     np.savez_compressed(folder / f"{example.slug}.npz", **arrays)
 
 
-def main(folder: Path = FOLDER) -> None:
-    """Compute every example on the bundled model and ship it."""
+def main(slugs: Sequence[str] = (), folder: Path = FOLDER) -> None:
+    """Compute examples and ship them, each in the place of its older run.
+
+    Args:
+        slugs: which; none for all, and then runs that no kind declares any more go.
+        folder: where ``SLUG.json`` and ``SLUG.npz`` go.
+    Raises: ValueError for a slug that is not declared.
+    """
+    known = {example.slug: example for example in declared()}
+    if unknown := [slug for slug in slugs if slug not in known]:
+        raise ValueError(f"{unknown[0]!r} is no example: choose among {', '.join(known)}")
+    for old in folder.glob("*.npz"):  # A shipped run would be an answer.
+        if old.stem in slugs or not slugs:
+            old.unlink()
+            old.with_suffix(".json").unlink(missing_ok=True)
     settings = Settings(database="duckdb:///:memory:", device="cpu", hosted=False)
-    for old in folder.glob("*.npz"):
-        old.unlink()
-        old.with_suffix(".json").unlink(missing_ok=True)
     with Lab(settings) as lab:
-        for example in declared():
-            run = lab.run(example.request)
-            write(run, example, folder)
-            print(f"{example.slug}: {run.duration_ms:.0f} ms")  # noqa: T201
+        for slug in slugs or known:
+            run = lab.run(known[slug].request)
+            write(run, known[slug], folder)
+            print(f"{slug}: {run.duration_ms:.0f} ms")  # noqa: T201
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

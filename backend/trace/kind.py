@@ -1,8 +1,12 @@
 """The kind of run that measures one reading of a text."""
 
-from tokenarium.backend.runs.example_texts import GEESE, LIGHTHOUSE, RED_CAP
+from tokenarium.backend.models.default import DEFAULT_MODEL
+from tokenarium.backend.runs.example_texts import GEESE, LIGHTHOUSE, RED_CAP, SHORE
 from tokenarium.backend.runs.kind import Example, Kind
 from tokenarium.backend.trace.request import TraceRequest
+
+TILES = 32
+"""Fewer than usual: the attention of 270 heads is most of what is shipped."""
 
 KIND = Kind(
     request=TraceRequest,
@@ -16,7 +20,13 @@ KIND = Kind(
             "first-token",
             "Where heads rest",
             "Where does a head look when nothing in the sentence asks for its attention?",
-            TraceRequest(model="bundled/target", text=LIGHTHOUSE, logit_lens=True),
+            TraceRequest(model=DEFAULT_MODEL, text=LIGHTHOUSE, tiles=TILES, logit_lens=True),
+        ),
+        Example(
+            "two-questions",
+            "Two questions",
+            "A conversation is one text, too: whose turn do the heads look back to?",
+            TraceRequest(model=DEFAULT_MODEL, messages=SHORE, tiles=24, logit_lens=True),
         ),
         Example(
             "one-wrong-word",

@@ -9,9 +9,11 @@ import pytest
 from tests.runs.later import MARGIN, with_margin
 from tokenarium.backend.runs import examples, make_examples
 from tokenarium.backend.runs.events import Finished
+from tokenarium.backend.runs.example_texts import LIGHTHOUSE
 from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.runs.run import Run
+from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.result import TraceResult
 
 MakeLab = Callable[..., Lab]
@@ -28,14 +30,14 @@ def shipped(tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch) -
     short = tuple(
         dataclasses.replace(
             example,
-            request=example.request.model_copy(update={"text": example.request.text[:60]}),
+            request=TraceRequest(model="bundled/target", text=LIGHTHOUSE[number:60]),
         )
-        for example in EXAMPLES
+        for number, example in enumerate(EXAMPLES)
     )
     monkeypatch.setattr(examples, "declared", lambda: short)
     monkeypatch.setattr(make_examples, "declared", lambda: short)
     monkeypatch.setattr(examples, "FOLDER", tmp_path / "examples")
-    make_examples.main(tmp_path / "examples")
+    make_examples.main(folder=tmp_path / "examples")
     return tmp_path / "examples"
 
 
@@ -85,7 +87,7 @@ def test_examples_are_installed_once_and_replaced_when_newer_ones_are_shipped(
     assert first_of(second).created == before
     assert len(second.search()) == len(EXAMPLES)
     second.close()
-    make_examples.main(shipped)
+    make_examples.main(folder=shipped)
     third = make_lab()
     assert first_of(third).created > before
     assert len(third.search()) == len(EXAMPLES)

@@ -1,7 +1,9 @@
 """The kinds of runs that try policies at several budgets, and one point of it step by step."""
 
 from tokenarium.backend.benchmark.sweep.request import PointRequest, SweepRequest
-from tokenarium.backend.runs.kind import Kind
+from tokenarium.backend.cache.request import PolicySpec
+from tokenarium.backend.models.default import DEFAULT_MODEL
+from tokenarium.backend.runs.kind import Example, Kind
 
 KINDS = (
     Kind(
@@ -12,6 +14,39 @@ KINDS = (
         title="Sweep",
         estimate="tokenarium.backend.benchmark.sweep.estimate:estimate_run",
         timed=True,
+        examples=(
+            Example(
+                "a-hidden-number",
+                "A hidden number",
+                "A number stands somewhere in a long text: which policies still hold it?",
+                SweepRequest(
+                    model=DEFAULT_MODEL,
+                    task="passkey",
+                    policies=tuple(
+                        PolicySpec(slug=slug)
+                        for slug in ("recent", "streaming_llm", "h2o", "snapkv", "tova")
+                    ),
+                    budgets=(0.5, 0.25, 0.1),
+                    length=192,
+                    trials=4,
+                ),
+            ),
+            Example(
+                "the-first-token-leaves",
+                "The first token leaves",
+                "A text is read past the cache's size: what happens when its first token is "
+                "dropped, and when it is kept?",
+                SweepRequest(
+                    model=DEFAULT_MODEL,
+                    task="perplexity",
+                    parameters={"predicted": 128},
+                    policies=tuple(PolicySpec(slug=slug) for slug in ("recent", "streaming_llm")),
+                    budgets=(0.5, 0.25),
+                    length=192,
+                    trials=2,
+                ),
+            ),
+        ),
     ),
     Kind(
         request=PointRequest,
