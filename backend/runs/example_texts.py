@@ -32,4 +32,5 @@ SHORE = (
     Message(role="user", content="And why is it green near the shore?"),
     Message(role="assistant", content="Near the shore"),
 )
-REPEAT = (Message(role="user", content=f"Repeat this text word for word: {LIGHTHOUSE}"),)
+AGAIN = f"{LIGHTHOUSE}\n\n{LIGHTHOUSE[:LIGHTHOUSE.index(',')]}"
+"""The text, and its beginning once more."""

@@ -5,7 +5,7 @@ from tokenarium.backend.runs.example_texts import GEESE, LIGHTHOUSE, RED_CAP, SH
 from tokenarium.backend.runs.kind import Example, Kind
 from tokenarium.backend.trace.request import TraceRequest
 
-TILES = 32
+TILES = 24
 """Fewer than usual: the attention of 270 heads is most of what is shipped."""
 
 KIND = Kind(
@@ -26,7 +26,7 @@ KIND = Kind(
             "two-questions",
             "Two questions",
             "A conversation is one text, too: whose turn do the heads look back to?",
-            TraceRequest(model=DEFAULT_MODEL, messages=SHORE, tiles=24, logit_lens=True),
+            TraceRequest(model=DEFAULT_MODEL, messages=SHORE, tiles=TILES, logit_lens=True),
         ),
         Example(
             "one-wrong-word",

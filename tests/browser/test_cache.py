@@ -1,4 +1,4 @@
-"""The Cache page: four policies run, every decision is replayed without asking Python."""
+"""The Cache page: five policies run, every decision is replayed without asking Python."""
 
 import re
 
@@ -16,7 +16,7 @@ GONE = "document.querySelectorAll('.tk-lane')[{lane}].querySelectorAll('.tk-gone
 
 @pytest.fixture
 def cache(shared: Share) -> Page:
-    """A page on which the usual four policies have run for a few tokens."""
+    """A page on which the usual five policies have run for a few tokens."""
     page = shared("cache")
     if page.get_by_label("New tokens").first.input_value() != "12":
         run_twelve(page)
@@ -31,10 +31,10 @@ def run_twelve(page: Page) -> None:
     page.locator("#run").click()
     # Lanes are there before their policies have run.
     finished(page, example)
-    expect(page.locator(".tk-lane")).to_have_count(4)
+    expect(page.locator(".tk-lane")).to_have_count(5)
     for lane in page.locator(".tk-lane").all():
         expect(lane.locator(".tk-made")).to_have_count(12)
-    expect(page.locator("#table-cache tbody tr")).to_have_count(4)
+    expect(page.locator("#table-cache tbody tr")).to_have_count(5)
     expect(page.locator(".tk-scrub output")).to_have_text("after the prompt")
 
 
@@ -42,7 +42,7 @@ def run_twelve(page: Page) -> None:
 def example(visit: Visit) -> Page:
     """A page as it comes, with its finished run."""
     page = visit("cache", wait=False)
-    expect(page.locator(".tk-lane")).to_have_count(4)
+    expect(page.locator(".tk-lane")).to_have_count(5)
     return page
 
 
@@ -165,7 +165,7 @@ def test_a_run_has_an_address_and_back_works(example: Page, visit: Visit) -> Non
 
 def test_a_point_of_the_trade_off_opens_its_run(visit: Visit) -> None:
     page = visit("cache", wait=False)
-    expect(page.locator(".tk-lane")).to_have_count(4)
+    expect(page.locator(".tk-lane")).to_have_count(5)
     page.get_by_label("Budgets (shares of the prompt)").fill("0.5")
     page.locator("#sweep-run").click()
     expect(page.locator("#sweep-sentence")).to_contain_text("4 of 4 points measured")
@@ -180,7 +180,7 @@ def test_a_point_of_the_trade_off_opens_its_run(visit: Visit) -> None:
 
 def test_an_address_of_a_tab_leads_to_the_page(visit: Visit, app: App) -> None:
     page = visit("?tab=cache&run=example-what-is-kept&__theme=dark", wait=False)
-    expect(page.locator(".tk-lane")).to_have_count(4)
+    expect(page.locator(".tk-lane")).to_have_count(5)
     expect(page).to_have_url(f"{app.url}/cache?run=example-what-is-kept&__theme=dark")
     page.goto(f"{app.url}/?tab=explore&token=3")
     page.wait_for_function(DRAWN)

@@ -49,7 +49,7 @@ def test_a_run_goes_on_while_another_page_is_looked_at(visit: Visit) -> None:
 
 def test_keys_move_what_the_page_steps_through(visit: Visit) -> None:
     page = visit("cache", wait=False)
-    expect(page.locator(".tk-lane")).to_have_count(4)
+    expect(page.locator(".tk-lane")).to_have_count(5)
     page.locator("#sentence").click()
     expect(page.locator(".tk-scrub output").first).to_have_text("after the prompt")
     page.keyboard.press("ArrowRight")
@@ -74,7 +74,7 @@ def test_the_step_is_one_for_lanes_and_figures(visit: Visit) -> None:
 def test_an_address_with_a_run_of_another_kind_leads_to_its_page(visit: Visit, app: App) -> None:
     page = visit("speculate?run=example-what-is-kept", wait=False)
     page.wait_for_url(f"{app.url}/cache?run=example-what-is-kept")
-    expect(page.locator(".tk-lane")).to_have_count(4)
+    expect(page.locator(".tk-lane")).to_have_count(5)
 
 
 def test_views_that_are_closed_cost_no_nodes(visit: Visit) -> None:
@@ -106,6 +106,6 @@ def test_who_refuses_cookies_keeps_a_name_for_the_tab(visit: Visit, app: App) ->
     name = page.evaluate("window.tokenarium.visitor")
     assert page.evaluate("window.tokenarium.told().visitor") == name
     page.goto(f"{app.url}/cache")
-    expect(page.locator(".tk-lane")).to_have_count(4)
+    expect(page.locator(".tk-lane")).to_have_count(5)
     assert page.evaluate("window.tokenarium.visitor") == name
     assert context.cookies() == []

@@ -10,7 +10,7 @@ from tokenarium.backend.runs.kind import Example
 from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.settings import Settings
 
-KINDS = ("trace", "cache", "speculate")
+KINDS = ("trace", "cache")
 BUNDLED = [example for kind in KINDS for example in shipped.of(kind, bundled=True)]
 
 
@@ -36,10 +36,11 @@ def test_every_declared_example_is_shipped_and_small(lab: Lab) -> None:
     [*shipped.of("trace", bundled=True), *shipped.of("trace", bundled=False)],
     ids=lambda example: example.slug,
 )
-def test_what_was_shipped_answers_without_its_model(example: Example, lab: Lab) -> None:
-    run = lab.run(example.request)
-    assert run.id == example.run_id
+def test_what_was_shipped_opens_without_its_model(example: Example, lab: Lab) -> None:
+    run = lab.open(example.run_id)
+    assert run.request == example.request
     assert run.cached
+    assert run.result.token_text
 
 
 @pytest.mark.parametrize("example", BUNDLED, ids=lambda example: example.slug)

@@ -6,7 +6,7 @@ from tests import shipped_examples as shipped
 from tokenarium.backend.runs.kind import Example
 from tokenarium.backend.runs.lab import Lab
 
-KINDS = ("trace", "cache", "speculate", "sweep")
+KINDS = ("trace", "cache", "sweep")
 DEFAULT = [example for kind in KINDS for example in shipped.of(kind, bundled=False)]
 
 

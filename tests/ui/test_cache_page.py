@@ -186,9 +186,9 @@ def test_a_stored_run_comes_back_with_its_prompt(lab: Lab, page: Visit, shown: A
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"policies": []}, "choose 1 to 4"),
-        ({"policies": ["full"] * 5}, "choose 1 to 4"),
-        ({"policies": "full"}, "choose 1 to 4"),
+        ({"policies": []}, "choose 1 to 5"),
+        ({"policies": ["full"] * 6}, "choose 1 to 5"),
+        ({"policies": "full"}, "choose 1 to 5"),
         ({"policies": ["no such"]}, "no such"),
         ({"parameters": {"streaming_llm": {"sink": "many"}}}, "sink"),
         ({"parameters": {"streaming_llm": {"sink": 999}}}, "sink"),
@@ -242,7 +242,7 @@ def test_the_card_tells_the_run(lab: Lab, page: Visit, shown: dict[str, Any]) ->
     ("changes", "said"),
     [
         ({"budget": 2}, "raise budget to at least 3"),
-        ({"policies": []}, "choose 1 to 4"),
+        ({"policies": []}, "choose 1 to 5"),
         ({"text": ""}, "text"),
         ({"model": "local/none"}, "local/none"),
         ({"policies": ["tova"], "parameters": {}}, "not known: TOVA never ran"),

@@ -28,7 +28,7 @@ from tokenarium.ui.shell.panel import Values, choice, number
 from tokenarium.ui.shell.section import File, RunPage
 from tokenarium.ui.shell.selection import Chosen, Selection
 
-MOST_POLICIES = 4
+MOST_POLICIES = 5
 USUAL = ["full", "recent", "streaming_llm", "h2o"]
 UNITS = {"tokens": "tokens per head", "ratio": "share of the prompt", "megabytes": "MB"}
 FIELDS = ("model", "budget", "budget_unit", "max_new_tokens", "oracle")
