@@ -22,6 +22,8 @@ SECTIONS = [(page, slug) for page in PAGES for slug in (MAIN, *(s.slug for s in 
 SHORT = {"text": "The old king saw it.", "max_new_tokens": 3}
 LONG = {"text": "The old king saw it, and went on. " * 60, "max_new_tokens": 400}
 LARGEST_BYTES = 300_000
+ODD = ("kernel",)
+"""Parameters that are odd numbers only."""
 
 
 @pytest.fixture(scope="module")
@@ -342,5 +344,5 @@ def test_an_address_without_a_run_changes_nothing_but_the_view(
 def _moved(field: dict[str, Any]) -> Any:
     if field["type"] == "check":
         return not field["value"]
-    step = field["step"]
+    step = 2 * field["step"] if field["name"] in ODD else field["step"]
     return field["value"] - step if field["value"] + step > field["max"] else field["value"] + step

@@ -27,6 +27,7 @@ KINDS = (
                         for slug in ("recent", "streaming_llm", "h2o", "snapkv", "tova")
                     ),
                     budgets=(0.5, 0.25, 0.1),
+                    depths=(0.5,),
                     length=192,
                     trials=4,
                 ),
