@@ -172,10 +172,10 @@ class Generation:
         first = max(start, 1)
         if stop > first:
             full.append(self.oracle.read(self.ids[first - 1 : stop - 1]))
-            at = list(self.oracle.attending)
+            layers = list(self.oracle.attending)
             missed = self.oracle.missed
-            numbers["lost_mass"][number, first:stop, at] = missed.lost_mass[:, at].T
-            numbers["topk_overlap"][number, first:stop, at] = missed.topk_overlap[:, at].T
+            numbers["lost_mass"][number, first:stop, layers] = missed.lost_mass[:, layers].T
+            numbers["topk_overlap"][number, first:stop, layers] = missed.topk_overlap[:, layers].T
         measured = divergence(torch.cat(full), policy, self.ids[start:])
         for name, values in measured.items():
             numbers[name][number, start:stop] = values

@@ -45,7 +45,7 @@ class _Passing(CacheLayerMixin):
         return -1
 
 
-class _PassingWithState(LinearAttentionLayer, _Passing):
+class _PassingWithState(LinearAttentionLayer, _Passing):  # type: ignore[override]
     """A layer that attends and keeps a state besides: Falcon-H1, Zamba 2."""
 
     def __init__(self, number_of_states: int = 1) -> None:
