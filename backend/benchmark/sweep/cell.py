@@ -148,8 +148,9 @@ class Trials:
         windows, prompt = windows_of(self.loaded.model.config), len(self.exercises[0].prompt)
         fitted = policy.fitted(budget, len(windows), self.loaded.context)
         refuse_nowhere(fitted, budget, windows, prompt)
-        acting = fitted.acting_layers(budget, windows, prompt)
-        return {"acts_in": len(acting), "layers": len(windows)}
+        acting = len(fitted.acting_layers(budget, windows, prompt))
+        everywhere = policy.label == "nothing"  # the full cache is what others are measured by
+        return {"acts_in": len(windows) if everywhere else acting, "layers": len(windows)}
 
     def _budgets(self, ratio: float) -> list[int]:
         sizes = CacheSizes.of(self.loaded, 0)
