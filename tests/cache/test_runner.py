@@ -351,7 +351,7 @@ def test_layers_with_a_window_are_noted(twins, letters) -> None:
     loaded, _ = twins("gemma2")
     result = run(loaded, ask(letters(60), policies=["full", "recent"]))
     assert not any("leaves" in note for note in result.notes[0])
-    assert any("2 of 3 layers see a window" in note for note in result.notes[1])
+    assert any("acts in 1 of 3 layers" in note for note in result.notes[1])
     assert any(note.startswith("variant: ") for note in result.notes[1])
     np.testing.assert_array_equal(result.entries[:, -1, 0], 15)
     np.testing.assert_array_equal(result.entries[:, -1, 1], [61 + 11, 16])

@@ -19,6 +19,7 @@ import pytest
 
 from tests.frozen.compare import Arrays, described, equal, flat, load, unlike, without
 from tests.frozen.make import Lab, Run, UserError, processor, requested, settings, versions
+from tokenarium.backend.runs.examples import declared
 
 HERE = Path(__file__).parent
 FOLDERS = sorted((f for f in HERE.glob("v*") if f.is_dir()), key=lambda f: int(f.name[1:]))
@@ -105,6 +106,7 @@ def test_search_lists_every_run_that_one_may_see(own: Frozen, hosted: Frozen) ->
 
 def test_search_tells_of_every_run_what_it_was(hosted: Frozen) -> None:
     found = {r.id: r for r in hosted.lab.search(visitor=hosted.visitor, limit=1000)}
+    shipped = {example.run_id for example in declared()}
     for name, record in hosted.runs.items():
         row = found[record["id"]]
         assert (row.kind, row.owner, row.pinned) == (
@@ -112,6 +114,8 @@ def test_search_tells_of_every_run_what_it_was(hosted: Frozen) -> None:
             record["owner"],
             record["pinned"],
         ), name
+        if record["id"] in shipped:  # a shipped run gives way to the newer one
+            continue
         assert row.model == record["request"]["model"], name
         assert row.text == record["request"].get("text", row.text), name
 

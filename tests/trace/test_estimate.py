@@ -25,7 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(home: Path, limit: int = 128, **changes: Any) -> TraceEstimate:
-    request = TraceRequest(model="local/m", **({"text": TEXT} | changes))
+    request = TraceRequest(model="local/m", **({"text": TEXT, "logit_lens": True} | changes))
     return estimate(request, sketch("local/m", home), limit, torch.device("cpu"))
 
 

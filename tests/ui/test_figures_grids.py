@@ -44,6 +44,7 @@ def shaped(layers: int, heads: int) -> TraceResult:
         persistence=some(7),
         persistence_chance=some(7),
         sink_score=some(),
+        learned_sink_mass=some(LENGTH),
         previous_mass=some(),
         self_mass=some(),
         attention_entropy_nats=some(LENGTH),

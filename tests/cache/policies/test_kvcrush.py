@@ -61,7 +61,7 @@ def test_kvcrush_without_stand_ins_is_its_base_by_layer(tiny):
 
 
 def test_kvcrush_with_stand_ins_over_eager_attention(tiny):
-    pair, budget, window = tiny(), 16, 4
+    pair, budget, window = tiny(), 16, 1
     ids = pair.prompt(61)
     sequence = pair.under("kvcrush", budget, ids, anchor="ones", share=0.5)
     for own, layer in zip(kept(sequence), eager_layers(pair.eager, ids), strict=True):
