@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar, overload
 
 from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.models.info import ModelInfo
-from tokenarium.backend.models.preselected import Preselected, Preselection
+from tokenarium.backend.models.preselected import STAND_IN, Preselected, Preselection
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken
 from tokenarium.backend.runs.examples import install
@@ -119,10 +119,15 @@ class Lab(StoredRuns):
     def examples(self, kind: str) -> tuple[Example, ...]:
         """Return the examples of a kind whose runs are stored, the one for the first paint first.
 
+        Where a bundled model stands in for the default one, its own examples come first: what is
+        computed beside them can be computed here.
+
         Args:
             kind: slug, such as ``trace``.
         """
-        return tuple(e for e in self._examples if e.request.kind == kind)
+        model = self.preselected().name
+        found = [e for e in self._examples if e.request.kind == kind]
+        return tuple(sorted(found, key=lambda e: model == STAND_IN and e.request.model != model))
 
     def models(self) -> list[ModelInfo]:
         """Return the models to offer, with their state."""

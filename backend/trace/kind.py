@@ -29,6 +29,12 @@ KIND = Kind(
             TraceRequest(model=DEFAULT_MODEL, messages=SHORE, tiles=TILES, logit_lens=True),
         ),
         Example(
+            "small-model",
+            "A small model",
+            "The same text, read by a model of 15 million parameters: do its heads rest as well?",
+            TraceRequest(model="bundled/target", text=LIGHTHOUSE, logit_lens=True),
+        ),
+        Example(
             "one-wrong-word",
             "One wrong word",
             "Most of this is easy to guess; find the word that the model did not see coming.",

@@ -65,7 +65,7 @@ DRAWN = """() => {
 }"""
 SHOWN = {
     "": DRAWN,
-    "cache": "document.querySelectorAll('.tk-lane').length === 4",
+    "cache": "document.querySelectorAll('.tk-lane').length === 5",
     "speculate": "document.querySelectorAll('.tk-tree .tk-node').length > 0",
 }
 """By page, when its example is shown."""

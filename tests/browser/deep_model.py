@@ -16,10 +16,10 @@ def save_deep_model(folder: Path) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(alphabet) + 1,
-        hidden_size=32,
+        hidden_size=64,
         intermediate_size=32,
         num_hidden_layers=48,
-        num_attention_heads=8,
+        num_attention_heads=16,
         num_key_value_heads=2,
         max_position_embeddings=4096,
         bos_token_id=0,

@@ -14,7 +14,7 @@ from tests.browser.conftest import DRAWN, App, Visit, open_view
 from tokenarium.ui.pages.explore import Explore
 
 TITLES = {view.slug: view.title for view in Explore.views}
-EXAMPLE = "?run=example-first-token"
+EXAMPLE = "?run=example-small-model"
 OVERLAPS = """host => {
   const boxes = [...document.querySelectorAll(host)].filter(text => text.textContent.trim())
     .map(text => text.getBoundingClientRect());

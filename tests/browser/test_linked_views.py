@@ -185,7 +185,7 @@ def test_back_undoes_a_click_and_forward_repeats_it(visit: Visit) -> None:
     page.get_by_role("button", name="One wrong word").click()
     page.wait_for_function("window.tokenarium?.state.run === 'example-one-wrong-word'")
     page.go_back()
-    page.wait_for_function("window.tokenarium?.state.run === 'example-first-token'")
+    page.wait_for_function("window.tokenarium?.state.run === 'example-small-model'")
     expect(page.locator("#card")).to_contain_text("token 8 of")
     page.go_back()
     expect(page.locator("#card")).to_contain_text("token 3 of")

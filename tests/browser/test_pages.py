@@ -25,7 +25,7 @@ def test_text_and_model_go_along(visit: Visit) -> None:
 def test_a_run_goes_on_while_another_page_is_looked_at(visit: Visit) -> None:
     page = visit()
     choose_model(page, "local/deep")
-    page.locator("#text textarea").fill("goes on, " * 280)
+    page.locator("#text textarea").fill("goes on, " * 440)
     page.locator("#run").click()
     expect(page.locator("#status progress")).to_be_visible()
     page.wait_for_url(re.compile("run="))

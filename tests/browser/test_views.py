@@ -67,7 +67,7 @@ def test_heavy_hitters_follow_scope_and_forgetting(page: Page) -> None:
 
 
 def test_a_head_is_chosen_in_the_scatter_and_the_probe_measures(visit: Visit) -> None:
-    page = visit("?run=example-first-token&view=heads")
+    page = visit("?run=example-small-model&view=heads")
     page.locator("#plot-scatter .js-plotly-plot .points").first.wait_for()
     quiet(page)
     where = page.evaluate(
@@ -109,7 +109,7 @@ def test_an_intervention_says_what_it_does_to_the_loss(page: Page) -> None:
 
 
 def test_a_wrong_parameter_is_named_and_the_page_goes_on(visit: Visit) -> None:
-    page = visit("?run=example-first-token&view=intervene", wait=False)
+    page = visit("?run=example-small-model&view=intervene", wait=False)
     page.locator("#intervention input").fill("Calibrate sinks (ACT)")
     page.keyboard.press("Enter")
     page.get_by_label("Heads").last.fill("5.0, many")
@@ -130,7 +130,7 @@ def test_two_runs_are_compared(page: Page) -> None:
 
 
 def test_the_heartbeat_of_a_head_is_measured(visit: Visit) -> None:
-    page = visit("?run=example-first-token&view=heartbeat", wait=False)
+    page = visit("?run=example-small-model&view=heartbeat", wait=False)
     page.locator("#beat").click()
     page.wait_for_function(DRAWN)
     expect(page.locator("#beat-said")).to_contain_text("of all pairs are active")

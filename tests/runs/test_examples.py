@@ -112,7 +112,7 @@ def test_absence_of_examples_is_said(make_lab: MakeLab) -> None:
 
 
 def test_example_texts_are_distinct_and_make_good_chips() -> None:
-    assert len({example.slug for example in EXAMPLES}) == len(EXAMPLES) == 4
+    assert len({example.slug for example in EXAMPLES}) == len(EXAMPLES) == 5
     for example in EXAMPLES:
         said = example.request.text or "".join(turn.content for turn in example.request.messages)
         assert 150 < len(said) < 600
