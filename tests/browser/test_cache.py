@@ -174,7 +174,7 @@ def test_a_point_of_the_trade_off_opens_its_run(visit: Visit) -> None:
     expect(page.locator(".tk-lane h3")).to_contain_text("H2O")
     page.wait_for_function("location.search.includes('sweep=')")
     again = visit(page.url, context=page.context, wait=False)
-    expect(again.locator("#sweep-sentence")).to_contain_text("4 of 4 points measured")
+    expect(again.locator("#sweep-sentence")).to_contain_text("5 of 5 points measured")
     expect(again.locator(".tk-lane h3")).to_contain_text("H2O")
 
 

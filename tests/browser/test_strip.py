@@ -277,21 +277,6 @@ def test_a_large_map_shows_its_numbers_and_names(strip_at: Any) -> None:
     assert hidden
 
 
-def test_text_in_the_lens_is_cut_to_its_cell(strip_at: Any, window: Page) -> None:
-    page = strip_at(TEXT)
-    page.wait_for_function("document.querySelector('#plot-lens .js-plotly-plot')?.data")
-    shown = "document.querySelector('#plot-lens .js-plotly-plot').data[0].text[2][12]"
-    assert page.evaluate(shown) == "L2t12"
-    try:
-        window.set_viewport_size({"width": 640, "height": 900})
-        page.wait_for_function(f"{shown} !== 'L2t12'")
-        assert page.evaluate(shown).endswith("…")
-        assert "L2t12".startswith(page.evaluate(shown)[:-1])
-    finally:
-        window.set_viewport_size({"width": 1440, "height": 900})
-    page.wait_for_function(f"{shown} === 'L2t12'")
-
-
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_level_can_be_read_also_where_few_look(strip_at: Any, dark: bool) -> None:
     page = strip_at(TEXT)
