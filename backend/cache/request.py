@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
 
@@ -16,10 +17,7 @@ BudgetUnit = Literal["tokens", "ratio", "megabytes"]
 class PolicySpec(MethodSpec[Policy]):
     """A policy by its slug, with parameters: ``PolicySpec("streaming_llm", sink=4)``."""
 
-    @classmethod
-    def declaration(cls, slug: str) -> type[Policy]:
-        """Return the policy named ``slug``."""
-        return Policy.registry.find(slug)
+    family: ClassVar[type[Method]] = Policy
 
     @property
     def policy(self) -> Policy:

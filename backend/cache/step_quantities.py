@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.cache.compared import slugs_quantity, titles_quantity
 from tokenarium.backend.runs.read_text import role_quantity, text_quantity, turn_quantity
 from tokenarium.backend.runs.result import Result, quantity
 
@@ -19,12 +20,8 @@ Integers = NDArray[np.int32]
 class StepQuantities(Result):
     """What was asked, what each policy generated, and how far that is from the full cache."""
 
-    policies: tuple[str, ...] = quantity(
-        "policies", "P", "", "slugs as asked", "Which methods were compared."
-    )
-    titles: tuple[str, ...] = quantity(
-        "names of the policies", "P", "", "as declared", "What people call the methods."
-    )
+    policies: tuple[str, ...] = slugs_quantity("slugs as asked")
+    titles: tuple[str, ...] = titles_quantity()
     labels: tuple[str, ...] = quantity(
         "what is really done",
         "P",

@@ -4,7 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import get_safetensors_metadata, hf_hub_download, snapshot_download
+from huggingface_hub import (
+    constants,
+    get_safetensors_metadata,
+    get_session,
+    hf_hub_download,
+    snapshot_download,
+)
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
     EntryNotFoundError,
     GatedRepoError,
@@ -20,6 +26,8 @@ from tokenarium.backend.models.files import INDEX, WEIGHTS
 from tokenarium.backend.models.hub_cache import snapshot
 from tokenarium.backend.models.refusal import ModelRefused
 
+REACH_S = 5.0
+"""Seconds in which Hugging Face must answer at all."""
 _WANTED = [
     "config.json",
     WEIGHTS,
@@ -45,6 +53,7 @@ def fetch(hub_id: str, accept: Callable[[Path, int], None]) -> Path:
     if known := snapshot(hub_id):
         return known
     with _told(hub_id):
+        _reach()
         config = Path(hf_hub_download(hub_id, "config.json"))
         parameters = sum(get_safetensors_metadata(hub_id).parameter_count.values())
     accept(config.parent, parameters)
@@ -56,6 +65,11 @@ def fetch(hub_id: str, accept: Callable[[Path, int], None]) -> Path:
             "model that has both"
         )
     return folder
+
+
+def _reach() -> None:
+    """Ask once whether anybody answers: downloads try again for most of a minute."""
+    get_session().head(constants.ENDPOINT, timeout=REACH_S)
 
 
 @contextmanager

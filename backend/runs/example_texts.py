@@ -28,9 +28,12 @@ ONCE = "Once upon a time there was a little girl who"
 SHORE = (
     Message(role="system", content="You answer in one short sentence."),
     Message(role="user", content="Why does the sea look blue?"),
-    Message(role="assistant", content="Because water takes the red out of the sunlight."),
+    Message(
+        role="assistant",
+        content="Because water takes the red out of the sunlight that falls into it.",
+    ),
     Message(role="user", content="And why is it green near the shore?"),
     Message(role="assistant", content="Near the shore"),
 )
-AGAIN = f"{LIGHTHOUSE}\n\n{LIGHTHOUSE[:LIGHTHOUSE.index(',')]}"
+AGAIN = f"{LIGHTHOUSE}\n\n{LIGHTHOUSE[: LIGHTHOUSE.index(',')]}"
 """The text, and its beginning once more."""

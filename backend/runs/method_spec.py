@@ -1,17 +1,18 @@
 """A method of one family as a request names it: by its slug, with parameters."""
 
 from collections.abc import Mapping
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.request import stored_form
 
-Method = TypeVar("Method", bound=BaseModel)
+Of = TypeVar("Of", bound=Method)
 
 
-class MethodSpec(BaseModel, Generic[Method]):
-    """One method and its parameters; a subclass says where the family's methods are found.
+class MethodSpec(BaseModel, Generic[Of]):
+    """One method and its parameters; a subclass names the family.
 
     ``DrafterSpec("prompt_lookup", longest=3)`` is ``DrafterSpec("prompt_lookup", {"longest": 3})``.
     Parameters that are left out are filled in with their defaults, so that equal requests have
@@ -19,6 +20,9 @@ class MethodSpec(BaseModel, Generic[Method]):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: ClassVar[type[Method]]
+    """Base class of the family; its registry is asked."""
 
     slug: str = Field(description="Name of the method.")
     parameters: dict[str, JsonValue] = Field(
@@ -29,24 +33,20 @@ class MethodSpec(BaseModel, Generic[Method]):
     def __init__(self, slug: str, parameters: Mapping[str, Any] | None = None, **more: Any) -> None:
         super().__init__(slug=slug, parameters={**(parameters or {}), **more})
 
-    @classmethod
-    def declaration(cls, slug: str) -> type[Method]:
-        """Return the class of the method named ``slug``.
+    @property
+    def method(self) -> Of:
+        """The method with its parameters.
 
         Raises:
             ValueError: if the family has none of this name.
         """
-        raise NotImplementedError
-
-    @property
-    def method(self) -> Method:
-        """The method with its parameters."""
-        return self.declaration(self.slug).model_validate(self.parameters)
+        found: Of = self.family.registry.find(self.slug).model_validate(self.parameters)
+        return found
 
     @model_validator(mode="after")
     def _fill_in_defaults(self) -> Self:
         try:
-            chosen = self.declaration(self.slug).model_validate(self.parameters)
+            chosen = self.method
         except ValidationError as error:
             from tokenarium.backend.errors import in_words
 

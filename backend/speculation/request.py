@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
 from tokenarium.backend.speculation.drafter import Drafter
@@ -19,10 +20,7 @@ MOST_TOKENS = 4096
 class DrafterSpec(MethodSpec[Drafter]):
     """A drafter by its slug, with parameters: ``DrafterSpec("prompt_lookup", longest=3)``."""
 
-    @classmethod
-    def declaration(cls, slug: str) -> type[Drafter]:
-        """Return the drafter named ``slug``."""
-        return Drafter.registry.find(slug)
+    family: ClassVar[type[Method]] = Drafter
 
     @property
     def drafter(self) -> Drafter:
@@ -33,10 +31,7 @@ class DrafterSpec(MethodSpec[Drafter]):
 class RuleSpec(MethodSpec[Rule]):
     """An acceptance rule by its slug, with parameters: ``RuleSpec("typical", threshold=0.2)``."""
 
-    @classmethod
-    def declaration(cls, slug: str) -> type[Rule]:
-        """Return the rule named ``slug``."""
-        return Rule.registry.find(slug)
+    family: ClassVar[type[Method]] = Rule
 
     @property
     def rule(self) -> Rule:

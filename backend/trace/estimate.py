@@ -70,7 +70,7 @@ def estimate(
         work += of_result(sizes, choices)
     streams = tokens * sizes.hidden * dtype.itemsize * (sizes.layers + 1)
     return TraceEstimate(
-        words=len(request.text.split()),
+        words=len(request.given_text.split()),
         tokens=tokens,
         passes=1 + (request.logit_lens and streams > STREAM_BYTES),
         peak_bytes=work.total(tokens),

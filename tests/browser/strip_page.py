@@ -1,5 +1,6 @@
 """A page with the strip, a map and a lens, over a made-up text of any length: ``?length=32768``."""
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,8 @@ from tokenarium.ui.figures.attention import attention_map
 from tokenarium.ui.figures.lens import logit_lens
 from tokenarium.ui.shell.selection import Chosen, Selection, selection
 
+LONG_WORD, LONG_AT = "uncommonly-long", (2, 13)
+"""A guess that has no room in its cell, and where: residual stream and token."""
 WORDS = ("The", " old", " king", " un", "believ", "ably", " saw", " it", ".", " “", "Go", "!”")
 
 
@@ -56,7 +59,13 @@ def build() -> gr.Blocks:
     results: dict[int, TraceResult] = {}
 
     def result_of(length: int) -> TraceResult:
-        return results.setdefault(length, long_text(length, context=1024))
+        if length not in results:
+            found = long_text(length, context=1024)
+            assert found.lens_text is not None
+            rows = [list(row) for row in found.lens_text]
+            rows[LONG_AT[0]][LONG_AT[1]] = LONG_WORD
+            results[length] = replace(found, lens_text=tuple(map(tuple, rows)))
+        return results[length]
 
     def load(request: gr.Request) -> tuple[Any, ...]:
         result = result_of(int(request.query_params.get("length", 512)))

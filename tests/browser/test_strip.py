@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from tests.browser.strip_page import build, long_text
+from tests.browser.strip_page import LONG_AT, LONG_WORD, build, long_text
 from tests.browser.test_first_paint import CONTRAST
 from tokenarium.ui.components.segmentation import starts
 from tokenarium.ui.shell.web import served
@@ -275,6 +275,26 @@ def test_a_large_map_shows_its_numbers_and_names(strip_at: Any) -> None:
         "Number.isNaN(document.querySelector('#plot-map .js-plotly-plot').data[0].z[0][5])"
     )
     assert hidden
+
+
+def test_text_in_the_lens_is_cut_to_its_cell(strip_at: Any, window: Page) -> None:
+    page = strip_at(TEXT)
+    page.wait_for_function("document.querySelector('#plot-lens .js-plotly-plot')?.data")
+    figure = "document.querySelector('#plot-lens .js-plotly-plot')"
+    residual, token = LONG_AT
+    word, before = (f"{figure}.data[0].text[{residual}][{at}]" for at in (token, token - 1))
+    seen = f"(([from, to]) => to - from)({figure}.layout.xaxis.range)"
+    wide = page.evaluate(seen)
+    try:
+        window.set_viewport_size({"width": 640, "height": 900})
+        page.wait_for_function(f"{seen} < {wide}")
+        cut = page.evaluate(word)
+        assert cut.endswith("…")
+        assert LONG_WORD.startswith(cut[:-1])
+        assert page.evaluate(before) == f"L{residual}t{token - 1}"
+    finally:
+        window.set_viewport_size({"width": 1440, "height": 900})
+    page.wait_for_function(f"{seen} === {wide}")
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -35,6 +35,8 @@ FAILURES = [
 @pytest.fixture(autouse=True)
 def hub(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    answers = SimpleNamespace(head=lambda *_, **__: None)
+    monkeypatch.setattr(download, "get_session", lambda: answers)
     return tmp_path / "hub" / "models--org--name"
 
 
@@ -74,6 +76,17 @@ def test_fetch_failure_is_told_in_words(monkeypatch, failure, words):
     monkeypatch.setattr(download, "hf_hub_download", fail)
     with pytest.raises(ModelRefused, match=words):
         fetch("org/name", lambda *_: None)
+
+
+def test_nothing_is_tried_again_where_nobody_answers(remote, monkeypatch):
+    def head(url, timeout):
+        assert timeout == download.REACH_S
+        raise errors.HTTPError(f"no route to {url}")
+
+    monkeypatch.setattr(download, "get_session", lambda: SimpleNamespace(head=head))
+    with pytest.raises(ModelRefused, match="cannot be reached: check the network"):
+        fetch("org/name", lambda *_: None)
+    assert remote == []
 
 
 def test_load_downloads_once_and_then_needs_no_network(remote):

@@ -57,6 +57,11 @@ def test_every_kind_reads_messages_and_its_run_knows_the_turns(chatting: Lab) ->
     assert {run.kind for run in found} == {kind.kind for kind, _ in ASKED}
 
 
+def test_an_estimate_counts_the_words_of_the_turns(chatting: Lab) -> None:
+    found = chatting.estimate(chatting.request(TraceRequest, model=MODEL, messages=MESSAGES))
+    assert (found.words, found.tokens) == (3, len(TURNS))
+
+
 def test_a_sweep_reads_prompts_that_are_messages(chatting: Lab) -> None:
     values = {"policies": ("recent",), "budgets": (0.5,), "max_new_tokens": 2}
     request = chatting.request(SweepRequest, model=MODEL, prompts=("Hi", MESSAGES), **values)

@@ -65,6 +65,13 @@ def test_speculate_begins_with_a_drafter_that_fits_its_model(wired) -> None:
     assert bundled.page.requests(bundled.controls.read(_values(bundled))) == [example]
 
 
+def test_examples_of_the_model_that_stands_in_come_first(wired) -> None:
+    ready, alone = (wired("Explore", fetch=fetch).lab.examples("trace") for fetch in (True, False))
+    assert ready[0].request.model == DEFAULT_MODEL
+    assert [each for each in alone if each.request.model == TARGET] == list(alone[:-2])
+    assert sorted(alone, key=ready.index) == list(ready)
+
+
 def test_a_page_says_which_model_stands_in_and_why(wired) -> None:
     page = wired("Explore", fetch=True)
     assert page.handlers.instead(DEFAULT_MODEL) is None

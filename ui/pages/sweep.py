@@ -75,7 +75,7 @@ class Sweep(Section):
         """Return how many points are measured, and what they say."""
         result = scene.result
         done = f"{len(result.policy)} of {result.points} points measured."
-        verdict = f" {result.verdict}." if result.verdict else ""
+        verdict = f" {result.verdict[0].upper()}{result.verdict[1:]}." if result.verdict else ""
         refused = sorted({reason for reason in result.refused if reason})[:4]
         left_out = "".join(f'<p class="tk-sub">{escape(reason)}</p>' for reason in refused)
         about = "".join(f'<p class="tk-sub">{escape(line)}</p>' for line in how_asked(scene))

@@ -147,7 +147,9 @@ class Wiring(Layout):
             return shown, gr.Timer(active=moving)
 
         outputs = [self.pill, timer]
-        timer.tick(state, model, [*outputs, model], **EAGER)
+        ticked = timer.tick(state, model, [*outputs, model], **EAGER)
+        for section in self.page.sections.values():  # what a run takes is known once it is here
+            ticked.then(self._cost(section), self.asking, self._cost_of(section), **EAGER)
         model.change(warm, model, outputs, **EAGER)
         self.blocks.load(warm, model, outputs, **EAGER)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend.benchmark.accuracy import interval, verdict
+from tokenarium.backend.cache.compared import slugs_quantity, titles_quantity
 from tokenarium.backend.runs.result import Result, quantity
 
 if TYPE_CHECKING:
@@ -46,12 +47,8 @@ class SweepResult(Result):
 
     schema_version: ClassVar[int] = 2
 
-    policies: tuple[str, ...] = quantity(
-        "policies", "P", "", "slugs; the full cache is first", "Which methods were compared."
-    )
-    titles: tuple[str, ...] = quantity(
-        "names of the policies", "P", "", "as declared", "What people call the methods."
-    )
+    policies: tuple[str, ...] = slugs_quantity("slugs; the full cache is first")
+    titles: tuple[str, ...] = titles_quantity()
     labels: tuple[str, ...] = quantity(
         "what is really done",
         "P",
