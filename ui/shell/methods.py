@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gradio as gr
 from pydantic_core import PydanticUndefined
 
+from tokenarium.ui.components.choice import Choice
 from tokenarium.ui.components.form import Group
 
 
-def choice_of(methods: Sequence[Any], value: Any, label: str, **more: Any) -> gr.Dropdown:
+def choice_of(methods: Sequence[Any], value: Any, label: str, **more: Any) -> Choice:
     """Return a choice among methods, by title."""
     titles = [(method.title, method.slug) for method in methods]
-    return gr.Dropdown(titles, value=value, label=label, **more)
+    return Choice(titles, value=value, label=label, **more)
 
 
 def groups_of(methods: Mapping[str, Any], chosen: object) -> list[Group]:

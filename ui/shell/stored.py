@@ -1,8 +1,7 @@
 """Choices among the runs that a visitor may list."""
 
-import gradio as gr
-
 from tokenarium.backend import Lab
+from tokenarium.ui.components.choice import Choice
 
 MOST = 30
 
@@ -13,9 +12,9 @@ def stored_runs(lab: Lab, kind: str, visitor: str) -> list[tuple[str, str]]:
     return [(f"{' '.join(r.text.split())[:48]} · {r.model}", r.id) for r in found]
 
 
-def run_picker(lab: Lab, kind: str, label: str, name: str, value: str | None = None) -> gr.Dropdown:
+def run_picker(lab: Lab, kind: str, label: str, name: str, value: str | None = None) -> Choice:
     """Return a dropdown of runs of a kind; the page fills it whenever it is opened."""
-    return gr.Dropdown(
+    return Choice(
         [(example.title, example.run_id) for example in lab.examples(kind)],
         value=value,
         label=label,

@@ -16,6 +16,7 @@ from tokenarium.backend import (
     token_classes,
 )
 from tokenarium.ui.characters import named
+from tokenarium.ui.components.choice import Choice
 from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
 from tokenarium.ui.figures.classes import class_bars
 from tokenarium.ui.figures.heavy import accumulated, coverage_curves, coverage_grid, persistence
@@ -54,7 +55,7 @@ class Heavy(Panel):
             )
             self.control(
                 "heavy_factor",
-                gr.Dropdown(
+                Choice(
                     ["1"],
                     value="1",
                     label="Forgetting factor",
