@@ -59,7 +59,7 @@ HERE = run("here", OWN)
         ([HERE, run("far", FOREIGN, 3)], None, None, ""),
         ([HERE, run("new", OWN), run("old", OWN)], None, "new", ""),
         ([HERE, run("new", OWN), run("old", OWN)], "old", "old", ""),
-        ([HERE, run("new", OWN), run("old", OWN)], "here", "new", ""),
+        ([HERE, run("new", OWN), run("old", OWN)], "here", "new", "is shown"),
         ([HERE, run("far", FOREIGN, 3), run("old", OWN)], "far", "old", "cannot be paired"),
         ([HERE, run("far", FOREIGN, 3)], "far", None, "cannot be paired"),
         ([HERE, run("near", FOREIGN)], "near", "near", ""),

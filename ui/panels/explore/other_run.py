@@ -41,7 +41,9 @@ def other_run(lab: Lab, scene: TraceScene) -> Other:
     """
     chosen = scene.settings.get(OTHER)
     refused = ""
-    if isinstance(chosen, str) and chosen and chosen != scene.chosen.run:
+    if isinstance(chosen, str) and chosen == scene.chosen.run:
+        refused = "The run that was chosen is the one that is shown: here is the newest other."
+    elif isinstance(chosen, str) and chosen:
         run = _opened(lab, scene, chosen)
         if run is not None and _fits(run, scene):
             return Other(run)
