@@ -108,6 +108,8 @@ COLUMNS = {
     ("tokens", "received_mass"): "mean over layers and heads of: "
     + TraceResult.quantities()["received_mass"].formula,
     ("tokens", "residual_norm"): "Euclidean norm of the residual stream before the final norm",
+    ("tokens", "turn"): "number of its turn in a conversation; -1 without; NULL in older rows",
+    ("tokens", "turn_role"): "who says that turn: system, user or assistant",
     ("head_metrics", "layer"): "layer, from 0",
     ("head_metrics", "head"): "query head, from 0",
     ("head_metrics", "attention_entropy_nats"): "mean over queries i of: "

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON, TypeDecorator, UserDefinedType
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """Revision of ``tokenarium.storage.migrations`` this code reads and writes."""
 
 PART_BYTES = 4_000
@@ -123,6 +123,8 @@ class TokenRow(Base):
     token_rank: Mapped[int | None]
     received_mass: Mapped[float | None]
     residual_norm: Mapped[float | None]
+    turn: Mapped[int | None]
+    turn_role: Mapped[str | None]
 
     __mapper_args__ = _identity("run_id", "position")
 

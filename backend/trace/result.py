@@ -126,6 +126,7 @@ class TraceResult(ResidualQuantities, AttentionQuantities, TokenQuantities):
             "token_rank": self.rank,
             "received_mass": self.received_by_token(),
             "residual_norm": self.residual_norm[-1],
+            **self._turns(),
         }
         heads: dict[str, Any] = {
             "layer": layer.ravel(),
@@ -137,3 +138,10 @@ class TraceResult(ResidualQuantities, AttentionQuantities, TokenQuantities):
             "attention_distance": self.attention_distance.mean(-1).ravel(),
         }
         return {"tokens": pa.table(tokens), "head_metrics": pa.table(heads)}
+
+    def _turns(self) -> dict[str, Any]:
+        """Return the turn of each token and who says it; nothing for a trace of before turns."""
+        if self.turn is None or self.turn_role is None:
+            return {}
+        roles = [self.turn_role[turn] if turn >= 0 else None for turn in self.turn]
+        return {"turn": self.turn, "turn_role": pa.array(roles, pa.string())}

@@ -57,6 +57,20 @@ def test_every_kind_reads_messages_and_its_run_knows_the_turns(chatting: Lab) ->
     assert {run.kind for run in found} == {kind.kind for kind, _ in ASKED}
 
 
+def test_a_query_counts_by_turn(chatting: Lab) -> None:
+    chatting.run(chatting.request(TraceRequest, model=MODEL, messages=MESSAGES, tiles=2))
+    chatting.run(chatting.request(TraceRequest, model=MODEL, text="Hi", tiles=2))
+    found = chatting.query(
+        "SELECT turn, turn_role, count(*) AS n FROM tokens GROUP BY ALL ORDER BY turn"
+    )
+    assert [tuple(row.values()) for row in found.to_pylist()] == [
+        (-1, None, 3),
+        (0, "system", 17),
+        (1, "user", 9),
+        (2, "assistant", 10),
+    ]
+
+
 def test_an_estimate_counts_the_words_of_the_turns(chatting: Lab) -> None:
     found = chatting.estimate(chatting.request(TraceRequest, model=MODEL, messages=MESSAGES))
     assert (found.words, found.tokens) == (3, len(TURNS))
