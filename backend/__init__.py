@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         overlap,
         times_noise,
     )
+    from tokenarium.backend.analysis.intervals import LEAST_SAMPLES, Interval, batch_means
     from tokenarium.backend.analysis.labels import LABEL_RULES, LabelRule, head_labels
     from tokenarium.backend.analysis.neighbours import over_neighbours
     from tokenarium.backend.analysis.noise import (
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.cache.request import CacheRequest, PolicySpec
     from tokenarium.backend.cache.result import CacheResult
     from tokenarium.backend.cache.token_roles import KINDS, Protected, kinds, protected
+    from tokenarium.backend.cache.verdict import CacheVerdict, Judged, cache_verdict
     from tokenarium.backend.cost.evidence import Estimate
     from tokenarium.backend.errors import UserError, in_words
     from tokenarium.backend.follow.request import FollowRequest
@@ -128,6 +130,7 @@ if TYPE_CHECKING:
         outcome_counts,
         pace,
     )
+    from tokenarium.backend.speculation.verdict import SpeculationVerdict, speculation_verdict
     from tokenarium.backend.trace.estimate import TraceEstimate
     from tokenarium.backend.trace.request import TraceRequest
     from tokenarium.backend.trace.result import TraceResult

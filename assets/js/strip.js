@@ -20,7 +20,7 @@
       const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
       if (!step) return;
       event.preventDefault();
-      const all = [...host.querySelectorAll('button')], now = all.indexOf(document.activeElement);
+      const all = [...host.querySelectorAll('button')].filter(button => button.offsetParent), now = all.indexOf(document.activeElement);
       const next = all[(now + step + all.length) % all.length];
       next.focus();
       choose(next.dataset[name]);
@@ -28,11 +28,17 @@
     return {
       fill: entries => {
         host.textContent = '';
-        for (const [key, title, hint] of entries) {
-          const button = Object.assign(document.createElement('button'), {type: 'button', textContent: title, title: hint || ''});
+        const groups = new Map();
+        for (const [key, title, hint, group, more] of entries) {
+          const button = Object.assign(document.createElement('button'), {type: 'button', textContent: title, title: hint || '', className: more ? 'tk-folded' : ''});
           button.setAttribute('role', 'radio');
           button.dataset[name] = key;
-          host.appendChild(button);
+          if (group && !groups.has(group)) {
+            const box = Object.assign(document.createElement('span'), {className: 'tk-group'});
+            box.appendChild(Object.assign(document.createElement('b'), {textContent: group}));
+            groups.set(group, host.appendChild(box));
+          }
+          (groups.get(group) ?? host).appendChild(button);
         }
       },
       check: chosen => host.querySelectorAll('button').forEach(button => {
@@ -52,6 +58,12 @@
     const unitRadios = radios(unitHost, 'unit', prefer('unit')), densityRadios = radios(densityHost, 'density', prefer('density'));
     unitRadios.fill(Object.entries(UNITS));
     densityRadios.fill(Object.entries(DENSITIES));
+    const more = part('more');
+    more.addEventListener('click', () => {
+      const open = part('metrics').classList.toggle('tk-all');
+      more.setAttribute('aria-expanded', String(open));
+      more.textContent = open ? 'Fewer' : 'More';
+    });
     const pixels = T.pixels(host);
     let metrics = {}, run = null, usual = null, texts = [], special = new Set(), context = null, kinds = {};
     let chosen = null, unit = 'token', density = null, units = V.whole(0), numbers = new Float32Array(), spans = [];
@@ -215,7 +227,7 @@
       texts = V.texts(value.texts);
       special = new Set(value.special);
       kinds = {token: value.characters ? V.units(value.characters, texts.length) : V.whole(texts.length), word: V.units(value.words, texts.length), sentence: V.units(value.sentences, texts.length)};
-      metricRadios.fill(Object.entries(metrics).map(([name, metric]) => [name, metric.button, `${metric.title}: ${metric.meaning}\n${metric.formula}`]));
+      metricRadios.fill(Object.entries(metrics).map(([name, metric]) => [name, metric.button, `${metric.title}: ${metric.meaning}\n${metric.formula}`, metric.group, metric.more]));
       build();
       recolour(T.state.metric || T.fromAddress().metric || usual);
     };

@@ -40,17 +40,19 @@
   });
 
   // From the lowest number to the 99th percentile, so that one extreme does not hide all others; to
-  // the highest if that is less than double, and on a scale of logarithms. Multiples begin at once.
+  // the highest if that is less than double, on a scale of logarithms, and of shares, where the extreme
+  // is what there is to see. Multiples begin at one.
   const range = (values, kind) => {
     const seen = values.filter(Number.isFinite).sort();
     if (!seen.length) return {low: 0, high: 0, clipped: false};
-    const low = kind === 'times' ? 1 : seen[0], top = Math.max(low, seen[seen.length - 1]);
+    const low = kind === 'times' ? 1 : kind === 'share' ? 0 : seen[0], top = Math.max(low, seen[seen.length - 1]);
     const most = Math.max(low, seen[Math.floor((seen.length - 1) * .99)]);
-    const clipped = kind !== 'log' && top >= 2 * most;
+    const clipped = kind !== 'log' && kind !== 'share' && top >= 2 * most;
     return {low, high: clipped ? most : top, clipped};
   };
   const position = {
     linear: (value, low, high) => (value - low) / (high - low),
+    share: (value, low, high) => (value - low) / (high - low),
     log: (value, low, high) => Math.log1p(Math.max(0, value - low)) / Math.log1p(high - low),
     times: (value, low, high) => Math.log(Math.max(low, value) / low) / Math.log(high / low),
   };

@@ -136,7 +136,8 @@ class StepQuantities(Result):
         "surprisal, full cache",
         "P,S",
         "nats",
-        "-ln p(token s) of the full model that reads the same tokens; NaN without the oracle",
+        "-ln p(token s) of the full model that reads the same tokens; NaN where it does not read "
+        "along",
         "How unexpected it would have been with everything kept.",
     )
     perplexity: Floats = quantity(
@@ -151,7 +152,7 @@ class StepQuantities(Result):
         "perplexity, full cache",
         "P",
         "",
-        "the same of the full model; NaN without the oracle",
+        "the same of the full model; NaN where the full model does not read along",
         "How badly it is predicted with everything kept.",
     )
     kl_nats: Floats = quantity(
@@ -159,7 +160,7 @@ class StepQuantities(Result):
         "P,S",
         "nats",
         "KL(full || policy) = sum_x p_full(x) ln(p_full(x) / p(x)), the full model reading the "
-        "policy's own tokens; NaN without the oracle",
+        "policy's own tokens; NaN where the full model does not read along",
         "How far the reduced cache moves the prediction.",
         "Kullback & Leibler, 1951",
     )
@@ -168,7 +169,7 @@ class StepQuantities(Result):
         "P,S",
         "",
         "1 where the policy and the full model find the same token most likely, else 0; NaN "
-        "without the oracle",
+        "where the full model does not read along",
         "Whether the full model would have said the same.",
     )
     first_divergence: Integers = quantity(
@@ -185,7 +186,7 @@ class StepQuantities(Result):
         "",
         "mean over KV heads of the full model's attention at step s to entries the policy had "
         "dropped by then, or did not read at this step; 0 in layers that are left alone; NaN "
-        "without the oracle, and for step 0",
+        "where the full model does not read along, and for step 0",
         "How much the full model looks at what is gone.",
     )
     topk_overlap: Floats = quantity(

@@ -7,5 +7,5 @@ KIND = Kind(
     request=HeartbeatRequest,
     result="tokenarium.backend.heartbeat.result:HeartbeatResult",
     compute="tokenarium.backend.heartbeat.runner:heartbeat",
-    title="Heartbeat",
+    title="Who comes back",
 )

@@ -27,7 +27,7 @@ class HeartbeatResult(Result):
         "token text", "T", "", "the token decoded alone", "The piece of text of this token."
     )
     raster: NDArray[np.float32] = quantity(
-        "heartbeat",
+        "who comes back",
         "r,c",
         "",
         "share of the pairs j <= i of a cell where query i activates key j; NaN in cells without "

@@ -100,7 +100,7 @@ def kinds(page: Page, lane: int) -> list[str]:
 
 def test_a_finished_run_is_there_at_once_and_lanes_agree_with_the_map(example: Page) -> None:
     page = example
-    expect(page.locator("#sentence")).to_contain_text("under H2O")
+    expect(page.locator("#sentence")).to_contain_text("H2O and StreamingLLM change")
     shipped = read(RUN_KINDS.find("cache").examples[0])
     assert isinstance(shipped.result, CacheResult)
     asked = shipped.request

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser.strip_page import LONG_AT, LONG_WORD, build, long_text
 from tests.browser.test_first_paint import CONTRAST
+from tokenarium.ui.components.colouring import attention_share
 from tokenarium.ui.components.segmentation import starts
 from tokenarium.ui.shell.web import served
 from tokenarium.ui.theme import css, theme
@@ -136,12 +137,26 @@ def test_the_scale_ends_at_the_99th_percentile_and_says_so(strip_at: Any) -> Non
 
 
 def test_one_extreme_does_not_hide_the_others(strip_at: Any) -> None:
-    page = strip_at(TEXT)
+    page = strip_at(TEXT, metric="neighbours")
     assert page.locator(".tk-low").inner_text() == "1"
     assert page.locator(".tk-high").inner_text().startswith("≥ ")
     assert page.locator(".tk-token.tk-l15").count() > 1
     few = page.locator(".tk-token.tk-few")
     assert few.evaluate_all("all => all.map(e => Number(e.dataset.index))") == [*range(496, 512)]
+
+
+def test_the_share_of_all_attention_is_shown_from_nothing_to_the_most(strip_at: Any) -> None:
+    page = strip_at(TEXT)
+    share = attention_share(long_text(TEXT))
+    assert page.locator(".tk-low").inner_text() == "0"
+    assert page.locator(".tk-high").inner_text() == f"{share.max():.3g} %"
+    levels = page.locator(".tk-token").evaluate_all(
+        "all => all.map(e => Number(e.className.match(/tk-l([0-9]+)/)?.[1] ?? -1))"
+    )
+    wanted = np.minimum(15, np.floor(16 * share / share.max()))
+    assert np.abs(levels - wanted).max() <= 1
+    assert np.mean(levels != wanted) < 0.02
+    assert page.locator(".tk-token.tk-few").count() == 0
 
 
 def test_pixels_hold_every_token_on_one_screen(strip_at: Any) -> None:
@@ -200,6 +215,7 @@ def test_numbers_of_a_long_text_come_when_wanted(strip_at: Any) -> None:
     expect(readout(page)).to_contain_text("surprisal \u2013")
     page.evaluate("window.tokenarium.select({token: 77})")
     assert number(page, "surprisal") == pytest.approx(result.surprisal_nats[77], rel=6e-3)
+    page.get_by_role("button", name="More", exact=True).click()
     page.get_by_role("radio", name="key norm").click()
     place = state(page)
     expect(readout(page)).to_contain_text("key norm")

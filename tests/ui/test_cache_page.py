@@ -260,6 +260,6 @@ def test_scores_are_drawn_beside_their_noise(lab: Lab, page: Visit) -> None:
     told, figure = run.score(STEPS, 1, 0), scores(run, STEPS, 1, 0)
     assert told is not None
     assert figure is not None
-    (drawn,) = (trace for trace in figure.data if trace.name == "the same on noise")
+    (drawn,) = (trace for trace in figure.data if trace.name == "by chance")
     np.testing.assert_array_equal(drawn.y, told.noise_pooled)
     assert np.isfinite(told.noise_pooled).any()

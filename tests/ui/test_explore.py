@@ -166,8 +166,8 @@ def test_a_lens_waits_where_the_model_is_not_loaded(explore: Visit, reader: Read
 
 
 def test_no_sink_rate_below_64_tokens(explore: Visit) -> None:
-    assert "no sink rate is stated" in words(read(explore, "x" * 63)["sentence"])
-    assert "In this run the first token" in words(read(explore, "x" * 64)["sentence"])
+    assert "can be said from 64 tokens on" in words(read(explore, "x" * 63)["sentence"])
+    assert "heads give over 30% of theirs" in words(read(explore, "x" * 64)["sentence"])
 
 
 def test_a_token_changes_the_card_only(explore: Visit) -> None:

@@ -21,22 +21,44 @@ def words(html: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
-@pytest.mark.parametrize("length", [1, 63])
-def test_no_sink_is_stated_below_64_tokens(length: int) -> None:
-    said = words(sentence(trace(length), "m"))
-    assert f"At {length} tokens no sink rate is stated" in said
-    assert "In this run" not in said
+def attended(length: int, share: float, to: int = 0) -> np.ndarray:
+    """Return received attention of which one token has ``share`` and the others the rest alike."""
+    sums = np.full(length, (1 - share) * length / (length - 1))
+    sums[to] = share * length
+    received = sums / np.arange(length, 0, -1)
+    return np.tile(received.astype(np.float32), (2, HEADS, 1))
+
+
+def test_below_64_tokens_only_the_most_attended_token_is_stated() -> None:
+    said = words(sentence(trace(63, received_mass=attended(63, 0.4)), "m"))
+    assert said.startswith(
+        "40% of all attention goes to the first token, “&lt;|bos|&gt;” ; whether it is an "
+        "attention sink can be said from 64 tokens on."
+    )
 
 
 def test_sinks_are_counted_from_64_tokens_on() -> None:
     scores = np.float32([[0.31, 0.3, 0.1, 0.9], [0.29, 0.0, 0.5, 0.3]])
-    said = words(sentence(trace(64, sink_score=scores), "m"))
-    assert "receives over 30% of the attention in 3 of 8 heads" in said
+    said = words(sentence(trace(64, sink_score=scores, received_mass=attended(64, 0.4)), "m"))
+    assert said.startswith(
+        "40% of all attention goes to the first token, “&lt;|bos|&gt;” : 3 of 8 heads give over "
+        "30% of theirs. Such a token is called an attention sink ."
+    )
+
+
+def test_another_token_may_be_the_most_attended() -> None:
+    scores = np.float32([[0.31, 0.3, 0.1, 0.9], [0.29, 0.0, 0.5, 0.3]])
+    result = trace(64, sink_score=scores, received_mass=attended(64, 0.25, to=7))
+    said = words(sentence(result, "m"))
+    assert "25% of all attention goes to token 7, “w7” : 3 of 8 heads give the first token" in said
 
 
 def test_a_run_without_sinks_says_so() -> None:
     said = words(sentence(trace(64, sink_score=np.zeros((2, HEADS), np.float32)), "m"))
-    assert "in 0 of 8 heads: no attention sink" in said
+    assert (
+        "there is no attention sink: 0 of 8 heads give over 30% of theirs to the first token"
+        in said
+    )
 
 
 def test_what_happens_beyond_the_trained_context_is_said() -> None:

@@ -66,6 +66,27 @@ def test_strip_averages_received_attention_over_all_heads(small: TraceResult) ->
     assert sent == pytest.approx(small.received_mass.reshape(8, 5).mean(0), rel=2**-11)
 
 
+def test_shares_of_all_attention_add_up_to_a_hundred() -> None:
+    weights = np.array([[1, 0, 0, 0], [0.75, 0.25, 0, 0], [0.5, 0, 0.5, 0], [0.75, 0, 0, 0.25]])
+    received = np.tile(weights.sum(0) / np.arange(4, 0, -1), (2, 4, 1)).astype(np.float32)
+    sent = numbers(strip_value(trace(4, received_mass=received), FIRST)["metrics"]["share"])
+    assert sent.tolist() == [75, 6.25, 12.5, 6.25]
+
+
+def test_five_colourings_of_three_groups_are_in_sight(small: TraceResult) -> None:
+    described = strip_value(small, FIRST)["metrics"]
+    assert [m["button"] for m in described.values() if not m["more"]] == [
+        "share of attention",
+        "stands out",
+        "surprisal",
+        "entropy",
+        "residual norm",
+    ]
+    groups = [m["group"] for m in described.values()]
+    assert list(dict.fromkeys(groups)) == ["Attention", "Surprise", "Inside"]
+    assert groups == sorted(groups, key=["Attention", "Surprise", "Inside"].index)
+
+
 @pytest.mark.parametrize("windows", [(0, 0), (2, 0), (2, 3)])
 def test_uniform_attention_is_once_the_noise(windows: tuple[int, int]) -> None:
     weights = np.zeros((2, 4, 6, 6))

@@ -14,7 +14,9 @@ COLUMNS = (
     Column("policy"),
     Column("really", "What it does: evict frees memory, select keeps all and reads a part."),
     Column("cache", "Bytes held after the last step, and the share of the first policy's."),
-    Column("ms per token", "Median and 90th percentile of the steps, without the oracle's time."),
+    Column(
+        "ms per token", "Median and 90th percentile of the steps; the full model's not counted."
+    ),
     Column("first token", "Time to read the prompt and know the first token."),
     Column("KL to full", "Mean divergence of the prediction from the full cache's, in nats."),
     Column("same choice", "Share of steps where the full model would have said the same."),
@@ -39,33 +41,6 @@ def cache_table(result: CacheResult) -> str:
         "One prompt, not the distribution."
     )
     return table_html(COLUMNS, rows, caption, "Nothing measured yet.") + notes
-
-
-def cache_sentence(result: CacheResult) -> str:
-    """Return what a run shows in one sentence: who keeps least of the cache, and what it costs."""
-    runs = [run for run in result.runs if run.steps]
-    if len(runs) < 2:
-        return ""
-    full = float(runs[0].cache_bytes[-1])
-    parts = [
-        f"{run.cache_bytes[-1] / full:.0%} under {_named(run)}{_parted(run)}" for run in runs[1:]
-    ]
-    return (
-        f'<p class="tk-sentence">The cache of this text takes <b>{size(int(full))}</b> with '
-        f"{escape(result.titles[runs[0].number])}; {'; '.join(parts)}.</p>"
-    )
-
-
-def _named(run: PolicyRun) -> str:
-    return f"<b>{escape(run.result.titles[run.number])}</b>"
-
-
-def _parted(run: PolicyRun) -> str:
-    """Return when the text parts from what the full model would write, where that is known."""
-    if not np.isfinite(run.top1_agree).any():
-        return ""
-    first = int(run.result.first_divergence[run.number])
-    return " (same text)" if first < 0 else f" (another text from token {first + 1} on)"
 
 
 def _row(run: PolicyRun, base: float) -> list[Cell]:

@@ -16,9 +16,19 @@ from tokenarium.backend import (
 )
 
 Numbers = NDArray[np.floating[Any]]
+ATTENTION, SURPRISE, INSIDE = "Attention", "Surprise", "Inside"
 
+SHARE = Quantity(
+    "share of all attention",
+    "T",
+    "%",
+    "100 x sum over queries of the attention to the token / sum over all tokens; mean over layers "
+    "and heads",
+    "How much of all attention goes to each token: together 100 %.",
+    "Xiao et al., 2023, arXiv:2309.17453",
+)
 OVER_NEIGHBOURS = Quantity(
-    "attention over neighbours",
+    "attention beside its neighbours",
     "T",
     "times",
     "received attention, mean over layers and heads / its median over up to 32 tokens on either "
@@ -26,7 +36,7 @@ OVER_NEIGHBOURS = Quantity(
     "Attention received, in multiples of what the tokens around it get.",
 )
 OVER_NOISE = Quantity(
-    "attention over noise",
+    "attention beyond chance",
     "T",
     "times",
     "received attention, mean over layers and heads / the same if every query looked evenly: "
@@ -35,7 +45,7 @@ OVER_NOISE = Quantity(
     "baseline: see received attention; late tokens are seen by few queries, which spread less",
 )
 PEAK = Quantity(
-    "peak dimension",
+    "largest activation",
     "T",
     "",
     "max over layers and dimensions of |h|, h = the residual stream",
@@ -54,13 +64,18 @@ class Colouring:
     values: Callable[[TraceResult, int, int], Numbers]
     """[T] numbers of a result, for a layer and a head."""
     scale: str = "linear"
-    """``linear``, ``log`` of 1 + the distance to the lowest, or ``times``: log, from 1 on."""
+    """``linear``, ``share``: from 0 to the highest, ``log`` of 1 + the distance to the lowest, or
+    ``times``: log, from 1 on."""
     of_head: bool = False
     """Whether another head changes it."""
     total: bool = False
     """Whether a word's number is the sum of its tokens'; else it is their mean."""
     button: str = ""
     """What its button says, where that is shorter than the title."""
+    group: str = ATTENTION
+    """What it is about."""
+    more: bool = False
+    """Whether its button is folded away."""
     over_queries: bool = False
     """Whether it is a mean over later queries: tokens with too few of them are shown hatched."""
 
@@ -71,6 +86,8 @@ class Colouring:
         return {
             "title": self.title,
             "button": self.button or self.title,
+            "group": self.group,
+            "more": self.more,
             "unit": define.unit,
             "scale": self.scale,
             "meaning": define.meaning,
@@ -85,6 +102,11 @@ def _received(result: TraceResult, *_: int) -> Numbers:
         return np.full(result.length, np.nan, np.float32)
     # A partial result has its first layers.
     return result.received_by_token(result.layers_done)
+
+
+def attention_share(result: TraceResult) -> Numbers:
+    """Return [T] how much of all attention goes to each token, in percent."""
+    return np.asarray(100 * _received(result) * np.arange(result.length, 0, -1) / result.length)
 
 
 def _over_noise(result: TraceResult, *_: int) -> Numbers:
@@ -102,60 +124,88 @@ def _peak(result: TraceResult, *_: int) -> Numbers:
 
 
 COLOURINGS = {
+    "share": Colouring(
+        "share of all attention",
+        SHARE,
+        lambda r, *_: attention_share(r),
+        "share",
+        button="share of attention",
+        total=True,
+    ),
     "neighbours": Colouring(
-        "attention over neighbours",
+        "attention beside its neighbours",
         OVER_NEIGHBOURS,
         lambda r, *_: over_neighbours(_received(r)),
         "times",
-        button="over neighbours",
-        over_queries=True,
-    ),
-    "noise": Colouring(
-        "attention over noise",
-        OVER_NOISE,
-        _over_noise,
-        "times",
-        button="over noise",
+        button="stands out",
         over_queries=True,
     ),
     "attention": Colouring(
-        "received attention",
+        "attention of later tokens",
         "received_mass",
         _received,
         "log",
-        button="received",
+        button="of later tokens",
         over_queries=True,
+        more=True,
     ),
     "head": Colouring(
-        "received in this head",
+        "attention in this head",
         "received_mass",
         lambda r, layer, head: r.received_mass[layer, head],
         "log",
         of_head=True,
         button="in this head",
         over_queries=True,
+        more=True,
+    ),
+    "noise": Colouring(
+        "attention beyond chance",
+        OVER_NOISE,
+        _over_noise,
+        "times",
+        button="beyond chance",
+        over_queries=True,
+        more=True,
     ),
     "surprisal": Colouring(
-        "surprisal", "surprisal_nats", lambda r, *_: r.surprisal_nats, total=True
+        "surprisal", "surprisal_nats", lambda r, *_: r.surprisal_nats, total=True, group=SURPRISE
     ),
-    "entropy": Colouring("entropy", "entropy_nats", lambda r, *_: r.entropy_nats),
-    "varentropy": Colouring("varentropy", "varentropy_nats2", lambda r, *_: r.varentropy_nats2),
-    "rank": Colouring("rank", "rank", lambda r, *_: np.where(r.rank < 0, np.nan, r.rank), "log"),
+    "entropy": Colouring("entropy", "entropy_nats", lambda r, *_: r.entropy_nats, group=SURPRISE),
+    "varentropy": Colouring(
+        "varentropy",
+        "varentropy_nats2",
+        lambda r, *_: r.varentropy_nats2,
+        group=SURPRISE,
+        more=True,
+    ),
+    "rank": Colouring(
+        "rank",
+        "rank",
+        lambda r, *_: np.where(r.rank < 0, np.nan, r.rank),
+        "log",
+        group=SURPRISE,
+        more=True,
+    ),
     "residual": Colouring(
-        "residual norm", "residual_norm", lambda r, *_: r.residual_norm[-1], "log"
+        "residual norm", "residual_norm", lambda r, *_: r.residual_norm[-1], "log", group=INSIDE
     ),
-    "peak": Colouring("peak dimension", PEAK, _peak, "log", button="peak"),
+    "peak": Colouring("largest activation", PEAK, _peak, "log", group=INSIDE, more=True),
     "value": Colouring(
         "value norm",
         "value_norm",
         lambda r, layer, head: r.value_norm[layer, r.kv_head(layer, head)],
         of_head=True,
+        group=INSIDE,
+        more=True,
     ),
     "key": Colouring(
         "key norm",
         "key_norm",
         lambda r, layer, head: r.key_norm[layer, r.kv_head(layer, head)],
         of_head=True,
+        group=INSIDE,
+        more=True,
     ),
 }
 """The colourings by the name used in the address; the first is the usual one."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from tokenarium.backend import Event, ModelInfo, Progress, Queued, Run, TraceResult
 from tokenarium.ui.characters import named
+from tokenarium.ui.components.colouring import attention_share
 from tokenarium.ui.text import escape, one_line
 
 SHORTEST_FOR_SINKS = 64
@@ -24,18 +25,16 @@ def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
             f"{result.layers_done} of {result.layers} layers measured, {result.length} tokens. "
             "Nothing partial is stored.</p>"
         )
-    parts = [
-        _sinks(result),
-        _learned_sink(result),
+    said = [_most_attended(result), _learned_sink(result), _beyond(result)]
+    about = [
         _hardest(result),
-        _beyond(result),
+        f"{escape(model)} read {result.length} tokens: one text, not the distribution.",
         "Click any token, or step with the arrow keys.",
     ]
     notes = "".join(f'<span class="tk-note">{escape(note)}</span>' for note in result.notes)
     return (
-        f'<p class="tk-sentence">{" ".join(filter(None, parts))}</p>'
-        f'<p class="tk-sub">{escape(model)} · {result.length} tokens · one text, '
-        f"not the distribution {notes}</p>"
+        f'<p class="tk-sentence">{" ".join(filter(None, said))}</p>'
+        f'<p class="tk-sub">{" ".join(filter(None, about))} {notes}</p>'
     )
 
 
@@ -92,18 +91,32 @@ def pill(info: ModelInfo, note: str = "") -> str:
     )
 
 
-def _sinks(result: TraceResult) -> str:
+def _most_attended(result: TraceResult) -> str:
+    """Say which token gets the most attention, and whether that is a sink."""
+    share = attention_share(result)
+    if not np.isfinite(share).any():
+        return ""
+    most = int(np.nanargmax(share))
+    which = "the first token, " if most == 0 else f"token {most}, "
+    gets = f"goes to {which}<b>“{_named(result, most)}”</b>"
     if result.length < SHORTEST_FOR_SINKS:
         return (
-            f"At {result.length} tokens no sink rate is stated: it means something from "
-            f"{SHORTEST_FOR_SINKS} tokens on."
+            f"<b>{share[most]:.0f}%</b> of all attention {gets}; whether it is an attention sink "
+            f"can be said from {SHORTEST_FOR_SINKS} tokens on."
         )
     heads = int((result.sink_score > result.sink_threshold).sum())
-    found = (
-        f"In this run the first token receives over {result.sink_threshold:.0%} of the attention "
-        f"in <b>{heads} of {result.sink_score.size}</b> heads"
+    counted = f"<b>{heads} of {result.sink_score.size}</b> heads"
+    over = f"over {result.sink_threshold:.0%} of theirs"
+    if not heads:
+        return (
+            f"<b>{share[most]:.0f}%</b> of all attention {gets}; there is no attention sink: "
+            f"{counted} give {over} to the first token."
+        )
+    rest = "" if most == 0 else " the first token"
+    return (
+        f"<b>{share[most]:.0f}%</b> of all attention {gets}: {counted} give{rest} {over}. Such a "
+        "token is called an <b>attention sink</b>."
     )
-    return f"{found}: attention sinks." if heads else f"{found}: no attention sink."
 
 
 def _learned_sink(result: TraceResult) -> str:
@@ -134,5 +147,11 @@ def _hardest(result: TraceResult) -> str:
     if not np.isfinite(result.surprisal_nats).any():
         return ""
     t = int(np.nanargmax(result.surprisal_nats))
-    text = escape(one_line(named(result.token_text)[t]).strip())
-    return f"The most surprising token is <b>“{text}”</b> ({result.surprisal_nats[t]:.1f} nats)."
+    return (
+        f"The most surprising token is <b>“{_named(result, t)}”</b> "
+        f"({result.surprisal_nats[t]:.1f} nats)."
+    )
+
+
+def _named(result: TraceResult, token: int) -> str:
+    return escape(one_line(named(result.token_text)[token]).strip())

@@ -1,5 +1,6 @@
 """What a speculative run adds up to, in words and tables; its audit; which rules are right."""
 
+import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Literal
@@ -7,13 +8,16 @@ from typing import Any, Literal
 import numpy as np
 
 from tokenarium.backend import (
+    LEAST_SAMPLES,
     Drafter,
     Pair,
     RuleBiases,
     SpeculationResult,
+    SpeculationVerdict,
     levels,
     pace,
     replay_round,
+    speculation_verdict,
 )
 from tokenarium.ui.components.table import Cell, Column, table_html
 from tokenarium.ui.text import escape
@@ -34,26 +38,61 @@ _EXACT = 1e-12
 
 
 def speculate_sentence(result: SpeculationResult) -> str:
-    """Return what happened, in one or two sentences."""
+    """Return whether guessing ahead paid, as HTML, and what happened."""
     rounds = len(result.rounds)
     checked, accepted = int(result.rounds["verified"].sum()), int(result.accepted_in_text.sum())
-    first = (
-        f"<b>{len(result.token_ids)} tokens in {rounds} passes</b> of the large model, "
-        f"<mark>{result.tokens_per_target_call:.2f} a pass</mark>: of {checked} guesses by the "
-        f"drafter, {accepted} were accepted."
-    )
-    found = pace(result)
-    if not isfinite(found.speedup):
-        return f'<p class="tk-sentence">{first}</p>'
-    faster = "faster" if found.speedup >= 1 else "slower"
-    times = found.speedup if found.speedup >= 1 else 1 / found.speedup
+    found = speculation_verdict(result)
+    said = _judgement(result, found) if isfinite(pace(result).speedup) else ""
     same = {
-        "lossless": "The text is distributed exactly as that of the large model alone",
-        "relaxed": "The text may be distributed otherwise than the large model's",
+        "lossless": "The text is distributed exactly as that of the large model alone.",
+        "relaxed": "The text may be distributed otherwise than the large model's.",
     }[result.promise]
+    counted = (
+        f"<b>{len(result.token_ids)} tokens in {rounds} passes</b> of the large model, "
+        f"{result.tokens_per_target_call:.2f} a pass: of {checked} guesses by the drafter, "
+        f"{accepted} were accepted."
+    )
+    if not said:
+        return f'<p class="tk-sentence">{counted}</p>'
     return (
-        f'<p class="tk-sentence">{first} On this machine that was <b>{times:.2f} times {faster}'
-        f"</b> than plain decoding in the same run{_because(result)}. {same}.</p>"
+        f'<p class="tk-sentence">{said} {same}</p><p class="tk-sub">{counted}{_how_sure(found)}</p>'
+    )
+
+
+def _judgement(result: SpeculationResult, found: SpeculationVerdict | None) -> str:
+    """Return whether it paid; that is left open where intervals overlap or samples are few."""
+    if found is None:
+        n = min(len(result.rounds), len(result.plain_ids))
+        return (
+            f"With guesses the text came {_times(pace(result).speedup)} than by plain decoding"
+            f"{_because(result)}. From n = {n} passes, fewer than {LEAST_SAMPLES}, it cannot be "
+            "said whether guessing ahead pays."
+        )
+    if not found.decided:
+        return (
+            "Whether guessing ahead pays here <b>cannot be said</b>: a token took "
+            f"{found.drafted.value:.1f} ms with guesses and {found.plain.value:.1f} ms without, "
+            "and their intervals overlap."
+        )
+    pays = "pays" if found.speedup >= 1 else "does not pay"
+    return (
+        f"Guessing ahead <b>{pays}</b> here: on this machine the text came "
+        f"<b>{_times(found.speedup)}</b> than plain decoding{_because(result)}."
+    )
+
+
+def _times(speedup: float) -> str:
+    return f"{speedup:.2f} times faster" if speedup >= 1 else f"{1 / speedup:.2f} times slower"
+
+
+def _how_sure(found: SpeculationVerdict | None) -> str:
+    if found is None:
+        return ""
+    with_, without = found.drafted, found.plain
+    return (
+        f" n = {with_.n} rounds and {without.n} plain steps of one text; 95% intervals: "
+        f"{with_.low:.1f} to {with_.high:.1f} and {without.low:.1f} to {without.high:.1f} ms a "
+        "token."
     )
 
 
@@ -148,8 +187,8 @@ def audit_badge(audit: Mapping[str, Any]) -> str:
     sign, word = VERDICTS[audit["verdict"]]
     checks = "".join(
         f'<li class="tk-check" data-verdict="{escape(check["verdict"])}">'
-        f"<i>{VERDICTS[check['verdict']][0]}</i><b>{escape(check['name'])}</b> "
-        f"<span>{escape(check['verdict'])}</span><p>{escape(check['evidence'])}</p></li>"
+        f"<i>{VERDICTS[check['verdict']][0]}</i><b>{_worded(check['name'])}</b> "
+        f"<span>{escape(check['verdict'])}</span><p>{_worded(check['evidence'])}</p></li>"
         for check in audit["checks"]
     )
     return (
@@ -158,6 +197,11 @@ def audit_badge(audit: Mapping[str, Any]) -> str:
         f'<p class="tk-sub">Whether this run can be what the large model alone would say; computed '
         f"again from what was recorded, after the run.</p><ul>{checks}</ul></section>"
     )
+
+
+def _worded(stored: str) -> str:
+    """Return what a check says, in the words of the page; stored checks keep their own."""
+    return escape(re.sub(r"\blaw\b", "distribution", stored))
 
 
 def refused_rules(pairs: Sequence[Pair], titles: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from tokenarium.ui.text import visible
 TEMPLATE = """
 <div class="tk-strip-head">
   <div class="tk-metrics" role="radiogroup" aria-label="Colour tokens by"></div>
+  <button type="button" class="tk-more" aria-expanded="false">More</button>
   <div class="tk-modes">
     <div class="tk-choice" role="radiogroup" aria-label="Split the text into"></div>
     <div class="tk-choice" role="radiogroup" aria-label="Density"></div>

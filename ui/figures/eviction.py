@@ -126,7 +126,7 @@ def _noise(found: Scores) -> go.Scatter:
         x=(found.edges[:-1] + found.edges[1:]) / 2,
         y=found.noise_pooled,
         mode="lines",
-        name="the same on noise",
+        name="by chance",
         line={"color": GREY, "shape": "hvh", "dash": "dot"},
         hovertemplate="near token %{x:.0f}: %{y:.4g} if attention said nothing<extra></extra>",
     )

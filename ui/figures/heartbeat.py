@@ -52,7 +52,7 @@ def heartbeat_raster(
     )
     figure.update_xaxes(title="key: attended-to token", showgrid=False)
     figure.update_yaxes(title="query: looking token", autorange="reversed", showgrid=False)
-    label = f"Heartbeat of layer {layer}, head {head}: share of active pairs, {scale}"
+    label = f"Who comes back to whom in layer {layer}, head {head}: share of active pairs, {scale}"
     return finish(figure, 420, "heartbeat", label, x="token", y="query")
 
 

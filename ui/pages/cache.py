@@ -13,7 +13,8 @@ from tokenarium.backend import (
     SweepRequest,
     UserError,
 )
-from tokenarium.ui.components.cache_table import cache_sentence, declared_table
+from tokenarium.ui.components.cache_table import declared_table
+from tokenarium.ui.components.cache_verdict import cache_sentence
 from tokenarium.ui.components.cost_card import cache_card
 from tokenarium.ui.components.run_csv import steps_csv
 from tokenarium.ui.components.turns import given, shown_again
@@ -80,7 +81,7 @@ class Cache(RunPage):
         oracle = gr.Checkbox(
             True,
             label="Full cache alongside",
-            info="Tells what each policy costs.",
+            info="Measures what each policy costs.",
             elem_id="oracle",
         )
         controls.add("oracle", oracle)

@@ -6,7 +6,7 @@ from tokenarium.ui.shell.panel import Panel, Values
 
 FIGURES = {
     "cache_bytes": ("Memory", "Bytes of the storage, counted, not computed."),
-    "cache_time": ("Time", "Wall time of every step, the oracle's left out."),
+    "cache_time": ("Time", "Wall time of every step, without the full model's beside it."),
     "cache_kl": ("Cost", "How far the prediction moves from the full cache's."),
     "cache_lost": ("What is missed", "The full model's attention to tokens that are gone."),
 }

@@ -13,7 +13,7 @@ FIGURES = {
     ),
     "cache_scores": (
         "How the policy scores the text",
-        "Above the dashed line stays. Diamonds are close decisions; dotted is what noise scores.",
+        "Above the dashed line stays. Diamonds are close decisions; dotted is the score by chance.",
     ),
 }
 

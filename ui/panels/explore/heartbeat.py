@@ -29,14 +29,17 @@ COLUMNS = (
 class Heartbeat(Panel):
     """A raster of activations of the chosen head, and every token's longest pause."""
 
-    slug, title = "heartbeat", "Heartbeat"
+    slug, title = "heartbeat", "Who comes back"
     uses: ClassVar[frozenset[str]] = frozenset({"layer", "head"})
 
     def build(self) -> None:
         """Make the parameters, the button, the raster, the pauses and the table."""
         self.form("heartbeat_form", [FORM])
         self.go = gr.Button(
-            "Show the heartbeat of the chosen head", variant="primary", size="sm", elem_id="beat"
+            "Show who comes back to whom in the chosen head",
+            variant="primary",
+            size="sm",
+            elem_id="beat",
         )
         self.remembered("heartbeat_run")
         self.parts["heartbeat_said"] = gr.HTML(_nothing()["heartbeat_said"], elem_id="beat-said")

@@ -83,7 +83,7 @@ class Heavy(Panel):
             "accumulated",
             "Where attention piles up",
             "Attention accumulated by every token, and what a token of its age would get if "
-            "attention were uniform: old tokens collect more even from noise. Log scale.",
+            "attention were uniform: old tokens collect more even by chance. Log scale.",
         )
         pairs = {
             "coverage": ("How few hold how much", "Share of the mass that the heaviest hold."),

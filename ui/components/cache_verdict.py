@@ -1,0 +1,159 @@
+"""What a run under policies shows, in a sentence: which changes the predictions least, and why."""
+
+from collections.abc import Sequence
+from math import isfinite
+
+import numpy as np
+
+from tokenarium.backend import CacheResult, CacheVerdict, Judged, PolicyRun, cache_verdict
+from tokenarium.ui.characters import named
+from tokenarium.ui.components.cost_card import size
+from tokenarium.ui.text import escape, one_line
+
+
+def cache_sentence(result: CacheResult) -> str:
+    """Return the verdict as HTML, or what the caches take where nothing says what they cost."""
+    found = cache_verdict(result)
+    if found is None:
+        return _taken(result)
+    said = _judgement(found) if found.ranked else _unranked(found)
+    ways = [*found.least, *found.more]
+    close = _listed([f"{_title(one.run)} {_interval(one)}" for one in ways if one.interval])
+    sure = f" 95% intervals, in nats: {close}." if close else ""
+    return (
+        f'<p class="tk-sentence">{_at(found)} {said}.</p>'
+        f'<p class="tk-sub">n = {found.n} steps of one prompt, not the distribution.{sure}'
+        f"{_otherwise(found)}</p>"
+    )
+
+
+def _judgement(found: CacheVerdict) -> str:
+    best, *close = found.least
+    if found.more:
+        said = f"{_least(best, close, found.n)}; {_worst(found)}"
+    elif close:
+        said = (
+            f"it cannot be said which policy changes the predictions least: the intervals of "
+            f"{_listed([_bold(one) for one in found.least])} overlap"
+        )
+    else:
+        lost = f" and loses {best.lost:.0%} of the attention" if isfinite(best.lost) else ""
+        said = f"{_bold(best)} changes the predictions by {_nats(best.kl_nats)}{lost}"
+    return said
+
+
+def _least(best: Judged, close: Sequence[Judged], n: int) -> str:
+    if not close:
+        return f"{_bold(best)} changes the predictions least ({_nats(best.kl_nats)})"
+    names = _listed([_bold(one) for one in (best, *close)])
+    each = _listed([f"{one.kl_nats:.3f}" for one in (best, *close)])
+    return f"{names} change the predictions least ({each} nats: too close to rank after {n} steps)"
+
+
+def _worst(found: CacheVerdict) -> str:
+    """Return by how much the others change the predictions, and why the last does."""
+    *middle, worst = found.more
+    best = found.least[0]
+    parts = [f"{_bold(one)} {_times(one, best)}" for one in (*middle, worst)]
+    said = ", ".join(parts)
+    most = max((one.lost for one in found.least if isfinite(one.lost)), default=float("nan"))
+    if not worst.lost > most:
+        return said
+    missed = "" if worst.missed is None else f", and misses {_token(worst, worst.missed)} most"
+    who = "because it loses" if not middle else f"{_title(worst.run)} because it loses"
+    return f"{said}, {who} <b>{worst.lost:.0%}</b> of the attention{missed}"
+
+
+def _times(one: Judged, best: Judged) -> str:
+    if not best.kl_nats > 0:
+        return f"more ({_nats(one.kl_nats)})"
+    times = one.kl_nats / best.kl_nats
+    return f"<b>{times:.0f} times</b> more" if times >= 10 else f"<b>{times:.1f} times</b> more"
+
+
+def _token(one: Judged, place: int) -> str:
+    result = one.run.result
+    if place == 0:
+        return f"the first token, “{_text(result.prompt_text, 0)}”,"
+    own = result.token_text[one.run.number]
+    texts = [*result.prompt_text, *own[: one.run.steps]]
+    return f"token {place}, “{_text(texts, place)}”," if place < len(texts) else f"token {place}"
+
+
+def _text(texts: Sequence[str], place: int) -> str:
+    return escape(one_line(named(texts)[place]).strip())
+
+
+def _unranked(found: CacheVerdict) -> str:
+    each = _listed([f"{_bold(one)} by {_nats(one.kl_nats)}" for one in (*found.least, *found.more)])
+    return f"the predictions change under {each}; {found.n} steps are too few to rank policies"
+
+
+def _otherwise(found: CacheVerdict) -> str:
+    """Return what policies of another size hold and cost."""
+    full = found.bytes / found.share if found.share else None
+    parts = [
+        f"{_title(one.run)} holds {_share(one.bytes, full)} and changes them by "
+        f"{_nats(one.kl_nats)}"
+        for one in found.others
+    ]
+    return f" {'; '.join(parts)}." if parts else ""
+
+
+def _at(found: CacheVerdict) -> str:
+    full = found.bytes / found.share if found.share else None
+    return f"At <b>{_share(found.bytes, full)}</b> of the memory" if full else _alone(found)
+
+
+def _alone(found: CacheVerdict) -> str:
+    return f"With a cache of <b>{size(found.bytes)}</b>"
+
+
+def _share(held: int, full: float | None) -> str:
+    return f"{held / full:.0%}" if full else size(held)
+
+
+def _interval(one: Judged) -> str:
+    assert one.interval is not None
+    return f"{max(0.0, one.interval.low):.3f} to {one.interval.high:.3f}"
+
+
+def _taken(result: CacheResult) -> str:
+    """Return who keeps least of the cache, and whether the text stays the same."""
+    runs = [run for run in result.runs if run.steps]
+    if len(runs) < 2:
+        return ""
+    full = float(runs[0].cache_bytes[-1])
+    parts = [
+        f"{run.cache_bytes[-1] / full:.0%} under <b>{_title(run)}</b>{_parted(run)}"
+        for run in runs[1:]
+    ]
+    return (
+        f'<p class="tk-sentence">The cache of this text takes <b>{size(int(full))}</b> with '
+        f"{_title(runs[0])}; {'; '.join(parts)}.</p>"
+    )
+
+
+def _parted(run: PolicyRun) -> str:
+    """Return when the text parts from what the full model would write, where that is known."""
+    if not np.isfinite(run.top1_agree).any():
+        return ""
+    first = int(run.result.first_divergence[run.number])
+    return " (same text)" if first < 0 else f" (another text from token {first + 1} on)"
+
+
+def _title(run: PolicyRun) -> str:
+    return escape(run.result.titles[run.number])
+
+
+def _bold(one: Judged) -> str:
+    return f"<b>{_title(one.run)}</b>"
+
+
+def _nats(value: float) -> str:
+    return f"{value:.3f} nats"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    *head, last = parts or [""]
+    return f"{', '.join(head)} and {last}" if head else last
