@@ -7,17 +7,18 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test test-real attack checks fast browser process bench families gpu wheel docs examples lint types imports clean
+.PHONY: app test test-real attack checks fast fast-first fast-rest browser browser-first browser-rest process bench families gpu wheel docs examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
 	$(BIN)/python app.py --port $(PORT)
 
-# Two at a time, the longest first; what each prints stays together.
+# Two jobs at a time for two cores, the longest first; what each prints stays together. CI names
+# more of them in ALSO.
 test: $(VENV)/.installed-test
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going checks
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going $(ALSO) checks
 
-checks: browser fast types lint imports
+checks: fast-first fast-rest browser-first browser-rest types lint imports
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -30,17 +31,35 @@ types: $(VENV)/.installed-test
 imports: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
-# One thread each: two processes share the machine. Apart, too, as what the browser's tests leave
-# behind in a process slows every test after them. Each collects its own folders only.
+# In halves of about the same length, a process each: the folders named here, and all the others.
+# One thread each. The browser's tests apart, too, as what they leave behind in a process slows every
+# test after them. Each collects its own only.
+FAST := tests/benchmark tests/cache tests/contracts tests/cost tests/frozen tests/models
+BROWSER := tests/browser/test_cache.py tests/browser/test_figures.py tests/browser/test_runs.py
+DEFAULT := "not process and not gpu and not external and not slow and not real"
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest
+
 fast: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest --ignore=tests/browser -m "not process and not gpu and not external and not slow and not real"
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going fast-first fast-rest
+
+fast-first: $(VENV)/.installed-test
+	$(PYTEST) $(FAST) -m $(DEFAULT)
+
+fast-rest: $(VENV)/.installed-test
+	$(PYTEST) $(addprefix --ignore=,tests/browser $(FAST)) -m $(DEFAULT)
 
 browser: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest tests/browser
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going browser-first browser-rest
 
-# What starts processes: builds, installs, starts the program, compiles: CI runs it after `make test`.
+browser-first: $(VENV)/.installed-test
+	$(PYTEST) $(BROWSER)
+
+browser-rest: $(VENV)/.installed-test
+	$(PYTEST) tests/browser $(addprefix --ignore=,$(BROWSER))
+
+# What starts processes: builds, installs, starts the program, compiles: CI runs it beside `make test`.
 process: $(VENV)/.installed-test
-	$(BIN)/python -P -m pytest -m process
+	$(PYTEST) -m process
 
 # On the default model, which is fetched into the user's cache folder: three tries, then it fails.
 test-real: $(VENV)/.installed-test

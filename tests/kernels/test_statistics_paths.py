@@ -36,6 +36,7 @@ def compiled():
     return build.build()
 
 
+@pytest.mark.process
 def test_build_keeps_one_kernel_in_a_private_folder(cache, compiled):
     made = build.build()
     assert made.parent == cache
@@ -72,6 +73,7 @@ def test_without_a_compiler_the_panels_compute_and_say_why(monkeypatch, decide):
     assert "no C compiler" in why
 
 
+@pytest.mark.process
 def test_what_does_not_compile_leaves_nothing_behind(
     monkeypatch, cache, decide, tmp_path, compiled
 ):
@@ -85,6 +87,7 @@ def test_what_does_not_compile_leaves_nothing_behind(
     assert set(cache.iterdir()) == before
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -107,6 +110,7 @@ def test_a_kernel_that_computes_something_else_is_not_used(
     assert "differs" in found.reason
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("share", "name"), [(0.5, paths.NATIVE), (1.2, paths.PANELS)])
 def test_the_faster_path_is_taken_and_remembered(monkeypatch, cache, decide, compiled, share, name):
     monkeypatch.setattr(trial, "_tried", lambda _: share)
