@@ -60,7 +60,7 @@
       ({prompt, steps, titles} = value);
       range.max = steps;
       lanes = value.lanes.map(lane => {
-        const box = make('section', 'tk-lane'), head = make('h3', ''), strip = make('div', 'tk-lane-strip');
+        const box = make('section', 'tk-lane'), head = make('h2', ''), strip = make('div', 'tk-lane-strip');
         head.append(make('span', '', lane.title), make('span', 'tk-note', lane.label));
         const count = head.appendChild(make('span', 'tk-sub'));
         box.append(head, strip);

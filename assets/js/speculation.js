@@ -16,7 +16,7 @@
   T.speculation = (element, props, watch, server) => {
     const find = name => element.querySelector(name);
     const said = find('.tk-said'), rounds = find('.tk-rounds'), judge = find('.tk-judge'), card = find('.tk-node-card');
-    const title = find('.tk-tree-head h3'), outcome = find('.tk-outcome'), host = find('.tk-tree');
+    const title = find('.tk-tree-head h2'), outcome = find('.tk-outcome'), host = find('.tk-tree');
     let value = {}, tree = null, node = 0, wanted = -1, trees = new Map();
     const drawing = T.tree(host, index => choose(index));
 
@@ -52,7 +52,7 @@
         item.append(Object.assign(make('span', 'tk-bar'), {style: `width:${100 * p}%`}), make('code', '', text), make('data', '', share(p)));
       }
       const box = make('div', '');
-      box.append(make('h4', '', heading), choices.length ? list : make('p', 'tk-sub', 'no distribution: it does not come from a model'));
+      box.append(make('h4', 'tk-card-part', heading), choices.length ? list : make('p', 'tk-sub', 'no distribution: it does not come from a model'));
       return box;
     };
     const facts = rows => {
@@ -73,7 +73,7 @@
       said.querySelectorAll('.tk-at').forEach(span => span.classList.remove('tk-at'));
       const place = value.node_of.findIndex((at, token) => at === index && value.round_of[token] === tree.round);
       if (place >= 0) said.children[place + 1]?.classList.add('tk-at');
-      const head = make('h3', ''), badge = make('span', `tk-fate tk-f-${fate}`);
+      const head = make('h3', 'tk-card-title'), badge = make('span', `tk-fate tk-f-${fate}`);
       badge.append(make('i', '', value.signs[fate]), value.names[fate]);
       head.append(make('span', 'tk-big', one.text), badge);
       const parts = [head];
@@ -98,9 +98,9 @@
       if (from) {
         const sides = make('div', 'tk-expect');
         sides.append(bars('Small model', from.draft, one.text, one.q_raw), bars('Large model', from.target, one.text, one.p_raw));
-        parts.push(make('h4', 'tk-after', `After “${from.text}”`), sides, facts(distributions(from)));
+        parts.push(make('h4', 'tk-card-part tk-after', `After “${from.text}”`), sides, facts(distributions(from)));
       }
-      if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-after', 'After this token'), facts(distributions(one)));
+      if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-card-part tk-after', 'After this token'), facts(distributions(one)));
       card.replaceChildren(...parts);
       T.speculating = {round: tree.round, node: index};
     };

@@ -171,11 +171,11 @@ def test_a_point_of_the_trade_off_opens_its_run(visit: Visit) -> None:
     expect(page.locator("#sweep-sentence")).to_contain_text("5 of 5 points measured")
     page.locator("#table-sweep").get_by_role("button", name="H2O").click()
     expect(page.locator(".tk-lane")).to_have_count(1)
-    expect(page.locator(".tk-lane h3")).to_contain_text("H2O")
+    expect(page.locator(".tk-lane h2")).to_contain_text("H2O")
     page.wait_for_function("location.search.includes('sweep=')")
     again = visit(page.url, context=page.context, wait=False)
     expect(again.locator("#sweep-sentence")).to_contain_text("5 of 5 points measured")
-    expect(again.locator(".tk-lane h3")).to_contain_text("H2O")
+    expect(again.locator(".tk-lane h2")).to_contain_text("H2O")
 
 
 def test_an_address_of_a_tab_leads_to_the_page(visit: Visit, app: App) -> None:

@@ -40,8 +40,9 @@ CONTRAST = """selector => {
 }"""
 TEXTS = (
     "#strip .tk-token, .tk-metrics button, .tk-legend span, .tk-readout, .tk-sentence, .tk-sub, "
-    ".tk-card h3, .tk-card h4, .tk-card summary, .tk-bars code, .tk-bars data, .tk-actions button, "
-    "#run, #cancel, #pill, .tk-head h1, .tk-head p, .tk-figure h2, textarea, label span"
+    ".tk-card-title, .tk-card-part, .tk-card summary, .tk-bars code, .tk-bars data, "
+    ".tk-actions button, #run, #cancel, #pill, .tk-head h1, .tk-head p, .tk-figure h2, textarea, "
+    "label span"
 )
 TITLE_COLOUR = "getComputedStyle(document.querySelector('#plot-grid .xtitle')).fill"
 UNNAMED = """() => {

@@ -51,14 +51,14 @@ def test_tokens_rounds_and_nodes_lead_to_each_other(shared: Share) -> None:
     page, result = shared("speculate"), shipped()
     token = int(result.rounds["new_tokens"][:3].sum())  # the first of the fourth round
     page.locator(f".tk-said [data-token='{token}']").click()
-    expect(page.locator(".tk-tree-head h3")).to_have_text(f"Round 4 of {len(result.rounds)}")
+    expect(page.locator(".tk-tree-head h2")).to_have_text(f"Round 4 of {len(result.rounds)}")
     count = int(result.rounds["drafted"][3]) + 2  # its root, and the token that ends it
     expect(page.locator(".tk-tree .tk-node")).to_have_count(count)
     place = int(result.token_node[token] - result.rounds["first_node"][3])
     assert chosen(page) == {"round": 3, "node": place}
     page.locator(".tk-rounds").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator(".tk-tree-head h3")).to_have_text(f"Round 5 of {len(result.rounds)}")
+    expect(page.locator(".tk-tree-head h2")).to_have_text(f"Round 5 of {len(result.rounds)}")
     page.locator(".tk-tree").focus()
     page.keyboard.press("Home")
     expect(page.locator(".tk-node-card")).to_contain_text("newest token")
@@ -72,15 +72,15 @@ def test_tokens_rounds_and_nodes_lead_to_each_other(shared: Share) -> None:
 def test_a_nodes_card_tells_why_it_lost(shared: Share) -> None:
     page = shared("speculate")
     page.locator(".tk-round").first.click()
-    expect(page.locator(".tk-tree-head h3")).to_have_text(re.compile("^Round 1 of"))
+    expect(page.locator(".tk-tree-head h2")).to_have_text(re.compile("^Round 1 of"))
     for _ in range(len(shipped().rounds)):
         lost = page.locator(".tk-node.tk-f-rejected")
         if lost.count():
             break
         page.locator(".tk-rounds").focus()
-        before = page.locator(".tk-tree-head h3").inner_text()
+        before = page.locator(".tk-tree-head h2").inner_text()
         page.keyboard.press("ArrowRight")
-        expect(page.locator(".tk-tree-head h3")).not_to_have_text(before)
+        expect(page.locator(".tk-tree-head h2")).not_to_have_text(before)
     lost.first.click()
     expect(page.locator(".tk-node-card .tk-why")).to_have_text(re.compile("is not below|never"))
     expect(page.locator(".tk-node-card .tk-bars")).to_have_count(2)

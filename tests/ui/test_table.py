@@ -26,6 +26,13 @@ def test_a_link_names_its_selection() -> None:
     assert told == [{"token": 3}, {"layer": 1, "head": 2}]
 
 
+def test_a_table_can_be_reached_by_the_keyboard_and_is_named() -> None:
+    shown = table_html(COLUMNS, [["a", "b"]], "What <this> is", "none")
+    assert shown.startswith(
+        '<div class="tk-table" role="region" tabindex="0" aria-label="What &lt;this&gt; is">'
+    )
+
+
 def test_an_empty_table_says_so() -> None:
     assert table_html(COLUMNS, [], "caption", "no <sink>") == (
         '<p class="tk-sub">no &lt;sink&gt;</p>'

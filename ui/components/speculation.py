@@ -15,12 +15,12 @@ TEMPLATE = """
 <div class="tk-marks" aria-label="Where tokens come from">{marks}</div>
 <div class="tk-said" role="group" aria-label="Text; press a token to see its round"></div>
 <div class="tk-rounds-box">
-  <h3>Rounds <span class="tk-sub">one pass of the large model each; ← → go from one to the next
-  </span></h3>
+  <h2>Rounds <span class="tk-sub">one pass of the large model each; ← → go from one to the next
+  </span></h2>
   <div class="tk-rounds" tabindex="0" role="slider" aria-label="Round" aria-valuemin="1"></div>
 </div>
 <div class="tk-tree-box">
-  <div class="tk-tree-head"><h3></h3>
+  <div class="tk-tree-head"><h2></h2>
     <label>Judge it by <select class="tk-judge" aria-label="Judge it by"></select></label>
     <span class="tk-zoom"><button type="button" data-zoom="-1" aria-label="Smaller">&minus;</button>
     <button type="button" data-zoom="0">fit</button>

@@ -40,8 +40,10 @@ def table_html(
         for column in columns
     )
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    # Where it is wider than the page it scrolls, and what scrolls must be reached by the keyboard.
     return (
-        f'<div class="tk-table"><table><caption>{escape(caption)}</caption>'
+        f'<div class="tk-table" role="region" tabindex="0" aria-label="{escape(caption)}">'
+        f"<table><caption>{escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

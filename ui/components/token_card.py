@@ -20,12 +20,13 @@ def token_card(result: TraceResult, chosen: Chosen) -> str:
     text = group.text if group else result.token_text[t]
     return (
         f'<section class="tk-card" aria-label="Token card">'
-        f'<h3><span class="tk-big">{escape(one_line(text))}</span></h3>'
+        f'<h2 class="tk-card-title"><span class="tk-big">{escape(one_line(text))}</span></h2>'
         f'<p class="tk-sub">token {t} of {result.length} · id {result.token_ids[t]} · {place}</p>'
         f"{_parts(result, t, group) if group else ''}"
         f'<div class="tk-parts"><div>{_numbers(result, t)}</div>'
         f"<div>{_expectations(result, t)}</div>"
-        f"<div><h4>In layer {layer}, head {head}</h4>{_head_numbers(result, t, layer, head)}</div>"
+        f"<div>{_part(f'In layer {layer}, head {head}')}"
+        f"{_head_numbers(result, t, layer, head)}</div>"
         f"</div></section>"
     )
 
@@ -117,9 +118,13 @@ def _expectations(result: TraceResult, t: int) -> str:
     parts = []
     if t > 0:
         actual = int(result.token_ids[t])
-        parts.append(f"<h4>Expected here</h4>{_bars(result, t - 1, actual)}")
-    parts.append(f"<h4>Expected next</h4>{_bars(result, t, None)}")
+        parts.append(_part("Expected here") + _bars(result, t - 1, actual))
+    parts.append(_part("Expected next") + _bars(result, t, None))
     return f'<div class="tk-expect">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
+
+
+def _part(title: str) -> str:
+    return f'<h3 class="tk-card-part">{title}</h3>'
 
 
 def _bars(result: TraceResult, row: int, actual: int | None, most: int = 8) -> str:
