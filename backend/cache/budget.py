@@ -1,12 +1,13 @@
 """What a budget means in entries per head."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor
 
 import torch
 from transformers import PretrainedConfig
 
 from tokenarium.backend.cache.request import BudgetUnit
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.layer_kinds import LayerSizes, layer_sizes
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.structure import context_of
@@ -39,7 +40,11 @@ class CacheSizes:
     @staticmethod
     def of(loaded: LoadedModel, windowed: int) -> "CacheSizes":
         """Read the sizes of a model of which some layers keep to a window."""
-        return CacheSizes.read(loaded.model.config, loaded.dtype, windowed)
+        sizes = CacheSizes.read(loaded.model.config, loaded.dtype, windowed)
+        if not windowed:
+            return sizes
+        windows = capabilities.layers(loaded).windows
+        return replace(sizes, window=max(own or 0 for own in windows), windows=windows)
 
     @staticmethod
     def read(config: PretrainedConfig, dtype: torch.dtype, windowed: int) -> "CacheSizes":

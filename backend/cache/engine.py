@@ -201,8 +201,14 @@ class _CacheRecorder(Recorder):
     def attend(self, call: AttentionCall) -> Tensor:
         run = self._run
         run.check()
-        if call.mask is not None or call.q.shape[0] != 1:
-            raise ValueError("a padded batch has no cache to evict from: give one text at a time")
+        if call.q.shape[0] != 1:
+            raise ValueError("a batch has no cache to evict from: give one text at a time")
+        if call.mask is not None:
+            raise ValueError(
+                f"what layer {call.layer} sees is no window (chunks, keys that the model chooses, "
+                "or padding), which a cache cannot follow: give one text without padding, shorter "
+                "than a chunk, or choose a model with full or sliding-window attention"
+            )
         out, cache = self._prefill(call) if run.step == 0 else self._decode(call)
         if cache.window is not None and run.free_windows:
             run.evictor.free_outside(cache)

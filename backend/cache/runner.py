@@ -20,7 +20,6 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.rotary_crossing import refuse_crossing, rotary_crossing
 from tokenarium.backend.models.text import tokenise
 from tokenarium.backend.models.uneven_layers import layers_apart
-from tokenarium.backend.models.windows import windows_of
 from tokenarium.backend.runs.events import CancelToken, Event
 
 
@@ -148,7 +147,7 @@ def _notes_on(policy: Policy, budget: int, loaded: LoadedModel, prompt: int) -> 
     notes = []
     if policy.differs != "no":
         notes.append(f"variant: {policy.differs}")
-    windows = windows_of(loaded.model.config)
+    windows = capabilities.layers(loaded).windows
     fitted = policy.fitted(budget, len(windows), loaded.context)
     if words := where_it_acts(fitted, budget, windows, prompt):
         notes.append(words)

@@ -46,6 +46,8 @@ class LoadedModel:
     """SHA-256 over configuration, tokenizer and weights."""
     weights: str = ""
     """What the weights are, where they are a copy that differs from the original."""
+    notes: tuple[str, ...] = ()
+    """What of the files was read otherwise than one might expect; stands with every run."""
     verdict: Verdict | None = None
     """What the load-time check found."""
     reads_past_context: bool = False

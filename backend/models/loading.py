@@ -19,6 +19,7 @@ from transformers import (
 from tokenarium.backend.cost.fits import need, refuse_model_unless_fits
 from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.belonging import left_out, refuse_missing, refuse_other_head
 from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.files import read_object, refuse_odd_files, regular_size
@@ -27,6 +28,7 @@ from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.names import OFFERED, DigestMemo, ModelSource, fingerprint
 from tokenarium.backend.models.names import folder as folder_of
+from tokenarium.backend.models.probes.weights import padded_rows
 from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.models.structure import (
     context_of,
@@ -35,6 +37,7 @@ from tokenarium.backend.models.structure import (
     has_computed_positions,
 )
 from tokenarium.backend.observe import NAME, install
+from tokenarium.backend.observe.finite_logits import keep_finite
 from tokenarium.backend.observe.fresh_rotary import keep_fresh
 
 _tried: set[tuple[str, int, int]] = set()
@@ -100,7 +103,8 @@ def _load(
     accept(folder, count_parameters(folder))
     config = read_config(folder, source.name)
     tokenizer = read_tokenizer(folder, source.name)
-    model = _read_model(folder, source.name, config, kind).to(place)  # type: ignore[arg-type]
+    model, notes = _read_model(folder, source.name, config, kind)
+    model.to(place)  # type: ignore[arg-type]
     _refuse_foreign_tokenizer(model, tokenizer, source.name)
     structure = find_structure(model)
     loaded = LoadedModel(
@@ -115,6 +119,7 @@ def _load(
         unembed=structure.unembed,
         fingerprint=fingerprint(dataclasses.replace(source, folder=folder), digest_memo) or "",
         weights=source.weights,
+        notes=notes,
         reads_past_context=has_computed_positions(model),
     )
     verdict = capabilities.verdict(loaded)
@@ -135,6 +140,7 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
             f"{name} has an adapter (adapter_config.json) beside its weights, which would be left "
             "out: merge it with merge_and_unload and save the result, or move it elsewhere"
         )
+    refuse_other_head(raw.get("architectures"), name)
     kind = raw.get("model_type", "")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         own_code = " and brings its own code, which is not run" if "auto_map" in raw else ""
@@ -226,7 +232,8 @@ def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
 
 def _read_model(
     folder: Path, name: str, config: PretrainedConfig, dtype: torch.dtype
-) -> PreTrainedModel:
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """Return the model, and what must be known of what was read."""
     install()
     with refusing(
         f"{name} could not be read", "check that config.json and the weights belong together"
@@ -242,15 +249,14 @@ def _read_model(
             output_loading_info=True,
         )
     model, report = loaded
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise ModelRefused(
-            f"{name} lacks {len(missing)} of its tensors, such as {missing[0]}: config.json and "
-            "the weights do not belong together, download both again"
-        )
+    refuse_missing(report["missing_keys"], model, name)
+    notes = left_out(report["unexpected_keys"], model, name)
     observed: PreTrainedModel = model.eval().requires_grad_(False)
     keep_fresh(observed)
-    return observed
+    if rows := padded_rows(observed):
+        keep_finite(observed.get_output_embeddings())
+        notes += (f"{rows} rows pad the vocabulary (bias minus infinity): probability 0",)
+    return observed, notes
 
 
 def _refuse_foreign_tokenizer(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tokenarium.backend.models import capabilities
@@ -15,6 +16,7 @@ from tokenarium.backend.models.structure import (
     has_computed_positions,
 )
 from tokenarium.backend.observe import NAME, install
+from tokenarium.backend.observe.finite_logits import keep_finite
 from tokenarium.backend.observe.fresh_rotary import keep_fresh
 
 
@@ -40,7 +42,7 @@ def observed(
     before = model.config._attn_implementation  # noqa: SLF001 - transformers offers no reader
     structure = find_structure(model)
     model.set_attn_implementation(NAME)
-    handles = keep_fresh(model)
+    handles = [*keep_fresh(model), *keep_finite(cast(nn.Module, model.get_output_embeddings()))]
     try:
         loaded = LoadedModel(
             name=name,

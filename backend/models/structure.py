@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import MODEL_FOR_MASKED_LM_MAPPING, PretrainedConfig, PreTrainedModel
 
 from tokenarium.backend.models.refusal import ModelRefused
+from tokenarium.backend.observe.finite_logits import refuse_overflow
 
 UNLIMITED = 2**31 - 1
 """Context of a model whose configuration names no limit."""
@@ -49,6 +50,11 @@ def find_structure(model: PreTrainedModel) -> Structure:
     )
     head = parts.get_output_embeddings()
     if decoder is None or layers is None or head is None:
+        if type(model.config) in MODEL_FOR_MASKED_LM_MAPPING:
+            raise ModelRefused(
+                f"{type(model).__name__} is an encoder, made to read both sides of a masked token: "
+                "choose a causal language model, such as a Llama"
+            )
         part = f"list of {count} layers" if layers is None else "unembedding"
         raise ModelRefused(
             f"{type(model).__name__} has no {part} where causal language models keep theirs: "
@@ -94,6 +100,9 @@ def _unembedding(
         logits: Tensor = head(hidden)
         if scale != 1.0:
             logits = logits * scale
-        return logits if softcap is None else torch.tanh(logits / softcap) * softcap
+        if softcap is not None:
+            logits = torch.tanh(logits / softcap) * softcap
+        refuse_overflow(logits)
+        return logits
 
     return unembed

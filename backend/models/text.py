@@ -79,7 +79,7 @@ def tokenise(loaded: LoadedModel, request: TextRequest, limit: int) -> Tokens:
         offsets=np.array([found.spans[index] for index in kept], np.int32).reshape(-1, 2),
         special=np.array([found.special[index] for index in kept], np.bool_),
         dropped=len(found.ids) - len(kept),
-        notes=_remarks(tokenizer, request, found) + notes,
+        notes=_remarks(tokenizer, request, found) + notes + loaded.notes,
         source=found.source,
         turn=np.array([found.turn[index] for index in kept], np.int32),
         roles=found.roles,

@@ -167,7 +167,7 @@ def _observed_attention(
         softcap=softcap,
         sinks=s_aux,
         mask=_additive(attention_mask, query),
-        declared_window=sliding_window,
+        declared_window=band.declared if band else sliding_window,
     )
     recorder = _active.get()
     return (plain_attention(call) if recorder is None else recorder.observe(call)), None

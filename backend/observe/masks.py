@@ -21,10 +21,12 @@ class Band:
     """Query i sees the keys j with ``i + offset - window < j <= i + offset``.
 
     ``offset`` is the index of query 0 among the keys; ``window`` None sees every earlier key.
+    ``declared`` is the window by the model's design, also while the text is too short for it.
     """
 
     offset: int
     window: int | None
+    declared: int | None = None
 
     def contiguous(self) -> "Band":
         """Return itself: ``generate`` asks this of the mask that goes with a static cache."""
@@ -57,7 +59,8 @@ def band_mask(
         # What is causal by definition need not be asked, at every step, whether it is.
         causal = window is None and mask_function is causal_mask_function
         if causal or _is_band(mask_function, q_length, kv_length, first, kv_offset, window, device):
-            return Band(offset=first - kv_offset, window=window)
+            declared = local_size if _slides(mask_function, local_size, device) else None
+            return Band(offset=first - kv_offset, window=window, declared=declared)
     return eager_mask(
         batch_size=batch_size,
         q_length=q_length,
@@ -74,6 +77,21 @@ def band_mask(
 
 def _has_padding(attention_mask: Tensor | None) -> bool:
     return attention_mask is not None and not bool(attention_mask.all())
+
+
+def _slides(
+    mask_function: MaskFunction, local_size: int | None, device: torch.device | str
+) -> bool:
+    """Return whether a layer's own size is that of a window: in a chunk the edge stays in place."""
+    if local_size is None or mask_function is causal_mask_function:
+        return False
+    keys = torch.arange(2, device=device)
+    zero, query = torch.zeros_like(keys), torch.full_like(keys, local_size)
+    try:
+        seen = mask_function(zero, zero, query, keys)
+    except IndexError:  # it looks positions up in a table that ends with the text
+        return False
+    return bool(seen.tolist() == [False, local_size > 1])
 
 
 def _is_band(

@@ -94,7 +94,7 @@ def test_load_family_without_observable_attention_is_refused(saved, family):
 
 def test_load_bidirectional_model_is_refused(tmp_path, save):
     folder = save(tmp_path, "bert")
-    with pytest.raises(ModelRefused, match="choose another architecture"):
+    with pytest.raises(ModelRefused, match="is an encoder"):
         load(ModelSource("b", folder, None, "b"), torch.float32, CPU, 4096)
 
 

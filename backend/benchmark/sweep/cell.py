@@ -16,8 +16,8 @@ from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.result import CacheResult
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.windows import windows_of
 
 MOST_BUCKETS = 64
 """Parts of an answer whose surprisal is kept apart."""
@@ -145,7 +145,7 @@ class Trials:
         Raises:
             ValueError: if it acts nowhere, so that there is nothing to measure.
         """
-        windows, prompt = windows_of(self.loaded.model.config), len(self.exercises[0].prompt)
+        windows, prompt = capabilities.layers(self.loaded).windows, len(self.exercises[0].prompt)
         fitted = policy.fitted(budget, len(windows), self.loaded.context)
         refuse_nowhere(fitted, budget, windows, prompt)
         acting = len(fitted.acting_layers(budget, windows, prompt))

@@ -15,6 +15,8 @@ class Layout:
 
     windowed: tuple[int, ...]
     """Layers that keep to a window of their own."""
+    windows: tuple[int | None, ...]
+    """By layer that attends the most keys a query sees by design; None where it sees all."""
     heads: tuple[tuple[int, int] | None, ...]
     """By layer the query heads and the key-value heads; None where a layer does not attend."""
 
@@ -42,12 +44,11 @@ class Layout:
 class _Layers(Recorder):
     def __init__(self) -> None:
         super().__init__()
-        self.windowed: list[int] = []
+        self.windows: dict[int, int | None] = {}
         self.heads: dict[int, tuple[int, int]] = {}
 
     def attend(self, call: AttentionCall) -> Tensor:
-        if call.declared_window is not None:
-            self.windowed.append(call.layer)
+        self.windows[call.layer] = call.declared_window
         self.heads[call.layer] = (call.q.shape[1], call.k.shape[1])
         return super().attend(call)
 
@@ -60,4 +61,5 @@ def layout(loaded: LoadedModel) -> Layout:
     with recording(watch):
         loaded.body(input_ids=ids, use_cache=False)
     heads = tuple(map(watch.heads.get, range(len(loaded.layers))))
-    return Layout(tuple(watch.windowed), heads)
+    windowed = tuple(layer for layer, window in watch.windows.items() if window is not None)
+    return Layout(windowed, tuple(watch.windows.values()), heads)

@@ -16,6 +16,7 @@ from tokenarium.backend.models.probes.lengths import (
     lengths_of,
     small_lengths,
 )
+from tokenarium.backend.models.probes.weights import minus_infinities, why_not_numbers
 from tokenarium.backend.models.structure import embedding_entries
 from tokenarium.backend.observe import NAME, AttentionCall, Recorder, recording
 from tokenarium.backend.observe.attention import UnknownArgument
@@ -68,6 +69,8 @@ def check(loaded: LoadedModel) -> Verdict:
         loaded: the model; nobody else uses it meanwhile, and it is left as it was.
     Returns: the verdict; a forward pass that fails is a reason, not an exception.
     """
+    if reason := why_not_numbers(loaded):
+        return Verdict(False, reason, float("nan"))
     lengths = lengths_of(loaded.model)
     read = [length for length in lengths.values() if length <= LONGEST_READ]
     found = _compared(loaded, max(_SHORT, *(length + _PAST for length in read), 0))
@@ -98,6 +101,8 @@ def _compared(loaded: LoadedModel, tokens: int) -> Verdict:
             compared = _plain_implementation(loaded)
             with _implementation(loaded, compared), recording(plain):
                 reference = _logits(loaded, ids)
+            if not bool(torch.isfinite(reference).all()):
+                return Verdict(False, _overflow(loaded, stream), float("nan"))
             hidden = stream.leaving[-1] if stream.leaving else None
             rebuilt = None if hidden is None else _rebuild(loaded, hidden)
     except torch.OutOfMemoryError:
@@ -135,9 +140,7 @@ def _judge(
     again = float("inf") if rebuilt is None else _difference(rebuilt, logits)
     attending = list(attention_layers(loaded.model.config))
     failure = None
-    if not bool(torch.isfinite(reference).all()):
-        failure = f"its logits overflow in {_name(loaded.dtype)}: choose bfloat16 or float32"
-    elif counter.order != attending:
+    if counter.order != attending:
         failure = (
             f"attention was seen in layers {counter.order}, not once in each of {attending}: it "
             "does not go through transformers' attention interface there, choose another model"
@@ -160,6 +163,20 @@ def _judge(
         f"{logits.shape[0]} tokens, {len(attending)} layers",
         difference,
     )
+
+
+def _overflow(loaded: LoadedModel, stream: _Stream) -> str:
+    """Return where the numbers of a trial run are not finite any more, and what to do."""
+    broken = (at for at, left in enumerate(stream.leaving) if not bool(torch.isfinite(left).all()))
+    layer = next(broken, None)
+    where = "in its logits" if layer is None else f"in layer {layer} of {len(loaded.layers)}"
+    if names := minus_infinities(loaded):
+        return (
+            f"its numbers are not finite {where}, and its weight {names[0]} is minus infinity in "
+            "places: download it again, or choose another model"
+        )
+    other = "another model" if loaded.dtype == torch.float32 else "dtype=float32"
+    return f"its numbers overflow {_name(loaded.dtype)} {where}: choose {other}"
 
 
 def _fixed_ids(loaded: LoadedModel, tokens: int) -> Tensor:

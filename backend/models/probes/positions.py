@@ -80,6 +80,12 @@ def _found(loaded: LoadedModel, candidates: list[Rotary], keys: Tensor) -> Rotar
         fits = 2 * getattr(candidate.module, candidate.name).shape[0] <= keys.shape[-1]
         if fits and constant(candidate.turned(keys, back)):
             return candidate
+    if candidates:
+        raise ValueError(
+            f"the keys of {loaded.name} are turned by their position (RoPE) only in part, or are "
+            "changed after it, so they cannot be turned to other places: choose another model, "
+            "such as a Llama"
+        )
     raise ValueError(
         f"{loaded.name} does not place its tokens by rotation (RoPE), so keys and queries "
         "cannot be turned to other places: choose a model with rotary positions, such as a Llama"
