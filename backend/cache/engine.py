@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tokenarium.backend.cache.biased_keys import biases_of_entries, refuse_biased
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.evictions import Dropped, Evictor, Selected
 from tokenarium.backend.cache.layer_cache import LayerCache
@@ -81,7 +82,7 @@ class CachedSequence:
         self.surprisal = SurprisalTrack(loaded) if "surprisal" in self.needs else None
         self.changes: dict[int, Change] = {}
         # What transformers is given as one.
-        self.cache = PassingCache(loaded.model.config, len(loaded.layers))
+        self.cache = PassingCache(loaded.model, len(loaded.layers))
         if probed and self.cache.has_states:
             capabilities.refuse_unless_continues(loaded, self._trial)
         self._states: list[dict[str, Any]] = []  # of the prompt's end, to go back to
@@ -114,9 +115,17 @@ class CachedSequence:
         return tuple(cache.layer for cache in self.layers if cache.window is not None)
 
     def _trial(self, parts: Sequence[list[int]]) -> Tensor:
-        """Return the logits after each part of a text that a full cache reads part by part."""
-        own = CachedSequence(self.loaded, Policy.registry.find("full")(), 1, probed=False)
-        return torch.stack([own.read(part) for part in parts])
+        """Return the logits after each part of a text that a full cache reads part by part.
+
+        Another text is read in between, which must change nothing.
+        """
+        full = Policy.registry.find("full")()
+        own, other = (CachedSequence(self.loaded, full, 1, probed=False) for _ in range(2))
+        found = []
+        for part in parts:
+            found.append(own.read(part))
+            other.read(part[::-1])
+        return torch.stack(found)
 
     @torch.inference_mode()
     def read(self, ids: list[int]) -> Tensor:
@@ -201,14 +210,16 @@ class _CacheRecorder(Recorder):
     def attend(self, call: AttentionCall) -> Tensor:
         run = self._run
         run.check()
+        call = call.newest()
         if call.q.shape[0] != 1:
             raise ValueError("a batch has no cache to evict from: give one text at a time")
-        if call.mask is not None:
+        if call.mask is not None and call.key_bias is None:
             raise ValueError(
                 f"what layer {call.layer} sees is no window (chunks, keys that the model chooses, "
                 "or padding), which a cache cannot follow: give one text without padding, shorter "
                 "than a chunk, or choose a model with full or sliding-window attention"
             )
+        refuse_biased(run.policy, call)
         out, cache = self._prefill(call) if run.step == 0 else self._decode(call)
         if cache.window is not None and run.free_windows:
             run.evictor.free_outside(cache)
@@ -266,12 +277,12 @@ class _CacheRecorder(Recorder):
         run = self._run
         if call.layer in run.changes and call.declared_window is None:
             change = run.changes[call.layer]
-            if change.whole is not None:
+            if change.whole is not None and call.mask is None:
                 return change.whole(Layer.of(call, None), run.check), AttentionStats()
             changed = Reading({call.layer: change}, lambda _: run.check())
             return changed.attend(call)[0], AttentionStats()
         wanted = run.policy.want(call.q.shape[2]) if acts else Want()
-        return attention_stats(replace(call.inputs(), offset=0, mask=None), wanted)
+        return attention_stats(replace(call.inputs(), offset=0), wanted)
 
     def _decode(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
         run, evictor = self._run, self._run.evictor
@@ -302,6 +313,7 @@ class _CacheRecorder(Recorder):
                 softcap=call.softcap,
                 sinks=call.sinks,
                 window=call.window,
+                bias=biases_of_entries(call, entries),
                 want_weights=wants,
             )
         if weights is not None:
@@ -332,5 +344,6 @@ def _last_rows(call: AttentionCall, last: int) -> Iterator[Rows]:
     """Yield the weights of the last so many queries (all there are, where fewer)."""
     length = call.q.shape[2]
     first = max(0, length - last)
-    inputs = replace(call.inputs(), q=call.q[0, :, first:], offset=first, mask=None)
+    mask = None if call.mask is None else call.mask[0][:, first:]
+    inputs = replace(call.inputs(), q=call.q[0, :, first:], offset=first, mask=mask)
     return attention_rows(inputs, max(1, min(128, HELD_WEIGHTS // (call.q.shape[1] * length))))

@@ -3,8 +3,9 @@
 import copy
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
-from transformers import PretrainedConfig
+from transformers import PreTrainedModel
 from transformers.cache_utils import (
     Cache,
     CacheLayerMixin,
@@ -13,11 +14,15 @@ from transformers.cache_utils import (
     LinearAttentionLayer,
 )
 
+from tokenarium.backend.models.interface import asks_interface
+
 
 class _Passing(CacheLayerMixin):
     """Hands new keys and values through, and reports how many tokens were read."""
 
     is_sliding = False
+    whole = False
+    """Whether zeros stand for those before, as a model needs that masks its logits itself."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -30,7 +35,10 @@ class _Passing(CacheLayerMixin):
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
         """Return what is new; what was before is in the layer's entries."""
-        return key_states, value_states
+        if not self.whole or not self.seen:
+            return key_states, value_states
+        before = (0, 0, self.seen, 0)
+        return F.pad(key_states, before), F.pad(value_states, before)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Return the logical length, so that masks count tokens read, not entries kept."""
@@ -68,10 +76,13 @@ class PassingCache(Cache):
     A layer that sums the text up in a state (linear attention, Mamba, convolution) keeps its own.
     """
 
-    def __init__(self, config: PretrainedConfig, layers: int) -> None:
+    def __init__(self, model: PreTrainedModel, layers: int) -> None:
+        config = model.config
         made = [_passing(own) for own in DynamicCache(config=config).layers[:layers]]
         made += [_Passing() for _ in range(layers - len(made))]
         self._passing = [layer for layer in made if isinstance(layer, _Passing)]
+        for layer in self._passing:
+            layer.whole = not asks_interface(model)
         self._states = [one for one in made if isinstance(one, LinearAttentionCacheLayerMixin)]
         super().__init__(layers=made)
 

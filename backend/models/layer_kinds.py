@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 FULL_ATTENTION = "full_attention"
+SLIDING_ATTENTION = "sliding_attention"
+_OTHER_WORDS = {"global": FULL_ATTENTION, "local": SLIDING_ATTENTION}  # GPT-Neo
 _WITHOUT_ATTENTION = {"linear_attention", "mamba", "recurrent", "conv", "moe", "mlp"}
 _WITH_STATE = (_WITHOUT_ATTENTION - {"moe", "mlp"}) | {"hybrid", "hybrid_sliding"}
 
@@ -25,10 +27,10 @@ def layer_kinds(config: PretrainedConfig) -> tuple[str, ...]:
     """Return by layer what it is, in transformers' words, such as ``linear_attention``."""
     text = config.get_text_config()
     count = int(text.num_hidden_layers)
-    for name in ("layer_types", "layers_block_type"):
+    for name in ("layer_types", "layers_block_type", "attention_layers"):
         kinds = getattr(text, name, None)
         if isinstance(kinds, list | tuple) and len(kinds) == count:
-            return tuple(map(str, kinds))
+            return tuple(_OTHER_WORDS.get(kind, str(kind)) for kind in kinds)
     return (FULL_ATTENTION,) * count
 
 

@@ -23,11 +23,12 @@ from tokenarium.backend.models.belonging import left_out, refuse_missing, refuse
 from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.files import read_object, refuse_odd_files, regular_size
+from tokenarium.backend.models.interface import implementation_of, watch
 from tokenarium.backend.models.isolation.backend import isolate, try_file
-from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.names import OFFERED, DigestMemo, ModelSource, fingerprint
 from tokenarium.backend.models.names import folder as folder_of
+from tokenarium.backend.models.other_kinds import refuse_other_kinds
 from tokenarium.backend.models.probes.weights import padded_rows
 from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.models.structure import (
@@ -36,7 +37,7 @@ from tokenarium.backend.models.structure import (
     find_structure,
     has_computed_positions,
 )
-from tokenarium.backend.observe import NAME, install
+from tokenarium.backend.observe import install
 from tokenarium.backend.observe.finite_logits import keep_finite
 from tokenarium.backend.observe.fresh_rotary import keep_fresh
 
@@ -107,6 +108,7 @@ def _load(
     model.to(place)  # type: ignore[arg-type]
     _refuse_foreign_tokenizer(model, tokenizer, source.name)
     structure = find_structure(model)
+    watch(model, structure.layers)
     loaded = LoadedModel(
         name=source.name,
         model=model,
@@ -159,20 +161,18 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
             f"{name} has weights quantised with {method}: choose the version that is not quantised"
         )
     config = _parse_config(folder, name)
-    model_class = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    if model_class is None:
+    if MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None) is None:
         raise ModelRefused(
             f"{name} is of type {kind!r}, which is no causal language model: choose one that "
             "predicts the next token"
         )
-    # Of layers that keep a state transformers declares nothing; the check at loading finds out.
-    declared = getattr(model_class, "_supports_attention_backend", False)
-    if not declared and not state_kinds(config):
-        raise ModelRefused(
-            f"{name} is of type {kind!r}, whose attention in transformers cannot be observed: "
-            "choose another architecture, such as llama, qwen3, gemma3, gpt2 or gpt_neox"
-        )
+    refuse_other_kinds(config, name)
     return config
+
+
+def _model_class(config: PretrainedConfig) -> Any:
+    found: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return found[0] if isinstance(found, tuple) else found
 
 
 def _parse_config(folder: Path, name: str) -> PretrainedConfig:
@@ -242,7 +242,7 @@ def _read_model(
             folder,
             config=config,
             dtype=dtype,
-            attn_implementation=NAME,
+            attn_implementation=implementation_of(_model_class(config)),
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,

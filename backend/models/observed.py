@@ -8,6 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.interface import asks_interface, leave, watch
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.structure import (
@@ -41,7 +42,9 @@ def observed(
     install()
     before = model.config._attn_implementation  # noqa: SLF001 - transformers offers no reader
     structure = find_structure(model)
-    model.set_attn_implementation(NAME)
+    if asks_interface(model):
+        model.set_attn_implementation(NAME)
+    watch(model, structure.layers)
     handles = [*keep_fresh(model), *keep_finite(cast(nn.Module, model.get_output_embeddings()))]
     try:
         loaded = LoadedModel(
@@ -64,4 +67,6 @@ def observed(
     finally:
         for handle in handles:
             handle.remove()
-        model.set_attn_implementation(before)
+        leave(model, structure.layers)
+        if asks_interface(model):
+            model.set_attn_implementation(before)

@@ -17,7 +17,7 @@ UNLIMITED = 2**31 - 1
 _LAYERS = ("layers", "h", "blocks")
 _FINAL_NORMS = (
     *("norm", "ln_f", "final_layer_norm", "final_layernorm", "final_norm", "norm_f"),
-    "embedding_norm",  # LFM2
+    *("embedding_norm", "layer_norm", "layernorm"),  # LFM2; XGLM and BioGPT; CTRL
 )
 _CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
@@ -88,7 +88,10 @@ def _unembedding(
 ) -> Callable[[Tensor], Tensor]:
     config = model.config.get_text_config()
     narrow = getattr(decoder, "project_out", None)  # OPT-350m: embeddings narrower than layers
-    softcap = getattr(config, "final_logit_softcapping", None)  # Gemma 2, arXiv:2408.00118
+    # Gemma 2, arXiv:2408.00118; RecurrentGemma
+    caps = (getattr(config, name, None) for name in ("final_logit_softcapping", "logits_soft_cap"))
+    softcap = next((cap for cap in caps if cap), None)
+    between = getattr(model, "lm_head", head)  # ModernBERT's decoder: a layer before the matrix
     scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
     scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite
     scale *= getattr(config, "lm_head_multiplier", None) or 1.0  # Falcon-H1
@@ -97,7 +100,7 @@ def _unembedding(
         # What the model itself returns is narrow already; a layer's stream is not.
         if narrow is not None and hidden.shape[-1] == narrow.in_features:
             hidden = narrow(hidden)
-        logits: Tensor = head(hidden)
+        logits: Tensor = head(hidden if between is head else between(hidden))
         if scale != 1.0:
             logits = logits * scale
         if softcap is not None:

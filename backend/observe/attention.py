@@ -42,6 +42,8 @@ class AttentionCall:
     included. ``softcap`` c bounds logits as c tanh(x / c). ``sinks`` [H] are learned logits that
     join the softmax's denominator without a key. ``mask`` [B, 1 or H, T, S] is added to the logits.
     ``declared_window`` is the layer's window, also while the text is too short for it to matter.
+    ``key_bias`` [H, S] is what ``mask`` adds to every query's logit of a key where that is all it
+    does beside hiding later keys (ALiBi).
     """
 
     layer: int
@@ -55,6 +57,7 @@ class AttentionCall:
     sinks: Tensor | None = None
     mask: Tensor | None = None
     declared_window: int | None = None
+    key_bias: Tensor | None = None
 
     def inputs(self, sequence: int = 0) -> AttentionInput:
         """Return the inputs of one sequence, as ``kernels.attention_stats`` takes them."""
@@ -69,6 +72,13 @@ class AttentionCall:
             sinks=self.sinks,
             mask=None if self.mask is None else self.mask[sequence],
         )
+
+    def newest(self) -> "AttentionCall":
+        """Return the same with the keys and values of the queries' own tokens alone."""
+        new = self.q.shape[2]
+        if self.k.shape[2] == new:
+            return self
+        return replace(self, k=self.k[:, :, -new:], v=self.v[:, :, -new:])
 
     def of_head(self, head: int, queries: slice = slice(None)) -> "AttentionCall":
         """Return the same for one query head and its keys, and for some of the queries."""
@@ -85,6 +95,7 @@ class AttentionCall:
             offset=self.offset + (queries.start or 0),
             sinks=None if self.sinks is None else self.sinks[only],
             mask=mask,
+            key_bias=None if self.key_bias is None else self.key_bias[only],
         )
 
 
@@ -120,6 +131,11 @@ def recording(recorder: Recorder) -> Iterator[Recorder]:
         yield recorder
     finally:
         _active.reset(token)
+
+
+def active_recorder() -> Recorder | None:
+    """Return what sees the attention of this context."""
+    return _active.get()
 
 
 def install() -> None:

@@ -22,7 +22,7 @@ def residuals(layers: Sequence[nn.Module], see: See) -> Iterator[None]:
 
     def leaving(number: int) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
-            see(number, output[0] if isinstance(output, tuple) else output)
+            see(number, output if isinstance(output, Tensor) else output[0])
 
         return hook
 

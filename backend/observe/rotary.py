@@ -21,18 +21,21 @@ class Rotary:
     name: str
     interleaved: bool
 
+    @property
+    def frequencies(self) -> Tensor:
+        """Angle per position; from a table of sines and cosines (GPT-J) that of position 1."""
+        found: Tensor = getattr(self.module, self.name)
+        return found if found.dim() == 1 else torch.atan2(*found[1].chunk(2))
+
     def turned(self, x: Tensor, by: Tensor) -> Tensor:
         """Return ``x`` [..., T, D] with vector t moved on by ``by`` [T] positions, in float32."""
-        frequencies: Tensor = getattr(self.module, self.name)
-        return rope_shift(x, by, frequencies, interleaved=self.interleaved)
+        return rope_shift(x, by, self.frequencies, interleaved=self.interleaved)
 
     def turn_together(self, x: Tensor, by: int) -> None:
         """Move all vectors ``x`` [..., D] on by as many positions, in place."""
-        frequencies: Tensor = getattr(self.module, self.name)
-        rope_shift_together(x, by, frequencies, interleaved=self.interleaved)
+        rope_shift_together(x, by, self.frequencies, interleaved=self.interleaved)
 
     def averaged(self, x: Tensor, by: Tensor) -> Tensor:
         """Return the mean over ``by`` [n] of ``x`` [..., D] moved on by so many positions."""
-        frequencies: Tensor = getattr(self.module, self.name)
-        angle = by.to(torch.float32)[:, None] * frequencies.float()
+        angle = by.to(torch.float32)[:, None] * self.frequencies.float()
         return rotated(x, angle.cos().mean(0), angle.sin().mean(0), self.interleaved)

@@ -47,7 +47,7 @@ class TreeReader:
             raise ValueError(
                 f"layers={layers} is not between 1 and the {len(loaded.layers)} of {loaded.name}"
             )
-        self._cache = PassingCache(loaded.model.config, len(loaded.layers))
+        self._cache = PassingCache(loaded.model, len(loaded.layers))
         if self._cache.has_states:
             raise ValueError(
                 f"{loaded.name} has layers of kind {', '.join(state_kinds(loaded.model.config))}, "
@@ -179,7 +179,7 @@ class _Keeper(Recorder):
         self._tree = Ancestry(reader.parents)
 
     def attend(self, call: AttentionCall) -> Tensor:
-        reader = self._reader
+        reader, call = self._reader, call.newest()
         reader.check()
         keys = reader.room(call.layer, reader.keys, call.k[0])
         values = reader.room(call.layer, reader.values, call.v[0])

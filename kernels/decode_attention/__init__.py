@@ -1,6 +1,7 @@
 """Attention of a few new queries over a cache whose heads may hold different entries."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, bfloat16, float16, float32
 
@@ -22,6 +23,7 @@ def decode_attention(
     softcap: float | None = None,
     sinks: Tensor | None = None,
     window: int | None = None,
+    bias: Tensor | None = None,
     want_weights: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Attend over what is kept, and return the weights the scores need from the same pass.
@@ -40,6 +42,7 @@ def decode_attention(
         softcap: c bounds the logits as c tanh(x / c).
         sinks: [H] learned logits that join the denominator without a key.
         window: most entries a query sees, its own included.
+        bias: [H, N] added to the logits of each entry; with one, PyTorch computes on any device.
         want_weights: whether to return the weights too.
     Returns:
         The output [n, H, Dv] in the dtype of q, and the weights [H, n, S] in float32, S the largest
@@ -54,11 +57,11 @@ def decode_attention(
             f"q {tuple(q.shape)}, keys {tuple(keys.shape)}, counts {list(counts)} do not fit: q is "
             "[H, n, D] with H a multiple of the number of counts, keys [N, D], counts at least n"
         )
-    compute = reference.decode_attention
-    if why_not_triton(q.device) is None and fits_kernels(q, values):
+    compute = partial(reference.decode_attention, bias=bias)
+    if bias is None and why_not_triton(q.device) is None and fits_kernels(q, values):
         from tokenarium.kernels.decode_attention import triton  # not installed everywhere
 
-        compute = triton.decode_attention
+        compute = partial(triton.decode_attention)
     return compute(
         q,
         keys,

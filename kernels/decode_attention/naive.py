@@ -17,6 +17,7 @@ def decode_attention(
     softcap: float | None = None,
     sinks: Tensor | None = None,
     window: int | None = None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute output and weights from their definition, on the CPU."""
     q, keys, values = (given.detach().cpu().double() for given in (q, keys, values))
@@ -31,6 +32,8 @@ def decode_attention(
             logits = keys[own] @ q[h, i] * scaling
             if softcap is not None:
                 logits = softcap * torch.tanh(logits / softcap)
+            if bias is not None:
+                logits = logits + bias[h, own].cpu().double()
             last = counts[g] - queries + i
             logits[entry > last] = -torch.inf
             if window is not None:

@@ -20,6 +20,7 @@ def decode_attention(
     softcap: float | None,
     sinks: Tensor | None,
     window: int | None,
+    bias: Tensor | None = None,
     want_weights: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute what ``tokenarium.kernels.decode_attention`` documents."""
@@ -28,7 +29,8 @@ def decode_attention(
     extra = None if sinks is None else sinks.float().view(groups, -1, 1, 1)
     if len(set(counts)) == 1 and _evenly_spaced(starts):
         k, v = (_rectangle(buffer, starts, counts[0]) for buffer in (keys, values))
-        out, weights = _attend(split, k, v, scaling, softcap, extra, window)
+        own_bias = None if bias is None else _of_groups(bias, starts, counts[0])
+        out, weights = _attend(split, k, v, scaling, softcap, extra, window, own_bias)
         found = weights.flatten(0, 1) if want_weights else None
         return out.flatten(0, 1).transpose(0, 1).to(q.dtype), found
     outs, found = [], None
@@ -37,8 +39,16 @@ def decode_attention(
     for g, (start, count) in enumerate(zip(starts, counts, strict=True)):
         own = slice(start, start + count)
         sink = None if extra is None else extra[g : g + 1]
+        own_bias = None if bias is None else bias.view(groups, -1, len(keys))[g : g + 1, :, own]
         out, weights = _attend(
-            split[g : g + 1], keys[None, own], values[None, own], scaling, softcap, sink, window
+            split[g : g + 1],
+            keys[None, own],
+            values[None, own],
+            scaling,
+            softcap,
+            sink,
+            window,
+            own_bias,
         )
         outs.append(out[0])
         if found is not None:
@@ -49,6 +59,14 @@ def decode_attention(
 
 def _evenly_spaced(starts: Sequence[int]) -> bool:
     return len({b - a for a, b in pairwise(starts)}) <= 1
+
+
+def _of_groups(bias: Tensor, starts: Sequence[int], count: int) -> Tensor:
+    """Return [G, rep, count] of [H, N], each group's own entries."""
+    split = bias.view(len(starts), -1, bias.shape[1])
+    return torch.stack(
+        [own[:, start : start + count] for own, start in zip(split, starts, strict=True)]
+    )
 
 
 def _rectangle(buffer: Tensor, starts: Sequence[int], count: int) -> Tensor:
@@ -67,12 +85,18 @@ def _attend(
     softcap: float | None,
     sinks: Tensor | None,
     window: int | None,
+    bias: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Return out [g, rep, n, Dv] and weights [g, rep, n, S] of q [g, rep, n, D], k [g, S, D]."""
+    """Return out [g, rep, n, Dv] and weights [g, rep, n, S] of q [g, rep, n, D], k [g, S, D].
+
+    ``bias`` [g, rep, S] is added to the logits.
+    """
     queries, count = q.shape[2], k.shape[1]
     logits = (q.flatten(1, 2) @ k.mT).float().unflatten(1, q.shape[1:3]).mul_(scaling)
     if softcap is not None:
         logits = torch.tanh(logits / softcap) * softcap
+    if bias is not None:
+        logits += bias[:, :, None].float()
     if queries > 1 or (window is not None and window < count):
         own = torch.arange(count - queries, count, device=q.device)[:, None]
         entry = torch.arange(count, device=q.device)

@@ -324,7 +324,7 @@ def test_what_nothing_was_read_of_says_so(models: Models) -> None:
 
 
 def test_models_that_cannot_be_observed_are_refused(tmp_path: Path) -> None:
-    folder = save_model(tmp_path, "gptj")
+    folder = save_model(tmp_path, "diffllama")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval()
     refused = pytest.raises(ModelRefused, match="cannot be observed")
     with refused, tokenarium.apply("h2o", model, budget=16):

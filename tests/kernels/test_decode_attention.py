@@ -30,13 +30,23 @@ SHAPES = [
 @pytest.mark.parametrize(("heads", "queries", "starts", "counts"), SHAPES)
 @pytest.mark.parametrize(
     "variant",
-    [{}, {"softcap": 1.5}, {"window": 4}, {"sinks": True}, {"sinks": True, "window": 6}],
+    [
+        {},
+        {"softcap": 1.5},
+        {"window": 4},
+        {"bias": True},
+        {"sinks": True},
+        {"sinks": True, "window": 6},
+    ],
     ids=lambda variant: "+".join(variant) or "plain",
 )
 def test_output_and_weights_are_those_of_the_definition(heads, queries, starts, counts, variant):
     q, keys, values = inputs(heads, queries, starts, counts)
     if variant.get("sinks"):
         variant = variant | {"sinks": torch.linspace(-1, 2, heads)}
+    if variant.get("bias"):
+        draw = torch.Generator().manual_seed(1)
+        variant = variant | {"bias": torch.randn(heads, len(keys), generator=draw)}
     expected, law = naive.decode_attention(q, keys, values, starts, counts, scaling=0.3, **variant)
     out, weights = decode_attention(
         q, keys, values, starts, counts, scaling=0.3, want_weights=True, **variant

@@ -50,7 +50,6 @@ FAMILIES = {
     "cohere": {"num_key_value_heads": 2, "logit_scale": 0.25},
     "granite": {"num_key_value_heads": 2, "logits_scaling": 3.0, "residual_multiplier": 0.5},
 }
-REFUSED = ("falcon", "bloom", "mpt", "gptj")
 
 _SIZES = {
     "hidden_size": 32,
@@ -63,6 +62,23 @@ _OWN_SIZES = {
     "bloom": {"hidden_size": 32, "n_layer": 3, "n_head": 4},
     "mpt": {"d_model": 32, "n_layers": 3, "n_heads": 4},
     "gptj": {"n_embd": 32, "n_layer": 3, "n_head": 4, "rotary_dim": 4},
+    "codegen": {"n_embd": 32, "n_layer": 3, "n_head": 4, "rotary_dim": 4},
+    "openai-gpt": {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 128},
+    "gpt_neo": {
+        "hidden_size": 32,
+        "num_layers": 3,
+        "num_heads": 4,
+        "attention_types": [[["local", "global", "local"], 1]],
+        "window_size": 16,
+        "max_position_embeddings": 128,
+    },
+    "xglm": {
+        "d_model": 32,
+        "num_layers": 3,
+        "attention_heads": 4,
+        "ffn_dim": 48,
+        "max_position_embeddings": 128,
+    },
 }
 
 

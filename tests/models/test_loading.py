@@ -86,10 +86,20 @@ def test_load_half_precision_on_cpu_works(saved, family, dtype):
     assert loaded.verdict.supported
 
 
-@pytest.mark.parametrize("family", ["falcon", "bloom", "mpt", "gptj"])
-def test_load_family_without_observable_attention_is_refused(saved, family):
-    with pytest.raises(ModelRefused, match=f"'{family}', whose attention .* cannot be observed"):
-        load(saved(family), torch.float32, CPU, 4096)
+@pytest.mark.parametrize(
+    ("family", "what"),
+    [
+        ("bert", "which is an encoder, made to read both sides of a token"),
+        ("bart", "which is a decoder that also reads what an encoder made of another text"),
+        ("mamba", "which has no attention"),
+    ],
+)
+def test_load_what_is_no_decoder_with_attention_is_refused_in_its_own_words(
+    tmp_path, save, family, what
+):
+    source = ModelSource("b", save(tmp_path, family), None, "b")
+    with pytest.raises(ModelRefused, match=f"'{family}', {what}"):
+        load(source, torch.float32, CPU, 4096)
 
 
 def test_load_bidirectional_model_is_refused(tmp_path, save):

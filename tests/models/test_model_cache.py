@@ -143,8 +143,8 @@ def test_shelf_state_goes_from_cold_over_loading_to_ready(saved, monkeypatch):
 def test_shelf_forgets_a_model_that_was_refused(saved):
     shelf = ModelCache()
     with pytest.raises(ModelRefused):
-        shelf.get(saved("falcon"), "float32", CPU, 512)
-    assert shelf.state("local/falcon") == "cold"
+        shelf.get(saved("bert"), "float32", CPU, 512)
+    assert shelf.state("local/bert") == "cold"
     assert not shelf._places
 
 

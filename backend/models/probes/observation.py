@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tokenarium.backend.models.interface import asks_interface, implementation_of
 from tokenarium.backend.models.layer_kinds import attention_layers
 from tokenarium.backend.models.loaded import LoadedModel, Verdict
 from tokenarium.backend.models.probes.lengths import (
@@ -99,7 +100,10 @@ def _compared(loaded: LoadedModel, tokens: int) -> Verdict:
                 logits = _logits(loaded, ids)
             after = _logits(loaded, again)
             compared = _plain_implementation(loaded)
-            with _implementation(loaded, compared), recording(plain):
+            if asks_interface(loaded.model):
+                with _implementation(loaded, compared), recording(plain):
+                    reference = _logits(loaded, ids)
+            else:  # without a recorder it computes its attention as it always does
                 reference = _logits(loaded, ids)
             if not bool(torch.isfinite(reference).all()):
                 return Verdict(False, _overflow(loaded, stream), float("nan"))
@@ -143,7 +147,13 @@ def _judge(
     if counter.order != attending:
         failure = (
             f"attention was seen in layers {counter.order}, not once in each of {attending}: it "
-            "does not go through transformers' attention interface there, choose another model"
+            "is computed otherwise than by queries, keys, softmax and values there, choose another "
+            "model"
+        )
+    elif stream.leaving[-1].dim() > 3:
+        failure = (
+            "it has several residual streams side by side, of which one could be shown: choose "
+            "another model"
         )
     elif not difference <= tolerance:
         failure = (
@@ -208,6 +218,8 @@ def _is_chain(stream: _Stream) -> bool:
 
 
 def _plain_implementation(loaded: LoadedModel) -> str:
+    if not asks_interface(loaded.model):
+        return implementation_of(loaded.model)
     # Some versions of transformers offer sdpa where it leaves out the cap on attention logits.
     capped = getattr(loaded.model.config.get_text_config(), "attn_logit_softcapping", None)
     offered = getattr(type(loaded.model), "_supports_sdpa", False)

@@ -36,6 +36,12 @@ def rotary_layers(loaded: LoadedModel) -> tuple[Rotary | None, ...]:
         given, watch = {"input_ids": ids.T, "position_ids": positions}, _EachApart()
     with torch.inference_mode(), recording(watch):
         loaded.body(**given, use_cache=False)
+    if watch.biased:
+        raise ValueError(
+            f"{loaded.name} places its tokens by a bias on the logits of each key (ALiBi), not by "
+            "rotation (RoPE), so keys and queries cannot be turned to other places: choose a model "
+            "with rotary positions, such as a Llama"
+        )
     found = {
         layer: _found(loaded, candidates, keys)
         for layer, keys in zip(watch.order, watch.keys, strict=True)
@@ -62,7 +68,9 @@ def _repeated_token(loaded: LoadedModel) -> int:
 def _candidates(loaded: LoadedModel) -> Iterator[Rotary]:
     for module in loaded.model.modules():
         for name, buffer in module.named_buffers(recurse=False):
-            if name.endswith("inv_freq") and "original" not in name and buffer.dim() == 1:
+            frequencies = name.endswith("inv_freq") and "original" not in name and buffer.dim() == 1
+            table = name == "embed_positions" and buffer.dim() == 2 and len(buffer) > 1
+            if frequencies or table:
                 yield Rotary(module, name, interleaved=False)
                 yield Rotary(module, name, interleaved=True)
 
@@ -77,7 +85,7 @@ def _found(loaded: LoadedModel, candidates: list[Rotary], keys: Tensor) -> Rotar
     if constant(keys.float()):
         return None
     for candidate in candidates:
-        fits = 2 * getattr(candidate.module, candidate.name).shape[0] <= keys.shape[-1]
+        fits = 2 * len(candidate.frequencies) <= keys.shape[-1]
         if fits and constant(candidate.turned(keys, back)):
             return candidate
     if candidates:

@@ -1,0 +1,33 @@
+"""Models that add a bias to the logits of each key by its place (ALiBi) over kept entries."""
+
+from torch import Tensor
+
+from tokenarium.backend.cache.entries import Entries
+from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.observe import AttentionCall
+
+
+def biases_of_entries(call: AttentionCall, entries: Entries) -> Tensor | None:
+    """Return [H, N] what each query head adds to the logit of every row of the buffers.
+
+    ALiBi (Press et al., 2022, arXiv:2108.12409) subtracts a slope times the distance; a softmax
+    leaves out what all keys share, so that a bias by the key's position alone is the same.
+    """
+    if call.key_bias is None:
+        return None
+    places = entries.buffers["positions"].long()
+    return call.key_bias[:, places.clamp(max=call.key_bias.shape[1] - 1)]
+
+
+def refuse_biased(policy: Policy, call: AttentionCall) -> None:
+    """Refuse a policy that compares queries with keys itself where logits have a bias besides.
+
+    Raises:
+        ValueError: saying so.
+    """
+    if call.key_bias is not None and "queries" in policy.all_needs():
+        raise ValueError(
+            f"{policy.title} scores entries by queries and keys alone, and the model adds a bias "
+            "by position to their product (ALiBi): choose a policy that goes by attention, such as "
+            "H2O, or a model with rotary positions"
+        )

@@ -1,0 +1,46 @@
+"""How the attention of a model is observed: by transformers' interface, or in its own code."""
+
+from typing import Any
+
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from tokenarium.backend.models.layer_kinds import attention_layers
+from tokenarium.backend.models.windows import windows_of
+from tokenarium.backend.observe import NAME
+from tokenarium.backend.observe.eager_attention import leave_layers, observe_layers
+
+
+def implementation_of(model: PreTrainedModel | type[PreTrainedModel]) -> str:
+    """Return the ``attn_implementation`` with which a model can be observed.
+
+    One whose attention asks transformers' interface is given this project's; another computes its
+    attention itself, and that is watched.
+    """
+    given: Any = model if isinstance(model, type) else type(model)
+    if given._can_set_attn_implementation():  # noqa: SLF001 - transformers offers no other way
+        return NAME
+    return "sdpa" if given._supports_sdpa else "eager"  # noqa: SLF001
+
+
+def asks_interface(model: PreTrainedModel) -> bool:
+    """Return whether a model's attention asks transformers' interface."""
+    return implementation_of(model) == NAME
+
+
+def watch(model: PreTrainedModel, layers: tuple[nn.Module, ...]) -> None:
+    """Let recorders see the attention of a model that computes it itself."""
+    if not asks_interface(model):
+        observe_layers(layers, _windows(model.config))
+
+
+def leave(model: PreTrainedModel, layers: tuple[nn.Module, ...]) -> None:
+    """Undo ``watch``."""
+    if not asks_interface(model):
+        leave_layers(layers)
+
+
+def _windows(config: PretrainedConfig) -> list[int | None]:
+    """Return the window of every layer, None where it sees all or does not attend."""
+    found = dict(zip(attention_layers(config), windows_of(config), strict=True))
+    return [found.get(layer) for layer in range(int(config.get_text_config().num_hidden_layers))]
