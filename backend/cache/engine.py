@@ -137,8 +137,17 @@ class CachedSequence:
 
     @torch.inference_mode()
     def read_each(self, ids: list[int]) -> Tensor:
-        """Read as ``read`` does, and return the logits after every token [n, V]."""
-        return self._logits(self._forward(ids))
+        """Read as ``read`` does, and return the logits after every token [n, V].
+
+        They are NaN after tokens of a prompt whose later states a policy leaves out.
+        """
+        first = self.seen == 0
+        hidden = self._forward(ids)
+        kept = self.pruner.kept if first and self.pruner is not None else None
+        if kept is None:
+            return self._logits(hidden)
+        known = self._logits(hidden[kept])
+        return known.new_full((len(ids), known.shape[1]), float("nan")).index_copy(0, kept, known)
 
     def rewind(self) -> None:
         """Go back to the end of the prompt; only where nothing was dropped since."""
