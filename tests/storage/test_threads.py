@@ -21,6 +21,8 @@ def test_eight_threads_save_find_search_and_query_at_once(tmp_path, make_record,
             assert store.search(limit=1)
             store.pin(key, True)
             store.remember_digest("/one/file", i, i, key)
+            if i:  # a query is a process of its own: one a thread
+                continue
             try:
                 rows = store.query(f"SELECT count(*) AS n FROM tokens WHERE run_id = '{key}'")
                 assert rows.to_pylist() == [{"n": 20}]
