@@ -1,5 +1,6 @@
 """Files of a model's folder, which anybody may have written: read within limits, or refused."""
 
+import hashlib
 import json
 import os
 import stat
@@ -11,6 +12,7 @@ from typing import Any
 from typing_extensions import TypeIs
 
 from tokenarium.backend.models.refusal import ModelRefused, refusing
+from tokenarium.backend.runs.events import current_cancel
 
 WEIGHTS = "model*.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -37,6 +39,8 @@ _BITS = {
     **dict.fromkeys(("I32", "U32", "F32"), 32),
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
 }
+_PIECE = 2**22
+"""Bytes that are hashed between two looks at whether the run was cancelled."""
 _MOST_AXES = 64  # torch's
 
 
@@ -94,6 +98,21 @@ def read_object(file: Path) -> dict[str, Any]:
             f"{_shortened(found)}: download it again"
         )
     return found
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal.
+
+    Raises:
+        Cancelled: as soon as the run that needs it is cancelled.
+    """
+    digest, buffer, cancel = hashlib.sha256(), memoryview(bytearray(_PIECE)), current_cancel()
+    with file.open("rb", buffering=0) as content:
+        while size := content.readinto(buffer):
+            digest.update(buffer[:size])
+            if cancel is not None:
+                cancel.check()
+    return digest.hexdigest()
 
 
 def weight_files(folder: Path) -> list[Path]:

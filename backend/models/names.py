@@ -17,7 +17,7 @@ from tokenarium.backend.models.default import (
     PACKAGE,
     TITLE,
 )
-from tokenarium.backend.models.files import INDEX, WEIGHTS
+from tokenarium.backend.models.files import INDEX, WEIGHTS, sha256_of
 from tokenarium.backend.models.gguf.converted import GgufSource, identity
 from tokenarium.backend.models.gguf.header import only_file
 from tokenarium.backend.models.hub_cache import content_name, snapshot
@@ -184,10 +184,24 @@ def fingerprint(source: ModelSource, digest_memo: DigestMemo | None = None) -> s
         return identity(digest) if digest else None
     whole = hashlib.sha256()
     with refusing(f"{home.name} cannot be read", "check that its files are readable"):
-        for file in [home / name for name in _IDENTITY] + sorted(home.glob(WEIGHTS)):
-            if file.is_file():
-                whole.update(f"{file.name}\0{_file_digest(file, digest_memo)}\n".encode())
+        for file in _identity_files(home):
+            whole.update(f"{file.name}\0{_file_digest(file, digest_memo)}\n".encode())
     return whole.hexdigest()
+
+
+def bytes_to_hash(source: ModelSource, digest_memo: DigestMemo | None = None) -> int:
+    """Return how many bytes ``fingerprint`` would read of files whose digest is not known."""
+    home = folder(source)
+    if home is None or source.gguf:
+        return 0
+    with refusing(f"{home.name} cannot be read", "check that its files are readable"):
+        files = [file for file in _identity_files(home) if _known_digest(file, digest_memo) is None]
+        return sum(file.stat().st_size for file in files)
+
+
+def _identity_files(home: Path) -> list[Path]:
+    files = [home / name for name in _IDENTITY] + sorted(home.glob(WEIGHTS))
+    return [file for file in files if file.is_file()]
 
 
 def _bundled(name: str) -> ModelSource:
@@ -262,14 +276,17 @@ def _with_config(name: str, path: Path) -> Path:
 
 
 def _file_digest(file: Path, memo: DigestMemo | None) -> str:
-    if stored_under := content_name(file):
-        return stored_under
-    state = file.stat()
-    known = memo.digest(str(file), state.st_size, state.st_mtime_ns) if memo else None
+    known = _known_digest(file, memo)
     if known is not None:
         return known
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    state, digest = file.stat(), sha256_of(file)
     if memo:
         memo.remember_digest(str(file), state.st_size, state.st_mtime_ns, digest)
     return digest
+
+
+def _known_digest(file: Path, memo: DigestMemo | None) -> str | None:
+    if stored_under := content_name(file):
+        return stored_under
+    state = file.stat()
+    return memo.digest(str(file), state.st_size, state.st_mtime_ns) if memo else None

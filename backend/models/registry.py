@@ -25,6 +25,7 @@ from tokenarium.backend.models.names import (
     BUNDLED,
     ModelSource,
     available,
+    bytes_to_hash,
     fingerprint,
     folder,
     resolve,
@@ -58,14 +59,24 @@ class ModelRegistry:
         """Return where the model is; refuse what the current mode does not allow."""
         return resolve(name, self._settings)
 
-    def fingerprint(self, source: ModelSource) -> str | None:
-        """Return the SHA-256 of model and tokenizer, or None if it is not on this machine yet."""
+    def fingerprint(self, source: ModelSource, most_bytes: int | None = None) -> str | None:
+        """Return the SHA-256 of model and tokenizer.
+
+        Args:
+            source: the model.
+            most_bytes: bytes of its files that may be hashed for it; None for all.
+        Returns: None if it is not on this machine yet, or more would have to be hashed.
+        Raises:
+            Cancelled: if the run that asks is cancelled meanwhile.
+        """
         home = folder(source)
         if home is None:
             return None
         state = folder_state(home)
         known = self._fingerprints.get(home)
         if known is None or known[0] != state:
+            if most_bytes is not None and bytes_to_hash(source, self._memo) > most_bytes:
+                return None
             found = fingerprint(source, self._memo)
             if found is None:
                 return None

@@ -1,6 +1,9 @@
 """What a running request says while it runs, and how it is cancelled."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +36,27 @@ class CancelToken:
         """Raise ``Cancelled`` if the request was cancelled."""
         if self._event.is_set():
             raise Cancelled(self._reason)
+
+
+_cancel: ContextVar[CancelToken | None] = ContextVar("cancel", default=None)
+
+
+@contextmanager
+def cancelled_by(cancel: CancelToken) -> Iterator[None]:
+    """Have what this thread does outside the model end as well when a run is cancelled.
+
+    Tokenizer processes and the hashing of files look for it.
+    """
+    before = _cancel.set(cancel)
+    try:
+        yield
+    finally:
+        _cancel.reset(before)
+
+
+def current_cancel() -> CancelToken | None:
+    """Return what cancels the run that this thread computes, if there is one."""
+    return _cancel.get()
 
 
 @dataclass(frozen=True)

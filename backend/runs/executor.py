@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from tokenarium.backend.environment import describe
 from tokenarium.backend.errors import in_words, told_in_words
-from tokenarium.backend.models.isolation.process import cancelled_by
 from tokenarium.backend.models.names import ModelSource, folder
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import (
@@ -22,6 +21,7 @@ from tokenarium.backend.runs.events import (
     Finished,
     Progress,
     Queued,
+    cancelled_by,
 )
 from tokenarium.backend.runs.given import refuse_long
 from tokenarium.backend.runs.jobs import Job, Jobs, RunTicket, ticket
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from tokenarium.backend.models.loaded import LoadedModel
 
 _CLOSING_S = 5.0
+_AT_ONCE_BYTES = 2**26
+"""Of a model whose files were never hashed and are larger, a run finds out in its own thread."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,23 @@ class RunExecutor:
         self._queue = ModelQueue(settings.queue_size, _limits(settings))
         self._jobs = Jobs()
 
-    def stored(self, request: ModelRequest, source: ModelSource, owner: str) -> Run | None:
-        """Return the stored answer that ``owner`` may be served; needs no model."""
+    def stored(
+        self,
+        request: ModelRequest,
+        source: ModelSource,
+        owner: str,
+        most_bytes: int | None = None,
+    ) -> Run | None:
+        """Return the stored answer that ``owner`` may be served; needs no model.
+
+        Args:
+            request: what is asked.
+            source: its model.
+            owner: who asks.
+            most_bytes: bytes of a model's files that may be hashed to know it; None for all.
+        """
         sources = (source, *self._beside(request))
-        fingerprints = [self._registry.fingerprint(each) or "" for each in sources]
+        fingerprints = [self._registry.fingerprint(each, most_bytes) or "" for each in sources]
         if not all(fingerprints):
             return None
         read = [*fingerprints, *self._rendered(request, source)]
@@ -98,7 +113,7 @@ class RunExecutor:
             refuse_long(request, self._settings.token_limit)
             source = self._registry.resolve(request.model)
             refuse_unknown(kind_of(request), needs)
-            stored = self.stored(request, source, owner)
+            stored = self.stored(request, source, owner, _AT_ONCE_BYTES)
         if stored is not None and not lacking(stored, needs):
             return stored
         if kept and (job := self._jobs.same(request, owner)):
@@ -231,7 +246,10 @@ class RunExecutor:
 
     def _outcome(self, job: Job, source: ModelSource, place: Place) -> Finished | BaseException:
         try:
-            with self._queue.turn(place, job.cancel, lambda n: job.channel.put(Queued(n))):
+            with (
+                cancelled_by(job.cancel),
+                self._queue.turn(place, job.cancel, lambda n: job.channel.put(Queued(n))),
+            ):
                 return Finished(self._compute(job, source))
         except BaseException as error:  # noqa: BLE001 - raised again where the run is read
             # Frames of a stopped run hold its activations; the message needs none of them.
@@ -255,8 +273,7 @@ class RunExecutor:
         if job.answer is not None:  # by the one before, for another visitor
             answer = replace(job.answer, id=job.ticket.id, owner=owner)
             return self._repository.save(answer, replace=job.replaces)
-        # A tokenizer that works in a process of its own hears of it, too.
-        with cancelled_by(cancel), self.models(request, source, channel.put, cancel) as lent:
+        with self.models(request, source, channel.put, cancel) as lent:
             loaded, beside = lent.model, lent.beside
             compute = imported(kind_of(request).compute)
             limit = self._settings.token_limit

@@ -14,7 +14,7 @@ from tokenarium.backend.models.loading import read_tokenizer
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.spelling import spell
 from tokenarium.backend.models.template import ChatTemplateError, fill
-from tokenarium.backend.runs.events import Cancelled, CancelToken
+from tokenarium.backend.runs.events import Cancelled, CancelToken, cancelled_by
 from tokenarium.backend.trace.request import TraceRequest
 
 QUICK = ("loops", "three gigabytes")
@@ -77,7 +77,7 @@ def test_a_cancelled_run_ends_the_tokenizer_that_it_waits_for(small, tmp_path):
     timer = threading.Timer(0.5, cancel.cancel)
     started = time.monotonic()
     timer.start()
-    with pytest.raises(Cancelled), process.cancelled_by(cancel):
+    with pytest.raises(Cancelled), cancelled_by(cancel):
         _stuck(tokenizer, "")
     assert time.monotonic() - started < process.CPU_S
     assert backend_of(tokenizer)._process._running is None, "the process is gone"
@@ -89,7 +89,7 @@ def test_another_tokenizer_answers_meanwhile(small, tmp_path):
     cancel = CancelToken()
 
     def wait():
-        with pytest.raises(Cancelled), process.cancelled_by(cancel):
+        with pytest.raises(Cancelled), cancelled_by(cancel):
             _stuck(stuck, "")
 
     thread = threading.Thread(target=wait)

@@ -152,7 +152,7 @@ def test_fingerprint_follows_content_not_place(models_dir, tmp_path):
 def test_fingerprint_hashes_an_unchanged_file_once(models_dir, monkeypatch):
     source, memo = resolve("local/mine", _local(models_dir)), Memo()
     first = fingerprint(source, memo)
-    monkeypatch.setattr(names.hashlib, "file_digest", None)
+    monkeypatch.setattr(names, "sha256_of", None)
     assert fingerprint(source, memo) == first
     weights = models_dir / "mine" / "model.safetensors"
     os.utime(weights, ns=(1, 1))

@@ -10,6 +10,8 @@ import pytest
 from tests.runs.conftest import MODEL, until
 from tests.runs.stand_in import CountRequest, Watch
 from tokenarium.backend.errors import UserError
+from tokenarium.backend.models import files
+from tokenarium.backend.runs import executor
 from tokenarium.backend.runs.events import (
     Cancelled,
     CancelToken,
@@ -209,6 +211,25 @@ def test_finished_run_leaves_the_token_of_its_caller_alone(lab: Lab) -> None:
     cancel = CancelToken()
     lab.run(asked(), cancel=cancel)
     assert not cancel.cancelled
+
+
+def test_cancel_is_heard_while_large_weights_are_hashed(
+    lab: Lab, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel, pieces = CancelToken(), []
+
+    class Slow:
+        def update(self, piece: memoryview) -> None:
+            pieces.append(len(piece))
+            cancel.cancel("enough")
+
+    monkeypatch.setattr(executor, "_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(files, "_PIECE", 64)
+    monkeypatch.setattr(files.hashlib, "sha256", Slow)
+    with pytest.raises(Cancelled, match="enough"):
+        list(lab.stream(asked(), cancel=cancel))
+    assert pieces == [64]
+    assert watch.calls == []
 
 
 def test_cancelled_run_frees_what_it_held(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenarium.backend.models.files import sha256_of
 from tokenarium.backend.models.refusal import ModelRefused
 
 CONVERTER = 1
@@ -77,8 +78,7 @@ def digest_of(source: GgufSource) -> str:
     if known := source.known_digest():
         return known
     assert source.file is not None
-    with source.file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    digest = sha256_of(source.file)
     pointer = _pointer(source)
     pointer.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=pointer.parent, delete=False) as written:

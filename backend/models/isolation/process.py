@@ -9,12 +9,11 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from tokenarium.backend.runs.events import CancelToken
+from tokenarium.backend.runs.events import CancelToken, current_cancel
 
 CHILD = Path(__file__).with_name("child.py")
 CPU_S = 5.0
@@ -28,8 +27,6 @@ _LOOK_S = 0.1
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "SYSTEMROOT")
 
-_cancel: ContextVar[CancelToken | None] = ContextVar("tokenizer_cancel", default=None)
-
 
 class TokenizerStopped(ValueError):  # noqa: N818
     """The tokenizer or chat template of a model took too long, too much memory, or broke."""
@@ -41,16 +38,6 @@ class TokenizerError(ValueError):
     def __init__(self, words: str, kind: str) -> None:
         super().__init__(words or kind)
         self.kind = kind
-
-
-@contextlib.contextmanager
-def cancelled_by(cancel: CancelToken) -> Iterator[None]:
-    """Have what this thread asks of tokenizer processes end when a run is cancelled."""
-    before = _cancel.set(cancel)
-    try:
-        yield
-    finally:
-        _cancel.reset(before)
 
 
 class TokenizerProcess:
@@ -77,7 +64,7 @@ class TokenizerProcess:
             TokenizerError: if the tokenizer or template raised an error.
             Cancelled: if the run that asks was cancelled meanwhile.
         """
-        cancel = _cancel.get()
+        cancel = current_cancel()
         while not self._lock.acquire(timeout=_LOOK_S):
             if cancel:
                 cancel.check()
