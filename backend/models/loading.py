@@ -9,7 +9,6 @@ from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
-    AutoModelForCausalLM,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -23,6 +22,7 @@ from tokenarium.backend.models.belonging import left_out, refuse_missing, refuse
 from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.files import read_object, refuse_odd_files, regular_size
+from tokenarium.backend.models.image_text import auto_class, image_text_class, image_text_note
 from tokenarium.backend.models.interface import implementation_of, watch
 from tokenarium.backend.models.isolation.backend import isolate, try_file
 from tokenarium.backend.models.loaded import LoadedModel
@@ -161,7 +161,7 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
             f"{name} has weights quantised with {method}: choose the version that is not quantised"
         )
     config = _parse_config(folder, name)
-    if MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None) is None:
+    if _model_class(config) is None:
         raise ModelRefused(
             f"{name} is of type {kind!r}, which is no causal language model: choose one that "
             "predicts the next token"
@@ -171,7 +171,8 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
 
 
 def _model_class(config: PretrainedConfig) -> Any:
-    found: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    """Return the class that predicts the next token; None where there is none."""
+    found: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None) or image_text_class(config)
     return found[0] if isinstance(found, tuple) else found
 
 
@@ -238,7 +239,7 @@ def _read_model(
     with refusing(
         f"{name} could not be read", "check that config.json and the weights belong together"
     ):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = auto_class(config).from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -250,7 +251,8 @@ def _read_model(
         )
     model, report = loaded
     refuse_missing(report["missing_keys"], model, name)
-    notes = left_out(report["unexpected_keys"], model, name)
+    others = left_out(report["unexpected_keys"], model, name)
+    notes = image_text_note(config) or others
     observed: PreTrainedModel = model.eval().requires_grad_(False)
     keep_fresh(observed)
     if rows := padded_rows(observed):

@@ -24,6 +24,7 @@ _WITHOUT_EFFECT = frozenset(
     {
         *("position_ids", "cache_position", "use_cache"),  # have had their effect by then
         *("output_attentions", "output_hidden_states", "output_router_logits", "return_dict"),
+        "logits_to_keep",
     }
 )
 """Arguments of a model that it hands on to attention, where they change nothing."""
