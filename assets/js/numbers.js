@@ -92,7 +92,7 @@
   const drawn = ({name, head, rows}, label, from, column) => {
     const box = make('div', '', {className: 'tk-table', tabIndex: 0}), table = make('table'), caption = make('caption', [label, name].filter(Boolean).join(' · '));
     box.setAttribute('role', 'region');
-    box.setAttribute('aria-label', 'Numbers of the figure');
+    box.setAttribute('aria-label', caption.textContent || 'Numbers of the figure');
     const cells = row => [row[0], ...row.slice(1 + column, 1 + column + COLUMNS)];
     const top = make('tr');
     top.append(...cells(head).map(text => make('th', text, {scope: 'col'})));

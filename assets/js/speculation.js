@@ -169,7 +169,6 @@
         return span;
       }));
       strip();
-      T.scrolls(said, 'Text of the run');
       if (!value.run) said.scrollTop = said.scrollHeight;
       node = null;
       find('.tk-tree-box').hidden = !value.tree;

@@ -86,7 +86,11 @@ def card(title: str, facts: object, more: str) -> str:
     """Return facts under a title, as HTML; ``more`` is HTML to stand beside them."""
     assert isinstance(facts, tuple | list)
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
-    return f'<section class="tk-cost"><h2>{title}</h2><dl>{rows}</dl>{more}</section>'
+    # In a narrow window it scrolls, and what scrolls must be reached by the keyboard.
+    return (
+        f'<section class="tk-cost" role="group" tabindex="0" aria-label="{title}">'
+        f"<h2>{title}</h2><dl>{rows}</dl>{more}</section>"
+    )
 
 
 def _peak(needed: int, free: int | None) -> str:

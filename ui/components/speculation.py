@@ -13,7 +13,8 @@ from tokenarium.ui.text import escape, visible
 
 TEMPLATE = """
 <div class="tk-marks" aria-label="Where tokens come from">{marks}</div>
-<div class="tk-said" role="group" aria-label="Text; press a token to see its round"></div>
+<div class="tk-said" role="group" tabindex="0" aria-label="Text; press a token to see its round">
+</div>
 <div class="tk-rounds-box">
   <h2>Rounds <span class="tk-sub">one pass of the large model each; ← → go from one to the next
   </span></h2>
