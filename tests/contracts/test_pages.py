@@ -12,6 +12,7 @@ from tests.ui.test_sentence import words
 from tokenarium.backend import Lab, ProbeRequest, Settings, UserError
 from tokenarium.ui.page import build, launch_options
 from tokenarium.ui.pages import find_pages
+from tokenarium.ui.pages.race import Race
 from tokenarium.ui.shell.drawing import BETWEEN
 from tokenarium.ui.shell.following import CANCELLED
 from tokenarium.ui.shell.handlers import NOTHING_RUNS
@@ -74,6 +75,29 @@ def test_a_page_opens_with_the_example_of_its_kind(lab: Lab, page: type[RunPage]
     assert found.values["facts"]
     assert found.messages[0]["why"] == "first"
     assert found.messages[0]["example"] == example.run_id
+
+
+@sections
+def test_shipped_runs_of_a_section_open_at_the_address_of_their_link(
+    lab: Lab, page: type[RunPage], slug: str
+) -> None:
+    offered = visit(lab, page).page.sections[slug].offered_runs()
+    assert offered
+    for _, ids in offered:
+        found = visit(lab, page)
+        found.boot(f"{slug}={ids}")
+        assert found.status(slug) == ""
+        assert found.shown(slug) == ids
+        for panel in found.page.sections[slug].shown:
+            assert any(found.values[name] for name in panel.parts) or not panel.parts
+
+
+def test_a_shipped_race_is_of_one_prompt_and_somebody_wins(lab: Lab) -> None:
+    ((_, ids),) = Race(lab).offered_runs()
+    results = [lab.open(run_id).result for run_id in ids.split(BETWEEN)]
+    assert len({result.prompt for result in results}) == 1
+    fast, slow = (result.tokens_per_s / result.plain_tokens_per_s for result in results)
+    assert fast > 1 > slow
 
 
 def test_a_page_is_sent_alone_and_small(lab: Lab) -> None:

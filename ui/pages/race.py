@@ -7,11 +7,14 @@ from tokenarium.backend import Drafter, Lab, ModelRequest, Rule, SpeculateReques
 from tokenarium.ui.components.turns import given
 from tokenarium.ui.panels.speculate.lanes import Racers
 from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.drawing import BETWEEN
 from tokenarium.ui.shell.methods import choice_of
 from tokenarium.ui.shell.panel import Values, number
 from tokenarium.ui.shell.section import Section
 
 MOST = 3
+SHIPPED = ("said-before", "half-a-model")
+"""Examples that read the same prompt."""
 SAMPLING = (
     "seed",
     "dtype",
@@ -60,6 +63,18 @@ class Race(Section):
                 drafters, chosen, label, multiselect=True, max_choices=MOST, elem_id="racers"
             ),
         )
+
+    def offered_runs(self) -> list[tuple[str, str]]:
+        """Return the one race that is shipped, where its runs are stored."""
+        stored = {each.slug: each.run_id for each in self.lab.examples(SpeculateRequest.kind)}
+        if not all(slug in stored for slug in SHIPPED):
+            return []
+        return [
+            (
+                "guesses from the prompt against half of the model",
+                BETWEEN.join(stored[slug] for slug in SHIPPED),
+            )
+        ]
 
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return the page's own question with each drafter, under a rule right for it."""

@@ -32,6 +32,7 @@ class Layout:
         for section in list(page.sections.values())[1:]:
             gr.HTML(f"<h2>{escape(section.title)}</h2>")
             self._introduction(section)
+            self._links(section)
             section.build(self.controls)
             self.parts[self._named(section, "cost")] = self._html(section, "cost")
             self.buttons[section.slug] = self._run_and_cancel(section, "sm")
@@ -43,6 +44,14 @@ class Layout:
     def _introduction(self, section: Section) -> None:
         if section.intro:
             gr.HTML(f'<p class="tk-sub">{escape(section.intro)}</p>')
+
+    def _links(self, section: Section) -> None:
+        links = [
+            f'<a href="?{section.slug}={escape(ids)}">{escape(title)}</a>'
+            for title, ids in section.offered_runs()
+        ]
+        if links:
+            gr.HTML(f'<p class="tk-sub">Stored already: {", ".join(links)}.</p>')
 
     def _run_bar(self) -> None:
         page, controls, lab = self.page, self.controls, self.lab

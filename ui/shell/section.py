@@ -52,6 +52,12 @@ class Section(ABC):
     def build(self, controls: Controls) -> None:  # noqa: B027 - a section may have none of its own
         """Make its own controls where they stand."""
 
+    def offered_runs(self) -> list[tuple[str, str]]:
+        """Return title and ids, as they stand in the address, of the shipped runs to begin with."""
+        kinds = [request.kind for request in self.kinds]
+        found = [each for kind in kinds for each in self.lab.examples(kind)]
+        return [(each.title, each.run_id) for each in found]
+
     @abstractmethod
     def requests(self, asked: Values) -> Sequence[ModelRequest]:
         """Return what the controls ask for: mostly one request.
