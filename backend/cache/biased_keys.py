@@ -20,14 +20,15 @@ def biases_of_entries(call: AttentionCall, entries: Entries) -> Tensor | None:
 
 
 def refuse_biased(policy: Policy, call: AttentionCall) -> None:
-    """Refuse a policy that compares queries with keys itself where logits have a bias besides.
+    """Refuse a policy that goes by queries and keys alone where logits have a bias besides.
 
     Raises:
         ValueError: saying so.
     """
-    if call.key_bias is not None and "queries" in policy.all_needs():
+    selects = type(policy).selects is not Policy.selects
+    if call.key_bias is not None and (selects or "queries" in policy.all_needs()):
         raise ValueError(
-            f"{policy.title} scores entries by queries and keys alone, and the model adds a bias "
-            "by position to their product (ALiBi): choose a policy that goes by attention, such as "
-            "H2O, or a model with rotary positions"
+            f"{policy.title} chooses or reads entries by queries and keys alone, and the model "
+            "adds a bias by position to their product (ALiBi): choose a policy that goes by "
+            "attention, such as H2O, or a model with rotary positions"
         )

@@ -222,7 +222,7 @@ class _CacheRecorder(Recorder):
         call = call.newest()
         if call.q.shape[0] != 1:
             raise ValueError("a batch has no cache to evict from: give one text at a time")
-        if call.mask is not None and call.key_bias is None:
+        if call.mask is not None:
             raise ValueError(
                 f"what layer {call.layer} sees is no window (chunks, keys that the model chooses, "
                 "or padding), which a cache cannot follow: give one text without padding, shorter "
@@ -286,7 +286,7 @@ class _CacheRecorder(Recorder):
         run = self._run
         if call.layer in run.changes and call.declared_window is None:
             change = run.changes[call.layer]
-            if change.whole is not None and call.mask is None:
+            if change.whole is not None and call.key_bias is None:
                 return change.whole(Layer.of(call, None), run.check), AttentionStats()
             changed = Reading({call.layer: change}, lambda _: run.check())
             return changed.attend(call)[0], AttentionStats()
@@ -353,6 +353,7 @@ def _last_rows(call: AttentionCall, last: int) -> Iterator[Rows]:
     """Yield the weights of the last so many queries (all there are, where fewer)."""
     length = call.q.shape[2]
     first = max(0, length - last)
-    mask = None if call.mask is None else call.mask[0][:, first:]
-    inputs = replace(call.inputs(), q=call.q[0, :, first:], offset=first, mask=mask)
+    inputs = call.inputs()
+    mask = None if inputs.mask is None else inputs.mask[:, first:]
+    inputs = replace(inputs, q=inputs.q[:, first:], offset=first, mask=mask)
     return attention_rows(inputs, max(1, min(128, HELD_WEIGHTS // (call.q.shape[1] * length))))

@@ -6,9 +6,11 @@ What dominates is counted term by term; constants are generous, so that the true
 from dataclasses import dataclass
 
 import torch
-from transformers import PretrainedConfig
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PretrainedConfig
 
+from tokenarium.backend.models.interface import implementation_of
 from tokenarium.backend.models.layer_kinds import layer_sizes
+from tokenarium.backend.observe import NAME
 from tokenarium.backend.observe.kept_attention import MOST_BYTES as KEPT_BYTES
 from tokenarium.backend.runs.progress import PARTIAL_BYTES
 
@@ -19,6 +21,7 @@ _OVERHEAD_BYTES = 128 * 2**20  # also what libraries prepare for shapes they hav
 _LOGITS = 1 << 24
 _ROWS = range(32, 257)  # rows of logits at once, six float32 copies of each
 _PANEL_ROWS, _PANEL_WEIGHTS = 128, 1 << 20  # of attention weights, five float32 copies of each
+_MASK = 24  # a mask in float32, copies of it, and booleans where it hides
 _JOBS = 8  # jobs per key-value group, each with sums of its own
 
 
@@ -33,6 +36,8 @@ class Sizes:
     head_size: int
     inner: int
     vocabulary: int
+    pair: int = 0
+    """Bytes for each query and key together, in a model that masks its logits itself."""
 
     @staticmethod
     def of(config: PretrainedConfig) -> "Sizes":
@@ -48,6 +53,7 @@ class Sizes:
             head_size=max((one.head_size for one in attention), default=1),
             inner=_largest(text, "intermediate_size", 4 * hidden),
             vocabulary=int(text.vocab_size),
+            pair=_bytes_of_pair(config),
         )
 
 
@@ -68,17 +74,20 @@ class Bytes:
     fixed: int
     per_token: int
     capped: tuple[tuple[int, int], ...] = ()
+    per_pair: int = 0
+    """Bytes per token and token."""
 
     def total(self, tokens: int) -> int:
         """Return the bytes for a text of ``tokens`` tokens."""
         capped = sum(min(tokens * rate, most) for rate, most in self.capped)
-        return self.fixed + tokens * self.per_token + capped
+        return self.fixed + tokens * self.per_token + capped + tokens**2 * self.per_pair
 
     def __add__(self, other: "Bytes") -> "Bytes":
         return Bytes(
             self.fixed + other.fixed,
             self.per_token + other.per_token,
             self.capped + other.capped,
+            self.per_pair + other.per_pair,
         )
 
     def most_tokens(self, free: int, below: int) -> int:
@@ -112,6 +121,7 @@ def on_device(sizes: Sizes, dtype: torch.dtype, choices: Choices, device: torch.
             (streams, STREAM_BYTES),
             (s * sizes.layers * (sizes.heads + sizes.kv_heads) * d, KEPT_BYTES),
         ),
+        per_pair=sizes.pair,
     )
 
 
@@ -127,6 +137,15 @@ def of_result(sizes: Sizes, choices: Choices) -> Bytes:
     texts = 512 + 8 * choices.top_k + (8 * (layers + 1) if choices.lens else 0)
     copies = ((arrays + texts, PARTIAL_BYTES),) * 2
     return Bytes(fixed=2 * maps, per_token=2 * arrays + texts, capped=copies)
+
+
+def _bytes_of_pair(config: PretrainedConfig) -> int:
+    """Return what a model that masks its logits itself holds of each query and key."""
+    given = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    if given is None or implementation_of(given) == NAME:
+        return 0
+    heads = int(config.num_attention_heads) if getattr(config, "alibi", False) else 0  # Falcon
+    return _MASK + 12 * heads
 
 
 def _largest(config: PretrainedConfig, name: str, otherwise: int) -> int:

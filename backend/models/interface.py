@@ -11,13 +11,14 @@ from tokenarium.backend.observe import NAME
 from tokenarium.backend.observe.eager_attention import leave_layers, observe_layers
 
 
-def implementation_of(model: PreTrainedModel | type[PreTrainedModel]) -> str:
+def implementation_of(model: PreTrainedModel | type | tuple[type, ...]) -> str:
     """Return the ``attn_implementation`` with which a model can be observed.
 
     One whose attention asks transformers' interface is given this project's; another computes its
     attention itself, and that is watched.
     """
-    given: Any = model if isinstance(model, type) else type(model)
+    given: Any = model[0] if isinstance(model, tuple) else model  # Some types have several classes
+    given = given if isinstance(given, type) else type(given)
     if given._can_set_attn_implementation():  # noqa: SLF001 - transformers offers no other way
         return NAME
     return "sdpa" if given._supports_sdpa else "eager"  # noqa: SLF001

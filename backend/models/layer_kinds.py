@@ -56,9 +56,11 @@ def layer_sizes(config: PretrainedConfig) -> tuple[LayerSizes, ...]:
 
 def _sizes_of(config: PretrainedConfig, layer: int) -> LayerSizes:
     heads = _size(config, "num_attention_heads", layer, 1)
+    shared = getattr(config, "multi_query", False)
+    shared = shared and not getattr(config, "new_decoder_architecture", False)  # Falcon
     return LayerSizes(
         heads=heads,
-        kv_heads=_size(config, "num_key_value_heads", layer, heads),
+        kv_heads=_size(config, "num_key_value_heads", layer, 1 if shared else heads),
         head_size=_size(config, "head_dim", layer, int(config.hidden_size) // heads),
     )
 

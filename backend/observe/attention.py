@@ -43,8 +43,8 @@ class AttentionCall:
     included. ``softcap`` c bounds logits as c tanh(x / c). ``sinks`` [H] are learned logits that
     join the softmax's denominator without a key. ``mask`` [B, 1 or H, T, S] is added to the logits.
     ``declared_window`` is the layer's window, also while the text is too short for it to matter.
-    ``key_bias`` [H, S] is what ``mask`` adds to every query's logit of a key where that is all it
-    does beside hiding later keys (ALiBi).
+    ``key_bias`` [H, S] is added to every query's logit of a key (ALiBi: Press et al., 2022,
+    arXiv:2108.12409; what all keys of a query share is left out by softmax).
     """
 
     layer: int
@@ -62,6 +62,9 @@ class AttentionCall:
 
     def inputs(self, sequence: int = 0) -> AttentionInput:
         """Return the inputs of one sequence, as ``kernels.attention_stats`` takes them."""
+        mask = None if self.mask is None else self.mask[sequence]
+        if self.key_bias is not None:
+            mask = self.key_bias[:, None].expand(-1, self.q.shape[2], -1)
         return AttentionInput(
             self.q[sequence],
             self.k[sequence],
@@ -71,7 +74,7 @@ class AttentionCall:
             window=self.window,
             softcap=self.softcap,
             sinks=self.sinks,
-            mask=None if self.mask is None else self.mask[sequence],
+            mask=mask,
         )
 
     def newest(self) -> "AttentionCall":
@@ -211,7 +214,10 @@ def plain_attention(call: AttentionCall) -> Tensor:
     q, k, v = call.q, call.k, call.v
     length, keys = q.shape[2], k.shape[2]
     special = call.softcap is not None or call.sinks is not None
-    whole = call.window is None and call.offset + length == keys and (length == keys or length == 1)
+    # Far keys have large biases, which half precision would round to the same number.
+    special |= call.key_bias is not None and q.dtype != torch.float32
+    whole = call.key_bias is None and call.window is None
+    whole = whole and call.offset + length == keys and (length == keys or length == 1)
     if not special and (call.mask is not None or whole):
         out = F.scaled_dot_product_attention(
             q,
@@ -244,6 +250,8 @@ def _block(call: AttentionCall, start: int, stop: int, special: bool) -> Tensor:
         bias = call.mask[:, :, start:stop].to(q.dtype)
     else:
         bias = _band_bias(call, start, stop, oldest, newest)
+    if call.key_bias is not None:
+        bias = bias + call.key_bias[None, :, None, oldest:newest]
     if not special:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=call.scaling)
     scores = q @ k.mT * call.scaling

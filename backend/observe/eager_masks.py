@@ -22,7 +22,7 @@ class Bias:
     window: int | None
     """Most keys a query sees, itself included; None where it sees all before it."""
     mask: Tensor | None
-    """[1 or B, 1 or H, T, S] to be added; None where only what lies outside of a band is hidden."""
+    """[1 or B, 1 or H, T, S] to be added; None where a band and ``by_key`` say it all."""
     by_key: Tensor | None
     """[H, S] where a key gets the same bias from every query that sees it (ALiBi)."""
 
@@ -65,8 +65,10 @@ def bias_of(
         return Bias(window, None, None)
     total = reduce(torch.add, biases) if biases else torch.zeros(1, 1, 1, 1, device=hidden.device)
     by_key = _by_key(total, hidden, heads) if is_band and window is None else None
+    if by_key is not None:
+        return Bias(window, None, by_key)
     total = total.expand(*total.shape[:2], queries, keys)
-    return Bias(window, total.masked_fill(hidden, torch.finfo(total.dtype).min), by_key)
+    return Bias(window, total.masked_fill(hidden, torch.finfo(total.dtype).min), None)
 
 
 def _by_key(total: Tensor, hidden: Tensor, heads: int) -> Tensor | None:

@@ -48,7 +48,7 @@ class KeptAttention:
         A mask of one entry per query and key would be as large as what is avoided here, so a layer
         that needs one is not kept.
         """
-        if reading is None or call.mask is not None:
+        if reading is None or call.mask is not None or call.key_bias is not None:
             return
         q, k = _own(call.q), _own(call.k)
         kept = AttentionCall(

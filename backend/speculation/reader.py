@@ -185,10 +185,10 @@ class _Keeper(Recorder):
         values = reader.room(call.layer, reader.values, call.v[0])
         if reader.chain_only is not None or not reader.parents:
             return plain_attention(replace(call, k=keys[None], v=values[None]))
-        if call.mask is not None:
+        if call.mask is not None or call.key_bias is not None:
             raise ValueError(
-                f"layer {call.layer} of {reader.loaded.name} has a mask of its own, which is "
-                "not defined for branches: choose another model"
+                f"layer {call.layer} of {reader.loaded.name} has a mask or bias of its own, which "
+                "is not defined for branches: choose another model"
             )
         return tree_attention(
             call.q[0],

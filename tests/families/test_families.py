@@ -22,6 +22,12 @@ def test_a_family_that_is_no_decoder_is_refused_with_the_reason():
     assert measure("bert")["verdict"] == "refused"
 
 
+def test_a_state_that_texts_share_is_found_and_refused_for_a_cache():
+    found = measure("recurrent_gemma")  # keeps it in its modules, not in the cache
+    assert found["trace"] < 1e-4
+    assert "does not go on from the state" in found["full"]
+
+
 def test_layers_of_both_kinds_are_built():
     assert set(small_config("gemma3_text").layer_types) == {"sliding_attention", "full_attention"}
 

@@ -5,11 +5,13 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 import tokenarium
 from tests.families.measuring import measure
 from tests.models.conftest import save_model
+from tokenarium.backend.cost.work import Sizes
+from tokenarium.backend.models.layer_kinds import layer_sizes
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.models.observed import observed
@@ -190,6 +192,27 @@ def test_family_with_attention_in_own_code_loads_in_half_precision(tmp_path, fam
     assert load(source, dtype, "cpu", 512).verdict.supported
 
 
+def test_a_bias_by_key_is_not_rounded_to_the_format_of_the_model(tmp_path):
+    source = ModelSource("m", save_model(tmp_path, "mpt", max_seq_len=1024), None, "m")
+    loaded = load(source, "bfloat16", "cpu", 1024)
+    ids = torch.randint(2, 250, (1, 900), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = loaded.model(input_ids=ids).logits
+        with recording(Recorder()):
+            found = loaded.model(input_ids=ids).logits
+    torch.testing.assert_close(found, expected, atol=2e-2, rtol=2e-2)
+
+
+def test_what_a_mask_takes_counts_and_shared_heads_are_one(tmp_path):
+    configs = {
+        family: AutoConfig.from_pretrained(save_model(tmp_path / family, family))
+        for family in ("gpt_neo", "llama", "falcon")
+    }
+    assert Sizes.of(configs["llama"]).pair == 0
+    assert Sizes.of(configs["gpt_neo"]).pair >= 9  # float32 of the mask and of the window, a bool
+    assert [one.kv_heads for one in layer_sizes(configs["falcon"])] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("family", ["gpt_neo", "bloom"])
 def test_apply_generates_what_the_model_does_and_leaves_it_as_it_was(tmp_path, family):
     model = AutoModelForCausalLM.from_pretrained(save_model(tmp_path, family)).eval()
@@ -202,6 +225,16 @@ def test_apply_generates_what_the_model_does_and_leaves_it_as_it_was(tmp_path, f
     layers = model.transformer.h
     assert all("forward" not in vars(layer) for layer in layers)
     assert model.generate(ids, max_new_tokens=8, do_sample=False).equal(expected)
+
+
+@pytest.mark.parametrize("policy", ["tidal_decode", "token_select"])
+def test_policies_that_leave_out_a_bias_are_refused(tmp_path, policy):
+    model = AutoModelForCausalLM.from_pretrained(save_model(tmp_path, "bloom")).eval()
+    with (
+        pytest.raises(ValueError, match="adds a bias by position"),
+        tokenarium.apply(policy, model, budget=32),
+    ):
+        model(torch.arange(2, 82)[None])
 
 
 def test_bias_of_a_key_goes_by_its_place_after_others_were_dropped(tmp_path):
@@ -219,9 +252,10 @@ def test_bias_of_a_key_goes_by_its_place_after_others_were_dropped(tmp_path):
             hidden = torch.ones(1, 4, 1, 41, dtype=torch.bool)
             for head, own in enumerate(kept[call.layer]):
                 hidden[0, head, 0, [*own.tolist(), 40]] = False
-            mask = call.mask.expand(1, 4, 41, 41).clone()
+            mask = torch.full((1, 4, 41, 41), LEAST).triu(1)
             mask[:, :, -1:] = mask[:, :, -1:].masked_fill(hidden, LEAST)
-            return plain_attention(dataclasses.replace(call, mask=mask))
+            mask = mask + call.key_bias[None, :, None]
+            return plain_attention(dataclasses.replace(call, mask=mask, key_bias=None))
 
     with observed(model), torch.inference_mode(), recording(Hiding()):
         expected = model(torch.cat((ids, torch.tensor([[50]])), 1)).logits[:, -1]
