@@ -16,9 +16,8 @@ def image_text_class(config: PretrainedConfig) -> type[PreTrainedModel] | None:
     """Return the class of a decoder that also reads images; None for everything else."""
     if getattr(config, "is_encoder_decoder", False):
         return None
-    found: type[PreTrainedModel] | None = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.get(
-        type(config), None
-    )
+    classes: Any = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    found: type[PreTrainedModel] | None = classes.get(type(config), None)
     return found
 
 

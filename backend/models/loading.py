@@ -20,6 +20,7 @@ from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.belonging import left_out, refuse_missing, refuse_other_head
 from tokenarium.backend.models.default import HUB_COPY
+from tokenarium.backend.models.dequantising import count_plain, how_to_read, make_plain
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.files import read_object, refuse_odd_files, regular_size
 from tokenarium.backend.models.image_text import auto_class, image_text_class, image_text_note
@@ -30,6 +31,7 @@ from tokenarium.backend.models.names import OFFERED, DigestMemo, ModelSource, fi
 from tokenarium.backend.models.names import folder as folder_of
 from tokenarium.backend.models.other_kinds import refuse_other_kinds
 from tokenarium.backend.models.probes.weights import padded_rows
+from tokenarium.backend.models.quantised import quantisation, refuse_unless_readable
 from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.models.structure import (
     context_of,
@@ -90,6 +92,8 @@ def _load(
 ) -> LoadedModel:
     def accept(folder: Path, parameters: int) -> None:
         config = read_config(folder, source.name)
+        if _method(folder, source.name):
+            parameters = count_plain(config)
         # A longer text is refused when it is asked for, with the length that would fit.
         longest = min(token_limit, context_of(config), SHORT_TEXT)
         wanted = need(parameters, config, kind, place)
@@ -104,8 +108,7 @@ def _load(
     accept(folder, count_parameters(folder))
     config = read_config(folder, source.name)
     tokenizer = read_tokenizer(folder, source.name)
-    model, notes = _read_model(folder, source.name, config, kind)
-    model.to(place)  # type: ignore[arg-type]
+    model, notes = _read_model(folder, source.name, config, kind, place)
     _refuse_foreign_tokenizer(model, tokenizer, source.name)
     structure = find_structure(model)
     watch(model, structure.layers)
@@ -133,8 +136,8 @@ def _load(
 def read_config(folder: Path, name: str) -> PretrainedConfig:
     """Return the configuration in ``folder``.
 
-    Raises: ModelRefused where the model needs code of its own, is quantised, is no causal language
-        model, or has attention that cannot be observed.
+    Raises: ModelRefused where the model needs code of its own, is quantised in a way that cannot be
+        read, is no causal language model, or has attention that cannot be observed.
     """
     raw = read_object(folder / "config.json")
     if (folder / "adapter_config.json").is_file():
@@ -150,16 +153,8 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
             f"{name} is of type {kind!r}, which transformers does not know{own_code}: choose a "
             "model of a built-in architecture, such as llama or qwen3"
         )
-    quantised = raw.get("quantization_config") or {}
-    if not isinstance(quantised, dict):
-        raise ModelRefused(
-            f"{name} has a config.json whose quantization_config is a {type(quantised).__name__} "
-            "and no object: correct the field, or download the model again"
-        )
-    if method := quantised.get("quant_method"):
-        raise ModelRefused(
-            f"{name} has weights quantised with {method}: choose the version that is not quantised"
-        )
+    if method := quantisation(raw, name):
+        refuse_unless_readable(method, name)
     config = _parse_config(folder, name)
     if _model_class(config) is None:
         raise ModelRefused(
@@ -168,6 +163,10 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
         )
     refuse_other_kinds(config, name)
     return config
+
+
+def _method(folder: Path, name: str) -> str | None:
+    return quantisation(read_object(folder / "config.json"), name)
 
 
 def _model_class(config: PretrainedConfig) -> Any:
@@ -232,10 +231,12 @@ def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
 
 
 def _read_model(
-    folder: Path, name: str, config: PretrainedConfig, dtype: torch.dtype
+    folder: Path, name: str, config: PretrainedConfig, dtype: torch.dtype, device: torch.device
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """Return the model, and what must be known of what was read."""
     install()
+    method = _method(folder, name)
+    packed = how_to_read(method, device) if method else {}
     with refusing(
         f"{name} could not be read", "check that config.json and the weights belong together"
     ):
@@ -248,8 +249,13 @@ def _read_model(
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            **packed,
         )
-    model, report = loaded
+        model, report = loaded
+        if method:
+            make_plain(model, method, dtype, device)
+        else:
+            model.to(device)
     refuse_missing(report["missing_keys"], model, name)
     others = left_out(report["unexpected_keys"], model, name)
     notes = image_text_note(config) or others

@@ -21,6 +21,7 @@ from tokenarium.backend.models.files import INDEX, WEIGHTS, sha256_of
 from tokenarium.backend.models.gguf.converted import GgufSource, identity
 from tokenarium.backend.models.gguf.header import only_file
 from tokenarium.backend.models.hub_cache import content_name, snapshot
+from tokenarium.backend.models.quantised import weights_in_words
 from tokenarium.backend.models.refusal import error_words, refusing
 from tokenarium.backend.settings import PROJECT, Settings
 
@@ -65,7 +66,7 @@ class ModelSource:
     @property
     def weights(self) -> str:
         """In words what the weights are, where they are a copy that differs from the original."""
-        return self.gguf.weights() if self.gguf else ""
+        return self.gguf.weights() if self.gguf else weights_in_words(folder(self))
 
 
 class DigestMemo(Protocol):

@@ -182,13 +182,6 @@ def test_load_built_in_type_ignores_remote_code(saved, tmp_path):
     assert type(loaded.model).__module__.startswith("transformers.")
 
 
-def test_load_quantised_weights_are_refused(saved, tmp_path):
-    source = _copy(saved("llama"), tmp_path)
-    _change_config(tmp_path, quantization_config={"quant_method": "gptq", "bits": 4})
-    with pytest.raises(ModelRefused, match="quantised with gptq"):
-        load(source, torch.float32, CPU, 4096)
-
-
 def test_load_weights_of_another_shape_are_refused(saved, tmp_path):
     source = _copy(saved("llama"), tmp_path)
     _change_config(tmp_path, num_hidden_layers=4)

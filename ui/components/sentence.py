@@ -15,6 +15,11 @@ UNMEASURED = (
     "original is not part of the package."
 )
 """What an unpacked copy of quantised weights means for every number."""
+PUBLISHED = (
+    "The weights are read as they were published. Activations stay in the chosen format, also "
+    "where the checkpoint would round them to fewer bits."
+)
+"""What it means where the quantised weights are the model's own."""
 
 
 def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
@@ -80,10 +85,10 @@ def pill(info: ModelInfo, note: str = "") -> str:
     said = info.detail if info.state == "fetching" else info.state
     lines = [note, info.detail if info.state == "refused" else ""]
     notes = "".join(f'<p class="tk-sub">{escape(line)}</p>' for line in lines if line)
-    if "dequantised" in info.weights:
+    if info.weights:
+        meaning = UNMEASURED if info.weights.startswith("dequantised") else PUBLISHED
         notes += (
-            f'<details class="tk-sub"><summary>{escape(info.weights)}</summary>{UNMEASURED}'
-            "</details>"
+            f'<details class="tk-sub"><summary>{escape(info.weights)}</summary>{meaning}</details>'
         )
     return (
         f'<span class="tk-pill tk-{escape(info.state)}" title="{escape(info.detail)}">'
