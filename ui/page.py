@@ -12,7 +12,7 @@ from tokenarium.ui.api import expose
 from tokenarium.ui.pages import find_pages
 from tokenarium.ui.shell.answers import answer_in_words
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
-from tokenarium.ui.shell.header import header
+from tokenarium.ui.shell.header import TAGLINE, header
 from tokenarium.ui.shell.hosts import Hosts, hosts_of
 from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.shell.web import served
@@ -45,7 +45,7 @@ def build(lab: Lab) -> gr.Blocks:
 
 def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage]) -> None:
     Navbar(visible=False)
-    header(TITLE, _titles(), page.path)
+    header(TITLE, _titles(), page.path, page.intro or TAGLINE)
     Wiring(page(lab), lab, blocks)
 
 

@@ -293,6 +293,14 @@ def _new_visitor(browser: Browser, watch: Watch, app: App, **options: Any) -> Br
     return context
 
 
+def open_controls(page: Page) -> None:
+    """Open what stands under the line with Run, if it is closed."""
+    button = page.locator(".tk-change")
+    if button.get_attribute("aria-expanded") == "false":
+        button.click()
+    expect(button).to_have_attribute("aria-expanded", "true")
+
+
 def choose_model(page: Page, name: str) -> None:
     """Type a model's name as a visitor would."""
     page.get_by_role("combobox", name="Model", exact=True).fill(name)

@@ -5,7 +5,17 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, App, Share, Visit, Watch, chosen, finished, quiet
+from tests.browser.conftest import (
+    DRAWN,
+    App,
+    Share,
+    Visit,
+    Watch,
+    chosen,
+    finished,
+    open_controls,
+    quiet,
+)
 from tokenarium.backend import KINDS, CacheRequest, CacheResult, protected
 from tokenarium.backend import kinds as told
 from tokenarium.backend.runs.examples import read
@@ -26,6 +36,7 @@ def cache(shared: Share) -> Page:
 def run_twelve(page: Page) -> None:
     """Continue the example by 12 tokens."""
     example = chosen(page)["run"]
+    open_controls(page)
     page.get_by_label("New tokens").first.fill("12")
     page.keyboard.press("Tab")
     page.locator("#run").click()
@@ -47,6 +58,7 @@ def example(visit: Visit) -> Page:
 
 
 def fill_budget(page: Page, budget: int) -> None:
+    open_controls(page)
     page.locator("#budget input").fill(str(budget))
     page.keyboard.press("Tab")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, App, Visit, chosen, quiet
+from tests.browser.conftest import DRAWN, App, Visit, chosen, open_controls, quiet
 from tokenarium.backend import Lab
 
 # Contrast of every text against what lies behind it, as WCAG 2 defines it.
@@ -116,6 +116,7 @@ def test_nothing_is_cut_off_at_the_side(page: Page, width: int) -> None:
 
 
 def test_everything_has_a_role_and_a_name(page: Page) -> None:
+    open_controls(page)
     page.get_by_role("button", name="Options and stored runs").click()
     expect(page.get_by_label("Open a stored run")).to_be_visible()
     strip = page.get_by_role("listbox", name="Tokens of the text")
@@ -129,7 +130,7 @@ def test_everything_has_a_role_and_a_name(page: Page) -> None:
     page.get_by_role("button", name="Fewer", exact=True).click()
     assert metrics.count() == 5
     frames = page.locator(".tk-frame[role=group]")
-    assert frames.count() == 3
+    assert frames.count() == 4
     assert all(frame.get_attribute("aria-label") for frame in frames.all())
     assert page.get_by_role("heading", level=1).count() == 1
     assert page.evaluate(UNNAMED) == []

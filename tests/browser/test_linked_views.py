@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, Visit, Watch, chosen, open_view, quiet
+from tests.browser.conftest import DRAWN, Visit, Watch, chosen, open_controls, open_view, quiet
 
 CENTRE = """([name, x, y]) => {
   const host = document.querySelector(`#plot-${name} .js-plotly-plot`);
@@ -59,7 +59,7 @@ def test_figures_stay_whole_when_the_address_changes(page: Page) -> None:
 
 def test_keys_alone_move_token_layer_and_head(page: Page) -> None:
     page.evaluate("window.tokenarium.select({token: 0})")
-    page.locator("#text textarea").focus()
+    page.locator(".tk-stories a").first.focus()
     start = chosen(page)
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -158,6 +158,7 @@ def test_a_hover_stays_in_the_browser(page: Page, module_watch: Watch) -> None:
 
 def test_the_link_restores_run_and_selection(visit: Visit) -> None:
     page = visit()
+    open_controls(page)
     page.get_by_role("button", name="Said twice").click()
     page.wait_for_function("window.tokenarium?.state.run === 'example-said-twice'")
     page.locator("#tk-token-9").click()
@@ -182,6 +183,7 @@ def test_back_undoes_a_click_and_forward_repeats_it(visit: Visit) -> None:
     page = visit()
     page.locator("#tk-token-3").click()
     page.locator("#tk-token-8").click()
+    open_controls(page)
     page.get_by_role("button", name="One wrong word").click()
     page.wait_for_function("window.tokenarium?.state.run === 'example-one-wrong-word'")
     page.go_back()

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, App, Visit, choose_model, chosen, quiet, run_text
+from tests.browser.conftest import (
+    DRAWN,
+    App,
+    Visit,
+    choose_model,
+    chosen,
+    open_controls,
+    quiet,
+    run_text,
+)
 
 HOSTILE = (
     "<script>alert(1)</script> ${alert(1)} {{x}} `${1}` <img src=x onerror=alert(1)> &lt;b&gt; "
@@ -68,6 +77,7 @@ def test_a_long_run_tells_progress_and_can_be_cancelled(visit: Visit, app: App) 
         sentence.to_contain_text("partial")
     page.locator("#tk-token-3").click()
     expect(page.locator("#card")).to_contain_text("token 3 of")
+    open_controls(page)
     page.get_by_role("button", name="Options and stored runs").click()
     page.get_by_label("Open a stored run").click()
     page.locator("#stored [role=option]", has_text="·").first.wait_for()

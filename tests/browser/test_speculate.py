@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Share, Visit, Watch, quiet
+from tests.browser.conftest import Share, Visit, Watch, open_controls, quiet
 from tokenarium.backend import SpeculationResult
 from tokenarium.backend.runs.examples import read
 from tokenarium.backend.runs.kind import KINDS
@@ -114,6 +114,7 @@ def test_a_run_is_stored_linked_and_undone_by_back(visit: Visit) -> None:
     page = opened(visit)
     expect(page.locator("#cost")).to_contain_text("Guesses")
     page.locator("#text textarea").fill("The dog and the cat")
+    open_controls(page)
     page.locator("#max-new-tokens input").fill("12")
     page.locator("#run").click()
     expect(page).to_have_url(re.compile("run="))
@@ -139,6 +140,7 @@ def test_a_runs_tables_are_downloaded(shared: Share) -> None:
 
 def test_only_rules_that_are_right_are_offered(shared: Share) -> None:
     page = shared("speculate")
+    open_controls(page)
     page.locator("#temperature input[type=number]").fill("0")
     page.locator("#temperature input[type=number]").press("Enter")
     expect(page.locator("#rule input")).to_have_value("Greedy match")
@@ -149,6 +151,7 @@ def test_only_rules_that_are_right_are_offered(shared: Share) -> None:
 
 def test_drafters_race_beside_plain_decoding(visit: Visit) -> None:
     page = opened(visit)
+    open_controls(page)
     page.locator("#max-new-tokens input").fill("10")
     page.locator("#race-run").click()
     racers = page.locator("#race .tk-racer")

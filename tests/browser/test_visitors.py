@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import App, Visit, choose_model, chosen, run_text
+from tests.browser.conftest import App, Visit, choose_model, chosen, open_controls, run_text
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,7 @@ def test_a_hosted_page_keeps_runs_and_models_apart(visit: Visit, hosted: App) ->
 
 def stored(page: Page) -> list[str]:
     """Return the labels of the stored runs that the page offers."""
+    open_controls(page)
     page.get_by_role("button", name="Options and stored runs").click()
     page.get_by_label("Open a stored run").click()
     # The examples are offered at once, by their titles; what is stored comes with the model's name.

@@ -61,7 +61,7 @@ def test_without_a_full_cache_the_size_stands_for_its_share(kept: CacheResult) -
 def test_guessing_ahead_pays_or_does_not(guessed: SpeculationResult) -> None:
     said = words(speculate_sentence(guessed))
     assert said.startswith("Guessing ahead pays here: on this machine the text came 3.56 times")
-    assert "n = 20 rounds and 96 plain steps of one text" in said
+    assert "n = 20 rounds and 96 plain steps; 95% intervals" in said
     slow = dataclasses.replace(guessed, plain_step_ms=guessed.plain_step_ms / 10)
     assert words(speculate_sentence(slow)).startswith("Guessing ahead does not pay here")
 

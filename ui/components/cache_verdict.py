@@ -19,10 +19,10 @@ def cache_sentence(result: CacheResult) -> str:
     said = _judgement(found) if found.ranked else _unranked(found)
     ways = [*found.least, *found.more]
     close = _listed([f"{_title(one.run)} {_interval(one)}" for one in ways if one.interval])
-    sure = f" 95% intervals, in nats: {close}." if close else ""
+    sure = f" 95% intervals in nats: {close}." if close else ""
     return (
         f'<p class="tk-sentence">{_at(found)} {said}.</p>'
-        f'<p class="tk-sub">n = {found.n} steps of one prompt, not the distribution.{sure}'
+        f'<p class="tk-sub">n = {found.n} steps of one prompt.{sure}'
         f"{_otherwise(found)}</p>"
     )
 

@@ -49,8 +49,7 @@ def speculate_sentence(result: SpeculationResult) -> str:
     }[result.promise]
     counted = (
         f"<b>{len(result.token_ids)} tokens in {rounds} passes</b> of the large model, "
-        f"{result.tokens_per_target_call:.2f} a pass: of {checked} guesses by the drafter, "
-        f"{accepted} were accepted."
+        f"{result.tokens_per_target_call:.2f} a pass: {accepted} of {checked} guesses accepted."
     )
     if not said:
         return f'<p class="tk-sentence">{counted}</p>'
@@ -90,7 +89,7 @@ def _how_sure(found: SpeculationVerdict | None) -> str:
         return ""
     with_, without = found.drafted, found.plain
     return (
-        f" n = {with_.n} rounds and {without.n} plain steps of one text; 95% intervals: "
+        f" n = {with_.n} rounds and {without.n} plain steps; 95% intervals "
         f"{with_.low:.1f} to {with_.high:.1f} and {without.low:.1f} to {without.high:.1f} ms a "
         "token."
     )

@@ -21,7 +21,7 @@ from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.pages.sweep import Sweep, specs_of
 from tokenarium.ui.panels.cache.costs import Costs
 from tokenarium.ui.panels.cache.held import Held
-from tokenarium.ui.panels.cache.lanes import Lanes
+from tokenarium.ui.panels.cache.lanes import Lanes, Table
 from tokenarium.ui.panels.cache.scene import CacheScene
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.methods import choice_of, groups_of
@@ -40,15 +40,14 @@ class Cache(RunPage):
 
     path, title, order = "cache", "Cache", 2
     intro = (
-        "A language model remembers a text as keys and values: its cache. A policy drops a part of "
-        "it to save memory. Below, the same text under several policies: step through it, watch "
-        "what each forgets, and what the model then writes."
+        "A policy drops a part of what a model remembers of a text, to save memory. The same text "
+        "under several policies: what each has dropped is struck out."
     )
     text_label = "Prompt"
     text_hint = "Type or paste a text that the model shall continue."
     arrows = "step"
     kinds = (CacheRequest, PointRequest)
-    panels = (Lanes, Held, Costs)
+    panels = (Lanes, Table, Held, Costs)
     beside = (Sweep,)
     files: ClassVar[dict[str, File]] = {"steps.csv": File("Steps as CSV", steps_csv)}
 

@@ -7,6 +7,7 @@ from tokenarium.ui.components.cost_card import trace_card
 from tokenarium.ui.components.form import Group
 from tokenarium.ui.components.run_csv import tokens_csv
 from tokenarium.ui.components.sentence import sentence
+from tokenarium.ui.components.stories import Story
 from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.panels.explore.attention import Attention
 from tokenarium.ui.panels.explore.compare import Compare
@@ -17,6 +18,7 @@ from tokenarium.ui.panels.explore.heavy import Heavy
 from tokenarium.ui.panels.explore.intervene import Intervene
 from tokenarium.ui.panels.explore.predictions import Predictions
 from tokenarium.ui.panels.explore.scene import TraceScene
+from tokenarium.ui.panels.explore.share import Share
 from tokenarium.ui.panels.explore.sinks import Sinks
 from tokenarium.ui.panels.explore.strip import TokenCard, TokenStrip
 from tokenarium.ui.shell.controls import Controls
@@ -34,6 +36,23 @@ OPTIONS = (
     "forgetting",
 )
 FORM = Group("options", TraceRequest, OPTIONS)
+STORIES = (
+    Story(
+        "See the sink",
+        "one token that most heads look at",
+        "./?run=example-first-token&token=0&view=sinks",
+    ),
+    Story(
+        "Watch forgetting break it",
+        "drop that token, and the text goes wrong",
+        "cache?run=example-what-is-kept&policy=recent&step=1",
+    ),
+    Story(
+        "Race a guesser",
+        "several tokens for the price of one",
+        "speculate?run=example-said-before&round=0",
+    ),
+)
 
 
 class Explore(RunPage):
@@ -53,7 +72,8 @@ class Explore(RunPage):
         Intervene,
         Compare,
     )
-    aside = (TokenCard,)
+    aside = (Share, TokenCard)
+    stories = STORIES
     partial_every_s: ClassVar[float] = 3.0
     files: ClassVar[dict[str, File]] = {"tokens.csv": File("Tokens as CSV", tokens_csv)}
 

@@ -39,10 +39,8 @@ class Speculate(RunPage):
 
     path, title, order = "speculate", "Speculate", 3
     intro = (
-        "A small model guesses the next words, a large one checks all of them in one pass. Green "
-        "was guessed right and kept; grey was guessed and thrown away. The large model says "
-        "several words for the price of one, and with a lossless rule the text is exactly as good "
-        "as its own."
+        "Someone quick guesses the next tokens, the large model checks all of them in one pass and "
+        "keeps those that are right (green)."
     )
     text_label = "Prompt"
     text_hint = "Type or paste a text that the model shall continue."

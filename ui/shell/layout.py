@@ -6,6 +6,8 @@ import gradio as gr
 
 from tokenarium.backend import Lab
 from tokenarium.ui.components.actions import actions
+from tokenarium.ui.components.change import CHANGE, change
+from tokenarium.ui.components.stories import stories
 from tokenarium.ui.components.turns import NAME, turns_editor
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.handlers import Handlers
@@ -26,8 +28,6 @@ class Layout:
         self.parts: dict[str, Any] = {"selection": selection(None)}
         self.buttons: dict[str, tuple[gr.Button, gr.Button]] = {}
         self.settings: dict[str, Any] = {}
-        self._introduction(page)
-        self._run_bar()
         self._found(page)
         for section in list(page.sections.values())[1:]:
             gr.HTML(f"<h2>{escape(section.title)}</h2>")
@@ -54,40 +54,46 @@ class Layout:
             gr.HTML(f'<p class="tk-sub">Stored already: {", ".join(links)}.</p>')
 
     def _run_bar(self) -> None:
+        """Make one line with text, model and Run, and what *Change* opens under it."""
         page, controls, lab = self.page, self.controls, self.lab
-        with gr.Row(elem_classes="tk-runbar"):
-            with gr.Column(scale=5, min_width=300):
-                controls.add(NAME, turns_editor())
-                text = gr.Textbox(
-                    label=page.text_label,
-                    lines=3,
-                    max_lines=6,
-                    placeholder=page.text_hint,
-                    elem_id="text",
-                )
-                controls.add("text", text)
-                self._chips()
-            with gr.Column(scale=2, min_width=240):
-                names = [info.name for info in lab.models()]
-                model = gr.Dropdown(
-                    names,
-                    value=lab.preselected().name,
-                    label=page.model_label,
-                    allow_custom_value=True,
-                    info="From the list, a folder, a .gguf file, or a Hugging Face id.",
-                    elem_id="model",
-                )
-                controls.add("model", model)
-                page.under_model(controls)
-                self.buttons[MAIN] = self._run_and_cancel(page, "lg")
+        with gr.Column(elem_classes="tk-runbar"):
+            with gr.Row(elem_classes="tk-runline"):
+                with gr.Column(scale=5, min_width=220, elem_classes="tk-reads"):
+                    controls.add(NAME, turns_editor())
+                    text = gr.Textbox(
+                        label=page.text_label,
+                        lines=3,
+                        max_lines=6,
+                        placeholder=page.text_hint,
+                        elem_id="text",
+                    )
+                    controls.add("text", text)
+                with gr.Column(scale=2, min_width=200):
+                    names = [info.name for info in lab.models()]
+                    model = gr.Dropdown(
+                        names,
+                        value=lab.preselected().name,
+                        label=page.model_label,
+                        allow_custom_value=True,
+                        info="From the list, a folder, a .gguf file, or a Hugging Face id.",
+                        elem_id="model",
+                    )
+                    controls.add("model", model)
+                with gr.Column(scale=1, min_width=240, elem_classes="tk-go"):
+                    self.buttons[MAIN] = self._run_and_cancel(page, "md", change())
+            self.parts["status"] = self._html(page, "status")
+            if note := _mode_note(lab):
+                gr.HTML(f'<p class="tk-sub">{escape(note)}</p>')
+            with gr.Column(elem_id=CHANGE):
                 self.pill = gr.HTML("", elem_id="pill")
-        page.build(controls)
-        with gr.Accordion("Options and stored runs", open=False):
-            page.options(controls)
-            self.library = run_picker(lab, page.kinds[0].kind, "Open a stored run", "stored")
-        if note := _mode_note(lab):
-            gr.HTML(f'<p class="tk-sub">{escape(note)}</p>')
-        self.parts["cost"] = self._html(page, "cost")
+                self._chips()
+                page.under_model(controls)
+                page.build(controls)
+                with gr.Accordion("Options and stored runs", open=False):
+                    page.options(controls)
+                    kind = page.kinds[0].kind
+                    self.library = run_picker(lab, kind, "Open a stored run", "stored")
+                self.parts["cost"] = self._html(page, "cost")
 
     def _chips(self) -> None:
         found = self.lab.examples(self.page.kinds[0].kind)
@@ -99,22 +105,35 @@ class Layout:
                     for example in found
                 ]
 
-    def _run_and_cancel(self, section: Section, size: Any) -> tuple[gr.Button, gr.Button]:
+    def _run_and_cancel(
+        self, section: Section, size: Any, *more: gr.HTML
+    ) -> tuple[gr.Button, gr.Button]:
         with gr.Row():
-            return (
+            made = (
                 gr.Button(section.go, variant="primary", size=size, elem_id=_id(section, "run")),
                 gr.Button("Cancel", size=size, elem_id=_id(section, "cancel")),
             )
+            for component in more:
+                component.render()
+        return made
 
     def _found(self, section: Section) -> None:
-        """Make the places for status, sentence and panels."""
-        for name in ("status", "sentence"):
-            self.parts[self._named(section, name)] = self._html(section, name)
+        """Make the places for sentence, panels and status.
+
+        What a run shows comes first; the controls of a page stand under its first panel.
+        """
         main = section is self.page
+        names = ("sentence",) if main else ("status", "sentence")
+        for name in names:
+            self.parts[self._named(section, name)] = self._html(section, name)
+        if main and self.page.stories:
+            stories(self.page.stories)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
-                for panel in section.shown:
+                for number, panel in enumerate(section.shown):
                     self._panel(panel)
+                    if main and not number:
+                        self._run_bar()
                 if main and self.page.tabs:
                     with gr.Tabs(elem_id="views") as self.parts["views"]:
                         self.tabs = [self._tab(panel) for panel in self.page.tabs.values()]

@@ -23,6 +23,7 @@ NAMES = (
     "keys",
     "form",
     "turns",
+    "change",
     "values",
     "pixels",
     "strip",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tokenarium.backend import Lab, ModelRequest, Run
+from tokenarium.ui.components.stories import Story
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.panel import AnyScene, Panel, Values
 from tokenarium.ui.shell.selection import Chosen, Selection
@@ -32,14 +33,14 @@ class Section(ABC):
     """What names its run in the address, and the stem of its parts."""
     title: ClassVar[str]
     intro: ClassVar[str] = ""
-    """One or two sentences, shown under the title."""
+    """One or two sentences, shown beside or under the title."""
     go: ClassVar[str] = "Run"
     """What its button says."""
     kinds: ClassVar[tuple[type[ModelRequest], ...]]
     """The requests that it asks, and others whose runs it can show; the first one's runs are
     listed."""
     panels: ClassVar[tuple[type[Panel], ...]] = ()
-    """Stand under one another, all in sight."""
+    """Stand under one another, all in sight; a page's controls come after its first one."""
     partial_every_s: ClassVar[float] = 2.0
     """A page that draws more often than this does not hear a click on Cancel in time."""
     files: ClassVar[Mapping[str, File]] = {}
@@ -116,6 +117,8 @@ class RunPage(Section):
     """Panels beside the others, where there is room."""
     beside: ClassVar[tuple[type[Section], ...]] = ()
     """Further sections."""
+    stories: ClassVar[tuple[Story, ...]] = ()
+    """Where a first visit may begin."""
 
     def __init__(self, lab: Lab) -> None:
         super().__init__(lab)

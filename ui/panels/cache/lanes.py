@@ -14,27 +14,37 @@ from tokenarium.ui.shell.panel import Panel, Values
 
 
 class Lanes(Panel):
-    """Lanes of tokens, one for each policy; the table; which policy, layer and head are shown."""
+    """Lanes of tokens, one for each policy."""
 
     slug = "lanes"
     uses: ClassVar[frozenset[str]] = frozenset({"layer", "head"})
 
     def build(self) -> None:
-        """Make lanes, table and the choice of a place."""
+        """Make the lanes."""
         self.parts["lanes"] = lanes(None)
+
+    def draw(self, scene: CacheScene) -> Values:
+        """Return the lanes of the chosen layer and head."""
+        result = scene.result
+        return {"lanes": lanes_value(result.prompt_text, [_lane(scene, r) for r in result.runs])}
+
+
+class Table(Panel):
+    """What each policy takes and costs; which policy, layer and head are shown."""
+
+    slug = "table"
+
+    def build(self) -> None:
+        """Make the table and the choice of a place."""
         self.parts["cache_table"] = table(None, "cache")
         self.parts["place"] = place(None)
 
     def draw(self, scene: CacheScene) -> Values:
-        """Return the lanes; another layer or head changes neither table nor choice."""
+        """Return both; nothing that is chosen changes them."""
         result = scene.result
-        drawn = {"lanes": lanes_value(result.prompt_text, [_lane(scene, r) for r in result.runs])}
-        if scene.before is not None:
-            return drawn
         layers, heads = result.evicted_at.shape[1:3]
         policies = list(zip(result.titles, result.policies, strict=True))
         return {
-            **drawn,
             "cache_table": cache_table(result),
             "place": place_value(policies, layers, heads),
         }
