@@ -8,7 +8,7 @@
   const step = by => {
     const key = T.page.arrows;
     if (key === 'token') return {token: T.step?.(state.token, by) ?? state.token + by};
-    return {[key]: (state[key] ?? (by > 0 ? -1 : 0)) + by};
+    return {[key]: (state[key] ?? 0) + by};
   };
   const ends = {Home: () => ({token: 0}), End: () => ({token: state.tokens - 1})};
   const moves = {

@@ -10,7 +10,8 @@
   T.lanes = (element, props, watch) => {
     const range = element.querySelector('input'), told = element.querySelector('output');
     const play = element.querySelector('.tk-play'), host = element.querySelector('.tk-lanes');
-    let lanes = [], prompt = 0, steps = 0, timer = null, titles = {};
+    const jump = element.querySelector('.tk-jump');
+    let lanes = [], prompt = 0, last = 0, timer = null, titles = {}, apart = null;
 
     // Why an entry is where it is; as backend/eviction/kinds.py.
     const kindOf = (lane, index, step, chosen, bits) => {
@@ -22,25 +23,25 @@
     };
 
     const draw = step => {
-      told.textContent = step === 0 ? 'after the prompt' : `step ${step} of ${steps}`;
+      told.textContent = step === 0 ? 'after the prompt' : `step ${step} of ${last}`;
       for (const lane of lanes) {
         let held = 0, read = 0;
         const bits = lane.selected.get(step), chosen = lane.chosenFrom <= step || !!bits;
         lane.spans.forEach((span, index) => {
-          const here = index < prompt + step, kind = here ? kindOf(lane, index, step, chosen, bits) : '';
+          const next = index === prompt + step, here = index < prompt + step, kind = here ? kindOf(lane, index, step, chosen, bits) : '';
           const dropped = kind === 'evicted';
           if (here && !dropped) held += 1;
           if (bits && here && kind !== 'kept') read += 1;
-          span.className = `tk-entry${here ? ` tk-k-${kind}` : ' tk-ahead'}${dropped ? ' tk-gone' : ''}${bits && kind === 'kept' ? ' tk-unread' : ''}${lane.gone[index] === step && here ? ' tk-now' : ''}${index >= prompt ? ' tk-made' : ''}`;
-          span.title = here ? titles[kind] : '';
+          span.className = `tk-entry${here ? ` tk-k-${kind}` : next ? ' tk-next' : ' tk-ahead'}${dropped ? ' tk-gone' : ''}${bits && kind === 'kept' ? ' tk-unread' : ''}${lane.gone[index] === step && here ? ' tk-now' : ''}${index >= prompt ? ' tk-made' : ''}`;
+          span.title = here ? titles[kind] : next ? 'written at this step' : '';
         });
-        const last = lane.spans[Math.min(prompt + step, lane.spans.length) - 1];
-        if (last) lane.strip.scrollTop = last.offsetTop - lane.strip.offsetTop - lane.strip.clientHeight + 2 * last.offsetHeight;
+        const end = lane.spans[Math.min(prompt + step, lane.spans.length - 1)];
+        if (end) lane.strip.scrollTop = end.offsetTop - lane.strip.offsetTop - lane.strip.clientHeight + 2 * end.offsetHeight;
         lane.count.textContent = `holds ${held}${bits ? `, reads ${read}` : ''} of ${prompt + step} tokens`;
       }
     };
     // The step is a part of the page's selection: figures follow at once, Python when it rests.
-    const here = () => Math.min(Number(T.state.step ?? steps), steps);
+    const here = () => Math.min(Number(T.state.step ?? 0), last);
     const follow = () => { range.value = here(); if (lanes.length) draw(here()); };
     const go = step => T.select({step}, false);
     const stop = () => {
@@ -57,8 +58,13 @@
       host.textContent = '';
       element.classList.toggle('tk-nothing', !value.lanes);
       if (!value.lanes) { lanes = []; return; }
-      ({prompt, steps, titles} = value);
-      range.max = steps;
+      ({prompt, titles} = value);
+      last = Math.max(0, value.steps - 1);
+      range.max = last;
+      const differing = value.lanes.flatMap(lane => lane.apart);
+      apart = differing.length ? Math.min(...differing) : null;
+      jump.disabled = apart === null;
+      jump.textContent = apart === null ? 'no difference' : 'to the first difference';
       lanes = value.lanes.map(lane => {
         const box = make('section', 'tk-lane'), head = make('h2', ''), strip = make('div', 'tk-lane-strip');
         head.append(make('span', '', lane.title), make('span', 'tk-note', lane.label));
@@ -86,14 +92,15 @@
 
     range.addEventListener('input', () => { stop(); go(Number(range.value)); });
     range.addEventListener('change', T.settle);
+    jump.addEventListener('click', () => { stop(); T.select({step: apart}); });
     T.bus.on('select', follow);
     play.addEventListener('click', () => {
       if (timer) { stop(); return; }
-      if (Number(range.value) >= steps) go(0);
+      if (Number(range.value) >= last) go(0);
       play.textContent = '❚❚';
       play.setAttribute('aria-label', 'Pause');
       timer = setInterval(() => {
-        if (Number(range.value) >= steps) { stop(); return; }
+        if (Number(range.value) >= last) { stop(); return; }
         go(Number(range.value) + 1);
       }, 160);
     });

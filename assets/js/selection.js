@@ -70,6 +70,7 @@
   const select = (patch, how = 'pushState') => {
     const wanted = limit(patch);
     if ('token' in wanted && !('query' in wanted)) wanted.query = null;
+    if ('round' in wanted && !('node' in wanted)) wanted.node = null;
     if (Object.keys(wanted).every(key => state[key] === wanted[key])) return;
     Object.assign(state, wanted);
     if (how) remember(how);

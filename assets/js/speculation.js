@@ -18,7 +18,9 @@
     const said = find('.tk-said'), rounds = find('.tk-rounds'), judge = find('.tk-judge'), card = find('.tk-node-card');
     const title = find('.tk-tree-head h2'), outcome = find('.tk-outcome'), host = find('.tk-tree');
     let value = {}, tree = null, node = 0, wanted = -1, trees = new Map();
-    const drawing = T.tree(host, index => choose(index));
+    // Round and node are a part of the page's selection: the address, keys and Back lead here, too.
+    const drawing = T.tree(host, index => T.select({round: tree.round, node: index}, 'replaceState'));
+    const jump = find('.tk-jump');
 
     const other = () => tree?.others.find(each => each.rule === judge.value && !each.own);
     const view = () => {
@@ -40,7 +42,7 @@
     };
     // Where nothing was chosen, the first guess that stayed, or the first one.
     const usual = () => Math.max(tree.nodes.findIndex(each => each.status === 'accepted'), Math.min(1, tree.nodes.length - 1));
-    const redraw = () => { drawing.draw(view()); describe(); choose(Math.min(node ?? usual(), tree.nodes.length - 1)); };
+    const redraw = () => { drawing.draw(view()); describe(); choose(node ?? usual()); };
 
     // The token itself is listed too where it is not among the first choices.
     const bars = (heading, probs, hit, own) => {
@@ -64,9 +66,8 @@
       }
       return list;
     };
-    const choose = index => {
-      if (!tree) return;
-      node = index;
+    const choose = wished => {
+      const index = Math.min(wished, tree.nodes.length - 1);
       host.dataset.chosen = index;
       const shown = view(), one = shown.nodes[index], fate = shown.fates[index], from = tree.nodes[one.parent];
       drawing.mark(index);
@@ -124,15 +125,21 @@
       [...said.children].forEach((span, at) => span.classList.toggle('tk-same', value.round_of[at - 1] === found.round));
       redraw();
     };
-    const go = async (number, at = null) => {
-      if (!(number >= 0 && number < value.rounds.length)) return;
+    const go = (number, at = null, how = 'replaceState') => {
+      if (number >= 0 && number < value.rounds.length) T.select({round: number, node: at}, how);
+    };
+    // Another run may be chosen before it has come.
+    const follow = async () => {
+      if (!value.rounds?.length || value.run !== (T.state.run ?? null)) return;
+      const newest = value.rounds.length - 1, number = Math.min(T.state.round ?? (value.run ? 0 : newest), newest);
       wanted = number;
-      node = at;
+      node = T.state.node ?? null;
+      if (tree?.round === number) { choose(node ?? usual()); return; }
       if (!trees.has(number)) {
         if (!value.run) { outcome.textContent = 'Other rounds open when the run is done.'; return; }
         const found = await server.tree_of({run: value.run, round: number});
         if (found?.refused) { outcome.textContent = found.refused; return; }
-        trees.set(number, found);
+        trees.set(found.round, found);
       }
       if (wanted === number) show(trees.get(number));
     };
@@ -171,8 +178,14 @@
       strip();
       if (!value.run) said.scrollTop = said.scrollHeight;
       node = null;
+      const wrong = value.marks.indexOf('residual_resample');
+      jump.disabled = wrong < 0;
+      jump.textContent = wrong < 0 ? 'no wrong guess' : 'to the first wrong guess';
+      jump.onclick = () => go(value.round_of[wrong], null, 'pushState');
       find('.tk-tree-box').hidden = !value.tree;
+      tree = null;
       if (value.tree) show(value.tree);
+      follow();
     };
 
     const hover = number => rounds.querySelectorAll('.tk-round').forEach((column, index) => column.classList.toggle('tk-hover', index === number));
@@ -182,19 +195,20 @@
     for (const part of [said, rounds]) part.addEventListener('mouseleave', () => over(false, -1));
     said.addEventListener('click', event => {
       const token = event.target.dataset?.token;
-      if (token !== undefined) go(value.round_of[token], value.node_of[token]);
+      if (token !== undefined) go(value.round_of[token], value.node_of[token], 'pushState');
     });
-    rounds.addEventListener('click', event => { const column = event.target.closest('.tk-round'); if (column) { go(Number(column.dataset.round)); rounds.focus({preventScroll: true}); } });
-    const jumps = {ArrowLeft: () => wanted - 1, ArrowRight: () => wanted + 1, Home: () => 0, End: () => value.rounds.length - 1};
+    rounds.addEventListener('click', event => { const column = event.target.closest('.tk-round'); if (column) { go(Number(column.dataset.round), null, 'pushState'); rounds.focus({preventScroll: true}); } });
+    const now = () => wanted >= 0 ? wanted : tree?.round ?? 0;
+    const jumps = {ArrowLeft: () => now() - 1, ArrowRight: () => now() + 1, Home: () => 0, End: () => value.rounds.length - 1};
     rounds.addEventListener('keydown', event => {
       if (!jumps[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       event.stopPropagation();
-      wanted = wanted < 0 ? tree?.round ?? 0 : wanted;
       go(jumps[event.key]());
     });
     judge.addEventListener('change', () => { if (tree) redraw(); });
     element.addEventListener('click', event => { const by = event.target.dataset?.zoom; if (by !== undefined) drawing.zoom(Number(by)); });
+    T.bus.on('select', follow);
     build();
     watch('value', () => { wanted = -1; build(); });
   };

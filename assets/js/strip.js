@@ -35,7 +35,7 @@
           button.dataset[name] = key;
           if (group && !groups.has(group)) {
             const box = Object.assign(document.createElement('span'), {className: 'tk-group'});
-            box.appendChild(Object.assign(document.createElement('b'), {textContent: group}));
+            box.appendChild(Object.assign(document.createElement('span'), {textContent: group, className: 'tk-group-name'}));
             groups.set(group, host.appendChild(box));
           }
           (groups.get(group) ?? host).appendChild(button);

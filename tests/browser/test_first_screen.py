@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, SHOWN, Share, Visit, chosen, open_controls
+from tests.browser.conftest import DRAWN, SHOWN, Share, Visit, open_controls
 from tokenarium.ui.pages.explore import STORIES
 
 BOTTOM = "e => e.getBoundingClientRect().bottom + scrollY"
@@ -60,9 +60,11 @@ def test_a_story_opens_its_run_at_its_place(visit: Visit, story: object) -> None
     page.wait_for_function(SHOWN[path])
     asked = dict(pair.split("=") for pair in story.address.split("?")[1].split("&"))
     page.wait_for_function("run => window.tokenarium.state.run === run", arg=asked["run"])
-    for name, value in asked.items():
-        if name != "round":
-            assert str(chosen(page)[name]) == value
+    page.wait_for_function(
+        "asked => Object.entries(asked).every(([name, value]) =>"
+        " String(window.tokenarium.state[name]) === value)",
+        arg=asked,
+    )
 
 
 def test_a_conversation_is_named_in_the_closed_bar(visit: Visit) -> None:

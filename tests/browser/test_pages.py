@@ -53,7 +53,7 @@ def test_keys_move_what_the_page_steps_through(visit: Visit) -> None:
     page.locator("#sentence").click()
     expect(page.locator(".tk-scrub output").first).to_have_text("after the prompt")
     page.keyboard.press("ArrowRight")
-    expect(page.locator(".tk-scrub output").first).to_have_text("step 1 of 48")
+    expect(page.locator(".tk-scrub output").first).to_have_text("step 1 of 47")
     page.keyboard.press("j")
     expect(page.locator("#place-layer")).to_have_value("1")
     page.wait_for_url(re.compile("step=1.*layer=1|layer=1.*step=1"))
@@ -63,7 +63,7 @@ def test_keys_move_what_the_page_steps_through(visit: Visit) -> None:
 
 def test_the_step_is_one_for_lanes_and_figures(visit: Visit) -> None:
     page = visit("cache?run=example-what-is-kept&step=20&layer=2&policy=streaming_llm", wait=False)
-    expect(page.locator(".tk-scrub output").first).to_have_text("step 20 of 48")
+    expect(page.locator(".tk-scrub output").first).to_have_text("step 20 of 47")
     expect(page.locator("#place-layer")).to_have_value("2")
     expect(page.locator("#place-policy")).to_have_value("streaming_llm")
     line = page.locator("#plot-cache_kl .tk-selected-x")

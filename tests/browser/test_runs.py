@@ -42,7 +42,7 @@ def test_a_typed_text_is_read_stored_and_linked(visit: Visit) -> None:
     assert state["run"] != example
     expect(page).to_have_url(re.compile(f"run={state['run']}"))
     expect(page.locator("#sentence")).to_contain_text(
-        f"At {state['tokens']} tokens no sink rate is stated"
+        f"{state['tokens']} tokens: one text, not the distribution"
     )
     expect(page.locator("#status")).to_have_text(re.compile(r"^\s*$"))
     expect(page.locator("#facts")).to_contain_text(state["run"])

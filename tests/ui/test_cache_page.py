@@ -163,7 +163,7 @@ def test_another_head_is_shown_without_the_model(
 
 def test_another_step_changes_the_scores_only(page: Visit) -> None:
     ran(page, policies=["h2o"], parameters={})
-    assert page.told["steps"] == STEPS + 1
+    assert page.told["steps"] == STEPS
     assert page.told["step"] == 0
     found = page.pick(step=2)
     assert set(found) == {"cache_scores", "drawn"}

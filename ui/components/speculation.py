@@ -16,8 +16,9 @@ TEMPLATE = """
 <div class="tk-said" role="group" tabindex="0" aria-label="Text; press a token to see its round">
 </div>
 <div class="tk-rounds-box">
-  <h2>Rounds <span class="tk-sub">one pass of the large model each; ← → go from one to the next
-  </span></h2>
+  <div class="tk-rounds-head">
+    <h2>Rounds <span class="tk-sub">one pass of the large model each; ← → go from one to the next
+    </span></h2><button type="button" class="tk-jump">to the first wrong guess</button></div>
   <div class="tk-rounds" tabindex="0" role="slider" aria-label="Round" aria-valuemin="1"></div>
 </div>
 <div class="tk-tree-box">
@@ -65,13 +66,12 @@ def speculation_value(
         result: of a run, finished or not.
         run: its id, from which the browser asks for other trees; None while it is not stored.
         titles: of rules, by slug.
-        number: of the round to show; None for the one with the most accepted guesses, or the
-            newest of a run that goes on.
+        number: of the round whose tree is sent; None for the first, or the newest of a run that
+            goes on.
     """
     rounds = result.rounds
     if number is None or not 0 <= number < len(rounds):
-        most = int(rounds["accepted_len"].argmax()) if len(rounds) else -1
-        number = most if run else len(rounds) - 1
+        number = min(0, len(rounds) - 1) if run else len(rounds) - 1
     places = result.node_columns["round"][result.token_node]
     value = {
         "run": run,

@@ -24,9 +24,11 @@ TEMPLATE = f"""
   <button type="button" class="tk-play" aria-label="Play">▶</button>
   <input type="range" min="0" max="0" value="0" step="1" aria-label="Decode step">
   <output></output>
+  <button type="button" class="tk-jump">to the first difference</button>
 </div>
 <div class="tk-kinds" aria-label="Why a token is held">{LEGEND}
   <span class="tk-kind tk-made" title="Written by the model.">generated</span>
+  <span class="tk-kind tk-next" title="The token that the model writes at this step.">next</span>
   <span class="tk-kind" data-apart title="The full model would have chosen another token here.">
   parts from full</span></div>
 <div class="tk-lanes"></div>

@@ -121,8 +121,9 @@ class Cache(RunPage):
         return Selection(policy=wanted.policy, layer=wanted.layer, head=wanted.head)
 
     def place(self, wanted: Selection, result: CacheResult) -> Chosen:
-        """Return where panels look; usually right after the prompt, or at what a run does now."""
-        layers, heads, last = *result.evicted_at.shape[1:3], _steps(result)
+        """Return where panels look; usually at the first step, or at what a run does now."""
+        layers, heads = result.evicted_at.shape[1:3]
+        last = max(0, _steps(result) - 1)
         usual = last if wanted.run is None else 0
         return Chosen(
             wanted.run,
@@ -133,9 +134,9 @@ class Cache(RunPage):
         )
 
     def sizes(self, result: CacheResult) -> Values:
-        """Return how many layers, heads and steps there are; step 0 is right after the prompt."""
+        """Return how many layers, heads and steps there are: step s is what token s came from."""
         layers, heads = result.evicted_at.shape[1:3]
-        return {"layers": layers, "heads": heads, "steps": _steps(result) + 1}
+        return {"layers": layers, "heads": heads, "steps": max(1, _steps(result))}
 
     def said(self, scene: CacheScene) -> str:
         """Return who keeps least, and what it costs."""
