@@ -9,7 +9,7 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, Visit
+from tests.browser.conftest import DRAWN, Visit, open_controls
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 FOUND = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
@@ -19,6 +19,7 @@ FOUND = """async () => (await axe.run(document, {resultTypes: ['violations']})).
 """What axe finds with an impact of moderate, serious or critical."""
 UNFOLDED = """() => {
   for (const folded of document.querySelectorAll('details')) folded.open = true;
+  document.querySelector('.tk-change[aria-expanded=false]')?.click();
   for (const folded of document.querySelectorAll('.label-wrap:not(.open)')) folded.click();
 }"""
 STILL = "*, ::before, ::after { transition: none !important; animation: none !important; }"
@@ -45,6 +46,7 @@ def explored(page: Page) -> None:
 
 def chat_and_error(page: Page) -> None:
     explored(page)
+    open_controls(page)
     page.get_by_role("radio", name="Chat").click()
     page.get_by_role("button", name="Add a turn").click()
     page.locator("#turns textarea").first.fill("")

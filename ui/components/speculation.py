@@ -33,7 +33,8 @@ TEMPLATE = """
   <div class="tk-tree-row">
     <div class="tk-tree" tabindex="0" role="group"
       aria-label="Tree of guesses; arrow keys go from node to node"></div>
-    <aside class="tk-node-card tk-card" aria-live="polite" aria-label="Chosen node"></aside>
+    <aside class="tk-node-card tk-card" tabindex="0" aria-live="polite" aria-label="Chosen node">
+    </aside>
   </div>
 </div>
 """

@@ -50,7 +50,7 @@ STORIES = (
     Story(
         "Race a guesser",
         "several tokens for the price of one",
-        "speculate?run=example-said-before&round=0",
+        "speculate?run=example-said-before&round=0&race=example-said-before.example-half-a-model",
     ),
 )
 
