@@ -4,20 +4,27 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from plotly.graph_objects import Figure
 
 from tests.ui.hand_made import trace, unfinished
+from tokenarium.backend import TraceResult
 from tokenarium.backend.runs.examples import declared
+from tokenarium.ui.components.colouring import attention_share
 from tokenarium.ui.components.stories import Story
 from tokenarium.ui.figures.share import attention_bars
 from tokenarium.ui.pages import find_pages
 from tokenarium.ui.pages.explore import STORIES
 
 
+def drawn(result: TraceResult) -> Figure | None:
+    return attention_bars(attention_share(result), result.token_text)
+
+
 def test_bars_are_the_tokens_that_get_most_and_all_others_together() -> None:
     share = np.array([40, 1, 6, 2, 20, 3, 28.0])
     received = share / 100 * 7 / np.arange(7, 0, -1)
     result = trace(7, received_mass=np.tile(received, (2, 4, 1)).astype(np.float32))
-    figure = attention_bars(result)
+    figure = drawn(result)
     assert figure is not None
     (bars,) = figure.data
     assert bars.x == pytest.approx([40, 28, 20, 6, 3, 3])
@@ -29,10 +36,10 @@ def test_bars_are_the_tokens_that_get_most_and_all_others_together() -> None:
 
 
 def test_a_short_text_has_no_others_and_an_unread_one_no_picture() -> None:
-    figure = attention_bars(trace(1))
+    figure = drawn(trace(1))
     assert figure is not None
     assert len(figure.data[0].x) == 1
-    assert attention_bars(unfinished(5)) is None
+    assert drawn(unfinished(5)) is None
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.title)

@@ -1,11 +1,13 @@
 """How all attention is divided among the tokens of a text."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from tokenarium.backend import TraceResult
 from tokenarium.ui.characters import named
-from tokenarium.ui.components.colouring import attention_share
 from tokenarium.ui.figures.style import AMBER, GREY, finish
 from tokenarium.ui.text import one_line, plotly_text
 
@@ -14,18 +16,20 @@ NAMED = 5
 LONGEST = 14
 
 
-def attention_bars(result: TraceResult) -> go.Figure | None:
+def attention_bars(share: NDArray[np.floating[Any]], texts: Sequence[str]) -> go.Figure | None:
     """Draw the share of all attention of the tokens that get most, and of all others together.
 
+    Args:
+        share: [T] in percent.
+        texts: T token texts.
     Returns: None as long as no layer is measured.
     """
-    share = attention_share(result)
     if not np.isfinite(share).any():
         return None
     known = np.nan_to_num(share.astype(np.float64))
     order = np.argsort(-known, kind="stable")
     most, others = order[:NAMED], order[NAMED:]
-    spelled = named(result.token_text)
+    spelled = named(texts)
     names = [_name(spelled[token], token) for token in most.tolist()]
     heights, tokens = known[most].tolist(), [[token] for token in most.tolist()]
     if len(others):

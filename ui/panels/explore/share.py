@@ -1,5 +1,6 @@
 """One small picture: where all the attention goes."""
 
+from tokenarium.ui.components.colouring import attention_share
 from tokenarium.ui.figures.share import attention_bars
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.panel import Panel, Values
@@ -20,4 +21,5 @@ class Share(Panel):
 
     def draw(self, scene: TraceScene) -> Values:
         """Return the picture, which no choice of a token or head changes."""
-        return {"share": scene.drawn(attention_bars(scene.result))}
+        result = scene.result
+        return {"share": scene.drawn(attention_bars(attention_share(result), result.token_text))}
