@@ -56,6 +56,9 @@ class _Passing(CacheLayerMixin):
 class _PassingWithState(LinearAttentionLayer, _Passing):  # type: ignore[override]
     """A layer that attends and keeps a state besides: Falcon-H1, Zamba 2."""
 
+    is_compileable = False
+    """Of a cache that is, transformers asks for a mask of one entry per key."""
+
     def __init__(self, number_of_states: int = 1) -> None:
         _Passing.__init__(self)
         LinearAttentionLayer.__init__(self, number_of_states)

@@ -52,12 +52,12 @@ class PromptPruner:
         return pruned, _cut(kwargs, self.kept, length)
 
     def _after(self, length: int, _: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
-        states: Tensor = output[0] if isinstance(output, tuple) else output
+        states: Tensor = output if isinstance(output, Tensor) else output[0]
         if self.kept is None or states.shape[1] == length:
             return None
         whole = states.new_full((1, length, states.shape[2]), float("nan"))
         whole[:, self.kept] = states
-        return (whole, *output[1:]) if isinstance(output, tuple) else whole
+        return whole if isinstance(output, Tensor) else type(output)((whole, *output[1:]))
 
 
 def _cut(given: Any, kept: Tensor, length: int) -> Any:

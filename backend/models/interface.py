@@ -1,14 +1,17 @@
 """How the attention of a model is observed: by transformers' interface, or in its own code."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from tokenarium.backend.models.layer_kinds import attention_layers
+from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.windows import windows_of
 from tokenarium.backend.observe import NAME
-from tokenarium.backend.observe.eager_attention import leave_layers, observe_layers
+from tokenarium.backend.observe.eager_attention import leave_layers, number_layers, observe_layers
 
 
 def implementation_of(model: PreTrainedModel | type | tuple[type, ...]) -> str:
@@ -24,21 +27,40 @@ def implementation_of(model: PreTrainedModel | type | tuple[type, ...]) -> str:
     return "sdpa" if given._supports_sdpa else "eager"  # noqa: SLF001
 
 
+@contextmanager
+def refusing_own_table(name: str) -> Iterator[None]:
+    """Refuse a model that looks its attention up in a table of its own (GIT).
+
+    Raises:
+        ModelRefused: if this project's attention is not in such a table.
+    """
+    try:
+        yield
+    except KeyError as error:
+        if error.args != (NAME,):
+            raise
+        raise ModelRefused(
+            f"{name} chooses its attention from a table of its own, so that it cannot be observed: "
+            "choose another architecture, such as llama, qwen3, gemma3, gpt2 or gpt_neox"
+        ) from error
+
+
 def asks_interface(model: PreTrainedModel) -> bool:
     """Return whether a model's attention asks transformers' interface."""
     return implementation_of(model) == NAME
 
 
 def watch(model: PreTrainedModel, layers: tuple[nn.Module, ...]) -> None:
-    """Let recorders see the attention of a model that computes it itself."""
-    if not asks_interface(model):
+    """Let recorders see the attention of a model that computes it itself, or shares it."""
+    if asks_interface(model):
+        number_layers(layers)
+    else:
         observe_layers(layers, _windows(model.config))
 
 
-def leave(model: PreTrainedModel, layers: tuple[nn.Module, ...]) -> None:
+def leave(layers: tuple[nn.Module, ...]) -> None:
     """Undo ``watch``."""
-    if not asks_interface(model):
-        leave_layers(layers)
+    leave_layers(layers)
 
 
 def _windows(config: PretrainedConfig) -> list[int | None]:

@@ -24,7 +24,7 @@ from tokenarium.backend.models.dequantising import count_plain, how_to_read, mak
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.files import read_object, refuse_odd_files, regular_size
 from tokenarium.backend.models.image_text import auto_class, image_text_class, image_text_note
-from tokenarium.backend.models.interface import implementation_of, watch
+from tokenarium.backend.models.interface import implementation_of, refusing_own_table, watch
 from tokenarium.backend.models.isolation.backend import isolate, try_file
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.names import OFFERED, DigestMemo, ModelSource, fingerprint
@@ -237,8 +237,11 @@ def _read_model(
     install()
     method = _method(folder, name)
     packed = how_to_read(method, device) if method else {}
-    with refusing(
-        f"{name} could not be read", "check that config.json and the weights belong together"
+    with (
+        refusing(
+            f"{name} could not be read", "check that config.json and the weights belong together"
+        ),
+        refusing_own_table(name),
     ):
         loaded: Any = auto_class(config).from_pretrained(
             folder,

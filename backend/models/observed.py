@@ -67,6 +67,6 @@ def observed(
     finally:
         for handle in handles:
             handle.remove()
-        leave(model, structure.layers)
+        leave(structure.layers)
         if asks_interface(model):
             model.set_attn_implementation(before)

@@ -127,6 +127,19 @@ class Recorder:
 _active: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
+_at_work: ContextVar[int] = ContextVar("layer", default=-1)
+
+
+@contextmanager
+def at_layer(layer: int) -> Iterator[None]:
+    """Name the decoder layer at work, for attention that several layers share."""
+    token = _at_work.set(layer)
+    try:
+        yield
+    finally:
+        _at_work.reset(token)
+
+
 @contextmanager
 def recording(recorder: Recorder) -> Iterator[Recorder]:
     """Hand every attention layer run in this context to ``recorder``."""
@@ -177,7 +190,7 @@ def _observed_attention(
         raise ValueError("is_causal=False is not instrumented: use a causal language model")
     band = attention_mask if isinstance(attention_mask, Band) else None
     call = AttentionCall(
-        layer=int(getattr(module, "layer_idx", -1)),
+        layer=_layer_of(module),
         q=query,
         k=key,
         v=value,
@@ -191,6 +204,12 @@ def _observed_attention(
     )
     recorder = _active.get()
     return (plain_attention(call) if recorder is None else recorder.observe(call)), None
+
+
+def _layer_of(module: nn.Module) -> int:
+    """Return the number of the layer that a module attends in; -1 where nothing says it."""
+    own = getattr(module, "layer_idx", None)
+    return _at_work.get() if own is None or own < 0 else int(own)
 
 
 def _is_causal(module: nn.Module, asked: bool | None) -> bool:

@@ -15,7 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from tokenarium.backend.observe.attention import AttentionCall, UnknownArgument, active_recorder
+from tokenarium.backend.observe.attention import (
+    AttentionCall,
+    UnknownArgument,
+    active_recorder,
+    at_layer,
+)
 from tokenarium.backend.observe.eager_masks import bias_of
 from tokenarium.backend.observe.noted import Formula, Noted
 
@@ -33,10 +38,27 @@ def observe_layers(layers: Iterable[nn.Module], windows: Iterable[int | None]) -
         layer.forward = _watched(layer.forward, number, window)
 
 
+def number_layers(layers: Sequence[nn.Module]) -> None:
+    """Let attention that layers share, numbered -1, know in which of them it is (Zamba 2)."""
+    modules = (module for layer in layers for module in layer.modules())
+    if any(getattr(module, "layer_idx", None) == -1 for module in modules):
+        for number, layer in enumerate(layers):
+            layer.forward = _numbered(layer.forward, number)
+
+
 def leave_layers(layers: Iterable[nn.Module]) -> None:
-    """Undo ``observe_layers``."""
+    """Undo ``observe_layers`` and ``number_layers``."""
     for layer in layers:
         vars(layer).pop("forward", None)
+
+
+def _numbered(forward: Callable[..., Any], layer: int) -> Callable[..., Any]:
+    @wraps(forward)
+    def numbered(*args: Any, **kwargs: Any) -> Any:
+        with at_layer(layer):
+            return forward(*args, **kwargs)
+
+    return numbered
 
 
 def _watched(forward: Callable[..., Any], layer: int, window: int | None) -> Callable[..., Any]:

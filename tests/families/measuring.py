@@ -91,7 +91,7 @@ def _try(measured: Callable[[], float | str]) -> float | str:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:400]
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ import transformers
 
 from tests.families.building import causal_types, small_config
 from tests.families.measuring import measure
-from tests.families.table import PAGE, write
+from tests.families.table import PAGE, README, write
 
 
 def test_a_family_that_loads_equals_eager_within_the_tolerance():
@@ -28,12 +28,25 @@ def test_a_state_that_texts_share_is_found_and_refused_for_a_cache():
     assert "does not go on from the state" in found["full"]
 
 
+def test_layers_that_attend_and_keep_a_state_are_cached_exactly():
+    found = measure("falcon_h1")
+    assert max(found["trace"], found["full"]) < 1e-4
+    assert found["streaming_llm"] == found["h2o"] == "ok"
+
+
+def test_attention_that_layers_share_is_seen_in_each_of_them():
+    assert measure("zamba2")["trace"] < 1e-4
+
+
 def test_layers_of_both_kinds_are_built():
     assert set(small_config("gemma3_text").layer_types) == {"sliding_attention", "full_attention"}
 
 
 def test_the_table_writes_a_long_reason_once(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.families.table.PAGE", tmp_path / "page.md")
+    monkeypatch.setattr("tests.families.table.README", tmp_path / "readme.md")
+    marks = "<!-- make families -->\nold\n<!-- /make families -->\n"
+    (tmp_path / "readme.md").write_text(f"before\n{marks}after\n")
     columns = ("trace", "full", "streaming_llm", "h2o", "prompt_lookup", "early_exit")
     loads = dict.fromkeys(columns, "refused: no | rotation") | {"verdict": "loads", "why": ""}
     write({"a": loads, "b": loads, "c": {"verdict": "refused", "why": "of <kind>"}}, "1.2")
@@ -41,12 +54,20 @@ def test_the_table_writes_a_long_reason_once(tmp_path, monkeypatch):
     assert page.count("no \\| rotation") == 1
     assert "| c | refused | of &lt;kind> |" in page
     assert "| loads, equal to eager within 1e-4 | 2 |" in page
+    readme = (tmp_path / "readme.md").read_text()
+    assert "Of the 3 causal types of transformers 1.2, 2 load" in readme
+    assert "old" not in readme
+    assert readme.startswith("before\n<!--")
+    assert readme.endswith("-->\nafter\n")
 
 
 def test_the_committed_table_has_every_type_of_its_version_and_nothing_wrong():
     page = Path(PAGE).read_text(encoding="utf-8")
     assert "| wrong | 0 |" in page
     assert "| raw error | 0 |" in page
+    figures = re.search(r"(\d+) load and equal .* (\d+) are refused", README.read_text(), re.DOTALL)
+    assert f"| loads, equal to eager within 1e-4 | {figures[1]} |" in page
+    assert f"| refused, with the reason | {figures[2]} |" in page
     if f"of transformers {transformers.__version__} takes" in " ".join(page.split()):
         listed = set(re.findall(r"^\| ([\w-]+)(?: \(.*\))? \|", page, re.MULTILINE))
         assert set(causal_types()) <= listed

@@ -227,6 +227,14 @@ def test_apply_generates_what_the_model_does_and_leaves_it_as_it_was(tmp_path, f
     assert model.generate(ids, max_new_tokens=8, do_sample=False).equal(expected)
 
 
+def test_layers_that_return_a_list_go_on_with_some_of_the_tokens(tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(save_model(tmp_path, "openai-gpt")).eval()
+    with tokenarium.apply("prompt_distill", model, budget=32) as cache:
+        logits = model(torch.arange(2, 82)[None]).logits[:, -1]
+        assert logits.isfinite().all()
+        assert len(cache.kept(2, 0)) < 80
+
+
 @pytest.mark.parametrize("policy", ["tidal_decode", "token_select"])
 def test_policies_that_leave_out_a_bias_are_refused(tmp_path, policy):
     model = AutoModelForCausalLM.from_pretrained(save_model(tmp_path, "bloom")).eval()
