@@ -1,4 +1,4 @@
-"""A run as files: one JSON text with every definition, or its tables as CSV and Parquet."""
+"""A run as files: JSON with every definition, a notebook, its tables as CSV and Parquet."""
 
 import io
 import zipfile
@@ -23,7 +23,7 @@ FORMAT = "tokenarium-run-1"
 MOST_NUMBERS = 10_000
 """Numbers of a quantity that is returned without being named."""
 TableFormat = Literal["csv", "parquet"]
-Format = Literal["json", "csv", "parquet"]
+Format = Literal["json", "csv", "parquet", "ipynb"]
 
 
 def as_json(run: Run, *, everything: bool = False) -> str:
@@ -94,7 +94,7 @@ def as_tables(run: Run, format: TableFormat, table: str = "") -> bytes:  # noqa:
         UserError: if there is no such format or table.
     """
     if format not in get_args(TableFormat):
-        raise UserError(f"format={format!r} is unknown: choose json, csv or parquet")
+        raise UserError(f"format={format!r} is unknown: choose json, ipynb, csv or parquet")
     tables = tables_of(run.result)
     if table:
         if table not in tables:
@@ -105,6 +105,20 @@ def as_tables(run: Run, format: TableFormat, table: str = "") -> bytes:  # noqa:
         for name, rows in tables.items():
             file.writestr(f"{name}.{format}", _written(rows, format))
     return packed.getvalue()
+
+
+def as_file(run: Run, format: Format) -> bytes:  # noqa: A002
+    """Return ``run`` as the content of a file, whole.
+
+    Args:
+        run: as computed or opened.
+        format: what ``Run.save`` takes.
+    """
+    if format == "json":
+        return as_json(run, everything=True).encode()
+    if format == "ipynb":
+        return run.notebook().encode()
+    return as_tables(run, format)
 
 
 def _written(table: pa.Table, format: TableFormat) -> bytes:  # noqa: A002

@@ -2,18 +2,34 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
+from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.request import Request
 from tokenarium.backend.runs.result import Result
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-@dataclass(frozen=True)
+FIGURES = "tokenarium.ui.figures.catalogue"
+"""Looked up when a figure is asked for: runs are computed and stored without the interface."""
+
+
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run as computed or as read back from the store.
 
     ``environment`` holds commit, device, dtype, library versions and the model's fingerprint.
     ``duration_ms`` is the time of the computation, also when the run came from the cache.
+
+    >>> run = lab.open("example-first-token")  # doctest: +SKIP
+    >>> run  # doctest: +SKIP
+    <Run example-first-token: trace of smollm2-135m-instruct, 99 tokens, 3561 ms>
+    >>> run.table("token").column("surprisal_nats")  # doctest: +SKIP
+    >>> run.figure("sinks", threshold=0.5).show()  # doctest: +SKIP
+    >>> run.save("first-token.ipynb")  # doctest: +SKIP
     """
 
     id: str
@@ -25,7 +41,83 @@ class Run:
     cached: bool
     owner: str = ""
 
+    def __repr__(self) -> str:
+        ids = getattr(self.result, "token_ids", None)
+        tokens = "" if ids is None else f", {len(ids)} tokens"
+        model = getattr(self.request, "model", "")
+        of = f" of {model}" if model else ""
+        return f"<Run {self.id}: {self.request.kind}{of}{tokens}, {self.duration_ms:.0f} ms>"
+
     @property
     def missing(self) -> tuple[str, ...]:
         """Quantities that were not measured by the version that stored it; each is None."""
         return self.result.missing
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that its quantities make."""
+        from tokenarium.backend.runs.tables import tables_of
+
+        return tuple(tables_of(self.result))
+
+    def table(self, name: str) -> "pa.Table":
+        """Return one table: a column per quantity, a row per place of the axes they share.
+
+        Args:
+            name: one of ``tables``, such as ``token`` or ``layer_head``.
+
+        Raises:
+            UserError: naming the tables there are.
+        """
+        from tokenarium.backend.runs.tables import tables_of
+
+        found = tables_of(self.result)
+        if name not in found:
+            raise UserError(f"table={name!r} is none of this run: choose {', '.join(found)}")
+        return found[name]
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that can be drawn of it; none for kinds without."""
+        names: tuple[str, ...] = import_module(FIGURES).names(self)
+        return names
+
+    def figure(self, name: str, **choices: Any) -> Any:
+        """Return a figure as on the page, a ``plotly.graph_objects.Figure``.
+
+        Args:
+            name: one of ``figures``, such as ``sinks``.
+            choices: what the page lets one choose, such as ``layer``, ``head`` or ``threshold``.
+
+        Raises:
+            UserError: if there is no such figure or choice, or the run has nothing to draw in it.
+        """
+        return import_module(FIGURES).figure(self, name, **choices)
+
+    def notebook(self) -> str:
+        """Return a notebook (nbformat 4.5, JSON) that computes the run again and compares."""
+        from tokenarium.backend.runs.notebook import as_notebook
+
+        return as_notebook(self)
+
+    def save(self, path: str | Path, format: str = "") -> Path:  # noqa: A002 - the field's word
+        """Write the run to a file and return its path.
+
+        Args:
+            path: where; an older file is replaced.
+            format: ``json``, ``ipynb``, ``csv`` or ``parquet`` (the last two a ZIP of all tables);
+                empty to go by the path's ending.
+
+        Raises:
+            UserError: if the format is unknown.
+            OSError: if the file cannot be written.
+        """
+        from tokenarium.backend.runs.export import Format, as_file
+
+        target = Path(path)
+        wanted = format or target.suffix.removeprefix(".")
+        if wanted not in get_args(Format):
+            known = ", ".join(get_args(Format))
+            raise UserError(f"format={wanted!r} is unknown: choose {known}, or such an ending")
+        target.write_bytes(as_file(self, wanted))
+        return target

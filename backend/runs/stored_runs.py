@@ -48,7 +48,7 @@ class StoredRuns(RunsInFlight):
 
     @overload
     def export(
-        self, run_id: str, format: Literal["json"] = "json", *, everything: bool = False
+        self, run_id: str, format: Literal["json", "ipynb"] = "json", *, everything: bool = False
     ) -> str: ...
 
     @overload
@@ -71,8 +71,8 @@ class StoredRuns(RunsInFlight):
 
         Args:
             run_id: as in the run's address.
-            format: ``json``, one text with the definition of every quantity; ``csv`` or
-                ``parquet``, its tables.
+            format: ``json``, one text with the definition of every quantity; ``ipynb``, a notebook
+                that computes it again; ``csv`` or ``parquet``, its tables.
             table: name of one table; empty for all of them in one ZIP.
             everything: whether JSON has very large quantities too, such as maps of attention;
                 otherwise it names them in ``left_out``.
@@ -83,6 +83,8 @@ class StoredRuns(RunsInFlight):
         run = self._repository.open(run_id)
         if format == "json":
             return as_json(run, everything=everything)
+        if format == "ipynb":
+            return run.notebook()
         return as_tables(run, format, table)
 
     def content(

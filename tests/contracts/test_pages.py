@@ -258,7 +258,9 @@ def test_what_a_page_offers_to_save_can_be_saved(
         table = found.handlers.export(slug, ids, name).splitlines()
         assert len(table) > 1
         assert "," in table[0]
-    assert "nowhere" in found.handlers.export(slug, "nowhere", "run.json")
+    assert json.loads(found.handlers.export(slug, ids, "run.ipynb"))["nbformat"] == 4
+    for kind in ("run.json", "run.ipynb"):
+        assert "nowhere" in found.handlers.export(slug, "nowhere", kind)
 
 
 @sections

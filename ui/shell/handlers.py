@@ -198,6 +198,8 @@ class Handlers(Following):
             first = run_id.split(BETWEEN)[0]
             if file in files:
                 return files[file].text(self.lab.open(first))
+            if file == "run.ipynb":
+                return self.lab.export(first, "ipynb")
             return self.lab.export(first, everything=file == "everything.json")
         except UserError as error:
             return str(error)

@@ -164,6 +164,9 @@ class Layout:
             whole = "Download JSON" if slug == MAIN else f"{section.title} as JSON"
             files[f"{slug}/run.json"] = whole
             files[f"{slug}/everything.json"] = f"{whole}, with everything"
+            files[f"{slug}/run.ipynb"] = (
+                "Notebook" if slug == MAIN else f"{section.title} as notebook"
+            )
             files |= {f"{slug}/{name}": file.title for name, file in section.files.items()}
         actions(self.handlers.export, files, self.page.arrows)
 

@@ -1,0 +1,96 @@
+"""A notebook that computes a run again: the request, the call, its numbers, its figures."""
+
+import math
+import textwrap
+from pprint import pformat
+from typing import Any
+
+import orjson
+
+from tokenarium.backend.runs.kind import KINDS
+from tokenarium.backend.runs.run import Run
+
+NBFORMAT = {"nbformat": 4, "nbformat_minor": 5}
+MOST_COMPARED = 12
+"""Single numbers of a stored run that stand beside those of the new one."""
+
+
+def as_notebook(run: Run) -> str:
+    """Return a notebook (nbformat 4.5, JSON) that asks for the same again and compares.
+
+    Every field of the request is written out, so that a later release with other defaults asks the
+    same. The last cells draw the run's first figure, where its kind has any.
+
+    Args:
+        run: as computed or opened.
+    """
+    cells = [_words(_title(run)), _code(_asking(run)), _code("run = lab.run(request)\nrun")]
+    if compared := _numbers(run):
+        cells += [
+            _words("The stored run had these numbers; another processor rounds otherwise."),
+            _code(_comparing(compared)),
+        ]
+    if names := run.figures:
+        cells += [
+            _words(f"Figures of this kind of run: {', '.join(f'`{name}`' for name in names)}."),
+            _code(f"run.figure({names[0]!r})"),
+        ]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    python = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    content = {"cells": cells, "metadata": {"kernelspec": python}, **NBFORMAT}
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
+
+
+def _title(run: Run) -> str:
+    made = run.environment
+    versions = [f"{n} {made[n]}" for n in ("torch", "transformers", "dtype", "device") if n in made]
+    kind = KINDS.find(run.request.kind)
+    return (
+        f"# {kind.title}: {getattr(run.request, 'model', '')}\n\n"
+        f"Run `{run.id}`, stored {run.created:%Y-%m-%d}, computed in {run.duration_ms:.0f} ms"
+        f"{' by ' + ', '.join(versions) if versions else ''}. "
+        "It needs the package `tokenarium` and, for a model that is not shipped, that model."
+    )
+
+
+def _asking(run: Run) -> str:
+    name = type(run.request).__name__
+    values = run.request.model_dump(mode="json", exclude={"kind"})
+    written = textwrap.indent(pformat(values, sort_dicts=False, width=88), "").strip()
+    return (
+        f"from tokenarium import Lab, {name}\n\nasked = {written}\nlab = Lab()\n"
+        f"request = lab.request({name}, **asked)"
+    )
+
+
+def _numbers(run: Run) -> dict[str, float]:
+    """Return the first single numbers of the result, by name."""
+    found = {
+        name: value
+        for name, value in run.result.facts().items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+    return dict(list(found.items())[:MOST_COMPARED])
+
+
+def _comparing(stored: dict[str, float]) -> str:
+    return (
+        f"stored = {pformat(stored, sort_dicts=False, width=88)}\n"
+        "for name, value in stored.items():\n"
+        '    print(f"{name}: {value:.6g} stored, {getattr(run.result, name):.6g} here")'
+    )
+
+
+def _words(text: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": text}
+
+
+def _code(text: str) -> dict[str, Any]:
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "metadata": {},
+        "outputs": [],
+        "source": text,
+    }

@@ -1,0 +1,175 @@
+"""Figures of a run by name, outside the page: ``run.figure("sinks")``."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from plotly import graph_objects as go
+
+from tokenarium.backend import (
+    CacheRequest,
+    CacheResult,
+    PolicyRun,
+    Run,
+    SpeculationResult,
+    SweepResult,
+    TraceResult,
+    UserError,
+    protected,
+)
+from tokenarium.ui.figures import attention, eviction, heads, heavy, lines, sinks, tradeoff
+from tokenarium.ui.figures.speculation import NAMES, figures
+from tokenarium.ui.text import one_line
+
+
+class NothingToDrawError(UserError):
+    """A run has no numbers for a figure that its kind has."""
+
+
+Draw = Callable[..., go.Figure | None]
+THRESHOLD = 0.3
+"""Attention to the first token above which a head counts as a sink, as on the page."""
+
+
+def _strongest(result: TraceResult, layer: int | None, head: int | None) -> tuple[int, int]:
+    """Return layer and head, in place of what is None the strongest sink's."""
+    scores = result.sink_score
+    chosen = scores if layer is None else scores[layer : layer + 1]
+    if head is not None:
+        return (int(np.nanargmax(chosen[:, head])) if layer is None else layer), head
+    row, column = np.unravel_index(int(np.nanargmax(chosen)), chosen.shape)
+    return (int(row) if layer is None else layer), int(column)
+
+
+def _of_head(draw: Callable[..., go.Figure]) -> Draw:
+    def drawn(run: Run, layer: int | None = None, head: int | None = None) -> go.Figure:
+        return draw(run.result, *_strongest(_traced(run), layer, head))
+
+    return drawn
+
+
+def _whole(draw: Callable[..., go.Figure]) -> Draw:
+    def drawn(run: Run) -> go.Figure:
+        return draw(run.result)
+
+    return drawn
+
+
+def _sinks(run: Run, threshold: float = THRESHOLD, length: int | None = None) -> go.Figure:
+    return sinks.sink_grid(_traced(run), threshold, length)
+
+
+def _heads(run: Run, metric: str = "sink") -> go.Figure:
+    result = _traced(run)
+    return heads.head_grid(result, _one_of("metric", metric, heads.metrics_of(result)))
+
+
+def _coverage(run: Run, share: float = 0.95) -> go.Figure:
+    return heavy.coverage_grid(_traced(run), share)
+
+
+def _held(run: Run, policy: str = "", layer: int = 0, head: int = 0) -> go.Figure:
+    assert isinstance(run.result, CacheResult)
+    assert isinstance(run.request, CacheRequest)
+    found, result = _policy(run, policy), run.result
+    layers = result.evicted_at.shape[1]
+    asked = run.request.policies[found.number].policy
+    own = protected(asked, result.budget_tokens, layers, layer, len(result.prompt_ids))
+    return eviction.held_map(found, own, layer, head)
+
+
+def _scores(
+    run: Run, policy: str = "", step: int = 0, layer: int = 0, head: int = 0
+) -> go.Figure | None:
+    return eviction.scores(_policy(run, policy), step, layer, head)
+
+
+def _policy(run: Run, policy: str) -> PolicyRun:
+    """Return the run of a policy, the last one's where none is named."""
+    assert isinstance(run.result, CacheResult)
+    runs = {each.policy: each for each in run.result.runs}
+    return runs[_one_of("policy", policy or run.result.runs[-1].policy, runs)]
+
+
+def _tradeoff(run: Run, measure: str = "kl", against: str = "bytes") -> go.Figure:
+    assert isinstance(run.result, SweepResult)
+    _one_of("against", against, ("bytes", "ms"))
+    chosen = _one_of("measure", measure, tradeoff.MEASURES)
+    return tradeoff.tradeoff(run.result, chosen, against)
+
+
+def _guessed(name: str) -> Draw:
+    def drawn(run: Run) -> go.Figure | None:
+        assert isinstance(run.result, SpeculationResult)
+        return figures(run.result)[name]
+
+    return drawn
+
+
+def _traced(run: Run) -> TraceResult:
+    assert isinstance(run.result, TraceResult)
+    return run.result
+
+
+FIGURES: Mapping[str, Mapping[str, Draw]] = {
+    "trace": {
+        "sinks": _sinks,
+        "heads": _heads,
+        "attention": _of_head(attention.attention_map),
+        "received": _of_head(lines.received),
+        "predictability": _whole(lines.predictability),
+        "norms": _of_head(lines.norms),
+        "heavy": _of_head(heavy.accumulated),
+        "coverage": _coverage,
+    },
+    "cache": {
+        "cost": _whole(eviction.cost_line),
+        "lost": _whole(eviction.lost_line),
+        "memory": _whole(eviction.bytes_line),
+        "time": _whole(eviction.time_line),
+        "held": _held,
+        "scores": _scores,
+    },
+    "speculate": {name: _guessed(name) for name in NAMES},
+    "sweep": {"tradeoff": _tradeoff},
+}
+"""By kind and name, what draws a run; its parameters are what can be chosen."""
+
+
+def names(run: Run) -> tuple[str, ...]:
+    """Return the names of the figures of a run's kind."""
+    return tuple(FIGURES.get(run.request.kind, ()))
+
+
+def figure(run: Run, name: str, **choices: Any) -> go.Figure:
+    """Return a figure of a run, with its title.
+
+    Raises:
+        UserError: naming the figures or choices there are, or that the run has nothing to draw.
+    """
+    draw = FIGURES.get(run.request.kind, {}).get(name)
+    if draw is None:
+        there = ", ".join(names(run)) or "none"
+        raise UserError(f"figure={name!r}: a run of kind {run.request.kind} has {there}")
+    known = list(inspect.signature(draw).parameters)[1:]
+    for choice in choices:
+        if choice not in known:
+            there = ", ".join(known) or "nothing to choose"
+            raise UserError(f"{choice}={choices[choice]!r}: figure {name!r} has {there}")
+    try:
+        found = draw(run, **choices)
+    except (IndexError, TypeError, ValueError) as error:
+        raise UserError(f"figure {name!r} cannot be drawn with {choices}: {error}") from error
+    if found is None:
+        raise NothingToDrawError(f"figure {name!r}: this run has nothing to draw in it")
+    said = str(found.layout.meta["label"]).partition(";")[0]
+    title = one_line(f"{said} · {getattr(run.request, 'model', '')}")
+    found.update_layout(title={"text": title, "font": {"size": 13}}, margin={"t": 56})
+    return found
+
+
+def _one_of(name: str, value: str, known: Any) -> str:
+    if value not in known:
+        raise UserError(f"{name}={value!r} is unknown: choose {', '.join(known)}")
+    return value
