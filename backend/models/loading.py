@@ -18,6 +18,7 @@ from transformers import (
 from tokenarium.backend.cost.fits import need, refuse_model_unless_fits
 from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.adapter import merge
 from tokenarium.backend.models.belonging import left_out, refuse_missing, refuse_other_head
 from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.dequantising import count_plain, how_to_read, make_plain
@@ -109,6 +110,8 @@ def _load(
     config = read_config(folder, source.name)
     tokenizer = read_tokenizer(folder, source.name)
     model, notes = _read_model(folder, source.name, config, kind, place)
+    if source.adapter:
+        notes = (*notes, merge(model, source.adapter, source.name))
     _refuse_foreign_tokenizer(model, tokenizer, source.name)
     structure = find_structure(model)
     watch(model, structure.layers)

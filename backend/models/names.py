@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tokenarium.backend.models.adapter_files import (
+    ADAPTER_CONFIG,
+    adapter_files,
+    base_of,
+    is_adapter,
+)
 from tokenarium.backend.models.default import (
     DEFAULT_MODEL,
     HUB_COPY,
@@ -60,6 +66,8 @@ class ModelSource:
     """As shown in the model picker."""
     gguf: GgufSource | None = None
     """The GGUF file that its folder is converted from."""
+    adapter: Path | None = None
+    """The folder of a LoRA adapter that is merged into it as it is loaded."""
     refused: str = ""
     """Why it is listed although nothing can be read there; else empty."""
 
@@ -185,7 +193,7 @@ def fingerprint(source: ModelSource, digest_memo: DigestMemo | None = None) -> s
         return identity(digest) if digest else None
     whole = hashlib.sha256()
     with refusing(f"{home.name} cannot be read", "check that its files are readable"):
-        for file in _identity_files(home):
+        for file in _identity_files(home, source.adapter):
             whole.update(f"{file.name}\0{_file_digest(file, digest_memo)}\n".encode())
     return whole.hexdigest()
 
@@ -196,12 +204,17 @@ def bytes_to_hash(source: ModelSource, digest_memo: DigestMemo | None = None) ->
     if home is None or source.gguf:
         return 0
     with refusing(f"{home.name} cannot be read", "check that its files are readable"):
-        files = [file for file in _identity_files(home) if _known_digest(file, digest_memo) is None]
+        files = [
+            file
+            for file in _identity_files(home, source.adapter)
+            if _known_digest(file, digest_memo) is None
+        ]
         return sum(file.stat().st_size for file in files)
 
 
-def _identity_files(home: Path) -> list[Path]:
+def _identity_files(home: Path, adapter: Path | None) -> list[Path]:
     files = [home / name for name in _IDENTITY] + sorted(home.glob(WEIGHTS))
+    files += adapter_files(adapter)
     return [file for file in files if file.is_file()]
 
 
@@ -228,7 +241,8 @@ def _local_models(settings: Settings) -> list[ModelSource]:
             with refusing(f"{shown} cannot be read", "check that it is whole and readable"):
                 found.append(resolve(name, settings))
         except ValueError as error:
-            if os.path.lexists(entry / "config.json") or shown != entry.name:
+            listed = any(os.path.lexists(entry / file) for file in ("config.json", ADAPTER_CONFIG))
+            if listed or shown != entry.name:
                 found.append(ModelSource(name, None, None, shown, refused=str(error)))
     return found
 
@@ -254,17 +268,50 @@ def _is_model(path: Path) -> bool:
     """Whether a name that may also be a Hugging Face id means something on this machine."""
     if path.suffix == ".gguf":
         return path.is_file()
-    return path.is_dir() and ((path / "config.json").is_file() or any(path.glob("*.gguf")))
+    named = (path / "config.json").is_file() or is_adapter(path)
+    return path.is_dir() and (named or any(path.glob("*.gguf")))
 
 
 def _at(name: str, path: Path, title: str, settings: Settings) -> ModelSource:
     """Return the model at a path: a folder of transformers', a GGUF file, or a folder with one."""
     file = path if path.is_file() and path.suffix == ".gguf" else None
     if path.is_dir() and not any(path.glob(WEIGHTS)):
+        if is_adapter(path):
+            return _adapted(name, path, title, settings)
         file = only_file(path)
     if file is None:
         return ModelSource(name, _with_config(name, path), None, title)
     return ModelSource(name, None, None, title, GgufSource(settings.cache_dir.expanduser(), file))
+
+
+def _adapted(name: str, path: Path, title: str, settings: Settings) -> ModelSource:
+    """Return the base of an adapter, with the adapter."""
+    wanted = base_of(path, name)
+    try:
+        _refuse_adapter(wanted, settings)
+        base = resolve(wanted, settings)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} is a LoRA adapter for {wanted!r:.80}, which is not at hand ({error!s:.300}): "
+            f"set base_model_name_or_path in its {ADAPTER_CONFIG} to the folder or Hugging Face id "
+            "of its base, or merge it with PEFT's merge_and_unload and save the result"
+        ) from error
+    if base.gguf:
+        raise ValueError(
+            f"{name} is a LoRA adapter for {wanted!r:.80}, which is a GGUF file: set "
+            f"base_model_name_or_path in its {ADAPTER_CONFIG} to the folder or Hugging Face id of "
+            "the original"
+        )
+    return ModelSource(name, base.folder, base.hub_id, f"{title} on {base.title}", adapter=path)
+
+
+def _refuse_adapter(name: str, settings: Settings) -> None:
+    """Refuse the name of a base that is an adapter, which could be its own base."""
+    folder = Path(name)
+    if name.startswith("local/") and settings.models_dir:
+        folder = settings.models_dir.expanduser() / name.removeprefix("local/")
+    if is_adapter(folder):
+        raise ValueError("it is an adapter itself")
 
 
 def _with_config(name: str, path: Path) -> Path:

@@ -52,7 +52,7 @@ class ModelRegistry:
         self._shelf: ModelCache | None = None
         self._asked_for: Counter[str] = Counter()
         self._refused: dict[str, str] = {}
-        self._fingerprints: dict[Path, tuple[FolderState, str]] = {}
+        self._fingerprints: dict[tuple[Path, Path | None], tuple[FolderState, str]] = {}
         self._fetches = Fetches(settings.cache_dir.expanduser())
 
     def resolve(self, name: str) -> ModelSource:
@@ -72,15 +72,16 @@ class ModelRegistry:
         home = folder(source)
         if home is None:
             return None
-        state = folder_state(home)
-        known = self._fingerprints.get(home)
+        place = (home, source.adapter)
+        state = folder_state(home) + (folder_state(source.adapter) if source.adapter else ())
+        known = self._fingerprints.get(place)
         if known is None or known[0] != state:
             if most_bytes is not None and bytes_to_hash(source, self._memo) > most_bytes:
                 return None
             found = fingerprint(source, self._memo)
             if found is None:
                 return None
-            known = self._fingerprints[home] = (state, found)
+            known = self._fingerprints[place] = (state, found)
         return known[1]
 
     def prime(self) -> None:
