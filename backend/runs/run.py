@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.request import Request
@@ -119,5 +119,5 @@ class Run:
         if wanted not in get_args(Format):
             known = ", ".join(get_args(Format))
             raise UserError(f"format={wanted!r} is unknown: choose {known}, or such an ending")
-        target.write_bytes(as_file(self, wanted))
+        target.write_bytes(as_file(self, cast("Format", wanted)))
         return target
