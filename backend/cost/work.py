@@ -4,6 +4,7 @@ What dominates is counted term by term; constants are generous, so that the true
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PretrainedConfig
@@ -141,7 +142,7 @@ def of_result(sizes: Sizes, choices: Choices) -> Bytes:
 
 def _bytes_of_pair(config: PretrainedConfig) -> int:
     """Return what a model that masks its logits itself holds of each query and key."""
-    given = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    given: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     if given is None or implementation_of(given) == NAME:
         return 0
     heads = int(config.num_attention_heads) if getattr(config, "alibi", False) else 0  # Falcon

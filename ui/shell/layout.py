@@ -106,7 +106,7 @@ class Layout:
                 ]
 
     def _run_and_cancel(
-        self, section: Section, size: Any, *more: gr.HTML
+        self, section: Section, size: Any, *more: Any
     ) -> tuple[gr.Button, gr.Button]:
         with gr.Row():
             made = (
