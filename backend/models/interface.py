@@ -11,7 +11,7 @@ from tokenarium.backend.models.layer_kinds import attention_layers
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.windows import windows_of
 from tokenarium.backend.observe import NAME
-from tokenarium.backend.observe.eager_attention import leave_layers, number_layers, observe_layers
+from tokenarium.backend.observe.eager_attention import Undo, number_layers, observe_layers
 
 
 def implementation_of(model: PreTrainedModel | type | tuple[type, ...]) -> str:
@@ -50,17 +50,14 @@ def asks_interface(model: PreTrainedModel) -> bool:
     return implementation_of(model) == NAME
 
 
-def watch(model: PreTrainedModel, layers: tuple[nn.Module, ...]) -> None:
-    """Let recorders see the attention of a model that computes it itself, or shares it."""
+def watch(model: PreTrainedModel, layers: tuple[nn.Module, ...]) -> Undo:
+    """Let recorders see the attention of a model that computes it itself, or shares it.
+
+    Returns: what puts the layers back as they were.
+    """
     if asks_interface(model):
-        number_layers(layers)
-    else:
-        observe_layers(layers, _windows(model.config))
-
-
-def leave(layers: tuple[nn.Module, ...]) -> None:
-    """Undo ``watch``."""
-    leave_layers(layers)
+        return number_layers(layers)
+    return observe_layers(layers, _windows(model.config))
 
 
 def _windows(config: PretrainedConfig) -> list[int | None]:

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tokenarium.backend.models import capabilities
-from tokenarium.backend.models.interface import asks_interface, leave, watch
+from tokenarium.backend.models.interface import asks_interface, watch
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.structure import (
@@ -44,7 +44,7 @@ def observed(
     structure = find_structure(model)
     if asks_interface(model):
         model.set_attn_implementation(NAME)
-    watch(model, structure.layers)
+    leave = watch(model, structure.layers)
     handles = [*keep_fresh(model), *keep_finite(cast(nn.Module, model.get_output_embeddings()))]
     try:
         loaded = LoadedModel(
@@ -67,6 +67,6 @@ def observed(
     finally:
         for handle in handles:
             handle.remove()
-        leave(structure.layers)
+        leave()
         if asks_interface(model):
             model.set_attn_implementation(before)

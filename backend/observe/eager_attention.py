@@ -27,29 +27,57 @@ from tokenarium.backend.observe.noted import Formula, Noted
 _PRODUCTS = frozenset({"matmul", "bmm", "__matmul__"})
 
 
-def observe_layers(layers: Iterable[nn.Module], windows: Iterable[int | None]) -> None:
+Undo = Callable[[], None]
+
+
+def observe_layers(layers: Iterable[nn.Module], windows: Iterable[int | None]) -> Undo:
     """Let recorders see the attention of layers that compute it by themselves.
 
     Args:
         layers: decoder layers, in order.
         windows: of each layer, going by the configuration; None where it sees all.
+    Returns: what puts the layers back as they were.
     """
-    for number, (layer, window) in enumerate(zip(layers, windows, strict=True)):
-        layer.forward = _watched(layer.forward, number, window)
+    undo = [
+        _replace(layer, _watched(layer.forward, number, window))
+        for number, (layer, window) in enumerate(zip(layers, windows, strict=True))
+    ]
+    return _together(undo)
 
 
-def number_layers(layers: Sequence[nn.Module]) -> None:
-    """Let attention that layers share, numbered -1, know in which of them it is (Zamba 2)."""
+def number_layers(layers: Sequence[nn.Module]) -> Undo:
+    """Let attention that layers share, numbered -1, know in which of them it is (Zamba 2).
+
+    Returns: what puts the layers back as they were.
+    """
     modules = (module for layer in layers for module in layer.modules())
-    if any(getattr(module, "layer_idx", None) == -1 for module in modules):
-        for number, layer in enumerate(layers):
-            layer.forward = _numbered(layer.forward, number)
+    if all(getattr(module, "layer_idx", None) != -1 for module in modules):
+        return lambda: None
+    undo = [
+        _replace(layer, _numbered(layer.forward, number)) for number, layer in enumerate(layers)
+    ]
+    return _together(undo)
 
 
-def leave_layers(layers: Iterable[nn.Module]) -> None:
-    """Undo ``observe_layers`` and ``number_layers``."""
-    for layer in layers:
-        vars(layer).pop("forward", None)
+def _together(undo: Sequence[Undo]) -> Undo:
+    def all_of_them() -> None:
+        for each in undo:
+            each()
+
+    return all_of_them
+
+
+def _replace(layer: Any, forward: Callable[..., Any]) -> Undo:
+    """Give a layer another forward pass; what it has of its own comes back."""
+    before = vars(layer).get("forward")
+    layer.forward = forward
+
+    def undo() -> None:
+        del layer.forward
+        if before is not None:
+            layer.forward = before
+
+    return undo
 
 
 def _numbered(forward: Callable[..., Any], layer: int) -> Callable[..., Any]:

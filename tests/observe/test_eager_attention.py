@@ -17,7 +17,7 @@ from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.models.observed import observed
 from tokenarium.backend.observe import Recorder, plain_attention, recording
 from tokenarium.backend.observe.attention import UnknownArgument
-from tokenarium.backend.observe.eager_attention import leave_layers, observe_layers
+from tokenarium.backend.observe.eager_attention import observe_layers
 from tokenarium.backend.observe.eager_masks import bias_of
 from tokenarium.backend.observe.noted import Noted
 
@@ -84,12 +84,12 @@ def test_attention_in_own_code_is_seen_and_stays_the_same(between):
     layer = Attention(between).eval()
     hidden = torch.randn(1, 9, 12, generator=torch.Generator().manual_seed(0))
     expected = layer(hidden)
-    observe_layers([layer], [None])
+    leave = observe_layers([layer], [None])
     with recording(Calls()) as recorder:
         torch.testing.assert_close(layer(hidden), expected)
     assert recorder.order == [0]
     assert recorder.calls[0].q.shape == (1, 1, 9, 4)
-    leave_layers([layer])
+    leave()
     assert layer(hidden).equal(expected)
     assert recorder.order == [0]
 
@@ -97,11 +97,11 @@ def test_attention_in_own_code_is_seen_and_stays_the_same(between):
 def test_a_band_is_no_mask_and_a_window_must_be_the_one_of_the_configuration():
     layer = Attention(windowed).eval()
     hidden = torch.randn(1, 9, 12)
-    observe_layers([layer], [4])
+    leave = observe_layers([layer], [4])
     with recording(Calls()) as recorder:
         layer(hidden)
     assert (recorder.calls[0].window, recorder.calls[0].mask) == (4, None)
-    leave_layers([layer])
+    leave()
     observe_layers([layer], [5])
     with recording(Calls()), pytest.raises(UnknownArgument, match="latest 4 tokens"):
         layer(hidden)
@@ -268,6 +268,24 @@ def test_bias_of_a_key_goes_by_its_place_after_others_were_dropped(tmp_path):
     with observed(model), torch.inference_mode(), recording(Hiding()):
         expected = model(torch.cat((ids, torch.tensor([[50]])), 1)).logits[:, -1]
     torch.testing.assert_close(step.logits[:, -1], expected, atol=3e-5, rtol=1e-4)
+
+
+def test_a_forward_pass_that_somebody_replaced_comes_back():
+    layer = Attention(causal).eval()
+    layer.forward = own = lambda hidden_states: hidden_states
+    leave = observe_layers([layer], [None])
+    leave()
+    assert layer.forward is own
+
+
+def test_a_loaded_model_is_still_observed_after_a_policy_was_applied_to_it(tmp_path):
+    source = ModelSource("m", save_model(tmp_path, "gptj"), None, "m")
+    loaded = load(source, "float32", "cpu", 512)
+    with tokenarium.apply("full", loaded.model, budget=1):
+        loaded.model(torch.arange(2, 12)[None])
+    with recording(Calls()) as recorder:
+        loaded.model(torch.arange(2, 12)[None])
+    assert recorder.order == [0, 1, 2]
 
 
 def test_noted_logits_are_no_tensor_of_numbers():
