@@ -17,7 +17,7 @@ from transformers import (
 
 from tokenarium.backend.cost.fits import need, refuse_model_unless_fits
 from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
-from tokenarium.backend.models import capabilities
+from tokenarium.backend.models import capabilities, vocabulary_file
 from tokenarium.backend.models.adapter import merge
 from tokenarium.backend.models.belonging import left_out, refuse_missing, refuse_other_head
 from tokenarium.backend.models.default import HUB_COPY
@@ -219,6 +219,9 @@ def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
         "put its tokenizer.json beside config.json",
     ):
         foreign = try_tokenizer(folder, name)
+        alone = vocabulary_file.is_alone(folder)
+        if alone:
+            vocabulary_file.refuse_unless_readable(folder, name)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -227,6 +230,8 @@ def read_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
             f"{name} has a slow tokenizer, which cannot say where tokens stand in the text: "
             "convert it to a tokenizer.json"
         )
+    if alone:
+        vocabulary_file.refuse_unless_same(tokenizer, folder, name)
     if foreign:
         with refusing(f"{name} has a tokenizer of its own code", "convert it to a tokenizer.json"):
             isolate(tokenizer, name)
