@@ -16,6 +16,17 @@ KIND = Kind(
     usual={"drafter": "prompt_lookup"},
     examples=(
         Example(
+            "said-before",
+            "Said before",
+            "What stood in the prompt is guessed again from there: how many guesses hold?",
+            SpeculateRequest(
+                model=DEFAULT_MODEL,
+                text=AGAIN,
+                drafter=DrafterSpec(slug="prompt_lookup"),
+                max_new_tokens=96,
+            ),
+        ),
+        Example(
             "guessed-ahead",
             "Guessed ahead",
             "A small model guesses several words, the large one checks them at once: which "
@@ -27,17 +38,6 @@ KIND = Kind(
                 rule=RuleSpec(slug="multi_round"),
                 temperature=0.7,
                 max_new_tokens=64,
-            ),
-        ),
-        Example(
-            "said-before",
-            "Said before",
-            "What stood in the prompt is guessed again from there: how many guesses hold?",
-            SpeculateRequest(
-                model=DEFAULT_MODEL,
-                text=AGAIN,
-                drafter=DrafterSpec(slug="prompt_lookup"),
-                max_new_tokens=96,
             ),
         ),
         Example(

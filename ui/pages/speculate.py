@@ -138,18 +138,18 @@ class Speculate(RunPage):
 
     def with_model(self, model: str, filled: Values) -> Values:
         """Return the model, and where the example has another, what guesses for any."""
+        alone = [each.slug for each in self.drafters.values() if each.source != "draft_model"]
+        racers = {"racers": alone[:2]}
         if filled["model"] == model:
-            return {}
+            return racers if filled["drafter"] in alone else {}
         offered = self.offered({**USUAL, "temperature": 0.0})
-        drafters = self.drafters.values()
-        racers = [each.slug for each in drafters if each.source != "draft_model"]
         return {
             **USUAL,
             **offered,
             "model": model,
             "temperature": 0.0,
             "parameters": {USUAL["drafter"]: {}, USUAL["rule"]: {}},
-            "racers": racers[:2],
+            **racers,
         }
 
     def sizes(self, result: SpeculationResult) -> Values:

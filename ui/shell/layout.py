@@ -51,7 +51,7 @@ class Layout:
             for title, ids in section.offered_runs()
         ]
         if links:
-            gr.HTML(f'<p class="tk-sub">Stored already: {", ".join(links)}.</p>')
+            gr.HTML(f'<p class="tk-sub">Stored already: {" · ".join(links)}</p>')
 
     def _run_bar(self) -> None:
         """Make one line with text, model and Run, and what *Change* opens under it."""
