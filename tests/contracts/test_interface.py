@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,12 @@ def test_any_other_import_is_found(line: str) -> None:
 
 def test_public_names_are_allowed() -> None:
     assert forbidden("from tokenarium.backend import Lab, UserError\nimport gradio") == []
+
+
+def test_a_page_is_what_it_shows_and_short() -> None:
+    long = {p.name: n for p in (PROJECT / "ui" / "pages").glob("*.py") if (n := _lines(p)) > 150}
+    assert long == {}, "what pages have in common belongs into ui/shell, parts into ui/components"
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())

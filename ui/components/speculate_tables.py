@@ -10,7 +10,6 @@ import numpy as np
 from tokenarium.backend import (
     LEAST_SAMPLES,
     Drafter,
-    Pair,
     RuleBiases,
     SpeculationResult,
     SpeculationVerdict,
@@ -201,21 +200,6 @@ def audit_badge(audit: Mapping[str, Any]) -> str:
 def _worded(stored: str) -> str:
     """Return what a check says, in the words of the page; stored checks keep their own."""
     return escape(re.sub(r"\blaw\b", "distribution", stored))
-
-
-def refused_rules(pairs: Sequence[Pair], titles: Mapping[str, str]) -> str:
-    """Return the rules that a drafter cannot have at a temperature, each with the reason."""
-    refused = [pair for pair in pairs if pair.reason is not None]
-    if not refused:
-        return ""
-    items = "".join(
-        f"<li><b>{escape(titles[pair.rule])}</b>: {escape(str(pair.reason))}.</li>"
-        for pair in refused
-    )
-    return (
-        f'<details class="tk-refused-rules"><summary>{len(refused)} rules would spoil the text '
-        f"with this drafter at this temperature: why?</summary><ul>{items}</ul></details>"
-    )
 
 
 def bias_table(biases: Sequence[RuleBiases], drafters: Sequence[type[Drafter]]) -> str:

@@ -78,11 +78,9 @@ class Cache(RunPage):
         """Make the parameters of the chosen policies."""
         known = {policy.slug: policy for policy in self.lab.methods(Policy)}
         oracle = gr.Checkbox(
-            True,
-            label="Full cache alongside",
-            info="Measures what each policy costs.",
+            True, label="Full cache alongside", info="Measures what each policy costs.",
             elem_id="oracle",
-        )
+        )  # fmt: skip
         controls.add("oracle", oracle)
         controls.form("parameters", lambda asked: groups_of(known, asked["policies"]), ["policies"])
         with gr.Accordion("What every policy does", open=False):

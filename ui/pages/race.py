@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tokenarium.backend import Drafter, Lab, ModelRequest, Rule, SpeculateRequest, UserError, pairs
-from tokenarium.ui.components.turns import given
+from tokenarium.ui.components.speculate_form import speculate_request
 from tokenarium.ui.panels.speculate.lanes import Racers
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.drawing import BETWEEN
@@ -15,19 +15,6 @@ from tokenarium.ui.shell.section import Section
 MOST = 3
 SHIPPED = ("said-before", "half-a-model")
 """Examples that read the same prompt."""
-SAMPLING = (
-    "seed",
-    "dtype",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repetition_penalty",
-    "stop",
-    "vocabularies",
-    "engine",
-)
-"""Parameters of the request that only some visitors change."""
-PLAIN = ("model", "draft_model", "draft_len", "tree_budget", "temperature", "max_new_tokens")
 
 
 class Race(Section):
@@ -105,26 +92,3 @@ class Race(Section):
     def doing(self, request: Any) -> str:
         """Return which drafter it is about."""
         return self.titles[request.drafter.slug]
-
-
-def speculate_request(lab: Lab, asked: Values) -> SpeculateRequest:
-    """Return the request that the controls of the page stand for.
-
-    Raises:
-        UserError: naming each value that is out of range.
-    """
-    values = {name: asked[name] for name in PLAIN}
-    for name in ("draft_len", "tree_budget", "max_new_tokens"):
-        values[name] = int(number(values[name], 0, 1e6, 0))
-    told = asked["parameters"]
-    methods_of = {
-        name: {"slug": asked[name], "parameters": told.get(str(asked[name]), {})}
-        for name in ("drafter", "rule")
-    }
-    return lab.request(
-        SpeculateRequest,
-        **given(asked["text"], asked["turns"]),
-        **values,
-        **methods_of,
-        **asked["sampling"]["sampling"],
-    )

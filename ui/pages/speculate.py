@@ -14,11 +14,11 @@ from tokenarium.backend import (
     pairs,
 )
 from tokenarium.ui.components.draft_cost_card import speculate_card
-from tokenarium.ui.components.form import Group
+from tokenarium.ui.components.rule_choice import offered_rules, refused_rules
 from tokenarium.ui.components.run_csv import nodes_csv, rounds_csv
-from tokenarium.ui.components.speculate_tables import refused_rules, speculate_sentence
-from tokenarium.ui.components.turns import shown_again
-from tokenarium.ui.pages.race import PLAIN, SAMPLING, Race, speculate_request
+from tokenarium.ui.components.speculate_form import FORM, asked_again, speculate_request
+from tokenarium.ui.components.speculate_tables import speculate_sentence
+from tokenarium.ui.pages.race import Race
 from tokenarium.ui.panels.speculate.bias import Bias
 from tokenarium.ui.panels.speculate.guesses import Guesses
 from tokenarium.ui.panels.speculate.measures import Acceptance, Measures
@@ -30,8 +30,6 @@ from tokenarium.ui.shell.section import File, RunPage
 
 USUAL = {"drafter": "prompt_lookup", "rule": "greedy"}
 """Guesses from the text itself: they fit any model, a small one must have the same tokens."""
-AFTER: dict[str | None, str] = {"relaxed": " (relaxed: another distribution)"}
-FORM = Group("sampling", SpeculateRequest, SAMPLING)
 
 
 class Speculate(RunPage):
@@ -91,24 +89,18 @@ class Speculate(RunPage):
 
     def options(self, controls: Controls) -> None:
         """Make the parameters of drafter and rule, and of sampling."""
-        known = self.drafters | self.rules
-        controls.form(
-            "parameters",
-            lambda asked: groups_of(known, [asked["drafter"], asked["rule"]]),
-            ("drafter", "rule"),
-        )
+        known, on = self.drafters | self.rules, ("drafter", "rule")
+        controls.form("parameters", lambda asked: groups_of(known, [asked[n] for n in on]), on)
         controls.form("sampling", lambda _: [FORM])
 
     def offered(self, asked: Values) -> Values:
         """Offer the rules that are right for a drafter at a temperature; say why others are not."""
         drafter, temperature = asked["drafter"], number(asked["temperature"], 0, 5, 0)
         drafted = [pair for pair in pairs(temperature) if pair.drafter == drafter]
-        right = [pair for pair in drafted if pair.reason is None]
         titles = {slug: each.title for slug, each in self.rules.items()}
-        offered = [(titles[pair.rule] + AFTER.get(pair.promise, ""), pair.rule) for pair in right]
-        known = {slug for _, slug in offered}
-        first = next((slug for _, slug in offered), None)
-        rule = asked["rule"] if asked["rule"] in known else first
+        offered = offered_rules(drafted, titles)
+        known = [slug for _, slug in offered]
+        rule = asked["rule"] if asked["rule"] in known else next(iter(known), None)
         source = self.drafters[drafter].source if drafter in self.drafters else "text"
         return {
             "rule": gr.update(choices=offered, value=rule),
@@ -122,19 +114,10 @@ class Speculate(RunPage):
 
     def filled(self, request: SpeculateRequest) -> Values:
         """Return every control as the request has it."""
-        drafter, rule = request.drafter, request.rule
-        told = {"drafter": drafter.slug, "rule": rule.slug}
-        offered = self.offered({**told, "temperature": request.temperature})
+        told = asked_again(request)
+        offered = self.offered(told)
         small = {**offered["draft_model"], "value": request.draft_model}
-        return {
-            **{name: getattr(request, name) for name in PLAIN},
-            **shown_again(request),
-            **told,
-            **offered,
-            "draft_model": small,
-            "parameters": {drafter.slug: drafter.parameters, rule.slug: rule.parameters},
-            "sampling": {FORM.slug: {name: getattr(request, name) for name in SAMPLING}},
-        }
+        return {**told, **offered, "draft_model": small}
 
     def with_model(self, model: str, filled: Values) -> Values:
         """Return the model, and where the example has another, what guesses for any."""
