@@ -99,12 +99,14 @@
   const show = message => {
     if (message.reply !== undefined && message.reply !== null && message.reply !== asked) return; // a newer question waits
     const {section = 'run', why} = message;
+    if (why === 'arrived') { window.tokenarium.pressed.arrived(); return; }
     if (why === 'moved') { location.replace(message.to); return; } // another page shows such runs
-    if (why === 'start') { running[section] = message.id; lost[section] = false; remember('pushState'); return; }
+    if (why === 'start') { running[section] = message.id; lost[section] = false; remember('pushState'); emit('going', {section, on: true}); return; }
     if (why === 'stop') {
       // A part that is shown can still be explored; no address leads to it.
       if (section === 'run' && state.partial) lost[section] = true; else delete running[section];
       remember('replaceState');
+      emit('going', {section, on: false});
       return;
     }
     const before = location.href, known = fromAddress()[section];
@@ -115,7 +117,7 @@
       for (const [key, found] of Object.entries(message)) if (!['also', 'shown', 'why', 'section', 'reply', 'sections', 'page', 'arrows', 'view'].includes(key)) state[key] = found;
       state.view ??= message.view;
     } else state[section] = message.id;
-    if (why !== 'partial') { delete running[section]; lost[section] = false; }
+    if (why !== 'partial') { delete running[section]; lost[section] = false; emit('going', {section, on: false}); }
     if (why === 'first') Object.assign(home, Object.fromEntries(KEYS.map(key => [key, state[key] ?? null])), {view: message.view ?? null});
     if (message.reply && message.reply === opening) remember('pushState');
     if (why === 'finish') remember(known === message.id || known === state[section] ? 'replaceState' : 'pushState');

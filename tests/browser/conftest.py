@@ -27,7 +27,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.browser.deep_model import save_deep_model
+from tests.browser.deep_model import TEMPLATE, save_deep_model
 from tokenarium.backend.settings import PROJECT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -159,9 +159,10 @@ def app(serve: Callable[..., App], deep_models: Path) -> App:
 
 @pytest.fixture(scope="session")
 def deep_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with ``deep``, of so many layers that a run can be cancelled."""
+    """Folder with ``deep``, of so many layers that a run can be cancelled, and ``chat``."""
     folder = tmp_path_factory.mktemp("models")
     save_deep_model(folder / "deep")
+    save_deep_model(folder / "chat", 2, TEMPLATE)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""A model that takes its time: random, small, and of many layers."""
+"""Random small models: one of many layers, that takes its time, one with a chat template."""
 
 from pathlib import Path
 
@@ -6,8 +6,13 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+TEMPLATE = (
+    "{% for message in messages %}[{{ message.role }}]{{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
 
-def save_deep_model(folder: Path) -> None:
+
+def save_deep_model(folder: Path, layers: int = 48, chat_template: str | None = None) -> None:
     """Save model and tokenizer, one token a byte."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bytewise = Tokenizer(models.BPE({c: i for i, c in enumerate(["<|bos|>", *alphabet])}, []))
@@ -18,7 +23,7 @@ def save_deep_model(folder: Path) -> None:
         vocab_size=len(alphabet) + 1,
         hidden_size=64,
         intermediate_size=32,
-        num_hidden_layers=48,
+        num_hidden_layers=layers,
         num_attention_heads=16,
         num_key_value_heads=2,
         max_position_embeddings=4096,
@@ -26,4 +31,6 @@ def save_deep_model(folder: Path) -> None:
         eos_token_id=0,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=bytewise, bos_token="<|bos|>").save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytewise, bos_token="<|bos|>")
+    tokenizer.chat_template = chat_template
+    tokenizer.save_pretrained(folder)

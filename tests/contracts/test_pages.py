@@ -363,6 +363,7 @@ def test_an_address_without_a_run_changes_nothing_but_the_view(
     found = visit(lab, page)
     before = dict(found.values)
     for told in found.handlers.boot("token=3&layer=1&unknown=x&view=nothing", None, found.asker()):
+        assert told.pop("selection") == {"shown": True, "why": "arrived", "section": "run"}
         assert told == {}
     assert found.values == before
 

@@ -157,6 +157,8 @@ class Visit:
             self._hear(earlier)
         self.messages.append(message)
         section, why = message.get("section", MAIN), message["why"]
+        if why == "arrived":
+            return
         if why == "start":
             self.told["running"] = {section: message["id"]}
             return

@@ -273,7 +273,7 @@ def test_the_address_opens_run_and_selection(explore: Visit, lab: Lab) -> None:
 
 def test_the_address_opens_a_view_of_the_example(explore: Visit) -> None:
     (found,) = explore.boot("view=sinks")
-    assert found.keys() == {"views"}
+    assert found.keys() == {"views", "selection"}
     assert found["views"].selected == "sinks"
 
 

@@ -59,7 +59,8 @@ class Handlers(Following):
                 later.append((section, ids))
             else:
                 found = _joined(found, self.open(section, ids, asker, "boot"))
-        yield found
+        arrived = {"shown": True, "why": "arrived", "section": MAIN}
+        yield _joined({"selection": arrived}, found)
         for section, ids in later:
             yield from self._rejoined(section, ids, going, asker)
 
@@ -218,5 +219,6 @@ def _joined(one: Values, other: Values) -> Values:
     """Return both; of two messages to the browser neither is lost."""
     if "selection" not in one or "selection" not in other:
         return {**one, **other}
-    last = other["selection"]
-    return {**one, **other, "selection": {**last, "also": [one["selection"]]}}
+    first, last = dict(one["selection"]), dict(other["selection"])
+    before = [*first.pop("also", ()), first, *last.pop("also", ())]
+    return {**one, **other, "selection": {**last, "also": before}}

@@ -17,6 +17,9 @@ from tokenarium.ui.shell.selection import selection
 from tokenarium.ui.shell.stored import run_picker
 from tokenarium.ui.text import escape
 
+BEGINS = "tk-begins"
+"""Class of a button that begins something which takes a while: the browser says so on it."""
+
 
 class Layout:
     """Build a page inside the current ``gr.Blocks``."""
@@ -110,7 +113,13 @@ class Layout:
     ) -> tuple[gr.Button, gr.Button]:
         with gr.Row():
             made = (
-                gr.Button(section.go, variant="primary", size=size, elem_id=_id(section, "run")),
+                gr.Button(
+                    section.go,
+                    variant="primary",
+                    size=size,
+                    elem_id=_id(section, "run"),
+                    elem_classes=BEGINS,
+                ),
                 gr.Button("Cancel", size=size, elem_id=_id(section, "cancel")),
             )
             for component in more:

@@ -9,7 +9,7 @@ from tokenarium.backend import Lab
 from tokenarium.ui.shell.controls import Offer
 from tokenarium.ui.shell.drawing import Asker
 from tokenarium.ui.shell.events import EAGER, QUIET
-from tokenarium.ui.shell.layout import Layout
+from tokenarium.ui.shell.layout import BEGINS, Layout
 from tokenarium.ui.shell.panel import Panel, Values
 from tokenarium.ui.shell.section import MAIN, RunPage, Section
 from tokenarium.ui.shell.selection import Selection
@@ -67,6 +67,8 @@ class Wiring(Layout):
             js="(_, ...settings) => [window.tokenarium.arrival(), ...settings]",
             **EAGER,
         )
+        # Also where nothing could be opened.
+        arriving.then(None, js="() => window.tokenarium.pressed.arrived()", **QUIET)
         self._costs(arriving)
 
     def _section(self, section: Section) -> None:
@@ -86,6 +88,7 @@ class Wiring(Layout):
             begin, self.asking | self.seeing, self.results, concurrency_limit=None, **QUIET
         )
         stop.click(stopped, {running, self.parts["selection"]}, status, queue=False, **QUIET)
+        self._over(ran, go)
         # A run teaches what such a run takes.
         ran.then(self._cost(section), self.asking, self._cost_of(section), **EAGER)
 
@@ -108,7 +111,20 @@ class Wiring(Layout):
                 found = self.handlers.act(panel, action, self._asker(told, request))
                 yield from (self._placed(each, to) for each in found)
 
-            gr.on(action.triggers, act, self.seeing, outputs, concurrency_limit=None, **QUIET)
+            acted = gr.on(
+                action.triggers, act, self.seeing, outputs, concurrency_limit=None, **QUIET
+            )
+            for trigger in action.triggers:
+                if isinstance(trigger.__self__, gr.Button):
+                    self._over(acted, trigger.__self__)
+
+    @staticmethod
+    def _over(event: Any, button: gr.Button) -> None:
+        """Let the browser hear when what a button began is over, whether or not it went well."""
+        if BEGINS not in button.elem_classes:
+            button.elem_classes = [*button.elem_classes, BEGINS]
+        assert button.elem_id
+        event.then(None, js=f"() => window.tokenarium.pressed.over('{button.elem_id}')", **QUIET)
 
     def _offers(self) -> None:
         """Let controls follow others, such as the parameters those that are chosen."""

@@ -36,7 +36,12 @@ class Follow(Panel):
     def build(self) -> None:
         """Make the line, the table, and a button for texts that must be read again."""
         self.parts["follow_said"] = gr.HTML("", elem_id="follow-said")
-        self.go = gr.Button("Read the text again to follow this token", visible=False, size="sm")
+        self.go = gr.Button(
+            "Read the text again to follow this token",
+            visible=False,
+            size="sm",
+            elem_id="follow-again",
+        )
         self.parts["follow_go"] = self.go
         self.figure(
             "follow",

@@ -47,7 +47,9 @@ class Intervene(Panel):
                     names, value=names[0][1], label="Change", elem_id="intervention"
                 )
                 self.control("intervention", self.method, redraws=False)
-                self.go = gr.Button("Read again with the change", variant="primary", size="sm")
+                self.go = gr.Button(
+                    "Read again with the change", variant="primary", size="sm", elem_id="intervene"
+                )
             with gr.Column(scale=5, min_width=320):
                 self.form("intervention_form", self._groups(names[0][1]))
         self.method.change(
