@@ -111,6 +111,12 @@
       ['overlap', share(one.tv_overlap), 'Sum of the smaller of both probabilities: the chance that one drawn guess is accepted.'],
     ];
 
+    // With a line of what stands before it.
+    const inSight = span => {
+      if (!span) return;
+      const box = said.getBoundingClientRect(), at = span.getBoundingClientRect(), line = 1.5 * at.height;
+      if (at.top < box.top + line || at.bottom > box.bottom) said.scrollTop += at.top - box.top - line;
+    };
     const show = found => {
       tree = found;
       const kept = judge.value;
@@ -123,6 +129,7 @@
       rounds.setAttribute('aria-valuenow', found.round + 1);
       rounds.setAttribute('aria-valuetext', rounds.querySelectorAll('.tk-round')[found.round]?.title ?? '');
       [...said.children].forEach((span, at) => span.classList.toggle('tk-same', value.round_of[at - 1] === found.round));
+      inSight(said.querySelector('.tk-same'));
       redraw();
     };
     const go = (number, at = null, how = 'replaceState') => {

@@ -43,8 +43,8 @@ def speculate_sentence(result: SpeculationResult) -> str:
     found = speculation_verdict(result)
     said = _judgement(result, found) if isfinite(pace(result).speedup) else ""
     same = {
-        "lossless": "The text is distributed exactly as that of the large model alone.",
-        "relaxed": "The text may be distributed otherwise than the large model's.",
+        "lossless": "Its text is distributed exactly as the large model's own.",
+        "relaxed": "Its text may be distributed otherwise than the large model's.",
     }[result.promise]
     counted = (
         f"<b>{len(result.token_ids)} tokens in {rounds} passes</b> of the large model, "

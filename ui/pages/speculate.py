@@ -37,8 +37,8 @@ class Speculate(RunPage):
 
     path, title, order = "speculate", "Speculate", 3
     intro = (
-        "Someone quick guesses the next tokens, the large model checks all of them in one pass and "
-        "keeps those that are right (green)."
+        "A quick drafter guesses the next tokens; the large model checks all of them in one pass "
+        "and keeps those that are right (green)."
     )
     text_label = "Prompt"
     text_hint = "Type or paste a text that the model shall continue."
