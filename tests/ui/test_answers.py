@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tokenarium.backend import UserError
-from tokenarium.ui.shell.answers import Share, words_of
+from tokenarium.ui.shell.answers import OWN_AT_ONCE, OWN_WAITING, Share, Shares, words_of
 
 
 def test_calls_of_one_address_wait_for_one_another_and_no_other() -> None:
@@ -30,6 +30,43 @@ def test_calls_of_one_address_wait_for_one_another_and_no_other() -> None:
     assert sum("busy: 6 requests of your address" in words for words in said) == 3
     assert not share._here
     assert not share._turns
+
+
+def test_a_visitor_leaves_room_for_others_behind_the_same_address() -> None:
+    shares = Shares()
+    most = OWN_AT_ONCE + OWN_WAITING
+
+    async def call(visitor: str, address: str = "here") -> str:
+        try:
+            async with shares.of(visitor, address):
+                await asyncio.sleep(0.01)
+        except UserError as error:
+            return str(error)
+        return ""
+
+    async def flood() -> list[str]:
+        greedy = [call("greedy", f"one of {place}") for place in range(most)]
+        return await asyncio.gather(*greedy, call("greedy"), call("other"), call("greedy", "there"))
+
+    *first, again, other, elsewhere = asyncio.run(flood())
+    assert set(first) == {""}
+    assert other == ""
+    assert f"busy: {most} requests of yours are waiting" in again == elsewhere
+    # A new name per call is still one address.
+    names = asyncio.run(_many(shares))
+    assert any("of your address" in words for words in names)
+
+
+async def _many(shares: Shares) -> list[str]:
+    async def call(visitor: str) -> str:
+        try:
+            async with shares.of(visitor, "one"):
+                await asyncio.sleep(0.001)
+        except UserError as error:
+            return str(error)
+        return ""
+
+    return await asyncio.gather(*(call(str(number)) for number in range(60)))
 
 
 @pytest.mark.parametrize("error", [ValueError("secret"), KeyError("secret"), OSError("secret")])

@@ -11,7 +11,9 @@ from gradio_client.exceptions import AppError
 
 from tests.ui.served import serving
 from tokenarium.backend import Settings
+from tokenarium.ui import api
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES
+from tokenarium.ui.shell.visitor import CALLER, passed_on, visitor_of
 
 API = "/gradio_api"
 ANSWER = {
@@ -187,3 +189,25 @@ def test_tools_answer(served: SimpleNamespace) -> None:
     told = served.http.post(f"{API}/mcp/", json=began, headers=accepts)
     assert told.status_code == 200
     assert "Tokenarium" in told.text
+
+
+def test_a_call_through_mcp_counts_for_the_address_it_came_from(
+    served: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def watched(lab: Any, request: Any) -> Any:
+        asked.append(visitor_of(lab, request))
+        return asked[-1]
+
+    monkeypatch.setattr(api, "visitor_of", watched)
+    call = {"name": "run", "arguments": {"run_id": "nothing"}}
+    sent = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    accepts = {"accept": "application/json, text/event-stream", CALLER: "0 6.6.6.6"}
+    told = served.http.post(f"{API}/mcp/", json=sent, headers=accepts, timeout=60)
+    assert "'nothing' is not stored" in told.text
+    name, caller = passed_on("127.0.0.1")
+    headers = {name.decode(): caller.decode()}
+    known = SimpleNamespace(cookies={}, headers=headers, session_hash="another", client=None)
+    assert asked == [visitor_of(served.lab, known)]
+    assert asked[0].address == "127.0.0.1"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tokenarium.backend import Visitor
-from tokenarium.ui.shell.visitor import visitor_of
+from tokenarium.ui.shell.visitor import CALLER, passed_on, visitor_of
 
 LAB: Any = SimpleNamespace(visitor=lambda name, peer, forwarded: Visitor(name))
 SECRET = "0123456789abcdef" * 2
@@ -39,6 +39,23 @@ def test_a_cookie_that_we_did_not_make_counts_for_this_page_only(cookie: str | N
     assert one != other
     assert one == visitor_of(LAB, request(cookie, "s1"))
     assert one
+
+
+def test_callers_through_mcp_are_one_each_by_address_and_nobody_else_can_be_one() -> None:
+    heard: Any = SimpleNamespace(visitor=lambda name, peer, forwarded="": Visitor(name, peer))
+
+    def called(header: str) -> Visitor:
+        asked = request(None, "one session for all")
+        asked.headers, asked.client = {CALLER: header}, SimpleNamespace(host="127.0.0.1")
+        return visitor_of(heard, asked)
+
+    one, other = (called(passed_on(address)[1].decode()) for address in ("1.2.3.4", "1.2.3.5"))
+    assert one != other
+    assert (one.address, other.address) == ("1.2.3.4", "1.2.3.5")
+    assert called(passed_on("1.2.3.4")[1].decode()) == one
+    forged = called("0" * 32 + " 1.2.3.4")
+    assert forged not in (one, other)
+    assert forged.address == "127.0.0.1"
 
 
 def test_without_a_request_there_is_no_visitor() -> None:

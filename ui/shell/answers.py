@@ -5,7 +5,7 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ AT_ONCE = 3
 """Calls of one address that are worked on together, such as cost cards and figures."""
 WAITING = 32
 """Those that may wait for these."""
+OWN_AT_ONCE, OWN_WAITING = 2, 16
+"""The same of one visitor, so that others behind the same address come to their turn."""
 DEFECT = (
     "This could not be answered, because of what was sent or of a fault of the program: reload the "
     "page and try again."
@@ -39,7 +41,7 @@ def answer_in_words(blocks: gr.Blocks, lab: Lab) -> None:
         lab: whose mode says whether calls are counted.
     """
     process: Callable[..., Awaitable[dict[str, Any]]] = blocks.process_api
-    share = Share(AT_ONCE, WAITING)
+    shares = Shares()
 
     async def answered(block_fn: Any, *given: Any, **named: Any) -> dict[str, Any]:
         try:
@@ -47,7 +49,7 @@ def answer_in_words(blocks: gr.Blocks, lab: Lab) -> None:
             if not lab.settings.hosted or _is_generator(blocks, block_fn):
                 return await process(block_fn, *given, **named)
             asker = visitor_of(lab, named.get("request"))
-            async with share.of(asker.address or str(asker)):
+            async with shares.of(str(asker), asker.address):
                 return await process(block_fn, *given, **named)
         except gr.Error:
             raise
@@ -77,15 +79,16 @@ def words_of(error: BaseException) -> str:
 
 
 class Share:
-    """What one address may have worked on and waiting at once; used in one event loop.
+    """What one name may have worked on and waiting at once; used in one event loop.
 
     Args:
         at_once: calls that are worked on.
         waiting: calls that wait for these.
+        whose: the words for it in a refusal.
     """
 
-    def __init__(self, at_once: int, waiting: int) -> None:
-        self._at_once, self._most = at_once, at_once + waiting
+    def __init__(self, at_once: int, waiting: int, whose: str = "of your address") -> None:
+        self._at_once, self._most, self._whose = at_once, at_once + waiting, whose
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._here: Counter[str] = Counter()
 
@@ -98,7 +101,7 @@ class Share:
         """
         if self._here[name] >= self._most:
             raise UserError(
-                f"busy: {self._here[name]} requests of your address are waiting and {self._most} "
+                f"busy: {self._here[name]} requests {self._whose} are waiting and {self._most} "
                 "are allowed: try again in a moment"
             )
         self._here[name] += 1
@@ -110,6 +113,28 @@ class Share:
             self._here[name] -= 1
             if not self._here[name]:
                 del self._here[name], self._turns[name]
+
+
+class Shares:
+    """What one visitor, and one address, may have worked on and waiting at once."""
+
+    def __init__(self) -> None:
+        self._visitors = Share(OWN_AT_ONCE, OWN_WAITING, "of yours")
+        self._addresses = Share(AT_ONCE, WAITING)
+
+    @asynccontextmanager
+    async def of(self, visitor: str, address: str) -> AsyncIterator[None]:
+        """Wait for a turn of both and have it; what is empty counts for nothing.
+
+        Raises:
+            UserError: if too many wait.
+        """
+        async with AsyncExitStack() as turns:
+            if visitor:
+                await turns.enter_async_context(self._visitors.of(visitor))
+            if address:
+                await turns.enter_async_context(self._addresses.of(address))
+            yield
 
 
 def _is_generator(blocks: gr.Blocks, block_fn: Any) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import JSONResponse
 from starlette.routing import get_route_path  # type: ignore[attr-defined]
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenarium.backend import UserError, address_of
-from tokenarium.ui.shell.answers import AT_ONCE, WAITING, Share, words_of
+from tokenarium.ui.shell.answers import Shares, words_of
+from tokenarium.ui.shell.visitor import CALLER, COOKIE, is_name, passed_on
 
 API = "gradio_api/"
 MCP = f"{API}mcp"
@@ -42,7 +43,7 @@ class Guard:
         app: what comes after it.
         pages: the routes, the first page's as an empty text.
         sent_bytes: most that a request may send.
-        hosted: whether functions of parts, such as exports, are counted by address.
+        hosted: whether functions of parts, such as exports, are counted by visitor and address.
         behind_proxy: whether X-Forwarded-For has the address.
     """
 
@@ -57,7 +58,7 @@ class Guard:
     ) -> None:
         self._app, self._pages, self._sent_bytes = app, frozenset(pages), sent_bytes
         self._hosted, self._behind_proxy = hosted, behind_proxy
-        self._share = Share(AT_ONCE, WAITING)
+        self._shares = Shares()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on that a page, an endpoint or MCP may send; else refuse it."""
@@ -91,19 +92,31 @@ class Guard:
             )
             await refused(scope, receive, send, 413, words)
         elif path.startswith(MCP):
-            await self._app(scope, _again(sent, receive), send)
+            await self._app(self._called(scope, headers), _again(sent, receive), send)
         elif why := _why_not(path, headers.get("content-type", ""), sent, scope):
             await refused(scope, receive, send, *why)
         elif self._hosted and path.rpartition("/")[2] == "component_server":
-            peer = (scope.get("client") or ("",))[0]
-            heard = headers.get("x-forwarded-for", "")
+            name = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
             try:
-                async with self._share.of(address_of(peer, heard, behind_proxy=self._behind_proxy)):
+                async with self._shares.of(
+                    name if is_name(name) else "", self._address(scope, headers)
+                ):
                     await self._words(scope, _again(sent, receive), send)
             except UserError as error:
                 await refused(scope, receive, send, 429, str(error))
         else:
             await self._words(scope, _again(sent, receive), send)
+
+    def _address(self, scope: Scope, headers: Headers) -> str:
+        peer = (scope.get("client") or ("",))[0]
+        heard = headers.get("x-forwarded-for", "")
+        return address_of(peer, heard, behind_proxy=self._behind_proxy)
+
+    def _called(self, scope: Scope, headers: Headers) -> Scope:
+        """Return the scope of a call through MCP, which says where it came from."""
+        name = CALLER.encode()
+        others = [pair for pair in scope["headers"] if pair[0].lower() != name]
+        return {**scope, "headers": [*others, passed_on(self._address(scope, headers))]}
 
     async def _words(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; what fails before anything is answered is answered in words."""

@@ -1,14 +1,21 @@
 """Who is looking: a private name that the visitor's own browser made and keeps."""
 
 import hashlib
+import hmac
 import re
+import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from tokenarium.backend import Lab, Visitor
 
+COOKIE = "tokenarium_visitor"
+CALLER = "x-tokenarium-caller"
+"""Header that says, within this process, where a call through MCP came from."""
 _NAME = re.compile(r"[0-9a-f]{32}")
+_SEAL = secrets.token_hex(16)
 
 
 def visitor_of(lab: Lab, request: gr.Request | None, told: object = None) -> Visitor:
@@ -23,10 +30,35 @@ def visitor_of(lab: Lab, request: gr.Request | None, told: object = None) -> Vis
     if request is None:
         return Visitor("")
     sent = told.get("visitor") if isinstance(told, dict) else None
-    names = (request.cookies.get("tokenarium_visitor", ""), sent)
-    right = (name for name in names if isinstance(name, str) and _NAME.fullmatch(name))
-    secret = next(right, f"session {request.session_hash}")
-    name = hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()[:32]
+    names = (request.cookies.get(COOKIE, ""), sent)
+    right = (name for name in names if is_name(name))
     client: Any = getattr(request, "client", None)
     headers: Any = getattr(request, "headers", {})
+    caller = caller_of(headers)
+    own = f"session {request.session_hash}" if caller is None else f"caller {caller}"
+    secret = next(right, own)
+    name = hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()[:32]
+    if caller is not None:
+        return lab.visitor(name, caller)
     return lab.visitor(name, getattr(client, "host", ""), headers.get("x-forwarded-for", ""))
+
+
+def is_name(value: object) -> bool:
+    """Return whether a value can be the name that a visitor's browser made."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def passed_on(address: str) -> tuple[bytes, bytes]:
+    """Return the header by which a call through MCP keeps its address.
+
+    Gradio's MCP server calls the endpoints over HTTP itself, all from this machine and in one
+    session, with the headers of who called it. No other program knows the seal.
+    """
+    return CALLER.encode(), f"{_SEAL} {address}".encode("latin-1", "replace")
+
+
+def caller_of(headers: Mapping[str, str]) -> str | None:
+    """Return the address that ``passed_on`` was given; None where the header is not its own."""
+    seal, _, address = headers.get(CALLER, "").partition(" ")
+    sealed = hmac.compare_digest(seal.encode("utf-8", "replace"), _SEAL.encode())
+    return address if sealed else None
