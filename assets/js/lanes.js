@@ -26,9 +26,10 @@
       told.textContent = step === 0 ? 'after the prompt' : `step ${step} of ${last}`;
       for (const lane of lanes) {
         let held = 0, read = 0;
+        const absent = lane.gone[0] < -1;
         const bits = lane.selected.get(step), chosen = lane.chosenFrom <= step || !!bits;
         lane.spans.forEach((span, index) => {
-          const next = index === prompt + step, here = index < prompt + step, kind = here ? kindOf(lane, index, step, chosen, bits) : '';
+          const next = index === prompt + step, here = !absent && index < prompt + step, kind = here ? kindOf(lane, index, step, chosen, bits) : '';
           const dropped = kind === 'evicted';
           if (here && !dropped) held += 1;
           if (bits && here && kind !== 'kept') read += 1;
@@ -37,7 +38,7 @@
         });
         const end = lane.spans[Math.min(prompt + step, lane.spans.length - 1)];
         if (end) lane.strip.scrollTop = end.offsetTop - lane.strip.offsetTop - lane.strip.clientHeight + 2 * end.offsetHeight;
-        lane.count.textContent = `holds ${held}${bits ? `, reads ${read}` : ''} of ${prompt + step} tokens`;
+        lane.count.textContent = absent ? 'nothing: the layer has no such key-value head' : `holds ${held}${bits ? `, reads ${read}` : ''} of ${prompt + step} tokens`;
       }
     };
     // The step is a part of the page's selection: figures follow at once, Python when it rests.

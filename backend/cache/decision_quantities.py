@@ -14,6 +14,11 @@ from tokenarium.backend.runs.result import Result, quantity
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 
+NEVER = -1
+"""In ``evicted_at``: the entry was never dropped."""
+NO_HEAD = -2
+"""In ``evicted_at``: the layer does not attend, or has fewer key-value heads."""
+
 
 @dataclass(frozen=True)
 class DecisionQuantities(Result):
@@ -23,7 +28,8 @@ class DecisionQuantities(Result):
         "dropped at",
         "P,L,G,T+S",
         "",
-        "step after which the entry of this position was dropped; -1 where it never was",
+        "step after which the entry of this position was dropped; -1 where it never was, -2 where "
+        "the layer has no such KV head",
         "When each token was forgotten.",
     )
     selected_at: Integers = quantity(

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tokenarium.backend.cache.decision_quantities import NEVER, NO_HEAD
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.evictions import Dropped
 from tokenarium.backend.cache.result import CacheResult
@@ -43,7 +44,7 @@ class Ledger:
         self.state_bytes = np.full(shape, -1, np.int64)
         self.windows = np.zeros(layers, np.int32)
         self.layer_budgets = np.full((policies, layers), -1, np.int32)
-        self.evicted_at = np.full((policies, layers, heads, prompt + steps), -1, np.int16)
+        self.evicted_at = np.full((policies, layers, heads, prompt + steps), NEVER, np.int16)
         self.notes: list[list[str]] = [[] for _ in range(policies)]
         self.first_divergence = np.full(policies, -1, np.int32)
         self.needed = [np.full((policies, NEEDED), -1, np.int32) for _ in range(4)]
@@ -101,6 +102,8 @@ class Ledger:
             made: ``choices`` of the sequence.
             noise: for each choice what its entries score on the null model; None where unknown.
         """
+        if step == 0:
+            self._begin(number, sequence)
         self.cache_bytes[number, step] = sequence.cache_bytes
         self.state_bytes[number, step] = sequence.state_bytes
         for cache in sequence.layers:
@@ -121,6 +124,17 @@ class Ledger:
             if step % self._every_selection == 0:
                 self._selected_at.append((number, step, layer))
                 self._selected.append(np.packbits(read, axis=1)[None])
+
+    def _begin(self, number: int, sequence: CachedSequence) -> None:
+        """Write down which heads there are, and what layers keep beside entries."""
+        self.evicted_at[number] = NO_HEAD
+        for cache in sequence.layers:
+            self.evicted_at[number, cache.layer, : cache.entries.groups] = NEVER
+        if held := sequence.cache.state_bytes:
+            self.notes[number].append(
+                f"layers that sum the text up keep states of {held:,} bytes, under every policy: "
+                "the cache's bytes leave them out"
+            )
 
     def read_by(self, sequence: CachedSequence) -> dict[int, NDArray[np.bool_]]:
         """Return by layer what the last step read [G, T + S], where that was not everything."""

@@ -14,6 +14,7 @@ from transformers.cache_utils import (
     LinearAttentionLayer,
 )
 
+from tokenarium.backend.cache.layer_view import storage_bytes
 from tokenarium.backend.models.interface import asks_interface
 
 
@@ -93,6 +94,11 @@ class PassingCache(Cache):
     def has_states(self) -> bool:
         """Whether some layer keeps a state, which cannot go back a token."""
         return bool(self._states)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the states as they are now."""
+        return storage_bytes([list(vars(layer).values()) for layer in self._states])
 
     def advance(self, tokens: int) -> None:
         """Count tokens that every layer has read."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.cache.decision_quantities import NEVER
+
 if TYPE_CHECKING:
     from tokenarium.backend.cache.result import CacheResult
 
@@ -102,10 +104,13 @@ class PolicyRun:
         return self.result.top1_agree[self.number, : self.steps]
 
     def kept(self, step: int, layer: int, head: int) -> Integers:
-        """Return the ascending original positions that a KV head held after a step."""
+        """Return the ascending original positions that a KV head held after a step.
+
+        None are where the layer has no such head.
+        """
         gone = self.result.evicted_at[self.number, layer, head]
         read = len(self.result.prompt_ids) + step
-        held = (gone[:read] < 0) | (gone[:read] > step)
+        held = (gone[:read] == NEVER) | (gone[:read] > step)
         return np.flatnonzero(held).astype(np.int32)
 
     def selected(self, step: int, layer: int, head: int) -> Integers | None:
@@ -165,7 +170,8 @@ class PolicyRun:
     def noise_share(self, step: int, layer: int, head: int) -> float | None:
         """Return the share of what a head holds that noise alone would hold; None if unknown."""
         likely = self.kept_by_noise(step, layer)
-        return None if likely is None else float(likely[self.kept(step, layer, head)].mean())
+        held = self.kept(step, layer, head)
+        return None if likely is None or not len(held) else float(likely[held].mean())
 
     @property
     def evicted(self) -> Integers:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.cache.decision_quantities import NO_HEAD
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.policy_run import PolicyRun
 
@@ -72,7 +73,7 @@ def kinds(run: PolicyRun, own: Protected, layer: int, head: int) -> NDArray[np.i
     steps, prompt = run.steps, len(result.prompt_ids)
     gone = result.evicted_at[run.number, layer, head, : prompt + steps]
     step, place = np.arange(steps)[:, None], np.arange(len(gone))
-    read = place < prompt + step
+    read = (place < prompt + step) & (gone != NO_HEAD)
     dropped = (gone >= 0) & (gone <= step)
     kept = read & ~dropped
     chosen = np.array(dropped.any(1))

@@ -5,8 +5,12 @@ import pytest
 
 from tests.families.building import build
 from tests.families.measuring import LIMIT, TEXT, measure
+from tokenarium.backend.cache.request import CacheRequest, PolicySpec
+from tokenarium.backend.cache.runner import follow_policies
+from tokenarium.backend.cache.token_roles import Protected, kinds
 from tokenarium.backend.interventions.request import InterventionRequest
 from tokenarium.backend.interventions.runner import intervene
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.layer_kinds import attention_layers, layer_sizes
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
@@ -46,3 +50,27 @@ def test_what_compares_heads_of_all_layers_is_refused(hybrid):
     request = InterventionRequest(model="hybrid", text=TEXT, intervention="drop_first")
     with pytest.raises(ValueError, match=r"its layers \[0, 2\] do not attend"):
         intervene(request, hybrid, LIMIT, lambda _: None, CancelToken())
+
+
+@pytest.mark.parametrize(("family", "heads"), [("lfm2", (0, 2, 0, 2)), ("mimo_v2_flash", None)])
+def test_heads_that_a_layer_does_not_have_are_not_said_to_keep_anything(tmp_path, family, heads):
+    folder = build(family, tmp_path)
+    loaded = load(ModelSource("uneven", folder, None, "uneven"), "float32", "cpu", LIMIT)
+    if heads is None:
+        heads = tuple(own[1] for own in capabilities.layers(loaded).heads)
+        assert len(set(heads)) > 1
+    policies = [PolicySpec(slug=slug) for slug in ("full", "recent")]
+    request = CacheRequest(
+        model="uneven", text=TEXT, policies=policies, budget=16, max_new_tokens=4
+    )
+    result = follow_policies(request, loaded, LIMIT, lambda _: None, CancelToken())
+    for run in result.runs:
+        for layer, there in enumerate(heads):
+            for head in range(max(heads)):
+                gone = result.evicted_at[run.number, layer, head]
+                assert ((gone == -2) == (head >= there)).all()
+                assert bool(len(run.kept(2, layer, head))) == (head < there)
+                roles = kinds(run, Protected(0, 16, "recency"), layer, head)
+                assert (roles >= 0).any() == (head < there)
+    said = [note for notes in result.notes for note in notes if "keep states of" in note]
+    assert len(said) == (2 if 0 in heads else 0)

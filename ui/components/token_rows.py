@@ -46,7 +46,8 @@ class Lane:
     texts: Sequence[str]
     """S generated tokens."""
     gone: NDArray[np.integer]
-    """[P + S] step at which an entry was dropped, 0 right after the prompt; -1 for never."""
+    """[P + S] step at which an entry was dropped, 0 right after the prompt; -1 for never,
+    -2 where the layer has no such head."""
     apart: Sequence[int]
     """Steps at which its token is not the full cache's."""
     own: Protected
