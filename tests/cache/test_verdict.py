@@ -90,8 +90,8 @@ def test_few_steps_rank_nothing(shipped: CacheResult) -> None:
 def test_what_is_missed_most_is_where_the_lost_weights_add_up(shipped: CacheResult) -> None:
     positions = np.full(shipped.needed_position.shape, -1)
     weights = np.full(shipped.needed_weight.shape, np.nan, np.float32)
-    positions[1, :4] = [7, 3, 3, 5]
-    weights[1, :4] = [0.5, 0.3, 0.3, 0.1]
+    positions[1, :6] = [7, 3, 3, 5, 5, 5]
+    weights[1, :6] = [0.5, 0.3, 0.3, 0.1, 0.1, 0.1]
     result = dataclasses.replace(shipped, needed_position=positions, needed_weight=weights)
     found = cache_verdict(result)
     assert found is not None
