@@ -24,7 +24,7 @@ from tests.families.measuring import Record, measure
 from tests.families.table import write
 
 KEPT = Path("build/families.jsonl")
-TIMEOUT_S = 90
+TIMEOUT_S = 300
 
 
 def main() -> None:

@@ -38,6 +38,11 @@ def test_attention_that_layers_share_is_seen_in_each_of_them():
     assert measure("zamba2")["trace"] < 1e-4
 
 
+def test_parts_for_sound_that_take_no_sdpa_and_have_infinite_bounds_leave_the_text_readable():
+    found = measure("gemma4")
+    assert max(found["trace"], found["full"]) < 1e-4
+
+
 def test_layers_of_both_kinds_are_built():
     assert set(small_config("gemma3_text").layer_types) == {"sliding_attention", "full_attention"}
 

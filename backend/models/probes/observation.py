@@ -228,11 +228,15 @@ def _plain_implementation(loaded: LoadedModel) -> str:
 
 @contextmanager
 def _implementation(loaded: LoadedModel, name: str) -> Iterator[None]:
-    loaded.model.set_attn_implementation(name)
+    config = loaded.model.config
+    text = config.get_text_config()
+    # Parts for images and sound keep theirs: not every one of them takes what text does.
+    part = next((key for key in config.sub_configs if getattr(config, key) is text), None)
+    loaded.model.set_attn_implementation(name if part is None else {part: name})
     try:
         yield
     finally:
-        loaded.model.set_attn_implementation(NAME)
+        loaded.model.set_attn_implementation(NAME if part is None else {part: NAME})
 
 
 @contextmanager

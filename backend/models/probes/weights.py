@@ -38,7 +38,8 @@ def padded_rows(model: PreTrainedModel) -> int:
 
 
 def _floating(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, weights in model.state_dict().items():
+    # Of buffers, some are infinite by design: bounds of the activations of Gemma 4's audio part.
+    for name, weights in model.named_parameters():
         if weights.is_floating_point() and weights.numel():
             # aminmax has no kernel for numbers of one byte.
             yield name, weights.float() if weights.element_size() == 1 else weights
