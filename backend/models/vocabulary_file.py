@@ -1,7 +1,9 @@
 """A vocabulary in ``tokenizer.model`` alone: read where what reads it is there, and compared."""
 
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
@@ -56,9 +58,7 @@ def refuse_unless_same(tokenizer: PreTrainedTokenizerFast, folder: Path, name: s
     Raises:
         ModelRefused: with a text that it reads otherwise.
     """
-    from sentencepiece import SentencePieceProcessor
-
-    original = SentencePieceProcessor(str(folder / FILE))
+    original: Any = import_module("sentencepiece").SentencePieceProcessor(str(folder / FILE))
     for text in _TEXTS:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         if list(ids) != original.encode(text):
