@@ -183,6 +183,11 @@ class _Keeper(Recorder):
         reader.check()
         keys = reader.room(call.layer, reader.keys, call.k[0])
         values = reader.room(call.layer, reader.values, call.v[0])
+        if call.mask is not None and call.mask.shape[-1] != keys.shape[-2]:
+            raise ValueError(
+                f"what layer {call.layer} sees is no window (chunks, or keys that the model "
+                "chooses) and does not reach back over a text that was read before"
+            )
         if reader.chain_only is not None or not reader.parents:
             return plain_attention(replace(call, k=keys[None], v=values[None]))
         if call.mask is not None or call.key_bias is not None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.families.building import build
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.policies.full import Full
 from tokenarium.backend.models import capabilities
@@ -10,6 +11,9 @@ from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.models.windows import windows_of
 from tokenarium.backend.observe import Recorder, recording
+from tokenarium.backend.runs.events import CancelToken
+from tokenarium.backend.speculation.request import SpeculateRequest
+from tokenarium.backend.speculation.runner import speculate
 
 SMALL = {"num_key_value_heads": 2, "num_local_experts": 2, "num_experts_per_tok": 2}
 
@@ -69,3 +73,11 @@ def test_a_mask_that_is_no_window_is_refused_by_a_cache_as_what_it_is(tmp_path, 
     loaded = load(ModelSource("m", folder, None, "m"), torch.float32, "cpu", 512)
     with torch.inference_mode(), pytest.raises(ValueError, match="layer 0 sees is no window"):
         CachedSequence(loaded, Full(), 1).read(list(range(30)))
+
+
+def test_a_mask_that_is_no_window_is_refused_by_speculation_as_what_it_is(tmp_path):
+    source = ModelSource("local/doge", build("doge", tmp_path), None, "doge")
+    loaded = load(source, torch.float32, "cpu", 512)
+    request = SpeculateRequest(model="local/doge", text="hello", drafter="prompt_lookup")
+    with pytest.raises(ValueError, match=r"layer 0 sees is no window .* does not reach back"):
+        speculate(request, loaded, 512, lambda _: None, CancelToken())

@@ -53,6 +53,13 @@ def test_another_token_may_be_the_most_attended() -> None:
     assert "25% of all attention goes to token 7, “w7” : 3 of 8 heads give the first token" in said
 
 
+def test_heads_that_layers_do_not_have_are_not_counted() -> None:
+    scores = np.full((2, HEADS), np.nan, np.float32)
+    scores[0] = 0.9
+    said = words(sentence(trace(64, sink_score=scores, received_mass=attended(64, 0.4)), "m"))
+    assert f"{HEADS} of {HEADS} heads" in said
+
+
 def test_a_run_without_sinks_says_so() -> None:
     said = words(sentence(trace(64, sink_score=np.zeros((2, HEADS), np.float32)), "m"))
     assert (

@@ -110,7 +110,7 @@ def _most_attended(result: TraceResult) -> str:
             f"can be said from {SHORTEST_FOR_SINKS} tokens on."
         )
     heads = int((result.sink_score > result.sink_threshold).sum())
-    counted = f"<b>{heads} of {result.sink_score.size}</b> heads"
+    counted = f"<b>{heads} of {int(np.isfinite(result.sink_score).sum())}</b> heads"
     over = f"over {result.sink_threshold:.0%} of theirs"
     if not heads:
         return (
