@@ -62,8 +62,9 @@ def big_result() -> TraceResult:
         if name not in values:
             shape = tuple(axes[axis] for axis in quantity.axes.split(","))
             values[name] = random.random(shape, np.float32)
-    for name in ("token_ids", "offsets", "rank", "top_ids", "lens_ids", "turn"):
+    for name in ("token_ids", "offsets", "rank", "top_ids", "lens_ids"):
         values[name] = random.integers(0, 6_144, np.shape(values[name])).astype(np.int32)
+    values["turn"] = np.full(TOKENS, -1, np.int32)
     values["special"] = values["special_id"] = np.zeros(TOKENS, np.bool_)
     return TraceResult(**values)
 
