@@ -65,9 +65,11 @@ process: $(VENV)/.installed-test
 test-real: $(VENV)/.installed-test
 	$(BIN)/python -P -m pytest tests/real -m real
 
-# What was made to do harm: folders, tokenizers, templates, texts, requests; at most ten minutes.
+# What was made to do harm: folders, tokenizers, templates, texts, requests; then a flood over HTTP.
+# At most ten minutes.
 attack: $(VENV)/.installed-test
-	$(BIN)/python -m tests.hostile.attack
+	$(BIN)/python -m tests.hostile.attack --seconds 400
+	$(BIN)/python -m tests.hostile.flood --seconds 120
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks
