@@ -128,7 +128,7 @@ def _refuse_unless_fits(
     """Refuse a run that would not fit into what is free now, beside the model."""
     remedies = ["shorten the prompt", "lower max_new_tokens"]
     if request.oracle:
-        remedies.insert(0, "set oracle=False")
+        remedies.insert(0, "switch off the full cache alongside (oracle=False)")
     if len(request.policies) > 1:
         remedies.append("choose fewer policies")
     config, dtype, device = loaded.model.config, loaded.dtype, loaded.device

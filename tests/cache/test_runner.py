@@ -322,7 +322,9 @@ def test_a_budget_below_a_policys_smallest_is_refused_before_the_run(twins, lett
 def test_a_run_that_would_not_fit_is_refused(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
     monkeypatch.setattr("tokenarium.backend.cost.free_memory.free_bytes", lambda _: 1000)
-    with pytest.raises(ValueError, match="are free: set oracle=False, or shorten the prompt"):
+    with pytest.raises(
+        ValueError, match=r"are free: switch off the full cache alongside \(oracle=False\), or"
+    ):
         run(loaded, ask(letters(60)))
 
     def needed(request: CacheRequest) -> int:
