@@ -5,7 +5,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import gradio as gr
 
@@ -43,7 +43,7 @@ def visitor_of(lab: Lab, request: gr.Request | None, told: object = None) -> Vis
     return lab.visitor(name, getattr(client, "host", ""), headers.get("x-forwarded-for", ""))
 
 
-def is_name(value: object) -> bool:
+def is_name(value: object) -> TypeGuard[str]:
     """Return whether a value can be the name that a visitor's browser made."""
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
