@@ -15,6 +15,7 @@ from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.header import TAGLINE, header
 from tokenarium.ui.shell.hosts import Hosts, hosts_of
 from tokenarium.ui.shell.section import RunPage
+from tokenarium.ui.shell.sessions import MOST_SESSIONS, KeepLittle
 from tokenarium.ui.shell.web import served
 from tokenarium.ui.shell.wiring import Wiring
 
@@ -65,11 +66,16 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         hosted=settings.hosted,
         behind_proxy=settings.behind_proxy,
     )
-    options["app_kwargs"]["middleware"][:0] = [Middleware(Hosts, **hosts_of(settings)), guard]
+    options["app_kwargs"]["middleware"][:0] = [
+        Middleware(Hosts, **hosts_of(settings)),
+        guard,
+        Middleware(KeepLittle),
+    ]
     return {
         "theme": theme.theme(),
         "css": theme.css(),
         "run_history": False,
+        "state_session_capacity": MOST_SESSIONS,
         "footer_links": [],
         "mcp_server": True,
         "ssr_mode": False,

@@ -33,6 +33,7 @@ class Reader:
     name: str = "local/tiny"
     context: int = 1_000_000
     reads_past_context: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @pytest.fixture

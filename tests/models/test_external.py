@@ -28,7 +28,7 @@ pytestmark = [
 
 
 class Reader:
-    name = "external"
+    name, notes = "external", ()
 
     def __init__(self, file: Path) -> None:
         self.tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file))
