@@ -11,6 +11,7 @@ from tests.models.conftest import save_model
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.speculation.auditing import assisted_rounds
 from tokenarium.backend.speculation.auditing.assisted import Assistance, audit_assisted
 from tokenarium.backend.speculation.auditing.assisted_rounds import (
     record_rounds,
@@ -60,7 +61,8 @@ def test_watching_refuses_versions_it_does_not_know(
     pair: tuple[LoadedModel, LoadedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_unless_known(pair[0])
-    monkeypatch.setattr(transformers, "__version__", "4.57.0")
+    # its own: threads that import it at once are handed another module than later ones
+    monkeypatch.setattr(assisted_rounds.transformers, "__version__", "4.57.0")
     with (
         pytest.raises(ValueError, match=r"transformers=4\.57\.0 .* install 5\.x"),
         record_rounds(pair[0]),
