@@ -3,7 +3,7 @@
 (() => {
   const T = window.tokenarium;
   if (T.pressed) return;
-  const BEGINS = 'button.tk-begins', HELD = 'button, .tk-token, [data-select]', FRAMES = 2;
+  const BEGINS = 'button.tk-begins', HELD = 'button, .tk-token, [data-select]', FRAMES = 2, WAIT_MS = 10000;
   const GOING = 'Running…', SAID_MS = 6000;
   const begun = new Set(), going = new Set(), said = new WeakMap();
   // An address without a query names nothing that would have to be opened first.
@@ -80,6 +80,8 @@
       for (const one of waiting) (one.isConnected ? one : document.getElementById(one.id))?.click();
     },
   };
+  // A page whose opening is never heard of must not stay deaf.
+  setTimeout(() => T.pressed.arrived(), WAIT_MS);
   // A run that is found again after the page was left goes on too, though no button began it here.
   T.bus.on('going', ({section: name, on}) => { going[on ? 'add' : 'delete'](name); show(); });
 })();

@@ -88,7 +88,8 @@ def build() -> gr.Blocks:
     with gr.Blocks() as blocks:
         text, chosen = strip(None), selection(None)
         figures = [plot(None, name, name, "") for name in ("map", "lens")]
-        blocks.load(load, None, [text, chosen, *figures], show_progress="hidden")
+        loaded = blocks.load(load, None, [text, chosen, *figures], show_progress="hidden")
+        loaded.then(None, js="() => window.tokenarium.pressed.arrived()")
         chosen.pick(
             pick, chosen, text, queue=False, trigger_mode="always_last", show_progress="hidden"
         )

@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Share, Visit, choose_model, chosen
+from tests.browser.conftest import Share, Visit, choose_model, chosen, open_controls
 
 GOING = "A run is going: wait for its end, or press Cancel first."
 
@@ -41,6 +41,7 @@ def test_run_says_that_a_run_is_going_and_answers_a_press(visit: Visit) -> None:
 
 def test_what_is_refused_can_be_run_again_at_once(shared: Share) -> None:
     page = shared("cache")
+    open_controls(page)
     for budget in (2, 3):
         page.locator("#budget input").fill(str(budget))
         page.keyboard.press("Tab")

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit, choose_model, chosen, finished
+from tests.browser.conftest import Visit, choose_model, chosen, finished, open_controls
 
 
 def turns(page: Page) -> list[tuple[str, str]]:
@@ -15,6 +15,7 @@ def turns(page: Page) -> list[tuple[str, str]]:
 
 def test_turns_are_written_run_and_found_again(visit: Visit) -> None:
     page = visit()
+    open_controls(page)
     choose_model(page, "local/chat")
     text = page.locator("#text textarea")
     text.fill("What is a sink?")
@@ -48,6 +49,7 @@ def test_turns_are_written_run_and_found_again(visit: Visit) -> None:
     expect(page.locator("#card")).to_contain_text("turn 2, user")
     again = visit(page.url, wait=False)
     again.wait_for_function("run => window.tokenarium?.state.run === run", arg=chosen(page)["run"])
+    open_controls(again)
     expect(again.get_by_role("radio", name="Chat")).to_have_attribute("aria-checked", "true")
     expect(again.locator(".tk-turn")).to_have_count(3)
     assert turns(again) == written
@@ -55,6 +57,7 @@ def test_turns_are_written_run_and_found_again(visit: Visit) -> None:
 
 def test_text_and_chat_each_keep_what_was_written(visit: Visit) -> None:
     page = visit()
+    open_controls(page)
     page.get_by_role("radio", name="Chat").click()
     page.get_by_label("Turn 1", exact=True).fill("A question.")
     page.get_by_role("radio", name="Text").click()
