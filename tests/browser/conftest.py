@@ -42,8 +42,16 @@ FLAGS = [
     # A page that asks for another host fails even where there is a network.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-ABORTED = ("AbortError: signal is aborted", "onnection errored out")
+GONE = "Unexpected error 404"
+ABORTED = (
+    GONE,
+    "AbortError: signal is aborted",
+    "onnection errored out",
+    "TypeError: network error",
+)
 """What Gradio's script logs of a stream that was open when its page was left for another."""
+CUT = "net::ERR_INCOMPLETE_CHUNKED_ENCODING"
+"""What the browser says of the second of two streams: Gradio ends it so when the first is left."""
 LEAVING = "(while the page was being left)"
 MARK_LEAVING = """mark => {
   let leaving = false;
@@ -172,6 +180,8 @@ class Watch:
 
     wrong: list[str] = field(default_factory=list)
     requests: defaultdict[Page, list[str]] = field(default_factory=lambda: defaultdict(list))
+    left: bool = False
+    """Whether Gradio said of a page that was being left that its session is gone."""
 
     def follow(self, context: BrowserContext, app: App) -> None:
         context.on("request", lambda request: self._asked(request, app))
@@ -196,7 +206,9 @@ class Watch:
         page.on("dialog", self._refuse)
 
     def _logged(self, text: str) -> None:
-        if not (text.startswith(LEAVING) and any(words in text for words in ABORTED)):
+        leaving = text.startswith(LEAVING) and any(words in text for words in ABORTED)
+        self.left |= leaving and GONE in text
+        if not (leaving or (self.left and CUT in text)):
             self.wrong.append(f"console error: {text}")
 
     def _refuse(self, dialog: Any) -> None:

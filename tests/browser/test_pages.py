@@ -79,6 +79,7 @@ def test_an_address_with_a_run_of_another_kind_leads_to_its_page(visit: Visit, a
 
 def test_views_that_are_closed_cost_no_nodes(visit: Visit) -> None:
     page = visit()
+    expect(page.locator("#view-attention .main-svg .cartesianlayer")).to_have_count(3)
     before = page.evaluate("document.querySelectorAll('*').length")
     for tab in page.locator("#views [role=tab]").all():
         tab.click()
