@@ -169,7 +169,8 @@ def test_bos_given_as_such_is_not_added_twice(reader: Reader) -> None:
 def test_a_template_that_cannot_be_used_is_refused_in_words(
     reader: Reader, chat: str | None, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(template, "LONGEST_S", 0.2)
+    if "end" in words:
+        monkeypatch.setattr(template, "LONGEST_S", 0.2)
     reader.tokenizer.chat_template = chat
     started = time.monotonic()
     with pytest.raises(ValueError, match=f"messages are given, but .*{words}"):
