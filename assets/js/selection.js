@@ -56,7 +56,9 @@
   };
 
   // What Python is told with every event.
+  let tab = null; // the view whose tab was pressed last
   const told = () => ({
+    tab,
     ...Object.fromEntries(KEYS.map(key => [key, state[key] ?? null])),
     runs: Object.fromEntries(sections.filter(key => state[key]).map(key => [key, state[key]])),
     running: {...running},
@@ -90,7 +92,7 @@
   let touched = false;
   for (const event of ['pointerdown', 'keydown', 'click'])
     document.addEventListener(event, ({target}) => { touched ||= Boolean(target.closest?.('#views')); }, true);
-  const viewed = view => { if (touched) select({view}); };
+  const viewed = view => { if (touched) { tab = view; select({view}); } };
 
   // What was played or dragged through has come to rest.
   const settle = () => { remember('replaceState'); tell(); };
@@ -126,6 +128,7 @@
   };
 
   window.addEventListener('popstate', () => {
+    tab = null;
     const nothing = Object.fromEntries([...KEYS, ...sections].map(key => [key, null]));
     const wanted = {...nothing, ...home, ...Object.fromEntries(LOCAL.map(key => [key, null])), ...fromAddress()};
     const others = sections.filter(key => (wanted[key] ?? null) !== (value(key) ?? null));

@@ -115,7 +115,11 @@ class Drawing:
             if panel.uses & changed:
                 found |= panel.draw(replace(scene, before=before))
         if view and view.slug != kept.get("view"):
-            found |= {"views": gr.Tabs(selected=view.slug), **view.draw(scene)}
+            found |= view.draw(scene)
+            if (
+                view.slug != told.tab
+            ):  # else an answer that is late would close what was opened since
+                found["views"] = gr.Tabs(selected=view.slug)
         elif view and view.uses & changed:
             found |= view.draw(replace(scene, before=before))
         return {**found, "drawn": self._kept(page, now, told, kept.get("runs"))}

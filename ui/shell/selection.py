@@ -40,6 +40,8 @@ class Selection:
     """Whether the visitor has just opened a run: then no place in it is chosen yet."""
     reply: int | None = None
     """Number of the question, so that the browser knows the answer to its newest one."""
+    tab: str | None = None
+    """The view whose tab was pressed last: it is open already, and perhaps another by now."""
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -62,6 +64,7 @@ class Selection:
             _names(told.get("shown")),
             told.get("fresh") is True,
             _whole(told.get("reply")),
+            _name(told.get("tab")),
         )
 
     def within(self, result: TraceResult) -> "Chosen":
