@@ -199,6 +199,10 @@ def test_another_view_is_drawn_when_it_is_opened(explore: Visit) -> None:
     found = explore.pick(view="predictions")
     assert set(found) == {"views", "predictability", "lens", "lens_said", "lens_go", "drawn"}
     assert found["views"].selected == "predictions"
+    # its tab was pressed: it is open, and an answer that is late must not open it again
+    pressed = explore.pick(view="sinks", tab="sinks")
+    assert "drawn" in pressed
+    assert "views" not in pressed
     assert explore.pick().keys() == {"drawn"}
 
 
