@@ -161,4 +161,5 @@ def unreadable(page: Page) -> list[object]:
 
 
 def _title_colour(page: Page) -> str:
+    page.locator("#plot-grid .xtitle").first.wait_for(state="attached")
     return str(page.evaluate(TITLE_COLOUR))
