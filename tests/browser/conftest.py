@@ -71,6 +71,17 @@ DRAWN = """() => {
     && document.querySelectorAll('#strip .tk-token').length > 0
     && window.tokenarium?.state.tokens > 0;
 }"""
+LINE = """([name, side]) => {
+  const block = document.querySelector(`#plot-${name}`);
+  const line = block.querySelector(`.tk-selected-${side}`);
+  if (!line || line.hidden) return null;
+  const full = block.querySelector('.js-plotly-plot')._fullLayout;
+  const [axis, start, size, from] = side === 'x' ? ['xaxis', 'left', 'width', full._size.l]
+    : ['yaxis', 'top', 'height', full._size.t];
+  const centre = parseFloat(line.style[start]) + parseFloat(line.style[size]) / 2;
+  return Math.round(full[axis].p2l(centre - from));
+}"""
+"""Where the line over a figure stands that shows what is chosen, in the units of its axis."""
 SHOWN = {
     "": DRAWN,
     "cache": "document.querySelectorAll('.tk-lane').length === 5",

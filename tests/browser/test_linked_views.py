@@ -5,24 +5,22 @@ from urllib.parse import parse_qs
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DRAWN, Visit, Watch, chosen, open_controls, open_view, quiet
+from tests.browser.conftest import (
+    DRAWN,
+    LINE,
+    Visit,
+    Watch,
+    chosen,
+    open_controls,
+    open_view,
+    quiet,
+)
 
 CENTRE = """([name, x, y]) => {
   const host = document.querySelector(`#plot-${name} .js-plotly-plot`);
   host.scrollIntoView({block: 'center'});
   const full = host._fullLayout, box = host.getBoundingClientRect();
   return [box.left + full._size.l + full.xaxis.l2p(x), box.top + full._size.t + full.yaxis.l2p(y)];
-}"""
-# Where the overlay of a figure stands, in the units of its axis.
-LINE = """([name, side]) => {
-  const block = document.querySelector(`#plot-${name}`);
-  const line = block.querySelector(`.tk-selected-${side}`);
-  if (line.hidden) return null;
-  const full = block.querySelector('.js-plotly-plot')._fullLayout;
-  const [axis, start, size, from] = side === 'x' ? ['xaxis', 'left', 'width', full._size.l]
-    : ['yaxis', 'top', 'height', full._size.t];
-  const centre = parseFloat(line.style[start]) + parseFloat(line.style[size]) / 2;
-  return Math.round(full[axis].p2l(centre - from));
 }"""
 
 

@@ -5,21 +5,11 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import SHOWN, Visit, chosen
+from tests.browser.conftest import LINE, SHOWN, Visit, chosen
 from tokenarium.backend import CacheResult, SpeculationResult
 from tokenarium.backend.runs.examples import declared, read
 from tokenarium.backend.runs.kind import KINDS
 
-CURSOR = """([name, side]) => {
-  const block = document.querySelector(`#plot-${name}`);
-  const line = block.querySelector(`.tk-selected-${side}`);
-  if (!line || line.hidden) return null;
-  const full = block.querySelector('.js-plotly-plot')._fullLayout;
-  const [axis, start, size, from] = side === 'x' ? ['xaxis', 'left', 'width', full._size.l]
-    : ['yaxis', 'top', 'height', full._size.t];
-  const centre = parseFloat(line.style[start]) + parseFloat(line.style[size]) / 2;
-  return Math.round(full[axis].p2l(centre - from));
-}"""
 FIGURES = {"cache_bytes": "x", "cache_time": "x", "cache_kl": "x", "cache_lost": "x"}
 
 
@@ -40,7 +30,7 @@ def at_step(page: Page, step: int) -> None:
     assert chosen(page)["step"] == step
     for name, side in (*FIGURES.items(), ("cache_map", "y")):
         page.wait_for_function(
-            f"([place, step]) => ({CURSOR})(place) === step", arg=[[name, side], step]
+            f"([place, step]) => ({LINE})(place) === step", arg=[[name, side], step]
         )
     expect(page.locator(".tk-lane .tk-next")).to_have_count(5)
 
