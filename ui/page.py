@@ -9,11 +9,12 @@ from starlette.middleware import Middleware
 from tokenarium.backend import Lab, Settings
 from tokenarium.ui import theme
 from tokenarium.ui.api import expose
-from tokenarium.ui.pages import find_pages
+from tokenarium.ui.pages import every_page
 from tokenarium.ui.shell.answers import answer_in_words
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.header import TAGLINE, header
 from tokenarium.ui.shell.hosts import Hosts, hosts_of
+from tokenarium.ui.shell.page import Page
 from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.shell.sessions import MOST_SESSIONS, KeepLittle
 from tokenarium.ui.shell.web import served
@@ -26,7 +27,7 @@ ENDPOINTS = "endpoints"
 
 def build(lab: Lab) -> gr.Blocks:
     """Return the application: pages over one lab, no endpoint exposed but those named here."""
-    first, *others = find_pages()
+    first, *others = every_page()
     blocks: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         _page(blocks, lab, first)
@@ -44,14 +45,17 @@ def build(lab: Lab) -> gr.Blocks:
     return blocks
 
 
-def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage]) -> None:
+def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage] | type[Page]) -> None:
     Navbar(visible=False)
     header(TITLE, _titles(), page.path, page.intro or TAGLINE)
-    Wiring(page(lab), lab, blocks)
+    if issubclass(page, Page):
+        page(lab).build(blocks)
+    else:
+        Wiring(page(lab), lab, blocks)
 
 
 def _titles() -> dict[str, str]:
-    return {page.path: page.title for page in find_pages()}
+    return {page.path: page.title for page in every_page()}
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:

@@ -23,8 +23,8 @@
     const text = document.querySelector('#text textarea')?.value, model = document.querySelector('#model input')?.value;
     return text === undefined || model === undefined ? null : {text, model, turns: T.given?.()};
   };
-  let first = null;
-  const settled = () => { first ??= here(); if (!first) setTimeout(settled, 200); };
+  let first = null, tries = 150; // a page without a text never has one
+  const settled = () => { first ??= here(); if (!first && tries--) setTimeout(settled, 200); };
   settled();
   window.addEventListener('pagehide', () => {
     const now = here();
