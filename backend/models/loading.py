@@ -24,11 +24,12 @@ from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.dequantising import count_plain, how_to_read, make_plain
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.files import read_object, refuse_odd_files, regular_size
+from tokenarium.backend.models.identity import DigestMemo, fingerprint
 from tokenarium.backend.models.image_text import auto_class, image_text_class, image_text_note
 from tokenarium.backend.models.interface import implementation_of, refusing_own_table, watch
 from tokenarium.backend.models.isolation.backend import isolate, try_file
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.names import OFFERED, DigestMemo, ModelSource, fingerprint
+from tokenarium.backend.models.names import OFFERED, ModelSource
 from tokenarium.backend.models.names import folder as folder_of
 from tokenarium.backend.models.other_kinds import refuse_other_kinds
 from tokenarium.backend.models.probes.weights import padded_rows

@@ -9,9 +9,10 @@ from typing import Literal
 
 import torch
 
+from tokenarium.backend.models.identity import DigestMemo, fingerprint
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load, try_tokenizer
-from tokenarium.backend.models.names import DigestMemo, ModelSource, fingerprint, folder
+from tokenarium.backend.models.names import ModelSource, folder
 from tokenarium.backend.models.refusal import DoesNotFit, refusing
 
 State = Literal["cold", "loading", "ready"]

@@ -1,18 +1,15 @@
-"""Which model a name means, and what identifies its content.
+"""Which model a name means.
 
-A run found in the store needs only this module, so it imports neither torch nor transformers.
+A run found in the store needs this module, so it imports neither torch nor transformers.
 """
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from tokenarium.backend.models.adapter_files import (
     ADAPTER_CONFIG,
-    adapter_files,
     base_of,
     is_adapter,
 )
@@ -23,10 +20,10 @@ from tokenarium.backend.models.default import (
     PACKAGE,
     TITLE,
 )
-from tokenarium.backend.models.files import INDEX, WEIGHTS, sha256_of
-from tokenarium.backend.models.gguf.converted import GgufSource, identity
+from tokenarium.backend.models.files import WEIGHTS
+from tokenarium.backend.models.gguf.converted import GgufSource
 from tokenarium.backend.models.gguf.header import only_file
-from tokenarium.backend.models.hub_cache import content_name, snapshot
+from tokenarium.backend.models.hub_cache import snapshot
 from tokenarium.backend.models.quantised import weights_in_words
 from tokenarium.backend.models.refusal import error_words, refusing
 from tokenarium.backend.settings import PROJECT, Settings
@@ -40,19 +37,6 @@ LONGEST_NAME = 4_096
 _LONGEST_PART_BYTES = 255
 _NAME = re.compile(r"[^\x00-\x1f\ud800-\udfff]*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_IDENTITY = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    INDEX,
-)
 
 
 @dataclass(frozen=True)
@@ -75,16 +59,6 @@ class ModelSource:
     def weights(self) -> str:
         """In words what the weights are, where they are a copy that differs from the original."""
         return self.gguf.weights() if self.gguf else weights_in_words(folder(self))
-
-
-class DigestMemo(Protocol):
-    """Remembers the SHA-256 of files, so that a large model is hashed once."""
-
-    def digest(self, path: str, size: int, mtime_ns: int) -> str | None:
-        """Return what was remembered for exactly this file, or None."""
-
-    def remember_digest(self, path: str, size: int, mtime_ns: int, digest: str) -> None:
-        """Remember the SHA-256 of this file."""
 
 
 def resolve(name: str, settings: Settings) -> ModelSource:
@@ -173,49 +147,6 @@ def folder(source: ModelSource) -> Path | None:
     if source.gguf:
         return source.gguf.folder()
     return source.folder or snapshot(source.hub_id or "")
-
-
-def fingerprint(source: ModelSource, digest_memo: DigestMemo | None = None) -> str | None:
-    """Return the SHA-256 over names and contents of configuration, tokenizer and weights.
-
-    Of a GGUF file it is that of the file and of the converter alone.
-
-    Args:
-        source: the model.
-        digest_memo: spares hashing files that have not changed.
-    Returns: hexadecimal digest; None for a model that is not downloaded or converted yet.
-    """
-    home = folder(source)
-    if home is None:
-        return None
-    if source.gguf:
-        digest = source.gguf.known_digest()
-        return identity(digest) if digest else None
-    whole = hashlib.sha256()
-    with refusing(f"{home.name} cannot be read", "check that its files are readable"):
-        for file in _identity_files(home, source.adapter):
-            whole.update(f"{file.name}\0{_file_digest(file, digest_memo)}\n".encode())
-    return whole.hexdigest()
-
-
-def bytes_to_hash(source: ModelSource, digest_memo: DigestMemo | None = None) -> int:
-    """Return how many bytes ``fingerprint`` would read of files whose digest is not known."""
-    home = folder(source)
-    if home is None or source.gguf:
-        return 0
-    with refusing(f"{home.name} cannot be read", "check that its files are readable"):
-        files = [
-            file
-            for file in _identity_files(home, source.adapter)
-            if _known_digest(file, digest_memo) is None
-        ]
-        return sum(file.stat().st_size for file in files)
-
-
-def _identity_files(home: Path, adapter: Path | None) -> list[Path]:
-    files = [home / name for name in _IDENTITY] + sorted(home.glob(WEIGHTS))
-    files += adapter_files(adapter)
-    return [file for file in files if file.is_file()]
 
 
 def _bundled(name: str) -> ModelSource:
@@ -321,20 +252,3 @@ def _with_config(name: str, path: Path) -> Path:
             "or save the model there with save_pretrained"
         )
     return path
-
-
-def _file_digest(file: Path, memo: DigestMemo | None) -> str:
-    known = _known_digest(file, memo)
-    if known is not None:
-        return known
-    state, digest = file.stat(), sha256_of(file)
-    if memo:
-        memo.remember_digest(str(file), state.st_size, state.st_mtime_ns, digest)
-    return digest
-
-
-def _known_digest(file: Path, memo: DigestMemo | None) -> str | None:
-    if stored_under := content_name(file):
-        return stored_under
-    state = file.stat()
-    return memo.digest(str(file), state.st_size, state.st_mtime_ns) if memo else None

@@ -13,6 +13,7 @@ from tokenarium.backend.errors import in_words, told_in_words
 from tokenarium.backend.models.default import PACKAGE
 from tokenarium.backend.models.fetching.child import Fetch, Fetches
 from tokenarium.backend.models.gguf.header import read_header
+from tokenarium.backend.models.identity import bytes_to_hash, fingerprint
 from tokenarium.backend.models.info import (
     FolderState,
     ModelInfo,
@@ -21,15 +22,7 @@ from tokenarium.backend.models.info import (
     folder_state,
     shape_of,
 )
-from tokenarium.backend.models.names import (
-    BUNDLED,
-    ModelSource,
-    available,
-    bytes_to_hash,
-    fingerprint,
-    folder,
-    resolve,
-)
+from tokenarium.backend.models.names import BUNDLED, ModelSource, available, folder, resolve
 from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.runs.request import DType
 from tokenarium.backend.settings import Settings

@@ -5,13 +5,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tokenarium.backend.environment import describe
 from tokenarium.backend.errors import in_words, told_in_words
-from tokenarium.backend.models.names import ModelSource, folder
+from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import (
     Cancelled,
@@ -19,13 +19,13 @@ from tokenarium.backend.runs.events import (
     ChildRun,
     Event,
     Finished,
-    Progress,
     Queued,
     cancelled_by,
 )
 from tokenarium.backend.runs.given import refuse_long
 from tokenarium.backend.runs.jobs import Job, Jobs, RunTicket, ticket
 from tokenarium.backend.runs.kind import imported, kind_of
+from tokenarium.backend.runs.lending import ModelLender
 from tokenarium.backend.runs.model_queue import Limits, ModelQueue, Place
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
@@ -34,21 +34,11 @@ from tokenarium.backend.runs.serialization import lacking, new_id, new_run, refu
 from tokenarium.backend.settings import Settings
 
 if TYPE_CHECKING:
-    from tokenarium.backend.models.fetching.child import Fetch
-    from tokenarium.backend.models.loaded import LoadedModel
+    pass
 
 _CLOSING_S = 5.0
 _AT_ONCE_BYTES = 2**26
 """Of a model whose files were never hashed and are larger, a run finds out in its own thread."""
-
-
-@dataclass(frozen=True)
-class ModelsInUse:
-    """The models of one request."""
-
-    model: "LoadedModel"
-    beside: dict[str, "LoadedModel"]
-    """Those that ``request.beside`` names, by that name."""
 
 
 class RunExecutor:
@@ -58,6 +48,7 @@ class RunExecutor:
         self._settings = settings
         self._repository = library
         self._registry = registry
+        self.lender = ModelLender(registry)
         self._queue = ModelQueue(settings.queue_size, _limits(settings))
         self._jobs = Jobs()
 
@@ -76,11 +67,11 @@ class RunExecutor:
             owner: who asks.
             most_bytes: bytes of a model's files that may be hashed to know it; None for all.
         """
-        sources = (source, *self._beside(request))
+        sources = (source, *self.lender.beside(request))
         fingerprints = [self._registry.fingerprint(each, most_bytes) or "" for each in sources]
         if not all(fingerprints):
             return None
-        read = [*fingerprints, *self._rendered(request, source)]
+        read = [*fingerprints, *self.lender.rendered(request, source)]
         return self._repository.find(request, " ".join(read), owner)
 
     def begin(
@@ -168,50 +159,6 @@ class RunExecutor:
             if job.thread is not None:
                 job.thread.join(_CLOSING_S)
 
-    @contextmanager
-    def models(
-        self,
-        request: ModelRequest,
-        source: ModelSource,
-        emit: Callable[[Event], None],
-        cancel: CancelToken,
-    ) -> Iterator["ModelsInUse"]:
-        """Lend the models of a request, to nobody else meanwhile; loads them where needed."""
-        sources = {each.name: each for each in (source, *self._beside(request))}
-        with ExitStack() as stack:
-            models = {}
-            for name in sorted(sources):  # in one order for all runs, so that none wait in a circle
-                self._prepare(sources[name], emit, cancel)
-                if self._registry.info(name).state != "ready":
-                    emit(Progress(f"loading {name}", 0, 1))
-                models[name] = stack.enter_context(self._registry.use(sources[name], request.dtype))
-                cancel.check()
-            beside = {name: models[self._registry.resolve(name).name] for name in request.beside}
-            yield ModelsInUse(models[source.name], beside)
-
-    def _prepare(
-        self, source: ModelSource, emit: Callable[[Event], None], cancel: CancelToken
-    ) -> None:
-        """Wait until the files of a model are there; cancelling ends the waiting only."""
-
-        def watch(fetch: "Fetch") -> None:
-            cancel.check()
-            emit(Progress(f"{source.name}: {fetch.doing}", fetch.done, fetch.total))
-
-        self._registry.prepare(source, watch)
-
-    def _rendered(self, request: ModelRequest, source: ModelSource) -> tuple[str, ...]:
-        """Return the digest of the ids of what the model's chat template writes, where it does."""
-        home = folder(source)
-        if not request.rendered or home is None:
-            return ()
-        from tokenarium.backend.cost.sketch import sketch
-
-        return (sketch(source.name, home).digest(request.rendered),)
-
-    def _beside(self, request: ModelRequest) -> tuple[ModelSource, ...]:
-        return tuple(self._registry.resolve(name) for name in request.beside)
-
     def _replace(
         self,
         ticket: RunTicket,
@@ -273,7 +220,7 @@ class RunExecutor:
         if job.answer is not None:  # by the one before, for another visitor
             answer = replace(job.answer, id=job.ticket.id, owner=owner)
             return self._repository.save(answer, replace=job.replaces)
-        with self.models(request, source, channel.put, cancel) as lent:
+        with self.lender.lend(request, source, channel.put, cancel) as lent:
             loaded, beside = lent.model, lent.beside
             compute = imported(kind_of(request).compute)
             limit = self._settings.token_limit
@@ -284,7 +231,7 @@ class RunExecutor:
             copies = {m.name: m.weights for m in (loaded, *beside.values()) if m.weights}
             if copies:
                 environment["weights"] = copies
-            if rendered := self._rendered(request, source):
+            if rendered := self.lender.rendered(request, source):
                 environment["rendered"] = rendered[0]
 
             def emit(event: Event) -> None:

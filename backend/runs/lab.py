@@ -10,8 +10,9 @@ from tokenarium.backend.models.preselected import STAND_IN, Preselected, Presele
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken
 from tokenarium.backend.runs.examples import install
-from tokenarium.backend.runs.executor import ModelsInUse, RunExecutor
+from tokenarium.backend.runs.executor import RunExecutor
 from tokenarium.backend.runs.kind import KINDS, Example, Kind
+from tokenarium.backend.runs.lending import ModelsInUse
 from tokenarium.backend.runs.method import FAMILIES, Method
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest, Request
@@ -71,7 +72,7 @@ class Lab(StoredRuns):
         """
         with told_in_words():
             source = self._registry.resolve(request.model)
-            with self._executor.models(request, source, lambda _: None, CancelToken()) as used:
+            with self._executor.lender.lend(request, source, lambda _: None, CancelToken()) as used:
                 yield used
 
     @staticmethod

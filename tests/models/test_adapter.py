@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from tokenarium.backend.models.identity import fingerprint
 from tokenarium.backend.models.loading import load
-from tokenarium.backend.models.names import available, fingerprint, resolve
+from tokenarium.backend.models.names import available, resolve
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.settings import Settings

@@ -1,14 +1,16 @@
 """A name means one model or is refused, and content decides the fingerprint."""
 
+import hashlib
 import os
 import subprocess
 import sys
 
 import pytest
 
-from tokenarium.backend.models import hub_cache, names
+from tokenarium.backend.models import hub_cache, identity, names
 from tokenarium.backend.models.default import DEFAULT_MODEL, HUB_COPY
-from tokenarium.backend.models.names import available, fingerprint, folder, resolve
+from tokenarium.backend.models.identity import fingerprint
+from tokenarium.backend.models.names import available, folder, resolve
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.settings import PROJECT, Settings
 
@@ -152,7 +154,7 @@ def test_fingerprint_follows_content_not_place(models_dir, tmp_path):
 def test_fingerprint_hashes_an_unchanged_file_once(models_dir, monkeypatch):
     source, memo = resolve("local/mine", _local(models_dir)), Memo()
     first = fingerprint(source, memo)
-    monkeypatch.setattr(names, "sha256_of", None)
+    monkeypatch.setattr(identity, "sha256_of", None)
     assert fingerprint(source, memo) == first
     weights = models_dir / "mine" / "model.safetensors"
     os.utime(weights, ns=(1, 1))
@@ -181,7 +183,7 @@ def test_fingerprint_of_a_downloaded_file_is_the_name_of_its_blob(hub, monkeypat
     home = hub / "models--org--name"
     snapshot = _model(home / "snapshots" / "abc")
     plain = fingerprint(names.ModelSource("x", snapshot, None, "x"))
-    digest = names.hashlib.sha256(b"w").hexdigest()
+    digest = hashlib.sha256(b"w").hexdigest()
     (home / "blobs").mkdir()
     (snapshot / "model.safetensors").rename(home / "blobs" / digest)
     (snapshot / "model.safetensors").symlink_to(home / "blobs" / digest)

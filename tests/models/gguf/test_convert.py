@@ -13,8 +13,9 @@ from tests.models.gguf.written import model_of, write
 from tokenarium.backend.models.gguf import convert as converting
 from tokenarium.backend.models.gguf.convert import convert
 from tokenarium.backend.models.gguf.converted import MARKER, GgufSource, identity
+from tokenarium.backend.models.identity import fingerprint
 from tokenarium.backend.models.loading import load
-from tokenarium.backend.models.names import ModelSource, fingerprint, folder, resolve
+from tokenarium.backend.models.names import ModelSource, folder, resolve
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.settings import Settings
 

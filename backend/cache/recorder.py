@@ -1,0 +1,190 @@
+"""What happens in each layer of a forward pass over a cache."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tokenarium.backend.cache.biased_keys import biases_of_entries, refuse_biased
+from tokenarium.backend.cache.entries import Entries
+from tokenarium.backend.cache.evictions import Dropped, Selected
+from tokenarium.backend.cache.layer_cache import LayerCache
+from tokenarium.backend.cache.layer_view import Choice
+from tokenarium.backend.cache.window_attention import attend_within
+from tokenarium.backend.observe import AttentionCall, Recorder
+from tokenarium.backend.observe.layer import Layer
+from tokenarium.backend.observe.reading import HELD_WEIGHTS, Reading
+from tokenarium.kernels.attention_stats import (
+    AttentionStats,
+    Rows,
+    Want,
+    attention_rows,
+    attention_stats,
+)
+from tokenarium.kernels.decode_attention import decode_attention
+from tokenarium.kernels.gather_attention import gather_attention
+
+if TYPE_CHECKING:
+    from tokenarium.backend.cache.engine import CachedSequence
+
+
+class CacheRecorder(Recorder):
+    """Attends over the entries of each layer, shows the policy, and drops what is over budget.
+
+    Args:
+        run: the text that is read.
+    """
+
+    def __init__(self, run: "CachedSequence") -> None:
+        super().__init__()
+        self._run = run
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        """Return the outputs [1, Hq, n, D] of a layer's attention over its entries.
+
+        Raises:
+            ValueError: if the layer sees what a cache cannot follow.
+        """
+        run = self._run
+        run.check()
+        call = call.newest()
+        if call.q.shape[0] != 1:
+            raise ValueError("a batch has no cache to evict from: give one text at a time")
+        if call.mask is not None:
+            raise ValueError(
+                f"what layer {call.layer} sees is no window (chunks, keys that the model chooses, "
+                "or padding), which a cache cannot follow: give one text without padding, shorter "
+                "than a chunk, or choose a model with full or sliding-window attention"
+            )
+        refuse_biased(run.policy, call)
+        out, cache = self._prefill(call) if run.step == 0 else self._decode(call)
+        if cache.window is not None and run.free_windows:
+            run.evictor.free_outside(cache)
+        run.evictor.end_layer(cache)
+        cache.queries = None
+        return out[None]
+
+    def _prefill(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
+        run, policy = self._run, self._run.policy
+        budgets = policy.layer_budgets(run.budget, len(run.attending), run.prompt)
+        budget = budgets[run.attending.index(call.layer)]
+        acts = policy.acts_within(call.declared_window, budget)
+        # An oracle frees nothing, so that its windows are what its kernels see.
+        acts = acts and (call.declared_window is None or run.free_windows)
+        out, stats = self._attend_prompt(call, acts)
+        cache = LayerCache(
+            layer=call.layer,
+            entries=Entries(call.k[0], call.v[0], self._positions_kept(call)),
+            heads=call.q.shape[1],
+            reduction=policy.reduction,
+            random=run.random,
+            prompt=run.prompt,
+            budget=budget,
+            seen=run.seen,
+            queries=call.q[0],
+            scaling=call.scaling,
+            rotary=run.rotary[call.layer] if run.rotary else None,
+            rows=partial(_last_rows, call),
+            window=call.declared_window,
+            acts=acts,
+            shared=run.shared,
+        )
+        run.layers.append(cache)
+        view = run.evictor.view(cache)
+        if acts:
+            policy.observe_prompt(view, stats)
+        cache.rows = None
+        if run.pruner is not None and run.pruner.kept is None:
+            run.pruner.kept = policy.prompt_kept(view)
+        return out, cache
+
+    def _positions_kept(self, call: AttentionCall) -> Tensor:
+        """Return the positions [T] of the prompt's tokens in a layer; note which are left out."""
+        run = self._run
+        if run.pruner is None or run.pruner.kept is None:
+            return run.positions
+        gone = torch.ones_like(run.positions, dtype=torch.bool)
+        gone[run.pruner.kept] = False
+        lost = [run.positions[gone]] * call.k.shape[1]
+        run.dropped.append(Dropped(run.step, call.layer, lost))
+        return run.positions[run.pruner.kept]
+
+    def _attend_prompt(self, call: AttentionCall, acts: bool) -> tuple[Tensor, AttentionStats]:
+        """Attend over the prompt: as the model does, or as the policy changes it."""
+        run = self._run
+        if call.layer in run.changes and call.declared_window is None:
+            change = run.changes[call.layer]
+            if change.whole is not None and call.key_bias is None:
+                return change.whole(Layer.of(call, None), run.check), AttentionStats()
+            changed = Reading({call.layer: change}, lambda _: run.check())
+            return changed.attend(call)[0], AttentionStats()
+        wanted = run.policy.want(call.q.shape[2]) if acts else Want()
+        return attention_stats(replace(call.inputs(), offset=0), wanted)
+
+    def _decode(self, call: AttentionCall) -> tuple[Tensor, LayerCache]:
+        run, evictor = self._run, self._run.evictor
+        cache = evictor.of_layer(call.layer)
+        cache.step, cache.seen, cache.queries = run.step, run.seen, call.q[0]
+        entries, acts = cache.entries, cache.acts
+        if evictor.is_stacked(cache):
+            entries.fill(call.k[0], call.v[0])
+        else:
+            entries.append(call.k[0], call.v[0], run.positions)
+        if acts:
+            if not evictor.is_stacked(cache):
+                run.rerotation.before(entries, call.layer, run.seen - 1)
+            choice = run.policy.selects(evictor.view(cache))
+            if choice is not None:
+                return self._attend_selected(call, entries, choice), cache
+        wants = "attention" in run.needs and acts
+        if acts and cache.window is not None:
+            out, weights = attend_within(call, entries, run.positions, cache.window, wants)
+        else:
+            out, weights = decode_attention(
+                call.q[0],
+                entries.buffers["keys"],
+                entries.buffers["values"],
+                entries.starts,
+                entries.counts,
+                scaling=call.scaling,
+                softcap=call.softcap,
+                sinks=call.sinks,
+                window=call.window,
+                bias=biases_of_entries(call, entries),
+                want_weights=wants,
+            )
+        if weights is not None:
+            evictor.observe(cache, weights)
+        return out, cache
+
+    def _attend_selected(self, call: AttentionCall, entries: Entries, choice: Choice) -> Tensor:
+        """Attend over the chosen entries, and note which they were."""
+        run = self._run
+        chosen = enumerate(choice.indices)
+        positions = [entries.head("positions", g)[indices] for g, indices in chosen]
+        scores = choice.scores if run.keep_scores else None
+        run.selected[call.layer] = Selected(positions, scores)
+        return gather_attention(
+            call.q[0],
+            entries.buffers["keys"],
+            entries.buffers["values"],
+            entries.starts,
+            entries.counts,
+            choice.indices,
+            scaling=call.scaling,
+            softcap=call.softcap,
+            sinks=call.sinks,
+        )[0]
+
+
+def _last_rows(call: AttentionCall, last: int) -> Iterator[Rows]:
+    """Yield the weights of the last so many queries (all there are, where fewer)."""
+    length = call.q.shape[2]
+    first = max(0, length - last)
+    inputs = call.inputs()
+    mask = None if inputs.mask is None else inputs.mask[:, first:]
+    inputs = replace(inputs, q=inputs.q[:, first:], offset=first, mask=mask)
+    return attention_rows(inputs, max(1, min(128, HELD_WEIGHTS // (call.q.shape[1] * length))))
