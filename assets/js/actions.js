@@ -2,36 +2,53 @@
 (() => {
   const T = window.tokenarium;
   if (T.actions) return;
-  const TYPES = {json: 'application/json', csv: 'text/csv'};
+
+  // Lets the browser save what was made here.
+  T.download = (content, name, type) => {
+    const made = document.createElement('a');
+    made.href = URL.createObjectURL(new Blob([content], {type}));
+    made.download = name;
+    made.click();
+    setTimeout(() => URL.revokeObjectURL(made.href), 10_000);
+  };
+  const bytes = text => Uint8Array.from(atob(text), sign => sign.charCodeAt(0));
+
   T.actions = (element, server) => {
+    const {all, own} = JSON.parse(element.querySelector('.tk-actions').dataset.saved);
     const done = element.querySelector('.tk-done');
-    const say = text => { done.textContent = text; setTimeout(() => { done.textContent = ''; }, 2500); };
+    let until = 0;
+    const say = (text, ms = 2500) => {
+      clearTimeout(until);
+      done.textContent = text;
+      until = setTimeout(() => { done.textContent = ''; }, ms);
+    };
     const link = async () => {
       if (!T.state.run) { say('No stored run to link to.'); return; }
       const address = T.address().href;
       try { await navigator.clipboard.writeText(address); say('Link copied.'); }
-      catch { history.replaceState(history.state, '', address); say('The address bar holds the link.'); }
+      catch { history.replaceState(history.state, '', address); say('The address bar has the link.'); }
     };
-    const save = async file => {
-      const [section, name] = file.split('/'), run = T.state[section];
-      if (!run) { say('No stored run to download.'); return; }
-      say('Preparing…');
-      const text = await server.export_file({section, run, file: name});
-      const made = document.createElement('a');
-      made.href = URL.createObjectURL(new Blob([text], {type: TYPES[name.split('.').at(-1)]}));
-      made.download = `tokenarium-${run}${name === 'run.json' ? '.json' : `-${name}`}`;
-      made.click();
-      URL.revokeObjectURL(made.href);
-      say('Downloaded.');
+    const save = async (section, file) => {
+      say('Preparing…', 600_000);
+      try {
+        const found = await server.export_file({section, run: T.state[section], file});
+        if (found.error) { say(found.error, 15_000); return; }
+        T.download(found.text ?? bytes(found.base64), found.name, found.type);
+        say('Saved.');
+      } catch (error) { say(`Not saved: ${error?.message ?? error}`, 15_000); }
     };
     const theme = () => {
       const dark = document.body.classList.toggle('dark');
       try { localStorage.setItem('tokenarium_theme', dark ? 'dark' : 'light'); } catch { /* not kept, still changed */ }
     };
-    element.addEventListener('click', event => {
-      const {do: what, file} = event.target.closest('button')?.dataset ?? {};
-      if (file) save(file); else ({link, theme})[what]?.();
-    });
+    const filesOf = ([section, [title, files]]) => {
+      const nothing = section === 'run' ? [{items: [{text: 'Nothing is stored yet: press Run.', go: () => {}}]}] : [];
+      const row = ([file, text]) => ({items: [{text, name: section === 'run' ? '' : `${title}: ${text}`, go: () => save(section, file)}]});
+      return {title, rows: T.state[section] ? Object.entries({...files, ...all}).map(row) : nothing};
+    };
+    const share = () => ({title: 'Share', rows: T.state.run ? [{items: [{text: 'Copy link to what is shown', go: link}]}] : []});
+    T.menu(element.querySelector('.tk-save'), () => [...Object.entries(own).map(filesOf), share()]);
+    element.addEventListener('click', event => ({link, theme})[event.target.closest('button')?.dataset.do]?.());
     try {
       const kept = localStorage.getItem('tokenarium_theme');
       if (kept && !new URL(location.href).searchParams.has('__theme')) document.body.classList.toggle('dark', kept === 'dark');

@@ -128,7 +128,8 @@ def test_what_cannot_be_done_is_said_in_words(page: Page, model: str, text: str,
 
 def test_the_file_holds_the_numbers_of_the_strip(page: Page, app: App) -> None:
     with page.expect_download() as started:
-        page.get_by_role("button", name="Download JSON", exact=True).click()
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("menuitem", name="Numbers and their definitions (JSON)").click()
     assert started.value.suggested_filename == f"tokenarium-{chosen(page)['run']}.json"
     file = json.loads(Path(started.value.path()).read_text(encoding="utf-8"))
     surprisal = file["values"]["surprisal_nats"]

@@ -1,6 +1,9 @@
 """Every page opens, runs, cancels with words, reopens, saves, and says its errors."""
 
+import base64
+import io
 import json
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +19,7 @@ from tokenarium.ui.pages.race import Race
 from tokenarium.ui.shell.drawing import BETWEEN
 from tokenarium.ui.shell.following import CANCELLED
 from tokenarium.ui.shell.handlers import NOTHING_RUNS
+from tokenarium.ui.shell.saving import offered
 from tokenarium.ui.shell.section import MAIN, RunPage
 
 PAGES = find_pages()
@@ -252,15 +256,27 @@ def test_what_a_page_offers_to_save_can_be_saved(
 ) -> None:
     found = ran(lab, done, page, slug)
     ids = found.shown(slug) or ""
-    whole = json.loads(found.handlers.export(slug, ids, "run.json"))
-    assert whole["id"] == ids.split(BETWEEN)[0]
-    for name in found.page.sections[slug].files:
-        table = found.handlers.export(slug, ids, name).splitlines()
-        assert len(table) > 1
-        assert "," in table[0]
-    assert json.loads(found.handlers.export(slug, ids, "run.ipynb"))["nbformat"] == 4
-    for kind in ("run.json", "run.ipynb"):
-        assert "nowhere" in found.handlers.export(slug, "nowhere", kind)
+    names = offered(found.page.sections[slug])
+    assert {"run.json", "run.ipynb", "tables.csv", "tables.parquet"} < names.keys()
+    for name in names:
+        told = found.handlers.export(slug, ids, name)
+        assert set(told) - {"text", "base64"} == {"name", "type"}, told
+        assert told["name"].startswith(f"tokenarium-{ids.split(BETWEEN)[0]}")
+        if BETWEEN in ids:
+            assert len(unzipped(told)) == len(ids.split(BETWEEN))
+        elif name in found.page.sections[slug].files:
+            table = told["text"].splitlines()
+            assert len(table) > 1
+            assert "," in table[0]
+        assert "nowhere" in found.handlers.export(slug, "nowhere", name)["error"]
+    for wrong in ("run.pdf", None, []):
+        assert "choose" in found.handlers.export(slug, ids, wrong)["error"]
+
+
+def unzipped(told: dict[str, str]) -> dict[str, bytes]:
+    """Return what a ZIP holds, by name."""
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(told["base64"]))) as file:
+        return {name: file.read(name) for name in file.namelist()}
 
 
 @sections

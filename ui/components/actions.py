@@ -1,6 +1,8 @@
-"""What can be done with the shown run: copy its link, download its data, change the theme."""
+"""What can be done with the shown run: copy its link, save it, change the theme."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -17,29 +19,37 @@ KEYS = {
 """By what the arrows move, what keys do."""
 
 
+@dataclass(frozen=True)
+class Saved:
+    """What a section's run can be saved as."""
+
+    title: str
+    files: Mapping[str, str]
+    """By name, such as ``nodes.csv``, in the words of the menu."""
+
+
 def actions(
-    export: Callable[[str, str, str], str], files: Mapping[str, str], arrows: str
+    export: Callable[[object, object, object], Mapping[str, str]],
+    saved: Mapping[str, Saved],
+    arrows: str,
 ) -> gr.HTML:
     """Return the buttons.
 
     Args:
-        export: turns a section, a run's id and a kind of file into the text of the file.
-        files: by section and kind, such as ``run/nodes.csv``, what the button says.
+        export: turns a section, a run's id and the name of a file into what the browser saves.
+        saved: by section, what its run can be saved as.
         arrows: what the arrow keys of the page move.
     """
 
     # The browser's functions take one argument.
-    def export_file(asked: dict[str, Any]) -> str:
-        return export(*(str(asked.get(name)) for name in ("section", "run", "file")))
+    def export_file(asked: dict[str, Any]) -> Mapping[str, str]:
+        return export(*(asked.get(name) for name in ("section", "run", "file")))
 
-    buttons = "".join(
-        f'<button type="button" data-file="{escape(kind)}">{escape(said)}</button>'
-        for kind, said in files.items()
-    )
     keys = "".join(f"<dt>{keys}</dt><dd>{does}</dd>" for keys, does in KEYS[arrows])
     return gr.HTML(
-        html_template=f"""<div class="tk-actions">
-  <button type="button" data-do="link">Copy link</button>{buttons}
+        html_template=f"""<div class="tk-actions" data-saved="{_told(saved)}">
+  <button type="button" class="tk-save" data-do="save">Save</button>
+  <button type="button" data-do="link">Copy link</button>
   <button type="button" data-do="theme" aria-label="Switch between light and dark">◐</button>
   <details class="tk-keys"><summary aria-label="Keyboard">?</summary>
   <dl>{keys}<dt>?</dt><dd>these keys</dd></dl></details>
@@ -48,3 +58,14 @@ def actions(
         server_functions=[export_file],
         elem_id="actions",
     )
+
+
+def _told(saved: Mapping[str, Saved]) -> str:
+    """Return what the menu offers: files of every section once, beside each its own."""
+    first, *others = (each.files.items() for each in saved.values())
+    shared = [pair for pair in first if all(pair in files for files in others)]
+    own = {
+        slug: (each.title, dict(pair for pair in each.files.items() if pair not in shared))
+        for slug, each in saved.items()
+    }
+    return escape(json.dumps({"all": dict(shared), "own": own}, ensure_ascii=False))

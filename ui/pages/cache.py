@@ -49,7 +49,7 @@ class Cache(RunPage):
     kinds = (CacheRequest, PointRequest)
     panels = (Lanes, Table, Held, Costs)
     beside = (Sweep,)
-    files: ClassVar[dict[str, File]] = {"steps.csv": File("Steps as CSV", steps_csv)}
+    files: ClassVar[dict[str, File]] = {"steps.csv": File("Table of steps (CSV)", steps_csv)}
 
     def build(self, controls: Controls) -> None:
         """Make the choice of policies and budget."""

@@ -75,7 +75,7 @@ class Explore(RunPage):
     aside = (Share, TokenCard)
     stories = STORIES
     partial_every_s: ClassVar[float] = 3.0
-    files: ClassVar[dict[str, File]] = {"tokens.csv": File("Tokens as CSV", tokens_csv)}
+    files: ClassVar[dict[str, File]] = {"tokens.csv": File("Table of tokens (CSV)", tokens_csv)}
 
     def options(self, controls: Controls) -> None:
         """Make the parameters of a trace."""

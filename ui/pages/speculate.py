@@ -49,8 +49,8 @@ class Speculate(RunPage):
     beside = (Race,)
     partial_every_s: ClassVar[float] = 0.4
     files: ClassVar[dict[str, File]] = {
-        "nodes.csv": File("Nodes as CSV", nodes_csv),
-        "rounds.csv": File("Rounds as CSV", rounds_csv),
+        "nodes.csv": File("Table of guesses (CSV)", nodes_csv),
+        "rounds.csv": File("Table of rounds (CSV)", rounds_csv),
     }
 
     def __init__(self, lab: Lab) -> None:

@@ -31,7 +31,7 @@ class Sweep(Section):
     kinds = (SweepRequest,)
     panels = (Points,)
     partial_every_s: ClassVar[float] = 0.0
-    files: ClassVar[dict[str, File]] = {"points.csv": File("Points as CSV", points_csv)}
+    files: ClassVar[dict[str, File]] = {"points.csv": File("Table of points (CSV)", points_csv)}
 
     def build(self, controls: Controls) -> None:
         """Make the choice of a task, budgets, length and trials."""

@@ -13,6 +13,7 @@ from tokenarium.ui.components.turns import NAME
 from tokenarium.ui.shell.drawing import BETWEEN, Asker
 from tokenarium.ui.shell.following import CANCELLED, Following
 from tokenarium.ui.shell.panel import Action, Panel, Values
+from tokenarium.ui.shell.saving import saved
 from tokenarium.ui.shell.section import MAIN, Section
 from tokenarium.ui.shell.selection import PLACES, Selection, number_of
 
@@ -192,18 +193,14 @@ class Handlers(Following):
             return status(str(error), "error"), False
         return self.state(model)
 
-    def export(self, section: str, run_id: str, file: str) -> str:
-        """Return a stored run, or one of its tables, as the text of a file."""
+    def export(self, section: object, ids: object, name: object) -> dict[str, str]:
+        """Return a file of what a section shows, or in ``error`` why there is none."""
         try:
-            files = self.page.sections[section].files if section in self.page.sections else {}
-            first = run_id.split(BETWEEN)[0]
-            if file in files:
-                return files[file].text(self.lab.open(first))
-            if file == "run.ipynb":
-                return self.lab.export(first, "ipynb")
-            return self.lab.export(first, everything=file == "everything.json")
+            known = self.page.sections.get(str(section))
+            files = known.files if known else {}
+            return saved(self.lab, files, str(ids).split(BETWEEN), str(name))
         except UserError as error:
-            return str(error)
+            return {"error": str(error)}
 
     @staticmethod
     def _carried(carried: object) -> Values:

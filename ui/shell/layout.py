@@ -5,13 +5,14 @@ from typing import Any
 import gradio as gr
 
 from tokenarium.backend import Lab
-from tokenarium.ui.components.actions import actions
+from tokenarium.ui.components.actions import Saved, actions
 from tokenarium.ui.components.change import CHANGE, change
 from tokenarium.ui.components.stories import stories
 from tokenarium.ui.components.turns import NAME, turns_editor
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.handlers import Handlers
 from tokenarium.ui.shell.panel import Panel, Values, hidden
+from tokenarium.ui.shell.saving import offered
 from tokenarium.ui.shell.section import MAIN, RunPage, Section
 from tokenarium.ui.shell.selection import selection
 from tokenarium.ui.shell.stored import run_picker
@@ -31,6 +32,7 @@ class Layout:
         self.parts: dict[str, Any] = {"selection": selection(None)}
         self.buttons: dict[str, tuple[gr.Button, gr.Button]] = {}
         self.settings: dict[str, Any] = {}
+        self._actions()
         self._found(page)
         for section in list(page.sections.values())[1:]:
             gr.HTML(f"<h2>{escape(section.title)}</h2>")
@@ -40,7 +42,6 @@ class Layout:
             self.parts[self._named(section, "cost")] = self._html(section, "cost")
             self.buttons[section.slug] = self._run_and_cancel(section, "sm")
             self._found(section)
-        self._actions()
         self.parts |= self.controls.parts | self.controls.notes
         self._fill(self.handlers.first())
 
@@ -168,15 +169,10 @@ class Layout:
         self.settings |= panel.controls
 
     def _actions(self) -> None:
-        files = {}
-        for slug, section in self.page.sections.items():
-            whole = "Download JSON" if slug == MAIN else f"{section.title} as JSON"
-            files[f"{slug}/run.json"] = whole
-            files[f"{slug}/everything.json"] = f"{whole}, with everything"
-            files[f"{slug}/run.ipynb"] = (
-                "Notebook" if slug == MAIN else f"{section.title} as notebook"
-            )
-            files |= {f"{slug}/{name}": file.title for name, file in section.files.items()}
+        files = {
+            slug: Saved("This run" if slug == MAIN else section.title, offered(section))
+            for slug, section in self.page.sections.items()
+        }
         actions(self.handlers.export, files, self.page.arrows)
 
     def _html(self, section: Section, name: str) -> gr.HTML:

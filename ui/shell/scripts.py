@@ -33,6 +33,7 @@ NAMES = (
     "table",
     "place",
     "lanes",
+    "menu",
     "actions",
     "tree",
     "speculation",
