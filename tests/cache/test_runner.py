@@ -267,14 +267,14 @@ def test_progress_and_partial_results_tell_the_same_run(twins, letters, monkeypa
 def test_cancelled_in_a_layer_it_frees_every_cache(twins, letters, monkeypatch) -> None:
     loaded, _ = twins("llama")
     made: list[weakref.ref[Any]] = []
-    from tokenarium.backend.cache import engine
+    from tokenarium.backend.cache import recorder
 
-    class Seen(engine.Entries):
+    class Seen(recorder.Entries):
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
             made.append(weakref.ref(self.buffers["keys"]))
 
-    monkeypatch.setattr(engine, "Entries", Seen)
+    monkeypatch.setattr(recorder, "Entries", Seen)
     cancel = CancelToken()
 
     def stop(event: Any) -> None:
