@@ -43,6 +43,17 @@ def plotly_text(text: str) -> str:
     return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def many(count: int, thing: str, things: str = "") -> str:
+    """Return a number with the word for what it counts, in the singular where it is one.
+
+    Args:
+        count: how many.
+        thing: the word for one.
+        things: the word for several; with an s at its end where none is given.
+    """
+    return f"{count:,} {thing if count == 1 else things or f'{thing}s'}"
+
+
 def _visible_character(character: str) -> str:
     if character == "\n":
         return _NEWLINE

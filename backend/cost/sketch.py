@@ -12,7 +12,7 @@ from tokenarium.backend.models.files import refuse_odd_files
 from tokenarium.backend.models.info import FolderState, folder_state
 from tokenarium.backend.models.loading import read_tokenizer
 from tokenarium.backend.models.refusal import refusing
-from tokenarium.backend.models.text import count_tokens, digest_of_ids
+from tokenarium.backend.models.text import CUT_IT, count_tokens, digest_of_ids
 from tokenarium.backend.runs.request import TextRequest
 
 _MOST = 8
@@ -52,8 +52,7 @@ class Sketch:
         if tokens <= limit or request.overflow in ("keep_start", "keep_end"):
             return min(tokens, limit)
         raise ValueError(
-            f"the text is {tokens} tokens, the limit is {limit}: shorten it, or set "
-            "overflow=keep_start or overflow=keep_end to cut it"
+            f"the text is {tokens} tokens, the limit is {limit}: shorten it, or {CUT_IT}"
         )
 
     def count_plain(self, text: str) -> int:

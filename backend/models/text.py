@@ -15,6 +15,9 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.spelling import special_ids, special_names, spell
 from tokenarium.backend.runs.request import TextRequest
 
+CUT_IT = "set overflow (Text over the limit, under Options) to keep_start or keep_end to cut it"
+"""How a text is cut, as a request and as a page names it."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -118,8 +121,7 @@ def _within(
                 "trained for"
             )
         raise ValueError(
-            f"the text is {length} tokens, the limit is {limit}: shorten it, or set "
-            f"overflow=keep_start or overflow=keep_end to cut it{past}"
+            f"the text is {length} tokens, the limit is {limit}: shorten it, or {CUT_IT}{past}"
         )
     dropped = length - limit
     if request.overflow == "keep_start":
@@ -141,8 +143,8 @@ def _past_context(request: TextRequest, loaded: LoadedModel, length: int) -> tup
         loaded,
         length,
         f"overflow=exceed, but {loaded.name} has learned positions for {loaded.context} tokens "
-        f"and the text is {length}: shorten it, set overflow=keep_start or overflow=keep_end "
-        "to cut it, or choose a model with rotary positions",
+        f"and the text is {length}: shorten it, {CUT_IT}, or "
+        "choose a model with rotary positions",
     )
 
 

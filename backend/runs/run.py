@@ -43,7 +43,7 @@ class Run:
 
     def __repr__(self) -> str:
         ids = getattr(self.result, "token_ids", None)
-        tokens = "" if ids is None else f", {len(ids)} tokens"
+        tokens = "" if ids is None else f", {len(ids)} token{'s' * (len(ids) != 1)}"
         model = getattr(self.request, "model", "")
         of = f" of {model}" if model else ""
         return f"<Run {self.id}: {self.request.kind}{of}{tokens}, {self.duration_ms:.0f} ms>"

@@ -239,7 +239,7 @@ def test_tokenise_keep_start_and_keep_end_cut_and_say_so(reader):
 
 def test_tokenise_too_long_names_exceed_only_where_it_would_help(reader):
     reader.context = 6
-    with pytest.raises(ValueError, match=r"to cut it$"):
+    with pytest.raises(ValueError, match=r"or set overflow \(Text over the limit, .* to cut it$"):
         _read(reader, "abcdef", limit=6)
     reader.reads_past_context = True
     with pytest.raises(ValueError, match="overflow=exceed to read past the 6 tokens"):

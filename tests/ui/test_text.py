@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenarium.ui.text import escape, one_line, plotly_text, visible
+from tokenarium.ui.text import escape, many, one_line, plotly_text, visible
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -95,3 +95,13 @@ def test_plotly_text_is_shown_as_it_stands(text: str) -> None:
 
 def test_plotly_text_has_no_line_break() -> None:
     assert plotly_text("a\nb") == "a⏎b"
+
+
+def test_what_is_one_is_told_in_the_singular() -> None:
+    assert [many(n, "token") for n in (0, 1, 2, 1234)] == [
+        "0 tokens",
+        "1 token",
+        "2 tokens",
+        "1,234 tokens",
+    ]
+    assert [many(n, "pass", "passes") for n in (1, 2)] == ["1 pass", "2 passes"]

@@ -8,7 +8,7 @@ import numpy as np
 from tokenarium.backend import CacheResult, Policy, PolicyRun
 from tokenarium.ui.components.cost_card import size
 from tokenarium.ui.components.table import Cell, Column, table_html
-from tokenarium.ui.text import escape
+from tokenarium.ui.text import escape, many
 
 COLUMNS = (
     Column("policy"),
@@ -37,7 +37,8 @@ def cache_table(result: CacheResult) -> str:
         if run.notes
     )
     caption = (
-        f"Budget {result.budget_tokens} entries per head, {len(result.prompt_ids)} prompt tokens. "
+        f"Budget {many(result.budget_tokens, 'entry', 'entries')} per head, "
+        f"{many(len(result.prompt_ids), 'prompt token')}. "
         "One prompt, not the distribution."
     )
     return table_html(COLUMNS, rows, caption, "Nothing measured yet.") + notes

@@ -1,7 +1,7 @@
 """What a run or a sweep will take, said before it starts."""
 
 from tokenarium.backend import CacheEstimate, SweepEstimate, TraceEstimate
-from tokenarium.ui.text import escape
+from tokenarium.ui.text import escape, many
 
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
@@ -13,7 +13,7 @@ def trace_card(cost: TraceEstimate) -> str:
         passes = f"{cost.passes} readings of the text: the second for the logit lens"
     time = "not known: this model has read no text on this machine yet"
     facts = (
-        ("Text", f"{cost.words:,} words, {cost.tokens:,} tokens"),
+        ("Text", f"{many(cost.words, 'word')}, {many(cost.tokens, 'token')}"),
         ("Passes", passes),
         ("Peak memory", _peak(cost.peak_bytes, cost.free_bytes)),
         ("Time", time if cost.total_ms is None else _time(cost.total_ms, ())),
@@ -23,9 +23,12 @@ def trace_card(cost: TraceEstimate) -> str:
 
 def cache_card(cost: CacheEstimate) -> str:
     """Return what a run under policies will take, as HTML."""
-    passes = f"{cost.prefill_passes} readings of the prompt, {cost.decode_passes:,} decode steps"
+    passes = (
+        f"{many(cost.prefill_passes, 'reading')} of the prompt, "
+        f"{many(cost.decode_passes, 'decode step')}"
+    )
     if cost.full_passes:
-        passes += f", {cost.full_passes:,} passes of the full model beside them"
+        passes += f", {many(cost.full_passes, 'pass', 'passes')} of the full model beside them"
     bars = "".join(
         _bar(policy.title, policy.label, policy.end_bytes, cost.full_bytes, policy.exact)
         for policy in cost.policies

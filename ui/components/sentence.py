@@ -5,7 +5,7 @@ import numpy as np
 from tokenarium.backend import Event, ModelInfo, Progress, Queued, Run, TraceResult
 from tokenarium.ui.characters import named
 from tokenarium.ui.components.colouring import attention_share
-from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.text import escape, many, one_line
 
 SHORTEST_FOR_SINKS = 64
 """Tokens below which no sink rate is stated: at 9 tokens even uniform attention passes 0.3."""
@@ -27,13 +27,14 @@ def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
     if partial:
         return (
             '<p class="tk-sentence"><mark>partial</mark> '
-            f"{result.layers_done} of {result.layers} layers measured, {result.length} tokens. "
+            f"{result.layers_done} of {many(result.layers, 'layer')} measured, "
+            f"{many(result.length, 'token')}. "
             "Nothing partial is stored.</p>"
         )
     said = [_most_attended(result), _learned_sink(result), _beyond(result)]
     about = [
         _hardest(result),
-        f"{escape(model)} read {result.length} tokens: one text, not the distribution.",
+        f"{escape(model)} read {many(result.length, 'token')}: one text, not the distribution.",
         "Click any token, or step with the arrow keys.",
     ]
     notes = "".join(f'<span class="tk-note">{escape(note)}</span>' for note in result.notes)

@@ -19,7 +19,7 @@ from tokenarium.backend import (
     speculation_verdict,
 )
 from tokenarium.ui.components.table import Cell, Column, table_html
-from tokenarium.ui.text import escape
+from tokenarium.ui.text import escape, many
 
 Draw = Literal["deterministic", "iid", "without_replacement"]
 VERDICTS = {
@@ -46,9 +46,10 @@ def speculate_sentence(result: SpeculationResult) -> str:
         "lossless": "Its text is distributed exactly as the large model's own.",
         "relaxed": "Its text may be distributed otherwise than the large model's.",
     }[result.promise]
+    tokens, passes = many(len(result.token_ids), "token"), many(rounds, "pass", "passes")
     counted = (
-        f"<b>{len(result.token_ids)} tokens in {rounds} passes</b> of the large model, "
-        f"{result.tokens_per_target_call:.2f} a pass: {accepted} of {checked} guesses accepted."
+        f"<b>{tokens} in {passes}</b> of the large model, {result.tokens_per_target_call:.2f} "
+        f"a pass: {accepted} of {many(checked, 'guess', 'guesses')} accepted."
     )
     if not said:
         return f'<p class="tk-sentence">{counted}</p>'

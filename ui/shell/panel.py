@@ -14,6 +14,7 @@ from tokenarium.ui.components.plot import figure_json, plot
 from tokenarium.ui.components.sentence import told
 from tokenarium.ui.figures.style import caption
 from tokenarium.ui.shell.selection import Chosen
+from tokenarium.ui.text import many
 
 Result = TypeVar("Result")
 Asked = TypeVar("Asked", bound=ModelRequest)
@@ -44,7 +45,7 @@ class Scene(Generic[Result, Asked]):
         run = f"run {self.chosen.run}" if self.chosen.run else "partial run"
         asked = self.request
         length = getattr(self.result, "length", None)
-        tokens = "" if length is None else f"{length} tokens · "
+        tokens = "" if length is None else f"{many(length, 'token')} · "
         return f"Tokenarium · {asked.model} · {tokens}seed {asked.seed} · {run}"
 
     @property
