@@ -65,7 +65,9 @@ START_S = 200.0
 STEP_MS = 60_000
 expect.set_options(timeout=STEP_MS)
 DRAWN = """() => {
-  const plots = [...document.querySelectorAll('.tk-figure')]
+  // Where there are views, the small picture over them says nothing of theirs.
+  const views = document.querySelector('#views') ?? document;
+  const plots = [...views.querySelectorAll('.tk-figure')]
     .filter(plot => plot.offsetParent && !plot.querySelector('.tk-empty'));
   return plots.length > 0 && plots.every(plot => plot.querySelector('.main-svg .cartesianlayer'))
     && document.querySelectorAll('#strip .tk-token').length > 0
