@@ -11,20 +11,21 @@
     made.click();
     setTimeout(() => URL.revokeObjectURL(made.href), 10_000);
   };
+  T.say = () => {}; // until the buttons are there
   const bytes = text => Uint8Array.from(atob(text), sign => sign.charCodeAt(0));
 
   T.actions = (element, server) => {
     const {all, own} = JSON.parse(element.querySelector('.tk-actions').dataset.saved);
     const done = element.querySelector('.tk-done');
     let until = 0;
-    const say = (text, ms = 2500) => {
+    const say = T.say = (text, ms = 2500) => {
       clearTimeout(until);
       done.textContent = text;
       until = setTimeout(() => { done.textContent = ''; }, ms);
     };
     const link = async () => {
       if (!T.state.run) { say('No stored run to link to.'); return; }
-      const address = T.address().href;
+      const address = T.link();
       try { await navigator.clipboard.writeText(address); say('Link copied.'); }
       catch { history.replaceState(history.state, '', address); say('The address bar has the link.'); }
     };
@@ -47,7 +48,7 @@
       return {title, rows: T.state[section] ? Object.entries({...files, ...all}).map(row) : nothing};
     };
     const share = () => ({title: 'Share', rows: T.state.run ? [{items: [{text: 'Copy link to what is shown', go: link}]}] : []});
-    T.menu(element.querySelector('.tk-save'), () => [...Object.entries(own).map(filesOf), share()]);
+    T.menu(element.querySelector('.tk-save'), () => [...Object.entries(own).map(filesOf), {title: 'In sight', rows: T.inSight()}, share()]);
     element.addEventListener('click', event => ({link, theme})[event.target.closest('button')?.dataset.do]?.());
     try {
       const kept = localStorage.getItem('tokenarium_theme');

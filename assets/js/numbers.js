@@ -87,8 +87,6 @@
   };
 
   const make = (tag, text, more = {}) => Object.assign(document.createElement(tag), {textContent: text ?? '', ...more});
-  const csv = tables => tables.map(({name, head, rows}) => [...name ? [[name]] : [], head, ...rows]
-    .map(row => row.map(cell => /[",\n\r]/.test(cell) ? `"${cell.replace(/"/g, '""')}"` : /^[=+@-]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : cell).join(',')).join('\n')).join('\n\n');
   const drawn = ({name, head, rows}, label, from, column) => {
     const box = make('div', '', {className: 'tk-table', tabIndex: 0}), table = make('table'), caption = make('caption', [label, name].filter(Boolean).join(' · '));
     box.setAttribute('role', 'region');
@@ -138,18 +136,14 @@
     const fill = () => {
       const found = details.open && figure();
       if (!found) { host.replaceChildren(); return; }
-      const tables = tablesOf(found.data, found.layout), {label = '', name = 'tokenarium', caption = ''} = found.layout.meta ?? {};
-      const save = make('button', 'Save as CSV', {type: 'button', className: 'tk-csv', onclick: () => {
-        const text = `# ${label}\n# ${caption}\n${csv(tables)}\n`, link = make('a', '', {href: URL.createObjectURL(new Blob([text], {type: 'text/csv'})), download: `${name}.csv`});
-        link.click();
-        URL.revokeObjectURL(link.href);
-      }});
-      host.replaceChildren(...tables.map(table => turned(table, `${label}.`)), save);
+      const tables = tablesOf(found.data, found.layout), {label = ''} = found.layout.meta ?? {};
+      host.replaceChildren(...tables.map(table => turned(table, `${label}.`)));
     };
     details.addEventListener('toggle', fill);
     return fill;
   };
   T.numbers.tablesOf = tablesOf;
+  T.numbers.parts = {plain, axisOf, decoded, list};
 
   // What scrolls can be reached by the keyboard, and is named.
   T.scrolls = (element, name) => {

@@ -28,14 +28,6 @@
     layout.modebar = {bgcolor: 'rgba(0,0,0,0)', color: text, activecolor: '#d97706'};
     return layout;
   };
-  const save = (host, figure, format) => {
-    const layout = structuredClone(figure.layout), caption = figure.layout.meta?.caption || '';
-    Object.assign(layout, {paper_bgcolor: '#fff', plot_bgcolor: '#fff', font: {...layout.font, color: '#222'}, width: Math.max(host.clientWidth, 640), height: host.clientHeight + 40});
-    layout.margin = {...layout.margin, b: (layout.margin?.b ?? 40) + 40};
-    layout.annotations = [...(layout.annotations || []), {text: caption, xref: 'paper', yref: 'paper', x: 0, y: 0, yanchor: 'top', xanchor: 'left', yshift: -(layout.margin.b - 22), showarrow: false, font: {size: 10, color: '#555'}}];
-    return P.downloadImage({data: host.data, layout}, {format, scale: 2, width: layout.width, height: layout.height, filename: figure.layout.meta?.name || 'tokenarium'});
-  };
-
   // A map of many cells sends the names of its rows and columns, not of every pair of them.
   const named = ({rows, columns}) => rows.map(row => columns.map(column => `from ${row}<br>to ${column}`));
   // Text in cells and under them is cut to the pixels they have, measured as it will be drawn.
@@ -89,6 +81,15 @@
       return [name, line];
     }));
     let figure = null, hovered = null, drawn = '', room = 0, contents = [];
+    T.savable({
+      element: frame.parentElement,
+      name: () => figure?.layout.meta?.name,
+      formats: {
+        png: () => T.picture(host, {data: host.data, layout: figure.layout}, 'png'),
+        svg: () => T.picture(host, {data: host.data, layout: figure.layout}, 'svg'),
+        csv: () => T.csv(T.marks({data: contents, layout: figure.layout})),
+      },
+    });
     const numbers = T.numbers(element.querySelector('.tk-numbers'), () => figure && {data: contents, layout: figure.layout});
 
     const place = (line, axis, value, side) => {
@@ -184,7 +185,6 @@
         // Plotly offers to upload the chart to its own cloud unless told not to.
         showSendToCloud: false, plotlyServerURL: '',
         modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d'],
-        modeBarButtonsToAdd: ['svg', 'png'].map(format => ({name: `Save as ${format.toUpperCase()}`, icon: format === 'svg' ? P.Icons.disk : P.Icons.camera, click: () => save(host, figure, format)})),
       });
       if (!host.dataset.wired) { host.dataset.wired = '1'; wire(); }
       overlay();

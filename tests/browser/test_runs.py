@@ -145,18 +145,6 @@ def test_the_file_holds_the_numbers_of_the_strip(page: Page, app: App) -> None:
         assert number == pytest.approx(surprisal[index], rel=0.05)
 
 
-@pytest.mark.parametrize("figure", ["grid", "received"])
-def test_a_figure_is_saved_as_svg_with_its_caption(page: Page, figure: str) -> None:
-    host = page.locator(f"#plot-{figure}")
-    host.hover()
-    with page.expect_download() as started:
-        host.locator("[data-title='Save as SVG'], [aria-label='Save as SVG']").first.click()
-    assert started.value.suggested_filename.endswith(".svg")
-    picture = Path(started.value.path()).read_text(encoding="utf-8")
-    assert picture.startswith("<svg")
-    assert f"run {chosen(page)['run']}" in picture
-
-
 def test_the_link_is_offered_to_copy(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator("#tk-token-4").click()

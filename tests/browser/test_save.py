@@ -1,16 +1,28 @@
 """What leaves the page: the menu by mouse and keyboard."""
 
+import csv
+import io
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import SHOWN, Visit, chosen
+from tokenarium.backend import Lab, Settings
+from tokenarium.ui.figures.marks import marks_csv
 
 ASKED = """performance.getEntriesByType('resource')
   .filter(entry => entry.name.includes('component_server')).length"""
 """How often files were asked for."""
+CAPTION = """([part, run]) => document.querySelector(`#plot-${part} .js-plotly-plot`)
+  ?.layout?.meta?.caption.endsWith(`run ${run}`)"""
+"""Whether a figure is of a run."""
 FOCUS = "document.activeElement.textContent"
 
 
@@ -64,3 +76,82 @@ def test_every_section_in_sight_can_be_saved_on_a_narrow_page(visit: Visit, path
     page.get_by_role("button", name="Save", exact=True).click()
     page.mouse.click(5, 690)
     expect(page.get_by_role("menu")).to_have_count(0)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+        yield made
+
+
+FIGURES = [
+    ("?run=example-first-token&view=attention", "run", {"grid": "heads", "received": "received"}),
+    ("?run=example-first-token&view=sinks", "run", {"sink_grid": "sinks"}),
+    ("cache?run=example-what-is-kept&sweep=example-a-hidden-number", "run",
+     {"cache_kl": "cost", "cache_lost": "lost", "cache_map": "held"}),
+    ("cache?sweep=example-a-hidden-number", "sweep", {"sweep_bytes": "tradeoff"}),
+    ("speculate?run=example-said-before", "run",
+     {"by_depth": "by_depth", "fates": "fates", "time": "time"}),
+]  # fmt: skip
+"""Addresses, the section whose run they show, and by part of the page the name of a figure."""
+
+
+@pytest.mark.parametrize(("address", "section", "figures"), FIGURES, ids=lambda part: str(part)[:9])
+def test_the_table_behind_a_figure_is_what_python_gives(
+    visit: Visit, lab: Lab, address: str, section: str, figures: dict[str, str]
+) -> None:
+    page = visit(address, wait=False)
+    for part, name in figures.items():
+        figure = page.locator(f"#plot-{part}")
+        shown = dict(parse_qsl(urlsplit(address).query))[section]
+        page.wait_for_function(CAPTION, arg=[part, shown])
+        wanted = rows(marks_csv(lab.open(shown).figure(name)))
+        found = rows(saved(page, figure, "CSV").decode())
+        assert found[0] == wanted[0]
+        assert len(found) == len(wanted)
+        for one, other in zip(found[1:], wanted[1:], strict=True):
+            assert all(map(same, one, other)), (name, one, other)
+
+
+def rows(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text)))
+
+
+def same(one: str, other: str) -> bool:
+    """Return whether cells have the same text, or the same number of 32 bits."""
+    try:
+        return one == other or np.float32(one) == np.float32(other)
+    except ValueError:
+        return False
+
+
+def saved(page: Page, view: Locator, form: str) -> bytes:
+    """Return what a figure's own menu saves."""
+    view.locator(".tk-save").click()
+    with page.expect_download() as started:
+        page.get_by_role("menuitem", name=f"({form})").click()
+    assert started.value.suggested_filename.endswith(f".{form.lower()}")
+    return Path(started.value.path()).read_bytes()
+
+
+def test_a_picture_says_what_it_is_of_and_is_dark_on_white_from_a_dark_page(visit: Visit) -> None:
+    page = visit("?run=example-first-token&view=attention&token=4&__theme=dark")
+    expect(page.locator("body.dark")).to_have_count(1)
+    page.wait_for_function(CAPTION, arg=["received", "example-first-token"])
+    figure = page.locator("#plot-received")
+    picture = saved(page, figure, "SVG").decode()
+    words = " ".join(ElementTree.fromstring(picture).itertext())
+    for part in (
+        *("Who is attended to", "Attention received by every token", "mean attention"),
+        *("token position", "Prompt: “The old lighthouse", "smollm2-135m-instruct", "seed 0"),
+        *("run example-first-token", f"{urlsplit(page.url).netloc}/?run=", "token=4"),
+    ):
+        assert part in words.replace("\xa0", " "), part
+    assert re.match(r'<svg[^>]*><rect x="0" y="0"[^>]*fill: rgb\(255, 255, 255\)', picture)
+    texts = re.findall(r"<text[^>]*style=\"[^\"]*fill: rgb\((\d+), (\d+), (\d+)\)", picture)
+    assert texts
+    assert all(max(map(int, ink)) < 120 for ink in texts), "readable on white"
+    assert saved(page, figure, "PNG").startswith(b"\x89PNG")
+    page.get_by_role("button", name="Save", exact=True).click()
+    with page.expect_download():
+        page.get_by_role("menuitem", name="Who is attended to: Picture (SVG)").click()

@@ -5,12 +5,14 @@ import base64
 import gradio as gr
 import numpy as np
 from plotly.graph_objects import Figure, Heatmap
+from plotly.io.json import to_json_plotly
 
 from tokenarium.ui.text import escape
 
 TEMPLATE = """
 <section class="tk-figure">
-  <h2>{title}</h2><p class="tk-sub">{explanation}</p>
+  <h2>{title}</h2><button type="button" class="tk-save" aria-label="Save {title}">Save</button>
+  <p class="tk-sub">{explanation}</p>
   <figure class="tk-frame" role="group"><div class="tk-plot"></div></figure>
   <details class="tk-numbers"><summary>Numbers<span class="tk-unseen"> of {title}</span></summary>
     <div class="tk-numbers-tables"></div></details>
@@ -33,7 +35,7 @@ def figure_json(figure: Figure) -> str:
     heat = figure.data[0] if figure.data else None
     values = np.asarray(heat.z, np.float64) if isinstance(heat, Heatmap) else np.empty(0)
     if values.size <= MANY_CELLS:
-        return str(figure.to_json())
+        return _untemplated(figure)
     seen = values[np.isfinite(values)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
     step = (high - low) / STEPS or 1.0
@@ -41,7 +43,14 @@ def figure_json(figure: Figure) -> str:
     packed = Figure(figure)
     packed.data[0].z = places.astype("<u2")
     packed.update_layout(meta={**figure.layout.meta, "steps": {"low": low, "step": step}})
-    return str(packed.to_json())
+    return _untemplated(packed)
+
+
+def _untemplated(figure: Figure) -> str:
+    """Return a figure as JSON without Plotly's template of 7 kB: the page has its own colours."""
+    found = figure.to_dict()
+    found["layout"].pop("template", None)
+    return str(to_json_plotly(found))
 
 
 def _few_words(figure: Figure) -> Figure:

@@ -27,7 +27,7 @@ def class_bars(classes: Sequence[ClassMass]) -> go.Figure:
     figure.update_layout(showlegend=False)
     figure.update_yaxes(title="times uniform attention", rangemode="tozero")
     label = "Attention held by each class of tokens, in multiples of uniform attention"
-    return finish(figure, 280, "classes", label)
+    return finish(figure, 280, "classes", label, columns={"x": "class"})
 
 
 def _told(c: ClassMass) -> str:

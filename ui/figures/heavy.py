@@ -85,7 +85,7 @@ def coverage_curves(result: TraceResult, layer: int, head: int, factor: float = 
         title="share of the mass", range=[0, 1.02], tickvals=[0, *COVERAGE_SHARES], tickformat=".0%"
     )
     label = "Share of all attention mass held by the heaviest tokens, log scale of tokens"
-    return finish(figure, 380, "coverage", label)
+    return finish(figure, 380, "coverage", label, columns={"custom": ["tokens"]})
 
 
 def coverage_grid(result: TraceResult, share: float, factor: float = 1.0) -> go.Figure:

@@ -93,7 +93,8 @@ def norms(result: TraceResult, layer: int, head: int) -> go.Figure:
     figure.update_xaxes(range=[-0.5, result.length - 0.5])
     figure.update_layout(xaxis3={"title": "token position" + note}, hovermode="closest")
     label = "Norms of residual stream, key and value" + note
-    figure = finish(figure, 340, "norms", label, x="token", mainx="xaxis3")
+    columns = {"y": "norm"}
+    figure = finish(figure, 340, "norms", label, x="token", mainx="xaxis3", columns=columns)
     return mark_context(figure, result)
 
 

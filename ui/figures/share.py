@@ -59,7 +59,8 @@ def attention_bars(share: NDArray[np.floating[Any]], texts: Sequence[str]) -> go
         zeroline=False,
     )
     label = f"Share of all attention: {names[0]} gets {heights[0]:.0f}%"
-    figure = finish(figure, 176, "attention-share", label, point=["token"])
+    columns = {"x": "share of all attention (%)", "y": "bar"}
+    figure = finish(figure, 176, "attention-share", label, point=["token"], columns=columns)
     return figure.update_layout(margin={"l": 8, "r": 8, "t": 4, "b": 4}, bargap=0.25)
 
 

@@ -84,7 +84,8 @@ def shares(
     )
     figure.update_xaxes(title=axis, dtick=step)
     figure.update_yaxes(title="share accepted", range=[0, 1.12], tickformat=".0%")
-    return finish(figure, HEIGHT, f"acceptance-by-{name}", f"Share of guesses accepted, by {axis}")
+    label, columns = f"Share of guesses accepted, by {axis}", {"custom": ["accepted", "drafted"]}
+    return finish(figure, HEIGHT, f"acceptance-by-{name}", label, columns=columns)
 
 
 def expected(result: SpeculationResult) -> go.Figure | None:
@@ -121,7 +122,7 @@ def expected(result: SpeculationResult) -> go.Figure | None:
     figure.update_xaxes(title="expected probability to be accepted", range=[-0.03, 1.03])
     figure.update_yaxes(title="share accepted", range=[-0.05, 1.08])
     label = "Share of guesses accepted against what was expected; on the dotted line both agree"
-    return finish(figure, HEIGHT, "calibration", label)
+    return finish(figure, HEIGHT, "calibration", label, columns={"custom": ["drafted"]})
 
 
 def unsure(found: Sequence[Share]) -> go.Figure | None:
@@ -171,7 +172,8 @@ def fates(result: SpeculationResult) -> go.Figure | None:
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="guesses drafted")
     figure.update_yaxes(showticklabels=False)
-    return finish(figure, 190, "fates", "What became of every guess that was drafted")
+    label = "What became of every guess that was drafted"
+    return finish(figure, 190, "fates", label, columns={"y": "what"})
 
 
 def verify(result: SpeculationResult) -> go.Figure | None:
@@ -198,7 +200,8 @@ def verify(result: SpeculationResult) -> go.Figure | None:
         )
     figure.update_xaxes(title="tokens read in the pass", rangemode="tozero")
     figure.update_yaxes(title="ms", rangemode="tozero")
-    return finish(figure, HEIGHT, "verify-ms", "Time of a verifying pass by the size of its tree")
+    label, columns = "Time of a verifying pass by the size of its tree", {"custom": ["round"]}
+    return finish(figure, HEIGHT, "verify-ms", label, columns=columns)
 
 
 def time_split(result: SpeculationResult) -> go.Figure | None:
@@ -241,4 +244,4 @@ def time_split(result: SpeculationResult) -> go.Figure | None:
     figure.update_xaxes(title="ms per new token")
     figure.update_yaxes(automargin=True)
     label = "Time of a new token: drafting, verifying, bookkeeping, and plain decoding beside it"
-    return finish(figure, 190, "time-split", label)
+    return finish(figure, 190, "time-split", label, columns={"y": "way"})

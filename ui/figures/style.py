@@ -15,7 +15,8 @@ def finish(figure: Figure, height: int, name: str, label: str, **meta: Any) -> F
         height: pixels.
         name: file name of an exported picture.
         label: one sentence that says what the figure shows, read by screen readers.
-        meta: what the axes select: ``x``, ``y`` name fields of the selection.
+        meta: what the axes select: ``x``, ``y`` name fields of the selection; ``columns`` what a
+            table of the marks calls them where the axes have no titles.
     """
     figure.update_layout(
         template={},
@@ -28,9 +29,9 @@ def finish(figure: Figure, height: int, name: str, label: str, **meta: Any) -> F
     return figure
 
 
-def caption(figure: Figure, text: str) -> Figure:
-    """Add the line that stands under an exported picture: model, run, tokens."""
-    figure.update_layout(meta={**figure.layout.meta, "caption": text})
+def caption(figure: Figure, text: str, prompt: str = "") -> Figure:
+    """Add what stands under a picture: model, run, tokens, and the beginning of the text."""
+    figure.update_layout(meta={**figure.layout.meta, "caption": text, "prompt": prompt})
     return figure
 
 

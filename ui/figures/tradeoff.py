@@ -66,7 +66,8 @@ def tradeoff(result: SweepResult, measure: str, against: str) -> go.Figure:
     figure.update_xaxes(title="cache (MiB)" if against == "bytes" else "ms per token, median")
     figure.update_yaxes(title=chosen.title)
     label = f"{chosen.title} against {'bytes' if against == 'bytes' else 'time'}, by policy"
-    return finish(figure, 340, f"tradeoff-{measure}-{against}", label, opens="point")
+    name, columns = f"tradeoff-{measure}-{against}", {"custom": ["budget", "point"]}
+    return finish(figure, 340, name, label, opens="point", columns=columns)
 
 
 def _means(

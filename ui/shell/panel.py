@@ -12,9 +12,9 @@ from tokenarium.backend import Finished, Lab, ModelRequest, Run, TextRequest
 from tokenarium.ui.components.form import Group, form, form_value
 from tokenarium.ui.components.plot import figure_json, plot
 from tokenarium.ui.components.sentence import told
+from tokenarium.ui.figures.picture import beginning, credit
 from tokenarium.ui.figures.style import caption
 from tokenarium.ui.shell.selection import Chosen
-from tokenarium.ui.text import many
 
 Result = TypeVar("Result")
 Asked = TypeVar("Asked", bound=ModelRequest)
@@ -42,20 +42,21 @@ class Scene(Generic[Result, Asked]):
     @property
     def credit(self) -> str:
         """The line under exported pictures."""
-        run = f"run {self.chosen.run}" if self.chosen.run else "partial run"
-        asked = self.request
-        length = getattr(self.result, "length", None)
-        tokens = "" if length is None else f"{many(length, 'token')} · "
-        return f"Tokenarium · {asked.model} · {tokens}seed {asked.seed} · {run}"
+        return credit(self.request, self.result, self.chosen.run)
 
     @property
     def text(self) -> dict[str, Any]:
         """What makes another request be about the same model reading the same text."""
         return {name: getattr(self.request, name) for name in TextRequest.model_fields}
 
+    @property
+    def prompt(self) -> str:
+        """The beginning of the text, as it stands under exported pictures."""
+        return beginning(self.request)
+
     def drawn(self, figure: Figure | None) -> str | None:
         """Return a figure as the browser reads it, with its caption."""
-        return None if figure is None else figure_json(caption(figure, self.credit))
+        return None if figure is None else figure_json(caption(figure, self.credit, self.prompt))
 
 
 AnyScene = Scene[Any, Any]
