@@ -75,6 +75,7 @@
       await drawn(FRAMES);
       arrived = true;
       document.body.classList.remove('tk-arriving');
+      T.bus.emit('arrived', {});
       const waiting = held;
       held = [];
       for (const one of waiting) (one.isConnected ? one : document.getElementById(one.id))?.click();

@@ -11,6 +11,7 @@ from tokenarium.ui.components.stories import stories
 from tokenarium.ui.components.turns import NAME, turns_editor
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.handlers import Handlers
+from tokenarium.ui.shell.lesson_panel import lesson_panel
 from tokenarium.ui.shell.panel import Panel, Values, hidden
 from tokenarium.ui.shell.saving import offered
 from tokenarium.ui.shell.section import MAIN, RunPage, Section
@@ -33,6 +34,7 @@ class Layout:
         self.buttons: dict[str, tuple[gr.Button, gr.Button]] = {}
         self.settings: dict[str, Any] = {}
         self._actions()
+        lesson_panel(page, lab)
         self._found(page)
         for section in list(page.sections.values())[1:]:
             gr.HTML(f"<h2>{escape(section.title)}</h2>")

@@ -20,6 +20,7 @@ _HASHED = re.compile(r"[\w.]+-[\w-]{8,}\.(js|css)")
 NAMES = (
     "selection",
     "pressed",
+    "lesson",
     "visitor",
     "keys",
     "form",

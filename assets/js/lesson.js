@@ -1,0 +1,188 @@
+// A lesson beside the real page: what its step says, what the student's selection shows by it, and
+// which steps were passed in this browser. Nothing is asked for where the address names no lesson.
+(() => {
+  const T = window.tokenarium;
+  if (T.lesson) return;
+  const KEPT = 'tokenarium_lessons', FOLDED = 'tokenarium_lesson_folded', WAIT_MS = 250, WIDE = '(min-width: 1200px)';
+  const read = (store, key) => { try { return JSON.parse(window[store].getItem(key)); } catch { return null; } };
+  const write = (store, key, value) => { try { window[store].setItem(key, JSON.stringify(value)); } catch { /* lasts as long as the page */ } };
+  const passed = lesson => (read('localStorage', KEPT) ?? {})[lesson] ?? [];
+  const pass = (lesson, step) => {
+    const all = read('localStorage', KEPT) ?? {};
+    write('localStorage', KEPT, {...all, [lesson]: [...new Set([...passed(lesson), step])]});
+  };
+  const asked = () => {
+    const query = new URL(location.href).searchParams, lesson = query.get('lesson');
+    return lesson ? {lesson, step: Number(query.get('lesson_step') ?? 1)} : null;
+  };
+  const make = (tag, more = {}, ...inside) => {
+    const made = Object.assign(document.createElement(tag), more);
+    made.append(...inside);
+    return made;
+  };
+  const button = (what, text, more = {}) => {
+    const made = make('button', {type: 'button', textContent: text, ...more});
+    made.dataset.do = what;
+    return made;
+  };
+  const copy = async (text, say) => {
+    try { await navigator.clipboard.writeText(text); say('Link copied.'); } catch { say(text); }
+  };
+
+  let ready = !location.search;
+  T.bus.on('arrived', () => { ready = true; });
+
+  T.lesson = (element, server) => {
+    const where = make('span', {className: 'tk-lesson-where'}), name = make('h2', {tabIndex: -1}), line = make('p', {className: 'tk-lesson-line'});
+    const fold = button('fold', '', {className: 'tk-lesson-fold'});
+    const body = make('div', {className: 'tk-lesson-body'}), said = make('p', {className: 'tk-lesson-said'});
+    const learned = make('p', {className: 'tk-lesson-learned'}), hints = make('ol', {className: 'tk-lesson-hints'});
+    said.setAttribute('role', 'status');
+    const hint = button('hint', 'Hint'), back = button('back', '← Back'), next = button('next', 'Next →', {className: 'tk-lesson-next'});
+    const again = button('again', 'Start again', {title: 'Open this step as it began'}), link = button('link', 'Copy link');
+    const dots = make('ol', {className: 'tk-lesson-dots'});
+    const done = make('span', {className: 'tk-lesson-copied'});
+    done.setAttribute('role', 'status');
+    const inside = make('div', {className: 'tk-lesson-inside', id: 'lesson-inside'}, dots, body, said, learned, hints,
+      make('div', {className: 'tk-lesson-buttons'}, hint, again, link, done), make('div', {className: 'tk-lesson-buttons'}, back, next));
+    const aside = make('aside', {className: 'tk-lesson', hidden: true},
+      make('div', {className: 'tk-lesson-bar'}, make('div', {}, where, name, line), fold, button('close', '×', {ariaLabel: 'Close the lesson'})), inside);
+    aside.setAttribute('aria-label', 'Lesson');
+    fold.setAttribute('aria-controls', 'lesson-inside');
+    element.append(aside);
+
+    let now = null, shown = null, over = false, looked = false, judged = 0, timer = 0, given = 0;
+    const folded = on => {
+      aside.classList.toggle('tk-folded', on);
+      fold.setAttribute('aria-expanded', String(!on));
+      fold.textContent = on ? '▲ Open' : '▼ Fold';
+    };
+    const open = on => {
+      aside.hidden = !on;
+      if (!on) look('');
+      dispatchEvent(new Event('resize')); // the figures beside it have another width
+    };
+    // What the step is about is scrolled to, once the page has opened it.
+    const look = id => {
+      document.querySelectorAll('.tk-looked').forEach(part => part.classList.remove('tk-looked'));
+      const part = id && document.getElementById(id);
+      if (!part) return;
+      part.classList.add('tk-looked');
+      part.scrollIntoView({block: 'start'});
+    };
+    const hear = ({passed: right, said: words, learned: more}) => {
+      line.textContent = said.textContent = `${right ? '✓ ' : ''}${words}`;
+      said.classList.toggle('tk-right', right);
+      learned.innerHTML = more ?? '';
+      over = right;
+      if (!right) return;
+      pass(now.lesson, now.step);
+      mark();
+    };
+    const judge = async () => {
+      const mine = ++judged, question = shown?.asks ? answer() : null;
+      if (!shown || over || !ready || T.running.run) return;
+      const found = await server.lesson_check({...now, state: T.told(), answer: question});
+      if (mine === judged) hear(found);
+    };
+    const settle = () => {
+      if (ready && shown && !looked) { looked = true; look(shown.look); }
+      if (shown && !shown.asks) judge();
+    };
+    const later = () => { clearTimeout(timer); timer = setTimeout(settle, WAIT_MS); };
+    const answer = () => body.querySelector('#lesson-answer')?.value ?? body.querySelector('[name=lesson-answer]:checked')?.value ?? '';
+
+    const mark = () => {
+      const known = passed(now.lesson);
+      dots.replaceChildren(...shown.names.map((title, place) => {
+        const dot = make('a', {href: shown.addresses[place], textContent: known.includes(place + 1) ? '✓' : String(place + 1), title});
+        dot.setAttribute('aria-label', `Step ${place + 1}: ${title}${known.includes(place + 1) ? ', passed' : ''}`);
+        if (place + 1 === now.step) dot.setAttribute('aria-current', 'step');
+        dot.dataset.to = place + 1;
+        return make('li', {}, dot);
+      }));
+    };
+    // A step of the run that is shown moves the page; another page, or another run, is opened whole.
+    const go = address => {
+      const url = new URL(address, location.href), runs = [...new Set(['run', ...Object.keys(T.told().runs)])];
+      const here = url.pathname === location.pathname && runs.every(key => (url.searchParams.get(key) ?? null) === (T.state[key] ?? null));
+      if (!here) { location.assign(url); return; }
+      history.pushState({}, '', url);
+      dispatchEvent(new PopStateEvent('popstate'));
+    };
+    const load = async moved => {
+      const wanted = asked(), mine = ++given;
+      if (JSON.stringify(wanted) === JSON.stringify(now)) { if (moved) { over = false; later(); } return; }
+      now = wanted;
+      shown = null;
+      if (!now) { open(false); return; }
+      const found = await server.lesson_step(now);
+      if (mine !== given) return;
+      open(true);
+      if (found.missing) { name.textContent = 'No such lesson'; body.textContent = found.missing; return; }
+      shown = found;
+      over = looked = false;
+      line.textContent = found.do;
+      where.textContent = `${found.title} · step ${now.step} of ${found.names.length}`;
+      name.textContent = found.name;
+      body.innerHTML = found.html;
+      for (const part of [said, learned, hints]) part.replaceChildren();
+      said.classList.remove('tk-right');
+      hint.disabled = false;
+      back.disabled = now.step === 1;
+      next.textContent = now.step === found.names.length ? 'Finish' : 'Next →';
+      inside.scrollTop = 0;
+      mark();
+      if (moved) name.focus({preventScroll: true});
+      later();
+    };
+    const does = {
+      fold: () => { folded(!aside.classList.contains('tk-folded')); write('sessionStorage', FOLDED, aside.classList.contains('tk-folded')); },
+      close: () => {
+        const url = new URL(location.href);
+        for (const key of ['lesson', 'lesson_step']) url.searchParams.delete(key);
+        history.pushState(history.state, '', url);
+        load();
+      },
+      hint: () => {
+        hints.insertAdjacentHTML('beforeend', `<li>${shown.hints[hints.children.length]}</li>`);
+        hint.disabled = hints.children.length === shown.hints.length;
+        hints.lastChild.setAttribute('tabindex', '-1');
+        hints.lastChild.focus({preventScroll: true});
+        hints.lastChild.scrollIntoView({block: 'nearest'});
+      },
+      check: judge,
+      back: () => go(shown.addresses[now.step - 2]),
+      again: () => { over = false; learned.replaceChildren(); go(shown.addresses[now.step - 1]); },
+      next: () => now.step === shown.names.length ? location.assign(new URL('learn', location.href)) : go(shown.addresses[now.step]),
+      link: () => copy(T.address().href, text => { done.textContent = text; }),
+    };
+    aside.addEventListener('click', event => {
+      const {do: what, to} = event.target.closest('button, a')?.dataset ?? {};
+      if (!what && !to || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      if (to) go(shown.addresses[to - 1]); else does[what]?.();
+    });
+    aside.addEventListener('submit', event => { event.preventDefault(); judge(); });
+    folded(!matchMedia(WIDE).matches && read('sessionStorage', FOLDED) === true);
+    window.addEventListener('popstate', () => load(true));
+    for (const heard of ['select', 'show', 'going', 'arrived']) T.bus.on(heard, later);
+    if (asked()) load();
+  };
+
+  // The Learn page: how far this browser came in every lesson, and the link of each.
+  T.learn = element => {
+    for (const card of element.querySelectorAll('[data-lesson]')) {
+      const steps = Number(card.dataset.steps), known = passed(card.dataset.lesson).filter(step => step <= steps);
+      const line = card.querySelector('.tk-learned'), begin = card.querySelector('.tk-begin');
+      line.textContent = known.length ? `${known.length} of ${steps} steps passed` : `${steps} steps`;
+      card.classList.toggle('tk-whole', known.length === steps);
+      const first = Array.from({length: steps}, (_, place) => place + 1).find(step => !known.includes(step));
+      if (known.length && first) { begin.textContent = 'Go on'; begin.href = card.querySelectorAll('.tk-steps a')[first - 1].href; }
+    }
+    element.addEventListener('click', event => {
+      const card = event.target.closest('button[data-do=link]')?.closest('[data-lesson]');
+      if (card) copy(card.querySelector('.tk-steps a').href, text => { card.querySelector('.tk-copied').textContent = text; });
+    });
+  };
+})();

@@ -1,0 +1,223 @@
+"""Every lesson is true of its runs: addresses open, right answers pass, wrong ones get help."""
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from tests.ui.browser_stub import layout_of
+from tokenarium.backend import Lab, Run, Settings
+from tokenarium.ui.lessons.checks import checks
+from tokenarium.ui.lessons.judging import judge
+from tokenarium.ui.lessons.lesson import LESSON, STEP, Step
+from tokenarium.ui.lessons.reading import EXAMPLE, lessons, read
+from tokenarium.ui.lessons.seen import Verdict
+from tokenarium.ui.pages import find_pages
+from tokenarium.ui.shell.section import MAIN, RunPage
+from tokenarium.ui.shell.selection import PLACES, number_of
+
+ASKED, SHOWN, OWN = "asked.", "shown", "own-run"
+NUMBERS = (*(name for name in PLACES if name not in ("policy", "metric")), "round", "node")
+STEPS = [
+    (lesson.slug, number, step)
+    for lesson in lessons().values()
+    for number, step in enumerate(lesson.steps, 1)
+]
+steps = pytest.mark.parametrize(
+    ("slug", "number", "step"), STEPS, ids=[f"{slug}-{number}" for slug, number, _ in STEPS]
+)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pages(lab: Lab) -> dict[str, RunPage]:
+    return {page.path: page(lab) for page in find_pages()}
+
+
+class WithOwn:
+    """A lab in which a visitor's own run is stored as well."""
+
+    def __init__(self, lab: Lab, own: Run | None) -> None:
+        self.lab, self.own = lab, own
+
+    def open(self, run_id: str) -> Run:
+        return self.own if self.own and run_id == OWN else self.lab.open(run_id)
+
+
+def own_run(lab: Lab, step: Step, change: Mapping[str, str]) -> Run | None:
+    """Return a run as a visitor would get it who changes fields of the request."""
+    fields = {k.removeprefix(ASKED): _value(v) for k, v in change.items() if k.startswith(ASKED)}
+    if not fields:
+        return None
+    shown = lab.open(EXAMPLE + change[SHOWN] if SHOWN in change else step.state[MAIN])
+    begun = lab.open(step.state[MAIN])
+    request = type(begun.request)(**{**begun.request.model_dump(), **fields})
+    return replace(shown, id=OWN, request=request)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def state_of(step: Step, change: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Return the selection as a browser would send it, and the answer."""
+    told = {**step.state, **change}
+    own = any(name.startswith(ASKED) for name in change)
+    found: dict[str, Any] = {
+        name: number_of(value) if name in NUMBERS else value for name, value in told.items()
+    }
+    sections = {name: told[name] for name in ("run", "sweep", "race") if name in told}
+    if own:
+        sections[MAIN] = OWN
+    return {**found, "run": sections[MAIN], "runs": sections}, told.get("answer", "")
+
+
+def judged(
+    lab: Lab, pages: Mapping[str, RunPage], step: Step, change: Mapping[str, str]
+) -> Verdict:
+    state, answer = state_of(step, change)
+    known: Any = WithOwn(lab, own_run(lab, step, change))
+    return judge(known, pages[step.page], step, state, answer)
+
+
+@steps
+def test_every_right_answer_passes(
+    lab: Lab, pages: dict[str, RunPage], slug: str, number: int, step: Step
+) -> None:
+    assert step.right
+    for change in step.right:
+        found = judged(lab, pages, step, change)
+        assert found.passed, (change, found.said)
+        assert found.said.endswith((".", "”"))
+
+
+@steps
+def test_every_wrong_answer_fails_and_helps(
+    lab: Lab, pages: dict[str, RunPage], slug: str, number: int, step: Step
+) -> None:
+    assert step.wrong
+    for change in step.wrong:
+        found = judged(lab, pages, step, change)
+        assert not found.passed, change
+        # What was seen, and what to do or where to look.
+        assert len(found.said.split()) >= 6, found.said
+        helps = ("look", "choose", "press", "type", "try", "begin", ":", ";", "left out")
+        assert any(word in found.said.lower() for word in helps), found.said
+
+
+@steps
+def test_a_step_is_not_passed_as_it_opens(
+    lab: Lab, pages: dict[str, RunPage], slug: str, number: int, step: Step
+) -> None:
+    assert not judged(lab, pages, step, {}).passed
+
+
+@steps
+def test_the_address_of_a_step_opens(
+    lab: Lab, pages: dict[str, RunPage], slug: str, number: int, step: Step
+) -> None:
+    page = pages[step.page]
+    assert MAIN in step.state, "say which stored run: run=<slug of an example>"
+    for name, ids in step.state.items():
+        if name in page.sections:
+            for run_id in ids.split("."):
+                assert type(lab.open(run_id).request) in page.sections[name].kinds
+    assert step.state.keys() <= {*page.sections, "view", *PLACES, "round", "node"}
+    if "view" in step.state:
+        assert step.state["view"] in page.tabs
+    result: Any = lab.open(step.state[MAIN]).result
+    sizes = page.sizes(result)
+    names = {"token": "tokens", "query": "tokens", "layer": "layers", "head": "heads"}
+    names |= {"step": "steps", "round": "rounds"}
+    for name, size in names.items():
+        if name in step.state:
+            place = number_of(step.state[name])
+            assert place is not None
+            assert place < sizes[size], (name, place)
+    if "policy" in step.state:
+        assert step.state["policy"] in result.policies
+    address = urlsplit(lessons()[slug].address(number))
+    query = dict(parse_qsl(address.query))
+    assert query.pop(LESSON) == slug
+    assert query.pop(STEP) == str(number)
+    assert query == step.state
+
+
+@steps
+def test_what_a_step_is_about_is_on_its_page(
+    lab: Lab, pages: dict[str, RunPage], slug: str, number: int, step: Step
+) -> None:
+    layout = layout_of(lab, type(pages[step.page]))
+    made = {getattr(block, "elem_id", None) for block in layout.blocks.blocks.values()}
+    assert step.look in made
+
+
+@steps
+def test_a_step_has_hints_and_known_checks(slug: str, number: int, step: Step) -> None:
+    assert 2 <= len(step.hints) <= 3
+    assert step.learned
+    for asked in step.checks:
+        signature = inspect.signature(checks()[asked.name])
+        signature.bind(None, **asked.parameters)
+    needs_answer = {"number_is", "choice_is"} & {asked.name for asked in step.checks}
+    assert bool(needs_answer) == (step.question is not None)
+
+
+def test_every_lesson_ends_with_a_run_that_changes_one_thing() -> None:
+    assert lessons()
+    for lesson in lessons().values():
+        assert 5 <= len(lesson.steps) <= 8, lesson.slug
+        last = lesson.steps[-1]
+        assert last.live
+        assert "own_run" in {asked.name for asked in last.checks}
+
+
+def test_a_check_believes_no_number_of_the_browser(lab: Lab, pages: dict[str, RunPage]) -> None:
+    step = lessons()["sink"].steps[1]
+    state, _ = state_of(step, {})
+    assert not judge(lab, pages[""], step, {**state, "sink": 0.99, "sink_score": 1}, "").passed
+    for odd in ({}, {"run": "no-such-run"}, {**state, "layer": -1, "head": "8"}, {"run": 5}):
+        found = judge(lab, pages[""], step, odd, "")
+        assert odd.get("layer") == -1 or not found.passed
+        assert found.said
+
+
+def test_a_step_of_another_page_says_so(lab: Lab, pages: dict[str, RunPage]) -> None:
+    step = lessons()["sink"].steps[1]
+    state, _ = state_of(step, step.right[0])
+    found = judge(lab, pages["cache"], step, state, "")
+    assert not found.passed
+    assert "Start again" in found.said
+
+
+FRONT = '+++\ntitle = "A"\norder = 1\nminutes = 1\nafter = "B"\n+++\n'
+STEP_HEAD = "## C\n```step\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("## A step\n", "begin the file with"),
+        ('+++\ntitle = "A"\n+++\n', "lack after, minutes, order"),
+        ("+++\ntitle = A\n+++\n", "a: "),
+        (FRONT, "no step"),
+        (f"{FRONT}## C\n", "ends with one"),
+        (f"{FRONT}{STEP_HEAD}x = 1\n```\n", "a, step 1: x is not known"),
+        (f'{FRONT}{STEP_HEAD}open = "./"\n```\n', "a, step 1: lacks check, do, hints"),
+    ],
+)
+def test_a_file_that_is_not_a_lesson_is_refused_in_words(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read(text, "a")

@@ -1,0 +1,37 @@
+"""What a student typed or chose is right of the run in sight."""
+
+from math import isnan
+
+from tokenarium.ui.lessons.checks import check
+from tokenarium.ui.lessons.facts import FACTS, number
+from tokenarium.ui.lessons.seen import Seen, Verdict
+
+
+@check
+def number_is(seen: Seen, fact: str, within: float) -> Verdict:
+    """Say whether the number typed is that of a fact.
+
+    Args:
+        seen: what is in sight.
+        fact: name of a fact whose value is a number.
+        within: largest distance that is right.
+    """
+    found, typed = FACTS[fact](seen), number(seen.answer)
+    assert isinstance(found.value, float | int)
+    if isnan(typed):
+        return Verdict(False, f"Type a number: {found.where}.")
+    if abs(typed - found.value) <= within:
+        return Verdict(True, found.said)
+    way = "low" if typed < found.value else "high"
+    return Verdict(False, f"{typed:g} is too {way}: {found.where}.")
+
+
+@check
+def choice_is(seen: Seen, fact: str) -> Verdict:
+    """Say whether the option chosen is that of a fact."""
+    found = FACTS[fact](seen)
+    if not seen.answer:
+        return Verdict(False, f"Choose one: {found.where}.")
+    if seen.answer == found.value:
+        return Verdict(True, found.said)
+    return Verdict(False, f"Not so: {found.where}.")

@@ -1,0 +1,53 @@
+"""The Learn page: the lessons, what each is about, and how far this browser came."""
+
+from typing import ClassVar
+
+import gradio as gr
+
+from tokenarium.ui.lessons.lesson import Lesson
+from tokenarium.ui.lessons.reading import lessons
+from tokenarium.ui.shell.page import Page
+from tokenarium.ui.text import escape
+
+JS = "window.tokenarium.learn(element);"
+TEACHERS = (
+    "For teachers: the address of a step is its link. It opens the lesson, the step, the run and "
+    "what is selected; Copy link gives it. Passed steps are kept in the student's browser alone."
+)
+
+
+class Learn(Page):
+    """Lists the lessons."""
+
+    path, title, order = "learn", "Learn", 12
+    intro: ClassVar[str] = (
+        "Lessons beside the real pages: do something, and see at once whether it shows what it "
+        "should."
+    )
+
+    def build(self, blocks: gr.Blocks) -> None:  # noqa: ARG002
+        """Make the cards, which are the same for everybody; the browser adds what was passed."""
+        cards = "".join(_card(lesson) for lesson in lessons().values())
+        gr.HTML(
+            html_template=f'<ul class="tk-lessons">{cards}</ul><p class="tk-sub">{TEACHERS}</p>',
+            js_on_load=JS,
+            elem_id="lessons",
+        )
+
+
+def _card(lesson: Lesson) -> str:
+    steps = "".join(
+        f'<li><a href="{escape(lesson.address(number))}">{escape(step.title)}</a></li>'
+        for number, step in enumerate(lesson.steps, 1)
+    )
+    title, count = escape(lesson.title), len(lesson.steps)
+    return (
+        f'<li class="tk-lesson-card" data-lesson="{lesson.slug}" data-steps="{count}">'
+        f"<h2>{lesson.order}. {title}</h2><p>{escape(lesson.after)}</p>"
+        f'<p class="tk-sub">{lesson.minutes} minutes · '
+        f'<span class="tk-learned">{count} steps</span></p>'
+        f'<details class="tk-steps"><summary>Steps</summary><ol>{steps}</ol></details>'
+        f'<div><a class="tk-begin" href="{escape(lesson.address(1))}">Begin</a>'
+        f'<button type="button" data-do="link" aria-label="Copy the link of: {title}">Copy link'
+        '</button><span class="tk-copied" role="status"></span></div></li>'
+    )
