@@ -1,8 +1,9 @@
 """The read-only query door: one SELECT, bounded in rows, bytes and seconds.
 
 A query may crash or exhaust the process that runs it, so each has a process of its own with bounded
-memory, on a copy of the tables. A visitor's copy holds the shared runs and nothing else, because an
-error message can quote rows that a view would hide. The copies lack the packed numbers of arrays.
+memory, on a copy of the tables. A visitor's copy holds the shared runs and that visitor's own, and
+nothing else, because an error message can quote rows that a view would hide. The copies lack the
+packed numbers of arrays.
 """
 
 import os
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -52,13 +55,19 @@ HOST = Bounds(duck_bytes=2 * 10**9, process_bytes=3 * 2**30, threads=2)
 BATCH_ROWS = 100_000
 """Rows that are copied at once."""
 
-SHARED = {
-    "runs": "SELECT * FROM runs WHERE owner = ''",
-    "tokens": "SELECT tokens.* FROM tokens JOIN runs ON run_id = id WHERE owner = ''",
-    "head_metrics": "SELECT head_metrics.* FROM head_metrics JOIN runs ON run_id = id "
-    "WHERE owner = ''",
+VISIBLE = {
+    # The private name of a visitor is in no copy: a result may be handed on.
+    "runs": "SELECT * REPLACE (CASE owner WHEN '' THEN '' ELSE 'you' END AS owner) FROM runs "
+    "WHERE owner IN ('', $owner)",
+    **{
+        name: f"SELECT {name}.* FROM {name} JOIN runs ON run_id = id "  # noqa: S608
+        "WHERE owner IN ('', $owner)"
+        for name in ("tokens", "head_metrics", "tags", "methods")
+    },
 }
-"""Tables a visitor sees, and what is copied into them."""
+"""Tables a visitor sees, and what is copied into them for one; of nobody, the shared runs."""
+MOST_COPIES = 32
+"""Copies that are kept, one a visitor; the one that was asked longest ago makes way."""
 _PACKED = "parts"
 """Table whose column ``data``, the bytes of arrays, is not copied."""
 
@@ -113,24 +122,31 @@ class QueryDoor:
             "all": threading.BoundedSemaphore(AT_ONCE),
         }
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._copy: dict[str, Path] = {}
+        self._copy: dict[str | None, Path] = {}
+        self._left: set[Path] = set()
+        self._used: Counter[Path] = Counter()
         self._copies = 0
 
-    def query(self, sql: str) -> pa.Table:
-        """Run a SELECT of the host over everything."""
+    def query(self, sql: str, rows: int | None = None) -> pa.Table:
+        """Run a SELECT of the host over everything.
+
+        Args:
+            rows: most rows; None for the usual limit.
+        """
         with self._connection.cursor() as cursor:  # most mistakes need no process
             check_select(cursor, sql)
-        return self._run("all", sql, HOST)
+        return self._run(None, sql, HOST, rows)
 
-    def query_shared(self, sql: str) -> pa.Table:
-        """Run a SELECT of a visitor over the shared runs."""
-        return self._run("shared", sql, VISITOR)
+    def query_shared(self, sql: str, owner: str = "", rows: int | None = None) -> pa.Table:
+        """Run a SELECT of a visitor over the shared runs and those of ``owner``."""
+        return self._run(owner, sql, VISITOR, rows)
 
-    def _run(self, kind: str, sql: str, bounds: Bounds) -> pa.Table:
+    def _run(self, owner: str | None, sql: str, bounds: Bounds, rows: int | None) -> pa.Table:
         command = [sys.executable, "-P", "-c", _START, str(_PACKAGE)]
         limits = [str(value) for value in astuple(bounds)]
-        with self._at_once[kind]:
-            arguments = [str(self._copied(kind)), str(self._rows), str(self._seconds), *limits]
+        most = str(self._rows if rows is None else rows)
+        with self._at_once["all" if owner is None else "shared"], self._lent(owner) as path:
+            arguments = [str(path), most, str(self._seconds), *limits]
             try:
                 done = subprocess.run(  # noqa: S603
                     [*command, *arguments],
@@ -152,16 +168,17 @@ class QueryDoor:
             raise QueryRefused(reason)
         raise QueryRefused("the query ended the process that ran it: simplify it")
 
-    def forget(self, *, shared: bool) -> None:
+    def forget(self, *, shared: bool, owner: str = "") -> None:
         """Make new copies before the next queries: runs have changed.
 
         Args:
-            shared: whether shared runs have.
+            shared: whether shared runs have, or those of nobody knows whom.
+            owner: whose own have, where no shared ones have.
         """
         with self._copying:
-            self._copy.pop("all", None)
-            if shared:
-                self._copy.pop("shared", None)
+            changed = list(self._copy) if shared else [None, *([owner] if owner else [])]
+            for name in changed:
+                self._drop(name)
 
     def close(self) -> None:
         """Delete the copies."""
@@ -169,24 +186,53 @@ class QueryDoor:
             if self._folder is not None:
                 self._folder.cleanup()
                 self._folder = None
-                self._copy = {}
+                self._copy, self._left = {}, set()
 
-    def _copied(self, kind: str) -> Path:
+    @contextmanager
+    def _lent(self, owner: str | None) -> Iterator[Path]:
+        """Lend the copy for a visitor, nobody (an empty name) or the host (None)."""
         with self._copying:
-            if kind not in self._copy:
-                self._folder = self._folder or tempfile.TemporaryDirectory(prefix="tokenarium-")
-                self._copies += 1
-                # A query that is just starting may still open one of the last copies.
-                for old in sorted(Path(self._folder.name).glob(f"{kind}-*"))[:-2]:
-                    old.unlink()
-                path = Path(self._folder.name) / f"{kind}-{self._copies:09}.duckdb"
-                try:
-                    self._fill(path, SHARED if kind == "shared" else self._everything())
-                except (duckdb.Error, pa.ArrowException, OSError) as error:
-                    path.unlink(missing_ok=True)
-                    raise QueryRefused(f"the tables could not be copied for it: {error}") from error
-                self._copy[kind] = path
-            return self._copy[kind]
+            path = self._copied(owner)
+            self._used[path] += 1
+        try:
+            yield path
+        finally:
+            with self._copying:
+                self._used[path] -= 1
+                self._clear()
+
+    def _copied(self, owner: str | None) -> Path:
+        if owner in self._copy:
+            self._copy[owner] = self._copy.pop(owner)  # asked last
+            return self._copy[owner]
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="tokenarium-")
+        self._copies += 1
+        path = Path(self._folder.name) / f"{self._copies:09}.duckdb"
+        try:
+            if owner is None:
+                self._fill(path, self._everything(), {})
+            else:
+                self._fill(path, VISIBLE, {"owner": owner})
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            path.unlink(missing_ok=True)
+            raise QueryRefused(f"the tables could not be copied for it: {error}") from error
+        self._copy[owner] = path
+        while len(self._copy) > MOST_COPIES:
+            self._drop(next(iter(self._copy)))
+        return path
+
+    def _drop(self, owner: str | None) -> None:
+        path = self._copy.pop(owner, None)
+        if path is not None:
+            self._left.add(path)
+            self._clear()
+
+    def _clear(self) -> None:
+        """Delete the copies of before that no query reads."""
+        for path in [path for path in self._left if not self._used[path]]:
+            path.unlink(missing_ok=True)
+            self._left.discard(path)
+            del self._used[path]
 
     def _everything(self) -> dict[str, str]:
         """Return every table, and what is copied of it."""
@@ -198,12 +244,14 @@ class QueryDoor:
             for (name,) in names
         }
 
-    def _fill(self, path: Path, tables: Mapping[str, str]) -> None:
+    def _fill(self, path: Path, tables: Mapping[str, str], values: dict[str, str]) -> None:
         with duckdb.connect(str(path), config=LOCKED_DOWN) as copy:
             cursor = self._connection.cursor()
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             for name, rows in tables.items():
-                copy.register("incoming", cursor.sql(rows).to_arrow_reader(BATCH_ROWS))
+                copy.register(
+                    "incoming", cursor.sql(rows, params=values or None).to_arrow_reader(BATCH_ROWS)
+                )
                 copy.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')  # noqa: S608
                 copy.unregister("incoming")
             cursor.close()

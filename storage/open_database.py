@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 import duckdb
 from sqlalchemy import Connection
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from tokenarium.storage.database import Database, open_database
@@ -37,12 +39,22 @@ class OpenDatabase:
         self._door = self._new_door()
         self.upgraded = self._now.upgraded
         self.dialect = self._now.engine.dialect.name
+        path = make_url(url).database if self.dialect in ("duckdb", "sqlite") else None
+        self._file = None if path in (None, "", ":memory:") else Path(str(path))
 
     @property
     def door(self) -> QueryDoor | None:
         """The query door; None where the database has none."""
         self._database()
         return self._door
+
+    @property
+    def file_bytes(self) -> int | None:
+        """Size of the database's file and its log; None where it is no file of this machine."""
+        if self._file is None or not self._file.exists():
+            return None
+        log = self._file.with_name(f"{self._file.name}.wal")
+        return self._file.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
     def read(self, work: Callable[[Connection], Answer]) -> Answer:
         """Return what ``work`` returns of a connection; it is done twice where the first fails.

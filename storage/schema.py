@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON, TypeDecorator, UserDefinedType
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """Revision of ``tokenarium.storage.migrations`` this code reads and writes."""
 
 PART_BYTES = 4_000
@@ -103,6 +103,32 @@ class RunRow(Base):
     pinned: Mapped[bool]
     array_bytes: Mapped[int] = mapped_column(BigInteger)
     arrays_dropped: Mapped[bool]
+    note: Mapped[str | None] = mapped_column(server_default="")
+
+
+class TagRow(Base):
+    """One tag of a run, a word that somebody gave it."""
+
+    __tablename__ = "tags"
+    __table_args__ = (_run_index(__tablename__),)
+
+    run_id: Mapped[str]
+    tag: Mapped[str]
+
+    __mapper_args__ = _identity("run_id", "tag")
+
+
+class MethodRow(Base):
+    """One method that a run uses: ``family`` is policy, drafter, rule, intervention or task."""
+
+    __tablename__ = "methods"
+    __table_args__ = (_run_index(__tablename__),)
+
+    run_id: Mapped[str]
+    family: Mapped[str]
+    method: Mapped[str]
+
+    __mapper_args__ = _identity("run_id", "family", "method")
 
 
 class TokenRow(Base):

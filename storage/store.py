@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tokenarium.storage import packing
@@ -19,21 +19,23 @@ from tokenarium.storage.errors import (
     ArraysDropped,
     DatabaseFailed,
     QueryRefused,
-    RunNotFound,
     StoreError,
     StoreUnavailable,
 )
+from tokenarium.storage.labels import insert_labels, labels_of
 from tokenarium.storage.limit import drop_arrays_over
+from tokenarium.storage.listed_runs import ListedRuns, one
+from tokenarium.storage.listing import LABELS
 from tokenarium.storage.open_database import OpenDatabase
 from tokenarium.storage.parts import LONG_FACTS, long_facts, read_parts, split_facts
 from tokenarium.storage.record import RunRecord
 from tokenarium.storage.rows import check_tables, insert_rows, insert_table
 from tokenarium.storage.schema import ArrayRow, Base, FileRow, PartRow, RunRow
 
-RECORD = [getattr(RunRow, name) for name in RunRecord.model_fields]
+RECORD = [getattr(RunRow, name) for name in RunRecord.model_fields if name not in LABELS]
 
 
-class RunStore:
+class RunStore(ListedRuns):
     """Runs in one database; safe to use from many threads.
 
     Args:
@@ -88,7 +90,7 @@ class RunStore:
 
         def newest(connection: Connection) -> RunRecord | None:
             rows = sorted(connection.execute(query), key=lambda row: row.created)
-            return _record(rows[-1], long_facts(connection, rows[-1].id)) if rows else None
+            return _record(connection, rows[-1]) if rows else None
 
         return self._open.read(newest)
 
@@ -107,7 +109,8 @@ class RunStore:
             tables: rows by table name (``tokens``, ``head_metrics``), without ``run_id``; NaN is
                 stored as NULL.
             arrays: numbers or bools of any shape, by name.
-            replace: whether a run stored under its id gives way to it, pinned as that was.
+            replace: whether a run stored under its id gives way to it, which leaves it its pin,
+                tags and note.
         Returns: notes for a person, such as how many older runs lost their arrays.
         Raises: ValueError for an undeclared table or column, a time without zone, an id that is
             stored already; StoreError if the database refuses.
@@ -118,13 +121,20 @@ class RunStore:
         if long:
             packed = packing.compress(json.dumps(long).encode())
             parts.extend(packing.cut(record.id, LONG_FACTS, packed))
-        values = {**record.model_dump(), "facts": short, "arrays_dropped": False}
+        values = {name: getattr(record, name) for name in RunRecord.model_fields}
+        values |= {"facts": short, "arrays_dropped": False}
         values["array_bytes"] = sum(row["stored_bytes"] for row in array_rows)
         try:
-            with self._write(shared=replace or not record.owner) as connection:
-                if replace:
-                    values["pinned"] |= _make_way(connection, record.id)
-                connection.execute(insert(RunRow), values)
+            changed = replace or not record.owner
+            with self._write(shared=changed, owner=record.owner) as connection:
+                if replace and (before := _make_way(connection, record.id)):
+                    labels = {"note": before.note or record.note, "tags": before.tags}
+                    record = record.model_copy(update=labels)
+                    values |= {"pinned": record.pinned or before.pinned, "note": record.note}
+                connection.execute(
+                    insert(RunRow), {k: v for k, v in values.items() if k not in LABELS}
+                )
+                insert_labels(connection, record)
                 for name, table in tables.items():
                     insert_table(connection, name, record.id, table)
                 insert_rows(connection, Base.metadata.tables["arrays"], array_rows)
@@ -146,8 +156,8 @@ class RunStore:
         """
 
         def found(connection: Connection) -> RunRecord:
-            row = _one(connection, select(*RECORD).where(RunRow.id == run_id), run_id)
-            return _record(row, long_facts(connection, run_id))
+            row = one(connection, select(*RECORD).where(RunRow.id == run_id), run_id)
+            return _record(connection, row)
 
         return self._open.read(found)
 
@@ -159,7 +169,7 @@ class RunStore:
 
         def packed(connection: Connection) -> tuple[Sequence[Any], dict[str, bytes]]:
             found = select(RunRow.arrays_dropped).where(RunRow.id == run_id)
-            if _one(connection, found, run_id).arrays_dropped:
+            if one(connection, found, run_id).arrays_dropped:
                 raise ArraysDropped(run_id)
             named = select(ArrayRow.name, ArrayRow.dtype, ArrayRow.shape)
             rows = connection.execute(named.where(ArrayRow.run_id == run_id)).all()
@@ -168,50 +178,13 @@ class RunStore:
         rows, data = self._open.read(packed)
         return {row.name: packing.unpack(row.dtype, row.shape, data[row.name]) for row in rows}
 
-    def search(
-        self,
-        *,
-        kind: str | None = None,
-        text: str | None = None,
-        model: str | None = None,
-        owner: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> list[RunRecord]:
-        """List runs, newest first; their ``facts`` hold single values only.
-
-        Args:
-            text: part of the text, in any case; % and _ stand for themselves.
-            owner: also list the private runs of this visitor; None for shared runs alone.
-        """
-        query = select(*RECORD).where(RunRow.owner.in_(("", owner or "")))
-        if kind is not None:
-            query = query.where(RunRow.kind == kind)
-        if model is not None:
-            query = query.where(RunRow.model == model)
-        if text:
-            query = query.where(RunRow.text.icontains(text, autoescape=True))
-        query = query.order_by(RunRow.created.desc(), RunRow.id).limit(limit).offset(offset)
-        return self._open.read(
-            lambda connection: [_record(row, {}) for row in connection.execute(query)]
-        )
-
-    def pin(self, run_id: str, pinned: bool) -> None:
-        """Keep a run's arrays, and the run, whatever its age; or stop doing so.
-
-        Raises: RunNotFound.
-        """
-        with self._write(shared=True) as connection:
-            _one(connection, select(RunRow.id).where(RunRow.id == run_id), run_id)
-            connection.execute(update(RunRow).where(RunRow.id == run_id).values(pinned=pinned))
-
     def delete(self, run_id: str) -> None:
         """Delete a run.
 
         Raises: RunNotFound.
         """
         with self._write(shared=True) as connection:
-            _one(connection, select(RunRow.id).where(RunRow.id == run_id), run_id)
+            one(connection, select(RunRow.id).where(RunRow.id == run_id), run_id)
             _delete(connection, [run_id])
 
     def delete_older(self, hours: float, *, owned_only: bool = True) -> int:
@@ -229,13 +202,17 @@ class RunStore:
             _delete(connection, ids)
         return len(ids)
 
-    def query(self, sql: str, *, shared_only: bool = False) -> pa.Table:
+    def query(
+        self, sql: str, *, shared_only: bool = False, owner: str = "", rows: int | None = None
+    ) -> pa.Table:
         """Run one SELECT over the stored runs.
 
         Args:
             sql: exactly one SELECT in DuckDB's dialect.
-            shared_only: for visitors: only the tables ``runs``, ``tokens`` and ``head_metrics`` of
-                shared runs exist, in a process of its own with bounded memory.
+            shared_only: for visitors: only the tables of ``tokenarium.storage.door.VISIBLE`` exist,
+                with the shared runs, in a process of its own with bounded memory.
+            owner: the visitor whose own runs are there too then.
+            rows: most rows, in place of ``query_rows``.
         Returns: the rows; the schema's metadata says under ``truncated`` (true, false) whether
             rows beyond ``row_limit`` were cut off.
         Raises: QueryRefused with the reason.
@@ -246,7 +223,7 @@ class RunStore:
                 f"queries need a DuckDB database, and this one is {self._open.dialect}: "
                 "use that database's own client"
             )
-        return door.query_shared(sql) if shared_only else door.query(sql)
+        return door.query_shared(sql, owner, rows) if shared_only else door.query(sql, rows)
 
     def digest(self, path: str, size: int, mtime_ns: int) -> str | None:
         """Return the SHA-256 remembered for a file as it is now, or None."""
@@ -269,13 +246,13 @@ class RunStore:
                 connection.execute(update(FileRow).where(FileRow.path == path).values(values))
 
     @contextmanager
-    def _write(self, *, shared: bool) -> Iterator[Connection]:
+    def _write(self, *, shared: bool, owner: str = "") -> Iterator[Connection]:
         # One writer at a time: DuckDB fails the second of two that change the same rows.
         with self._writing:
             with self._open.writing() as connection:
                 yield connection
             if (door := self._open.door) is not None:
-                door.forget(shared=shared)
+                door.forget(shared=shared, owner=owner)
 
     def _holds(self, record: RunRecord) -> bool:
         """Return whether a run is stored as it is now, and not an earlier one under its id."""
@@ -285,24 +262,22 @@ class RunStore:
             return False
 
 
-def _one(connection: Connection, query: Select[Any], run_id: str) -> Row[Any]:
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise RunNotFound(run_id)
-    return row
-
-
-def _record(row: Row[Any], long_facts: dict[str, Any]) -> RunRecord:
+def _record(connection: Connection, row: Row[Any]) -> RunRecord:
     values = row._asdict()
-    return RunRecord(**{**values, "facts": {**values["facts"], **long_facts}})
+    tags, methods = labels_of(connection, [row.id])[row.id]
+    facts = {**values["facts"], **long_facts(connection, row.id)}
+    labels = {"note": values["note"] or "", "tags": tags, "methods": methods}
+    return RunRecord(**{**values, **labels, "facts": facts})
 
 
-def _make_way(connection: Connection, run_id: str) -> bool:
-    """Delete a run if it is stored; return whether it was pinned."""
-    pinned = connection.scalar(select(RunRow.pinned).where(RunRow.id == run_id))
-    if pinned is not None:
-        _delete(connection, [run_id])
-    return bool(pinned)
+def _make_way(connection: Connection, run_id: str) -> RunRecord | None:
+    """Delete a run and return it; None if it is not stored."""
+    row = connection.execute(select(*RECORD).where(RunRow.id == run_id)).one_or_none()
+    if row is None:
+        return None
+    before = _record(connection, row)
+    _delete(connection, [run_id])
+    return before
 
 
 def _delete(connection: Connection, run_ids: list[str]) -> None:

@@ -39,7 +39,7 @@ def trace_is_computed_again(example: Example, lab: Lab) -> None:
     """Check that reading the text again gives the shipped numbers."""
     shipped = read(example).result
     assert isinstance(shipped, TraceResult)
-    lab.delete(example.run_id)
+    lab._repository.delete(example.run_id)
     computed = lab.run(example.request)
     assert not computed.cached
     assert SHORTEST <= shipped.length <= LONGEST

@@ -59,6 +59,11 @@ class CacheRequest(TextRequest):
         "perplexity is then reported.",
     )
 
+    @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """The policies."""
+        return {"policy": tuple(dict.fromkeys(spec.slug for spec in self.policies))}
+
     @model_validator(mode="before")
     @classmethod
     def _prompt_is_the_text(cls, values: Any) -> Any:

@@ -11,6 +11,7 @@ from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.settings import Settings
+from tokenarium.storage.listing import Wanted
 
 if TYPE_CHECKING:
     from tokenarium.backend.cost.sketch import Sketch
@@ -69,7 +70,9 @@ class Evidence:
             "versions": versions(),
         }
         for record in self._repository.search(
-            visitor=self._visitor, kind=request.kind, model=request.model, limit=_MOST_RUNS
+            Wanted(kind=request.kind, model=request.model),
+            visitor=self._visitor,
+            limit=_MOST_RUNS,
         ):
             if all(record.environment.get(name) == value for name, value in here.items()):
                 try:

@@ -21,6 +21,11 @@ class InterventionRequest(TextRequest):
     )
 
     @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """The intervention."""
+        return {"intervention": (self.intervention,)}
+
+    @property
     def method(self) -> Intervention:
         """The method with its parameters."""
         return Intervention.registry.find(self.intervention).model_validate(self.parameters)

@@ -13,10 +13,10 @@ from tokenarium.backend.runs.examples import install
 from tokenarium.backend.runs.executor import RunExecutor
 from tokenarium.backend.runs.kind import KINDS, Example, Kind
 from tokenarium.backend.runs.lending import ModelsInUse
+from tokenarium.backend.runs.library import Library
 from tokenarium.backend.runs.method import FAMILIES, Method
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest, Request
-from tokenarium.backend.runs.stored_runs import StoredRuns
 from tokenarium.backend.runs.visitor import SeenNames, Visitor, address_of
 from tokenarium.backend.settings import Settings
 
@@ -24,7 +24,7 @@ AnyRequest = TypeVar("AnyRequest", bound=Request)
 AnyMethod = TypeVar("AnyMethod", bound=Method)
 
 
-class Lab(StoredRuns):
+class Lab(Library):
     """Answers requests with runs, from the store or by computing; safe to use from many threads.
 
     Everything that a person can mend surfaces as ``UserError``. ``visitor`` is the private name of

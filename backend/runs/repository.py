@@ -17,7 +17,8 @@ from tokenarium.backend.runs.run_cache import RunCache
 from tokenarium.backend.runs.serialization import asked, record_of, run_of, why_unreadable
 from tokenarium.backend.settings import Settings
 from tokenarium.storage import ArraysDropped, RunNotFound, RunStore, StoreError
-from tokenarium.storage.record import RunRecord
+from tokenarium.storage.listing import Wanted
+from tokenarium.storage.record import ListedRun, RunRecord
 
 _EXPIRE_EVERY_S = 600.0
 _SOMEONE_ELSE = "another visitor"
@@ -133,9 +134,7 @@ class RunRepository:
 
     def adopt(self, run: Run) -> None:
         """Store a shipped run under its own id, in place of an older one; keep it for good."""
-        with contextlib.suppress(RunNotFound):
-            self.store.delete(run.id)
-        self._store(run, pinned=True)
+        self._store(run, pinned=True, replace=True)
 
     def to_measure(self, run_id: str, owner: str) -> tuple[ModelRequest, str]:
         """Return the request and owner of a stored run that ``owner`` may have computed again.
@@ -161,31 +160,40 @@ class RunRepository:
         return dataclasses.replace(run, owner=_SOMEONE_ELSE) if hidden else run
 
     def search(
-        self,
-        *,
-        visitor: str = "",
-        kind: str | None = None,
-        text: str | None = None,
-        model: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> list[RunRecord]:
+        self, wanted: Wanted, *, visitor: str = "", limit: int = 50, offset: int = 0
+    ) -> list[ListedRun]:
         """Return descriptions of shared runs and of the visitor's own, newest first.
 
         Args:
+            wanted: what is looked for.
             visitor: private name of who asks; matters in hosted mode only.
-            kind: such as ``trace``.
-            text: what the text contains, whatever the case.
-            model: the exact name.
             limit: most descriptions.
             offset: how many to skip.
         """
         self.expire()
-        owner = str(visitor) if self._settings.hosted and visitor else None
         with told_in_words():
-            return self.store.search(
-                kind=kind, text=text, model=model, owner=owner, limit=limit, offset=offset
-            )
+            return self.store.search(wanted, owner=self.lists(visitor), limit=limit, offset=offset)
+
+    def lists(self, visitor: str) -> str | None:
+        """Return whose private runs ``visitor`` may list beside the shared ones, if anybody's."""
+        return str(visitor) if self._settings.hosted and visitor else None
+
+    def change(self, run_id: str, visitor: str, what: str) -> RunRecord:
+        """Return a run that ``visitor`` may change: in hosted mode a visitor's own only.
+
+        Args:
+            run_id: of the run.
+            visitor: private name of who asks.
+            what: is done to it, as the words of a refusal say: delete, tag, write a note on.
+
+        Raises:
+            UserError: if there is no such run, or it is not the visitor's.
+        """
+        with told_in_words():
+            record = self.store.record(run_id)
+        if self._settings.hosted and record.owner != self.owner(visitor):
+            raise UserError(f"run {run_id!r} is not yours: only its owner can {what} it")
+        return record
 
     def delete(self, run_id: str, visitor: str = "") -> None:
         """Delete a run; in hosted mode a visitor's own only.
@@ -193,10 +201,8 @@ class RunRepository:
         Raises:
             UserError: if there is no such run, or it is not the visitor's.
         """
+        self.change(run_id, visitor, "delete")
         with told_in_words():
-            owner = self.store.record(run_id).owner
-            if self._settings.hosted and owner != self.owner(visitor):
-                raise UserError(f"run {run_id!r} is not yours: only its owner can delete it")
             self.store.delete(run_id)
 
     def pin(self, run_id: str, pinned: bool = True) -> None:
@@ -212,10 +218,13 @@ class RunRepository:
         with told_in_words():
             self.store.pin(run_id, pinned)
 
-    def query(self, sql: str) -> pa.Table:
-        """Return the rows of one SELECT; in hosted mode over shared runs only."""
+    def query(self, sql: str, visitor: str = "", rows: int | None = None) -> pa.Table:
+        """Return the rows of one SELECT; in hosted mode over shared and the visitor's own runs."""
+        hosted = self._settings.hosted
         with told_in_words():
-            return self.store.query(sql, shared_only=self._settings.hosted)
+            return self.store.query(
+                sql, shared_only=hosted, owner=self.lists(visitor) or "", rows=rows
+            )
 
     def expire(self) -> None:
         """Delete visitors' runs that are too old; looks at most every ten minutes."""

@@ -83,6 +83,11 @@ class ModelRequest(Request):
         return ""
 
     @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """Slugs of the methods that it names, by family, by which the run is found again."""
+        return {}
+
+    @property
     def rendered(self) -> tuple["TextRequest", ...]:
         """What the model's chat template writes out: the ids of each belong to the key."""
         return ()

@@ -64,6 +64,7 @@ def record_of(run: Run, request: ModelRequest, key: str, *, pinned: bool) -> Run
         environment=run.environment,
         owner=run.owner,
         pinned=pinned,
+        methods=request.methods,
     )
 
 

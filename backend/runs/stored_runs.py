@@ -19,7 +19,9 @@ from tokenarium.backend.runs.in_flight import RunsInFlight, finished
 from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.serialization import lacking, refuse_unknown
-from tokenarium.storage.record import RunRecord
+
+MOST_TIMES = 100
+"""A query may be given so many times its usual rows, as for a file."""
 
 
 class StoredRuns(RunsInFlight):
@@ -113,41 +115,16 @@ class StoredRuns(RunsInFlight):
             found = self.open(found.id, visitor=visitor, needs=quantities)
         return as_content(found, quantities, most)
 
-    def search(
-        self,
-        *,
-        visitor: str = "",
-        kind: str | None = None,
-        text: str | None = None,
-        model: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> list[RunRecord]:
-        """Return descriptions of shared runs and of the visitor's own, newest first.
+    def query(self, sql: str, *, visitor: str = "", rows: int | None = None) -> pa.Table:
+        """Return the rows of one SELECT over stored runs.
 
-        Raises:
-            UserError: if ``limit`` or ``offset`` is below 0.
-        """
-        if limit < 0 or offset < 0:
-            raise UserError(f"limit={limit}, offset={offset}: give 0 or more for both")
-        return self._repository.search(
-            visitor=visitor, kind=kind, text=text, model=model, limit=limit, offset=offset
-        )
+        In hosted mode these are the shared ones and, for a named visitor, that one's own.
 
-    def delete(self, run_id: str, *, visitor: str = "") -> None:
-        """Delete a run; in hosted mode a visitor's own only.
-
-        Raises:
-            UserError: if there is no such run, or it is not the visitor's.
-        """
-        self._repository.delete(run_id, visitor)
-
-    def pin(self, run_id: str, pinned: bool = True) -> None:
-        """Keep the arrays of a run even when space runs out; refused in hosted mode."""
-        self._repository.pin(run_id, pinned)
-
-    def query(self, sql: str) -> pa.Table:
-        """Return the rows of one SELECT over stored runs; in hosted mode over shared ones only.
+        Args:
+            sql: in DuckDB's dialect; the columns are in docs/columns.md.
+            visitor: private name of who asks.
+            rows: most rows, at most a hundred times the setting ``query_rows``, which is usual;
+                the schema's metadata says under ``truncated`` whether there are more.
 
         Raises:
             UserError: if it is not one SELECT, or takes too long.
@@ -156,7 +133,10 @@ class StoredRuns(RunsInFlight):
             sql.encode("utf-8")
         except (UnicodeEncodeError, AttributeError) as error:
             raise UserError(f"sql={sql!r:.60} is no text in UTF-8: write one SELECT") from error
-        return self._repository.query(sql)
+        most = MOST_TIMES * self.settings.query_rows
+        if rows is not None and not 1 <= rows <= most:
+            raise UserError(f"rows={rows}: give 1 to {most:,}")
+        return self._repository.query(sql, visitor, rows)
 
     @property
     def storage_note(self) -> str:

@@ -143,6 +143,11 @@ class SpeculateRequest(TextRequest):
         return self
 
     @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """The drafter and the acceptance rule."""
+        return {"drafter": (self.drafter.slug,), "rule": (self.rule.slug,)}
+
+    @property
     def beside(self) -> tuple[str, ...]:
         """The draft model, where the drafter has one."""
         source = Drafter.registry.find(self.drafter.slug).source

@@ -90,7 +90,7 @@ def compute(database: Path) -> None:
     with Lab(settings(database)) as lab:
         for example in lab.search(limit=1000):
             if example.id not in EXAMPLES:
-                lab.delete(example.id)
+                lab._repository.delete(example.id)
         for name in QUESTIONS:
             if name not in OWNED:
                 run = _ask(lab, name)

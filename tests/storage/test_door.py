@@ -191,7 +191,7 @@ def test_visitor_sees_shared_runs_and_changes_to_them(duck, make_record, make_ta
 
 def test_visitor_never_reads_private_runs(filled):
     # Each runs on the file that a visitor's process is given; a process each would take 10 s.
-    path = str(filled._open.door._copied("shared"))
+    path = str(filled._open.door._copied(""))
     with duckdb.connect(path, read_only=True, config=visitor.config(door.VISITOR)) as copy:
         for sql in BYPASSES:
             try:
@@ -204,7 +204,7 @@ def test_visitor_never_reads_private_runs(filled):
 
 
 def test_visitor_file_holds_no_byte_of_a_private_run(filled):
-    path = filled._open.door._copied("shared")
+    path = filled._open.door._copied("")
     assert b"shown" in path.read_bytes()
     assert SECRET.encode() not in path.read_bytes()
 
@@ -270,3 +270,46 @@ def test_query_on_another_database_is_refused_with_the_reason(tmp_path):
         pytest.raises(QueryRefused, match="this one is sqlite"),
     ):
         store.query("SELECT 1")
+
+
+def test_visitor_sees_own_runs_beside_the_shared_ones_and_no_other(filled):
+    ids = "SELECT id, owner FROM runs ORDER BY id"
+    for name, seen in {"": ["open"], "visitor": ["closed", "open"], "other": ["open"]}.items():
+        rows = filled.query(ids, shared_only=True, owner=name).to_pylist()
+        assert [row["id"] for row in rows] == seen
+        assert "visitor" not in str([row["owner"] for row in rows]), "a private name"
+        with filled._open.door._lent(name) as path:
+            assert (SECRET.encode() in path.read_bytes()) == (name == "visitor")
+
+
+def test_copies_follow_the_runs_of_their_visitor(duck, make_record):
+    def ids(owner):
+        found = duck.query("SELECT id FROM runs ORDER BY id", shared_only=True, owner=owner)
+        return found["id"].to_pylist()
+
+    duck.save(make_record(id="a", owner="me", tags=("x",)), {}, {})
+    assert (ids("me"), ids("you")) == (["a"], [])
+    copies = dict(duck._open.door._copy)
+    duck.save(make_record(id="b", owner="me"), {}, {})
+    assert ids("me") == ["a", "b"]
+    assert duck._open.door._copy["you"] == copies["you"], "nothing of theirs has changed"
+    assert not copies["me"].exists()
+    tags = "SELECT tag FROM tags JOIN runs ON run_id = id"
+    assert duck.query(tags, shared_only=True, owner="me").to_pylist() == [{"tag": "x"}]
+    assert duck.query(tags, shared_only=True, owner="you").num_rows == 0
+    duck.delete("a")
+    assert ids("me") == ["b"]
+
+
+def test_rows_of_a_query_can_be_more_than_usual(filled):
+    assert filled.query("FROM range(500)", rows=300).num_rows == 300
+    assert filled.query("FROM range(500)", shared_only=True, rows=300).num_rows == 300
+
+
+def test_copies_of_many_visitors_make_way(duck, make_record, monkeypatch):
+    monkeypatch.setattr(door, "MOST_COPIES", 2)
+    for name in ("a", "b", "c"):
+        with duck._open.door._lent(name) as path:
+            assert path.exists()
+    assert list(duck._open.door._copy) == ["b", "c"]
+    assert len(list(path.parent.iterdir())) == 2

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from alembic.config import Config
@@ -72,3 +73,37 @@ def test_schema_version_is_the_newest_migration():
     folder = Path(storage.__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder))
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
+
+
+def test_methods_of_runs_from_before_are_read_from_what_was_asked(tmp_path):
+    path = tmp_path / "runs.duckdb"
+    RunStore(f"duckdb:///{path}").close()
+    asked = {
+        "cache": '{"policies": [{"slug": "h2o"}, {"slug": "full"}, {"slug": "h2o"}]}',
+        "speculate": '{"drafter": {"slug": "draft_chain"}, "rule": {"slug": "greedy"}}',
+        "sweep": '{"policies": [{"slug": "full"}], "task": "passkey"}',
+        "trace": '{"text": "x", "rule": null}',
+    }
+    with duckdb.connect(str(path)) as before:
+        before.execute("DROP TABLE tags; DROP TABLE methods; DROP INDEX ix_runs_key")
+        before.execute("ALTER TABLE runs DROP COLUMN note")
+        before.execute("CREATE INDEX ix_runs_key ON runs (key)")
+        before.execute("UPDATE alembic_version SET version_num = '0002'")
+        for kind, request in asked.items():
+            before.execute(
+                "INSERT INTO runs VALUES (?, ?, 'k', 'm', 't', now(), 1, ?, '{}', '{}', '', false, "
+                "0, false)",
+                [kind, kind, request],
+            )
+    with RunStore(f"duckdb:///{path}") as store:
+        assert "from schema version 0002 to 0003" in store.upgraded
+        found = {run.id: run.methods for run in store.search()}
+        assert found == {
+            "cache": {"policy": ("h2o", "full")},
+            "speculate": {"drafter": ("draft_chain",), "rule": ("greedy",)},
+            "sweep": {"policy": ("full",), "task": ("passkey",)},
+            "trace": {},
+        }
+        store.set_note("cache", "kept")
+        assert store.record("cache").note == "kept"
+        assert store.record("trace").note == ""

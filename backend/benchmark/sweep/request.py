@@ -71,6 +71,12 @@ class SweepRequest(ModelRequest):
         return self.exceed_context
 
     @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """The policies, and the task where there is one."""
+        policies = tuple(dict.fromkeys(spec.slug for spec in self.policies))
+        return {"policy": policies, **({"task": (self.task,)} if self.task else {})}
+
+    @property
     def texts(self) -> tuple[TextRequest, ...]:
         """The prompts, as what a model is asked to read."""
         return tuple(
