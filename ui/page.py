@@ -77,7 +77,6 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     ]
     return {
         "theme": theme.theme(),
-        "css": theme.css(),
         "run_history": False,
         "state_session_capacity": MOST_SESSIONS,
         "footer_links": [],

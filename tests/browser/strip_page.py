@@ -98,6 +98,6 @@ def build() -> gr.Blocks:
 
 if __name__ == "__main__":
     from tokenarium.ui.shell.web import served
-    from tokenarium.ui.theme import css, theme
+    from tokenarium.ui.theme import theme
 
-    build().launch(server_port=7871, theme=theme(), css=css(), **served([""]))
+    build().launch(server_port=7871, theme=theme(), **served([""]))

@@ -14,7 +14,7 @@ from tests.browser.test_first_paint import CONTRAST
 from tokenarium.ui.components.colouring import attention_share
 from tokenarium.ui.components.segmentation import starts
 from tokenarium.ui.shell.web import served
-from tokenarium.ui.theme import css, theme
+from tokenarium.ui.theme import theme
 
 TEXT = 512
 LONGEST = 32_768
@@ -32,7 +32,6 @@ def address() -> Iterator[str]:
         blocks = build()
         _, url, _ = blocks.launch(
             theme=theme(),
-            css=css(),
             prevent_thread_lock=True,
             quiet=True,
             ssr_mode=False,

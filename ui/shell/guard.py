@@ -25,7 +25,7 @@ _READ = re.compile(
     r"assets/[^/]+|static/.+|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\d+)?|theme\.css"
     r"|config|openapi\.json|gradio_api/(theme\.css|info|openapi\.json|startup-events|app_id"
     r"|heartbeat/[^/]+|queue/(data|status)|call/(v2/)?[^/]+/[^/]+|mcp(/.*)?)"
-    r"|[\w-]+\.js"
+    r"|[\w-]+\.(js|css)"
 )
 _SENT = re.compile(
     r"gradio_api/(queue/join|run/[^/]+|call/(v2/)?[^/]+|cancel|reset|component_server|mcp(/.*)?)"

@@ -12,6 +12,8 @@ import gradio
 import plotly
 
 from tokenarium.ui.shell.bundle import bundle
+from tokenarium.ui.shell.style_sheet import weighted
+from tokenarium.ui.theme import css
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "js"
 GRADIOS = Path(gradio.__file__).parent / "templates" / "frontend" / "assets"
@@ -59,7 +61,7 @@ class Script(NamedTuple):
 
 
 def files() -> dict[str, Script]:
-    """Return every script by its address; the address changes with what is in it."""
+    """Return scripts and style sheet by address; the address changes with what is in it."""
     with _LOCK:  # to make them takes half a second of a processor, which no two shall spend
         return _made()
 
@@ -69,7 +71,9 @@ def _made() -> dict[str, Script]:
     plots = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     own = b"\n".join((FOLDER / f"{name}.js").read_bytes() for name in NAMES)
     texts = {"plotly": bundle(plots.read_text("utf-8")).encode(), "tokenarium": own}
-    return {f"{name}-{_digest(text)}.js": _script(text) for name, text in texts.items()}
+    scripts = {f"{name}-{_digest(text)}.js": _script(text) for name, text in texts.items()}
+    look = weighted(css()).encode()
+    return scripts | {f"look-{_digest(look)}.css": _script(look, ".css")}
 
 
 @lru_cache(MOST_KEPT)
@@ -92,8 +96,18 @@ def head() -> str:
     pages' own wait for the document and run before Gradio's, which stand behind them: so every
     component finds them ready.
     """
-    when = {address: "async" if address.startswith("plotly-") else "defer" for address in files()}
+    scripts = [address for address in files() if address.endswith(".js")]
+    when = {address: "async" if address.startswith("plotly-") else "defer" for address in scripts}
     return "".join(f'<script {how} src="{address}"></script>' for address, how in when.items())
+
+
+def foot() -> str:
+    """Return the tag of the style sheet for the end of the body.
+
+    There it comes after what Gradio adds to the head, and wins over it where both weigh the same.
+    """
+    looks = [address for address in files() if address.endswith(".css")]
+    return "".join(f'<link rel="stylesheet" href="{address}">' for address in looks)
 
 
 def _digest(text: bytes) -> str:

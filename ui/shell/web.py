@@ -10,11 +10,12 @@ from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tokenarium.ui.shell.scripts import Script, files, gradios, head, packed
+from tokenarium.ui.shell.scripts import Script, files, foot, gradios, head, packed
 
 FOREVER = "public, max-age=31536000, immutable"
 BEFORE = b'<script type="module"'
 """Gradio's own script: those that it needs stand before it."""
+END = b"</body>"
 
 
 def served(pages: Collection[str]) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _kept(path: str) -> Script | None:
     """Return the script at a path; of Gradio's own, those that every page needs many of."""
     if path.startswith("assets/"):
         return gradios(path.removeprefix("assets/"))
-    return files().get(path) if path.endswith(".js") else None
+    return files().get(path)
 
 
 class _Scripted:
@@ -92,6 +93,7 @@ class _Scripted:
         del headers["content-length"]
         if self._body:
             self._body = self._body.replace(BEFORE, head().encode() + BEFORE, 1)
+            self._body = self._body.replace(END, foot().encode() + END, 1)
             if self._packs:
                 self._body = packed(self._body, 1)
                 headers["content-encoding"] = "gzip"
