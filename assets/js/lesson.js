@@ -51,7 +51,7 @@
     fold.setAttribute('aria-controls', 'lesson-inside');
     element.append(aside);
 
-    let now = null, shown = null, over = false, looked = false, judged = 0, timer = 0, style = null, given = 0;
+    let now = null, shown = null, over = false, looked = false, judged = 0, timer = 0, given = 0;
     const folded = on => {
       aside.classList.toggle('tk-folded', on);
       fold.setAttribute('aria-expanded', String(!on));
@@ -116,8 +116,7 @@
       now = wanted;
       shown = null;
       if (!now) { open(false); return; }
-      const found = await server.lesson_step({...now, styled: Boolean(style)});
-      if (found.style && !style) { style = make('style', {textContent: found.style}); document.head.append(style); }
+      const found = await server.lesson_step(now);
       if (mine !== given) return;
       open(true);
       if (found.missing) { name.textContent = 'No such lesson'; body.textContent = found.missing; return; }

@@ -12,12 +12,14 @@ from gradio_client.exceptions import AppError
 from tests.ui.served import serving
 from tokenarium.backend import Settings
 from tokenarium.ui import api
+from tokenarium.ui.pages import every_page
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES
 from tokenarium.ui.shell.visitor import CALLER, passed_on, visitor_of
 
 API = "/gradio_api"
 ANSWER = {
-    *("/openapi.json", "/cache", "/speculate", "/endpoints", "/", "/config", "/favicon.ico"),
+    *(f"/{page.path}" for page in every_page()),
+    *("/openapi.json", "/endpoints", "/config", "/favicon.ico"),
     *("/theme.css", "/robots.txt", "/manifest.json", "/pwa_icon", f"{API}/theme.css"),
     *(f"{API}/info", f"{API}/openapi.json", f"{API}/startup-events", f"{API}/app_id"),
     *(f"{API}/queue/status", f"{API}/mcp/schema"),

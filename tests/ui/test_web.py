@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from tokenarium.ui.shell.scripts import FOLDER, GRADIOS, KINDS, NAMES, files
 from tokenarium.ui.shell.web import served
 
-PAGE = '<html><head><title>é</title><script type="module" src="a.js"></script></head></html>'
+HEAD = '<head><title>é</title><script type="module" src="a.js"></script></head>'
+PAGE = f"<html>{HEAD}<body></body></html>"
 
 
 @pytest.fixture
@@ -38,9 +39,12 @@ def test_every_page_names_each_script_once_before_gradios_own(
     assert found.headers["content-encoding"] == "gzip"
     assert int(found.headers["content-length"]) < len(found.content)
     assert client.head(path).headers["content-length"] == found.headers["content-length"]
-    places = [found.text.index(f'src="{address}"></script>') for address in files()]
+    scripts = [address for address in files() if address.endswith(".js")]
+    places = [found.text.index(f'src="{address}"></script>') for address in scripts]
     assert places == sorted(places)
     assert places[-1] < found.text.index('<script type="module"')
+    (look,) = (address for address in files() if address.endswith(".css"))
+    assert found.text.index(f'href="{look}"></body>') > places[-1]
     assert all(found.text.count(address) == 1 for address in files())
     assert found.text.count("<title>é</title>") == 1
 

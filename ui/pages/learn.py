@@ -5,7 +5,7 @@ from typing import ClassVar
 import gradio as gr
 
 from tokenarium.ui.lessons.lesson import Lesson
-from tokenarium.ui.lessons.reading import FOLDER, lessons
+from tokenarium.ui.lessons.reading import lessons
 from tokenarium.ui.shell.page import Page
 from tokenarium.ui.text import escape
 
@@ -28,10 +28,8 @@ class Learn(Page):
     def build(self, blocks: gr.Blocks) -> None:  # noqa: ARG002
         """Make the cards, which are the same for everybody; the browser adds what was passed."""
         cards = "".join(_card(lesson) for lesson in lessons().values())
-        style = (FOLDER / "cards.css").read_text("utf-8")
         gr.HTML(
-            html_template=f"<style>{style}</style>"
-            f'<ul class="tk-lessons">{cards}</ul><p class="tk-sub">{TEACHERS}</p>',
+            html_template=f'<ul class="tk-lessons">{cards}</ul><p class="tk-sub">{TEACHERS}</p>',
             js_on_load=JS,
             elem_id="lessons",
         )

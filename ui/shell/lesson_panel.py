@@ -1,6 +1,5 @@
 """The lesson beside a page of runs: empty until an address asks for one."""
 
-from functools import cache
 from typing import Any
 
 import gradio as gr
@@ -10,7 +9,7 @@ from tokenarium.ui.components.cost_card import refused_card
 from tokenarium.ui.lessons.judging import judge
 from tokenarium.ui.lessons.lesson import Lesson, Question, Step
 from tokenarium.ui.lessons.markup import inline, paragraphs
-from tokenarium.ui.lessons.reading import FOLDER, lessons
+from tokenarium.ui.lessons.reading import lessons
 from tokenarium.ui.shell.section import MAIN, RunPage, Section
 from tokenarium.ui.text import escape
 
@@ -28,9 +27,7 @@ def lesson_panel(page: RunPage, lab: Lab) -> gr.HTML:
     # The browser's functions take one argument.
     def lesson_step(asked: dict[str, Any]) -> dict[str, Any]:
         found = _found(asked)
-        shown = {"missing": _MISSING} if found is None else _shown(*found, page, lab)
-        # How it looks comes with the first step: pages without a lesson need not be sent it.
-        return shown if asked.get("styled") is True else {**shown, "style": _style()}
+        return {"missing": _MISSING} if found is None else _shown(*found, page, lab)
 
     def lesson_check(asked: dict[str, Any]) -> dict[str, Any]:
         found = _found(asked)
@@ -51,11 +48,6 @@ def lesson_panel(page: RunPage, lab: Lab) -> gr.HTML:
         server_functions=[lesson_step, lesson_check],
         elem_id="lesson",
     )
-
-
-@cache
-def _style() -> str:
-    return (FOLDER / "lesson.css").read_text("utf-8")
 
 
 _MISSING = "There is no such lesson or step: choose one on the Learn page."
