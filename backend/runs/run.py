@@ -13,7 +13,8 @@ from tokenarium.backend.runs.result import Result
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FIGURES = "tokenarium.ui.figures.catalogue"
+PICTURES = ("svg", "png")
+FIGURES, IMAGES = "tokenarium.ui.figures.catalogue", "tokenarium.ui.figures.image"
 """Looked up when a figure is asked for: runs are computed and stored without the interface."""
 
 
@@ -30,6 +31,7 @@ class Run:
     >>> run.table("token").column("surprisal_nats")  # doctest: +SKIP
     >>> run.figure("sinks", threshold=0.5).show()  # doctest: +SKIP
     >>> run.save("first-token.ipynb")  # doctest: +SKIP
+    >>> run.save("sinks.svg", figure="sinks")  # doctest: +SKIP
     """
 
     id: str
@@ -100,24 +102,41 @@ class Run:
 
         return as_notebook(self)
 
-    def save(self, path: str | Path, format: str = "") -> Path:  # noqa: A002 - the field's word
-        """Write the run to a file and return its path.
+    def save(
+        self,
+        path: str | Path,
+        format: str = "",  # noqa: A002 - the field's word
+        figure: str = "",
+        **choices: Any,
+    ) -> Path:
+        """Write the run, or one figure of it, to a file and return its path.
 
         Args:
             path: where; an older file is replaced.
             format: ``json``, ``ipynb``, ``csv`` or ``parquet`` (the last two a ZIP of all tables);
-                empty to go by the path's ending.
+                of a figure ``svg``, ``png`` (with title, prompt, model, seed and run; they need
+                ``pip install 'tokenarium[pictures]'`` and Chrome) or ``csv`` (a row for every
+                mark); empty to go by the path's ending.
+            figure: one of ``figures``, such as ``sinks``; empty for the run itself.
+            choices: of the figure, such as ``layer``.
 
         Raises:
-            UserError: if the format is unknown.
+            UserError: if the format or figure is unknown, or no picture can be made here.
             OSError: if the file cannot be written.
         """
         from tokenarium.backend.runs.export import Format, as_file
 
         target = Path(path)
         wanted = format or target.suffix.removeprefix(".")
+        if wanted in PICTURES or (figure and wanted == "csv"):
+            image = import_module(IMAGES).content(self, figure, wanted, **choices)
+            target.write_bytes(image)
+            return target
         if wanted not in get_args(Format):
-            known = ", ".join(get_args(Format))
+            known = ", ".join((*get_args(Format), *PICTURES))
             raise UserError(f"format={wanted!r} is unknown: choose {known}, or such an ending")
+        if figure or choices:
+            given = f"figure={figure!r}" if figure else f"{next(iter(choices))}=..."
+            raise UserError(f"{given} with format={wanted!r}: a figure is saved as svg, png or csv")
         target.write_bytes(as_file(self, cast("Format", wanted)))
         return target

@@ -46,6 +46,7 @@ def _of_head(draw: Callable[..., go.Figure]) -> Draw:
     def drawn(run: Run, layer: int | None = None, head: int | None = None) -> go.Figure:
         return draw(run.result, *_strongest(_traced(run), layer, head))
 
+    drawn.__doc__ = draw.__doc__
     return drawn
 
 
@@ -53,23 +54,28 @@ def _whole(draw: Callable[..., go.Figure]) -> Draw:
     def drawn(run: Run) -> go.Figure:
         return draw(run.result)
 
+    drawn.__doc__ = draw.__doc__
     return drawn
 
 
 def _sinks(run: Run, threshold: float = THRESHOLD, length: int | None = None) -> go.Figure:
+    """Draw the sink score of every head; an outline marks each above the threshold."""
     return sinks.sink_grid(_traced(run), threshold, length)
 
 
 def _heads(run: Run, metric: str = "sink") -> go.Figure:
+    """Draw one number for every head, such as its sink score."""
     result = _traced(run)
     return heads.head_grid(result, _one_of("metric", metric, heads.metrics_of(result)))
 
 
 def _coverage(run: Run, share: float = 0.95) -> go.Figure:
+    """Draw for every head how few tokens hold a share of its attention."""
     return heavy.coverage_grid(_traced(run), share)
 
 
 def _held(run: Run, policy: str = "", layer: int = 0, head: int = 0) -> go.Figure:
+    """Draw why each token is held or gone after every step, in one KV head under one policy."""
     assert isinstance(run.result, CacheResult)
     assert isinstance(run.request, CacheRequest)
     found, result = _policy(run, policy), run.result
@@ -82,6 +88,7 @@ def _held(run: Run, policy: str = "", layer: int = 0, head: int = 0) -> go.Figur
 def _scores(
     run: Run, policy: str = "", step: int = 0, layer: int = 0, head: int = 0
 ) -> go.Figure | None:
+    """Draw how a policy scored the text at its last recorded choice, with the threshold."""
     return eviction.scores(_policy(run, policy), step, layer, head)
 
 
@@ -93,10 +100,23 @@ def _policy(run: Run, policy: str) -> PolicyRun:
 
 
 def _tradeoff(run: Run, measure: str = "kl", against: str = "bytes") -> go.Figure:
+    """Draw quality against the size of the cache, a line for every policy."""
     assert isinstance(run.result, SweepResult)
     _one_of("against", against, ("bytes", "ms"))
     chosen = _one_of("measure", measure, tradeoff.MEASURES)
     return tradeoff.tradeoff(run.result, chosen, against)
+
+
+GUESSES = {
+    "by_depth": "Draw how often guesses were accepted, by their depth in the tree.",
+    "by_rank": "Draw how often guesses were accepted, by rank among the siblings.",
+    "expected": "Draw how often guesses were accepted against what was expected of them.",
+    "by_entropy": "Draw how often guesses were accepted, by how unsure the draft was.",
+    "fates": "Draw what became of all guesses.",
+    "verify": "Draw the time of a pass of the target against how many tokens it read.",
+    "time": "Draw where the time of a new token goes, beside autoregressive decoding.",
+}
+"""What figures of a speculative run show."""
 
 
 def _guessed(name: str) -> Draw:
@@ -104,6 +124,7 @@ def _guessed(name: str) -> Draw:
         assert isinstance(run.result, SpeculationResult)
         return figures(run.result)[name]
 
+    drawn.__doc__ = GUESSES[name]
     return drawn
 
 

@@ -44,13 +44,14 @@ def picture(run: Run, figure: Figure) -> Figure:
     heading = _wrapped([str(figure.layout.meta["label"])])
     found = Figure(figure)
     margin = found.layout.margin
-    top, bottom = (margin.t or 8) + LINE * len(heading), (margin.b or 40) + LINE * (len(lines) + 1)
+    left, under = margin.l or 48, margin.b or 40
+    top, bottom = (margin.t or 8) + LINE * len(heading), under + LINE * (len(lines) + 1)
     tall = found.layout.height + LINE * (len(heading) + len(lines) + 1) + 12
     found.update_layout(
         template="none",
         width=WIDTH,
         height=tall,
-        margin={"t": top, "b": bottom, "l": margin.l or 48},
+        margin={"t": top, "b": bottom, "l": left},
         paper_bgcolor="#fff",
         plot_bgcolor="#fff",
         font={"color": INK},
@@ -76,8 +77,8 @@ def picture(run: Run, figure: Figure) -> Figure:
         xanchor="left",
         yanchor="top",
         align="left",
-        xshift=-(margin.l or 48) + 14,
-        yshift=-(margin.b or 40) - 8,
+        xshift=14 - left,
+        yshift=-under - 8,
         showarrow=False,
         font={"size": 10, "color": FAINT},
     )

@@ -100,8 +100,8 @@ def sink_norms(result: TraceResult, sinks: Sequence[Sink]) -> go.Figure:
     figure.update_layout(xaxis3={"title": {"text": "token position" + note}})
     label = "Norms of residual stream, key and value by layer and token, over the median" + note
     height = max(USUAL_NORMS, OUTSIDE + NORM_ROW * sum(map(len, maps.values())))
-    columns = {"y": "layer", "z": "log10 of times the median"}
-    return finish(figure, height, "sink-norms", label, x="token", y="layer", columns=columns)
+    named = {"y": "layer", "z": "log10 of times the median"}
+    return finish(figure, height, "sink-norms", label, x="token", y="layer", columns=named)
 
 
 def _norm_map(name: str, ratios: NDArray[np.floating], columns: int) -> go.Heatmap:
