@@ -54,9 +54,20 @@ if TYPE_CHECKING:
         RepeatProbe,
         head_measures,
     )
+    from tokenarium.backend.benchmark.bounds import median_interval, share_at_least
+    from tokenarium.backend.benchmark.sweep.choice import (
+        CONFIDENCE,
+        QUALITY_MEASURES,
+        BudgetChoice,
+        ChosenBudget,
+        QualityMeasure,
+        choose_budget,
+        usual_line,
+    )
     from tokenarium.backend.benchmark.sweep.estimate import SweepEstimate
     from tokenarium.backend.benchmark.sweep.request import PointRequest, SweepRequest
     from tokenarium.backend.benchmark.sweep.result import SweepResult
+    from tokenarium.backend.benchmark.sweep.settings import BudgetSettings, budget_settings
     from tokenarium.backend.benchmark.task import Task
     from tokenarium.backend.cache.apply import AppliedPolicy, apply
     from tokenarium.backend.cache.estimate import CacheEstimate

@@ -23,6 +23,7 @@ from tokenarium.backend.runs.registry import Registry, modules_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tokenarium.backend.cache.kvpress_call import KVPressCall
     from tokenarium.backend.cache.layer_view import Choice, LayerView
     from tokenarium.backend.models.loaded import LoadedModel
     from tokenarium.backend.observe.layer import Change
@@ -126,6 +127,14 @@ class Policy(Method):
     def all_needs(self) -> frozenset[Need]:
         """Return what it must be given with these parameters."""
         return self.needs
+
+    def kvpress(self, compression_ratio: str) -> "KVPressCall | None":
+        """Return the press of kvpress that comes nearest, parameters set; None where none does.
+
+        Args:
+            compression_ratio: share of the prompt that is removed, as Python.
+        """
+        return None
 
     def smallest_budget(self) -> int:
         """Return the fewest entries a head must hold, such as sink + window + 1."""

@@ -20,6 +20,7 @@ AXES = {
     "R": "row",
     "N": "node",
     "C": "point",
+    "E": "exercise",
     "K": "rule",
     "F": "factor",
     "k": "rank",

@@ -1,7 +1,7 @@
 """One point of the grid: a policy at a budget and a depth, over all trials."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from tokenarium.backend.benchmark.evaluation import Answered, Evaluation
 from tokenarium.backend.benchmark.sweep.course import Course
+from tokenarium.backend.benchmark.sweep.exercise_quantities import LENGTHS
+from tokenarium.backend.benchmark.sweep.long_prompts import bytes_at
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.acting import refuse_nowhere
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
@@ -53,6 +55,10 @@ class Cell:
     prefill_ms: float = NAN
     step_ms_p50: float = NAN
     step_ms_p90: float = NAN
+    each: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """[E] by quantity, what every exercise came to; empty where the point was refused."""
+    bytes_at: tuple[float, ...] = (NAN,) * len(LENGTHS)
+    """Computed bytes of the cache after a prompt of each of ``LENGTHS``."""
 
     @classmethod
     def of(
@@ -62,7 +68,7 @@ class Cell:
         budgets: list[int],
         **layers: Any,
     ) -> Self:
-        """Join the trials; ``layers`` are ``acts_in`` and ``layers``."""
+        """Join the trials; ``layers`` are ``acts_in``, ``layers`` and ``bytes_at``."""
         edges = _edges(exercises)
         every = np.concatenate([each.surprisal for each in found])
         step_ms = np.concatenate([each.step_ms for each in found])
@@ -85,6 +91,12 @@ class Cell:
             prefill_ms=float(np.median([each.prefill_ms for each in found])),
             step_ms_p50=float(np.quantile(step_ms, 0.5)),
             step_ms_p90=float(np.quantile(step_ms, 0.9)),
+            each={
+                "trial_kl_nats": _means([one.kl for one in found]),
+                "trial_top1_agree": _means([one.agree for one in found]),
+                "trial_token_accuracy": _means([one.likeliest for one in found]),
+                "trial_surprisal_nats": _means([one.surprisal for one in found]),
+            },
         )
 
 
@@ -137,7 +149,8 @@ class Trials:
                 took_ms = answered.prefill_ms + float(answered.step_ms.sum())
                 followed(course.result(answered), took_ms)
             found.append(answered)
-        return Cell.of(self.exercises, found, budgets, **layers)
+        computed = bytes_at(self.loaded, policy, ratio)
+        return Cell.of(self.exercises, found, budgets, **layers, bytes_at=computed)
 
     def _layers(self, policy: Policy, budget: int) -> dict[str, int]:
         """Return in how many layers of how many the policy acts.
@@ -174,6 +187,10 @@ def _by_part(edges: NDArray[np.int32], found: list[Answered]) -> NDArray[np.floa
     part = np.searchsorted(edges, place, side="right") - 1
     total = np.bincount(part, values, parts)
     return np.asarray(total / np.bincount(part, minlength=parts), np.float32)
+
+
+def _means(found: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    return np.asarray([each.astype(np.float64).mean() for each in found], np.float32)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -29,7 +29,7 @@ KINDS = (
                     budgets=(0.5, 0.25, 0.1),
                     depths=(0.5,),
                     length=192,
-                    trials=4,
+                    trials=20,
                 ),
             ),
             Example(

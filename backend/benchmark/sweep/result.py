@@ -1,6 +1,7 @@
 """The result of a sweep, every quantity defined where it is declared.
 
-P policies, C points (a policy at a budget and a depth), B parts of an answer. A greedy answer is
+P policies, C points (a policy at a budget and a depth), E exercises of a point, B parts of an
+answer, M lengths of a prompt. A greedy answer is
 right where every token of it is the likeliest, the tokens before it given.
 """
 
@@ -12,11 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend.benchmark.accuracy import interval, verdict
+from tokenarium.backend.benchmark.sweep.exercise_quantities import (
+    ExerciseQuantities,
+    exercise_arrays,
+)
 from tokenarium.backend.cache.compared import slugs_quantity, titles_quantity
-from tokenarium.backend.runs.result import Result, quantity
+from tokenarium.backend.runs.result import quantity
 
 if TYPE_CHECKING:
     from tokenarium.backend.benchmark.sweep.cell import Cell
+    from tokenarium.backend.benchmark.sweep.choice import BudgetChoice
     from tokenarium.backend.benchmark.sweep.request import SweepRequest
 
 Floats = NDArray[np.float32]
@@ -42,10 +48,10 @@ def _each(title: str, unit: str, formula: str, meaning: str, source: str = "") -
 
 
 @dataclass(frozen=True)
-class SweepResult(Result):
+class SweepResult(ExerciseQuantities):
     """Quality, bytes and time of policies over budgets and depths."""
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
 
     policies: tuple[str, ...] = slugs_quantity("slugs; the full cache is first")
     titles: tuple[str, ...] = titles_quantity()
@@ -211,6 +217,17 @@ class SweepResult(Result):
         """Whether every point was measured."""
         return len(self.policy) == self.points
 
+    def choose(
+        self, measure: str = "kl", *, at_most: float | None = None, at_least: float | None = None
+    ) -> "BudgetChoice":
+        """Return the smallest budget of each policy that holds a quality line, and how sure.
+
+        ``result.choose("kl", at_most=0.1)``; see ``choose_budget``.
+        """
+        from tokenarium.backend.benchmark.sweep.choice import choose_budget
+
+        return choose_budget(self, measure, at_most=at_most, at_least=at_least)
+
     @classmethod
     def of(
         cls,
@@ -219,11 +236,13 @@ class SweepResult(Result):
         done: "Mapping[Point, Cell]",
         *,
         chat: bool,
+        context: int,
     ) -> Self:
         """Return what is known so far; points in their order.
 
         Args:
             chat: whether the task was asked in turns.
+            context: tokens that the model was made to read.
         """
         ready = [point for point in points if point in done]
         cells = [done[point] for point in ready]
@@ -249,6 +268,8 @@ class SweepResult(Result):
             verdict=_verdict(request, ready, cells),
             layers=max(cell.layers for cell in cells),
             asked_as="chat" if chat else "text",
+            context=context,
+            **exercise_arrays(cells),
             **{name: _integers(cells, name) for name in _COUNTS},
             **{name: _floats(cells, name) for name in _MEANS},
         )

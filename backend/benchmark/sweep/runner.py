@@ -144,7 +144,8 @@ class _Sweep:
         chat = task is not None and asks_in_turns(
             self.loaded, self.request.chat_template, task.in_chat
         )
-        return SweepResult.of(self.request, self.points, self.done, chat=chat)
+        context = self.loaded.context
+        return SweepResult.of(self.request, self.points, self.done, chat=chat, context=context)
 
     def _trials(self, depth: float | None) -> Trials:
         if depth not in self.trials:

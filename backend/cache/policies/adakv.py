@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, around
 from tokenarium.backend.cache.wrapper_policy import Wrapper
 
 if TYPE_CHECKING:
@@ -34,6 +35,17 @@ class AdaKV(Wrapper):
         description="Share of an equal budget, beyond the protected tokens, that every head "
         "keeps; 1 gives all heads the same.",
     )
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall | None:
+        """Return its nearest press, around that of its base; none where that has none."""
+        base = self.inner.kvpress(compression_ratio)
+        if base is None or len(base.imports) > 1:
+            return None
+        differs = (
+            "It hides what it drops and frees no memory, and counts protected tokens inside the "
+            "floor; the ratio is that of a layer's heads together.",
+        )
+        return around("AdaKVPress", base, differs=differs, alpha_safeguard=self.floor)
 
     def kept(self, view: "LayerView", budget: int) -> "Choice":
         """Keep each head's own best, then the best (head, token) pairs of the layer."""

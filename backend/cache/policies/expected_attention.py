@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, press
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Need, Protected, When
 
@@ -107,6 +108,16 @@ class ExpectedAttention(Policy):
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the sinks."""
         return Protected(self.sink)
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        return press(
+            "ExpectedAttentionPress",
+            compression_ratio,
+            n_future_positions=self.future,
+            n_sink=self.sink,
+            epsilon=self.epsilon,
+        )
 
     def scores(self, view: "LayerView") -> "Tensor":
         """Return the expected attention times the norm of the value."""

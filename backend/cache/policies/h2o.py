@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, press
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Need, NullScores, Protected
 
@@ -60,6 +61,14 @@ class H2O(Policy):
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the window of newest tokens."""
         return Protected(newest=round(self.recent_share * budget))
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        differs = (
+            "It needs a model with attn_implementation='eager', takes the mean attention that a "
+            "token received where this takes the sum, and protects no newest tokens.",
+        )
+        return press("ObservedAttentionPress", compression_ratio, differs=differs)
 
     def scores(self, view: "LayerView") -> "Tensor":
         """Return the accumulated attention."""

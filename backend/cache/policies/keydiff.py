@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, press
 from tokenarium.backend.cache.policies.knorm import key_lengths
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Need
@@ -43,6 +44,10 @@ class KeyDiff(Policy):
     def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Measure the prompt's keys."""
         key_lengths(view)
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        return press("KeyDiffPress", compression_ratio)
 
     def scores(self, view: "LayerView") -> "Tensor":
         """Return minus the cosine between each key and the mean of the unit keys."""

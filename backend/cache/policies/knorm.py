@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, press
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Need
 
@@ -32,6 +33,10 @@ class Knorm(Policy):
     def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
         """Measure the prompt's keys."""
         key_lengths(view)
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        return press("KnormPress", compression_ratio)
 
     def scores(self, view: "LayerView") -> "Tensor":
         """Return minus the length of each key."""

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, press
 from tokenarium.backend.cache.policies.snapkv import WINDOW, SnapKV
 
 
@@ -30,6 +31,21 @@ class PyramidKV(SnapKV):
         description="How steep: the highest layer has 1/beta of the mean beside the window; 1 "
         "gives every layer the same.",
     )
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        differs = (
+            "It counts the window inside the pyramid, where this adds it to every layer's part; "
+            "the ratio is that of all layers together.",
+        )
+        return press(
+            "PyramidKVPress",
+            compression_ratio,
+            differs=differs,
+            window_size=self.window,
+            kernel_size=self.kernel,
+            beta=self.beta,
+        )
 
     def layer_budgets(self, budget: int, layers: int, length: int) -> list[int]:
         """Return the window and what falls linearly; the lowest layer stops at the whole prompt."""

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, press
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Chooses, Need, Protected
 
@@ -25,6 +26,10 @@ class RandomChoice(Policy):
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the newest token, which has not been used yet."""
         return Protected(newest=1)
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        return press("RandomPress", compression_ratio, seed=0)
 
     def scores(self, view: "LayerView") -> "Tensor":
         """Return fresh random numbers."""

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, press
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Chooses, NullScores, Scope
 
@@ -23,6 +24,10 @@ class Recent(Policy):
     chooses: ClassVar[Chooses] = "recency"
     null_scores: ClassVar[NullScores] = "same"
     batches_layers: ClassVar[bool] = True
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        return press("StreamingLLMPress", compression_ratio, n_sink=0)
 
     def scores(self, view: "LayerView") -> "Tensor":
         """Return the positions: newer is kept."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, press
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import NullScores, Protected, When
 
@@ -100,6 +101,17 @@ class SnapKV(Policy):
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the window."""
         return Protected(newest=self.window)
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        differs = ("Its neighbours share the mean of their votes.",) * (self.pooling == "max")
+        return press(
+            "SnapKVPress",
+            compression_ratio,
+            differs=differs,
+            window_size=self.window,
+            kernel_size=self.kernel,
+        )
 
     def scores(self, view: "LayerView") -> "Tensor":
         """Return the votes; the window has none and stays."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, around, press
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Chooses, NullScores, Positions, Protected, Scope
 
@@ -39,6 +40,11 @@ class StreamingLLM(Policy):
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the sinks."""
         return Protected(self.sink)
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        plain = press("StreamingLLMPress", compression_ratio, n_sink=self.sink)
+        return around("KeyRerotationPress", plain) if self.positions == "rolled" else plain
 
     def scores(self, view: "LayerView") -> "Tensor":
         """Return the positions: newer is kept."""

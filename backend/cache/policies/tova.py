@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from tokenarium.backend.cache.kvpress_call import KVPressCall, press
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.terms import Need, Protected, Scope
 
@@ -58,6 +59,11 @@ class TOVA(Policy):
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the newest tokens, where some are protected."""
         return Protected(newest=self.newest)
+
+    def kvpress(self, compression_ratio: str) -> KVPressCall:
+        """Return its nearest press."""
+        differs = () if self.newest == 1 else ("It always keeps the newest token, and no other.",)
+        return press("TOVAPress", compression_ratio, differs=differs)
 
     def scores(self, view: "LayerView") -> "Tensor":
         """Return the newest query's attention; the heads' mean decides."""

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from tokenarium.backend.benchmark.accuracy import interval
-from tokenarium.backend.benchmark.sweep import runner
+from tokenarium.backend.benchmark.sweep import long_prompts, runner
 from tokenarium.backend.benchmark.sweep.cell import Trials
+from tokenarium.backend.benchmark.sweep.long_prompts import bytes_at
 from tokenarium.backend.benchmark.sweep.request import PointRequest, SweepRequest
 from tokenarium.backend.benchmark.sweep.result import SweepResult
 from tokenarium.backend.benchmark.sweep.runner import FINISHED, FinishedCells, sweep
+from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.request import PolicySpec
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Partial, Progress
 
@@ -276,3 +278,37 @@ def test_a_point_is_listed_by_what_its_prompt_says() -> None:
     assert point(prompts=(turns, "other")).given_text == "Hi\nYes?"
     assert point(prompts=("a text", turns)).given_text == "a text"
     assert point(task="copying").given_text == ""
+
+
+def test_points_are_the_means_of_their_exercises(twins) -> None:
+    loaded, _ = twins("llama")
+    result = run(loaded, trials=3, budgets=(0.5, 0.02), policies=["recent", "streaming_llm"])
+    known = np.asarray([not reason for reason in result.refused])
+    assert not known.all()
+    pairs = {"kl_nats": "trial_kl_nats", "top1_agree": "trial_top1_agree"}
+    pairs |= {"token_accuracy": "trial_token_accuracy"}
+    for mean, each in pairs.items():
+        values = getattr(result, each)
+        assert values.shape == (len(result.policy), 3)
+        np.testing.assert_allclose(values.mean(1), getattr(result, mean), rtol=1e-5, atol=1e-7)
+        assert np.isnan(values[~known]).all()
+    np.testing.assert_allclose(
+        np.exp(result.trial_surprisal_nats.mean(1)), result.perplexity, rtol=1e-4
+    )
+    assert ((result.trial_token_accuracy == 1).sum(1)[known] == result.correct[known]).all()
+    assert result.context == loaded.context
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_bytes_at_a_length_are_those_that_a_cache_holds_there(
+    twins, monkeypatch, family: str
+) -> None:
+    loaded, _ = twins(family)
+    monkeypatch.setattr(long_prompts, "LENGTHS", (150, 301))
+    ids = torch.randint(5, 100, (301,), generator=torch.Generator().manual_seed(0)).tolist()
+    for slug in ("full", "h2o", "snapkv", "pyramidkv", "streaming_llm", "token_select"):
+        policy = PolicySpec(slug).policy
+        for length, computed in zip((150, 301), bytes_at(loaded, policy, 0.25), strict=True):
+            sequence = CachedSequence(loaded, policy, round(0.25 * length))
+            sequence.read(ids[:length])
+            assert sequence.cache_bytes == computed, (slug, length)
