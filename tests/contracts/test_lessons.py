@@ -44,24 +44,35 @@ def pages(lab: Lab) -> dict[str, RunPage]:
 
 
 class WithOwn:
-    """A lab in which a visitor's own run is stored as well."""
+    """A lab in which some runs are others than the stored ones."""
 
-    def __init__(self, lab: Lab, own: Run | None) -> None:
-        self.lab, self.own = lab, own
+    def __init__(self, lab: Lab, others: Mapping[str, Run]) -> None:
+        self.lab, self.others = lab, others
 
     def open(self, run_id: str) -> Run:
-        return self.own if self.own and run_id == OWN else self.lab.open(run_id)
+        return self.others[run_id] if run_id in self.others else self.lab.open(run_id)
 
 
-def own_run(lab: Lab, step: Step, change: Mapping[str, str]) -> Run | None:
-    """Return a run as a visitor would get it who changes fields of the request."""
+def own_runs(lab: Lab, step: Step, change: Mapping[str, str]) -> dict[str, Run]:
+    """Return a run as a visitor would get it who changes fields of the request.
+
+    Its result is that of the example that ``shown`` names, so that no model is needed; without one,
+    a small model computes it, and the run it is compared with as well.
+    """
     fields = {k.removeprefix(ASKED): _value(v) for k, v in change.items() if k.startswith(ASKED)}
     if not fields:
-        return None
-    shown = lab.open(EXAMPLE + change[SHOWN] if SHOWN in change else step.state[MAIN])
-    begun = lab.open(step.state[MAIN])
+        return {}
+    begun: Any = lab.open(step.state[MAIN])
     request = type(begun.request)(**{**begun.request.model_dump(), **fields})
-    return replace(shown, id=OWN, request=request)
+    if SHOWN in change:
+        return {OWN: replace(lab.open(EXAMPLE + change[SHOWN]), id=OWN, request=request)}
+    small = {"model": "bundled/target", "max_new_tokens": 16}
+    known = type(request).model_fields
+    update = {k: v for k, v in small.items() if k in known and k not in fields}
+    mine = replace(lab.run(request.model_copy(update=update)), id=OWN)
+    update |= {"max_new_tokens": 16} if "max_new_tokens" in known else {}
+    before = lab.run(begun.request.model_copy(update=update))
+    return {OWN: mine, step.state[MAIN]: replace(before, id=step.state[MAIN])}
 
 
 def _value(text: str) -> Any:
@@ -88,7 +99,7 @@ def judged(
     lab: Lab, pages: Mapping[str, RunPage], step: Step, change: Mapping[str, str]
 ) -> Verdict:
     state, answer = state_of(step, change)
-    known: Any = WithOwn(lab, own_run(lab, step, change))
+    known: Any = WithOwn(lab, own_runs(lab, step, change))
     return judge(known, pages[step.page], step, state, answer)
 
 

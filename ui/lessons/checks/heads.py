@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenarium.backend import TraceResult
+from tokenarium.backend import TraceResult, accumulated_mass, coverage
 from tokenarium.ui.figures.heads import head_values
 from tokenarium.ui.lessons.checks import check
 from tokenarium.ui.lessons.seen import Seen, Verdict
@@ -47,6 +47,27 @@ def head_at_most(seen: Seen, metric: str, value: float) -> Verdict:
     return Verdict(
         found <= value, f"{said}." if found <= value else f"{said}; look for {want} or less."
     )
+
+
+@check
+def head_rests_on_few(seen: Seen, share: float, most: float) -> Verdict:
+    """Say whether few tokens hold a share of the attention of the chosen head.
+
+    Args:
+        seen: what is in sight.
+        share: of the attention, such as 0.9.
+        most: share of the tokens that may hold it.
+    """
+    result, place = seen.trace, seen.chosen
+    held = coverage(accumulated_mass(result, 1.0), (share,))[..., 0]
+    found = float(held[place.layer, place.head])
+    said = (
+        f"In layer {place.layer}, head {place.head}, {found:.0%} of the tokens hold {share:.0%} of "
+        "the attention"
+    )
+    if found <= most:
+        return Verdict(True, f"{said}.")
+    return Verdict(False, f"{said}; look for {most:.0%} of the tokens or less.")
 
 
 def _of_head(seen: Seen, metric: str) -> tuple[float, str]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tokenarium.backend import CacheResult, SpeculationResult, UserError
-from tokenarium.ui.components.colouring import attention_share
+from tokenarium.backend import CacheResult, TraceResult, UserError
+from tokenarium.ui.components.colouring import COLOURINGS, attention_share
 from tokenarium.ui.lessons.checks import check
 from tokenarium.ui.lessons.checks.policies import MEASURES
 from tokenarium.ui.lessons.seen import Seen, Verdict
@@ -84,13 +84,53 @@ def same_text(seen: Seen) -> Verdict:
 
 
 @check
-def fewer_a_pass(seen: Seen) -> Verdict:
-    """Say whether a pass of the large model gave fewer tokens than in the stored run."""
-    before = seen.begun.result
-    assert isinstance(before, SpeculationResult)
-    old, new = before.tokens_per_target_call, seen.speculation.tokens_per_target_call
-    said = f"A pass gave {old:.1f} tokens before, and {new:.1f} now"
-    return Verdict(new < old, f"{said}." if new < old else f"{said}; try another way to guess.")
+def more_tokens_a_word(seen: Seen) -> Verdict:
+    """Say whether the text takes more tokens for a word than that of the stored run."""
+    old, new = _tokens_a_word(seen.begun.result), _tokens_a_word(seen.run.result)
+    said = f"The stored text has {old:.2f} tokens a word, yours {new:.2f}"
+    if new > old:
+        return Verdict(True, f"{said}.")
+    return Verdict(False, f"{said}; try invented words, or another language.")
+
+
+@check
+def highest_rose(seen: Seen, metric: str) -> Verdict:
+    """Say whether some token has more of a colouring than any of the stored run."""
+    values = COLOURINGS[metric].values
+    begun, now = seen.begun.result, seen.trace
+    assert isinstance(begun, TraceResult)
+    old = float(np.nanmax(values(begun, 0, 0)))
+    mine = np.asarray(values(now, 0, 0), float)
+    place, new = int(np.nanargmax(mine)), float(np.nanmax(mine))
+    unit = COLOURINGS[metric].described(now)["unit"]
+    title = COLOURINGS[metric].title
+    said = f"Your highest {title} is {new:.1f} {unit}, at {seen.token(place)}; before, {old:.1f}"
+    if new > old:
+        return Verdict(True, f"{said}.")
+    return Verdict(False, f"{said}. Try a word that fits still less.")
+
+
+@check
+def holds_line(seen: Seen, policy: str, kl: float) -> Verdict:
+    """Say whether a policy changes the predictions by at most ``kl`` nats, and saves memory."""
+    result = seen.cache
+    found = _kl_of(result, policy)
+    known = dict(zip(result.policies, result.runs, strict=True))
+    if "full" not in known:
+        return Verdict(False, "The full cache is not in your run: choose the policies as before.")
+    share = MEASURES["bytes"][0](known[policy]) / MEASURES["bytes"][0](known["full"])
+    title = result.titles[result.policies.index(policy)]
+    said = f"{title} changes the predictions by {found:.3f} nats at {share:.0%} of the memory"
+    if found <= kl and share < 1:
+        return Verdict(True, f"{said}.")
+    more = "try a larger budget" if found > kl else "try a smaller budget, so that it saves some"
+    return Verdict(False, f"{said}; look for {kl:g} nats or less: {more}.")
+
+
+def _tokens_a_word(result: Any) -> float:
+    assert isinstance(result, TraceResult)
+    words = len((result.text or "").split())
+    return result.length / words if words else float("nan")
 
 
 def _kl_of(result: Any, policy: str) -> float:

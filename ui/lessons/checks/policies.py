@@ -51,6 +51,16 @@ def policy_is(seen: Seen, metric: str, which: str) -> Verdict:
 
 
 @check
+def policy_is_shown(seen: Seen, policy: str) -> Verdict:
+    """Say whether a policy is the chosen one."""
+    run, result = seen.policy, seen.cache
+    if run.policy == policy:
+        return Verdict(True, "")
+    known = dict(zip(result.policies, result.titles, strict=True))
+    return Verdict(False, f"The map shows {_title(run)}; choose {known.get(policy, policy)}.")
+
+
+@check
 def step_moved(seen: Seen, value: float) -> Verdict:
     """Say whether the prediction at the chosen step is at least ``value`` nats from the full one's.
 
@@ -94,9 +104,9 @@ def policy_holds(seen: Seen, policy: str, token: float) -> Verdict:
         token: place in the prompt.
     """
     run, step, result = seen.policy, seen.chosen.step, seen.cache
-    if run.policy != policy:
-        known = dict(zip(result.policies, result.titles, strict=True))
-        return Verdict(False, f"The map shows {_title(run)}; choose {known.get(policy, policy)}.")
+    shown = policy_is_shown(seen, policy)
+    if not shown.passed:
+        return shown
     gone = result.evicted_at[run.number, :, :, int(token)]
     held = int(((gone < 0) | (gone > step)).sum())
     said = f"At step {step}, {_title(run)} holds {seen.token(int(token))} in {held} of {gone.size}"
