@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Requests all visitors of one address may have running or waiting at once.",
     )
+    class_requests: int = Field(
+        40,
+        ge=1,
+        description="Requests the members of one class may have running or waiting at once, "
+        "wherever they are; of all classes together, four times as many.",
+    )
     behind_proxy: bool = Field(
         default_factory=_on_a_space,
         description="Take a visitor's address from X-Forwarded-For, as the proxy in front of the "

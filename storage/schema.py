@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON, TypeDecorator, UserDefinedType
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """Revision of ``tokenarium.storage.migrations`` this code reads and writes."""
 
 PART_BYTES = 4_000
@@ -212,6 +212,43 @@ class FileRow(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
     digest: Mapped[str]
+
+
+class ClassRow(Base):
+    """A teacher's class: students type ``code``; ``secret`` digests what opens its table."""
+
+    __tablename__ = "classes"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    secret: Mapped[str]
+    title: Mapped[str]
+    created: Mapped[datetime]
+
+
+class ClassMemberRow(Base):
+    """A student of a class: a number, and the digest of a private name."""
+
+    __tablename__ = "class_members"
+
+    code: Mapped[str]
+    member: Mapped[int]
+    student: Mapped[str]
+
+    __mapper_args__ = _identity("code", "member")
+
+
+class ClassPassRow(Base):
+    """A step of a lesson that a student of a class passed."""
+
+    __tablename__ = "class_passes"
+
+    code: Mapped[str]
+    member: Mapped[int]
+    lesson: Mapped[str]
+    step: Mapped[int]
+    passed: Mapped[datetime]
+
+    __mapper_args__ = _identity("code", "member", "lesson", "step")
 
 
 ROW_TABLES = {name: Base.metadata.tables[name] for name in ("tokens", "head_metrics")}

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tokenarium.storage import packing
+from tokenarium.storage.classes import ClassTables
 from tokenarium.storage.door import QueryDoor
 from tokenarium.storage.errors import (
     ArraysDropped,
@@ -61,6 +62,7 @@ class RunStore(ListedRuns):
         self.upgraded = self._open.upgraded
         self._limit_bytes = limit_bytes
         self._writing = threading.Lock()
+        self.classes = ClassTables(self._open, lambda: self._write(shared=False))
 
     def __enter__(self) -> Self:
         return self

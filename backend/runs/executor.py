@@ -178,7 +178,8 @@ class RunExecutor:
         return job
 
     def _launch(self, job: Job, source: ModelSource, visitor: str) -> None:
-        place = self._queue.join(source.name, visitor if job.owner else "")
+        known = visitor if job.owner or getattr(visitor, "group", "") else ""
+        place = self._queue.join(source.name, known)
 
         def work() -> None:
             outcome = self._outcome(job, source, place)
@@ -271,9 +272,11 @@ class RunExecutor:
 
 
 def _limits(settings: Settings) -> Limits:
+    classes = {"per_class": settings.class_requests, "classes": 4 * settings.class_requests}
     if not settings.hosted:
-        return Limits()
+        return Limits(**classes)
     return Limits(
+        **classes,
         per_owner=settings.hosted_requests,
         per_address=settings.hosted_address_requests,
         per_unknown=max(1, settings.hosted_requests // 2),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar, overload
 
+from tokenarium.backend.classes import Classes
 from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.models.info import ModelInfo
 from tokenarium.backend.models.preselected import STAND_IN, Preselected, Preselection
@@ -40,6 +41,7 @@ class Lab(Library):
         self._executor = RunExecutor(self.settings, self._repository, self._registry)
         self._examples = install(self._repository)
         self._seen = SeenNames()
+        self.classes = Classes(self._repository.store, hosted=self.settings.hosted)
 
     def __enter__(self) -> Self:
         return self
@@ -106,16 +108,20 @@ class Lab(Library):
         found: tuple[type[Method], ...] = registry.all()
         return found
 
-    def visitor(self, name: str, peer: str = "", forwarded: str = "") -> Visitor:
+    def visitor(
+        self, name: str, peer: str = "", forwarded: str = "", group: object = None
+    ) -> Visitor:
         """Return who asks, for ``visitor=``, from what a server knows of a request.
 
         Args:
             name: private name, which only that visitor knows.
             peer: address of the other end of the connection.
             forwarded: header X-Forwarded-For, which counts with ``behind_proxy`` only.
+            group: code of the class that the visitor says to be in.
         """
         address = address_of(peer, forwarded, behind_proxy=self.settings.behind_proxy)
-        return Visitor(name, address, known=self._seen.known(name))
+        code = group if isinstance(group, str) and self.classes.has(group) else ""
+        return Visitor(name, address, known=self._seen.known(name), group=code)
 
     def examples(self, kind: str) -> tuple[Example, ...]:
         """Return the examples of a kind whose runs are stored, the one for the first paint first.

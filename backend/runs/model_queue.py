@@ -27,11 +27,16 @@ class Limits:
         per_address: of all visitors of one address.
         per_unknown: of all visitors of one address whose names were not seen before, so that a new
             name for each request wins nothing.
+        per_class: of all members of one class, who count neither for their address nor for the
+            size of the queue.
+        classes: of the members of all classes together.
     """
 
     per_owner: int | None = None
     per_address: int | None = None
     per_unknown: int | None = None
+    per_class: int | None = None
+    classes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +47,22 @@ class Place:
     owner: str
     address: str = ""
     known: bool = True
+    group: str = ""
 
     @property
     def of_address(self) -> tuple[str, str]:
-        """Whose turn it is among addresses; visitors of no address are each by themselves."""
+        """Whose turn it is among addresses; visitors of no address are each by themselves.
+
+        A class counts as one address, wherever its members are.
+        """
+        if self.group:
+            return ("class", self.group)
         return ("address", self.address) if self.address else ("owner", self.owner)
 
     @property
     def of_person(self) -> tuple[str, str]:
         """Whose turn it is within an address: all that were not seen before are one."""
-        return ("owner", self.owner) if self.known else ("unknown", self.address)
+        return ("owner", self.owner) if self.known or self.group else ("unknown", self.address)
 
 
 class ModelQueue:
@@ -87,8 +98,10 @@ class ModelQueue:
         """
         place = _place(name, visitor)
         with self._changed:
-            waiting = sum(len(places) - 1 for places in self._queue.values())
-            if name in self._queue and waiting >= self._size:
+            waiting = sum(
+                not other.group for places in self._queue.values() for other in list(places)[1:]
+            )
+            if name in self._queue and waiting >= self._size and not place.group:
                 raise UserError(
                     f"busy: {waiting} requests are waiting and the queue holds {self._size}: "
                     "try again in a moment"
@@ -151,7 +164,7 @@ class ModelQueue:
 
     def _refuse(self, place: Place) -> None:
         """Raise if a limit is reached; the lock is held."""
-        if not place.owner:
+        if not place.owner and not place.group:
             return
         limits = self._limits
         places = list(self._came)
@@ -161,7 +174,14 @@ class ModelQueue:
                 f"busy: {own} of your requests are running or waiting and {limits.per_owner} "
                 "are allowed: wait for one to finish, or cancel it"
             )
-        near = [other for other in places if place.address and other.address == place.address]
+        if place.group:
+            _refuse_in_class(place, places, limits)
+            return
+        near = [
+            other
+            for other in places
+            if place.address and other.address == place.address and not other.group
+        ]
         new = sum(not other.known for other in near)
         if limits.per_unknown is not None and not place.known and new >= limits.per_unknown:
             raise UserError(
@@ -221,7 +241,23 @@ class ModelQueue:
                 on_place(number)
 
 
+def _refuse_in_class(place: Place, places: list[Place], limits: Limits) -> None:
+    """Raise if the members of a class, or of all classes, have no room."""
+    members = [other for other in places if other.group]
+    mine = sum(other.group == place.group for other in members)
+    if limits.per_class is not None and mine >= limits.per_class:
+        raise UserError(
+            f"busy: {mine} requests of your class are running or waiting and {limits.per_class} "
+            "are allowed: try again in a moment"
+        )
+    if limits.classes is not None and len(members) >= limits.classes:
+        raise UserError(
+            f"busy: {len(members)} requests of classes are running or waiting and "
+            f"{limits.classes} are allowed: try again in a moment"
+        )
+
+
 def _place(name: str, visitor: str) -> Place:
     if isinstance(visitor, Visitor):
-        return Place(name, str(visitor), visitor.address, visitor.known)
+        return Place(name, str(visitor), visitor.address, visitor.known, visitor.group)
     return Place(name, visitor)

@@ -18,16 +18,20 @@ class Visitor(str):
         name: as runs are kept under it.
         address: where the request came from, as ``network_of`` returns it.
         known: whether the name was used before.
+        group: code of the class that the visitor is in; empty for none.
     """
 
-    __slots__ = ("address", "known")
+    __slots__ = ("address", "group", "known")
     address: str
+    group: str
     known: bool
 
-    def __new__(cls, name: str, address: str = "", *, known: bool = True) -> "Visitor":
+    def __new__(
+        cls, name: str, address: str = "", *, known: bool = True, group: str = ""
+    ) -> "Visitor":
         """Return the name with what is known of it."""
         made = super().__new__(cls, name)
-        made.address, made.known = address, known
+        made.address, made.known, made.group = address, known, group
         return made
 
 

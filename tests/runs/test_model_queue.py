@@ -116,8 +116,8 @@ def test_turn_is_given_back_when_its_holder_fails() -> None:
         assert lanes.waiting() == 0
 
 
-def visitor(name: str, address: str = "a", *, known: bool = True) -> Visitor:
-    return Visitor(name, address, known=known)
+def visitor(name: str, address: str = "a", *, known: bool = True, group: str = "") -> Visitor:
+    return Visitor(name, address, known=known, group=group)
 
 
 def test_a_new_name_for_each_request_wins_nothing() -> None:
@@ -155,3 +155,24 @@ def test_what_is_kept_of_turns_is_bounded() -> None:
     assert len(lanes._turns) <= 4_096
     assert not lanes._came
     assert not lanes._queue
+
+
+def test_a_class_behind_one_address_has_an_allowance_of_its_own() -> None:
+    lanes = ModelQueue(
+        3, Limits(per_owner=1, per_address=2, per_unknown=1, per_class=20, classes=30)
+    )
+    for number in range(20):  # more than the address, or the queue, has room for
+        lanes.join("model", visitor(f"student {number}", known=False, group="ABCDEF"))
+    with pytest.raises(UserError, match="20 requests of your class"):
+        lanes.join("model", visitor("student 21", "b", group="ABCDEF"))
+    with pytest.raises(UserError, match="1 of your requests"):
+        lanes.join("model", visitor("student 3", group="ABCDEF"))
+    for number in range(10):
+        lanes.join("model", visitor(f"other {number}", "c", group="GHJKMN"))
+    with pytest.raises(UserError, match="30 requests of classes"):
+        lanes.join("model", visitor("other 11", "c", group="GHJKMN"))
+    honest = lanes.join("model", visitor("honest"))  # of the same address, in no class
+    assert list(lanes._queue["model"]).index(honest) <= 2  # a class has one turn, as an address has
+    lanes.join("model", visitor("another"))
+    with pytest.raises(UserError, match="2 requests of your address"):
+        lanes.join("model", visitor("a third"))

@@ -8,7 +8,9 @@ import pytest
 from tokenarium.backend import Visitor
 from tokenarium.ui.shell.visitor import CALLER, passed_on, visitor_of
 
-LAB: Any = SimpleNamespace(visitor=lambda name, peer, forwarded: Visitor(name))
+LAB: Any = SimpleNamespace(
+    visitor=lambda name, peer, forwarded, group: Visitor(name, group=group or "")
+)
 SECRET = "0123456789abcdef" * 2
 
 
@@ -42,7 +44,9 @@ def test_a_cookie_that_we_did_not_make_counts_for_this_page_only(cookie: str | N
 
 
 def test_callers_through_mcp_are_one_each_by_address_and_nobody_else_can_be_one() -> None:
-    heard: Any = SimpleNamespace(visitor=lambda name, peer, forwarded="": Visitor(name, peer))
+    heard: Any = SimpleNamespace(
+        visitor=lambda name, peer, forwarded="", group=None: Visitor(name, peer)
+    )
 
     def called(header: str) -> Visitor:
         asked = request(None, "one session for all")
@@ -77,3 +81,11 @@ def test_a_cookie_goes_before_what_is_told() -> None:
 @pytest.mark.parametrize("told", [None, 3, {"visitor": 3}, {"visitor": "x"}, [SECRET]])
 def test_a_name_that_we_did_not_make_is_none(told: object) -> None:
     assert visitor_of(LAB, request(None, "s1"), told) == visitor_of(LAB, request(None, "s1"))
+
+
+def test_a_class_is_named_by_a_cookie_or_by_the_page_where_cookies_are_refused() -> None:
+    asked = request(SECRET)
+    assert visitor_of(LAB, asked).group == ""
+    assert visitor_of(LAB, asked, {"visitor": SECRET, "group": "ABCDEF"}).group == "ABCDEF"
+    asked.cookies["tokenarium_class"] = "GHJKMN"
+    assert visitor_of(LAB, asked).group == "GHJKMN"

@@ -18,6 +18,8 @@ AT_ONCE = 3
 """Calls of one address that are worked on together, such as cost cards and figures."""
 WAITING = 32
 """Those that may wait for these."""
+CLASS_WAITING = 240
+"""The same of a class, whose members count for it and not for their address."""
 OWN_AT_ONCE, OWN_WAITING = 2, 16
 """The same of one visitor, so that others behind the same address come to their turn."""
 DEFECT = (
@@ -49,7 +51,7 @@ def answer_in_words(blocks: gr.Blocks, lab: Lab) -> None:
             if not lab.settings.hosted or _is_generator(blocks, block_fn):
                 return await process(block_fn, *given, **named)
             asker = visitor_of(lab, named.get("request"))
-            async with shares.of(str(asker), asker.address):
+            async with shares.of(str(asker), asker.address, asker.group):
                 return await process(block_fn, *given, **named)
         except gr.Error:
             raise
@@ -121,9 +123,10 @@ class Shares:
     def __init__(self) -> None:
         self._visitors = Share(OWN_AT_ONCE, OWN_WAITING, "of yours")
         self._addresses = Share(AT_ONCE, WAITING)
+        self._classes = Share(AT_ONCE, CLASS_WAITING, "of your class")
 
     @asynccontextmanager
-    async def of(self, visitor: str, address: str) -> AsyncIterator[None]:
+    async def of(self, visitor: str, address: str, group: str = "") -> AsyncIterator[None]:
         """Wait for a turn of both and have it; what is empty counts for nothing.
 
         Raises:
@@ -132,7 +135,9 @@ class Shares:
         async with AsyncExitStack() as turns:
             if visitor:
                 await turns.enter_async_context(self._visitors.of(visitor))
-            if address:
+            if group:
+                await turns.enter_async_context(self._classes.of(group))
+            elif address:
                 await turns.enter_async_context(self._addresses.of(address))
             yield
 

@@ -14,6 +14,8 @@ from tokenarium.backend import Lab, Visitor
 COOKIE = "tokenarium_visitor"
 CALLER = "x-tokenarium-caller"
 """Header that says, within this process, where a call through MCP came from."""
+GROUP = "tokenarium_class"
+"""Cookie with the code of the visitor's class."""
 _NAME = re.compile(r"[0-9a-f]{32}")
 _SEAL = secrets.token_hex(16)
 
@@ -24,8 +26,9 @@ def visitor_of(lab: Lab, request: gr.Request | None, told: object = None) -> Vis
     Args:
         lab: who knows which names were seen before, and whether a proxy is in front.
         request: whose cookie has the name.
-        told: a value that the page sent along, whose ``visitor`` is the name where the browser
-            refuses cookies. One that sends neither gets a name that lasts as long as its page.
+        told: a value that the page sent along, whose ``visitor`` is the name, and whose ``group``
+            the code of the class, where the browser refuses cookies. Who sends no name gets one
+            that lasts as long as its page.
     """
     if request is None:
         return Visitor("")
@@ -38,9 +41,10 @@ def visitor_of(lab: Lab, request: gr.Request | None, told: object = None) -> Vis
     own = f"session {request.session_hash}" if caller is None else f"caller {caller}"
     secret = next(right, own)
     name = hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()[:32]
+    group = request.cookies.get(GROUP) or (told.get("group") if isinstance(told, dict) else None)
     if caller is not None:
         return lab.visitor(name, caller)
-    return lab.visitor(name, getattr(client, "host", ""), headers.get("x-forwarded-for", ""))
+    return lab.visitor(name, getattr(client, "host", ""), headers.get("x-forwarded-for", ""), group)
 
 
 def is_name(value: object) -> TypeGuard[str]:

@@ -1,0 +1,5 @@
+"""Classes: a teacher's group of anonymous students, and which steps of lessons they passed."""
+
+from tokenarium.backend.classes.classes import Classes, ClassTable, StartedClass
+
+__all__ = ["ClassTable", "Classes", "StartedClass"]
