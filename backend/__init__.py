@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.cache.result import CacheResult
     from tokenarium.backend.cache.token_roles import KINDS, Protected, kinds, protected
     from tokenarium.backend.cache.verdict import CacheVerdict, Judged, cache_verdict
+    from tokenarium.backend.classes.classes import Classes, ClassTable, StartedClass, class_code
     from tokenarium.backend.cost.evidence import Estimate
     from tokenarium.backend.errors import UserError, in_words
     from tokenarium.backend.follow.request import FollowRequest

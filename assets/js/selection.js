@@ -64,6 +64,7 @@
     running: {...running},
     shown: Object.fromEntries(sections.map(key => [key, state[key] ?? null])),
     visitor: window.tokenarium.visitor,
+    group: window.tokenarium.group ?? null,
   });
   const tell = () => send('pick', {...told(), reply: ++asked});
 

@@ -241,7 +241,7 @@ def is_code(text: str) -> bool:
     return len(text) == LENGTH and all(letter in LETTERS for letter in text)
 
 
-def as_code(typed: str) -> str:
+def class_code(typed: str) -> str:
     """Return a code as it was given out, from how somebody typed it."""
     return re.sub(r"[\s-]", "", typed).upper()[: LENGTH + 1]
 

@@ -123,7 +123,7 @@ def test_neither_code_nor_digest_opens_the_table(found: Classes) -> None:
 
 def test_a_code_may_be_typed_as_people_type(found: Classes) -> None:
     code = found.begin().code
-    assert classes.as_code(f" {code[:3].lower()} - {code[3:]}\n") == code
+    assert classes.class_code(f" {code[:3].lower()} - {code[3:]}\n") == code
     assert set(code) <= set(classes.LETTERS)
 
 

@@ -43,6 +43,7 @@ NAMES = (
     "tree",
     "speculation",
     "race",
+    "classroom",
 )
 """In the order in which they run."""
 

@@ -40,11 +40,19 @@ def visitor_of(lab: Lab, request: gr.Request | None, told: object = None) -> Vis
     caller = caller_of(headers)
     own = f"session {request.session_hash}" if caller is None else f"caller {caller}"
     secret = next(right, own)
-    name = hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()[:32]
+    name = _digest(secret)
     group = request.cookies.get(GROUP) or (told.get("group") if isinstance(told, dict) else None)
     if caller is not None:
         return lab.visitor(name, caller)
     return lab.visitor(name, getattr(client, "host", ""), headers.get("x-forwarded-for", ""), group)
+
+
+def hashed(told: object) -> str:
+    """Return the private name of a visitor as ``visitor_of`` does, from what the page sent along.
+
+    Empty where it is none that the page made.
+    """
+    return _digest(told) if is_name(told) else ""
 
 
 def is_name(value: object) -> TypeGuard[str]:
@@ -66,3 +74,7 @@ def caller_of(headers: Mapping[str, str]) -> str | None:
     seal, _, address = headers.get(CALLER, "").partition(" ")
     sealed = hmac.compare_digest(seal.encode("utf-8", "replace"), _SEAL.encode())
     return address if sealed else None
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()[:32]
