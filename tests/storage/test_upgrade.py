@@ -10,18 +10,30 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tokenarium.storage import RunStore, StoreUnavailable, database, upgrade
+from tokenarium.storage.schema import SCHEMA_VERSION
 from tokenarium.storage.upgrade import MIGRATIONS, older_than
 
 REVISIONS = Path(__file__).parent / "revisions"
+NEXT = f"{int(SCHEMA_VERSION) + 1:04}"
 
 
 @pytest.fixture
-def next_release(monkeypatch):
+def revisions(tmp_path_factory):
+    """Return a folder with the revision of a next release, whichever today's is."""
+    folder = tmp_path_factory.mktemp("revisions")
+    (found,) = REVISIONS.glob("*.py")
+    text = found.read_text().replace('"0001"', f'"{NEXT}"').replace('"0000"', f'"{SCHEMA_VERSION}"')
+    (folder / f"{NEXT}_colours.py").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def next_release(monkeypatch, revisions):
     """Open stores as a release does that has one more revision."""
 
     def begin():
-        monkeypatch.setattr(upgrade, "VERSIONS", (MIGRATIONS / "versions", REVISIONS))
-        monkeypatch.setattr(database, "SCHEMA_VERSION", "0004")
+        monkeypatch.setattr(upgrade, "VERSIONS", (MIGRATIONS / "versions", revisions))
+        monkeypatch.setattr(database, "SCHEMA_VERSION", NEXT)
 
     return begin
 
@@ -39,21 +51,25 @@ def _version(path):
 
 @pytest.mark.process
 def test_revisions_are_known_without_alembic(next_release):
-    assert older_than("0003") == ["0001", "0002"]
+    known = [f"{number:04}" for number in range(1, int(NEXT))]
+    assert older_than(SCHEMA_VERSION) == known[:-1]
     next_release()
-    assert older_than("0004") == ["0001", "0002", "0003"]
+    assert older_than(NEXT) == known
     code = "import sys; from tokenarium.storage import RunStore; print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
 def test_older_file_is_brought_up_to_date_after_a_copy(tmp_path, make_record, next_release, caplog):
-    path, copy = tmp_path / "runs.duckdb", tmp_path / "runs.schema-0003.duckdb"
+    path, copy = tmp_path / "runs.duckdb", tmp_path / f"runs.schema-{SCHEMA_VERSION}.duckdb"
     _older(path, make_record)
     before = path.read_bytes()
     next_release()
     with RunStore(f"duckdb:///{path}") as store:
-        told = f"{path} was brought from schema version 0003 to 0004; as it was before it is kept"
+        told = (
+            f"{path} was brought from schema version {SCHEMA_VERSION} to {NEXT}; as it was before "
+            "it is kept"
+        )
         assert store.upgraded == f"{told} in {copy}"
         assert told in caplog.text
         assert store.find("k").id == "a"
@@ -61,23 +77,23 @@ def test_older_file_is_brought_up_to_date_after_a_copy(tmp_path, make_record, ne
         assert store.query("SELECT run_id FROM colours").to_pylist() == [{"run_id": "a"}]
         store.save(make_record(id="b"), {}, {})
     assert copy.read_bytes() == before
-    assert _version(path) == [("0004",)]
+    assert _version(path) == [(NEXT,)]
     with RunStore(f"duckdb:///{path}") as store:
         assert store.upgraded == ""
         assert {record.id for record in store.search()} == {"a", "b"}
     assert len(list(tmp_path.iterdir())) == 2, "one copy"
 
 
-def test_copy_opens_with_the_release_that_wrote_it(tmp_path, make_record, monkeypatch):
+def test_copy_opens_with_the_release_that_wrote_it(tmp_path, make_record, monkeypatch, revisions):
     path = tmp_path / "runs.duckdb"
     _older(path, make_record)
     with monkeypatch.context() as later:
-        later.setattr(upgrade, "VERSIONS", (MIGRATIONS / "versions", REVISIONS))
-        later.setattr(database, "SCHEMA_VERSION", "0004")
+        later.setattr(upgrade, "VERSIONS", (MIGRATIONS / "versions", revisions))
+        later.setattr(database, "SCHEMA_VERSION", NEXT)
         RunStore(f"duckdb:///{path}").close()
-    with pytest.raises(StoreUnavailable, match="has schema version 0004, and this release reads"):
+    with pytest.raises(StoreUnavailable, match=f"has schema version {NEXT}, and this"):
         RunStore(f"duckdb:///{path}")
-    with RunStore(f"duckdb:///{tmp_path / 'runs.schema-0003.duckdb'}") as store:
+    with RunStore(f"duckdb:///{tmp_path / f'runs.schema-{SCHEMA_VERSION}.duckdb'}") as store:
         assert store.find("k").id == "a"
 
 
@@ -94,13 +110,13 @@ def test_log_of_a_killed_process_is_copied_too(tmp_path, make_record, next_relea
     next_release()
     with RunStore(f"duckdb:///{path}") as store:
         assert store.record("a").text == "killed"
-    copy = tmp_path / "runs.schema-0003.duckdb"
+    copy = tmp_path / f"runs.schema-{SCHEMA_VERSION}.duckdb"
     with duckdb.connect(str(copy)) as connection:
         assert connection.execute("SELECT text FROM runs").fetchall() == [("killed",)]
 
 
 def test_revision_that_fails_leaves_the_file_as_it_was(tmp_path, make_record, next_release):
-    path, copy = tmp_path / "runs.duckdb", tmp_path / "runs.schema-0003.duckdb"
+    path, copy = tmp_path / "runs.duckdb", tmp_path / f"runs.schema-{SCHEMA_VERSION}.duckdb"
     _older(path, make_record, text="fail")
     next_release()
     for _ in range(2):
@@ -108,7 +124,7 @@ def test_revision_that_fails_leaves_the_file_as_it_was(tmp_path, make_record, ne
             RunStore(f"duckdb:///{path}")
         assert "this revision breaks off here" in str(refusal.value)
         assert str(copy) in str(refusal.value)
-        assert _version(path) == [("0003",)]
+        assert _version(path) == [(SCHEMA_VERSION,)]
         with duckdb.connect(str(path), read_only=True) as connection:
             tables = {name for (name,) in connection.execute("SHOW TABLES").fetchall()}
             assert "colours" not in tables
@@ -137,12 +153,12 @@ def test_without_room_for_a_copy_nothing_is_changed(
 
 
 def test_another_file_of_the_copys_name_is_left_alone(tmp_path, make_record, next_release):
-    path, copy = tmp_path / "runs.duckdb", tmp_path / "runs.schema-0003.duckdb"
+    path, copy = tmp_path / "runs.duckdb", tmp_path / f"runs.schema-{SCHEMA_VERSION}.duckdb"
     _older(path, make_record)
     copy.write_bytes(b"mine")
     next_release()
     with RunStore(f"duckdb:///{path}") as store:
-        assert "runs.schema-0003-2.duckdb" in store.upgraded
+        assert f"runs.schema-{SCHEMA_VERSION}-2.duckdb" in store.upgraded
     assert copy.read_bytes() == b"mine"
 
 
@@ -153,7 +169,7 @@ def test_database_without_transactions_for_tables_is_refused(tmp_path, next_rele
     with pytest.raises(StoreUnavailable, match="only DuckDB and PostgreSQL change tables"):
         RunStore(url)
     with create_engine(url).connect() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0003"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == SCHEMA_VERSION
 
 
 @pytest.mark.external
@@ -165,8 +181,10 @@ def test_older_server_is_brought_up_to_date_in_one_transaction(url, make_record,
     with pytest.raises(StoreUnavailable, match="was left as it was"):
         RunStore(url)
     with create_engine(url).begin() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0003"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == SCHEMA_VERSION
         connection.execute(text("UPDATE runs SET text = 'fine'"))
     with RunStore(url) as store:
-        assert store.upgraded.endswith("was brought from schema version 0003 to 0004")
+        assert store.upgraded.endswith(
+            f"was brought from schema version {SCHEMA_VERSION} to {NEXT}"
+        )
         assert store.find("k").id == "a"

@@ -1,10 +1,10 @@
-"""What a later release could change: a column of runs, and a table."""
+"""What a later release could change: a column of runs, and a table; numbered where it is used."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0001"
+down_revision = "0000"
 
 
 def upgrade() -> None:
