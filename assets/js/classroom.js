@@ -39,7 +39,7 @@
     const here = found => {
       const leave = make('button', {type: 'button', textContent: 'Leave the class'});
       leave.addEventListener('click', () => { keep({}); code.value = ''; say('You left the class.'); code.focus(); });
-      say(`You are student ${found.number} of ${found.title || `class ${found.code}`}. What you pass counts for you. `, leave);
+      say(`You are student ${found.number} of ${found.title || `class ${found.code}`}. Your teacher sees which steps this number passed, and nothing else. `, leave);
     };
     const join = async typed => {
       const found = await server.class_join({code: typed, visitor: T.visitor});

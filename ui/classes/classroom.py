@@ -1,11 +1,13 @@
 """A class on the Learn page: students join by a code, a teacher sees who has passed what."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
 
 from tokenarium.backend import Classes, ClassTable, Lab, UserError, class_code
+from tokenarium.ui.lessons.lesson import Lesson
 from tokenarium.ui.shell.visitor import hashed, visitor_of
 from tokenarium.ui.text import escape, many
 
@@ -16,13 +18,12 @@ KEPT = (
 )
 
 
-def classroom(lab: Lab, lessons: Mapping[str, Sequence[str]], titles: Mapping[str, str]) -> gr.HTML:
+def classroom(lab: Lab, lessons: Sequence[Lesson]) -> gr.HTML:
     """Return the part of the page for classes.
 
     Args:
         lab: where classes are kept.
-        lessons: names of the steps of every lesson, by its slug, in order.
-        titles: of the lessons, by slug.
+        lessons: that its table has, in order.
     """
     classes = lab.classes
 
@@ -34,7 +35,7 @@ def classroom(lab: Lab, lessons: Mapping[str, Sequence[str]], titles: Mapping[st
         return _said(lambda: _joined(classes, asked))
 
     def class_table(asked: dict[str, Any]) -> dict[str, Any]:
-        return _said(lambda: _table(classes.table(_text(asked, "secret")), lessons, titles))
+        return _said(lambda: _table(classes.table(_text(asked, "secret")), lessons))
 
     def class_delete(asked: dict[str, Any]) -> dict[str, Any]:
         def deleted() -> dict[str, Any]:
@@ -73,7 +74,8 @@ def keep_pass(lab: Lab, state: Mapping[str, Any], lesson: str, step: int) -> Non
     """
     code, name = state.get("group"), hashed(state.get("visitor"))
     if name and isinstance(code, str) and lab.classes.has(code):
-        lab.classes.passed(code, name, lesson, step)
+        with suppress(UserError):  # a class that is full, or over since: the step is passed
+            lab.classes.passed(code, name, lesson, step)
 
 
 def _said(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -103,16 +105,14 @@ def _joined(classes: Classes, asked: object) -> dict[str, Any]:
     return {"code": code, "number": number, "title": classes.title(code)}
 
 
-def _table(
-    found: ClassTable, lessons: Mapping[str, Sequence[str]], titles: Mapping[str, str]
-) -> dict[str, Any]:
+def _table(found: ClassTable, lessons: Sequence[Lesson]) -> dict[str, Any]:
     """Return the table as HTML, and as CSV for a file."""
     students = range(1, found.students + 1)
     head = "".join(f'<th scope="col">{number}</th>' for number in students)
     body = "".join(
-        f'<tbody><tr><th scope="rowgroup" colspan="{found.students + 2}">{escape(titles[slug])}'
-        f"</th></tr>{_rows(found, slug, steps)}</tbody>"
-        for slug, steps in lessons.items()
+        f'<tbody><tr><th scope="rowgroup" colspan="{found.students + 2}">{escape(lesson.title)}'
+        f"</th></tr>{_rows(found, lesson)}</tbody>"
+        for lesson in lessons
     )
     name = escape(found.title) or "Your class"
     return {
@@ -129,14 +129,14 @@ def _table(
     }
 
 
-def _rows(found: ClassTable, slug: str, steps: Sequence[str]) -> str:
+def _rows(found: ClassTable, lesson: Lesson) -> str:
     students = range(1, found.students + 1)
     rows = ""
-    for step, title in enumerate(steps, 1):
-        marks = [(slug, step) in found.passed.get(number, {}) for number in students]
+    for number, step in enumerate(lesson.steps, 1):
+        marks = [(lesson.slug, number) in found.passed.get(student, {}) for student in students]
         cells = "".join(f"<td>{'✓' if mark else ''}</td>" for mark in marks)
         rows += (
-            f'<tr><th scope="row">{step}. {escape(title)}</th>{cells}'
+            f'<tr><th scope="row">{number}. {escape(step.title)}</th>{cells}'
             f"<td>{sum(marks)} of {found.students}</td></tr>"
         )
     return rows

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import gradio as gr
 
+from tokenarium.ui.classes.classroom import classroom
 from tokenarium.ui.lessons.lesson import Lesson
 from tokenarium.ui.lessons.reading import lessons
 from tokenarium.ui.shell.page import Page
@@ -12,7 +13,8 @@ from tokenarium.ui.text import escape
 JS = "window.tokenarium.learn(element);"
 TEACHERS = (
     "For teachers: the address of a step is its link. It opens the lesson, the step, the run and "
-    "what is selected; Copy link gives it. Passed steps are kept in the student's browser alone."
+    "what is selected; Copy link gives it. Passed steps are kept in the student's browser, and in "
+    "the class, if there is one."
 )
 
 
@@ -33,6 +35,7 @@ class Learn(Page):
             js_on_load=JS,
             elem_id="lessons",
         )
+        classroom(self.lab, list(lessons().values()))
 
 
 def _card(lesson: Lesson) -> str:

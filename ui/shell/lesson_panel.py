@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from tokenarium.backend import Lab, UserError
+from tokenarium.ui.classes.classroom import keep_pass
 from tokenarium.ui.components.cost_card import refused_card
 from tokenarium.ui.lessons.judging import judge
 from tokenarium.ui.lessons.lesson import Lesson, Question, Step
@@ -35,10 +36,11 @@ def lesson_panel(page: RunPage, lab: Lab) -> gr.HTML:
             return {"passed": False, "said": _MISSING, "learned": ""}
         lesson, number = found
         step = lesson.steps[number - 1]
-        state = asked.get("state")
-        verdict = judge(
-            lab, page, step, state if isinstance(state, dict) else {}, asked.get("answer")
-        )
+        told = asked.get("state")
+        state = told if isinstance(told, dict) else {}
+        verdict = judge(lab, page, step, state, asked.get("answer"))
+        if verdict.passed:
+            keep_pass(lab, state, lesson.slug, number)
         learned = inline(step.learned) if verdict.passed else ""
         return {"passed": verdict.passed, "said": verdict.said, "learned": learned}
 

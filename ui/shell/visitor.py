@@ -38,7 +38,11 @@ def visitor_of(lab: Lab, request: gr.Request | None, told: object = None) -> Vis
     client: Any = getattr(request, "client", None)
     headers: Any = getattr(request, "headers", {})
     caller = caller_of(headers)
-    own = f"session {request.session_hash}" if caller is None else f"caller {caller}"
+    own = (
+        f"session {getattr(request, 'session_hash', None)}"
+        if caller is None
+        else f"caller {caller}"
+    )
     secret = next(right, own)
     name = _digest(secret)
     group = request.cookies.get(GROUP) or (told.get("group") if isinstance(told, dict) else None)
