@@ -66,6 +66,10 @@ def main() -> None:
     status = 0
     if sys.argv[1:2] and sys.argv[1] in cli.COMMANDS:
         status = cli.main(sys.argv[1:])
+    elif sys.argv[1:2] == ["lessons"]:
+        from tokenarium.ui.lessons.command import main as write_lessons
+
+        status = write_lessons(sys.argv[2:])
     else:
         demo, options, lab = prepare()
         demo.launch(**options, prevent_thread_lock=True)

@@ -1,9 +1,12 @@
 """Every lesson is true of its runs: addresses open, right answers pass, wrong ones get help."""
 
+import html
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,9 +14,12 @@ import pytest
 
 from tests.ui.browser_stub import layout_of
 from tokenarium.backend import Lab, Run, Settings
+from tokenarium.ui.lessons import command
 from tokenarium.ui.lessons.checks import checks
-from tokenarium.ui.lessons.judging import judge
-from tokenarium.ui.lessons.lesson import LESSON, STEP, Step
+from tokenarium.ui.lessons.handout import handout
+from tokenarium.ui.lessons.judging import judge, state_of
+from tokenarium.ui.lessons.lesson import LESSON, STEP, Lesson, Step
+from tokenarium.ui.lessons.markup import inline
 from tokenarium.ui.lessons.reading import EXAMPLE, lessons, read
 from tokenarium.ui.lessons.seen import Verdict
 from tokenarium.ui.pages import find_pages
@@ -21,7 +27,6 @@ from tokenarium.ui.shell.section import MAIN, RunPage
 from tokenarium.ui.shell.selection import PLACES, number_of
 
 ASKED, SHOWN, OWN = "asked.", "shown", "own-run"
-NUMBERS = (*(name for name in PLACES if name not in ("policy", "metric")), "round", "node")
 STEPS = [
     (lesson.slug, number, step)
     for lesson in lessons().values()
@@ -82,23 +87,12 @@ def _value(text: str) -> Any:
         return text
 
 
-def state_of(step: Step, change: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """Return the selection as a browser would send it, and the answer."""
-    told = {**step.state, **change}
-    own = any(name.startswith(ASKED) for name in change)
-    found: dict[str, Any] = {
-        name: number_of(value) if name in NUMBERS else value for name, value in told.items()
-    }
-    sections = {name: told[name] for name in ("run", "sweep", "race") if name in told}
-    if own:
-        sections[MAIN] = OWN
-    return {**found, "run": sections[MAIN], "runs": sections}, told.get("answer", "")
-
-
 def judged(
     lab: Lab, pages: Mapping[str, RunPage], step: Step, change: Mapping[str, str]
 ) -> Verdict:
     state, answer = state_of(step, change)
+    if any(name.startswith(ASKED) for name in change):
+        state |= {"run": OWN, "runs": {**state["runs"], MAIN: OWN}}
     known: Any = WithOwn(lab, own_runs(lab, step, change))
     return judge(known, pages[step.page], step, state, answer)
 
@@ -232,3 +226,23 @@ STEP_HEAD = "## C\n```step\n"
 def test_a_file_that_is_not_a_lesson_is_refused_in_words(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read(text, "a")
+
+
+@pytest.mark.parametrize("lesson", lessons().values(), ids=lambda lesson: lesson.slug)
+def test_a_hand_out_needs_nothing_else_and_has_every_answer(lab: Lab, lesson: Lesson) -> None:
+    made = handout(lab, lesson)
+    assert not re.search(r"<script|https?://|src=|href=|url\(|@import|\bon\w+=\"", made)
+    assert made.count("<h2>") == len(lesson.steps) + 1
+    before, answers = made.split("<h2>Answers</h2>")
+    assert answers.count("<li>") == len(lesson.steps)
+    for step in lesson.steps:
+        assert step.title in html.unescape(before)
+        assert inline(step.learned) in answers
+        assert inline(step.learned) not in before
+    assert len(made) < 400_000
+
+
+def test_the_command_writes_every_lesson(tmp_path: Path) -> None:
+    assert command.main(["--out", str(tmp_path / "new")]) == 0
+    written = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert written == [f"{each.order}-{each.slug}.html" for each in lessons().values()]

@@ -6,11 +6,14 @@ from typing import Any
 from tokenarium.backend import Lab, Run, UserError
 from tokenarium.ui.lessons.checks import checks
 from tokenarium.ui.lessons.lesson import Step
+from tokenarium.ui.lessons.reading import RUNS
 from tokenarium.ui.lessons.seen import Seen, Verdict
 from tokenarium.ui.shell.section import MAIN, RunPage
-from tokenarium.ui.shell.selection import Selection
+from tokenarium.ui.shell.selection import Selection, number_of
 
 LONGEST_ANSWER = 64
+NUMBERS = ("token", "query", "layer", "head", "step", "round", "node")
+"""The parts of a selection that are numbers."""
 
 
 def judge(lab: Lab, page: RunPage, step: Step, state: Mapping[str, Any], answer: object) -> Verdict:
@@ -30,6 +33,21 @@ def judge(lab: Lab, page: RunPage, step: Step, state: Mapping[str, Any], answer:
         return _judged(seen(lab, page, step, state, answer), step)
     except UserError as error:
         return Verdict(False, str(error))
+
+
+def state_of(step: Step, change: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Return a selection as a browser would send it, and the answer.
+
+    Args:
+        step: whose state it begins with.
+        change: what a student changed, as in ``step.right``.
+    """
+    merged = {**step.state, **change}
+    found: dict[str, Any] = {
+        name: number_of(value) if name in NUMBERS else value for name, value in merged.items()
+    }
+    runs = {name: merged[name] for name in RUNS if name in merged}
+    return {**found, "runs": runs}, merged.get("answer", "")
 
 
 def seen(lab: Lab, page: RunPage, step: Step, state: Mapping[str, Any], answer: object) -> Seen:

@@ -19,7 +19,7 @@ def round_accepts(seen: Seen, least: float) -> Verdict:
     """Say whether at least so many guesses of the chosen round stayed."""
     place, row = _round(seen)
     kept, drafted = int(row["accepted_len"]), int(row["drafted"])
-    said = f"In round {place}, {kept} of {drafted} guesses stayed"
+    said = f"In round {place + 1}, {kept} of {drafted} guesses stayed"
     if kept >= least:
         return Verdict(True, f"{said}.")
     return Verdict(False, f"{said}; look for a round with at least {least:.0f}.")
