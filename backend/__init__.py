@@ -78,6 +78,8 @@ if TYPE_CHECKING:
     from tokenarium.backend.cache.token_roles import KINDS, Protected, kinds, protected
     from tokenarium.backend.cache.verdict import CacheVerdict, Judged, cache_verdict
     from tokenarium.backend.classes.classes import Classes, ClassTable, StartedClass, class_code
+    from tokenarium.backend.comparison.result import Largest, PlaceMeasure, RunComparison
+    from tokenarium.backend.comparison.spans import Alignment, Tokens, align
     from tokenarium.backend.cost.evidence import Estimate
     from tokenarium.backend.errors import UserError, in_words
     from tokenarium.backend.follow.request import FollowRequest

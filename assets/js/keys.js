@@ -22,7 +22,7 @@
     // Home and End scroll the page, unless the strip has the focus.
     const change = moves[event.key] ?? (event.target.closest('.tk-strip') ? ends[event.key] : undefined);
     const found = change?.();
-    if (!found || !Object.keys(found).every(key => state[{token: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds'}[key]])) return;
+    if (!found || !Object.keys(found).every(key => state[{token: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds', place: 'places'}[key]])) return;
     event.preventDefault();
     T.select(found, 'replaceState');
   };

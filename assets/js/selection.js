@@ -7,11 +7,11 @@
 (() => {
   if (window.tokenarium) return;
   const bus = new EventTarget();
-  const INTEGERS = ['token', 'query', 'layer', 'head', 'step', 'round', 'node'];
+  const INTEGERS = ['token', 'query', 'layer', 'head', 'step', 'round', 'node', 'place'];
   // Python hears of these only when a panel lacks what it is to show.
-  const LOCAL = ['metric', 'unit', 'density', 'round', 'node'];
-  const KEYS = ['run', 'view', ...INTEGERS, 'policy', 'metric', 'unit', 'density'];
-  const SIZES = {token: 'tokens', query: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds'};
+  const LOCAL = ['metric', 'measure', 'colour', 'unit', 'density', 'round', 'node', 'place'];
+  const KEYS = ['run', 'view', ...INTEGERS, 'policy', 'metric', 'measure', 'colour', 'unit', 'density'];
+  const SIZES = {token: 'tokens', query: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds', place: 'places'};
   const state = {}, home = {};
   // By section (run, sweep, race): what goes on or was stopped, and whether it is to be found again.
   const running = {}, lost = {};

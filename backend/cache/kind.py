@@ -11,6 +11,7 @@ KIND = Kind(
     compute="tokenarium.backend.cache.runner:follow_policies",
     title="Cache",
     answers="tokenarium.backend.cache.older:cache_answers",
+    compare="tokenarium.backend.comparison.cache_runs:compare_cache_runs",
     estimate="tokenarium.backend.cache.estimate:estimate_run",
     timed=True,
     examples=(

@@ -61,6 +61,9 @@ class Kind:
     """``module:function`` that says whether a run of an older version still answers its request:
     takes the ``Run`` and its ``schema_version``. One that does not can be opened, and its request
     is computed again. Empty where all do."""
+    compare: str = ""
+    """``module:function`` that lays stored runs of this kind beside each other: takes the runs,
+    returns a ``RunComparison``. Empty where they cannot be."""
     verb: str = ""
     """Name of its HTTP endpoint, MCP tool and command; the slug where empty."""
     usual: Mapping[str, str] = field(default_factory=dict)

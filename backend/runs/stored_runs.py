@@ -1,10 +1,12 @@
 """Stored runs: opening, exporting, listing, deleting and querying them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, overload
 
 import pyarrow as pa
 
+from tokenarium.backend.comparison.compare import compare_runs, refuse_ids
+from tokenarium.backend.comparison.result import RunComparison
 from tokenarium.backend.environment import storage_note
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.export import (
@@ -114,6 +116,30 @@ class StoredRuns(RunsInFlight):
         if lacking(found, quantities):
             found = self.open(found.id, visitor=visitor, needs=quantities)
         return as_content(found, quantities, most)
+
+    def compare(self, ids: Sequence[str], *, visitor: str = "") -> RunComparison:
+        """Lay stored runs of one kind beside each other; others differ from the first.
+
+        Traces are aligned token by token where their tokenizers agree, else by characters; cache
+        runs step by step, speculative runs round by round, sweeps point by point.
+
+        Args:
+            ids: of 2 to 6 different runs.
+            visitor: private name of who asks.
+
+        Raises:
+            UserError: if there is no such run, their kinds differ or cannot be compared, one stands
+                there twice, or in hosted mode one is another visitor's.
+        """
+        refuse_ids(ids)
+        runs = [self.open(run_id, visitor=visitor) for run_id in ids]
+        for run in runs:
+            if run.owner and run.owner != visitor:
+                raise UserError(
+                    f"{run.id} is another visitor's run: open its link and run its request to have "
+                    "one of your own, then compare that"
+                )
+        return compare_runs(runs)
 
     def query(self, sql: str, *, visitor: str = "", rows: int | None = None) -> pa.Table:
         """Return the rows of one SELECT over stored runs.

@@ -10,6 +10,7 @@ KIND = Kind(
     result="tokenarium.backend.speculation.result:SpeculationResult",
     compute="tokenarium.backend.speculation.runner:speculate",
     title="Speculate",
+    compare="tokenarium.backend.comparison.speculations:compare_speculations",
     estimate="tokenarium.backend.speculation.estimate:estimate_run",
     timed=True,
     # The default model has no small one of its vocabulary beside it.

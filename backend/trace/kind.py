@@ -13,6 +13,7 @@ KIND = Kind(
     result="tokenarium.backend.trace.result:TraceResult",
     compute="tokenarium.backend.trace.runner:trace",
     answers="tokenarium.backend.trace.older:trace_answers",
+    compare="tokenarium.backend.comparison.traces:compare_traces",
     estimate="tokenarium.backend.trace.estimate:estimate_run",
     title="Trace",
     examples=(

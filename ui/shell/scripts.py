@@ -44,6 +44,7 @@ NAMES = (
     "speculation",
     "race",
     "classroom",
+    "compare",
 )
 """In the order in which they run."""
 

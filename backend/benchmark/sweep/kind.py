@@ -12,6 +12,7 @@ KINDS = (
         compute="tokenarium.backend.benchmark.sweep.runner:sweep",
         answers="tokenarium.backend.benchmark.sweep.older:sweep_answers",
         title="Sweep",
+        compare="tokenarium.backend.comparison.sweeps:compare_sweeps",
         estimate="tokenarium.backend.benchmark.sweep.estimate:estimate_run",
         timed=True,
         examples=(

@@ -1,0 +1,1 @@
+"""Parts of the Compare page: its sentence, and what the browser draws."""

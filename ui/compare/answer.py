@@ -1,0 +1,162 @@
+"""What the browser is sent of a comparison: texts, numbers, figures, table, sentence."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenarium.backend import MEASURES, Lab, RunComparison
+from tokenarium.ui.characters import displayed
+from tokenarium.ui.compare.words import number, sentence
+from tokenarium.ui.components.plot import figure_json
+from tokenarium.ui.components.table import Cell, Column, Link, table_html
+from tokenarium.ui.figures.beside import SELECTS
+from tokenarium.ui.shell.stored import stored_runs
+from tokenarium.ui.text import one_line
+
+PAGES = {"trace": "./", "cache": "cache", "speculate": "speculate", "sweep": "cache"}
+PARAMETERS = {"sweep": "sweep"}
+"""What a run is called in an address of its page, where that is not ``run``."""
+MOST_TOKENS = 4096
+"""Of each text, shown on the page; figures and table have them all."""
+ROWS = 12
+NONE = "\u2013"
+SIZES = {"token": "tokens", "step": "steps", "round": "rounds", "place": "places"}
+"""By part of the selection, what the browser calls how many there are."""
+
+
+def answer(
+    lab: Lab, ids: Sequence[str], visitor: str, measure: object, heads: object
+) -> dict[str, Any]:
+    """Return what is shown of these runs.
+
+    Args:
+        lab: that has them.
+        ids: of 2 to 6 runs.
+        visitor: private name of who asks.
+        measure: of the places; the first one where there is no such.
+        heads: measure of the heads; the sink score where there is no such.
+
+    Raises:
+        UserError: if they cannot be compared.
+    """
+    found = lab.compare(ids, visitor=visitor)
+    name = (
+        measure
+        if isinstance(measure, str) and measure in found.measures
+        else next(iter(found.measures))
+    )
+    selects = SELECTS[found.axis]
+    return {
+        "ids": list(ids),
+        "sentence": sentence(found, name),
+        "axis": selects,
+        "size": SIZES[selects],
+        "count": len(found.places),
+        "lanes": [_lane(found, number) for number in range(len(found.lanes))],
+        "measure": name,
+        "measures": {key: [each.title, each.meaning] for key, each in found.measures.items()},
+        "unit": found.measure(name).unit,
+        "values": _sent(found.measure(name).values),
+        "differences": _sent(found.difference(name)),
+        "most": _most(found, name),
+        "figures": _figures(found, name),
+        "heads": _heads(found, heads),
+        "table": _table(found, name, selects),
+        "offers": offers(lab, found.kind, visitor, ids),
+    }
+
+
+def offers(lab: Lab, kind: str, visitor: str, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Return label and id of stored runs that can be added: examples too, none that is there."""
+    known = {run_id: label for label, run_id in stored_runs(lab, kind, visitor)}
+    shipped = {example.run_id: example.title for example in lab.examples(kind)}
+    return [(label, each) for each, label in {**known, **shipped}.items() if each not in ids]
+
+
+def address_of(kind: str, run_id: str) -> str:
+    """Return where a run is opened, relative to the page."""
+    return f"{PAGES[kind]}?{PARAMETERS.get(kind, 'run')}={run_id}"
+
+
+def _lane(found: RunComparison, at: int) -> dict[str, Any]:
+    lane = found.lanes[at]
+    return {
+        "name": lane.name,
+        "id": lane.run_id,
+        "address": address_of(found.kind, lane.run_id),
+        "reference": lane.reference,
+        "texts": displayed(lane.texts)[:MOST_TOKENS],
+        "places": lane.places[:MOST_TOKENS].tolist(),
+        "left_out": max(0, len(lane.texts) - MOST_TOKENS),
+    }
+
+
+def _figures(found: RunComparison, measure: str) -> dict[str, str]:
+    if not found.places:
+        return {}
+    return {
+        name: figure_json(found.figure(name, measure=measure)) for name in ("places", "differences")
+    }
+
+
+def _heads(found: RunComparison, wanted: object) -> dict[str, Any] | None:
+    if not found.heads:
+        return None
+    name = wanted if isinstance(wanted, str) and wanted in found.heads else next(iter(found.heads))
+    values = found.heads[name]
+    return {
+        "measure": name,
+        "measures": {key: [MEASURES[key].title, MEASURES[key].definition] for key in found.heads},
+        "values": [_sent(grid) for grid in values],
+        "names": [lane.name for lane in found.lanes],
+        "figures": {
+            each: figure_json(found.figure(each, measure=name))
+            for each in ("head_differences", "head_values")
+        },
+    }
+
+
+def _most(found: RunComparison, measure: str) -> int | None:
+    largest = found.largest(measure)
+    return None if largest is None else largest.place
+
+
+def _table(found: RunComparison, name: str, selects: str) -> str:
+    """Return the places where runs differ most, each a button that selects it."""
+    measure, differences = found.measure(name), found.difference(name)
+    apart = np.nan_to_num(np.abs(differences), nan=-1.0).max(0, initial=-1.0)
+    order = np.argsort(-apart, kind="stable")[:ROWS].tolist()
+    columns = [
+        Column(found.axis, "Press one to select it."),
+        *(Column(lane.name, measure.meaning) for lane in found.lanes),
+        Column("largest difference", "Of a run from what it is compared with."),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            Link(_called(found, place), {selects: place}),
+            *(_number(value, measure.unit) for value in measure.values[:, place].tolist()),
+            _number(float(apart[place]), measure.unit),
+        ]
+        for place in order
+        if apart[place] > 0
+    ]
+    return table_html(
+        columns, rows, f"Where {measure.title} differs most", "It differs at no place."
+    )
+
+
+def _called(found: RunComparison, place: int) -> str:
+    if found.axis not in ("token", "point"):
+        return str(place)
+    return f"{place} {one_line(found.places[place])}"
+
+
+def _number(value: float, unit: str) -> str:
+    return number(value, unit) if np.isfinite(value) else NONE
+
+
+def _sent(values: NDArray[np.floating]) -> list[list[float | None]]:
+    """Return numbers in four digits; None for what is not there."""
+    return [[float(f"{v:.4g}") if v == v else None for v in row] for row in values.tolist()]
