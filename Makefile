@@ -69,7 +69,8 @@ test-real: $(VENV)/.installed-test
 # At most ten minutes.
 attack: $(VENV)/.installed-test
 	$(BIN)/python -m tests.hostile.attack --seconds 400
-	$(BIN)/python -m tests.hostile.flood --seconds 120
+	$(BIN)/python -m tests.hostile.flood --seconds 100
+	$(BIN)/python -m tests.hostile.classroom --model bundled/target
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks

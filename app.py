@@ -53,7 +53,7 @@ def prepare() -> tuple["Blocks", dict[str, Any], Lab]:
     # The Lab queues runs itself and says their place; here only the room for them is made.
     together = settings.queue_size + 1
     page = build(lab).queue(
-        max_size=4 * together, default_concurrency_limit=together, api_open=False
+        max_size=8 * together, default_concurrency_limit=together, api_open=False
     )
     address = {"server_name": settings.host, "server_port": settings.port}
     return page, {**address, "max_threads": 40 + together, **launch_options(settings)}, lab

@@ -51,10 +51,12 @@ class Held:
         self.stored_megabytes.append(size / 2**20)
 
 
-def ask(http: httpx.Client, text: str, address: str, name: str) -> dict[str, Any] | None:
+def ask(
+    http: httpx.Client, text: str, address: str, name: str, model: str = "bundled/target"
+) -> dict[str, Any] | None:
     """Return the run of a text; None where it is refused."""
     headers = {"x-forwarded-for": address, "cookie": f"tokenarium_visitor={name}"}
-    asked = {"model": "bundled/target", "text": text}
+    asked = {"model": model, "text": text}
     began = http.post("/gradio_api/call/v2/trace", json=asked, headers=headers)
     if began.status_code != 200:
         return None
