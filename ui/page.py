@@ -11,6 +11,7 @@ from tokenarium.ui import theme
 from tokenarium.ui.api import expose
 from tokenarium.ui.pages import every_page
 from tokenarium.ui.shell.answers import answer_in_words
+from tokenarium.ui.shell.embedding import Embeds, parts_of
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.header import TAGLINE, header
 from tokenarium.ui.shell.hosts import Hosts, hosts_of
@@ -30,6 +31,7 @@ def build(lab: Lab) -> gr.Blocks:
     first, *others = every_page()
     blocks: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
+        blocks.embeds = {}  # type: ignore[attr-defined]
         _page(blocks, lab, first)
     for page in others:
         with blocks.route(page.title, f"/{page.path}", show_in_navbar=False):
@@ -51,7 +53,8 @@ def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage] | type[Page]) -> None
     if issubclass(page, Page):
         page(lab).build(blocks)
     else:
-        Wiring(page(lab), lab, blocks)
+        made = Wiring(page(lab), lab, blocks).page
+        blocks.embeds[page.path] = parts_of(made)  # type: ignore[attr-defined]
 
 
 def _titles() -> dict[str, str]:
@@ -72,6 +75,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     )
     options["app_kwargs"]["middleware"][:0] = [
         Middleware(Hosts, **hosts_of(settings)),
+        Middleware(Embeds, pages=[*pages, ENDPOINTS]),
         guard,
         Middleware(KeepLittle),
     ]

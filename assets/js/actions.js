@@ -47,7 +47,7 @@
       const row = ([file, text]) => ({items: [{text, name: section === 'run' ? '' : `${title}: ${text}`, go: () => save(section, file)}]});
       return {title, rows: T.state[section] ? Object.entries({...files, ...all}).map(row) : nothing};
     };
-    const share = () => ({title: 'Share', rows: T.state.run ? [{items: [{text: 'Copy link to what is shown', go: link}]}] : []});
+    const share = () => ({title: 'Share', rows: T.state.run ? [{items: [{text: 'Copy link to what is shown', go: link}]}, {items: [{text: 'Embed in another page', go: () => T.embedding(T.inSight().map(({view}) => view))}]}] : []});
     T.menu(element.querySelector('.tk-save'), () => [...Object.entries(own).map(filesOf), {title: 'In sight', rows: T.inSight()}, share()]);
     element.addEventListener('click', event => ({link, theme})[event.target.closest('button')?.dataset.do]?.());
     try {

@@ -71,6 +71,7 @@
   T.inSight = () => {
     for (const view of views) if (!view.element.isConnected) views.delete(view);
     return [...views].filter(({element, name}) => element.checkVisibility() && element.clientWidth && name()).map(view => ({
+      view: {...view, named: named(view)},
       label: named(view),
       items: Object.keys(view.formats).map(format => ({text: format.toUpperCase(), name: `${named(view)}: ${WORDS[format]}`, go: () => save(view, format)})),
     }));

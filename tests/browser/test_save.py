@@ -4,16 +4,18 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import SHOWN, Visit, chosen
+from tests.browser.conftest import SHOWN, App, Visit, chosen
 from tokenarium.backend import Lab, Settings
 from tokenarium.ui.figures.marks import marks_csv
 
@@ -155,3 +157,66 @@ def test_a_picture_says_what_it_is_of_and_is_dark_on_white_from_a_dark_page(visi
     page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download():
         page.get_by_role("menuitem", name="Who is attended to: Picture (SVG)").click()
+
+
+@pytest.fixture
+def another_site() -> Iterator[Callable[[str], str]]:
+    """A function that serves a page from another origin and returns its address."""
+    servers = []
+
+    def serve(body: str) -> str:
+        class Page(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("content-type", "text/html; charset=utf-8")
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Page))
+        Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_parts_stand_in_a_frame_of_another_site_and_lead_back(
+    browser: Browser, app: App, visit: Visit, another_site: Callable[[str], str]
+) -> None:
+    page = visit("?run=example-first-token&view=attention&token=4")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("menuitem", name="Embed in another page").click()
+    dialog = page.get_by_role("dialog", name="Embed")
+    for box in dialog.get_by_role("checkbox").all():
+        box.uncheck()
+    code = dialog.get_by_role("textbox")
+    expect(code).to_have_value("Choose at least one part.")
+    dialog.get_by_label("Attention map").check()
+    snippet = code.input_value()
+    assert "embed=map" in snippet
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+    # Another site, whose page has such a frame and one of the whole page.
+    body = f"<body style='margin:0'>{snippet}<iframe src='{app.url}/'></iframe>"
+    other = browser.new_page(viewport={"width": 390, "height": 700})
+    other.goto(another_site(body))
+    framed = other.frame_locator("iframe").first
+    framed.locator("#plot-map .main-svg .cartesianlayer").first.wait_for(state="attached")
+    frame = next(each for each in other.frames if "embed=map" in each.url)
+    frame.wait_for_function("window.tokenarium.state.token === 4")
+    assert frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight + 1")
+    for hidden in ("#run", "#strip", ".tk-head", ".tk-pages", "#text", "#views > .tab-wrapper"):
+        assert not framed.locator(hidden).first.is_visible(), hidden
+    back = framed.get_by_role("link", name="Open in Tokenarium").get_attribute("href")
+    assert back is not None
+    assert "embed" not in back
+    assert {"run=example-first-token", "token=4"} <= set(urlsplit(back).query.split("&"))
+    assert other.frames[-1].url.startswith("chrome-error"), "the whole page is not framed"
+    other.close()

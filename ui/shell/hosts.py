@@ -6,6 +6,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenarium.backend import Settings
+from tokenarium.ui.shell.embedding import FRAMED
 from tokenarium.ui.shell.guard import refused
 
 OWN = ("localhost", "127.0.0.1", "[::1]")
@@ -28,6 +29,7 @@ class Hosts:
     def __init__(self, app: ASGIApp, names: Collection[str], frames: Collection[str]) -> None:
         self._app, self._names = app, tuple(names)
         self._headers = safe_headers(frames)
+        self._embed_headers = safe_headers(["*"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer under the names that are allowed, with safe headers."""
@@ -38,7 +40,8 @@ class Hosts:
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=list(message["headers"]))
-                headers.update(self._headers)
+                # Known by the time of an answer; only an embed may stand in any frame.
+                headers.update(self._embed_headers if FRAMED in scope else self._headers)
                 message = {**message, "headers": headers.raw}
             await send(message)
 

@@ -35,6 +35,7 @@ NAMES = (
     "marks",
     "menu",
     "picture",
+    "embed",
     "plot",
     "table",
     "place",

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tokenarium.ui.shell.embedding import FRAMED
 from tokenarium.ui.shell.scripts import Script, files, foot, gradios, head, packed
 
 FOREVER = "public, max-age=31536000, immutable"
@@ -54,7 +55,9 @@ class Web:
         elif moved := self._moved(path, scope["query_string"].decode("latin-1")):
             await RedirectResponse(moved, 307)(scope, receive, send)
         else:
-            await self._app(scope, receive, _Scripted(send, packs=packs))
+            await self._app(
+                scope, receive, _Scripted(send, packs=packs, more=scope.get(FRAMED, b""))
+            )
 
     def _moved(self, path: str, query: str) -> str | None:
         """Return where a page is now that was a tab of the first one: ``?tab=cache&run=...``."""
@@ -77,8 +80,8 @@ def _kept(path: str) -> Script | None:
 class _Scripted:
     """Sends a document with the scripts in its head, compressed where the browser takes that."""
 
-    def __init__(self, send: Send, *, packs: bool) -> None:
-        self._send, self._packs = send, packs
+    def __init__(self, send: Send, *, packs: bool, more: bytes = b"") -> None:
+        self._send, self._packs, self._more = send, packs, more
         self._start: Message = {}
         self._body = b""
 
@@ -92,7 +95,7 @@ class _Scripted:
         headers = MutableHeaders(raw=list(self._start["headers"]))
         del headers["content-length"]
         if self._body:
-            self._body = self._body.replace(BEFORE, head().encode() + BEFORE, 1)
+            self._body = self._body.replace(BEFORE, self._more + head().encode() + BEFORE, 1)
             self._body = self._body.replace(END, foot().encode() + END, 1)
             if self._packs:
                 self._body = packed(self._body, 1)

@@ -6,8 +6,10 @@ from typing import Any
 import gradio as gr
 
 from tokenarium.backend import Lab
+from tokenarium.ui.components.sentence import status
 from tokenarium.ui.shell.controls import Offer
 from tokenarium.ui.shell.drawing import Asker
+from tokenarium.ui.shell.embedding import ONLY_SHOWN, embedded
 from tokenarium.ui.shell.events import EAGER, QUIET
 from tokenarium.ui.shell.layout import BEGINS, Layout
 from tokenarium.ui.shell.panel import Panel, Values
@@ -77,6 +79,9 @@ class Wiring(Layout):
         status = self.parts[self._named(section, "status")]
 
         def begin(told: Told, request: gr.Request) -> Iterator[Values]:
+            if embedded(request):
+                yield self._only_shown(section)
+                return
             asker, asked = self._asker(told, request), self._asked(told)
             yield from map(self._placed, self.handlers.run(section, asked, asker))
 
@@ -108,6 +113,9 @@ class Wiring(Layout):
             def act(
                 told: Told, request: gr.Request, action: Any = action, to: list[Any] = outputs
             ) -> Iterator[Values]:
+                if embedded(request):
+                    yield self._only_shown(self.page)
+                    return
                 found = self.handlers.act(panel, action, self._asker(told, request))
                 yield from (self._placed(each, to) for each in found)
 
@@ -158,8 +166,9 @@ class Wiring(Layout):
             other = self.handlers.instead(name)
             return shown, gr.Timer(active=moving), other or gr.skip()
 
-        def warm(name: object) -> tuple[str, gr.Timer]:
-            shown, moving = self.handlers.warm(name)
+        def warm(name: object, request: gr.Request) -> tuple[str, gr.Timer]:
+            begun = self.handlers.state if embedded(request) else self.handlers.warm
+            shown, moving = begun(name)
             return shown, gr.Timer(active=moving)
 
         outputs = [self.pill, timer]
@@ -175,6 +184,10 @@ class Wiring(Layout):
 
         return estimated
 
+    def _only_shown(self, section: Section) -> Values:
+        """Return what an embed answers where something would be computed."""
+        return self._placed({self._named(section, "status"): status(ONLY_SHOWN, "error")})
+
     def _cost_of(self, section: Section) -> Any:
         return self.parts[self._named(section, "cost")]
 
@@ -185,10 +198,15 @@ class Wiring(Layout):
         return handle
 
     def _zoom(self, told: Told, request: gr.Request) -> Values:
+        if embedded(request):
+            return self._only_shown(self.page)
         asked = _entry(told[self.parts["selection"]], "zoom")
         return self._placed(self.handlers.zoom(asked, self._asker(told, request)))
 
     def _point(self, told: Told, request: gr.Request) -> Iterator[Values]:
+        if embedded(request):
+            yield self._only_shown(self.page)
+            return
         number = _entry(told[self.parts["selection"]], "point")
         yield from map(self._placed, self.handlers.point(number, self._asker(told, request)))
 
