@@ -170,8 +170,18 @@
     if (asked()) load();
   };
 
+  // A hand-out is made by the server when it is asked for, and saved from here.
+  const paper = async (lesson, server, say) => {
+    say('Preparing…');
+    const text = await server.lesson_handout({lesson});
+    const made = make('a', {href: URL.createObjectURL(new Blob([text], {type: 'text/html'})), download: `tokenarium-lesson-${lesson}.html`});
+    made.click();
+    URL.revokeObjectURL(made.href);
+    say('Downloaded.');
+  };
+
   // The Learn page: how far this browser came in every lesson, and the link of each.
-  T.learn = element => {
+  T.learn = (element, server) => {
     for (const card of element.querySelectorAll('[data-lesson]')) {
       const steps = Number(card.dataset.steps), known = passed(card.dataset.lesson).filter(step => step <= steps);
       const line = card.querySelector('.tk-learned'), begin = card.querySelector('.tk-begin');
@@ -181,8 +191,10 @@
       if (known.length && first) { begin.textContent = 'Go on'; begin.href = card.querySelectorAll('.tk-steps a')[first - 1].href; }
     }
     element.addEventListener('click', event => {
-      const card = event.target.closest('button[data-do=link]')?.closest('[data-lesson]');
-      if (card) copy(card.querySelector('.tk-steps a').href, text => { card.querySelector('.tk-copied').textContent = text; });
+      const what = event.target.closest('button')?.dataset.do, card = event.target.closest('[data-lesson]');
+      const say = text => { card.querySelector('.tk-copied').textContent = text; };
+      if (what === 'link') copy(card.querySelector('.tk-steps a').href, say);
+      if (what === 'paper') paper(card.dataset.lesson, server, say);
     });
   };
 })();

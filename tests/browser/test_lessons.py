@@ -81,6 +81,15 @@ def test_a_step_of_another_page_opens_it_with_the_lesson(visit: Visit) -> None:
     expect(said).to_contain_text("✓ Recent only")
 
 
+def test_a_hand_out_is_saved_from_the_learn_page(visit: Visit) -> None:
+    page = visit("learn", wait=False)
+    card = page.locator("[data-lesson=heavy]")
+    with page.expect_download() as saved:
+        card.get_by_role("button", name="Download the hand-out").click()
+    assert saved.value.suggested_filename == "tokenarium-lesson-heavy.html"
+    assert "<h2>Answers</h2>" in saved.value.path().read_text("utf-8")
+
+
 def test_on_a_small_screen_the_lesson_folds_to_a_line(visit: Visit) -> None:
     page = visit(lessons()["sink"].address(1).removeprefix("./"), wait=False)
     page.set_viewport_size({"width": 390, "height": 844})

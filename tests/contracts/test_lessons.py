@@ -14,6 +14,7 @@ import pytest
 
 from tests.ui.browser_stub import layout_of
 from tokenarium.backend import Lab, Run, Settings
+from tokenarium.backend.settings import PROJECT
 from tokenarium.ui.lessons import command
 from tokenarium.ui.lessons.checks import checks
 from tokenarium.ui.lessons.handout import handout
@@ -246,3 +247,13 @@ def test_the_command_writes_every_lesson(tmp_path: Path) -> None:
     assert command.main(["--out", str(tmp_path / "new")]) == 0
     written = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert written == [f"{each.order}-{each.slug}.html" for each in lessons().values()]
+
+
+def test_the_documents_lesson_is_one(lab: Lab, pages: dict[str, RunPage]) -> None:
+    text = (PROJECT / "docs" / "lessons.md").read_text("utf-8")
+    (written,) = re.findall(r"^````markdown\n(.*?)^````$", text, re.DOTALL | re.MULTILINE)
+    (step,) = read(written, "example").steps
+    assert all(judged(lab, pages, step, change).passed for change in step.right)
+    assert not any(judged(lab, pages, step, change).passed for change in ({}, *step.wrong))
+    for name in checks():
+        assert f"`{name}`" in text

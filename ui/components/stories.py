@@ -26,6 +26,8 @@ def stories(told: Sequence[Story]) -> gr.HTML:
         f"<span>{escape(story.teaser)}</span></a>"
         for story in told
     )
+    # Who wants to be led step by step need not find out first what the stories are.
+    links += '<a class="tk-step-by-step" href="learn"><b>Learn it step by step</b></a>'
     return gr.HTML(
         f'<nav class="tk-stories" aria-label="Stories to start with">{links}</nav>',
         elem_id="stories",

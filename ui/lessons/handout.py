@@ -9,6 +9,11 @@ from tokenarium.ui.lessons.reading import FOLDER
 from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.text import escape
 
+PAPER = (
+    "This lesson was written for the pages of Tokenarium. On paper, write down what you would "
+    "click, and where you see it in the picture."
+)
+
 
 def handout(lab: Lab, lesson: Lesson) -> str:
     """Return a page that needs no network, server or script.
@@ -25,7 +30,7 @@ def handout(lab: Lab, lesson: Lesson) -> str:
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{style}</style></head><body><main><h1>{title}</h1>"
-        f"<p>{inline(lesson.after)}</p>{steps}"
+        f"<p>{inline(lesson.after)}</p><p>{PAPER}</p>{steps}"
         f'<section class="answers"><h2>Answers</h2><ol>{answers}</ol></section>'
         "</main></body></html>"
     )

@@ -1,16 +1,17 @@
 """The Learn page: the lessons, what each is about, and how far this browser came."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gradio as gr
 
 from tokenarium.ui.classes.classroom import classroom
+from tokenarium.ui.lessons.handout import handout
 from tokenarium.ui.lessons.lesson import Lesson
 from tokenarium.ui.lessons.reading import lessons
 from tokenarium.ui.shell.page import Page
 from tokenarium.ui.text import escape
 
-JS = "window.tokenarium.learn(element);"
+JS = "window.tokenarium.learn(element, server);"
 TEACHERS = (
     "For teachers: the address of a step is its link. It opens the lesson, the step, the run and "
     "what is selected; Copy link gives it. Passed steps are kept in the student's browser, and in "
@@ -29,10 +30,17 @@ class Learn(Page):
 
     def build(self, blocks: gr.Blocks) -> None:  # noqa: ARG002
         """Make the cards, which are the same for everybody; the browser adds what was passed."""
+
+        # The browser's functions take one argument.
+        def lesson_handout(asked: dict[str, Any]) -> str:
+            lesson = lessons().get(str(asked.get("lesson")))
+            return "" if lesson is None else handout(self.lab, lesson)
+
         cards = "".join(_card(lesson) for lesson in lessons().values())
         gr.HTML(
             html_template=f'<ul class="tk-lessons">{cards}</ul><p class="tk-sub">{TEACHERS}</p>',
             js_on_load=JS,
+            server_functions=[lesson_handout],
             elem_id="lessons",
         )
         classroom(self.lab, list(lessons().values()))
@@ -52,5 +60,6 @@ def _card(lesson: Lesson) -> str:
         f'<details class="tk-steps"><summary>Steps</summary><ol>{steps}</ol></details>'
         f'<div><a class="tk-begin" href="{escape(lesson.address(1))}">Begin</a>'
         f'<button type="button" data-do="link" aria-label="Copy the link of: {title}">Copy link'
-        '</button><span class="tk-copied" role="status"></span></div></li>'
+        '</button><button type="button" data-do="paper" aria-label="Download the hand-out of: '
+        f'{title}">Hand-out</button><span class="tk-copied" role="status"></span></div></li>'
     )

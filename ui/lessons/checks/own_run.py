@@ -53,11 +53,11 @@ def first_gets_most(seen: Seen) -> Verdict:
     place = int(np.nanargmax(shares))
     if seen.trace.token_ids[0] == seen.begun.result.token_ids[0]:  # type: ignore[attr-defined]
         return Verdict(
-            False, f"Your text begins with {seen.token(0)} as well; begin it with another word."
+            False, f"Your text begins with {seen.token(0)} as well; begin it with another one."
         )
     said = f"{seen.token(place)} (token {place}) gets the most attention, {shares[place]:.0f} %"
     if place == 0:
-        return Verdict(True, f"{said}: another first word, and again the first place.")
+        return Verdict(True, f"{said}: another token comes first, and again it is the first place.")
     return Verdict(False, f"{said}, not the first one; try a text of a few sentences.")
 
 
