@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PICTURES = ("svg", "png")
 FIGURES, IMAGES = "tokenarium.ui.figures.catalogue", "tokenarium.ui.figures.image"
+OFFLINE, SHOWN = "tokenarium.ui.offline.page", "tokenarium.ui.offline.show"
 """Looked up when a figure is asked for: runs are computed and stored without the interface."""
 
 
@@ -102,6 +103,20 @@ class Run:
 
         return as_notebook(self)
 
+    def html(self, **what_to_leave_out: Any) -> str:
+        """Return the run as one HTML page with linked views, for a browser without a network.
+
+        Args:
+            what_to_leave_out: ``views``, names of the only ones in it, such as ``("strip",
+                "attention")``; ``layers``, numbers of those whose heads are in it.
+
+        Raises:
+            UserError: if there is no such view or layer, or it is above 25 MB, with what to leave
+                out.
+        """
+        page: str = import_module(OFFLINE).html(self, **what_to_leave_out)
+        return page
+
     def save(
         self,
         path: str | Path,
@@ -113,12 +128,13 @@ class Run:
 
         Args:
             path: where; an older file is replaced.
-            format: ``json``, ``ipynb``, ``csv`` or ``parquet`` (the last two a ZIP of all tables);
+            format: ``html`` (a page with linked views that needs no network), ``json``, ``ipynb``,
+                ``csv`` or ``parquet`` (the last two a ZIP of all tables);
                 of a figure ``svg``, ``png`` (with title, prompt, model, seed and run; they need
                 ``pip install 'tokenarium[pictures]'`` and Chrome) or ``csv`` (a row for every
                 mark); empty to go by the path's ending.
             figure: one of ``figures``, such as ``sinks``; empty for the run itself.
-            choices: of the figure, such as ``layer``.
+            choices: of the figure, such as ``layer``; of the page, as ``html`` takes them.
 
         Raises:
             UserError: if the format or figure is unknown, or no picture can be made here.
@@ -128,12 +144,15 @@ class Run:
 
         target = Path(path)
         wanted = format or target.suffix.removeprefix(".")
+        if wanted == "html" and not figure:
+            target.write_text(self.html(**choices), "utf-8")
+            return target
         if wanted in PICTURES or (figure and wanted == "csv"):
             image = import_module(IMAGES).content(self, figure, wanted, **choices)
             target.write_bytes(image)
             return target
         if wanted not in get_args(Format):
-            known = ", ".join((*get_args(Format), *PICTURES))
+            known = ", ".join((*get_args(Format), "html", *PICTURES))
             raise UserError(f"format={wanted!r} is unknown: choose {known}, or such an ending")
         if figure or choices:
             given = f"figure={figure!r}" if figure else f"{next(iter(choices))}=..."

@@ -4,6 +4,7 @@ import base64
 
 import gradio as gr
 import numpy as np
+from numpy.typing import NDArray
 from plotly.graph_objects import Figure, Heatmap
 from plotly.io.json import to_json_plotly
 
@@ -24,7 +25,7 @@ STEPS = 2**16 - 2
 MOST_WORDS = 16
 
 
-def figure_json(figure: Figure) -> str:
+def figure_json(figure: Figure, many: int = MANY_CELLS) -> str:
     """Return a figure as the page reads it.
 
     A map of many cells travels as 16-bit steps from its lowest to its highest number, and
@@ -34,16 +35,22 @@ def figure_json(figure: Figure) -> str:
     figure = _few_words(figure)
     heat = figure.data[0] if figure.data else None
     values = np.asarray(heat.z, np.float64) if isinstance(heat, Heatmap) else np.empty(0)
-    if values.size <= MANY_CELLS:
+    if values.size <= many:
         return _untemplated(figure)
+    places, told = stepped(values)
+    packed = Figure(figure)
+    packed.data[0].z = places
+    packed.update_layout(meta={**figure.layout.meta, "steps": told})
+    return _untemplated(packed)
+
+
+def stepped(values: NDArray[np.floating]) -> tuple[NDArray[np.uint16], dict[str, float]]:
+    """Return numbers as 16-bit steps, and their ``low`` and ``step``; 0 stands for no number."""
     seen = values[np.isfinite(values)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
     step = (high - low) / STEPS or 1.0
     places = np.where(np.isfinite(values), 1 + np.rint((values - low) / step), 0)
-    packed = Figure(figure)
-    packed.data[0].z = places.astype("<u2")
-    packed.update_layout(meta={**figure.layout.meta, "steps": {"low": low, "step": step}})
-    return _untemplated(packed)
+    return places.astype("<u2"), {"low": low, "step": step}
 
 
 def _untemplated(figure: Figure) -> str:

@@ -95,6 +95,15 @@ def visible_text(texts: Sequence[str]) -> str:
     return "".join(visible(text) if text.strip() else text.replace("\n", "⏎\n") for text in texts)
 
 
+def template() -> str:
+    """Return the component's HTML with its legends."""
+    marks = "".join(
+        f'<span class="tk-mark tk-m-{mark}" title="{escape(meaning)}">{name}</span>'
+        for mark, name, meaning in MARKS
+    )
+    return TEMPLATE.format(marks=marks, fates=LEGEND)
+
+
 def speculation(value: str | None, tree: Callable[[str, int], dict[str, Any]]) -> gr.HTML:
     """Return the component; ``tree`` turns a run id and a round into that round's tree."""
 
@@ -102,13 +111,9 @@ def speculation(value: str | None, tree: Callable[[str, int], dict[str, Any]]) -
     def tree_of(place: dict[str, Any]) -> dict[str, Any]:
         return tree(place["run"], place["round"])
 
-    marks = "".join(
-        f'<span class="tk-mark tk-m-{mark}" title="{escape(meaning)}">{name}</span>'
-        for mark, name, meaning in MARKS
-    )
     return gr.HTML(
         value,
-        html_template=TEMPLATE.format(marks=marks, fates=LEGEND),
+        html_template=template(),
         js_on_load=JS,
         server_functions=[tree_of],
         elem_id="speculation",

@@ -1,8 +1,11 @@
 """The token card: every number of the chosen token, each with its definition one click away."""
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from tokenarium.backend import Quantity, TraceResult
 from tokenarium.ui.characters import Group, groups, spelled_bytes
@@ -78,38 +81,41 @@ def _numbers(result: TraceResult, t: int) -> str:
     return f'<div class="tk-rows">{"".join(rows)}</div>'
 
 
+@dataclass(frozen=True)
+class HeadRow:
+    """A number of every token in one head."""
+
+    title: str
+    definition: Quantity
+    values: NDArray[np.floating]
+    """[T]"""
+
+    def texts(self) -> list[str]:
+        """Return [T] as they stand on the card."""
+        return [_shown(value, self.definition) for value in self.values.tolist()]
+
+
+def head_rows(result: TraceResult, layer: int, head: int) -> list[HeadRow]:
+    """Return what the card says of a head."""
+    define, group = result.quantities(), result.kv_head(layer, head)
+    found = [
+        ("received attention", "received_mass", head),
+        ("attention entropy", "attention_entropy_nats", head),
+        ("attention distance", "attention_distance", head),
+    ]
+    if result.learned_sink_mass is not None and result.learned_sink_measured:
+        found.append(("to the learned sink", "learned_sink_mass", head))
+    found += [("key norm", "key_norm", group), ("value norm", "value_norm", group)]
+    return [
+        HeadRow(title, define[name], getattr(result, name)[layer, place])
+        for title, name, place in found
+    ]
+
+
 def _head_numbers(result: TraceResult, t: int, layer: int, head: int) -> str:
-    define = result.quantities()
-    group = result.kv_head(layer, head)
     rows = [
-        _row(
-            "received attention",
-            float(result.received_mass[layer, head, t]),
-            define["received_mass"],
-        ),
-        _row(
-            "attention entropy",
-            float(result.attention_entropy_nats[layer, head, t]),
-            define["attention_entropy_nats"],
-        ),
-        _row(
-            "attention distance",
-            float(result.attention_distance[layer, head, t]),
-            define["attention_distance"],
-        ),
-        *(
-            []
-            if result.learned_sink_mass is None or not result.learned_sink_measured
-            else [
-                _row(
-                    "to the learned sink",
-                    float(result.learned_sink_mass[layer, head, t]),
-                    define["learned_sink_mass"],
-                )
-            ]
-        ),
-        _row("key norm", float(result.key_norm[layer, group, t]), define["key_norm"]),
-        _row("value norm", float(result.value_norm[layer, group, t]), define["value_norm"]),
+        _row(row.title, float(row.values[t]), row.definition)
+        for row in head_rows(result, layer, head)
     ]
     return f'<div class="tk-rows">{"".join(rows)}</div>'
 
@@ -146,11 +152,7 @@ def _bars(result: TraceResult, row: int, actual: int | None, most: int = 8) -> s
 
 
 def _row(name: str, value: float, definition: Quantity, extra: str = "") -> str:
-    shown = (
-        f"{value + 0.0:.4g} {escape(definition.unit.replace('^2', '²'))}{extra}"
-        if math.isfinite(value)
-        else "n/a"
-    )
+    shown = _shown(value, definition, extra)
     source = f"<br><cite>{escape(definition.source)}</cite>" if definition.source else ""
     return (
         f"<details><summary><span>{escape(name)}</span>"
@@ -158,6 +160,12 @@ def _row(name: str, value: float, definition: Quantity, extra: str = "") -> str:
         f"<p>{escape(definition.meaning)}<br><code>{escape(definition.formula)}</code>{source}</p>"
         f"</details>"
     )
+
+
+def _shown(value: float, definition: Quantity, extra: str = "") -> str:
+    if not math.isfinite(value):
+        return "n/a"
+    return f"{value + 0.0:.4g} {escape(definition.unit.replace('^2', '²'))}{extra}"
 
 
 def _chance(surprisal: float) -> str:

@@ -34,6 +34,12 @@ def region_map(
     return _map(values, region.query_edges, region.key_edges, result, name, pooling)
 
 
+def top(values: NDArray[np.float32]) -> float:
+    """Return where the colours of a map end: 99.5 % of its cells are not above."""
+    seen = values[np.isfinite(values)]
+    return float(np.percentile(seen, 99.5)) if len(seen) and seen.max() > 0 else 1.0
+
+
 def _map(
     values: NDArray[np.float32],
     rows: NDArray[np.int32],
@@ -44,7 +50,6 @@ def _map(
 ) -> go.Figure:
     side = int(max(np.diff(rows).max(), np.diff(columns).max()))
     scale = "each cell one pair" if side == 1 else f"{pooling} of up to {side} x {side} pairs"
-    seen = values[np.isfinite(values)]
     figure = go.Figure(
         go.Heatmap(
             z=values,
@@ -52,7 +57,7 @@ def _map(
             y=rows - 0.5,
             colorscale=SCALE,
             zmin=0,
-            zmax=float(np.percentile(seen, 99.5)) if len(seen) and seen.max() > 0 else 1.0,
+            zmax=top(values),
             colorbar=colour_bar(f"attention ({scale})"),
             hovertemplate="%{customdata}<br>attention %{z:.4f}<extra></extra>",
             hoverongaps=False,

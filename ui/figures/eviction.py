@@ -114,11 +114,17 @@ def scores(run: PolicyRun, step: int, layer: int, head: int) -> go.Figure | None
     figure.add_hline(y=found.threshold, line={"color": RED, "dash": "dash"})
     figure.update_xaxes(title="token position")
     figure.update_yaxes(title="score")
+    said = scores_label(run, found.step, layer, head)
+    return finish(figure, 260, f"scores-{run.policy}", said["label"])
+
+
+def scores_label(run: PolicyRun, step: int, layer: int, head: int) -> dict[str, str]:
+    """Return what a figure of scores is called: name of a file, and a sentence."""
     label = (
-        f"Scores of {_title(run)} at step {found.step}, layer {layer}, KV head {head}; what lies "
+        f"Scores of {_title(run)} at step {step}, layer {layer}, KV head {head}; what lies "
         "above the dashed line stays; the grey line is what attention without meaning would score"
     )
-    return finish(figure, 260, f"scores-{run.policy}", label)
+    return {"name": f"tokenarium-scores-{run.policy}", "label": label}
 
 
 def _noise(found: Scores) -> go.Scatter:

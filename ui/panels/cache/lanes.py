@@ -26,7 +26,7 @@ class Lanes(Panel):
     def draw(self, scene: CacheScene) -> Values:
         """Return the lanes of the chosen layer and head."""
         result = scene.result
-        return {"lanes": lanes_value(result.prompt_text, [_lane(scene, r) for r in result.runs])}
+        return {"lanes": lanes_value(result.prompt_text, [lane(scene, r) for r in result.runs])}
 
 
 class Table(Panel):
@@ -50,7 +50,8 @@ class Table(Panel):
         }
 
 
-def _lane(scene: CacheScene, run: PolicyRun) -> Lane:
+def lane(scene: CacheScene, run: PolicyRun) -> Lane:
+    """Return what one policy did, in the chosen layer and head."""
     result, layer, head = scene.result, scene.chosen.layer, scene.chosen.head
     texts = result.token_text[run.number][: run.steps]
     gone = result.evicted_at[run.number, layer, head, : len(result.prompt_text) + run.steps]

@@ -1,0 +1,76 @@
+"""What stands around the views: title, prompt, model, seed, when, and how to compute it again."""
+
+from pprint import pformat
+from typing import Any
+
+from tokenarium.backend import Run
+from tokenarium.ui.components.sentence import facts_of
+from tokenarium.ui.text import escape
+
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; connect-src data: blob:"
+)
+"""A browser that heeds it asks nobody for anything, whatever is in the file."""
+TITLES = {
+    "trace": "A text read by",
+    "cache": "A text under KV-cache policies, by",
+    "point": "A text under KV-cache policies, by",
+    "speculate": "A text guessed ahead, by",
+    "sweep": "KV-cache policies at several budgets, by",
+}
+
+
+def head(run: Run, style: str) -> str:
+    """Return the beginning of the document up to its body, with all styles."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title(run))} · Tokenarium</title><style>{style}</style></head><body>"
+    )
+
+
+def title(run: Run) -> str:
+    """Return the heading of a run's page."""
+    model = getattr(run.request, "model", "")
+    said = TITLES.get(run.request.kind, f"Run of kind {run.request.kind}, by")
+    return f"{said} {model}"
+
+
+def header(run: Run, sentence: str) -> str:
+    """Return heading, what the run shows, and what was asked."""
+    asked: Any = run.request
+    facts = [
+        ("model", getattr(asked, "model", "")),
+        ("seed", str(getattr(asked, "seed", ""))),
+        ("computed", f"{run.created:%Y-%m-%d %H:%M}"),
+        ("Tokenarium", str(run.environment.get("tokenarium", ""))),
+    ]
+    said = " · ".join(f"{name} {escape(value)}" for name, value in facts if value)
+    prompt = str(getattr(asked, "given_text", ""))
+    quoted = f'<blockquote tabindex="0" aria-label="Prompt">{escape(prompt)}</blockquote>'
+    return (
+        f'<header><h1>{escape(title(run))}</h1><p class="tk-sub">{said}</p>{sentence}'
+        f"{quoted if prompt else ''}"
+        '<noscript><p class="tk-status">The views need JavaScript; the tables do not.</p>'
+        "</noscript>"
+        '<p class="tk-wait tk-sub" role="status"></p></header>'
+    )
+
+
+def foot(run: Run) -> str:
+    """Return how the run was made, and the lines of Python that compute it again."""
+    name = type(run.request).__name__
+    values = run.request.model_dump(mode="json", exclude={"kind"})
+    asked = pformat(values, sort_dicts=False, width=88)
+    code = (
+        f"from tokenarium import Lab, {name}\n\nlab = Lab()\n"
+        f"run = lab.run(lab.request({name}, **{asked}))"
+    )
+    return (
+        "<footer><details><summary>Compute it again</summary>"
+        f'<pre tabindex="0">{escape(code)}</pre></details>{facts_of(run)}'
+        '<p class="tk-sub">Made with Tokenarium. This file works without a network; '
+        "← → go through it, j k change the layer, [ ] the head.</p></footer>"
+    )
