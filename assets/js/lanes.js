@@ -112,6 +112,10 @@
       host.querySelectorAll('.tk-entry.tk-hover').forEach(e => e.classList.remove('tk-hover'));
       for (const lane of lanes) lane.spans[index]?.classList.add('tk-hover');
     });
+    T.snapshot({
+      element, name: 'lanes', title: () => `What each policy keeps, step ${here()}`, root: () => lanes.length ? host : null,
+      rows: () => lanes.flatMap(lane => lane.spans.map((span, token) => ({policy: lane.title, step: here(), token, text: span.textContent, state: span.className.match(/tk-k-(\w+)/)?.[1] ?? (span.classList.contains('tk-next') ? 'next' : '')})).filter(({state}) => state)),
+    });
     build();
     watch('value', build);
   };

@@ -203,7 +203,13 @@
     watch('value', () => draw());
     T.bus.on('select', () => { follow(); overlay(); });
     T.bus.on('hover', detail => { hovered = detail.token; overlay(); });
-    new MutationObserver(() => { if (host.data) draw(true); }).observe(document.body, {attributes: true, attributeFilter: ['class']});
+    let dark = document.body.classList.contains('dark');
+    new MutationObserver(() => { // a picture is made in light: what was put back is no change
+      const now = document.body.classList.contains('dark');
+      if (now === dark) return;
+      dark = now;
+      if (host.data) draw(true);
+    }).observe(document.body, {attributes: true, attributeFilter: ['class']});
     new ResizeObserver(() => {
       if (!frame.clientWidth || !host.data) { draw(); return; }
       const meta = figure?.layout.meta, now = roomIn(host, meta);

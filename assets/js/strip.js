@@ -259,6 +259,7 @@
     const again = () => { if (density === 'pixel') pixels.redraw(); };
     new ResizeObserver(again).observe(host);
     new MutationObserver(again).observe(document.body, {attributes: true, attributeFilter: ['class']});
+    T.snapshot({element, name: 'tokens', title: () => `Tokens by ${metrics[chosen]?.title ?? chosen}`, root: () => texts.length && density !== 'pixel' ? host : null});
     draw();
     watch('value', draw);
   };

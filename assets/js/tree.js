@@ -116,6 +116,7 @@
       const next = moves[event.key](Number(host.dataset.chosen || 0));
       if (next >= 0) choose(next);
     });
+    T.snapshot({element: host, name: 'tree', title: () => `Tree of guesses of round ${(T.state.round ?? 0) + 1}`, root: () => drawn?.svg ?? null});
     new ResizeObserver(size).observe(host);
     return {draw, mark, zoom: by => { scale = by ? scale + by : 0; size(); }, clear: () => { drawn = null; host.replaceChildren(); }};
   };

@@ -220,3 +220,41 @@ def test_parts_stand_in_a_frame_of_another_site_and_lead_back(
     assert {"run=example-first-token", "token=4"} <= set(urlsplit(back).query.split("&"))
     assert other.frames[-1].url.startswith("chrome-error"), "the whole page is not framed"
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "path", "title", "words"),
+    [
+        ("?run=example-first-token", "", "Tokens by", ["The", "lighthouse"]),
+        ("cache?run=example-what-is-kept&step=5", "cache", "What each policy",
+         ["H2O", "holds 48 of"]),
+        ("speculate?run=example-said-before&round=1", "speculate", "Tree of",
+         ["counted", "round 2"]),
+    ],
+)  # fmt: skip
+def test_words_and_trees_are_pictures_too(
+    visit: Visit, address: str, path: str, title: str, words: list[str]
+) -> None:
+    page = visit(f"{address}&__theme=dark", wait=False)
+    page.wait_for_function(SHOWN[path])
+    run = dict(parse_qsl(urlsplit(address).query))["run"]
+    page.wait_for_function("run => window.tokenarium.state.run === run", arg=run)
+
+    def of(form: str) -> bytes:
+        page.get_by_role("button", name="Save", exact=True).click()
+        item = page.locator(f"[role=menuitem][aria-label^='{title}'][aria-label$='({form})']")
+        with page.expect_download() as started:
+            item.click()
+        return Path(started.value.path()).read_bytes()
+
+    picture = of("SVG").decode()
+    told = " ".join(ElementTree.fromstring(picture).itertext())
+    assert all(word in told for word in (title, f"run={run}", *words)), told
+    assert 'fill="#fff"' in picture
+    assert of("PNG").startswith(b"\x89PNG")
+    expect(page.locator("body.dark")).to_have_count(1)
+    if path == "cache":
+        head, *table = rows(of("CSV").decode())
+        assert head == ["policy", "step", "token", "text", "state"]
+        kept = [row for row in table if row[0] == "H2O" and row[-1] not in ("evicted", "next")]
+        assert len(kept) == 48

@@ -36,6 +36,7 @@ NAMES = (
     "menu",
     "picture",
     "embed",
+    "snapshot",
     "plot",
     "table",
     "place",
