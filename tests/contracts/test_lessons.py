@@ -18,7 +18,7 @@ from tokenarium.backend.settings import PROJECT
 from tokenarium.ui.lessons import command
 from tokenarium.ui.lessons.checks import checks
 from tokenarium.ui.lessons.handout import handout
-from tokenarium.ui.lessons.judging import judge, state_of
+from tokenarium.ui.lessons.judging import judge, seen, state_of
 from tokenarium.ui.lessons.lesson import LESSON, STEP, Lesson, Step
 from tokenarium.ui.lessons.markup import inline
 from tokenarium.ui.lessons.reading import EXAMPLE, lessons, read
@@ -257,3 +257,18 @@ def test_the_documents_lesson_is_one(lab: Lab, pages: dict[str, RunPage]) -> Non
     assert not any(judged(lab, pages, step, change).passed for change in ({}, *step.wrong))
     for name in checks():
         assert f"`{name}`" in text
+
+
+def test_where_a_policy_holds_a_token_is_counted_head_by_head(
+    lab: Lab, pages: dict[str, RunPage]
+) -> None:
+    step = lessons()["heavy"].steps[3]
+    state, _ = state_of(step, {"step": "1"})
+    sight = seen(lab, pages["cache"], step, state, "")
+    layers, heads = sight.cache.evicted_at.shape[1:3]
+    held = sum(
+        5 in sight.policy.kept(1, layer, head) for layer in range(layers) for head in range(heads)
+    )
+    assert 0 < held < layers * heads
+    said = checks()["policy_holds"](sight, policy="h2o", token=5).said
+    assert f"in {held} of {layers * heads} heads" in said
