@@ -148,6 +148,8 @@ if TYPE_CHECKING:
     from tokenarium.backend.trace.estimate import TraceEstimate
     from tokenarium.backend.trace.request import TraceRequest
     from tokenarium.backend.trace.result import TraceResult
+    from tokenarium.storage.contents import OldestRun, StoreContents
+    from tokenarium.storage.record import ListedRun
 
 
 def _homes() -> dict[str, str]:

@@ -32,7 +32,7 @@ class OldestRun:
 
 
 @dataclass(frozen=True)
-class Contents:
+class StoreContents:
     """What a store holds for one visitor."""
 
     kinds: tuple[KindContents, ...]
@@ -54,7 +54,7 @@ class Contents:
         return sum(kind.array_bytes for kind in self.kinds)
 
 
-def contents(connection: Connection, owner: str | None, file_bytes: int | None) -> Contents:
+def contents(connection: Connection, owner: str | None, file_bytes: int | None) -> StoreContents:
     """Return what there is of shared runs and those of ``owner``."""
     mine = RunRow.owner.in_(("", owner or ""))
     kinds = connection.execute(
@@ -76,7 +76,7 @@ def contents(connection: Connection, owner: str | None, file_bytes: int | None) 
     )
     dropped = connection.execute(oldest.where(mine, RunRow.array_bytes > 0)).first()
     deleted = connection.execute(oldest.where(RunRow.owner == owner)).first() if owner else None
-    return Contents(
+    return StoreContents(
         tuple(KindContents(kind, runs, int(size or 0), gone) for kind, runs, size, gone in kinds),
         file_bytes,
         OldestRun(*dropped) if dropped else None,

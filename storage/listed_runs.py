@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select, update
 
-from tokenarium.storage.contents import Contents, contents
+from tokenarium.storage.contents import StoreContents, contents
 from tokenarium.storage.errors import RunNotFound
 from tokenarium.storage.labels import set_tags
 from tokenarium.storage.listing import Choices, Wanted, choices, counted, listed
@@ -51,7 +51,7 @@ class ListedRuns(ABC):
         """Return what the runs that ``owner`` may list can be searched by."""
         return self._open.read(lambda connection: choices(connection, owner))
 
-    def contents(self, owner: str | None = None) -> Contents:
+    def contents(self, owner: str | None = None) -> StoreContents:
         """Return what the store holds of shared runs and those of ``owner``."""
         size = self._open.file_bytes
         return self._open.read(lambda connection: contents(connection, owner, size))

@@ -99,11 +99,11 @@ def as_tables(run: Run, format: TableFormat, table: str = "") -> bytes:  # noqa:
     if table:
         if table not in tables:
             raise UserError(f"table={table!r} is none of this run: choose {', '.join(tables)}")
-        return _written(tables[table], format)
+        return table_file(tables[table], format)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
         for name, rows in tables.items():
-            file.writestr(f"{name}.{format}", _written(rows, format))
+            file.writestr(f"{name}.{format}", table_file(rows, format))
     return packed.getvalue()
 
 
@@ -121,12 +121,22 @@ def as_file(run: Run, format: Format) -> bytes:  # noqa: A002
     return as_tables(run, format)
 
 
-def _written(table: pa.Table, format: TableFormat) -> bytes:  # noqa: A002
+def table_file(table: pa.Table, format: TableFormat) -> bytes:  # noqa: A002
+    """Return a table as the content of a file.
+
+    Raises:
+        UserError: if the format is unknown, or has no way to write a column.
+    """
+    if format not in get_args(TableFormat):
+        raise UserError(f"format={format!r} is unknown: choose csv or parquet")
     out = io.BytesIO()
-    if format == "parquet":
-        pyarrow.parquet.write_table(table, out)
-    else:
-        pyarrow.csv.write_csv(_without_lists(table), out)
+    try:
+        if format == "parquet":
+            pyarrow.parquet.write_table(table, out)
+        else:
+            pyarrow.csv.write_csv(_without_lists(table), out)
+    except pa.ArrowException as error:
+        raise UserError(f"this table cannot be written as {format}: {error}") from error
     return out.getvalue()
 
 
@@ -134,7 +144,10 @@ def _without_lists(table: pa.Table) -> pa.Table:
     """Return the table with columns of lists written as JSON, which a CSV file can hold."""
     for place, field in enumerate(table.schema):
         if pa.types.is_nested(field.type):
-            texts = [orjson.dumps(value).decode() for value in table.column(place).to_pylist()]
+            texts = [
+                orjson.dumps(value, default=str).decode()
+                for value in table.column(place).to_pylist()
+            ]
             table = table.set_column(place, field.name, pa.array(texts))
     return table
 

@@ -7,7 +7,7 @@ from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.runs.examples import declared
 from tokenarium.backend.runs.labels import checked_note, checked_tags, moment, refuse_many
 from tokenarium.backend.runs.stored_runs import StoredRuns
-from tokenarium.storage.contents import Contents
+from tokenarium.storage.contents import StoreContents
 from tokenarium.storage.listing import Choices, Wanted
 from tokenarium.storage.record import ListedRun
 
@@ -79,7 +79,7 @@ class Library(StoredRuns):
         with told_in_words():
             return self._repository.store.choices(self._repository.lists(visitor))
 
-    def contents(self, *, visitor: str = "") -> Contents:
+    def contents(self, *, visitor: str = "") -> StoreContents:
         """Return what the store holds by kind, its size, and what goes first when it is full.
 
         In hosted mode it is about shared runs and the visitor's own.

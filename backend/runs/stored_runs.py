@@ -16,12 +16,14 @@ from tokenarium.backend.runs.export import (
     as_content,
     as_json,
     as_tables,
+    table_file,
 )
 from tokenarium.backend.runs.in_flight import RunsInFlight, finished
 from tokenarium.backend.runs.kind import KINDS
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.serialization import lacking, refuse_unknown
 
+MOST_FILE_BYTES = 32 * 2**20
 MOST_TIMES = 100
 """A query may be given so many times its usual rows, as for a file."""
 
@@ -163,6 +165,26 @@ class StoredRuns(RunsInFlight):
         if rows is not None and not 1 <= rows <= most:
             raise UserError(f"rows={rows}: give 1 to {most:,}")
         return self._repository.query(sql, visitor, rows)
+
+    def query_file(self, sql: str, format: TableFormat = "csv", *, visitor: str = "") -> bytes:  # noqa: A002
+        """Return the rows of one SELECT as a file: at most a hundred times those of ``query``.
+
+        Args:
+            sql: as for ``query``.
+            format: ``csv`` or ``parquet``.
+            visitor: private name of who asks.
+
+        Raises:
+            UserError: as ``query`` does, or if the file would be too large.
+        """
+        found = self.query(sql, visitor=visitor, rows=MOST_TIMES * self.settings.query_rows)
+        written = table_file(found, format)
+        if len(written) > MOST_FILE_BYTES:
+            raise UserError(
+                f"the file would have {len(written):,} bytes, over {MOST_FILE_BYTES:,}: select "
+                "fewer columns or rows"
+            )
+        return written
 
     @property
     def storage_note(self) -> str:

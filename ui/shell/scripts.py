@@ -47,6 +47,8 @@ NAMES = (
     "race",
     "classroom",
     "compare",
+    "library",
+    "query",
 )
 """In the order in which they run."""
 
