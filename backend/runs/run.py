@@ -117,6 +117,20 @@ class Run:
         page: str = import_module(OFFLINE).html(self, **what_to_leave_out)
         return page
 
+    def show(self, *views: str, **choices: Any) -> Any:
+        """Return views for a notebook, linked with each other, drawn inline without a server.
+
+        They are kept when the notebook is saved or converted: ``run.show("strip", "attention")``.
+
+        Args:
+            views: as ``html`` takes them; none for all.
+            choices: ``height`` in pixels, ``layers`` as ``html`` takes them.
+
+        Raises:
+            UserError: if there is no such view or layer, or it is above 25 MB.
+        """
+        return import_module(SHOWN).show(self, *views, **choices)
+
     def save(
         self,
         path: str | Path,

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import re
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -126,3 +127,15 @@ def test_texts_are_escaped(trace: Run) -> None:
     html = Run(**{**vars(trace), "request": evil}).html(views=[])
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html
+
+
+def test_run_is_shown_in_a_frame_that_carries_itself(trace: Run) -> None:
+    shown = trace.show("strip", "attention", height=400)
+    frame = re.fullmatch(r'<iframe [^>]*srcdoc="([^"]*)"[^>]*></iframe>', shown._repr_html_())
+    assert frame
+    document = unescape(frame[1])
+    assert document == trace.html(views=["strip", "attention"])
+    assert "\n" not in repr(shown)
+    assert not hasattr(trace, "_repr_html_")
+    with pytest.raises(UserError, match="height=1: choose 100"):
+        trace.show(height=1)
