@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.comparison.result import Largest, PlaceMeasure, RunComparison
     from tokenarium.backend.comparison.spans import Alignment, Tokens, align
     from tokenarium.backend.cost.evidence import Estimate
+    from tokenarium.backend.environment import measured_here
     from tokenarium.backend.errors import UserError, in_words
     from tokenarium.backend.follow.request import FollowRequest
     from tokenarium.backend.follow.result import FollowResult

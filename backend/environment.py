@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tomllib
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,10 @@ def storage_note(settings: Settings) -> str:
     if on_a_space and local and not Path(file).resolve().is_relative_to(_SPACE_DISK):
         return "This Space has no lasting disk: stored runs are gone when it restarts."
     return ""
+
+
+def measured_here(environment: Mapping[str, Any], settings: Settings) -> bool:
+    """Return whether a run's times are those of this machine: its device, and what that is."""
+    kind = device_kind(settings.device)
+    here = {"device": kind, "device_name": device_name(kind)}
+    return all(environment.get(name) == value for name, value in here.items())

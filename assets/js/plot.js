@@ -90,6 +90,7 @@
         csv: () => T.csv(T.marks({data: contents, layout: figure.layout})),
       },
     });
+    const quality = T.qualityLine?.(frame, host, () => figure?.layout.meta?.quality);
     const numbers = T.numbers(element.querySelector('.tk-numbers'), () => figure && {data: contents, layout: figure.layout});
 
     const place = (line, axis, value, side) => {
@@ -132,6 +133,7 @@
       place(lines['selected-x'], meta.mainx || 'xaxis', meta.x ? pick(meta.x) : null, 'x');
       place(lines['selected-y'], 'yaxis', meta.y ? pick(meta.y) : null, 'y');
       place(lines['hover-x'], meta.mainx || 'xaxis', meta.x === 'token' ? hovered : null, 'x');
+      quality?.();
     };
     const values = (meta, point) => {
       const found = {};

@@ -10,9 +10,16 @@ import pytest
 from tests.models.conftest import save_model
 from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
-from tokenarium.backend import CacheResult, Lab, Settings, SweepRequest, SweepResult
+from tokenarium.backend import (
+    QUALITY_MEASURES,
+    CacheResult,
+    Lab,
+    Settings,
+    SweepRequest,
+    SweepResult,
+)
 from tokenarium.backend.models.registry import ModelRegistry
-from tokenarium.ui.figures.tradeoff import MEASURES, tradeoff
+from tokenarium.ui.figures.tradeoff import tradeoff
 from tokenarium.ui.pages.cache import Cache
 from tokenarium.ui.pages.sweep import PROMPT
 
@@ -74,7 +81,7 @@ def test_every_policy_and_budget_is_a_point(lab: Lab, shown: dict[str, Any]) -> 
     assert words(shown["sweep_table"]).count("MiB") == 5
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("measure", QUALITY_MEASURES)
 def test_another_measure_is_drawn_from_the_stored_run(
     page: Visit, shown: dict[str, Any], measure: str
 ) -> None:
@@ -83,7 +90,7 @@ def test_another_measure_is_drawn_from_the_stored_run(
     (points,) = page.page.sections["sweep"].shown
     found = page.handlers.restyle(points, page.asker())
     title = json.loads(found["sweep_bytes"])["layout"]["yaxis"]["title"]["text"]
-    assert title == MEASURES[measure].title
+    assert title == QUALITY_MEASURES[measure].title
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,15 @@ class Link:
     """Parts of the selection: token, layer, head."""
 
 
-Cell = str | Link
+@dataclass(frozen=True)
+class Copy:
+    """A cell whose button copies a text; a dash where there is none."""
+
+    text: str
+    copied: str
+
+
+Cell = str | Link | Copy
 
 
 def table_html(
@@ -62,5 +70,11 @@ def table(value: str | None, name: str) -> gr.HTML:
 def _cell(cell: Cell) -> str:
     if isinstance(cell, str):
         return f"<td>{escape(cell)}</td>"
+    if isinstance(cell, Copy):
+        if not cell.copied:
+            return "<td>&ndash;</td>"
+        copied = escape(cell.copied)
+        named = f'title="{copied}">{escape(cell.text)}'
+        return f'<td><button type="button" data-copy="{copied}" {named}</button></td>'
     told = escape(orjson.dumps(cell.select).decode())
     return f'<td><button type="button" data-select="{told}">{escape(cell.text)}</button></td>'

@@ -7,8 +7,8 @@ from typing import Any
 
 from plotly.graph_objects import Figure
 
-from tokenarium.backend import COVERAGE_SHARES, Run
-from tokenarium.ui.figures import heads, tradeoff
+from tokenarium.backend import COVERAGE_SHARES, QUALITY_MEASURES, Run
+from tokenarium.ui.figures import heads
 from tokenarium.ui.figures.catalogue import FIGURES, figure
 
 CHOICES: Mapping[str, str] = {
@@ -22,7 +22,7 @@ CHOICES: Mapping[str, str] = {
     + ", ".join(map(str, COVERAGE_SHARES)),
     "policy": "slug of a policy of the run; empty for the last one",
     "step": "decode step, from 0, right after the prompt",
-    "measure": "of quality: " + ", ".join(tradeoff.MEASURES),
+    "measure": "of quality: " + ", ".join(QUALITY_MEASURES),
     "against": "bytes (of the cache) or ms (per token)",
 }
 """By name, what the parameters of figures are."""

@@ -8,6 +8,7 @@ import numpy as np
 from plotly import graph_objects as go
 
 from tokenarium.backend import (
+    QUALITY_MEASURES,
     CacheRequest,
     CacheResult,
     PolicyRun,
@@ -103,7 +104,7 @@ def _tradeoff(run: Run, measure: str = "kl", against: str = "bytes") -> go.Figur
     """Draw quality against the size of the cache, a line for every policy."""
     assert isinstance(run.result, SweepResult)
     _one_of("against", against, ("bytes", "ms"))
-    chosen = _one_of("measure", measure, tradeoff.MEASURES)
+    chosen = _one_of("measure", measure, QUALITY_MEASURES)
     return tradeoff.tradeoff(run.result, chosen, against)
 
 

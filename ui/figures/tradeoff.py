@@ -1,44 +1,29 @@
 """Quality against bytes and against time, for every policy over its budgets."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from plotly import graph_objects as go
 
-from tokenarium.backend import SweepResult
+from tokenarium.backend import QUALITY_MEASURES, SweepResult
 from tokenarium.ui.figures.definitions import defined
 from tokenarium.ui.figures.eviction import COLOURS, DASHES
 from tokenarium.ui.figures.style import finish
 from tokenarium.ui.text import plotly_text
 
+LINE = "#d97706"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "x")
 
 
-@dataclass(frozen=True)
-class Measure:
-    """What can stand on the upright axis."""
-
-    title: str
-    field: str
-
-
-MEASURES = {
-    "kl": Measure("divergence from the full cache (nats)", "kl_nats"),
-    "agree": Measure("agreement with the full cache", "top1_agree"),
-    "accuracy": Measure("accuracy", "accuracy"),
-    "tokens": Measure("right tokens", "token_accuracy"),
-    "perplexity": Measure("perplexity", "perplexity"),
-}
-
-
-def tradeoff(result: SweepResult, measure: str, against: str) -> go.Figure:
+def tradeoff(
+    result: SweepResult, measure: str, against: str, line: float | None = None
+) -> go.Figure:
     """Draw one point per policy and budget, means over depths; budgets of a policy are joined.
 
     Args:
-        measure: a name in ``MEASURES``.
+        measure: a name in ``QUALITY_MEASURES``.
         against: ``bytes`` or ``ms``.
+        line: where quality is enough, drawn across; None for no line.
     """
-    chosen = MEASURES[measure]
+    chosen = QUALITY_MEASURES[measure]
     definition = result.quantities()[chosen.field]
     x = result.cache_bytes / 2**20 if against == "bytes" else result.step_ms_p50
     y = getattr(result, chosen.field)
@@ -65,9 +50,13 @@ def tradeoff(result: SweepResult, measure: str, against: str) -> go.Figure:
         )
     figure.update_xaxes(title="cache (MiB)" if against == "bytes" else "ms per token, median")
     figure.update_yaxes(title=chosen.title)
+    if line is not None:
+        figure.add_hline(y=line, line={"color": LINE, "width": 1.5, "dash": "dash"})
+        figure.update_yaxes(autorangeoptions={"include": [line]})
     label = f"{chosen.title} against {'bytes' if against == 'bytes' else 'time'}, by policy"
     name, columns = f"tradeoff-{measure}-{against}", {"custom": ["budget", "point"]}
-    return finish(figure, 340, name, label, opens="point", columns=columns)
+    meta = {} if line is None else {"quality": {"line": line, "higher": chosen.higher}}
+    return finish(figure, 340, name, label, opens="point", columns=columns, **meta)
 
 
 def _means(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 """For all budgets of one policy together."""
+DIVERGENCES, SHARES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0), (0.9, 0.8, 0.5, 0.25)
+TIMES = (1.1, 1.2, 1.5, 2.0, 5.0)
 OLDER = (
     "this sweep was measured by an older version, without its single exercises: sweep again to "
     "know how sure it is"
@@ -36,25 +38,29 @@ class QualityMeasure:
     """Of ``SweepResult``: what every exercise came to."""
     higher: bool
     """Whether more is better."""
-    usual: float
-    """Where a line may begin; of perplexity, times that of the full cache."""
+    usual: tuple[float, ...]
+    """Where a line may begin, the strictest first; of perplexity, times that of the full cache."""
 
 
 QUALITY_MEASURES = {
     "kl": QualityMeasure(
-        "divergence from the full cache (nats)", "kl_nats", "trial_kl_nats", higher=False, usual=0.1
+        "divergence from the full cache (nats)",
+        "kl_nats",
+        "trial_kl_nats",
+        higher=False,
+        usual=DIVERGENCES,
     ),
     "agree": QualityMeasure(
-        "agreement with the full cache", "top1_agree", "trial_top1_agree", higher=True, usual=0.9
+        "agreement with the full cache", "top1_agree", "trial_top1_agree", higher=True, usual=SHARES
     ),
     "accuracy": QualityMeasure(
-        "accuracy", "accuracy", "trial_token_accuracy", higher=True, usual=0.9
+        "accuracy", "accuracy", "trial_token_accuracy", higher=True, usual=SHARES
     ),
     "tokens": QualityMeasure(
-        "right tokens", "token_accuracy", "trial_token_accuracy", higher=True, usual=0.9
+        "right tokens", "token_accuracy", "trial_token_accuracy", higher=True, usual=SHARES
     ),
     "perplexity": QualityMeasure(
-        "perplexity", "perplexity", "trial_surprisal_nats", higher=False, usual=1.1
+        "perplexity", "perplexity", "trial_surprisal_nats", higher=False, usual=TIMES
     ),
 }
 
@@ -138,12 +144,19 @@ def choose_budget(
 
 
 def usual_line(result: "SweepResult", measure: str) -> float:
-    """Return where a line may begin, in the unit of the measure."""
+    """Return where a line may begin: the strictest usual one that some policy holds."""
     chosen = QUALITY_MEASURES[measure]
-    if measure != "perplexity":
-        return chosen.usual
-    full = result.perplexity[result.policy == 0]
-    return float(f"{chosen.usual * full.mean():.3g}") if len(full) else 1.0
+    lines = chosen.usual
+    if measure == "perplexity":
+        full = result.perplexity[result.policy == 0]
+        lines = (
+            tuple(float(f"{times * full.mean():.3g}") for times in lines) if len(full) else (1.0,)
+        )
+    values = getattr(result, chosen.field)[result.policy > 0]
+    for line in lines:
+        if any(_holds(float(value), line, chosen) for value in values):
+            return line
+    return lines[0]
 
 
 def _checked(

@@ -117,10 +117,12 @@ def test_a_line_that_is_none_is_refused(given: dict[str, Any], said: str) -> Non
         choose_budget(swept({"full": FULL}), **given)
 
 
-def test_usual_line_of_perplexity_goes_by_the_full_cache() -> None:
-    result = swept({"full": {1.0: [1.0] * 8}})
-    assert usual_line(result, "perplexity") == pytest.approx(1.1 * np.e, abs=0.01)
-    assert usual_line(result, "kl") == 0.1
+def test_usual_line_is_the_strictest_that_some_policy_holds() -> None:
+    result = swept({"full": {1.0: [1.0] * 8}, "h2o": {0.5: [1.3] * 8, 0.1: [1.6] * 8}})
+    assert usual_line(result, "kl") == 2
+    assert usual_line(result, "perplexity") == pytest.approx(1.5 * np.e, abs=0.01)
+    assert usual_line(swept({"full": FULL, "h2o": {0.5: LOW}}), "kl") == 0.1
+    assert usual_line(swept({"full": FULL}), "agree") == 0.9
 
 
 def test_words_are_a_line_a_policy() -> None:

@@ -3,9 +3,11 @@
 import gradio as gr
 import numpy as np
 
-from tokenarium.backend import SweepRequest, SweepResult
+from tokenarium.backend import QUALITY_MEASURES, SweepRequest, SweepResult, measured_here
+from tokenarium.ui.components.budget_table import budget_answer
+from tokenarium.ui.components.quality import line_of, quality_box, quality_value
 from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
-from tokenarium.ui.figures.tradeoff import MEASURES, tradeoff
+from tokenarium.ui.figures.tradeoff import tradeoff
 from tokenarium.ui.shell.panel import Panel, Scene, Values, choice
 
 COLUMNS = (
@@ -19,25 +21,33 @@ COLUMNS = (
     Column("cache", "Bytes held, mean."),
     Column("ms per token", "Median and 90th percentile."),
 )
-EXPLANATION = "A line joins the budgets of a policy. Click a point to open its run above."
+EXPLANATION = (
+    "A line joins the budgets of a policy. Click a point to open its run above; drag the quality "
+    "line, or move it with the arrow keys."
+)
 
 
 class Points(Panel):
-    """Two figures and a table of points, each of which opens its run."""
+    """A quality line and what holds it; two figures and a table of points, which open their run."""
 
     slug = "points"
 
     def build(self) -> None:
-        """Make the choice of a measure, figures and table."""
-        self.control(
-            "sweep_measure",
-            gr.Dropdown(
-                [(measure.title, name) for name, measure in MEASURES.items()],
-                value="kl",
-                label="Quality is",
-                elem_id="sweep-measure",
-            ),
-        )
+        """Make the choice of a measure and a line, their answer, figures and table."""
+        with gr.Row(equal_height=True):
+            self.control(
+                "sweep_measure",
+                gr.Dropdown(
+                    [(measure.title, name) for name, measure in QUALITY_MEASURES.items()],
+                    value="kl",
+                    label="Quality is",
+                    elem_id="sweep-measure",
+                ),
+            )
+            box = quality_box()
+            self.controls["sweep_line"] = self.parts["sweep_line"] = box
+            self.redraws.append(box.edit)
+        self.parts["sweep_choice"] = table(None, "budgets")
         self.figures(
             {
                 "sweep_bytes": ("Against bytes", EXPLANATION),
@@ -47,12 +57,19 @@ class Points(Panel):
         self.parts["sweep_table"] = table(None, "sweep")
 
     def draw(self, scene: Scene[SweepResult, SweepRequest]) -> Values:
-        """Return figures and table."""
-        measure = choice(scene.settings.get("sweep_measure"), tuple(MEASURES), "kl")
+        """Return the answer to the line, figures and table."""
+        result = scene.result
+        measure = choice(scene.settings.get("sweep_measure"), tuple(QUALITY_MEASURES), "kl")
+        line = line_of(scene.settings.get("sweep_line"), measure, result)
+        higher = QUALITY_MEASURES[measure].higher
+        chosen = result.choose(measure, **{"at_least" if higher else "at_most": line})
+        here = (measured_here(run.environment, self.lab.settings) for run in scene.runs)
         return {
-            "sweep_bytes": scene.drawn(tradeoff(scene.result, measure, "bytes")),
-            "sweep_ms": scene.drawn(tradeoff(scene.result, measure, "ms")),
-            "sweep_table": _table(scene.result),
+            "sweep_line": quality_value(measure, line),
+            "sweep_choice": budget_answer(result, scene.request, chosen, timed=all(here)),
+            "sweep_bytes": scene.drawn(tradeoff(result, measure, "bytes", line)),
+            "sweep_ms": scene.drawn(tradeoff(result, measure, "ms", line)),
+            "sweep_table": _table(result),
         }
 
 
