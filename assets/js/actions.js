@@ -48,7 +48,12 @@
       return {title, rows: T.state[section] ? Object.entries({...files, ...all}).map(row) : nothing};
     };
     const share = () => ({title: 'Share', rows: T.state.run ? [{items: [{text: 'Copy link to what is shown', go: link}]}, {items: [{text: 'Embed in another page', go: () => T.embedding(T.inSight().map(({view}) => view))}]}] : []});
-    T.menu(element.querySelector('.tk-save'), () => [...Object.entries(own).map(filesOf), {title: 'In sight', rows: T.inSight()}, share()]);
+    // Another page has those that a run can stand beside; the runs of a race stand beside each other.
+    const beside = () => ({title: 'Compare', rows: Object.entries(own).filter(([section]) => T.state[section]).map(([section, [title]]) => {
+      const ids = T.state[section].split('.'), text = ids.length > 1 ? 'Compare these runs' : 'Compare with…';
+      return {items: [{text: section === 'run' ? text : `${title}: ${text}`, go: () => location.assign(`compare?runs=${ids.join(',')}`)}]};
+    })});
+    T.menu(element.querySelector('.tk-save'), () => [...Object.entries(own).map(filesOf), {title: 'In sight', rows: T.inSight()}, share(), beside()]);
     element.addEventListener('click', event => ({link, theme})[event.target.closest('button')?.dataset.do]?.());
     try {
       const kept = localStorage.getItem('tokenarium_theme');

@@ -126,7 +126,7 @@
       };
     };
 
-    // Difference: orange is more than the reference, violet less. Value: one amber scale for all.
+    // Difference: violet is more than the reference, orange less, as in the grids of heads. Value: one amber scale for all.
     const paint = () => {
       painted = state.colour ?? null;
       const byValue = painted === 'value', numbers = byValue ? shown.values : shown.differences;
@@ -136,7 +136,7 @@
         const value = place < 0 ? null : numbers[lane]?.[place];
         const strength = Number.isFinite(value) ? Math.min(1, Math.abs(value) / end) * STRONGEST : 0;
         cell.style.setProperty('--c', strength.toFixed(3));
-        cell.classList.toggle('tk-less', !byValue && value < 0);
+        cell.classList.toggle('tk-more-than', !byValue && value > 0);
       });
       const unit = shown.unit ? ` ${shown.unit}` : '';
       built.low.textContent = byValue ? '0' : `−${V.shown(end)}`;

@@ -129,7 +129,8 @@ class RunComparison:
     def difference(self, name: str = "") -> Floats:
         """Return [R, N]: a measure less that of the reference; NaN where either has no number."""
         values = self.measure(name).values
-        return values - values[[lane.reference for lane in self.lanes]]
+        found: Floats = values - values[[lane.reference for lane in self.lanes]]
+        return found
 
     def head_difference(self, name: str) -> Floats:
         """Return [R, L, H]: a measure of the heads less that of the first run.
@@ -140,15 +141,15 @@ class RunComparison:
         if name not in self.heads:
             there = ", ".join(self.heads) or "none, as heads cannot be paired"
             raise UserError(f"measure={name!r} of heads: choose {there}")
-        return self.heads[name] - self.heads[name][0]
+        found: Floats = self.heads[name] - self.heads[name][0]
+        return found
 
     def largest(self, name: str = "") -> Largest | None:
         """Return where a lane differs most from its reference; None where nothing differs."""
         apart = np.abs(self.difference(name))
         if not (apart > 0).any():
             return None
-        lane, place = np.unravel_index(int(np.nanargmax(apart)), apart.shape)
-        lane, place = int(lane), int(place)
+        lane, place = map(int, np.unravel_index(int(np.nanargmax(apart)), apart.shape))
         values = self.measure(name).values
         first = float(values[self.lanes[lane].reference, place])
         return Largest(lane, place, first, float(values[lane, place]))

@@ -40,11 +40,11 @@ def common_subsequence(first: ArrayLike, second: ArrayLike) -> Matches:
     complete = len(middle[0]) * len(middle[1]) <= MOST_CELLS
     empty = np.zeros(0, np.int64)
     at, to = _longest(*middle) if complete else (empty, empty)
-    both = (
+    here, there = (
         np.concatenate((np.arange(start), start + found, np.arange(length - end, length)))
         for found, length in ((at, len(one)), (to, len(two)))
     )
-    return Matches(*both, complete)
+    return Matches(here, there, complete)
 
 
 def _alike(one: NDArray[np.int64], two: NDArray[np.int64]) -> int:

@@ -57,10 +57,16 @@ def places(comparison: RunComparison, measure: str = "") -> go.Figure:
 def differences(comparison: RunComparison, measure: str = "") -> go.Figure:
     """Draw how much each lane's measure is above its reference, place by place."""
     found = comparison.measure(measure)
-    title = f"difference in {found.title}" + (f" ({found.unit})" if found.unit else "")
+    title = f"difference ({found.unit})" if found.unit else "difference"
     others = [at for at, lane in enumerate(comparison.lanes) if lane.reference != at]
     values = comparison.difference(measure)
-    drawn = _lines(comparison, values, others, title, f"less the reference; {found.meaning}")
+    drawn = _lines(
+        comparison,
+        values,
+        others,
+        title,
+        f"{found.title} less that of the reference; {found.meaning}",
+    )
     drawn.update_yaxes(zeroline=True, zerolinewidth=2)
     return drawn
 
@@ -127,6 +133,8 @@ def grids_beside(
     label = f"{title.capitalize()} by layer and head of all runs, on one scale"
     drawn = by_head(drawn, values[0].shape, f"{name}-{measure}", label)
     drawn.update_annotations(font={"size": 12})
+    for column in range(2, len(values) + 1):
+        drawn.update_yaxes(title=None, col=column)
     return drawn.update_layout(
         height=drawn.layout.height + TITLES, margin={"t": drawn.layout.margin.t + TITLES}
     )
