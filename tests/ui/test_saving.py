@@ -14,7 +14,7 @@ import pytest
 
 from tests.contracts.test_endpoints import ASKED, DRAFT, KINDS
 from tokenarium.backend import Kind, Lab, Run, Settings, UserError
-from tokenarium.ui.shell.saving import WHOLE, saved
+from tokenarium.ui.shell.saving import saved
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,7 @@ def test_every_file_of_every_kind_has_the_numbers_of_the_run(lab: Lab, kind: Kin
             assert read.column_names == run.table(name).column_names
             assert read.num_rows == run.table(name).num_rows
     assert json.loads(content(lab, run, "run.ipynb"))["nbformat"] == 4
+    assert content(lab, run, "run.html").decode() == lab.open(run.id).html()
 
 
 def test_a_single_table_is_no_zip(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,4 +70,3 @@ def test_what_there_is_not_is_refused_with_what_there_is(lab: Lab) -> None:
     run_id = lab.examples("trace")[0].run_id
     with pytest.raises(UserError, match=r"file='x\.pdf' is none of this run: choose run\.json"):
         saved(lab, {}, [run_id], "x.pdf")
-    assert ("run.html" in WHOLE) == hasattr(Run, "html")

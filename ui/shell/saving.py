@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tokenarium.backend import Lab, Run, UserError
+from tokenarium.backend import Lab, UserError
 from tokenarium.ui.shell.section import File, Section
 
 TYPES = {
@@ -24,10 +24,9 @@ WHOLE = {
     "run.ipynb": "Notebook that computes it again",
     "tables.csv": "All tables (CSV, zipped)",
     "tables.parquet": "All tables (Parquet)",
+    "run.html": "Web page (offline)",
 }
 """By name, what every run can be saved as, in the words of the menu."""
-if hasattr(Run, "html"):
-    WHOLE["run.html"] = "Web page (offline)"
 
 
 def offered(section: Section) -> dict[str, str]:
@@ -73,8 +72,7 @@ def _made(lab: Lab, files: Mapping[str, File], run_id: str, name: str) -> tuple[
     if ending == "ipynb":
         return f"{stem}.ipynb", lab.export(run_id, "ipynb")
     if ending == "html":
-        page: Any = lab.open(run_id)
-        return f"{stem}.html", page.html()
+        return f"{stem}.html", lab.open(run_id).html()
     everything = name == "everything.json"
     title = f"{stem}{'-everything' * everything}.json"
     return title, lab.export(run_id, everything=everything)
