@@ -173,7 +173,7 @@ def _compared(comparison: RunComparison, measure: PlaceMeasure) -> int:
         & (values[comparison.lanes[at].reference] == values[comparison.lanes[at].reference])
         for at in others
     ]
-    return int(sum(both).astype(bool).sum()) if both else 0  # type: ignore[union-attr]
+    return int(sum(both).astype(bool).sum()) if both else 0
 
 
 def _scale(measure: PlaceMeasure) -> float:

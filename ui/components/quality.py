@@ -36,8 +36,7 @@ def line_of(value: object, measure: str, result: SweepResult) -> float:
     low, high = ends(QUALITY_MEASURES[measure])
     if isinstance(value, dict) and value.get("measure") == measure:
         line = value.get("line")
-        known = isinstance(line, int | float) and not isinstance(line, bool)
-        if known and low <= line <= high:
+        if isinstance(line, int | float) and not isinstance(line, bool) and low <= line <= high:
             return float(line)
     return usual_line(result, measure)
 

@@ -83,7 +83,7 @@ def head_differences(comparison: RunComparison, measure: str = "sink") -> go.Fig
     end = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
     cells = difference_cells(values[0], title, MEASURES[measure].definition)
     scale = {"colorscale": cells.colorscale, "cmin": -(end or 1.0), "cmax": end or 1.0}
-    return grids_beside(values, titles, measure, title, scale, "beside-difference")
+    return grids_beside(list(values), titles, measure, title, scale, "beside-difference")
 
 
 def head_values(comparison: RunComparison, measure: str = "sink") -> go.Figure:
@@ -97,7 +97,7 @@ def head_values(comparison: RunComparison, measure: str = "sink") -> go.Figure:
         "cmax": (highest or 1.0) if chosen.high is None else chosen.high,
     }
     return grids_beside(
-        values, _run_names(comparison), measure, chosen.title, scale, "beside-heads"
+        list(values), _run_names(comparison), measure, chosen.title, scale, "beside-heads"
     )
 
 

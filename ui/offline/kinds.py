@@ -61,8 +61,9 @@ def offline(run: Run, layers: Sequence[int] | None = None) -> Offline:
         return Offline(views, trace.state(run, chosen), layers=result.layers)
     if isinstance(result, CacheResult):
         chosen = _within(layers, result.evicted_at.shape[1])
-        views = cache.views(run, chosen)
-        return Offline(views, cache.state(run, chosen), "step", result.evicted_at.shape[1])
+        return Offline(
+            cache.views(run, chosen), cache.state(run, chosen), "step", result.evicted_at.shape[1]
+        )
     if isinstance(result, SpeculationResult):
         views = {**speculate.views(run), **figures()}
         return Offline(views, speculate.state(run), "round", trees=speculate.trees(run))

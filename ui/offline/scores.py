@@ -22,7 +22,7 @@ def scores_part(result: CacheResult, places: Sequence[tuple[int, int]]) -> Part:
     order = [row for row in range(len(known)) if tuple(known[row, 2:].tolist()) in inside]
     told = FIGURES["cache_scores"]
     # Drawn once with the line of the score by chance, which the others may lack.
-    by_chance = np.isfinite(result.noise_pooled).any(-1) if len(known) else np.empty(0)
+    by_chance = [np.isfinite(noise).any() for noise in result.noise_pooled] if len(known) else []
     with_noise = sorted(order, key=lambda row: not by_chance[row])
     if not order:
         return figure_part("cache_scores", *told, None)

@@ -79,10 +79,11 @@ def _strip(result: TraceResult, chosen: Chosen, places: list[Place]) -> list[Par
     changes: dict[Key, list[Change]] = {}
     for layer, head in places:
         now = replace(chosen, layer=layer, head=head)
-        patch: dict[str, Any] = {}
-        for name in of_head:
-            patch[name] = strip.strip_patch(result, replace(now, metric=name))["patch"][name]
-        changes[layer, head] = [[[], {"patch": patch}]]
+        own = {
+            name: strip.strip_patch(result, replace(now, metric=name))["patch"][name]
+            for name in of_head
+        }
+        changes[layer, head] = [[[], {"patch": own}]]
     return [Part("strip", "strip", strip.TEMPLATE, value, PLACE, changes)]
 
 

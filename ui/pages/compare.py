@@ -32,7 +32,7 @@ class Compare(Page):
             elem_id="compare",
             elem_classes="tk-block",
         )
-        shown.ask(self._answer, shown, shown, **EAGER)  # type: ignore[attr-defined]
+        shown.ask(self._answer, shown, shown, **EAGER)
 
     def _answer(self, asked: object, request: gr.Request) -> dict[str, Any]:
         """Return what is shown, or in ``refused`` why it cannot be, with the runs there are."""
