@@ -85,6 +85,16 @@ if TYPE_CHECKING:
     from tokenarium.backend.errors import UserError, in_words
     from tokenarium.backend.follow.request import FollowRequest
     from tokenarium.backend.follow.result import FollowResult
+    from tokenarium.backend.head_corpus.corpus import (
+        MEASURED,
+        QUANTILES,
+        HeadCorpus,
+        MeasuredOn,
+        measure_definition,
+        measure_title,
+    )
+    from tokenarium.backend.head_corpus.stored import measured_models, usual_heads
+    from tokenarium.backend.head_corpus.traced import trace_measures
     from tokenarium.backend.heartbeat.request import HeartbeatRequest
     from tokenarium.backend.heartbeat.result import HeartbeatResult
     from tokenarium.backend.interventions.declaration import Intervention

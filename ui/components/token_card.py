@@ -7,14 +7,21 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tokenarium.backend import Quantity, TraceResult
+from tokenarium.backend import HeadCorpus, Quantity, TraceResult
 from tokenarium.ui.characters import Group, groups, spelled_bytes
+from tokenarium.ui.components.usual_head import usual_head
 from tokenarium.ui.shell.selection import Chosen
 from tokenarium.ui.text import escape, one_line
 
 
-def token_card(result: TraceResult, chosen: Chosen) -> str:
-    """Return the card of the chosen token as HTML; every text in it is escaped."""
+def token_card(result: TraceResult, chosen: Chosen, usual: HeadCorpus | None = None) -> str:
+    """Return the card of the chosen token as HTML; every text in it is escaped.
+
+    Args:
+        result: a trace, or what is known of it so far.
+        chosen: token, layer and head.
+        usual: what the heads of its model usually do; None where that was not measured.
+    """
     t, layer, head = chosen.token, chosen.layer, chosen.head
     start, stop = result.offsets[t].tolist()
     place = "added, not typed" if result.special[t] else f"characters {start} to {stop}"
@@ -29,7 +36,8 @@ def token_card(result: TraceResult, chosen: Chosen) -> str:
         f'<div class="tk-parts"><div>{_numbers(result, t)}</div>'
         f"<div>{_expectations(result, t)}</div>"
         f"<div>{_part(f'In layer {layer}, head {head}')}"
-        f"{_head_numbers(result, t, layer, head)}</div>"
+        f"{_head_numbers(result, t, layer, head)}"
+        f"{usual_head(result, usual, layer, head) if usual else ''}</div>"
         f"</div></section>"
     )
 

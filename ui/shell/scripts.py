@@ -49,6 +49,7 @@ NAMES = (
     "race",
     "classroom",
     "compare",
+    "heads",
     "library",
     "query",
 )

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import gradio as gr
 
+from tokenarium.backend import usual_heads
 from tokenarium.ui.components.strip import strip, strip_patch, strip_value
 from tokenarium.ui.components.token_card import token_card
 from tokenarium.ui.panels.explore.scene import TraceScene
@@ -37,5 +38,9 @@ class TokenCard(Panel):
         self.parts["card"] = gr.HTML("", elem_id="card")
 
     def draw(self, scene: TraceScene) -> Values:
-        """Return the card."""
-        return {"card": token_card(scene.result, scene.chosen)}
+        """Return the card, once a run is stored with what its head usually does."""
+        usual = None
+        if scene.runs:
+            fingerprint = str(scene.runs[0].environment.get("fingerprint", ""))
+            usual = usual_heads(self.lab.settings, fingerprint)
+        return {"card": token_card(scene.result, scene.chosen, usual)}

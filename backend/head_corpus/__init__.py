@@ -1,0 +1,1 @@
+"""What every head of a model usually does: measured over many texts, kept in one small file."""

@@ -1,0 +1,174 @@
+"""What the Heads page shows: a table of heads, and one head with its numbers and texts."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+
+from tokenarium.backend import (
+    DEFAULT_MODEL,
+    MEASURED,
+    HeadCorpus,
+    MeasuredOn,
+    Settings,
+    UserError,
+    measure_definition,
+    measure_title,
+    measured_models,
+    usual_heads,
+)
+from tokenarium.ui.components.table import Cell, Column, Link, table_html
+from tokenarium.ui.heads.search import EXAMPLE, found
+from tokenarium.ui.text import escape, one_line
+
+MOST_ROWS = 50
+TEXT_SHOWN = 70
+"""Characters of a text in the table."""
+
+
+def answer(settings: Settings, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page shows.
+
+    Args:
+        settings: of the lab.
+        asked: ``model``, ``by`` (a measure), ``order`` (``low`` for the smallest first), ``find``,
+            ``layer`` and ``head``, as a browser says them; what cannot be is as if left out.
+    Returns: HTML of the parts, and what can be chosen.
+    """
+    models = measured_models(settings)
+    about = _wanted(models, asked.get("model"))
+    shown: dict[str, Any] = {"answer": True, "number": asked.get("number")}
+    corpus = None if about is None else usual_heads(settings, about.fingerprint)
+    if about is None or corpus is None:
+        named = escape(str(asked.get("model") or DEFAULT_MODEL))
+        others = [each.model for each in models]
+        return {**shown, "said": _unmeasured(named), "models": others, "refused": True}
+    by = str(asked.get("by")) if asked.get("by") in MEASURED else "sink"
+    find = str(asked.get("find") or "")[:200]
+    low = asked.get("order") == "low"
+    layers, heads = corpus.mean.shape[1:]
+    layer, head = _whole(asked.get("layer"), layers), _whole(asked.get("head"), heads)
+    one = "" if layer is None or head is None else head_html(corpus, layer, head)
+    try:
+        table = heads_html(corpus, by, find, low=low)
+    except UserError as error:
+        table = f'<p class="tk-status tk-error" role="alert">{escape(str(error))}</p>'
+    return {
+        **shown,
+        "said": _said(about, layers, heads),
+        "models": [each.model for each in models],
+        "measures": [[name, measure_title(name), measure_definition(name)] for name in MEASURED],
+        "model": about.model,
+        "by": by,
+        "find": find,
+        "low": low,
+        "example": EXAMPLE,
+        "layers": layers,
+        "heads": heads,
+        "head": one,
+        "table": table,
+    }
+
+
+def heads_html(corpus: HeadCorpus, by: str, find: str, *, low: bool) -> str:
+    """Return the heads that a search finds, at most ``MOST_ROWS``, sorted by a measure's mean.
+
+    Raises:
+        UserError: if the search cannot be read.
+    """
+    number = MEASURED.index(by)
+    fits = np.argwhere(found(corpus, find, number))
+    means = corpus.mean[number][tuple(fits.T)]
+    order = np.argsort(means if low else -means, kind="stable")
+    columns = [
+        Column("head", "Press one to open it."),
+        *(Column(measure_title(name), measure_definition(name)) for name in MEASURED),
+        Column("strongest text", f"The text with the largest {measure_title(by)}."),
+    ]
+    rows: list[list[Cell]] = []
+    for layer, head in fits[order[:MOST_ROWS]].tolist():
+        link = Link(f"layer {layer}, head {head}", {"layer": layer, "head": head})
+        numbers = [_spread(corpus, (m, layer, head)) for m in range(len(MEASURED))]
+        rows.append([link, *numbers, _text(corpus, (number, layer, head))[:TEXT_SHOWN] + "…"])
+    counted = f"{len(fits)} heads" + (f", the first {MOST_ROWS}" if len(fits) > MOST_ROWS else "")
+    end = "smallest" if low else "largest"
+    caption = f"{counted}: mean ± standard deviation, {end} {measure_title(by)} first"
+    return table_html(columns, rows, caption, "No head fits this search.")
+
+
+def head_html(corpus: HeadCorpus, layer: int, head: int) -> str:
+    """Return one head: every measure with its spread and the text it is strongest on."""
+    rows: list[list[Cell]] = []
+    for number, name in enumerate(MEASURED):
+        place = (number, layer, head)
+        if not math.isfinite(corpus.mean[place]):
+            continue
+        low, middle, high = (f"{value:.3f}" for value in corpus.quantiles[(slice(None), *place)])
+        numbers = [f"{corpus.mean[place]:.3f}", f"{corpus.deviation[place]:.3f}"]
+        rows.append(
+            [
+                measure_title(name),
+                *numbers,
+                low,
+                middle,
+                high,
+                str(corpus.count[place]),
+                _text(corpus, place),
+            ]
+        )
+    columns = [
+        Column("measure", "What each is the mean of stands under Sort by."),
+        Column("mean"),
+        Column("deviation", "Standard deviation over texts."),
+        Column("5 %", "One text in twenty is below."),
+        Column("median"),
+        Column("95 %", "One text in twenty is above."),
+        Column("n", "Texts in which it could be measured."),
+        Column("strongest text", "The text with the largest value."),
+    ]
+    explore = f"./?{urlencode({'layer': layer, 'head': head, 'view': 'attention'})}"
+    return (
+        f"<h2>Layer {layer}, head {head}</h2>"
+        f'<p class="tk-sub"><a href="{escape(explore)}">Explore this head in a text</a></p>'
+        + table_html(columns, rows, f"Layer {layer}, head {head}", "This layer has no such head.")
+    )
+
+
+def _wanted(models: tuple[MeasuredOn, ...], name: object) -> MeasuredOn | None:
+    if isinstance(name, str) and name:
+        return next((each for each in models if each.model == name), None)
+    usual = next((each for each in models if each.model == DEFAULT_MODEL), None)
+    return usual or (models[0] if models else None)
+
+
+def _whole(value: object, below: int) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < below else None
+
+
+def _spread(corpus: HeadCorpus, place: tuple[int, int, int]) -> str:
+    mean, deviation = corpus.mean[place], corpus.deviation[place]
+    if not math.isfinite(mean):
+        return "n/a"
+    return f"{mean:.2f} ± {deviation:.2f}" if math.isfinite(deviation) else f"{mean:.2f}"
+
+
+def _text(corpus: HeadCorpus, place: tuple[int, int, int]) -> str:
+    number = int(corpus.strongest[place])
+    return one_line(corpus.about.texts[number]) if number >= 0 else ""
+
+
+def _said(about: MeasuredOn, layers: int, heads: int) -> str:
+    return (
+        f'<p class="tk-sub">{escape(about.model)}: {layers} layers of {heads} heads over '
+        f"{len(about.texts)} texts of {min(about.tokens)} to {max(about.tokens)} tokens, read as "
+        f"{escape(about.dtype)}. A head's numbers are of such texts: longer ones give others.</p>"
+    )
+
+
+def _unmeasured(model: str) -> str:
+    return (
+        f'<p class="tk-status">{model} is not measured here: '
+        f"<code>python app.py heads {model}</code> does it once, a second or so a text.</p>"
+    )
