@@ -38,6 +38,7 @@
         say('Saved.');
       } catch (error) { say(`Not saved: ${error?.message ?? error}`, 15_000); }
     };
+    T.explain = number => server.explain_number({run: T.state.run, number});
     const theme = () => {
       const dark = document.body.classList.toggle('dark');
       try { localStorage.setItem('tokenarium_theme', dark ? 'dark' : 'light'); } catch { /* not kept, still changed */ }

@@ -30,6 +30,7 @@ class Saved:
 
 def actions(
     export: Callable[[object, object, object], Mapping[str, str]],
+    explain: Callable[[object, object], Mapping[str, str]],
     saved: Mapping[str, Saved],
     arrows: str,
 ) -> gr.HTML:
@@ -37,6 +38,7 @@ def actions(
 
     Args:
         export: turns a section, a run's id and the name of a file into what the browser saves.
+        explain: turns a run's id and where a number came from into what opens at the number.
         saved: by section, what its run can be saved as.
         arrows: what the arrow keys of the page move.
     """
@@ -44,6 +46,9 @@ def actions(
     # The browser's functions take one argument.
     def export_file(asked: dict[str, Any]) -> Mapping[str, str]:
         return export(*(asked.get(name) for name in ("section", "run", "file")))
+
+    def explain_number(asked: dict[str, Any]) -> Mapping[str, str]:
+        return explain(asked.get("run"), asked.get("number"))
 
     keys = "".join(f"<dt>{keys}</dt><dd>{does}</dd>" for keys, does in KEYS[arrows])
     return gr.HTML(
@@ -55,7 +60,7 @@ def actions(
   <dl>{keys}<dt>?</dt><dd>these keys</dd></dl></details>
   <span class="tk-done" role="status"></span></div>""",
         js_on_load=JS,
-        server_functions=[export_file],
+        server_functions=[export_file, explain_number],
         elem_id="actions",
     )
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from tokenarium.backend import CacheResult, Policy, PolicyRun
 from tokenarium.ui.components.cost_card import size
-from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
 from tokenarium.ui.text import escape, many
+from tokenarium.ui.why.number import Source, source
 
 COLUMNS = (
     Column("policy"),
@@ -29,8 +30,7 @@ COLUMNS = (
 def cache_table(result: CacheResult) -> str:
     """Return one row per policy, as HTML."""
     runs = result.runs
-    base = float(runs[0].cache_bytes[-1]) if runs[0].steps else float("nan")
-    rows: list[list[Cell]] = [_row(run, base) for run in runs if run.steps]
+    rows: list[list[Cell]] = [_row(run, runs[0]) for run in runs if run.steps]
     notes = "".join(
         f'<p class="tk-sub">{escape(result.titles[run.number])}: {escape("; ".join(run.notes))}</p>'
         for run in runs
@@ -44,27 +44,41 @@ def cache_table(result: CacheResult) -> str:
     return table_html(COLUMNS, rows, caption, "Nothing measured yet.") + notes
 
 
-def _row(run: PolicyRun, base: float) -> list[Cell]:
-    result = run.result
-    held = float(run.cache_bytes[-1])
-    steps = run.step_ms[np.isfinite(run.step_ms)]
-    times = (
-        f"{np.percentile(steps, 50):.1f} ({np.percentile(steps, 90):.1f})" if len(steps) else "n/a"
-    )
+def _row(run: PolicyRun, base: PolicyRun) -> list[Cell]:
+    result, steps, of = run.result, run.steps, (run.number, run.steps)
     parts = int(result.first_divergence[run.number])
-    lost = result.lost_mass[run.number, : run.steps]
+    step = Number(f"step {parts}", source("first_divergence", run.number))
+    prefill = Number(f"{run.prefill_ms:.0f} ms", source("prefill_ms", run.number))
     return [
         result.titles[run.number],
         run.label + _acting(run),
-        f"{size(int(held))} ({held / base:.0%})",
-        times,
-        f"{run.prefill_ms:.0f} ms",
-        _mean(run.kl_nats, "{:.3f}"),
-        _mean(run.top1_agree, "{:.0%}"),
-        "never" if parts < 0 else f"step {parts}",
-        _mean(lost, "{:.1%}"),
+        _cache(run, base),
+        _times(run),
+        prefill,
+        _mean(run.kl_nats, "{:.3f}", source("kl_mean", *of)),
+        _mean(run.top1_agree, "{:.0%}", source("same_choice", *of)),
+        "never" if parts < 0 else step,
+        _mean(result.lost_mass[run.number, :steps], "{:.1%}", source("lost", *of)),
         run.text.replace("\n", " ")[:160],
     ]
+
+
+def _cache(run: PolicyRun, base: PolicyRun) -> Cell:
+    last, held = (run.number, run.steps - 1), int(run.cache_bytes[-1])
+    own = Number(size(held), source("cache_bytes", *last))
+    if not base.steps:
+        return own
+    of = source("cache_share", *last, base.number, base.steps - 1)
+    return Numbers((own, " (", Number(f"{held / float(base.cache_bytes[-1]):.0%}", of), ")"))
+
+
+def _times(run: PolicyRun) -> Cell:
+    steps, of = run.step_ms[np.isfinite(run.step_ms)], (run.number, run.steps)
+    if not len(steps):
+        return "n/a"
+    median = Number(f"{np.percentile(steps, 50):.1f}", source("step_ms_median", *of))
+    slow = Number(f"{np.percentile(steps, 90):.1f}", source("step_ms_p90", *of))
+    return Numbers((median, " (", slow, ")"))
 
 
 def _acting(run: PolicyRun) -> str:
@@ -75,9 +89,9 @@ def _acting(run: PolicyRun) -> str:
     return "" if whole else f"; acts in {acting} of {len(budgets)} layers"
 
 
-def _mean(values: np.ndarray[Any, Any], form: str) -> str:
+def _mean(values: np.ndarray[Any, Any], form: str, of: Source) -> Cell:
     known = values[np.isfinite(values)]
-    return form.format(float(known.mean())) if known.size else "n/a"
+    return Number(form.format(float(known.mean())), of) if known.size else "n/a"
 
 
 def declared_table(policies: Sequence[type[Policy]]) -> str:

@@ -9,6 +9,7 @@ from tokenarium.backend import CacheResult, CacheVerdict, Judged, PolicyRun, cac
 from tokenarium.ui.characters import named
 from tokenarium.ui.components.cost_card import size
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.why.number import Source, number, source
 
 
 def cache_sentence(result: CacheResult) -> str:
@@ -22,7 +23,7 @@ def cache_sentence(result: CacheResult) -> str:
     sure = f" 95% intervals in nats: {close}." if close else ""
     return (
         f'<p class="tk-sentence">{_at(found)} {said}.</p>'
-        f'<p class="tk-sub">n = {found.n} steps of one prompt.{sure}'
+        f'<p class="tk-sub">n = {_fewest(found)} steps of one prompt.{sure}'
         f"{_otherwise(found)}</p>"
     )
 
@@ -30,24 +31,28 @@ def cache_sentence(result: CacheResult) -> str:
 def _judgement(found: CacheVerdict) -> str:
     best, *close = found.least
     if found.more:
-        said = f"{_least(best, close, found.n)}; {_worst(found)}"
+        said = f"{_least(found)}; {_worst(found)}"
     elif close:
         said = (
             f"it cannot be said which policy changes the predictions least: the intervals of "
             f"{_listed([_bold(one) for one in found.least])} overlap"
         )
     else:
-        lost = f" and loses {best.lost:.0%} of the attention" if isfinite(best.lost) else ""
-        said = f"{_bold(best)} changes the predictions by {_nats(best.kl_nats)}{lost}"
+        lost = f" and loses {_lost(best)} of the attention" if isfinite(best.lost) else ""
+        said = f"{_bold(best)} changes the predictions by {_nats(best)}{lost}"
     return said
 
 
-def _least(best: Judged, close: Sequence[Judged], n: int) -> str:
+def _least(found: CacheVerdict) -> str:
+    best, *close = found.least
     if not close:
-        return f"{_bold(best)} changes the predictions least ({_nats(best.kl_nats)})"
-    names = _listed([_bold(one) for one in (best, *close)])
-    each = _listed([f"{one.kl_nats:.3f}" for one in (best, *close)])
-    return f"{names} change the predictions least ({each} nats: too close to rank after {n} steps)"
+        return f"{_bold(best)} changes the predictions least ({_nats(best)})"
+    names = _listed([_bold(one) for one in found.least])
+    each = _listed([number(f"{one.kl_nats:.3f}", _mean(one)) for one in found.least])
+    return (
+        f"{names} change the predictions least ({each} nats: too close to rank after "
+        f"{_fewest(found)} steps)"
+    )
 
 
 def _worst(found: CacheVerdict) -> str:
@@ -61,14 +66,16 @@ def _worst(found: CacheVerdict) -> str:
         return said
     missed = "" if worst.missed is None else f", and misses {_token(worst, worst.missed)} most"
     who = "because it loses" if not middle else f"{_title(worst.run)} because it loses"
-    return f"{said}, {who} <b>{worst.lost:.0%}</b> of the attention{missed}"
+    return f"{said}, {who} <b>{_lost(worst)}</b> of the attention{missed}"
 
 
 def _times(one: Judged, best: Judged) -> str:
     if not best.kl_nats > 0:
-        return f"more ({_nats(one.kl_nats)})"
+        return f"more ({_nats(one)})"
     times = one.kl_nats / best.kl_nats
-    return f"<b>{times:.0f} times</b> more" if times >= 10 else f"<b>{times:.1f} times</b> more"
+    of = source("kl_times", one.run.number, one.run.steps, best.run.number, best.run.steps)
+    said = number(f"{times:.0f} times" if times >= 10 else f"{times:.1f} times", of)
+    return f"<b>{said}</b> more"
 
 
 def _token(one: Judged, place: int) -> str:
@@ -85,37 +92,54 @@ def _text(texts: Sequence[str], place: int) -> str:
 
 
 def _unranked(found: CacheVerdict) -> str:
-    each = _listed([f"{_bold(one)} by {_nats(one.kl_nats)}" for one in (*found.least, *found.more)])
-    return f"the predictions change under {each}; {found.n} steps are too few to rank policies"
+    each = _listed([f"{_bold(one)} by {_nats(one)}" for one in (*found.least, *found.more)])
+    return (
+        f"the predictions change under {each}; {_fewest(found)} steps are too few to rank policies"
+    )
 
 
 def _otherwise(found: CacheVerdict) -> str:
     """Return what policies of another size hold and cost."""
-    full = found.bytes / found.share if found.share else None
+    full = _full(found)
     parts = [
-        f"{_title(one.run)} holds {_share(one.bytes, full)} and changes them by "
-        f"{_nats(one.kl_nats)}"
+        f"{_title(one.run)} holds {_share(one.run, full)} and changes them by {_nats(one)}"
         for one in found.others
     ]
     return f" {'; '.join(parts)}." if parts else ""
 
 
 def _at(found: CacheVerdict) -> str:
-    full = found.bytes / found.share if found.share else None
-    return f"At <b>{_share(found.bytes, full)}</b> of the memory" if full else _alone(found)
+    full, one = _full(found), found.least[0].run
+    if full is None:
+        return f"With a cache of <b>{_share(one, None)}</b>"
+    return f"At <b>{_share(one, full)}</b> of the memory"
 
 
-def _alone(found: CacheVerdict) -> str:
-    return f"With a cache of <b>{size(found.bytes)}</b>"
+def _full(found: CacheVerdict) -> PolicyRun | None:
+    """Return the run that kept all, where the verdict compares sizes with it."""
+    runs = found.least[0].run.result.runs
+    full = (run for run in runs if run.label == "nothing" and np.isfinite(run.kl_nats).any())
+    return next(full, None) if found.share else None
 
 
-def _share(held: int, full: float | None) -> str:
-    return f"{held / full:.0%}" if full else size(held)
+def _fewest(found: CacheVerdict) -> str:
+    same = [one.run for one in (*found.least, *found.more)]
+    return number(f"{found.n}", source("steps", min(same, key=lambda run: run.steps).number))
+
+
+def _share(run: PolicyRun, full: PolicyRun | None) -> str:
+    held, last = int(run.cache_bytes[-1]), (run.number, run.steps - 1)
+    if full is None:
+        return number(size(held), source("cache_bytes", *last))
+    share = held / int(full.cache_bytes[-1])
+    return number(f"{share:.0%}", source("cache_share", *last, full.number, full.steps - 1))
 
 
 def _interval(one: Judged) -> str:
     assert one.interval is not None
-    return f"{max(0.0, one.interval.low):.3f} to {one.interval.high:.3f}"
+    of = (one.run.number, one.run.steps)
+    low = number(f"{max(0.0, one.interval.low):.3f}", source("kl_low", *of))
+    return f"{low} to {number(f'{one.interval.high:.3f}', source('kl_high', *of))}"
 
 
 def _taken(result: CacheResult) -> str:
@@ -123,13 +147,9 @@ def _taken(result: CacheResult) -> str:
     runs = [run for run in result.runs if run.steps]
     if len(runs) < 2:
         return ""
-    full = float(runs[0].cache_bytes[-1])
-    parts = [
-        f"{run.cache_bytes[-1] / full:.0%} under <b>{_title(run)}</b>{_parted(run)}"
-        for run in runs[1:]
-    ]
+    parts = [f"{_share(run, runs[0])} under <b>{_title(run)}</b>{_parted(run)}" for run in runs[1:]]
     return (
-        f'<p class="tk-sentence">The cache of this text takes <b>{size(int(full))}</b> with '
+        f'<p class="tk-sentence">The cache of this text takes <b>{_share(runs[0], None)}</b> with '
         f"{_title(runs[0])}; {'; '.join(parts)}.</p>"
     )
 
@@ -150,8 +170,16 @@ def _bold(one: Judged) -> str:
     return f"<b>{_title(one.run)}</b>"
 
 
-def _nats(value: float) -> str:
-    return f"{value:.3f} nats"
+def _nats(one: Judged) -> str:
+    return number(f"{one.kl_nats:.3f} nats", _mean(one))
+
+
+def _mean(one: Judged) -> Source:
+    return source("kl_mean", one.run.number, one.run.steps)
+
+
+def _lost(one: Judged) -> str:
+    return number(f"{one.lost:.0%}", source("lost", one.run.number, one.run.steps))
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from tokenarium.backend import Event, ModelInfo, Progress, Queued, Run, TraceRes
 from tokenarium.ui.characters import named
 from tokenarium.ui.components.colouring import attention_share
 from tokenarium.ui.text import escape, many, one_line
+from tokenarium.ui.why.number import number, source
 
 SHORTEST_FOR_SINKS = 64
 """Tokens below which no sink rate is stated: at 9 tokens even uniform attention passes 0.3."""
@@ -34,7 +35,7 @@ def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
     said = [_most_attended(result), _learned_sink(result), _beyond(result)]
     about = [
         _hardest(result),
-        f"{escape(model)} read {many(result.length, 'token')}: one text, not the distribution.",
+        f"{escape(model)} read {_tokens(result)}: one text, not the distribution.",
         "Click any token, or step with the arrow keys.",
     ]
     notes = "".join(f'<span class="tk-note">{escape(note)}</span>' for note in result.notes)
@@ -105,22 +106,25 @@ def _most_attended(result: TraceResult) -> str:
     most = int(np.nanargmax(share))
     which = "the first token, " if most == 0 else f"token {most}, "
     gets = f"goes to {which}<b>“{_named(result, most)}”</b>"
+    much = f"<b>{number(f'{share[most]:.0f}%', source('attention_share', most))}</b>"
     if result.length < SHORTEST_FOR_SINKS:
         return (
-            f"<b>{share[most]:.0f}%</b> of all attention {gets}; whether it is an attention sink "
+            f"{much} of all attention {gets}; whether it is an attention sink "
             f"can be said from {SHORTEST_FOR_SINKS} tokens on."
         )
     heads = int((result.sink_score > result.sink_threshold).sum())
-    counted = f"<b>{heads} of {int(np.isfinite(result.sink_score).sum())}</b> heads"
-    over = f"over {result.sink_threshold:.0%} of theirs"
+    known = number(f"{int(np.isfinite(result.sink_score).sum())}", source("heads"))
+    counted = f"<b>{number(f'{heads}', source('sink_heads'))} of {known}</b> heads"
+    threshold = number(f"{result.sink_threshold:.0%}", source("sink_threshold"))
+    over = f"over {threshold} of theirs"
     if not heads:
         return (
-            f"<b>{share[most]:.0f}%</b> of all attention {gets}; there is no attention sink: "
+            f"{much} of all attention {gets}; there is no attention sink: "
             f"{counted} give {over} to the first token."
         )
     rest = "" if most == 0 else " the first token"
     return (
-        f"<b>{share[most]:.0f}%</b> of all attention {gets}: {counted} give{rest} {over}. Such a "
+        f"{much} of all attention {gets}: {counted} give{rest} {over}. Such a "
         "token is called an <b>attention sink</b>."
     )
 
@@ -130,7 +134,8 @@ def _learned_sink(result: TraceResult) -> str:
     if result.learned_sink_mass is None or not result.learned_sink_measured:
         return ""
     share = float(np.nanmean(result.learned_sink_mass))
-    return f"<b>{share:.1%}</b> of all attention goes to the learned sink, which is no token."
+    much = number(f"{share:.1%}", source("learned_sink"))
+    return f"<b>{much}</b> of all attention goes to the learned sink, which is no token."
 
 
 def _beyond(result: TraceResult) -> str:
@@ -143,9 +148,11 @@ def _beyond(result: TraceResult) -> str:
     )
     if not len(before) or not len(after):
         return ""
+    within = number(f"{before.mean():.2f} nats", source("surprisal_before"))
+    beyond = number(f"{after.mean():.2f}", source("surprisal_beyond"))
     return (
-        f"This model was trained on {result.context:,} tokens at most: the mean surprisal is "
-        f"{before.mean():.2f} nats up to there and <b>{after.mean():.2f}</b> beyond."
+        f"This model was trained on {number(f'{result.context:,}', source('context'))} tokens at "
+        f"most: the mean surprisal is {within} up to there and <b>{beyond}</b> beyond."
     )
 
 
@@ -155,8 +162,12 @@ def _hardest(result: TraceResult) -> str:
     t = int(np.nanargmax(result.surprisal_nats))
     return (
         f"The most surprising token is <b>“{_named(result, t)}”</b> "
-        f"({result.surprisal_nats[t]:.1f} nats)."
+        f"({number(f'{result.surprisal_nats[t]:.1f} nats', source('surprisal_nats', t))})."
     )
+
+
+def _tokens(result: TraceResult) -> str:
+    return number(many(result.length, "token"), source("tokens"))
 
 
 def _named(result: TraceResult, token: int) -> str:

@@ -18,8 +18,9 @@ from tokenarium.backend import (
     replay_round,
     speculation_verdict,
 )
-from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import escape, many
+from tokenarium.ui.why.number import number, source
 
 Draw = Literal["deterministic", "iid", "without_replacement"]
 VERDICTS = {
@@ -46,10 +47,12 @@ def speculate_sentence(result: SpeculationResult) -> str:
         "lossless": "Its text is distributed exactly as the large model's own.",
         "relaxed": "Its text may be distributed otherwise than the large model's.",
     }[result.promise]
-    tokens, passes = many(len(result.token_ids), "token"), many(rounds, "pass", "passes")
+    tokens = number(many(len(result.token_ids), "token"), source("new_tokens"))
+    passes = number(many(rounds, "pass", "passes"), source("passes"))
+    guesses = number(many(checked, "guess", "guesses"), source("verified"))
     counted = (
-        f"<b>{tokens} in {passes}</b> of the large model, {result.tokens_per_target_call:.2f} "
-        f"a pass: {accepted} of {many(checked, 'guess', 'guesses')} accepted."
+        f"<b>{tokens} in {passes}</b> of the large model, {_a_pass(result)} a pass: "
+        f"{number(f'{accepted}', source('accepted'))} of {guesses} accepted."
     )
     if not said:
         return f'<p class="tk-sentence">{counted}</p>'
@@ -70,7 +73,8 @@ def _judgement(result: SpeculationResult, found: SpeculationVerdict | None) -> s
     if not found.decided:
         return (
             "Whether guessing ahead pays here <b>cannot be said</b>: a token took "
-            f"{found.drafted.value:.1f} ms with guesses and {found.plain.value:.1f} ms without, "
+            f"{number(f'{found.drafted.value:.1f} ms', source('drafted_ms'))} with guesses and "
+            f"{number(f'{found.plain.value:.1f} ms', source('plain_ms'))} without, "
             "and their intervals overlap."
         )
     pays = "pays" if found.speedup >= 1 else "does not pay"
@@ -81,17 +85,32 @@ def _judgement(result: SpeculationResult, found: SpeculationVerdict | None) -> s
 
 
 def _times(speedup: float) -> str:
-    return f"{speedup:.2f} times faster" if speedup >= 1 else f"{1 / speedup:.2f} times slower"
+    if speedup >= 1:
+        return f"{number(f'{speedup:.2f} times', source('speedup'))} faster"
+    return f"{number(f'{1 / speedup:.2f} times', source('slowdown'))} slower"
+
+
+def _a_pass(result: SpeculationResult) -> str:
+    calls = result.tokens_per_target_call
+    return number(f"{calls:.2f}", source("tokens_a_pass")) if isfinite(calls) else f"{calls}"
 
 
 def _how_sure(found: SpeculationVerdict | None) -> str:
     if found is None:
         return ""
     with_, without = found.drafted, found.plain
+    ends = {
+        "drafted_low": with_.low,
+        "drafted_high": with_.high,
+        "plain_low": without.low,
+        "plain_high": without.high,
+    }
+    low, high, plain_low, plain_high = (
+        number(f"{value:.1f}", source(name)) for name, value in ends.items()
+    )
     return (
         f" n = {with_.n} rounds and {without.n} plain steps; 95% intervals "
-        f"{with_.low:.1f} to {with_.high:.1f} and {without.low:.1f} to {without.high:.1f} ms a "
-        "token."
+        f"{low} to {high} and {plain_low} to {plain_high} ms a token."
     )
 
 
@@ -104,8 +123,9 @@ def _because(result: SpeculationResult) -> str:
         return ""
     drafting, verifying = (ms * calls / found.plain_ms for ms in (found.draft_ms, found.verify_ms))
     return (
-        f": a round drafts for {drafting:.1f} and verifies for {verifying:.1f} times as long as "
-        f"one plain token takes, and gives {calls:.2f} tokens"
+        f": a round drafts for {number(f'{drafting:.1f}', source('draft_cost'))} and verifies for "
+        f"{number(f'{verifying:.1f}', source('verify_cost'))} times as long as one plain token "
+        f"takes, and gives {_a_pass(result)} tokens"
     )
 
 
@@ -115,8 +135,10 @@ def _faster_passes(result: SpeculationResult) -> str:
     one = float(np.median(result.plain_step_ms))
     tokens = 1 + float(result.rounds["verified"].mean())
     return (
-        f", more than its {result.tokens_per_target_call:.2f} tokens a pass: reading one token "
-        f"took {one:.1f} ms, a verifying pass over {tokens:.1f} tokens {several:.1f} ms. In "
+        f", more than its {_a_pass(result)} tokens a pass: reading one token "
+        f"took {number(f'{one:.1f} ms', source('plain_median'))}, a verifying pass over "
+        f"{number(f'{tokens:.1f}', source('verified_width'))} tokens "
+        f"{number(f'{several:.1f} ms', source('verify_median'))}. In "
         "bfloat16 SmolLM2-135M reads 2, 4 and 8 tokens in 1.12, 1.12 and 1.19 times as long as one "
         "(AMD EPYC Zen 4, one thread): unless this processor is slower at a single row, what is "
         "above the tokens a pass is noise of the timing"
@@ -130,27 +152,30 @@ def measures_table(result: SpeculationResult) -> str:
     drafted, verified = (int(result.rounds[name].sum()) for name in ("drafted", "verified"))
     found, time = levels(result), pace(result)
     rows: list[list[Cell]] = [
-        ["tokens per target call", _ratio(new, rounds), "new tokens / passes of the target; the "
-         "bonus or replacement of each round counted, the prompt's pass not"],
-        ["mean accepted length", _ratio(accepted, rounds), "accepted guesses / rounds; without the "
-         "token that follows them, and none after the end of the text"],
-        ["mean acceptance length (vLLM)", _ratio(accepted + rounds, rounds), "1 + accepted guesses "
-         "/ rounds; differs from the first where the text was cut"],
-        ["acceptance rate a", _number(found.acceptance), "levels at which a guess was accepted / "
-         "levels tested; the a of the break-even"],
-        ["accepted of verified", _ratio(accepted, verified), "accepted guesses / verified guesses; "
-         "the rate of LayerSkip and of llama.cpp; low for wide trees, by design"],
-        ["wasted guesses", _ratio(verified - accepted, verified), "verified and not accepted / "
-         "verified"],
-        ["left out unverified", _ratio(drafted - verified, drafted), "drafted, then dropped to "
-         "keep to the budget / drafted"],
-        ["tokens per second", f"{result.tokens_per_s:.1f}", "drafting, verifying and bookkeeping; "
-         "the prompt not counted"],
-        ["plain, same run", _number(result.plain_tokens_per_s, 1), "tokens per second of the same "
-         "model without drafts"],
-        ["speed-up", _number(time.speedup), "the two above, divided"],
-        ["bookkeeping", _ratio(time.other_ms, time.total_ms, "%"), "time neither in the draft nor "
-         "in the target / time of the rounds"],
+        ["tokens per target call", _ratio(new, rounds, "tokens_a_pass"),
+         "new tokens / passes of the target; the bonus or replacement of each round counted, the "
+         "prompt's pass not"],
+        ["mean accepted length", _ratio(accepted, rounds, "accepted_a_round"),
+         "accepted guesses / rounds; without the token that follows them, and none after the end "
+         "of the text"],
+        ["mean acceptance length (vLLM)", _ratio(accepted + rounds, rounds, "acceptance_length"),
+         "1 + accepted guesses / rounds; differs from the first where the text was cut"],
+        ["acceptance rate a", _number(found.acceptance, "acceptance_rate"),
+         "levels at which a guess was accepted / levels tested; the a of the break-even"],
+        ["accepted of verified", _ratio(accepted, verified, "accepted_share"),
+         "accepted guesses / verified guesses; the rate of LayerSkip and of llama.cpp; low for "
+         "wide trees, by design"],
+        ["wasted guesses", _ratio(verified - accepted, verified, "wasted_share"),
+         "verified and not accepted / verified"],
+        ["left out unverified", _ratio(drafted - verified, drafted, "pruned_share"),
+         "drafted, then dropped to keep to the budget / drafted"],
+        ["tokens per second", _number(result.tokens_per_s, "tokens_per_s", 1),
+         "drafting, verifying and bookkeeping; the prompt not counted"],
+        ["plain, same run", _number(result.plain_tokens_per_s, "plain_tokens_per_s", 1),
+         "tokens per second of the same model without drafts"],
+        ["speed-up", _number(time.speedup, "speedup"), "the two above, divided"],
+        ["bookkeeping", _ratio(time.other_ms, time.total_ms, "bookkeeping", "%"),
+         "time neither in the draft nor in the target / time of the rounds"],
     ]  # fmt: skip
     columns = (Column("measure"), Column("here"), Column("defined as"))
     return table_html(columns, rows, "What this run adds up to", "No rounds.")
@@ -226,11 +251,12 @@ def _bias(found: Any) -> str:
     return f"✕ {found.mean:.2f} ({found.largest:.2f})"
 
 
-def _ratio(part: float, whole: float, unit: str = "") -> str:
+def _ratio(part: float, whole: float, name: str, unit: str = "") -> Cell:
     if not whole:
         return "n/a"
-    return f"{part / whole:.1%}" if unit else f"{part / whole:.2f}"
+    share = part / whole
+    return Number(f"{share:.1%}" if unit else f"{share:.2f}", source(name))
 
 
-def _number(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" if isfinite(value) else "n/a"
+def _number(value: float, name: str, digits: int = 2) -> Cell:
+    return Number(f"{value:.{digits}f}", source(name)) if isfinite(value) else "n/a"

@@ -7,6 +7,7 @@ import gradio as gr
 import orjson
 
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.number import Source, number
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,22 @@ class Copy:
     copied: str
 
 
-Cell = str | Link | Copy
+@dataclass(frozen=True)
+class Number:
+    """A number that opens what it is."""
+
+    text: str
+    of: Source
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A cell of texts and numbers, one after another."""
+
+    parts: tuple[str | Number, ...]
+
+
+Cell = str | Link | Copy | Number | Numbers
 
 
 def table_html(
@@ -76,5 +92,12 @@ def _cell(cell: Cell) -> str:
         copied = escape(cell.copied)
         named = f'title="{copied}">{escape(cell.text)}'
         return f'<td><button type="button" data-copy="{copied}" {named}</button></td>'
+    if isinstance(cell, Number | Numbers):
+        parts = (cell,) if isinstance(cell, Number) else cell.parts
+        return f"<td>{''.join(map(_part, parts))}</td>"
     told = escape(orjson.dumps(cell.select).decode())
     return f'<td><button type="button" data-select="{told}">{escape(cell.text)}</button></td>'
+
+
+def _part(part: str | Number) -> str:
+    return escape(part) if isinstance(part, str) else number(part.text, part.of)

@@ -12,6 +12,7 @@ from tokenarium.ui.characters import Group, groups, spelled_bytes
 from tokenarium.ui.components.usual_head import usual_head
 from tokenarium.ui.shell.selection import Chosen
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.why.number import Source, number, source
 
 
 def token_card(result: TraceResult, chosen: Chosen, usual: HeadCorpus | None = None) -> str:
@@ -72,19 +73,22 @@ def _byte_button(result: TraceResult, place: int, chosen: bool) -> str:
 def _numbers(result: TraceResult, t: int) -> str:
     define = result.quantities()
     surprisal = float(result.surprisal_nats[t])
+    rank = float(result.rank[t]) if result.rank[t] >= 0 else math.nan
+    received, norms = result.received_by_token(), result.residual_norm
+    found = (
+        ("surprisal", surprisal, "surprisal_nats", source("surprisal_nats", t)),
+        ("rank", rank, "rank", source("rank", t)),
+        ("entropy after it", result.entropy_nats[t], "entropy_nats", source("entropy_nats", t)),
+        ("varentropy", result.varentropy_nats2[t], "varentropy_nats2",
+         source("varentropy_nats2", t)),
+        ("received attention, all heads", received[t], "received_mass", source("received", t)),
+        ("residual norm, last layer", norms[-1, t], "residual_norm",
+         source("residual_norm", len(norms) - 1, t)),
+    )  # fmt: skip
+    more = {"surprisal": _chance(surprisal, t)}
     rows = [
-        _row("surprisal", surprisal, define["surprisal_nats"], _chance(surprisal)),
-        _row("rank", float(result.rank[t]) if result.rank[t] >= 0 else math.nan, define["rank"]),
-        _row("entropy after it", float(result.entropy_nats[t]), define["entropy_nats"]),
-        _row("varentropy", float(result.varentropy_nats2[t]), define["varentropy_nats2"]),
-        _row(
-            "received attention, all heads",
-            float(result.received_by_token()[t]),
-            define["received_mass"],
-        ),
-        _row(
-            "residual norm, last layer", float(result.residual_norm[-1, t]), define["residual_norm"]
-        ),
+        _row(title, float(value), define[field], of, more.get(title, ""))
+        for title, value, field, of in found
     ]
     return f'<div class="tk-rows">{"".join(rows)}</div>'
 
@@ -97,6 +101,8 @@ class HeadRow:
     definition: Quantity
     values: NDArray[np.floating]
     """[T]"""
+    place: tuple[str, int, int]
+    """Field, layer and head, or KV head."""
 
     def texts(self) -> list[str]:
         """Return [T] as they stand on the card."""
@@ -115,14 +121,14 @@ def head_rows(result: TraceResult, layer: int, head: int) -> list[HeadRow]:
         found.append(("to the learned sink", "learned_sink_mass", head))
     found += [("key norm", "key_norm", group), ("value norm", "value_norm", group)]
     return [
-        HeadRow(title, define[name], getattr(result, name)[layer, place])
+        HeadRow(title, define[name], getattr(result, name)[layer, place], (name, layer, place))
         for title, name, place in found
     ]
 
 
 def _head_numbers(result: TraceResult, t: int, layer: int, head: int) -> str:
     rows = [
-        _row(row.title, float(row.values[t]), row.definition)
+        _row(row.title, float(row.values[t]), row.definition, source(*row.place, t))
         for row in head_rows(result, layer, head)
     ]
     return f'<div class="tk-rows">{"".join(rows)}</div>'
@@ -143,45 +149,49 @@ def _part(title: str) -> str:
 
 def _bars(result: TraceResult, row: int, actual: int | None, most: int = 8) -> str:
     items = []
-    for text, token, p in zip(
-        result.top_text[row][:most],
-        result.top_ids[row].tolist()[:most],
-        result.top_probs[row].tolist()[:most],
-        strict=True,
+    for place, (text, token, p) in enumerate(
+        zip(
+            result.top_text[row][:most],
+            result.top_ids[row].tolist()[:most],
+            result.top_probs[row].tolist()[:most],
+            strict=True,
+        )
     ):
         if not math.isfinite(p):
             continue
+        chance = number(f"{100 * p:.1f} %", source("top_probs", row, place))
         hit = ' class="tk-hit" title="the token that came"' if token == actual else ""
         items.append(
             f'<li{hit}><span class="tk-bar" style="width:{100 * p:.1f}%"></span>'
-            f"<code>{escape(one_line(text))}</code><data>{100 * p:.1f} %</data></li>"
+            f"<code>{escape(one_line(text))}</code><data>{chance}</data></li>"
         )
     return f'<ol class="tk-bars">{"".join(items)}</ol>'
 
 
-def _row(name: str, value: float, definition: Quantity, extra: str = "") -> str:
-    shown = _shown(value, definition, extra)
-    source = f"<br><cite>{escape(definition.source)}</cite>" if definition.source else ""
+def _row(name: str, value: float, definition: Quantity, of: Source, extra: str = "") -> str:
+    shown = _shown(value, definition)
+    shown = f"{number(shown, of)}{extra}" if math.isfinite(value) else shown
+    paper = f"<br><cite>{escape(definition.source)}</cite>" if definition.source else ""
     return (
         f"<details><summary><span>{escape(name)}</span>"
         f"<data>{shown}</data></summary>"
-        f"<p>{escape(definition.meaning)}<br><code>{escape(definition.formula)}</code>{source}</p>"
+        f"<p>{escape(definition.meaning)}<br><code>{escape(definition.formula)}</code>{paper}</p>"
         f"</details>"
     )
 
 
-def _shown(value: float, definition: Quantity, extra: str = "") -> str:
+def _shown(value: float, definition: Quantity) -> str:
     if not math.isfinite(value):
         return "n/a"
-    return f"{value + 0.0:.4g} {escape(definition.unit.replace('^2', '²'))}{extra}"
+    return f"{value + 0.0:.4g} {definition.unit.replace('^2', '²')}"
 
 
-def _chance(surprisal: float) -> str:
+def _chance(surprisal: float, t: int) -> str:
     if not math.isfinite(surprisal):
         return ""
     chance = math.exp(-surprisal)
     return (
-        f" <small>(p = {chance:.2%})</small>"
+        f" <small>(p = {number(f'{chance:.2%}', source('chance', t))})</small>"
         if chance >= 1e-4
         else " <small>(p &lt; 0.01 %)</small>"
     )

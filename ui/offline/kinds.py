@@ -21,6 +21,7 @@ from tokenarium.ui.offline import cache, speculate, trace
 from tokenarium.ui.offline.about import header
 from tokenarium.ui.offline.part import Part, figure_part
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.number import unmarked
 
 Views = Mapping[str, Callable[[], list[Part]]]
 
@@ -40,7 +41,7 @@ class Offline:
 
     def header(self, run: Run) -> str:
         """Return the heading with the sentence of the kind."""
-        return header(run, _sentence(run))
+        return header(run, unmarked(_sentence(run)))
 
 
 def offline(run: Run, layers: Sequence[int] | None = None) -> Offline:

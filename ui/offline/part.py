@@ -13,6 +13,7 @@ from plotly.graph_objects import Figure
 from tokenarium.ui.components import plot
 from tokenarium.ui.components.plot import figure_json
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.number import unmarked
 
 STEPPED = 64 * 64
 """Cells above which a map of every head is in the file with 16 bits each."""
@@ -68,8 +69,11 @@ def figure_part(
 
 
 def html_part(name: str, html: str) -> Part:
-    """Return a piece of HTML, such as a table, whose texts are escaped already."""
-    return Part(name, "table", '<div class="tk-table-host"></div>', html)
+    """Return a piece of HTML, such as a table, whose texts are escaped already.
+
+    Its numbers are plain text: a file has no server that could say what they are.
+    """
+    return Part(name, "table", '<div class="tk-table-host"></div>', unmarked(html))
 
 
 def array(values: NDArray[Any]) -> dict[str, str]:

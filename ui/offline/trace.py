@@ -28,6 +28,7 @@ from tokenarium.ui.offline.part import (
     renamed,
 )
 from tokenarium.ui.shell.selection import Chosen, Selection
+from tokenarium.ui.why.number import unmarked
 
 Place = tuple[int, int]
 View = Callable[[], list[Part]]
@@ -89,13 +90,17 @@ def _strip(result: TraceResult, chosen: Chosen, places: list[Place]) -> list[Par
 
 def _card(result: TraceResult, chosen: Chosen, places: list[Place]) -> list[Part]:
     value = {
-        "cards": [token_card(result, replace(chosen, token=t)) for t in range(result.length)],
+        "cards": [_plain_card(result, chosen, t) for t in range(result.length)],
         "rows": {
             f"{layer},{head}": [row.texts() for row in head_rows(result, layer, head)]
             for layer, head in places
         },
     }
     return [Part("card", "offlineCard", '<div class="tk-card-host"></div>', value)]
+
+
+def _plain_card(result: TraceResult, chosen: Chosen, token: int) -> str:
+    return unmarked(token_card(result, replace(chosen, token=token)))
 
 
 def _heads(result: TraceResult) -> list[Part]:

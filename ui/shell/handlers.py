@@ -16,6 +16,7 @@ from tokenarium.ui.shell.panel import Action, Panel, Values
 from tokenarium.ui.shell.saving import saved
 from tokenarium.ui.shell.section import MAIN, Section
 from tokenarium.ui.shell.selection import PLACES, Selection, number_of
+from tokenarium.ui.why.explain import explained
 
 NOTHING_RUNS = "Nothing is running now."
 
@@ -199,6 +200,13 @@ class Handlers(Following):
             known = self.page.sections.get(str(section))
             files = known.files if known else {}
             return saved(self.lab, files, str(ids).split(BETWEEN), str(name))
+        except UserError as error:
+            return {"error": str(error)}
+
+    def explain(self, run: object, written: object) -> dict[str, str]:
+        """Return what opens at a number of the run in sight, or in ``error`` why nothing does."""
+        try:
+            return explained(self.lab, str(run), str(written))
         except UserError as error:
             return {"error": str(error)}
 

@@ -175,7 +175,7 @@ class Layout:
             slug: Saved("This run" if slug == MAIN else section.title, offered(section))
             for slug, section in self.page.sections.items()
         }
-        actions(self.handlers.export, files, self.page.arrows)
+        actions(self.handlers.export, self.handlers.explain, files, self.page.arrows)
 
     def _html(self, section: Section, name: str) -> gr.HTML:
         return gr.HTML("", elem_id=_id(section, name))

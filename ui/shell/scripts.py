@@ -41,6 +41,7 @@ NAMES = (
     "plot",
     "table",
     "copy",
+    "why",
     "place",
     "lanes",
     "actions",

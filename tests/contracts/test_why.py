@@ -1,0 +1,121 @@
+"""Every number that a page marks is given again by the Python that opens at it."""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from html import unescape
+from itertools import chain
+from typing import Any
+
+import pytest
+
+import tokenarium
+from tests.ui.browser_stub import Visit
+from tokenarium.backend import Lab, Settings, UserError
+from tokenarium.ui.offline.kinds import offline
+from tokenarium.ui.pages import find_pages
+from tokenarium.ui.why.explain import explained
+from tokenarium.ui.why.formulas import FORMULAS
+from tokenarium.ui.why.number import number, source, unmarked
+
+MARK = re.compile(r'<button data-why="([^"]*)">([^<]*)</button>')
+SHOWN = re.compile(r"-?[\d,]+(?:\.\d+)?(?:e[-+]?\d+)?")
+UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+LEAST = {"trace": 15, "cache": 20, "speculate": 12}
+"""Numbers that a page of the kind marks at least."""
+WRONG = (
+    "", "nothing 3", "surprisal_nats", "surprisal_nats 9999999", "surprisal_nats -1",
+    "surprisal_nats 1 2", "surprisal_nats 1]", "__class__", "quantities", "attention_share",
+    "attention_share 100000", "attention_share 1 1", "token_text 0", f"surprisal_nats {'9' * 100}",
+    "chance __import__('os')",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+        yield made
+
+
+def marked(visit: Visit) -> set[tuple[str, str]]:
+    """Return source and text of every marked number of a page."""
+    texts = (value for value in visit.values.values() if isinstance(value, str))
+    found = chain.from_iterable(MARK.findall(text) for text in texts)
+    return {(unescape(written), unescape(text)) for written, text in found}
+
+
+def printed(lab: Lab, lines: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run lines as a reader would; ``Lab()`` is the one that has the runs."""
+    monkeypatch.setattr(tokenarium, "Lab", lambda: lab)
+    heard = io.StringIO()
+    with contextlib.redirect_stdout(heard):
+        exec(lines, {})
+    return heard.getvalue().strip()
+
+
+def assert_shown(text: str, value: float) -> None:
+    """Fail unless a number was rounded to the text."""
+    found = SHOWN.search(text)
+    assert found, text
+    digits, _, power = found[0].replace(",", "").partition("e")
+    scale = UNITS.get(text.split()[-1], 1) * 10 ** int(power or 0)
+    expected = value / scale * (100 if "%" in text and value <= 1 else 1)
+    half = 0.5 * 10.0 ** -len(digits.partition(".")[2])
+    assert abs(float(digits) - expected) <= half * 1.001 + 1e-6 * abs(expected), (text, value)
+
+
+def test_python_at_every_marked_number_gives_it_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for page in find_pages():
+        kind = page.kinds[0].kind
+        for example in lab.examples(kind):
+            visit = Visit(lab, page)
+            visit.open(example.run_id)
+            numbers = marked(visit)
+            assert len(numbers) >= LEAST[kind], (kind, example.run_id)
+            for written, text in numbers:
+                told = explained(lab, example.run_id, written)
+                assert printed(lab, told["python"], monkeypatch) == told["value"], written
+                assert_shown(text, float(told["value"]))
+                assert told["title"]
+                assert told["meaning"]
+                assert told["slice"] in told["python"].replace("result.", "")
+
+
+def test_every_formula_stands_with_a_field_that_its_kind_defines(lab: Lab) -> None:
+    for kind in LEAST:
+        defined = lab.open(lab.examples(kind)[0].run_id).result.quantities()
+        for name, formula in FORMULAS[kind].items():
+            assert formula.field in defined, name
+            assert name not in defined, f"{name} would hide a field"
+
+
+@pytest.mark.parametrize("written", WRONG)
+def test_what_no_page_marks_is_refused_in_words(lab: Lab, written: str) -> None:
+    run_id = lab.examples("trace")[0].run_id
+    with pytest.raises(UserError, match=r"press one|choose from|takes"):
+        explained(lab, run_id, written)
+
+
+def test_an_unknown_run_is_refused_in_words(lab: Lab) -> None:
+    visit = Visit(lab, find_pages()[0])
+    for run_id in ("nowhere", None, '"); import os'):
+        told: dict[str, Any] = visit.handlers.explain(run_id, "surprisal_nats 1")
+        assert set(told) == {"error"}
+
+
+def test_a_mark_is_taken_off_where_no_server_answers() -> None:
+    marks = f"<b>{number('3 < 4', source('rank', 2))}</b>"
+    assert marks == '<b><button data-why="rank 2">3 &lt; 4</button></b>'
+    assert unmarked(marks) == "<b>3 &lt; 4</b>"
+
+
+def test_files_have_numbers_as_plain_text(lab: Lab) -> None:
+    for kind, view in (("trace", "card"), ("cache", "table"), ("speculate", "measures")):
+        run = lab.open(lab.examples(kind)[0].run_id)
+        made = offline(run)
+        text = made.header(run) + str([part.value for part in made.views[view]()])
+        assert "tk-sentence" in text
+        assert "data-why" not in text

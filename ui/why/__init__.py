@@ -1,0 +1,1 @@
+"""Why a number: its definition, the slice it came from, and Python that gives it again."""

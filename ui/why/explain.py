@@ -1,0 +1,118 @@
+"""What opens at a number: its definition, the slice it came from, its value, Python for it."""
+
+from collections.abc import Sequence
+from string import Formatter
+from typing import Any
+
+import numpy as np
+
+from tokenarium.backend import Lab, Quantity, Result, Run, UserError, batch_means, levels
+from tokenarium.ui.why.formulas import FORMULAS, Formula
+
+KNOWN = {"np": np, "batch_means": batch_means, "levels": levels}
+"""What a formula may call beside NumPy's and the result's own."""
+BUILTINS = {"max": max, "len": len, "float": float}
+ELSEWHERE = (
+    "Lab() has the runs of its own machine: to compute this one elsewhere, save it as a notebook."
+)
+_MOST_PLACES = 8
+
+
+def explained(lab: Lab, run_id: str, written: str) -> dict[str, str]:
+    """Return what a number of a run is, each part as plain text.
+
+    Args:
+        lab: that has the run; a visitor opens it as by its link.
+        run_id: of the run in sight.
+        written: ``Source.written()``, as the browser sends it: only names that are declared and
+            whole numbers are taken from it.
+
+    Returns:
+        ``title``, ``meaning``, ``formula``, ``axes``, ``unit``, ``paper``, ``slice``, ``value``,
+        ``python``, ``note``; empty where there is none.
+
+    Raises:
+        UserError: if there is no such run, number or place.
+    """
+    run = lab.open(run_id)
+    name, places = _read(written)
+    formula = FORMULAS.get(run.request.kind, {}).get(name)
+    expression = _place(run.result, name, places) if formula is None else _filled(formula, places)
+    value = _value(run, expression, written)
+    shipped = any(example.run_id == run.id for example in lab.examples(run.request.kind))
+    defined = run.result.quantities()[name if formula is None else formula.field]
+    return {
+        **_definition(defined, formula),
+        "slice": expression.replace("result.", ""),
+        "value": str(value),
+        "python": python(run.id, expression),
+        "note": ELSEWHERE if lab.settings.hosted and not shipped else "",
+    }
+
+
+def python(run_id: str, expression: str) -> str:
+    """Return lines that print the number again."""
+    called = [name for name in KNOWN if f"{name}(" in expression]
+    lines = ["from tokenarium import Lab"]
+    if "np." in expression:
+        lines.insert(0, "import numpy as np\n")
+    if called:
+        lines.append(f"from tokenarium.backend import {', '.join(called)}")
+    opened = ["lab = Lab()", f'result = lab.open("{run_id}").result', f"print({expression})"]
+    return "\n".join((*lines, "", *opened))
+
+
+def _read(written: str) -> tuple[str, list[int]]:
+    """Return the name and the places that a browser sent."""
+    name, *places = written[:200].split(" ")
+    if len(places) > _MOST_PLACES or not all(place.isdecimal() for place in places):
+        raise UserError(f"number={written[:60]!r} is none of this run: press one on the page")
+    return name, [int(place) for place in places]
+
+
+def _place(result: Result, name: str, places: Sequence[int]) -> str:
+    """Return one place of a field, as Python."""
+    values = getattr(result, name, None) if name in result.quantities() else None
+    shape = np.shape(values) if isinstance(values, np.ndarray | int | float) else None
+    if shape is None or len(shape) != len(places):
+        raise UserError(f"number={name[:60]!r} is none of this run: press one on the page")
+    for place, count in zip(places, shape, strict=True):
+        if place >= count:
+            raise UserError(f"index={place} is none of {name}: choose from 0 to {count - 1}")
+    return f"result.{name}" + (f"[{', '.join(map(str, places))}]" if places else "")
+
+
+def _filled(formula: Formula, places: Sequence[int]) -> str:
+    asked = {part for _, part, _, _ in Formatter().parse(formula.expression) if part is not None}
+    if len(asked) != len(places):
+        raise UserError(f"{len(places)} indices were sent: {formula.title} takes {len(asked)}")
+    return formula.expression.format(*places)
+
+
+def _value(run: Run, expression: str, written: str) -> Any:
+    """Return what a line of Python gives that was put together here."""
+    names = {"__builtins__": BUILTINS, **KNOWN, "result": run.result}
+    try:
+        # A formula of ours with whole numbers in it; nothing else of the browser's is in the line.
+        value = eval(expression, names)  # noqa: S307
+    except (IndexError, OverflowError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"number={written[:60]!r} is none of this run: press one on the page"
+        ) from error
+    return value
+
+
+def _definition(defined: Quantity, formula: Formula | None) -> dict[str, str]:
+    found = {
+        "title": defined.title,
+        "meaning": defined.meaning,
+        "formula": defined.formula,
+        "axes": defined.axes,
+        "unit": defined.unit,
+        "paper": defined.source,
+        "made": "",
+    }
+    if formula is not None:
+        unit = defined.unit if formula.unit is None else formula.unit
+        found |= {"title": formula.title, "made": formula.meaning, "unit": unit}
+    return found

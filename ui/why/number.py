@@ -1,0 +1,40 @@
+"""A number as it stands on a page, marked with where it came from."""
+
+import re
+from dataclasses import dataclass
+
+from tokenarium.ui.text import escape
+
+_MARK = re.compile(r'<button data-why="[^"]*">(.*?)</button>', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a number came from.
+
+    Args:
+        name: a field of the result, or one of ``formulas``.
+        index: its place along the axes of the field, or what the formula asks for.
+    """
+
+    name: str
+    index: tuple[int, ...] = ()
+
+    def written(self) -> str:
+        """Return it as the browser keeps it and sends it back, such as ``surprisal_nats 12``."""
+        return " ".join((self.name, *map(str, self.index)))
+
+
+def source(name: str, *index: int) -> Source:
+    """Return the source of a number, such as ``source("surprisal_nats", 12)``."""
+    return Source(name, tuple(map(int, index)))
+
+
+def number(text: str, of: Source) -> str:
+    """Return a number as HTML that opens what it is; ``text`` is escaped."""
+    return f'<button data-why="{escape(of.written())}">{escape(text)}</button>'
+
+
+def unmarked(html: str) -> str:
+    """Return HTML with its numbers as plain text, for files that have no server to ask."""
+    return _MARK.sub(r"\1", html)
