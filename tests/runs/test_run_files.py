@@ -84,8 +84,8 @@ def test_a_run_is_saved_by_the_ending_of_the_path(run: Run, tmp_path: Path) -> N
     np.testing.assert_array_equal(
         rows.column("sink_score").to_numpy(), run.result.sink_score.ravel()
     )
-    with pytest.raises(UserError, match="format='png' is unknown: choose json"):
-        run.save(tmp_path / "run.png")
+    with pytest.raises(UserError, match="format='bmp' is unknown: choose"):
+        run.save(tmp_path / "run.bmp")
 
 
 def test_a_notebook_is_exported_of_a_stored_run(lab: Lab, run: Run) -> None:

@@ -332,7 +332,7 @@ def test_files_hold_what_the_page_shows(
     page: Visit, shown: dict[str, Any], result: SpeculationResult
 ) -> None:
     def file(name: str) -> str:
-        return page.handlers.export("run", run_of(shown), name)
+        return page.handlers.export("run", run_of(shown), name)["text"]
 
     nodes = list(csv.DictReader(io.StringIO(file("nodes.csv"))))
     assert [row["status"] for row in nodes] == result.nodes["status"].tolist()

@@ -1,13 +1,10 @@
 """One part of the offline page: a component of the pages, with a value for every selection."""
 
-import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
 from tokenarium.ui.components import plot
@@ -74,16 +71,6 @@ def html_part(name: str, html: str) -> Part:
     Its numbers are plain text: a file has no server that could say what they are.
     """
     return Part(name, "table", '<div class="tk-table-host"></div>', unmarked(html))
-
-
-def array(values: NDArray[Any]) -> dict[str, str]:
-    """Return numbers as Plotly's JSON has them: type, shape, bytes."""
-    shape = {"shape": ", ".join(map(str, values.shape))} if values.ndim > 1 else {}
-    return {
-        "dtype": values.dtype.str[1:],
-        "bdata": base64.b64encode(np.ascontiguousarray(values).tobytes()).decode(),
-        **shape,
-    }
 
 
 def as_value(figure: Figure) -> dict[str, Any]:

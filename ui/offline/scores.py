@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tokenarium.backend import CacheResult, PolicyRun
+from tokenarium.ui.components.plot import array
 from tokenarium.ui.figures.eviction import scores, scores_label
-from tokenarium.ui.offline.part import Change, Key, Part, array, figure_part
+from tokenarium.ui.offline.part import Change, Key, Part, figure_part
 from tokenarium.ui.panels.cache.held import FIGURES
 
 BY = ("policy", "layer", "head", "step")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenarium.backend import Run, TraceResult
 from tokenarium.ui.components import strip
 from tokenarium.ui.components.colouring import COLOURINGS
-from tokenarium.ui.components.plot import stepped
+from tokenarium.ui.components.plot import array, stepped
 from tokenarium.ui.components.token_card import head_rows, token_card
 from tokenarium.ui.figures.attention import attention_map, top
 from tokenarium.ui.figures.heads import METRICS, head_grid
@@ -21,7 +21,6 @@ from tokenarium.ui.offline.part import (
     Change,
     Key,
     Part,
-    array,
     as_value,
     every,
     figure_part,
