@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from tokenarium.backend import Lab, Run, TraceResult, UserError
+from tokenarium.ui.figures import catalogue
 from tokenarium.ui.figures.attention import attention_map
 from tokenarium.ui.figures.eviction import scores
 from tokenarium.ui.figures.lines import received
@@ -80,6 +81,16 @@ def test_scores_of_every_choice_are_those_of_the_page(lab: Lab) -> None:
     assert drawn is not None
     assert value_at(part, "h2o,3,1,5") == as_value(drawn)
     assert not any(key.split(",")[1] != "3" for key in part["changes"])
+
+
+def test_maps_of_every_head_are_those_of_the_page(lab: Lab) -> None:
+    run = lab.open("example-what-is-kept")
+    part = parts_of(run.html(views=["held"], layers=[3]))["cache_map"]
+    for found in run.result.runs:
+        drawn = catalogue.figure(run, "held", policy=found.policy, layer=3, head=2)
+        shown, known = value_at(part, f"{found.policy},3,2"), as_value(drawn)
+        assert shown["data"] == known["data"]
+        assert shown["layout"]["meta"] == known["layout"]["meta"]
 
 
 def test_tables_are_those_of_the_run(trace: Run) -> None:

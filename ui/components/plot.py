@@ -37,17 +37,32 @@ def figure_json(figure: Figure, many: int = MANY_CELLS) -> str:
     found["layout"].pop("template", None)
     heat = figure.data[0] if figure.data else None
     if isinstance(heat, Heatmap):
-        told = dict(found["layout"].get("meta") or {})
-        if (packed := _few_words(heat)) is not None:
+        cells, told = map_json(heat.z, heat.text, many)
+        found["data"][0] |= cells
+        if "texts" in told:
             del found["data"][0]["text"]
-            told["texts"] = packed
-        values = np.asarray(heat.z, np.float64)
-        if values.size > many:
-            places, told["steps"] = stepped(values)
-            found["data"][0]["z"] = array(places)
         if told:
-            found["layout"]["meta"] = told
+            found["layout"]["meta"] = {**(found["layout"].get("meta") or {}), **told}
     return str(to_json_plotly(found))
+
+
+def map_json(values: Any, texts: Any, many: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what of a map travels packed: for its trace, and for ``layout.meta``.
+
+    Args:
+        values: ``z`` of the map.
+        texts: ``text`` of its cells, if they have one.
+        many: cells above which the values travel as 16-bit steps.
+    """
+    cells: dict[str, Any] = {}
+    told: dict[str, Any] = {}
+    if (packed := _few_words(texts)) is not None:
+        told["texts"] = packed
+    numbers = np.asarray(values, np.float64)
+    if numbers.size > many:
+        places, told["steps"] = stepped(numbers)
+        cells["z"] = array(places)
+    return cells, told
 
 
 def array(values: NDArray[Any]) -> dict[str, str]:
@@ -69,9 +84,9 @@ def stepped(values: NDArray[np.floating]) -> tuple[NDArray[np.uint16], dict[str,
     return places.astype("<u2"), {"low": low, "step": step}
 
 
-def _few_words(heat: Heatmap) -> dict[str, Any] | None:
+def _few_words(given: Any) -> dict[str, Any] | None:
     """Return the words of a map whose cells carry few different ones, each once; else None."""
-    texts = np.asarray(heat.text) if heat.text is not None else None
+    texts = None if given is None else np.asarray(given)
     if texts is None or texts.ndim != 2 or (texts == texts[:1, :1]).all():
         return None
     words, which = np.unique(texts, return_inverse=True)

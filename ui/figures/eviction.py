@@ -28,17 +28,16 @@ def held_map(run: PolicyRun, own: Protected, layer: int, head: int) -> go.Figure
         layer: which.
         head: KV head.
     """
-    edges, cells = _commonest(kinds(run, own, layer, head), MOST_COLUMNS)
+    edges, values, names = held_cells(run, own, layer, head)
     pooled = int(np.diff(edges).max())
     near = "" if pooled == 1 else f" (what most of up to {pooled} tokens are)"
-    named = cells.size <= MOST_NAMED
-    titles = np.array([*(kind.title for kind in KINDS), "not read yet"])
+    named = names is not None
     figure = go.Figure(
         go.Heatmap(
-            z=np.where(cells < 0, np.nan, cells).astype(np.float32),
+            z=values,
             x=edges - 0.5,
-            y=np.arange(len(cells)),
-            text=titles[cells] if named else None,
+            y=np.arange(len(values)),
+            text=names,
             zmin=-0.5,
             zmax=len(KINDS) - 0.5,
             colorscale=_steps(KIND_COLOURS),
@@ -53,8 +52,22 @@ def held_map(run: PolicyRun, own: Protected, layer: int, head: int) -> go.Figure
     )
     figure.update_xaxes(title="token position", showgrid=False)
     figure.update_yaxes(title="step", autorange="reversed", showgrid=False)
-    label = f"Tokens held by {_title(run)} in layer {layer}, KV head {head}, after every step"
-    return finish(figure, 300, f"held-{run.policy}", label, y="step")
+    return finish(figure, 300, f"held-{run.policy}", held_label(run, layer, head), y="step")
+
+
+def held_cells(
+    run: PolicyRun, own: Protected, layer: int, head: int
+) -> tuple[NDArray[np.integer], NDArray[np.float32], NDArray[np.str_] | None]:
+    """Return edges of columns, number of the kind of each cell, and its name if it carries one."""
+    edges, cells = _commonest(kinds(run, own, layer, head), MOST_COLUMNS)
+    titles = np.array([*(kind.title for kind in KINDS), "not read yet"])
+    names = titles[cells] if cells.size <= MOST_NAMED else None
+    return edges, np.where(cells < 0, np.nan, cells).astype(np.float32), names
+
+
+def held_label(run: PolicyRun, layer: int, head: int) -> str:
+    """Return what the map of a head is called."""
+    return f"Tokens held by {_title(run)} in layer {layer}, KV head {head}, after every step"
 
 
 def bytes_line(result: CacheResult) -> go.Figure:

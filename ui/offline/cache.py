@@ -10,7 +10,7 @@ from tokenarium.backend import CacheResult, Run
 from tokenarium.ui.components import place, token_rows
 from tokenarium.ui.components.cache_table import cache_table
 from tokenarium.ui.figures import eviction
-from tokenarium.ui.offline.part import Part, as_value, every, figure_part, html_part
+from tokenarium.ui.offline.part import Part, as_value, every, figure_part, html_part, with_map
 from tokenarium.ui.offline.scores import scores_part
 from tokenarium.ui.panels.cache.costs import FIGURES as COSTS
 from tokenarium.ui.panels.cache.held import FIGURES as HEADS
@@ -87,9 +87,17 @@ def _held(run: Run, places: Sequence[tuple[int, int]]) -> list[Part]:
     result = _result(run)
     policies = {each.policy: each for each in result.runs}
 
+    whole: dict[str, dict[str, Any]] = {}
+
     def drawn(policy: str, layer: int, head: int) -> dict[str, Any]:
-        own = protected(_scene(run, layer, head), policies[policy])
-        return as_value(eviction.held_map(policies[policy], own, layer, head))
+        found = policies[policy]
+        own = protected(_scene(run, layer, head), found)
+        if policy not in whole:  # drawn once; of its other heads only the cells are made
+            whole[policy] = as_value(eviction.held_map(found, own, layer, head))
+            return whole[policy]
+        _, values, names = eviction.held_cells(found, own, layer, head)
+        label = eviction.held_label(found, layer, head)
+        return with_map(whole[policy], values, names, label)
 
     every_head = [(policy, *at) for policy in policies for at in places]
     first = drawn(*every_head[-len(places)])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
 from plotly.graph_objects import Figure
 
@@ -77,6 +78,26 @@ def as_value(figure: Figure) -> dict[str, Any]:
     """Return a figure as the browser reads it; maps of some size in 16-bit steps."""
     found: dict[str, Any] = orjson.loads(figure_json(figure, STEPPED))
     return found
+
+
+def with_map(known: dict[str, Any], values: Any, names: Any, label: str) -> dict[str, Any]:
+    """Return a figure with another map in place of its first one, of the same size and scale.
+
+    Args:
+        known: as ``as_value`` returns it.
+        values: ``z`` of the map.
+        names: ``text`` of its cells, if any.
+        label: what it is called.
+    """
+    first, *others = known["data"]
+    cells, told = plot.map_json(values, names, STEPPED)
+    trace = {**first, "z": plot.array(np.asarray(values)), **cells}
+    trace.pop("text", None)
+    if names is not None and "texts" not in told:
+        trace["text"] = np.asarray(names).tolist()
+    meta = {n: v for n, v in known["layout"]["meta"].items() if n not in ("texts", "steps")}
+    layout = {**known["layout"], "meta": {**meta, **told, "label": label}}
+    return {**known, "data": [trace, *others], "layout": layout}
 
 
 def renamed(known: dict[str, Any], old: str, new: str) -> Iterator[Change]:
