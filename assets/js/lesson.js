@@ -118,8 +118,18 @@
       if (!now) { open(false); return; }
       const found = await server.lesson_step(now);
       if (mine !== given) return;
+      aside.classList.toggle('tk-no-lesson', Boolean(found.missing));
+      // Where only the lesson is named, its step opens as it begins: else what happens to be selected may pass it.
+      const begins = new URL(found.addresses?.[now.step - 1] ?? '', location.href);
+      const bare = [...new URL(location.href).searchParams.keys()].every(key => key.startsWith('lesson'));
+      if (!found.missing && bare && begins.href !== location.href) { location.replace(begins); return; }
       open(true);
-      if (found.missing) { name.textContent = 'No such lesson'; body.textContent = found.missing; return; }
+      if (found.missing) {
+        for (const part of [where, line, said, learned, hints, dots]) part.replaceChildren();
+        name.textContent = 'No such lesson';
+        body.replaceChildren(found.missing, ' ', make('a', {href: 'learn', textContent: 'All lessons'}));
+        return;
+      }
       shown = found;
       over = looked = false;
       line.textContent = found.do;
@@ -192,7 +202,7 @@
     }
     element.addEventListener('click', event => {
       const what = event.target.closest('button')?.dataset.do, card = event.target.closest('[data-lesson]');
-      const say = text => { card.querySelector('.tk-copied').textContent = text; };
+      const say = text => { card.querySelector('.tk-lesson-copied').textContent = text; };
       if (what === 'link') copy(card.querySelector('.tk-steps a').href, say);
       if (what === 'paper') paper(card.dataset.lesson, server, say);
     });

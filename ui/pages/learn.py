@@ -61,5 +61,5 @@ def _card(lesson: Lesson) -> str:
         f'<div><a class="tk-begin" href="{escape(lesson.address(1))}">Begin</a>'
         f'<button type="button" data-do="link" aria-label="Copy the link of: {title}">Copy link'
         '</button><button type="button" data-do="paper" aria-label="Download the hand-out of: '
-        f'{title}">Hand-out</button><span class="tk-copied" role="status"></span></div></li>'
+        f'{title}">Hand-out</button><span class="tk-lesson-copied" role="status"></span></div></li>'
     )
