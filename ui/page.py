@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from tokenarium.backend import Lab, Settings
 from tokenarium.ui import theme
 from tokenarium.ui.api import expose
+from tokenarium.ui.components.actions import tools
 from tokenarium.ui.pages import every_page
 from tokenarium.ui.shell.answers import answer_in_words
 from tokenarium.ui.shell.embedding import Embeds, parts_of
@@ -51,6 +52,7 @@ def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage] | type[Page]) -> None
     Navbar(visible=False)
     header(TITLE, _titles(), page.path, page.intro or TAGLINE)
     if issubclass(page, Page):
+        tools(figures=page.figures)
         page(lab).build(blocks)
     else:
         made = Wiring(page(lab), lab, blocks).page

@@ -11,24 +11,12 @@
     made.click();
     setTimeout(() => URL.revokeObjectURL(made.href), 10_000);
   };
-  T.say = () => {}; // until the buttons are there
   const bytes = text => Uint8Array.from(atob(text), sign => sign.charCodeAt(0));
 
   T.actions = (element, server) => {
     const {all, own} = JSON.parse(element.querySelector('.tk-actions').dataset.saved);
-    const done = element.querySelector('.tk-done');
-    let until = 0;
-    const say = T.say = (text, ms = 2500) => {
-      clearTimeout(until);
-      done.textContent = text;
-      until = setTimeout(() => { done.textContent = ''; }, ms);
-    };
-    const link = async () => {
-      if (!T.state.run) { say('No stored run to link to.'); return; }
-      const address = T.link();
-      try { await navigator.clipboard.writeText(address); say('Link copied.'); }
-      catch { history.replaceState(history.state, '', address); say('The address bar has the link.'); }
-    };
+    const say = (...said) => T.say(...said);
+    const link = () => T.state.run ? T.copyLink() : say('No stored run to link to.');
     const save = async (section, file) => {
       say('Preparing…', 600_000);
       try {
@@ -39,10 +27,6 @@
       } catch (error) { say(`Not saved: ${error?.message ?? error}`, 15_000); }
     };
     T.explain = number => server.explain_number({run: T.state.run, number});
-    const theme = () => {
-      const dark = document.body.classList.toggle('dark');
-      try { localStorage.setItem('tokenarium_theme', dark ? 'dark' : 'light'); } catch { /* not kept, still changed */ }
-    };
     const filesOf = ([section, [title, files]]) => {
       const nothing = section === 'run' ? [{items: [{text: 'Nothing is stored yet: press Run.', go: () => {}}]}] : [];
       const row = ([file, text]) => ({items: [{text, name: section === 'run' ? '' : `${title}: ${text}`, go: () => save(section, file)}]});
@@ -54,11 +38,7 @@
       const ids = T.state[section].split('.'), text = ids.length > 1 ? 'Compare these runs' : 'Compare with…';
       return {items: [{text: section === 'run' ? text : `${title}: ${text}`, go: () => location.assign(`compare?runs=${ids.join(',')}`)}]};
     })});
-    T.menu(element.querySelector('.tk-save'), () => [...Object.entries(own).map(filesOf), {title: 'In sight', rows: T.inSight()}, share(), beside()]);
-    element.addEventListener('click', event => ({link, theme})[event.target.closest('button')?.dataset.do]?.());
-    try {
-      const kept = localStorage.getItem('tokenarium_theme');
-      if (kept && !new URL(location.href).searchParams.has('__theme')) document.body.classList.toggle('dark', kept === 'dark');
-    } catch { /* the system's theme stays */ }
+    const groups = () => [...Object.entries(own).map(filesOf), {title: 'In sight', rows: T.inSight()}, share(), beside()];
+    T.tools(element, {groups, link});
   };
 })();

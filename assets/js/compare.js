@@ -29,8 +29,9 @@
   // A figure of its own, followed by the selection as on every page.
   const figure = (host, title, said) => {
     const element = host.appendChild(make('div', 'tk-block')), heard = [], props = {value: null};
-    element.innerHTML = '<section class="tk-figure"><h2></h2><p class="tk-sub"></p><figure class="tk-frame" role="group"><div class="tk-plot"></div></figure><details class="tk-numbers"><summary>Numbers<span class="tk-unseen"></span></summary><div class="tk-numbers-tables"></div></details></section>';
+    element.innerHTML = '<section class="tk-figure"><h2></h2><button type="button" class="tk-save">Save</button><p class="tk-sub"></p><figure class="tk-frame" role="group"><div class="tk-plot"></div></figure><details class="tk-numbers"><summary>Numbers<span class="tk-unseen"></span></summary><div class="tk-numbers-tables"></div></details></section>';
     element.querySelector('h2').textContent = title;
+    element.querySelector('.tk-save').setAttribute('aria-label', `Save ${title}`);
     element.querySelector('p').textContent = said;
     element.querySelector('.tk-unseen').textContent = ` of ${title}`;
     T.plot(element, props, (_, listener) => heard.push(listener));
@@ -96,7 +97,13 @@
       body.hidden = true;
       said.replaceChildren();
       if (value.refused) said.appendChild(Object.assign(make('p', 'tk-status tk-error', value.refused), {role: 'alert'}));
-      said.appendChild(make('p', 'tk-sub', value.ids.length === 1 && !value.refused ? 'One run is chosen: choose another of its kind.' : 'Choose stored runs of one kind: two texts, models, policies, budgets or drafters.'));
+      if (value.one) {
+        const line = said.appendChild(make('p', '', 'Chosen: ')), link = line.appendChild(make('a', '', value.one.name));
+        link.href = value.one.address;
+        const others = value.choices.some(([, offers]) => offers.length);
+        line.append(others ? '. Choose another of its kind to compare it with.' : '. No other run of its kind is stored yet: make one on its page, or ');
+        if (!others) line.append(Object.assign(make('a', '', 'choose another first run'), {href: 'compare'}), '.');
+      } else said.appendChild(make('p', 'tk-sub', 'Choose stored runs of one kind: two texts, models, policies, budgets or drafters.'));
     };
 
     const build = () => {

@@ -56,10 +56,30 @@ def test_a_run_chooses_its_counterpart_and_what_does_not_fit_is_refused(visit: V
     page.locator("[data-do=save]").click()
     page.get_by_role("menuitem", name="Compare with…").click()
     page.wait_for_url("**/compare?runs=example-said-twice")
-    expect(page.locator(".tk-compare-said")).to_contain_text("choose another of its kind")
+    expect(page.locator(".tk-compare-said")).to_contain_text("Choose another of its kind")
     page.get_by_label("Compare with").select_option("example-one-wrong-word")
     page.wait_for_url("**/compare?runs=example-said-twice,example-one-wrong-word")
     expect(page.locator(".tk-compare-said")).to_contain_text("aligned")
 
     page = visit("compare?runs=example-said-twice,example-what-is-kept", wait=False)
     expect(page.locator(".tk-compare-said [role=alert]")).to_contain_text("runs of one kind")
+    # What can be compared goes on from the first run that opens.
+    page.get_by_label("Compare with").select_option("example-one-wrong-word")
+    page.wait_for_url("**/compare?runs=example-said-twice,example-one-wrong-word")
+    expect(page.locator(".tk-compare-said")).to_contain_text("aligned")
+
+
+def test_figures_are_saved_and_the_theme_goes_with_the_visitor(visit: Visit) -> None:
+    page = opened(visit, BESIDE)
+    page.get_by_role("button", name="Save All runs").click()
+    with page.expect_download() as saved:
+        page.get_by_role("menuitem", name="Table of what is drawn (CSV)").click()
+    assert saved.value.suggested_filename.endswith(".csv")
+    dark = "document.body.classList.contains('dark')"
+    before = page.evaluate(dark)
+    page.locator("[data-do=theme]").click()
+    page.get_by_role("link", name="Learn", exact=True).click()
+    page.wait_for_selector("[data-lesson]")
+    page.wait_for_function(f"{dark} !== {str(before).lower()}")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390

@@ -70,9 +70,18 @@ def answer(
 
 def offers(lab: Lab, kind: str, visitor: str, ids: Sequence[str]) -> list[tuple[str, str]]:
     """Return label and id of stored runs that can be added: examples too, none that is there."""
+    names = _names(lab, kind, visitor)
+    return [(label, each) for each, label in names.items() if each not in ids]
+
+
+def named(lab: Lab, kind: str, visitor: str, run_id: str) -> str:
+    """Return what a run is called in the lists; its id where they no longer reach it."""
+    return _names(lab, kind, visitor).get(run_id, run_id)
+
+
+def _names(lab: Lab, kind: str, visitor: str) -> dict[str, str]:
     known = {run_id: label for label, run_id in stored_runs(lab, kind, visitor)}
-    shipped = {example.run_id: example.title for example in lab.examples(kind)}
-    return [(label, each) for each, label in {**known, **shipped}.items() if each not in ids]
+    return known | {example.run_id: example.title for example in lab.examples(kind)}
 
 
 def address_of(kind: str, run_id: str) -> str:

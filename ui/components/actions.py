@@ -10,6 +10,15 @@ import gradio as gr
 from tokenarium.ui.text import escape
 
 JS = "window.tokenarium.actions(element, server);"
+THEME = (
+    '<button type="button" data-do="theme" aria-label="Switch between light and dark">◐</button>'
+)
+"""A button, as on the pages of runs."""
+SAVE = (
+    '<button type="button" class="tk-save" data-do="save">Save</button>'
+    '<button type="button" data-do="link">Copy link</button>'
+)
+TOOLS = "window.tokenarium.tools(element);"
 KEYS = {
     "token": (("← →", "token, or word or sentence"), ("↑ ↓", "row of pixels"),
               ("Home End", "first, last token, in the strip"), ("j k", "layer"), ("[ ]", "head")),
@@ -53,14 +62,26 @@ def actions(
     keys = "".join(f"<dt>{keys}</dt><dd>{does}</dd>" for keys, does in KEYS[arrows])
     return gr.HTML(
         html_template=f"""<div class="tk-actions" data-saved="{_told(saved)}">
-  <button type="button" class="tk-save" data-do="save">Save</button>
-  <button type="button" data-do="link">Copy link</button>
-  <button type="button" data-do="theme" aria-label="Switch between light and dark">◐</button>
+  {SAVE}{THEME}
   <details class="tk-keys"><summary aria-label="Keyboard">?</summary>
   <dl>{keys}<dt>?</dt><dd>these keys</dd></dl></details>
   <span class="tk-done" role="status"></span></div>""",
         js_on_load=JS,
         server_functions=[export_file, explain_number],
+        elem_id="actions",
+    )
+
+
+def tools(*, figures: bool) -> gr.HTML:
+    """Return the buttons of a page that is of no run.
+
+    Args:
+        figures: whether it has figures to save, of something that its address names.
+    """
+    return gr.HTML(
+        html_template=f'<div class="tk-actions">{SAVE * figures}{THEME}'
+        '<span class="tk-done" role="status"></span></div>',
+        js_on_load=TOOLS,
         elem_id="actions",
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from tokenarium.backend import UserError
-from tokenarium.ui.compare.answer import answer, offers
+from tokenarium.ui.compare.answer import address_of, answer, named, offers
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.page import Page
 from tokenarium.ui.shell.visitor import visitor_of
@@ -22,6 +22,7 @@ class Compare(Page):
 
     path, title, order = "compare", "Compare", 30
     intro = "Two to six stored runs of one kind beside each other: what differs, and where."
+    figures = True
 
     def build(self, blocks: gr.Blocks) -> None:  # noqa: ARG002 - the browser asks by itself
         """Make the one component, which asks for what its address names."""
@@ -45,12 +46,26 @@ class Compare(Page):
             if len(ids) > 1:
                 found = answer(self.lab, ids, visitor, told.get("metric"), told.get("measure"))
                 return {**found, **reply}
-            kinds = [kind for kind in self.lab.kinds() if kind.compare]
-            if ids:
-                of = self.lab.open(ids[0], visitor=visitor).request.kind
-                kinds = [kind for kind in kinds if kind.slug == of] or kinds
             refused = ""
         except UserError as error:
-            refused, kinds = str(error), [kind for kind in self.lab.kinds() if kind.compare]
-        choices = [[kind.title, offers(self.lab, kind.slug, visitor, ids)] for kind in kinds]
-        return {**reply, "ids": ids, "refused": refused, "choices": choices}
+            refused = str(error)
+        return {**reply, "refused": refused, **self._begun(ids, visitor, refused)}
+
+    def _begun(self, ids: list[str], visitor: str, refused: str) -> dict[str, Any]:
+        """Return the first run that opens, to go on from, and what it can be compared with."""
+        kinds = {kind.slug: kind for kind in self.lab.kinds() if kind.compare}
+        for run_id in ids:
+            try:
+                kind = self.lab.open(run_id, visitor=visitor).request.kind
+            except UserError as error:
+                refused = refused or str(error)
+                continue
+            if kind in kinds:
+                one = {"name": named(self.lab, kind, visitor, run_id)}
+                others = [["", offers(self.lab, kind, visitor, [run_id])]]
+                one["address"] = address_of(kind, run_id)
+                return {"ids": [run_id], "one": one, "choices": others, "refused": refused}
+        choices = [
+            [kind.title, offers(self.lab, slug, visitor, [])] for slug, kind in kinds.items()
+        ]
+        return {"ids": [], "choices": choices, "refused": refused}

@@ -22,6 +22,8 @@ class Page(ABC):
     """Place among all pages; those of runs come first."""
     intro: ClassVar[str]
     """One sentence, over the page."""
+    figures: ClassVar[bool] = False
+    """Whether it has figures to save, of something that its address names."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab

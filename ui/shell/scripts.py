@@ -44,6 +44,7 @@ NAMES = (
     "why",
     "place",
     "lanes",
+    "tools",
     "actions",
     "tree",
     "speculation",
