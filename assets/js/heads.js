@@ -16,7 +16,7 @@
       element.setAttribute('aria-busy', 'true');
       shown = `${state.layer} ${state.head} ${query()}`;
       const own = Object.fromEntries(OWN.map(key => [key, query().get(key)]));
-      props.value = {...own, layer: state.layer ?? null, head: state.head ?? null, number: ++asked};
+      props.value = {...own, layer: state.layer ?? null, head: state.head ?? null, visitor: T.visitor, number: ++asked};
       trigger('ask');
     };
     const put = (key, value) => {

@@ -85,10 +85,10 @@ def test_the_card_says_what_a_head_does_here_and_usually(lab: Lab) -> None:
     corpus = usual_heads(lab.settings, run.environment["fingerprint"])
     assert corpus is not None
     place = (MEASURED.index("sink"), 3, 5)
-    low, _, high = corpus.quantiles[(slice(None), *place)]
+    low, usual, high = corpus.quantiles[(slice(None), *place)]
     here = run.result.sink_score[3, 5]
     said = words(usual_head(run.result, corpus, 3, 5))
-    wanted = f"usually {corpus.mean[place]:.2f} ({low:.2f} to {high:.2f}), here {here:.2f}"
+    wanted = f"usually {usual:.2f} ({low:.2f} to {high:.2f}), here {here:.2f}"
     assert wanted in said
     assert "over 200 texts of" in said
     assert f"heads?model={DEFAULT_MODEL}&amp;layer=3&amp;head=5" in usual_head(

@@ -1,6 +1,7 @@
 """The Heads page's answers: sorted, searched, one head by its address, and what is refused."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tokenarium.backend import (
     DEFAULT_MODEL,
     MEASURED,
     HeadCorpus,
+    Lab,
     Settings,
     UserError,
     measured_models,
@@ -21,14 +23,15 @@ from tokenarium.ui.heads.search import found
 
 
 @pytest.fixture(scope="module")
-def settings() -> Settings:
-    return Settings(database="duckdb:///:memory:")
+def lab() -> Iterator[Lab]:
+    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def corpus(settings: Settings) -> HeadCorpus:
-    [about] = [each for each in measured_models(settings) if each.model == DEFAULT_MODEL]
-    shipped = usual_heads(settings, about.fingerprint)
+def corpus(lab: Lab) -> HeadCorpus:
+    [about] = [each for each in measured_models(lab.settings) if each.model == DEFAULT_MODEL]
+    shipped = usual_heads(lab.settings, about.fingerprint)
     assert shipped is not None
     return shipped
 
@@ -61,32 +64,30 @@ def test_a_search_finds_limits_places_and_words(corpus: HeadCorpus) -> None:
         found(corpus, "sinks>2", 0)
 
 
-def test_an_address_opens_one_head_with_all_its_measures(
-    settings: Settings, corpus: HeadCorpus
-) -> None:
-    shown = answer(settings, {"model": DEFAULT_MODEL, "layer": 3, "head": 5, "number": 7})
+def test_an_address_opens_one_head_with_all_its_measures(lab: Lab, corpus: HeadCorpus) -> None:
+    shown = answer(lab, {"model": DEFAULT_MODEL, "layer": 3, "head": 5, "number": 7})
     assert shown["number"] == 7
     said = words(shown["head"])
     assert "Layer 3, head 5" in said
     for number in range(len(MEASURED)):
         assert f"{corpus.mean[number, 3, 5]:.3f}" in said
-    assert "layer=3&amp;head=5" in shown["head"]
+    assert "./?run=example-first-token&amp;layer=3&amp;head=5" in shown["head"]
 
 
 @pytest.mark.parametrize(
     "asked",
     [{}, {"layer": -1, "head": "x", "by": 3, "find": None}, {"layer": 99, "head": 99, "order": []}],
 )
-def test_what_a_browser_cannot_mean_is_as_if_left_out(settings: Settings, asked: Any) -> None:
-    shown = answer(settings, asked)
+def test_what_a_browser_cannot_mean_is_as_if_left_out(lab: Lab, asked: Any) -> None:
+    shown = answer(lab, asked)
     assert shown["head"] == ""
     assert shown["by"] == "sink"
     assert len(listed(shown["table"])) == MOST_ROWS
 
 
-def test_a_model_that_is_not_measured_is_answered_with_the_command(settings: Settings) -> None:
-    shown = answer(settings, {"model": "<b>x</b>"})
+def test_a_model_that_is_not_measured_is_answered_with_the_command(lab: Lab) -> None:
+    shown = answer(lab, {"model": "<b>x</b>"})
     assert shown["refused"]
     assert "&lt;b&gt;x&lt;/b&gt; is not measured here" in shown["said"]
     assert "python app.py heads" in shown["said"]
-    assert "no term" in answer(settings, {"find": "layer>x"})["table"]
+    assert "no term" in answer(lab, {"find": "layer>x"})["table"]

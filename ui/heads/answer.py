@@ -11,8 +11,8 @@ from tokenarium.backend import (
     DEFAULT_MODEL,
     MEASURED,
     HeadCorpus,
+    Lab,
     MeasuredOn,
-    Settings,
     UserError,
     measure_definition,
     measure_title,
@@ -28,19 +28,20 @@ TEXT_SHOWN = 70
 """Characters of a text in the table."""
 
 
-def answer(settings: Settings, asked: Mapping[str, Any]) -> dict[str, Any]:
+def answer(lab: Lab, asked: Mapping[str, Any], visitor: str = "") -> dict[str, Any]:
     """Return what the page shows.
 
     Args:
-        settings: of the lab.
+        lab: where measurements are looked for, and a stored run to see a head in.
         asked: ``model``, ``by`` (a measure), ``order`` (``low`` for the smallest first), ``find``,
             ``layer`` and ``head``, as a browser says them; what cannot be is as if left out.
+        visitor: who asks.
     Returns: HTML of the parts, and what can be chosen.
     """
-    models = measured_models(settings)
+    models = measured_models(lab.settings)
     about = _wanted(models, asked.get("model"))
     shown: dict[str, Any] = {"answer": True, "number": asked.get("number")}
-    corpus = None if about is None else usual_heads(settings, about.fingerprint)
+    corpus = None if about is None else usual_heads(lab.settings, about.fingerprint)
     if about is None or corpus is None:
         named = escape(str(asked.get("model") or DEFAULT_MODEL))
         others = [each.model for each in models]
@@ -50,7 +51,9 @@ def answer(settings: Settings, asked: Mapping[str, Any]) -> dict[str, Any]:
     low = asked.get("order") == "low"
     layers, heads = corpus.mean.shape[1:]
     layer, head = _whole(asked.get("layer"), layers), _whole(asked.get("head"), heads)
-    one = "" if layer is None or head is None else head_html(corpus, layer, head)
+    one = ""
+    if layer is not None and head is not None:
+        one = head_html(corpus, layer, head, _run_of(lab, about.model, visitor))
     try:
         table = heads_html(corpus, by, find, low=low)
     except UserError as error:
@@ -98,8 +101,15 @@ def heads_html(corpus: HeadCorpus, by: str, find: str, *, low: bool) -> str:
     return table_html(columns, rows, caption, "No head fits this search.")
 
 
-def head_html(corpus: HeadCorpus, layer: int, head: int) -> str:
-    """Return one head: every measure with its spread and the text it is strongest on."""
+def head_html(corpus: HeadCorpus, layer: int, head: int, run: str = "") -> str:
+    """Return one head: every measure with its spread and the text it is strongest on.
+
+    Args:
+        corpus: a measurement.
+        layer: of the head.
+        head: number in its layer.
+        run: id of a stored trace to see the head in.
+    """
     rows: list[list[Cell]] = []
     for number, name in enumerate(MEASURED):
         place = (number, layer, head)
@@ -128,12 +138,23 @@ def head_html(corpus: HeadCorpus, layer: int, head: int) -> str:
         Column("n", "Texts in which it could be measured."),
         Column("strongest text", "The text with the largest value."),
     ]
-    explore = f"./?{urlencode({'layer': layer, 'head': head, 'view': 'attention'})}"
-    return (
-        f"<h2>Layer {layer}, head {head}</h2>"
-        f'<p class="tk-sub"><a href="{escape(explore)}">Explore this head in a text</a></p>'
-        + table_html(columns, rows, f"Layer {layer}, head {head}", "This layer has no such head.")
+    query = urlencode({"run": run, "layer": layer, "head": head, "view": "attention"})
+    explore = f'<a href="./?{escape(query)}">See this head in a text</a>'
+    if not run:
+        explore = "No text that this model read is stored: Explore reads one."
+    return f'<h2>Layer {layer}, head {head}</h2><p class="tk-sub">{explore}</p>' + table_html(
+        columns,
+        rows,
+        f"Over {len(corpus.about.texts)} texts: every measure",
+        "This layer has no such head.",
     )
+
+
+def _run_of(lab: Lab, model: str, visitor: str) -> str:
+    """Return the id of a stored trace of a model, an example where there is one."""
+    shipped = [each.run_id for each in lab.examples("trace") if each.request.model == model]
+    stored = [each.id for each in lab.search(kind="trace", model=model, limit=1, visitor=visitor)]
+    return next(iter(shipped + stored), "")
 
 
 def _wanted(models: tuple[MeasuredOn, ...], name: object) -> MeasuredOn | None:

@@ -24,7 +24,7 @@ def found(corpus: HeadCorpus, wanted: str, measure: int) -> NDArray[np.bool_]:
     Raises:
         UserError: if a term has a sign of comparison and cannot be read.
     """
-    fits = np.isfinite(corpus.mean[measure])
+    fits: NDArray[np.bool_] = np.isfinite(corpus.mean[measure])
     places = dict(zip(("layer", "head"), np.indices(fits.shape), strict=True))
     for term in wanted.lower().split():
         if match := _LIMIT.fullmatch(term):

@@ -7,6 +7,7 @@ import gradio as gr
 from tokenarium.ui.heads.answer import answer
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.page import Page
+from tokenarium.ui.shell.visitor import visitor_of
 
 TEMPLATE = """<div class="tk-usual"><div class="tk-usual-said" aria-live="polite"></div>
 <form class="tk-usual-bar" role="search"></form>
@@ -35,6 +36,7 @@ class Heads(Page):
         )
         shown.ask(self._answer, shown, shown, queue=False, **EAGER)  # type: ignore[attr-defined]
 
-    def _answer(self, asked: object) -> dict[str, Any]:
+    def _answer(self, asked: object, request: gr.Request) -> dict[str, Any]:
         """Return the table and the chosen head, whatever a browser sent."""
-        return answer(self.lab.settings, asked if isinstance(asked, dict) else {})
+        wanted = asked if isinstance(asked, dict) else {}
+        return answer(self.lab, wanted, visitor_of(self.lab, request, wanted))
