@@ -25,7 +25,7 @@
     from = null;
   };
   const written = found => {
-    if (found.error) return [make('p', 'tk-why-error', found.error)];
+    if (found.error) return [make('p', 'tk-source-error', found.error)];
     const facts = [['Value', `${found.value}${found.unit ? ` ${found.unit}` : ''}`, 'code'], ['Made as', found.made], ['From', found.slice, 'code'], ['Defined as', found.formula, 'code'], ['Axes', found.axes, 'code'], ['Paper', found.paper], ['', found.note]];
     const list = make('dl');
     for (const [name, text, tag] of facts) {
@@ -34,12 +34,12 @@
       told.append(make(tag ?? 'span', '', text));
       list.append(make('dt', '', name), told);
     }
-    const copy = Object.assign(make('button', 'tk-why-copy', 'Copy Python'), {type: 'button'});
+    const copy = Object.assign(make('button', 'tk-source-copy', 'Copy Python'), {type: 'button'});
     copy.dataset.copy = found.python;
     return [make('h2', '', found.title), make('p', '', found.meaning), list, make('pre', '', found.python), copy];
   };
   const shut = () => {
-    const button = Object.assign(make('button', 'tk-why-close', '×'), {type: 'button', onclick: () => close(true)});
+    const button = Object.assign(make('button', 'tk-source-close', '×'), {type: 'button', onclick: () => close(true)});
     button.setAttribute('aria-label', 'Close');
     return button;
   };
@@ -49,7 +49,7 @@
     if (from === button) { close(true); return; }
     close(false);
     if (!box) {
-      box = make('section', 'tk-why');
+      box = make('section', 'tk-source');
       box.popover = 'manual'; // in the browser's top layer, where nothing clips it
       box.tabIndex = -1;
       box.setAttribute('role', 'dialog');
