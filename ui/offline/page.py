@@ -19,7 +19,18 @@ from tokenarium.ui.shell.bundle import bundle
 from tokenarium.ui.theme import ASSETS, css
 
 MOST_BYTES = 25_000_000
-SCRIPTS = ("values", "pixels", "strip", "numbers", "marks", "menu", "picture", "plot", "table")
+SCRIPTS = (
+    "values",
+    "pixels",
+    "strip",
+    "numbers",
+    "marks",
+    "menu",
+    "picture",
+    "snapshot",
+    "plot",
+    "table",
+)
 MORE = ("place", "lanes", "tree", "speculation", "keys")
 """The pages' own scripts, in the order in which they run."""
 TABLES = "tables"
