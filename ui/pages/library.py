@@ -45,7 +45,12 @@ class Library(Page):
         # Every change counts, so none gives way to a newer one.
         each = {**QUIET, "trigger_mode": "multiple", "concurrency_limit": None}
         runs.act(self._seen(self._act), runs, [runs, held], queue=False, **each)
-        long = {**QUIET, "concurrency_limit": AT_ONCE, "concurrency_id": "sql"}
+        long = {
+            **QUIET,
+            "trigger_mode": "always_last",
+            "concurrency_limit": AT_ONCE,
+            "concurrency_id": "sql",
+        }
         box.answer(self._seen(self._answer), box, [box, figure], **long)
         box.file(self._seen(self._file), box, box, **long)
         box.draw(self._seen(self._draw), box, [box, figure], queue=False, **EAGER)
