@@ -26,7 +26,7 @@
   };
   const written = found => {
     if (found.error) return [make('p', 'tk-source-error', found.error)];
-    const facts = [['Value', `${found.value}${found.unit ? ` ${found.unit}` : ''}`, 'code'], ['Made as', found.made], ['From', found.slice, 'code'], ['Defined as', found.formula, 'code'], ['Axes', found.axes, 'code'], ['Paper', found.paper], ['', found.note]];
+    const facts = [['Value', `${found.value}${found.unit ? ` ${found.unit}` : ''}`, 'code'], ['Made of', found.of], ['From', found.slice, 'code'], ['Defined as', found.formula, 'code'], ['Axes', found.axes, 'code'], ['Paper', found.paper], ['', found.note]];
     const list = make('dl');
     for (const [name, text, tag] of facts) {
       if (!text) continue;

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tokenarium.backend import Lab, Quantity, Result, Run, UserError, batch_means, levels
-from tokenarium.ui.why.formulas import FORMULAS, Formula
+from tokenarium.ui.why.formula import Formula
+from tokenarium.ui.why.formulas import FORMULAS
 
 KNOWN = {"np": np, "batch_means": batch_means, "levels": levels}
 """What a formula may call beside NumPy's and the result's own."""
@@ -28,8 +29,8 @@ def explained(lab: Lab, run_id: str, written: str) -> dict[str, str]:
             whole numbers are taken from it.
 
     Returns:
-        ``title``, ``meaning``, ``formula``, ``axes``, ``unit``, ``paper``, ``slice``, ``value``,
-        ``python``, ``note``; empty where there is none.
+        ``title``, ``meaning``, ``of`` (the field that it is made of), ``formula``, ``axes``,
+        ``unit``, ``paper``, ``slice``, ``value``, ``python``, ``note``; empty where there is none.
 
     Raises:
         UserError: if there is no such run, number or place.
@@ -110,9 +111,10 @@ def _definition(defined: Quantity, formula: Formula | None) -> dict[str, str]:
         "axes": defined.axes,
         "unit": defined.unit,
         "paper": defined.source,
-        "made": "",
+        "of": "",
     }
     if formula is not None:
         unit = defined.unit if formula.unit is None else formula.unit
-        found |= {"title": formula.title, "made": formula.meaning, "unit": unit}
+        of = f"{defined.title}: {defined.meaning}"
+        found |= {"title": formula.title, "meaning": formula.meaning, "of": of, "unit": unit}
     return found
