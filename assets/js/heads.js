@@ -45,6 +45,7 @@
     };
     bar.addEventListener('submit', event => event.preventDefault());
 
+    const scroll = () => element.querySelectorAll('.tk-table').forEach(box => T.scrolls(box, box.querySelector('caption')?.textContent || 'Table'));
     const draw = value => {
       element.removeAttribute('aria-busy');
       said.innerHTML = value.said;
@@ -55,9 +56,10 @@
       }
       one.innerHTML = value.head ?? '';
       list.innerHTML = value.table ?? '';
-      element.querySelectorAll('.tk-table').forEach(box => T.scrolls(box, box.querySelector('caption')?.textContent || 'Table'));
+      scroll();
       T.pressed.arrived();
     };
+    new ResizeObserver(scroll).observe(element);
     Object.assign(state, T.fromAddress());
     T.bus.on('select', () => { if (shown !== `${state.layer} ${state.head} ${query()}`) ask(); });
     watch('value', () => { if (props.value?.answer && props.value.number === asked) draw(props.value); });

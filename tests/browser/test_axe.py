@@ -119,6 +119,11 @@ STATES = {
     "trade-off": State("cache?sweep=example-a-hidden-number", swept),
     "speculate": State("speculate", guessed),
     "race": State("speculate?race=example-guessed-ahead.example-said-before", raced),
+    "usual heads": State(
+        "heads?layer=3&head=5",
+        lambda page: page.wait_for_selector(".tk-usual-list table"),
+        "#usual-heads",
+    ),
     "endpoints": State("endpoints", lambda page: None, "h1"),
 }
 FIRST = ("sinks", "speculate")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tests.ui.test_sentence import words
 from tokenarium.backend import Lab, Settings, cli, measured_models, usual_heads
 from tokenarium.backend.errors import UserError
+from tokenarium.backend.head_corpus import measuring
+from tokenarium.backend.head_corpus.command import PARTIAL
 from tokenarium.backend.head_corpus.corpus import MEASURED, digest, read
 from tokenarium.backend.head_corpus.stored import own_folder
 from tokenarium.backend.head_corpus.texts import SHIPPED, TEXTS, read_texts
@@ -97,3 +100,26 @@ def test_the_card_says_what_a_head_does_here_and_usually(lab: Lab) -> None:
     assert "usual self" not in token_card(run.result, Selection("r", 1).within(run.result))
     other = lab.open("example-small-model").result
     assert usual_head(other, corpus, 0, 0) == ""
+
+
+def test_an_interrupted_command_says_that_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = tmp_path / "mine.txt"
+    texts.write_text("Once upon a time.\nThe end of a day.\n", "utf-8")
+    one = measuring._one
+
+    def pressed(loaded: Any, text: str, number: int, *others: Any) -> Any:
+        if number == 1:
+            raise KeyboardInterrupt
+        return one(loaded, text, number, *others)
+
+    arguments = ["heads", "bundled/draft", f"--texts={texts}", f"--out={tmp_path}", MEMORY]
+    with monkeypatch.context() as patched:
+        patched.setattr(measuring, "_one", pressed)
+        assert cli.main(arguments) == 2
+    assert "goes on where this one stopped" in capsys.readouterr().err
+    assert (tmp_path / PARTIAL).exists()
+    assert cli.main(arguments) == 0
+    assert not (tmp_path / PARTIAL).exists()
+    assert read(tmp_path) is not None

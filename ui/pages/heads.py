@@ -34,7 +34,7 @@ class Heads(Page):
             elem_id="usual-heads",
             elem_classes="tk-block",
         )
-        shown.ask(self._answer, shown, shown, queue=False, **EAGER)  # type: ignore[attr-defined]
+        shown.ask(self._answer, shown, shown, queue=False, **EAGER)
 
     def _answer(self, asked: object, request: gr.Request) -> dict[str, Any]:
         """Return the table and the chosen head, whatever a browser sent."""
