@@ -172,11 +172,11 @@ def _row(name: str, value: float, definition: Quantity, of: Source, extra: str =
     shown = _shown(value, definition)
     shown = f"{number(shown, of)}{extra}" if math.isfinite(value) else shown
     paper = f"<br><cite>{escape(definition.source)}</cite>" if definition.source else ""
+    # Beside the summary, not in it: a button in what is a button itself is read by nobody.
     return (
-        f"<details><summary><span>{escape(name)}</span>"
-        f"<data>{shown}</data></summary>"
+        f'<div class="tk-row"><details><summary><span>{escape(name)}</span></summary>'
         f"<p>{escape(definition.meaning)}<br><code>{escape(definition.formula)}</code>{paper}</p>"
-        f"</details>"
+        f"</details><data>{shown}</data></div>"
     )
 
 
