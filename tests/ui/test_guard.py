@@ -213,3 +213,15 @@ def test_a_call_through_mcp_counts_for_the_address_it_came_from(
     known = SimpleNamespace(cookies={}, headers=headers, session_hash="another", client=None)
     assert asked == [visitor_of(served.lab, known)]
     assert asked[0].address == "127.0.0.1"
+
+
+def test_who_typed_a_wrong_address_is_told_in_a_page_with_a_way_back(
+    served: SimpleNamespace,
+) -> None:
+    found = served.http.get("/<b>nothing", headers={"accept": "text/html,*/*"})
+    assert found.status_code == 404
+    assert found.headers["content-type"].startswith("text/html")
+    assert "nothing answers here" in found.text
+    assert '<a href="/">' in found.text
+    assert "<b>nothing" not in found.text
+    assert "error" in served.http.get("/nothing").json()

@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Collection, Mapping
+from html import escape
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, cookie_parser
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import get_route_path  # type: ignore[attr-defined]
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,6 +31,13 @@ _READ = re.compile(
 _SENT = re.compile(
     r"gradio_api/(queue/join|run/[^/]+|call/(v2/)?[^/]+|cancel|reset|component_server|mcp(/.*)?)"
 )
+_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+    'content="width=device-width"><meta name="color-scheme" content="light dark">'
+    "<title>Tokenarium: nothing here</title><body><main><h1>Nothing here</h1><p>{words}.</p>"
+    '<p><a href="{home}">To the first page</a></p></main></body></html>'
+)
+"""What somebody sees who typed a wrong address."""
 _UPLOAD = re.compile(r"upload|file|process_recording")
 
 
@@ -136,8 +144,13 @@ class Guard:
 
 
 async def refused(scope: Scope, receive: Receive, send: Send, status: int, words: str) -> None:
-    """Answer with a status and words, as Gradio's own clients read them."""
-    await JSONResponse({"detail": words, "error": words}, status)(scope, receive, send)
+    """Answer with a status and words: as Gradio's own clients read them, or as a person does."""
+    answer: Response = JSONResponse({"detail": words, "error": words}, status)
+    if scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", ""):
+        answer = HTMLResponse(
+            _PAGE.format(words=escape(words), home=escape(f"{scope.get('root_path', '')}/")), status
+        )
+    await answer(scope, receive, send)
 
 
 def _nothing(path: str) -> tuple[int, str]:

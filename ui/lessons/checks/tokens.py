@@ -39,8 +39,9 @@ def token_among_highest(seen: Seen, metric: str, most: float, skip_first: float 
 def token_at_most(seen: Seen, metric: str, value: float) -> Verdict:
     """Say whether the chosen token has at most ``value`` of a colouring."""
     found, said = _of_token(seen, metric)
+    less = " or less" if value > 0 else ""
     return Verdict(
-        found <= value, f"{said}." if found <= value else f"{said}; look for {value:g} or less."
+        found <= value, f"{said}." if found <= value else f"{said}; look for {value:g}{less}."
     )
 
 
