@@ -22,6 +22,11 @@ def words(html: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", unmarked(html)).split())
 
 
+def seen(card: str) -> str:
+    """Return the words of a card while its definitions are folded."""
+    return words(re.sub(r"</summary>.*?</details>", " ", card, flags=re.DOTALL))
+
+
 def attended(length: int, share: float, to: int = 0) -> np.ndarray:
     """Return received attention of which one token has ``share`` and the others the rest alike."""
     sums = np.full(length, (1 - share) * length / (length - 1))
@@ -131,7 +136,7 @@ def test_facts_say_how_the_run_was_made(small: TraceResult) -> None:
 
 
 def test_card_shows_the_chosen_tokens_numbers(small: TraceResult) -> None:
-    said = words(token_card(small, Selection("r", 3, layer=1, head=2).within(small)))
+    said = seen(token_card(small, Selection("r", 3, layer=1, head=2).within(small)))
     assert "token 3 of 5 · id 103 · characters 6 to 9" in said
     assert "surprisal 3.5 nats (p = 3.02%)" in said
     assert "rank 2" in said
@@ -154,7 +159,7 @@ def test_card_lists_what_was_expected_here_and_next(small: TraceResult) -> None:
 def test_card_of_the_first_token_expects_nothing_before_it(small: TraceResult) -> None:
     card = token_card(small, Selection("r", 0).within(small))
     assert "Expected here" not in card
-    assert "surprisal n/a" in words(card)
+    assert "surprisal n/a" in seen(card)
     assert "added, not typed" in card
 
 
