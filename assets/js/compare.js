@@ -146,8 +146,9 @@
         cell.classList.toggle('tk-more-than', !byValue && value > 0);
       });
       const unit = shown.unit ? ` ${shown.unit}` : '';
-      built.low.textContent = byValue ? '0' : `−${V.shown(end)}`;
-      built.high.textContent = `${byValue ? '' : '+'}${V.shown(end)}${unit}`;
+      const more = sizes.at(-1) > end; // those have the last colour as well
+      built.low.textContent = byValue ? '0' : `${more ? '≤ ' : ''}−${V.shown(end)}`;
+      built.high.textContent = `${more ? '≥ ' : ''}${byValue ? '' : '+'}${V.shown(end)}${unit}`;
       built.ramp.classList.toggle('tk-diverging', !byValue);
     };
 
