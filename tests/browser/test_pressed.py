@@ -75,7 +75,7 @@ def test_a_press_before_the_run_is_opened_waits_for_it(visit: Visit) -> None:
     page = visit("about:blank", wait=False)
 
     def late(route: Route) -> None:
-        time.sleep(1.5)
+        time.sleep(0.5)  # each waits for the one before: together below the ten seconds of patience
         route.continue_()
 
     page.route("**/queue/join*", late)

@@ -134,7 +134,8 @@ def test_a_run_is_stored_linked_and_undone_by_back(visit: Visit) -> None:
 def test_a_runs_tables_are_downloaded(shared: Share) -> None:
     page = shared("speculate")
     with page.expect_download() as found:
-        page.get_by_role("button", name="Nodes as CSV").click()
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("menuitem", name="Table of guesses (CSV)").click()
     with found.value.path().open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == shipped().nodes["status"].tolist()
