@@ -156,6 +156,15 @@ if TYPE_CHECKING:
         pace,
     )
     from tokenarium.backend.speculation.verdict import SpeculationVerdict, speculation_verdict
+    from tokenarium.backend.tokenization.counts import by_word, word_spans
+    from tokenarium.backend.tokenization.request import (
+        NextByteRequest,
+        SegmenterSpec,
+        TokenizeRequest,
+    )
+    from tokenarium.backend.tokenization.result import NextByteResult, TokenizeResult
+    from tokenarium.backend.tokenization.segmenter import Segmenter
+    from tokenarium.backend.tokenization.vocabulary import Vocabulary
     from tokenarium.backend.trace.estimate import TraceEstimate
     from tokenarium.backend.trace.request import TraceRequest
     from tokenarium.backend.trace.result import TraceResult

@@ -125,9 +125,9 @@ def _add_field(parser: argparse.ArgumentParser, name: str, field: FieldInfo, usu
         )
         return
     if name == "model":
-        parser.add_argument(
-            option, default=DEFAULT_MODEL, help=f"{text} {DEFAULT_MODEL} if left out."
-        )
+        default = DEFAULT_MODEL if usual is argparse.SUPPRESS else usual
+        said = f"{text} {default} if left out." if default else text
+        parser.add_argument(option, default=default, help=said)
         return
     parser.add_argument(
         option,

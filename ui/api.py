@@ -137,7 +137,7 @@ def _documented(kind: Kind) -> str:
 
 def _parameter(name: str, field: FieldInfo, usual: Mapping[str, str]) -> inspect.Parameter:
     if name == "model":
-        return _named(name, str, DEFAULT_MODEL)
+        return _named(name, str, usual.get(name, DEFAULT_MODEL))
     default = (
         inspect.Parameter.empty
         if field.is_required()

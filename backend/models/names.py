@@ -29,6 +29,8 @@ from tokenarium.backend.models.refusal import error_words, refusing
 from tokenarium.backend.settings import PROJECT, Settings
 
 BUNDLED = {"bundled/target": "Bundled target", "bundled/draft": "Bundled draft"}
+STAND_IN = next(iter(BUNDLED))
+"""The model that is always here."""
 BUNDLED_FOLDER = PROJECT / "assets" / "models"
 OFFERED = (DEFAULT_MODEL, *BUNDLED)
 """Models that every list begins with, wherever the application runs."""

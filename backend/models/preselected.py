@@ -4,11 +4,10 @@ import threading
 from dataclasses import dataclass
 
 from tokenarium.backend.models.default import DEFAULT_MODEL, HUB_COPY, TITLE
-from tokenarium.backend.models.names import BUNDLED, folder
+from tokenarium.backend.models.names import STAND_IN, folder
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.settings import Settings
 
-STAND_IN = next(iter(BUNDLED))
 _OFF = "it is not on this machine, and fetching is switched off with --no-fetch"
 
 

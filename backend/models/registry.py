@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from tokenarium.storage import RunStore
 if TYPE_CHECKING:
     from tokenarium.backend.models.loaded import LoadedModel
     from tokenarium.backend.models.model_cache import ModelCache
+    from tokenarium.backend.tokenization.shelf import VocabularyShelf
 
 _LOOK_S = 0.2
 
@@ -47,6 +49,13 @@ class ModelRegistry:
         self._refused: dict[str, str] = {}
         self._fingerprints: dict[tuple[Path, Path | None], tuple[FolderState, str]] = {}
         self._fetches = Fetches(settings.cache_dir.expanduser())
+
+    @cached_property
+    def vocabularies(self) -> "VocabularyShelf":
+        """Tokenizers without weights, by name."""
+        from tokenarium.backend.tokenization.shelf import VocabularyShelf
+
+        return VocabularyShelf(self._settings)
 
     def resolve(self, name: str) -> ModelSource:
         """Return where the model is; refuse what the current mode does not allow."""

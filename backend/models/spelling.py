@@ -83,7 +83,7 @@ def _decoder_stages(tokenizer: PreTrainedTokenizerFast) -> set[str]:
 
 
 @lru_cache(maxsize=1)
-def _byte_alphabet() -> dict[str, int]:
+def byte_alphabet() -> dict[str, int]:
     """Return the byte each character of a byte-level vocabulary stands for.
 
     Printable bytes stand for themselves and the rest, in order, for the characters from U+0100
@@ -96,7 +96,7 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 def _from_byte_alphabet(piece: str) -> str:
-    alphabet = _byte_alphabet()
+    alphabet = byte_alphabet()
     if any(character not in alphabet for character in piece):
         return piece
     return bytes(alphabet[character] for character in piece).decode(

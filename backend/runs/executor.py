@@ -67,11 +67,12 @@ class RunExecutor:
             owner: who asks.
             most_bytes: bytes of a model's files that may be hashed to know it; None for all.
         """
-        sources = (source, *self.lender.beside(request))
+        sources = (source, *self.lender.beside(request)) if request.model else ()
         fingerprints = [self._registry.fingerprint(each, most_bytes) or "" for each in sources]
         if not all(fingerprints):
             return None
-        read = [*fingerprints, *self.lender.rendered(request, source)]
+        read = [*fingerprints, *self.lender.digests(request)]
+        read += self.lender.rendered(request, source)
         return self._repository.find(request, " ".join(read), owner)
 
     def begin(
@@ -102,7 +103,7 @@ class RunExecutor:
         owner = self._repository.owner(visitor)
         with told_in_words():
             refuse_long(request, self._settings.token_limit)
-            source = self._registry.resolve(request.model)
+            source = self._registry.resolve(request.home)
             refuse_unknown(kind_of(request), needs)
             stored = self.stored(request, source, owner, _AT_ONCE_BYTES)
         if stored is not None and not lacking(stored, needs):
@@ -128,7 +129,7 @@ class RunExecutor:
         owner = self._repository.owner(visitor)
         request, run_owner = self._repository.to_measure(run_id, owner)
         with told_in_words():
-            source = self._registry.resolve(request.model)
+            source = self._registry.resolve(request.home)
         return self._replace(
             ticket(run_id, request), source, visitor, run_owner, CancelToken(), kept=True
         )
@@ -222,14 +223,15 @@ class RunExecutor:
             answer = replace(job.answer, id=job.ticket.id, owner=owner)
             return self._repository.save(answer, replace=job.replaces)
         with self.lender.lend(request, source, channel.put, cancel) as lent:
-            loaded, beside = lent.model, lent.beside
+            loaded, used = lent.own, lent.all
             compute = imported(kind_of(request).compute)
             limit = self._settings.token_limit
-            if not request.past_context:
+            if loaded and not request.past_context:
                 limit = min(limit, loaded.context)
-            used = " ".join(model.fingerprint for model in (loaded, *beside.values()))
-            environment = describe(loaded.device.type, request.dtype, used)
-            copies = {m.name: m.weights for m in (loaded, *beside.values()) if m.weights}
+            read = (*(model.fingerprint for model in used), *self.lender.digests(request))
+            device = loaded.device.type if loaded else "cpu"
+            environment = describe(device, request.dtype, " ".join(read))
+            copies = {m.name: m.weights for m in used if m.weights}
             if copies:
                 environment["weights"] = copies
             if rendered := self.lender.rendered(request, source):
@@ -246,7 +248,7 @@ class RunExecutor:
 
             with self._time_limit(cancel):
                 started = time.perf_counter()
-                more = (beside,) if beside else ()
+                more = [each for each in (lent.beside, lent.vocabularies) if each]
                 result = compute(request, loaded, limit, emit, cancel, *more)
                 duration_ms = (time.perf_counter() - started) * 1000
             cancel.check()

@@ -173,7 +173,7 @@ class RunsInFlight:
         with told_in_words():
             kind = kind_of(request)
             refuse_long(request, self.settings.token_limit)
-            for name in (request.model, *request.beside):
+            for name in (request.home, *request.beside):
                 self._registry.info(name)
             if not kind.estimate:
                 return None

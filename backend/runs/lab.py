@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self, TypeVar, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from tokenarium.backend.classes import Classes
 from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.models.info import ModelInfo
-from tokenarium.backend.models.preselected import STAND_IN, Preselected, Preselection
+from tokenarium.backend.models.names import STAND_IN
+from tokenarium.backend.models.preselected import Preselected, Preselection
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken
 from tokenarium.backend.runs.examples import install
@@ -20,6 +22,9 @@ from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest, Request
 from tokenarium.backend.runs.visitor import SeenNames, Visitor, address_of
 from tokenarium.backend.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenarium.backend.tokenization.facade import Tokenizers
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 AnyMethod = TypeVar("AnyMethod", bound=Method)
@@ -73,9 +78,16 @@ class Lab(Library):
             UserError: if a model cannot be used.
         """
         with told_in_words():
-            source = self._registry.resolve(request.model)
+            source = self._registry.resolve(request.home)
             with self._executor.lender.lend(request, source, lambda _: None, CancelToken()) as used:
                 yield used
+
+    @cached_property
+    def tokenizers(self) -> "Tokenizers":
+        """Tokenizers without weights: which there are, and what they make of a text at once."""
+        from tokenarium.backend.tokenization.facade import Tokenizers
+
+        return Tokenizers(self.settings, self._registry)
 
     @staticmethod
     def kinds() -> tuple[Kind, ...]:
@@ -95,8 +107,8 @@ class Lab(Library):
         """Return every method of a family, by title; a class's fields are its parameters.
 
         Args:
-            family: ``policy``, ``drafter``, ``rule``, ``intervention`` or ``task``, or the base
-                class, such as ``Policy``.
+            family: ``policy``, ``drafter``, ``rule``, ``intervention``, ``task`` or ``segmenter``,
+                or the base class, such as ``Policy``.
 
         Raises:
             UserError: if there is no such family, naming those there are.

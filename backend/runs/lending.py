@@ -13,15 +13,30 @@ from tokenarium.backend.runs.request import ModelRequest
 if TYPE_CHECKING:
     from tokenarium.backend.models.fetching.child import Fetch
     from tokenarium.backend.models.loaded import LoadedModel
+    from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
 class ModelsInUse:
     """The models of one request."""
 
-    model: "LoadedModel"
+    own: "LoadedModel | None"
+    """The request's own; None where it names none."""
     beside: dict[str, "LoadedModel"]
     """Those that ``request.beside`` names, by that name."""
+    vocabularies: dict[str, "Vocabulary"]
+    """Those that ``request.tokenizers_read`` names, by that name."""
+
+    @property
+    def model(self) -> "LoadedModel":
+        """The request's own, of a request that names one."""
+        assert self.own is not None
+        return self.own
+
+    @property
+    def all(self) -> tuple["LoadedModel", ...]:
+        """Every model, the request's own first."""
+        return (*([self.own] if self.own else ()), *self.beside.values())
 
 
 class ModelLender:
@@ -43,7 +58,9 @@ class ModelLender:
         cancel: CancelToken,
     ) -> Iterator["ModelsInUse"]:
         """Lend the models of a request, to nobody else meanwhile; loads them where needed."""
-        sources = {each.name: each for each in (source, *self.beside(request))}
+        vocabularies = {n: self._registry.vocabularies.get(n) for n in request.tokenizers_read}
+        wanted = (source, *self.beside(request)) if request.model else ()
+        sources = {each.name: each for each in wanted}
         with ExitStack() as stack:
             models = {}
             for name in sorted(sources):  # in one order for all runs, so that none wait in a circle
@@ -53,7 +70,7 @@ class ModelLender:
                 models[name] = stack.enter_context(self._registry.use(sources[name], request.dtype))
                 cancel.check()
             beside = {name: models[self._registry.resolve(name).name] for name in request.beside}
-            yield ModelsInUse(models[source.name], beside)
+            yield ModelsInUse(models.get(source.name), beside, vocabularies)
 
     def _prepare(
         self, source: ModelSource, emit: Callable[[Event], None], cancel: CancelToken
@@ -65,6 +82,12 @@ class ModelLender:
             emit(Progress(f"{source.name}: {fetch.doing}", fetch.done, fetch.total))
 
         self._registry.prepare(source, watch)
+
+    def digests(self, request: ModelRequest) -> tuple[str, ...]:
+        """Return the SHA-256 of each tokenizer that a request reads without weights."""
+        return tuple(
+            self._registry.vocabularies.get(name).digest for name in request.tokenizers_read
+        )
 
     def rendered(self, request: ModelRequest, source: ModelSource) -> tuple[str, ...]:
         """Return the digest of the ids of what the model's chat template writes, where it does."""

@@ -78,6 +78,16 @@ class ModelRequest(Request):
         return ()
 
     @property
+    def home(self) -> str:
+        """Name of the model in whose queue it waits: its own, where it has one."""
+        return self.model
+
+    @property
+    def tokenizers_read(self) -> tuple[str, ...]:
+        """Names of tokenizers that are read without weights; its runner is handed them by name."""
+        return ()
+
+    @property
     def given_text(self) -> str:
         """The text that somebody gave, by which the run is found again; empty where none was."""
         return ""

@@ -76,6 +76,8 @@ def test_the_kinds_of_runs_are_those_known() -> None:
         "point",
         "cache",
         "speculate",
+        "tokenize",
+        "next_byte",
     }
 
 

@@ -43,6 +43,12 @@ ASKED: dict[str, dict[str, Any]] = {
     "cache": {"text": TEXT, "policies": ["recent", "h2o"], "budget": 6, "max_new_tokens": 3},
     "sweep": SWEEP,
     "point": SWEEP,
+    "tokenize": {
+        "text": TEXT,
+        "tokenizers": [DRAFT],
+        "segmenters": ["native", "fewest", {"slug": "stochastok", "parameters": {"share": 0.5}}],
+    },
+    "next_byte": {"prefix": "Once upon a ti"},
     "speculate": {"text": TEXT, "drafter": "prompt_lookup", "max_new_tokens": 4},
 }
 

@@ -58,6 +58,8 @@ def _try_file(file: str) -> None:
 def _load(state: str) -> None:
     global _tokenizer
     _tokenizer = Tokenizer.from_str(state)
+    _tokenizer.no_truncation()
+    _tokenizer.no_padding()
 
 
 def _encode(texts: list[str], added: bool, split: bool) -> list[dict[str, str]]:
@@ -71,6 +73,29 @@ def _encode(texts: list[str], added: bool, split: bool) -> list[dict[str, str]]:
         }
         for one in _tokenizer.encode_batch(texts, add_special_tokens=added)
     ]
+
+
+def pre_tokens(tokenizer: Tokenizer, text: str) -> list[str]:
+    """Return the pre-tokens of a text: its parts, normalised, none of which a token goes beyond."""
+    read = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    if not tokenizer.pre_tokenizer:
+        return [read] if read else []
+    return [piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str(read)]
+
+
+def _read(text: str) -> dict[str, Any]:
+    """Return ids, their places and the pre-tokens of a text, nothing added to it."""
+    assert _tokenizer is not None
+    _tokenizer.encode_special_tokens = True
+    found = _tokenizer.encode(text, add_special_tokens=False)
+    pieces = pre_tokens(_tokenizer, text)
+    return {"ids": found.ids, "offsets": found.offsets, "pieces": pieces}
+
+
+def _ids(texts: list[str]) -> list[list[int]]:
+    assert _tokenizer is not None
+    _tokenizer.encode_special_tokens = True
+    return [one.ids for one in _tokenizer.encode_batch(texts, add_special_tokens=False)]
 
 
 def _decode(rows: list[str], skip: bool) -> list[str]:
@@ -90,6 +115,8 @@ _DO: dict[str, Any] = {
     "try_file": _try_file,
     "load": _load,
     "encode": _encode,
+    "read": _read,
+    "ids": _ids,
     "decode": _decode,
     "fill": _fill,
 }

@@ -1,0 +1,129 @@
+"""The requests for segmentations of a text, and for the next byte of a prefix."""
+
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from tokenarium.backend.models.default import DEFAULT_MODEL
+from tokenarium.backend.models.names import STAND_IN
+from tokenarium.backend.runs.message import refuse_surrogate
+from tokenarium.backend.runs.method import Method
+from tokenarium.backend.runs.method_spec import MethodSpec
+from tokenarium.backend.runs.request import ModelRequest
+from tokenarium.backend.tokenization.segmenter import Segmenter
+
+MOST_CHARACTERS = 20_000
+MOST_TOKENIZERS = 4
+MOST_SEGMENTERS = 12
+MOST_PREFIX = 4_000
+
+
+class SegmenterSpec(MethodSpec[Segmenter]):
+    """A segmenter by its slug, with parameters: ``SegmenterSpec("stochastok", share=0.3)``."""
+
+    family: ClassVar[type[Method]] = Segmenter
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The segmenter with its parameters."""
+        return self.method
+
+
+class TokenizeRequest(ModelRequest):
+    """Cut a text into tokens by several tokenizers and segmenters, without weights or scored."""
+
+    kind: ClassVar[str] = "tokenize"
+
+    model: str = Field(
+        "",
+        description="The model that says what each segmentation costs, in nats per byte; empty for "
+        "none: no weights are read then.",
+    )
+    text: str = Field(min_length=1, max_length=MOST_CHARACTERS, description="The text that is cut.")
+    tokenizers: tuple[str, ...] = Field(
+        (DEFAULT_MODEL,),
+        min_length=1,
+        max_length=MOST_TOKENIZERS,
+        description="Names of models whose tokenizers are read, or outside a public page the path "
+        "of a tokenizer.json.",
+    )
+    segmenters: tuple[SegmenterSpec, ...] = Field(
+        (SegmenterSpec(slug="native"),),
+        min_length=1,
+        max_length=MOST_SEGMENTERS,
+        description="Segmenters, each by its slug or with its parameters.",
+    )
+
+    @property
+    def home(self) -> str:
+        """The model's own queue; without a model, that of one that is always there."""
+        return self.model or STAND_IN
+
+    @property
+    def tokenizers_read(self) -> tuple[str, ...]:
+        """The tokenizers."""
+        return self.tokenizers
+
+    @property
+    def given_text(self) -> str:
+        """The text."""
+        return self.text
+
+    @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """The segmenters."""
+        return {"segmenter": tuple(dict.fromkeys(spec.slug for spec in self.segmenters))}
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _none_is_empty(cls, model: object) -> object:
+        return "" if model is None else model
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _no_unpaired_surrogate(cls, text: object) -> object:
+        return refuse_surrogate("text", text)
+
+    @field_validator("segmenters", mode="before")
+    @classmethod
+    def _slugs_too(cls, segmenters: Any) -> Any:
+        if not isinstance(segmenters, list | tuple):
+            return segmenters
+        return tuple(SegmenterSpec(slug=s) if isinstance(s, str) else s for s in segmenters)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for field in ("tokenizers", "segmenters"):
+            given = getattr(self, field)
+            for number, one in enumerate(given):
+                if one in given[:number]:
+                    named = getattr(one, "slug", one)
+                    raise ValueError(f"{field} has {named} twice: change one or leave it out")
+        return self
+
+
+class NextByteRequest(ModelRequest):
+    """Say which byte comes after a prefix, exactly and from the next token alone."""
+
+    kind: ClassVar[str] = "next_byte"
+
+    prefix: str = Field(
+        min_length=1,
+        max_length=MOST_PREFIX,
+        description="The text so far; it may end inside a word.",
+    )
+
+    @property
+    def given_text(self) -> str:
+        """The prefix."""
+        return self.prefix
+
+    @property
+    def tokenizers_read(self) -> tuple[str, ...]:
+        """The model's own."""
+        return (self.model,)
+
+    @field_validator("prefix", mode="before")
+    @classmethod
+    def _no_unpaired_surrogate(cls, text: object) -> object:
+        return refuse_surrogate("prefix", text)
