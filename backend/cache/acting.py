@@ -20,7 +20,8 @@ def where_it_acts(policy: Policy, budget: int, windows: Sequence[int | None], pr
         prompt: tokens of the prompt.
     """
     if policy.label == "nothing":
-        return ""
+        forms = policy.forms
+        return where_it_acts(forms[0], budget, windows, prompt) if forms else ""
     acting = policy.acting_layers(budget, windows, prompt)
     others = [window for layer, window in enumerate(windows) if window and layer not in acting]
     if not others:

@@ -3,7 +3,7 @@
 ``with tokenarium.apply("snapkv", model, budget=256): model.generate(...)``
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -20,7 +20,7 @@ from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.request import BudgetUnit, PolicySpec
+from tokenarium.backend.cache.request import BudgetUnit, PolicySpec, policy_spec
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.observed import observed
@@ -36,7 +36,7 @@ _TAKEN = frozenset(
 
 @contextmanager
 def apply(
-    policy: str | PolicySpec | Policy,
+    policy: str | PolicySpec | Policy | Sequence[str | PolicySpec],
     model: PreTrainedModel,
     *,
     budget: float,
@@ -57,7 +57,8 @@ def apply(
         print(cache.kept(layer=5, head=0), cache.cache_bytes)
 
     Args:
-        policy: name, ``PolicySpec("snapkv", window=32)``, or a ``Policy`` of your own.
+        policy: name, ``PolicySpec("snapkv", window=32)``, a ``Policy`` of your own, or a recipe:
+            ``["snapkv", PolicySpec("kv_quant", bits=4)]`` evicts, then stores in 4 bits.
         model: in evaluation mode; nothing else uses it meanwhile.
         budget: what the cache may hold right after an eviction.
         budget_unit: tokens per KV head, ratio (share of the prompt), or megabytes.
@@ -178,7 +179,9 @@ class AppliedPolicy:
         return self._settings.begin(tokens)
 
 
-def _method(policy: str | PolicySpec | Policy, parameters: dict[str, Any]) -> Policy:
+def _method(
+    policy: str | PolicySpec | Policy | Sequence[str | PolicySpec], parameters: dict[str, Any]
+) -> Policy:
     if isinstance(policy, str):
         return PolicySpec(slug=policy, parameters=parameters).method
     if parameters:
@@ -186,7 +189,10 @@ def _method(policy: str | PolicySpec | Policy, parameters: dict[str, Any]) -> Po
             f"{', '.join(parameters)} is given beside a policy with parameters of its own: put it "
             "into the policy"
         )
-    return policy.method if isinstance(policy, PolicySpec) else policy
+    if isinstance(policy, Policy):
+        return policy
+    spec: PolicySpec = policy_spec(policy)
+    return spec.policy
 
 
 def _refuse_applied(model: PreTrainedModel) -> None:

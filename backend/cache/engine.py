@@ -14,6 +14,7 @@ from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.prompt_pruning import PromptPruner
 from tokenarium.backend.cache.recorder import CacheRecorder
 from tokenarium.backend.cache.rerotation import Rerotation
+from tokenarium.backend.cache.storage_form import needs_of
 from tokenarium.backend.cache.surprisal import SurprisalTrack
 from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.layer_kinds import attention_layers
@@ -56,7 +57,7 @@ class CachedSequence:
         self.seen = self.step = self.prompt = 0
         self.check = check
         self.random = torch.Generator().manual_seed(seed)
-        self.needs = policy.all_needs()
+        self.needs = needs_of(policy)
         self.rerotation = Rerotation.of(loaded, policy.positions, policy.distance_cap())
         self.evictor = Evictor(policy, budget, self.rerotation)
         self.layers, self.dropped = self.evictor.layers, self.evictor.dropped

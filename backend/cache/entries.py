@@ -62,7 +62,11 @@ class Entries:
         Where layers share a storage, each counts its own rows.
         """
         stored = sum(buffer.untyped_storage().nbytes() for buffer in self.buffers.values())
-        return stored * self._rows() // len(self.buffers["keys"])
+        return stored * self._rows() // self._length()
+
+    def attended(self, name: str) -> Tensor:
+        """Return keys [N, D] or values [N, Dv] of all heads as attention reads them."""
+        return self.buffers[name]
 
     def head(self, name: str, g: int) -> Tensor:
         """Return the rows [S_g, ...] of one head: keys, values, positions or a named number."""
@@ -80,14 +84,18 @@ class Entries:
 
     def present(self) -> Tensor:
         """Return [G, S] bool: true where ``rows`` has an entry."""
-        device = self.buffers["keys"].device
+        device = self.buffers["positions"].device
         counts = torch.tensor(self.counts, device=device)[:, None]
         return torch.arange(max(self.counts), device=device) < counts
+
+    def width(self, name: str) -> int:
+        """Return D of the keys or Dv of the values."""
+        return self.buffers[name].shape[1]
 
     def put(self, name: str, values: Tensor) -> None:
         """Set a number per entry from [G, S], as ``rows`` returns it."""
         if name not in self.buffers:
-            size = len(self.buffers["keys"])
+            size = self._length()
             self.buffers[name] = values.new_zeros(size, dtype=torch.float32)
         if self.aligned():
             self._rectangle(name).copy_(values)
@@ -141,7 +149,7 @@ class Entries:
 
         Returns: the original positions [m_g] of what each head dropped, ascending.
         """
-        assert self._rows() == len(self.buffers["keys"]), "layers that are stacked drop together"
+        assert self._rows() == self._length(), "layers that are stacked drop together"
         if isinstance(kept, AllBut) and kept.gone.device.type == "cpu" and self.aligned():
             return self._leave_out(kept.gone)
         counts = [len(rows) for rows in kept]
@@ -216,6 +224,10 @@ class Entries:
         """Return the rows of the buffers that are these heads'."""
         return sum(size for _, size in self.regions)
 
+    def _length(self) -> int:
+        """Return N, the rows of all buffers."""
+        return len(self.buffers["positions"])
+
     def aligned(self) -> bool:
         """Whether all heads hold equally many entries at the same place of equal regions."""
         (begin, size), start, count = self.regions[0], self.starts[0], self.counts[0]
@@ -250,7 +262,7 @@ class Entries:
         fronts = [first for first, _ in self.regions]
         if fronts == self.starts:
             return
-        device = self.buffers["keys"].device
+        device = self.buffers["positions"].device
         for buffer in self.buffers.values():
             kept = [torch.arange(count, device=device) for count in self.counts]
             every = torch.stack(kept) if self.aligned() else kept

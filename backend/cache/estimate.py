@@ -109,12 +109,14 @@ def estimate(
         acting = policy.acting_layers(budget, windows, prompt) if policy.label == "evict" else ()
         costs.append(
             PolicyCost(
-                policy.slug,
-                policy.title,
-                policy.label,
+                policy.recipe_slug,
+                policy.recipe_title,
+                policy.recipe_label,
                 int(nbytes[0]),
                 int(nbytes[-1]),
-                exact=not policy.ragged and not any(windows[layer] for layer in acting),
+                exact=not policy.ragged
+                and not (policy.forms and policy.when == "step")
+                and not any(windows[layer] for layer in acting),
                 acts=where_it_acts(policy, budget, windows, prompt),
             )
         )

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.layer_view import Choice, LayerView
+from tokenarium.backend.cache.packed_entries import PackedEntries
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.rerotation import Rerotation
 from tokenarium.backend.cache.stacked_layers import stack_layers
+from tokenarium.backend.cache.storage_form import plan_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Evictor:
         """The layers in which the policy acts as one with all their heads, where it allows it."""
         self._policy, self._budget, self._rerotation = policy, budget, rerotation
         self._needs = policy.all_needs()
+        self._channels: dict[int, Tensor] = {}  # by layer, until its entries are packed
         self._weights: list[Tensor] = []  # of this step, of the layers that are stacked
 
     def of_layer(self, layer: int) -> LayerCache:
@@ -62,6 +65,16 @@ class Evictor:
     def view(self, cache: LayerCache) -> LayerView:
         """Return what the policy is given of a layer."""
         return LayerView(cache, self._needs, type(self._policy).__name__)
+
+    def choose_channels(self, cache: LayerCache) -> None:
+        """Let the forms of a recipe choose channels of a layer that has read the prompt."""
+        if cache.window is not None:
+            return
+        for form in self._policy.forms:
+            view = LayerView(cache, form.all_needs(), type(form).__name__)
+            chosen = form.channels(view)
+            if chosen is not None:
+                self._channels[cache.layer] = chosen
 
     def is_stacked(self, cache: LayerCache) -> bool:
         """Return whether a layer's scores and evictions wait for those of the others."""
@@ -93,6 +106,8 @@ class Evictor:
         waits = self._policy.scope == "model" or self.is_stacked(cache)
         if not waits and self._due(cache.step):
             self._evict(cache)
+        if cache.step == 0 and self._policy.scope != "model":
+            self._pack(cache)
 
     def end_step(self, step: int) -> None:
         """Drop in the layers whose evictions waited for all of them."""
@@ -104,6 +119,17 @@ class Evictor:
             windowed = [cache for cache in self.layers if cache.acts and cache.window is not None]
             for window in {cache.window for cache in windowed}:
                 self._evict_alike([cache for cache in windowed if cache.window == window])
+        if step == 0 and self._policy.scope == "model":
+            for cache in self.layers:
+                self._pack(cache)
+
+    def _pack(self, cache: LayerCache) -> None:
+        """Store a layer's older entries in the forms of the recipe, once its prompt was reduced."""
+        if cache.window is not None or not self._policy.forms:
+            return
+        plan = plan_of(self._policy, cache.entries.width("keys"))
+        assert plan is not None
+        cache.entries = PackedEntries(cache.entries, plan, self._channels.pop(cache.layer, None))
 
     def free_outside(self, cache: LayerCache) -> None:
         """Free what no later query of a layer with a window can see."""

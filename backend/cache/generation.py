@@ -63,9 +63,9 @@ class CacheProgress(ProgressReporter):
         ids = [[int(key) for key in row[row >= 0]] for row in self.ledger.token_ids]
         return self.ledger.result(
             finished,
-            policies=tuple(policy.slug for policy in chosen),
-            titles=tuple(policy.title for policy in chosen),
-            labels=tuple(policy.label for policy in chosen),
+            policies=tuple(policy.recipe_slug for policy in chosen),
+            titles=tuple(policy.recipe_title for policy in chosen),
+            labels=tuple(policy.recipe_label for policy in chosen),
             budget_tokens=self.budget,
             prompt_ids=np.asarray(self.tokens.ids, np.int32),
             prompt_text=self.tokens.text,

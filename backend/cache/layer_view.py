@@ -100,7 +100,7 @@ class LayerView:
     @property
     def device(self) -> torch.device:
         """Where the layer's tensors are."""
-        return self._cache.entries.buffers["keys"].device
+        return self._cache.entries.buffers["positions"].device
 
     @property
     def counts(self) -> Sequence[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from tokenarium.backend.cache.terms import (
     NEEDS,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tokenarium.backend.cache.kvpress_call import KVPressCall
     from tokenarium.backend.cache.layer_view import Choice, LayerView
+    from tokenarium.backend.cache.storage_form import StorageForm
     from tokenarium.backend.models.loaded import LoadedModel
     from tokenarium.backend.observe.layer import Change
     from tokenarium.kernels.attention_stats import AttentionStats, Want
@@ -100,6 +101,7 @@ class Policy(Method):
     reduction: Reduction = Field(
         "mean", description="How query heads that share a KV head are reduced to one score."
     )
+    _forms: "tuple[StorageForm, ...]" = PrivateAttr(())
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -113,6 +115,46 @@ class Policy(Method):
                 "attention only: add 'attention' to them"
             )
         super().__pydantic_init_subclass__(**kwargs)
+
+    @property
+    def forms(self) -> "tuple[StorageForm, ...]":
+        """In what forms what it keeps is stored, one after another: the rest of a recipe."""
+        return self._forms
+
+    def followed_by(self, forms: "Sequence[StorageForm]") -> Self:
+        """Return the recipe of this policy and forms for what it keeps.
+
+        Raises:
+            ValueError: if they do not go together.
+        """
+        from tokenarium.backend.cache.storage_form import refuse_recipe
+
+        own = self.model_copy()
+        own._forms = tuple(forms)  # noqa: SLF001 - a copy of its own
+        refuse_recipe(own)
+        return own
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether every entry is kept and read, so that the budget changes nothing."""
+        return self.label in ("nothing", "reshape", "quantise")
+
+    @property
+    def recipe_slug(self) -> str:
+        """Slugs of the policy and of what follows it, such as ``snapkv+kv_quant``."""
+        return "+".join([self.slug, *(form.slug for form in self._forms)])
+
+    @property
+    def recipe_title(self) -> str:
+        """What the recipe is called."""
+        return ", then ".join([self.title, *(form.short_title for form in self._forms)])
+
+    @property
+    def recipe_label(self) -> str:
+        """What is really done, step by step."""
+        steps = [self.label, *(form.label for form in self._forms)]
+        done = [label for label in dict.fromkeys(steps) if label != "nothing"]
+        return ", ".join(done) or "nothing"
 
     def fitted(self, budget: int, layers: int, context: int) -> Self:
         """Return the policy with every parameter that was left open set for a run.

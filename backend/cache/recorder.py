@@ -96,6 +96,7 @@ class CacheRecorder(Recorder):
         view = run.evictor.view(cache)
         if acts:
             policy.observe_prompt(view, stats)
+        run.evictor.choose_channels(cache)
         cache.rows = None
         if run.pruner is not None and run.pruner.kept is None:
             run.pruner.kept = policy.prompt_kept(view)
@@ -145,8 +146,8 @@ class CacheRecorder(Recorder):
         else:
             out, weights = decode_attention(
                 call.q[0],
-                entries.buffers["keys"],
-                entries.buffers["values"],
+                entries.attended("keys"),
+                entries.attended("values"),
                 entries.starts,
                 entries.counts,
                 scaling=call.scaling,
@@ -169,8 +170,8 @@ class CacheRecorder(Recorder):
         run.selected[call.layer] = Selected(positions, scores)
         return gather_attention(
             call.q[0],
-            entries.buffers["keys"],
-            entries.buffers["values"],
+            entries.attended("keys"),
+            entries.attended("values"),
             entries.starts,
             entries.counts,
             choice.indices,

@@ -1,8 +1,15 @@
 """The request for a run under KV-cache policies."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.runs.method import Method
@@ -15,14 +22,71 @@ BudgetUnit = Literal["tokens", "ratio", "megabytes"]
 
 
 class PolicySpec(MethodSpec[Policy]):
-    """A policy by its slug, with parameters: ``PolicySpec("streaming_llm", sink=4)``."""
+    """A policy by its slug, with parameters: ``PolicySpec("streaming_llm", sink=4)``.
+
+    What follows it in a recipe stands in ``then``: ``PolicySpec("snapkv", then=["kv_quant"])`` is
+    the list ``[PolicySpec("snapkv"), PolicySpec("kv_quant")]`` of a request.
+    """
 
     family: ClassVar[type[Method]] = Policy
 
+    then: tuple["PolicySpec", ...] = Field(
+        (),
+        max_length=2,
+        description="In what form what the policy keeps is stored, one after another.",
+    )
+
+    def __init__(
+        self,
+        slug: str,
+        parameters: Mapping[str, Any] | None = None,
+        then: Any = (),
+        **more: Any,
+    ) -> None:
+        # Pydantic hands every field over by its name.
+        super(MethodSpec, self).__init__(
+            slug=slug, parameters={**(parameters or {}), **more}, then=then
+        )
+
     @property
     def policy(self) -> Policy:
-        """The policy with its parameters."""
-        return self.method
+        """The policy with its parameters, and what follows it."""
+        return self.method.followed_by([spec.method for spec in self.then])  # type: ignore[misc]
+
+    @property
+    def slugs(self) -> tuple[str, ...]:
+        """Names of the policy and of what follows it."""
+        return (self.slug, *(spec.slug for spec in self.then))
+
+    @field_validator("then", mode="before")
+    @classmethod
+    def _specs(cls, then: Any) -> Any:
+        several = isinstance(then, list | tuple)
+        return tuple(map(policy_spec, then)) if several else then
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        _ = self.policy
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what does not follow: requests have the keys that they had without recipes."""
+        found: dict[str, Any] = write(self)
+        if not self.then:
+            found.pop("then", None)
+        return found
+
+
+def policy_spec(given: Any) -> Any:
+    """Return a policy, by its slug, or a recipe, a list of them, as a ``PolicySpec``."""
+    if isinstance(given, str):
+        return PolicySpec(slug=given)
+    if isinstance(given, list | tuple) and given:
+        first, *then = (policy_spec(each) for each in given)
+        spec = PolicySpec.model_validate(first)
+        return spec if not then else PolicySpec(spec.slug, spec.parameters, (*spec.then, *then))
+    return given
 
 
 class CacheRequest(TextRequest):
@@ -31,7 +95,9 @@ class CacheRequest(TextRequest):
     kind: ClassVar[str] = "cache"
 
     policies: tuple[PolicySpec, ...] = Field(
-        min_length=1, max_length=8, description="Policies to compare, each with its parameters."
+        min_length=1,
+        max_length=8,
+        description="Policies to compare, each with its parameters; a list of them is a recipe.",
     )
     budget: float = Field(
         256, gt=0, le=1e7, description="What the cache may hold right after an eviction."
@@ -62,7 +128,8 @@ class CacheRequest(TextRequest):
     @property
     def methods(self) -> dict[str, tuple[str, ...]]:
         """The policies."""
-        return {"policy": tuple(dict.fromkeys(spec.slug for spec in self.policies))}
+        slugs = (slug for spec in self.policies for slug in spec.slugs)
+        return {"policy": tuple(dict.fromkeys(slugs))}
 
     @model_validator(mode="before")
     @classmethod
@@ -76,7 +143,7 @@ class CacheRequest(TextRequest):
     def _slugs_too(cls, policies: Any) -> Any:
         if not isinstance(policies, list | tuple):
             return policies
-        return tuple(PolicySpec(slug=spec) if isinstance(spec, str) else spec for spec in policies)
+        return tuple(map(policy_spec, policies))
 
     @field_validator("policies")
     @classmethod

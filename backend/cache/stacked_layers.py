@@ -64,7 +64,7 @@ def stack_layers(
         policy: of the run.
         rerotation: of the run.
     """
-    if not policy.batches_layers or len(layers) < 2:
+    if not policy.batches_layers or policy.forms or len(layers) < 2:
         return None
     first = layers[0]
     alike = all(_like(cache, first) for cache in layers)

@@ -2,8 +2,9 @@
 
 from typing import Literal, NamedTuple, get_args
 
-Label = Literal["nothing", "evict", "select", "mask", "reshape", "merge"]
-"""What is really done: memory freed, a subset read, pairs hidden, other dimensions, merged."""
+Label = Literal["nothing", "evict", "select", "mask", "reshape", "merge", "quantise"]
+"""What is really done: memory freed, a subset read, pairs hidden, other dimensions, entries merged,
+fewer bits."""
 When = Literal["never", "prefill", "step"]
 """When entries are dropped: never, once after the prompt, or while decoding too."""
 Scope = Literal["head", "layer", "model"]

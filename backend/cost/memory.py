@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from tokenarium.backend.cache.budget import CacheSizes, entry_bytes
 from tokenarium.backend.cache.entries import room
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.storage_form import plan_of
+from tokenarium.backend.cache.storage_plan import StoragePlan
+from tokenarium.backend.models.layer_kinds import LayerSizes
 
 _NUMBER_BYTES = 4
 
@@ -69,7 +72,14 @@ def bytes_by_step(
             each += heads.kv_heads * _NUMBER_BYTES * policy.state_per_token()
             key = heads.head_size * sizes.number_bytes
             each += heads.kv_heads * _moving_bytes(policy, prompt, evicted, sizes, key)
-        total += many * each * room_at
+        plan = plan_of(policy, heads.head_size) if window is None else None
+        if plan is None:
+            total += many * each * room_at
+        else:
+            whole = 2 * heads.head_size * sizes.number_bytes
+            rows = (each - heads.kv_heads * whole) * room_at
+            held = _course(policy, own, due, length, window, room=False)[0]
+            total += many * (rows + _packed_bytes(plan, heads, sizes.number_bytes, room_at, held))
     return total
 
 
@@ -92,10 +102,51 @@ def _moving_bytes(
     return np.asarray(_NUMBER_BYTES * moved + whole * far, np.int64)
 
 
+def _packed_bytes(
+    plan: StoragePlan,
+    heads: LayerSizes,
+    number_bytes: int,
+    room_at: NDArray[np.int64],
+    held: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return [steps] bytes of the keys and values of a layer that stores older ones otherwise.
+
+    Args:
+        plan: how.
+        heads: of the layer.
+        number_bytes: of a number of the model.
+        room_at: [steps] rows of a head.
+        held: [steps] entries of a head.
+    """
+    packed = plan.at_once(int(held[0]))
+    newest, found = _Head(int(held[0]) - packed), np.empty(len(held), np.int64)
+    row = plan.packed_bytes(heads.head_size, number_bytes)
+    whole = entry_bytes(heads, number_bytes) // heads.kv_heads
+    for step in range(len(held)):
+        if step:
+            newest.append()
+            more = plan.at_once(newest.count) if plan.together else 0
+            newest.count -= more
+            packed = min(packed + more, int(held[step]))
+        groups = -(-packed // plan.together) if plan.together else 0
+        found[step] = (packed > 0) * row * room_at[step] + whole * newest.size
+        found[step] += groups * plan.group_bytes(heads.head_size) + plan.channel_bytes()
+    return heads.kv_heads * found
+
+
 def _course(
-    policy: Policy, budget: int, due: Sequence[bool], length: int, window: int | None
+    policy: Policy,
+    budget: int,
+    due: Sequence[bool],
+    length: int,
+    window: int | None,
+    *,
+    room: bool = True,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return by step how many entries a head has room for, and whether one was evicted by then."""
+    """Return by step how many entries a head has room for, and whether one was evicted by then.
+
+    Without ``room``, it is how many entries the head holds.
+    """
     head, acts = _Head(length), policy.acts_within(window, budget)
     found, evicted = np.empty(len(due), np.int64), np.zeros(len(due), np.bool_)
     for step in range(len(due)):
@@ -106,5 +157,5 @@ def _course(
         if acts and due[step] and head.count > budget:
             head.keep(policy.size_after_eviction(budget))
             evicted[step:] = True
-        found[step] = head.size
+        found[step] = head.size if room else head.count
     return found, evicted

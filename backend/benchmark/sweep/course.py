@@ -79,9 +79,9 @@ class Course:
         ledger.first_divergence[0] = late + other[0] if len(other) else -1
         return ledger.result(
             finished=True,
-            policies=(self._policy.slug,),
-            titles=(self._policy.title,),
-            labels=(self._policy.label,),
+            policies=(self._policy.recipe_slug,),
+            titles=(self._policy.recipe_title,),
+            labels=(self._policy.recipe_label,),
             budget_tokens=self._budget,
             prompt_ids=np.asarray(prompt, np.int32),
             prompt_text=decode_each(loaded, prompt),

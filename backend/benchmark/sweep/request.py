@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
 from tokenarium.backend.benchmark.task import Task
-from tokenarium.backend.cache.request import PolicySpec
+from tokenarium.backend.cache.request import PolicySpec, policy_spec
 from tokenarium.backend.runs.message import Message
 from tokenarium.backend.runs.request import MOST_MESSAGES, ModelRequest, TextRequest, stored_form
 
@@ -73,7 +73,8 @@ class SweepRequest(ModelRequest):
     @property
     def methods(self) -> dict[str, tuple[str, ...]]:
         """The policies, and the task where there is one."""
-        policies = tuple(dict.fromkeys(spec.slug for spec in self.policies))
+        slugs = (slug for spec in self.policies for slug in spec.slugs)
+        policies = tuple(dict.fromkeys(slugs))
         return {"policy": policies, **({"task": (self.task,)} if self.task else {})}
 
     @property
@@ -99,7 +100,7 @@ class SweepRequest(ModelRequest):
     def tried(self) -> tuple[PolicySpec, ...]:
         """The full cache first, then the policies asked for."""
         full = PolicySpec(slug="full")
-        return (full, *(spec for spec in self.policies if spec.slug != full.slug))
+        return (full, *(spec for spec in self.policies if spec.slugs != full.slugs))
 
     def point(self, policy: int, ratio: float, depth: float | None) -> "PointRequest":
         """Return the request for one point of the grid: its first exercise, step by step.
@@ -124,7 +125,7 @@ class SweepRequest(ModelRequest):
     def _slugs_too(cls, policies: Any) -> Any:
         if not isinstance(policies, list | tuple):
             return policies
-        return tuple(PolicySpec(slug=spec) if isinstance(spec, str) else spec for spec in policies)
+        return tuple(map(policy_spec, policies))
 
     @field_validator("policies", "budgets", "depths")
     @classmethod

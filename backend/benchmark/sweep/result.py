@@ -250,9 +250,9 @@ class SweepResult(ExerciseQuantities):
         ends = [(np.nan, np.nan) if c.refused else interval(c.correct, c.trials) for c in cells]
         shares = [np.nan if cell.refused else cell.correct / cell.trials for cell in cells]
         return cls(
-            policies=tuple(policy.slug for policy in policies),
-            titles=tuple(policy.title for policy in policies),
-            labels=tuple(policy.label for policy in policies),
+            policies=tuple(policy.recipe_slug for policy in policies),
+            titles=tuple(policy.recipe_title for policy in policies),
+            labels=tuple(policy.recipe_label for policy in policies),
             policy=np.asarray([point.policy for point in ready], np.int32),
             ratio=np.asarray([point.ratio for point in ready], np.float32),
             depth=np.asarray(

@@ -98,7 +98,7 @@ def grid(request: SweepRequest) -> Iterator[Point]:
     task = request.chosen_task
     depths = request.depths if task is not None and task.has_depth else (None,)
     for number, spec in enumerate(request.tried):
-        ratios = (1.0,) if spec.policy.label == "nothing" else request.budgets
+        ratios = (1.0,) if spec.policy.keeps_all else request.budgets
         for ratio in ratios:
             for depth in depths:
                 yield Point(number, ratio, depth)
@@ -174,8 +174,8 @@ class _Sweep:
 
 def _words(spec: PolicySpec, point: Point, trials: int) -> str:
     """Return what is being done, with a place for the number of the trial."""
-    title = spec.policy.title.replace("{", "{{").replace("}", "}}")
-    kept = "" if spec.policy.label == "nothing" else f" at {point.ratio:.3g} of the prompt"
+    title = spec.policy.recipe_title.replace("{", "{{").replace("}", "}}")
+    kept = "" if spec.policy.keeps_all else f" at {point.ratio:.3g} of the prompt"
     where = "" if point.depth is None else f", depth {point.depth:.3g}"
     return f"{title}{kept}{where}: trial {{trial}} of {trials}"
 

@@ -89,7 +89,7 @@ def _continuation(
         alike: layers that hold the same; the first in which the policy can choose stands for all.
     """
     policy = run.policy
-    device = alike[0].entries.buffers["keys"].device
+    device = alike[0].entries.buffers["positions"].device
     content = _Content(alike[0], run.prompt + steps, random, device)
     shared: dict[str, object] = {}
     for like in alike:
@@ -126,7 +126,7 @@ class _Content:
     ) -> None:
         self._random, self._device = random, device
         self._attention = NullAttention(like.heads, random, device)
-        self._sizes = [like.entries.buffers[name].shape[1] for name in ("keys", "values")]
+        self._sizes = [like.entries.width(name) for name in ("keys", "values")]
         self._surprisal = torch.empty(places).exponential_(generator=random).to(device)
         self._surprisal[0] = float("nan")  # as nothing comes before the first token
 

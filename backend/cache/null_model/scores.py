@@ -35,7 +35,7 @@ class _NullLayer:
         run: CachedSequence, like: LayerCache, random: Generator | None
     ) -> "_NullLayer":
         """Return a layer whose policy has observed a prompt's null attention."""
-        device = like.entries.buffers["keys"].device
+        device = like.entries.buffers["positions"].device
         attention = NullAttention(like.heads, random, device)
         nothing = torch.zeros(like.entries.groups, like.prompt, 1, device=device)
         entries = Entries(nothing, nothing, torch.arange(like.prompt, device=device))
