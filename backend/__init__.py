@@ -100,6 +100,10 @@ if TYPE_CHECKING:
     from tokenarium.backend.interventions.declaration import Intervention
     from tokenarium.backend.interventions.request import InterventionRequest
     from tokenarium.backend.interventions.result import InterventionResult
+    from tokenarium.backend.judging.judgement import Judgement
+    from tokenarium.backend.judging.measure import Measure
+    from tokenarium.backend.judging.request import JudgeRequest, MeasureSpec
+    from tokenarium.backend.judging.result import JudgeResult
     from tokenarium.backend.lens.request import LensRequest
     from tokenarium.backend.lens.result import LensResult
     from tokenarium.backend.models.default import DEFAULT_MODEL

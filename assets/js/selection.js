@@ -78,7 +78,8 @@
     Object.assign(state, wanted);
     if (how) remember(how);
     emit('select', {...state});
-    if (how && Object.keys(wanted).some(key => !LOCAL.includes(key))) tell();
+    // A measure of a judged text colours the strip here and is drawn along the text by Python.
+    if (how && (Object.keys(wanted).some(key => !LOCAL.includes(key)) || wanted.metric?.startsWith('judge_'))) tell();
   };
 
   // The visitor opens a stored run: through the same door as every choice, so that answers keep their order.

@@ -216,9 +216,16 @@
     const accept = found => {
       for (const [name, metric] of Object.entries(found)) metrics[name] = {...metric, numbers: metric.values === undefined ? null : V.numbers(metric)};
     };
+    const offer = () => metricRadios.fill(Object.entries(metrics).map(([name, metric]) => [name, metric.button, `${metric.title}: ${metric.meaning}\n${metric.formula}`, metric.group, metric.more]));
     const draw = () => {
       const value = props.value || {};
-      if (value.patch) { accept(value.patch); recolour(T.state.metric || usual); return; }
+      if (value.patch) {
+        const added = Object.keys(value.patch).some(name => !metrics[name]);
+        accept(value.patch);
+        if (added) offer();
+        recolour(T.state.metric || usual);
+        return;
+      }
       if (!value.texts) return;
       metrics = {};
       asked = '';
@@ -227,7 +234,7 @@
       texts = V.texts(value.texts);
       special = new Set(value.special);
       kinds = {token: value.characters ? V.units(value.characters, texts.length) : V.whole(texts.length), word: V.units(value.words, texts.length), sentence: V.units(value.sentences, texts.length)};
-      metricRadios.fill(Object.entries(metrics).map(([name, metric]) => [name, metric.button, `${metric.title}: ${metric.meaning}\n${metric.formula}`, metric.group, metric.more]));
+      offer();
       build();
       recolour(T.state.metric || T.fromAddress().metric || usual);
     };

@@ -97,6 +97,18 @@ def test_a_head_is_chosen_in_the_scatter_and_the_probe_measures(visit: Visit) ->
     expect(page.locator("#heads-up input")).to_have_value(re.compile("induction"))
 
 
+def test_a_judged_text_has_scores_beside_chance_and_colours_the_strip(page: Page) -> None:
+    open_view(page, "Judge")
+    page.locator("#judge").click()
+    rows = page.locator("#table-judge-scores tbody tr")
+    expect(rows).to_have_count(6)
+    expect(rows.filter(has_text="Window entropy")).to_contain_text("chance")
+    rows.get_by_role("button", name="Window entropy (ARES)").click()
+    expect(page.locator(".tk-metrics [aria-checked=true]")).to_have_text("window entropy")
+    expect(page.locator("#plot-judged .ytitle")).to_have_text("window entropy (nats)")
+    page.wait_for_url(re.compile("metric=judge_window_entropy"))
+
+
 def test_an_intervention_says_what_it_does_to_the_loss(page: Page) -> None:
     page.get_by_role("tab", name=VIEWS["intervene"], exact=True).click()
     page.locator("#intervention input").fill("Zero a head")

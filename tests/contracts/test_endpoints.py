@@ -39,6 +39,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "heartbeat": HEAD,
     "follow": {**HEAD, "token": 3},
     "lens": {"text": TEXT, "rows": [1, 2], "layers": [0, 3]},
+    "judge": {"text": TEXT, "measures": ["min_k", "repetition"]},
     "intervene": {"text": TEXT, "intervention": "drop_first"},
     "cache": {"text": TEXT, "policies": ["recent", "h2o"], "budget": 6, "max_new_tokens": 3},
     "sweep": SWEEP,

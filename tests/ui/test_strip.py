@@ -13,8 +13,10 @@ from hypothesis.extra import numpy as arrays
 
 from tests.browser.strip_page import long_text
 from tests.ui.hand_made import trace, unfinished
-from tokenarium.backend import TraceResult
+from tokenarium.backend import JudgeResult, TraceResult
+from tokenarium.backend.runs.read_text import without_turns
 from tokenarium.ui.components.colouring import COLOURINGS, USUAL
+from tokenarium.ui.components.judged import judged_patch
 from tokenarium.ui.components.strip import packed_numbers, packed_texts, strip_patch, strip_value
 from tokenarium.ui.shell.selection import Chosen
 
@@ -207,3 +209,33 @@ def test_a_long_text_sends_the_shown_numbers_only(longest: TraceResult, metric: 
 def test_a_long_text_without_any_repetition_still_fits() -> None:
     value = strip_value(trace(LONGEST, tiles=1, lens=False), FIRST)
     assert len(orjson.dumps(value)) < MOST_BYTES
+
+
+def test_a_judged_text_adds_a_colouring_for_each_measure_that_says_something_of_tokens() -> None:
+    result = JudgeResult(
+        token_ids=np.arange(3, dtype=np.int32),
+        token_text=("a", "b", "c"),
+        text="abc",
+        **without_turns(3),
+        judged=np.array([False, True, True]),
+        surprisal_nats=np.array([np.nan, 1, 2], np.float32),
+        entropy_before_nats=np.array([np.nan, 1, 1], np.float32),
+        measures=("min_k", "window_entropy"),
+        titles=("Min-K%", "Window entropy (ARES)"),
+        token_score=np.array([[np.nan, 1, 2], [np.nan] * 3], np.float32),
+        marked=np.zeros((2, 3), np.bool_),
+        **dict.fromkeys(
+            ("score", "score_low", "score_high", "null_mean", "null_low", "null_high"),
+            np.zeros(2),
+        ),
+        null_at_least=np.ones(2),
+        details={},
+        notes=(),
+    )
+    patch = judged_patch(result)["patch"]
+    assert set(patch) == {"judge_min_k"}
+    assert patch["judge_min_k"]["button"] == "Min-K%"
+    assert patch["judge_min_k"]["unit"] == "nats"
+    halves = np.frombuffer(base64.b64decode(patch["judge_min_k"]["values"]), "<f2")
+    shown = np.ldexp(halves.astype(np.float64), -patch["judge_min_k"]["exponent"])
+    np.testing.assert_array_equal(shown, [np.nan, 1, 2])

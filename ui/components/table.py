@@ -1,6 +1,6 @@
 """A table of numbers with their definitions, whose rows choose a token or a head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import gradio as gr
@@ -23,8 +23,8 @@ class Link:
     """A cell that chooses something when it is pressed."""
 
     text: str
-    select: dict[str, int]
-    """Parts of the selection: token, layer, head."""
+    select: Mapping[str, int | str]
+    """Parts of the selection: token, layer, head, metric."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tokenarium.ui.panels.explore.heads import Heads
 from tokenarium.ui.panels.explore.heartbeat import Heartbeat
 from tokenarium.ui.panels.explore.heavy import Heavy
 from tokenarium.ui.panels.explore.intervene import Intervene
+from tokenarium.ui.panels.explore.judge import Judge
 from tokenarium.ui.panels.explore.predictions import Predictions
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.panels.explore.share import Share
@@ -56,7 +57,7 @@ STORIES = (
 
 
 class Explore(RunPage):
-    """Reads a text and shows it in nine views."""
+    """Reads a text and shows it in ten views."""
 
     path, title, order = "", "Explore", 1
     kinds = (TraceRequest,)
@@ -70,6 +71,7 @@ class Explore(RunPage):
         Heartbeat,
         Heads,
         Intervene,
+        Judge,
         Compare,
     )
     aside = (Share, TokenCard)

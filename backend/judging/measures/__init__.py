@@ -1,0 +1,1 @@
+"""Measures of a text, one a file."""

@@ -1,0 +1,46 @@
+"""The Judge view: what it asks for, what it says of scores, and what is only of another text."""
+
+import math
+
+import pytest
+
+from tests.ui.browser_stub import Visit
+from tests.ui.conftest import MODEL
+from tokenarium.backend import JudgeRequest, Lab
+from tokenarium.ui.pages.explore import Explore
+from tokenarium.ui.panels.explore.judge import USUAL, _range, _said, _verdict
+
+
+@pytest.mark.parametrize(
+    ("score", "low", "high", "verdict"),
+    [
+        (2.0, 0.0, 1.0, "above chance"),
+        (-1.0, 0.0, 1.0, "below chance"),
+        (1.0, 0.0, 1.0, "as chance gives"),
+        (math.nan, 0.0, 1.0, "nothing to compare"),
+        (1.0, math.nan, math.nan, "nothing to compare"),
+    ],
+)
+def test_a_score_is_compared_with_chance(score, low, high, verdict) -> None:
+    assert _verdict(score, low, high) == verdict
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    assert _range(math.nan, math.nan) == _said(math.nan) == "-"
+    assert _range(-1.5, 0.25) == "-1.5 to 0.25"
+
+
+def test_the_form_is_sent_when_the_view_is_opened_and_not_before(lab: Lab) -> None:
+    explore = Visit(lab, Explore)
+    explore.fill(model=MODEL)
+    view = explore.page.tabs["judge"]
+    assert view.parts["judge_form"].value == {"groups": []}
+    explore.told["view"] = "judge"
+    found = explore.run(text="five!")[-1]
+    groups = found["judge_form"]["groups"]
+    assert {group["slug"] for group in groups} == set(USUAL)
+    assert "press the button" in found["judge_said"]
+
+
+def test_the_request_is_of_the_text_that_is_shown() -> None:
+    assert JudgeRequest(model="tiny", text="abc").measures[0].slug == USUAL[0]
