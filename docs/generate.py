@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tokenarium.backend.cache.catalogue import methods_table
+from tokenarium.backend.decoding.catalogue import strategies_table
 from tokenarium.backend.runs.kind import KINDS, Kind
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.speculation.catalogue import catalogue
@@ -150,6 +151,7 @@ COLUMNS = {
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "policies": ("methods.md", methods_table),
     "drafters": ("methods.md", catalogue),
+    "strategies": ("methods.md", strategies_table),
     "options": ("options.md", options),
     "endpoints": ("http_mcp.md", endpoints),
     "quantities": ("columns.md", quantities),

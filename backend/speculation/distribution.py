@@ -54,25 +54,44 @@ class Processors:
             return logits
         logits = logits.clone()
         for row, path in zip(logits, paths, strict=True):
-            seen = torch.tensor(sorted(set(path)), device=logits.device)
-            found = row[seen]
-            divided = found / self.repetition_penalty
-            row[seen] = divided.where(found > 0, found * self.repetition_penalty)
+            penalise_repeated(row, path, self.repetition_penalty)
         return logits
 
     def _truncate(self, probs: Tensor) -> Tensor:
         cut = probs
         if 0 < self.top_k < probs.shape[-1]:
-            least = cut.topk(self.top_k, -1).values[..., -1:]
-            cut = cut.where(cut >= least, 0)
-            cut = cut / cut.sum(-1, keepdim=True)
+            cut = keep_top_k(cut, self.top_k)
         if self.top_p < 1:
-            cut = cut.where(_likeliest(cut, self.top_p), 0)
-            cut = cut / cut.sum(-1, keepdim=True)
+            cut = keep_top_p(cut, self.top_p)
         if self.min_p > 0:
-            cut = cut.where(cut >= self.min_p * cut.amax(-1, keepdim=True), 0)
-            cut = cut / cut.sum(-1, keepdim=True)
+            cut = keep_min_p(cut, self.min_p)
         return cut
+
+
+def penalise_repeated(logits: Tensor, path: Sequence[int], penalty: float) -> None:
+    """Divide the logits [V] of tokens on a path by the penalty, or multiply where negative."""
+    seen = torch.tensor(sorted(set(path)), device=logits.device)
+    found = logits[seen]
+    logits[seen] = (found / penalty).where(found > 0, found * penalty)
+
+
+def keep_top_k(probs: Tensor, count: int) -> Tensor:
+    """Return distributions [n, V] of the likeliest tokens alone; equals of the last stay too."""
+    least = probs.topk(count, -1).values[..., -1:]
+    cut = probs.where(probs >= least, 0)
+    return cut / cut.sum(-1, keepdim=True)
+
+
+def keep_top_p(probs: Tensor, share: float) -> Tensor:
+    """Return distributions [n, V] of the likeliest tokens that hold a share together."""
+    cut = probs.where(_likeliest(probs, share), 0)
+    return cut / cut.sum(-1, keepdim=True)
+
+
+def keep_min_p(probs: Tensor, share: float) -> Tensor:
+    """Return distributions [n, V] of the tokens not below a share of the likeliest one's."""
+    cut = probs.where(probs >= share * probs.amax(-1, keepdim=True), 0)
+    return cut / cut.sum(-1, keepdim=True)
 
 
 _FEW = 1024

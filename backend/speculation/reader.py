@@ -73,14 +73,24 @@ class TreeReader:
 
         Drafted tokens that were not kept are dropped.
         """
+        return self.loaded.unembed(self.extend_states(ids)[-1])
+
+    @torch.inference_mode()
+    def extend_states(self, ids: Sequence[int], embeddings: Tensor | None = None) -> Tensor:
+        """Read tokens as ``extend`` does, and return the final states after each [n, hidden].
+
+        Args:
+            ids: [n] tokens.
+            embeddings: [n, hidden] that are read in their place; None for the tokens' own.
+        """
         self.keep([])
         if self.length:
-            hidden = self._read_drafted(ids, range(-1, len(ids) - 1))
+            hidden = self._read_drafted(ids, range(-1, len(ids) - 1), embeddings)
             self.keep(range(len(ids)))
         else:
             self.length = len(ids)
-            hidden = self._forward(ids, range(len(ids)))
-        return self.loaded.unembed(hidden[-1])
+            hidden = self._forward(ids, range(len(ids)), embeddings)
+        return hidden
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
@@ -98,6 +108,21 @@ class TreeReader:
         return self.loaded.unembed(self._read_drafted(ids, parents))
 
     @torch.inference_mode()
+    def read_states(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
+        """Read drafted tokens as ``read`` does, and return the final states [n, hidden]."""
+        return self._read_drafted(ids, parents)
+
+    def forget_after(self, count: int) -> None:
+        """Drop all but the first ``count`` drafted tokens that were read."""
+        self.parents, self.depths = self.parents[:count], self.depths[:count]
+
+    def rewind(self, count: int) -> None:
+        """Go back ``count`` tokens of the text; drafted tokens are dropped."""
+        assert 0 <= count < self.length, "a text has one token at least"
+        self.forget_after(0)
+        self.length -= count
+
+    @torch.inference_mode()
     def keep(self, path: Sequence[int]) -> None:
         """Make a path of drafted tokens part of the text, and drop the others."""
         in_place = next((place for place, node in enumerate(path) if place != node), len(path))
@@ -110,7 +135,9 @@ class TreeReader:
         self.length += len(path)
         self.parents, self.depths = [], []
 
-    def _read_drafted(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
+    def _read_drafted(
+        self, ids: Sequence[int], parents: Sequence[int], embeddings: Tensor | None = None
+    ) -> Tensor:
         before = len(self.parents)
         if self.chain_only is not None and list(parents) != list(
             range(before - 1, before + len(ids) - 1)
@@ -122,9 +149,12 @@ class TreeReader:
         for parent in parents:
             self.parents.append(parent)
             self.depths.append(0 if parent < 0 else self.depths[parent] + 1)
-        return self._forward(ids, [self.length + depth for depth in self.depths[before:]])
+        positions = [self.length + depth for depth in self.depths[before:]]
+        return self._forward(ids, positions, embeddings)
 
-    def _forward(self, ids: Sequence[int], positions: Sequence[int]) -> Tensor:
+    def _forward(
+        self, ids: Sequence[int], positions: Sequence[int], embeddings: Tensor | None = None
+    ) -> Tensor:
         """Return the final states [n, hidden], normed."""
         loaded, last = self.loaded, max(positions)
         if last >= loaded.context and not loaded.reads_past_context:
@@ -139,9 +169,14 @@ class TreeReader:
         held = self.length + len(self.parents)
         self._cache.advance(held - len(ids) - self._cache.get_seq_length())
         leaving = _leaving(loaded.layers[self.layers - 1])
+        given: dict[str, Tensor] = (
+            {"input_ids": torch.tensor([list(ids)], device=loaded.device)}
+            if embeddings is None
+            else {"inputs_embeds": embeddings[None]}
+        )
         with recording(_Keeper(self)), leaving as states, suppress(_StopError):
             loaded.body(
-                input_ids=torch.tensor([list(ids)], device=loaded.device),
+                **given,
                 position_ids=torch.tensor([list(positions)], device=loaded.device),
                 past_key_values=self._cache,
                 use_cache=True,

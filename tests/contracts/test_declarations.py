@@ -78,6 +78,7 @@ def test_the_kinds_of_runs_are_those_known() -> None:
         "speculate",
         "tokenize",
         "next_byte",
+        "decode",
     }
 
 

@@ -51,6 +51,7 @@ ASKED: dict[str, dict[str, Any]] = {
     },
     "next_byte": {"prefix": "Once upon a ti"},
     "speculate": {"text": TEXT, "drafter": "prompt_lookup", "max_new_tokens": 4},
+    "decode": {"text": TEXT, "strategies": ["beam"], "max_new_tokens": 4},
 }
 
 

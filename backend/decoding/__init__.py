@@ -1,0 +1,1 @@
+"""Decoding: one model writes by several strategies, every decision recorded."""

@@ -1,0 +1,77 @@
+"""From what lanes wrote down to the arrays of a result."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenarium.backend.decoding.journal import BRANCH, TOKEN
+from tokenarium.backend.decoding.lane import Lane
+from tokenarium.backend.decoding.next_token import ALTERNATIVES
+
+LANE: Final = np.dtype(
+    [
+        ("tokens", np.int32),
+        ("passes", np.int32),
+        ("token_steps", np.int32),
+        ("seconds", np.float32),
+    ]
+)
+"""Columns of a lane."""
+
+
+def arrays(lanes: Sequence[Lane]) -> dict[str, Any]:
+    """Return the quantities that are made of the lanes' own records, by name."""
+    reasons: dict[str, int] = {}
+    journals = [lane.journal.array(number, reasons) for number, lane in enumerate(lanes)]
+    widest = max((len(lane.pipeline.names) for lane in lanes), default=1)
+    lines = [(row, *line) for row, lane in enumerate(lanes) for line in lane.lines.items()]
+    count = sum(len(lane.records) for lane in lanes)
+    found: dict[str, Any] = {
+        "token_columns": np.concatenate([_tokens(lane, row) for row, lane in enumerate(lanes)]),
+        "branch_columns": np.concatenate([_branches(lane, row) for row, lane in enumerate(lanes)]),
+        "journal": np.concatenate(journals),
+        "reasons": tuple(reasons),
+        "stages": tuple(lane.pipeline.names for lane in lanes),
+        "threshold_names": tuple(name for _, name, _ in lines),
+        "threshold_lane": np.array([row for row, _, _ in lines], np.int32),
+        "threshold_nats": np.array([nats for _, _, nats in lines], np.float32),
+        "top_ids": np.full((count, ALTERNATIVES), -1, np.int32),
+        "top_probs": np.full((count, widest, ALTERNATIVES), np.nan, np.float32),
+        "tokens_left": np.full((count, widest), -1, np.int32),
+        "stage_entropy_nats": np.full((count, widest), np.nan, np.float32),
+    }
+    records = [made for lane in lanes for made in lane.records]
+    for row, made in enumerate(records):
+        own = len(made.left)
+        found["top_ids"][row] = made.top_ids
+        found["top_probs"][row, :own] = made.top_probs
+        found["tokens_left"][row, :own] = made.left
+        found["stage_entropy_nats"][row, :own] = made.stage_entropy_nats
+    return found
+
+
+def _tokens(lane: Lane, number: int) -> NDArray[np.void]:
+    found = np.zeros(len(lane.records), TOKEN)
+    found["lane"] = number
+    for name in (
+        *("probability", "final_probability", "rank"),
+        *("entropy_nats", "varentropy_nats2"),
+    ):
+        found[name] = [getattr(made, name) for made in lane.records]
+    found["token_id"] = [made.token for made in lane.records]
+    for place, name in enumerate(("branch", "passes", "token_steps", "seconds")):
+        found[name] = [spent[place] for spent in lane.spent]
+    return found
+
+
+def _branches(lane: Lane, number: int) -> NDArray[np.void]:
+    found = np.zeros(len(lane.branches), BRANCH)
+    found["lane"] = number
+    for row, branch in zip(found, lane.branches, strict=True):
+        row["branch"], row["parent"], row["start"] = branch.number, branch.parent, branch.start
+        row["tokens"], row["kept"] = len(branch.records) - branch.own, branch.kept
+        row["log_prob"] = sum(branch.log_probs[branch.own :])
+        row["score"] = branch.score
+    return found

@@ -1,0 +1,98 @@
+"""One lane of a decoding run, cut out of the result."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tokenarium.backend.decoding.result import DecodeResult
+
+
+@dataclass(frozen=True)
+class DecodedLane:
+    """What one strategy wrote; n new tokens, S stages, A alternatives."""
+
+    number: int
+    """0 is plain decoding."""
+    strategy: str
+    """Slug."""
+    title: str
+    parameters: dict[str, Any]
+    text: str
+    ended: str
+    token_ids: NDArray[np.int32]
+    """[n]; -1 where a mixture of embeddings was read."""
+    token_text: tuple[str, ...]
+    """n pieces."""
+    entropy_nats: NDArray[np.float32]
+    """[n] of the model's distribution before each token."""
+    varentropy_nats2: NDArray[np.float32]
+    """[n] likewise."""
+    passes: int
+    """Forward passes, that over the prompt not counted."""
+    token_steps: int
+    """Tokens read in them."""
+    seconds: float
+    tokens: NDArray[Any]
+    """[n] rows of ``token_columns``."""
+    stages: tuple[str, ...]
+    """S names, ``model`` first."""
+    top_ids: NDArray[np.int32]
+    """[n, A]."""
+    top_probs: NDArray[np.float32]
+    """[n, S, A]."""
+    tokens_left: NDArray[np.int32]
+    """[n, S]."""
+    stage_entropy_nats: NDArray[np.float32]
+    """[n, S]."""
+    thresholds: dict[str, float]
+    """Entropies at which it acts, in nats."""
+    journal: NDArray[Any]
+    """Rows of the run's journal; ``reason`` is an index into the run's ``reasons``."""
+    branches: NDArray[Any]
+    """Rows of ``branch_columns``."""
+
+    @staticmethod
+    def of(result: "DecodeResult", lane: int) -> "DecodedLane":
+        """Return a lane of a result."""
+        tokens = result.token_columns
+        own = np.flatnonzero(tokens["lane"] == lane)
+        stages = len(result.stages[lane])
+        cost = result.lane_columns[lane]
+        ids = tokens["token_id"][own]
+        return DecodedLane(
+            number=lane,
+            strategy=result.strategies[lane],
+            title=result.titles[lane],
+            parameters=json.loads(result.parameters[lane]),
+            text=result.text[lane],
+            ended=result.ended[lane],
+            token_ids=ids,
+            token_text=tuple(result.choice_text.get(str(key), "") for key in ids.tolist()),
+            entropy_nats=tokens["entropy_nats"][own],
+            varentropy_nats2=tokens["varentropy_nats2"][own],
+            passes=int(cost["passes"]),
+            token_steps=int(cost["token_steps"]),
+            seconds=float(cost["seconds"]),
+            tokens=tokens[own],
+            stages=result.stages[lane],
+            top_ids=result.top_ids[own],
+            top_probs=result.top_probs[own, :stages],
+            tokens_left=result.tokens_left[own, :stages],
+            stage_entropy_nats=result.stage_entropy_nats[own, :stages],
+            thresholds={
+                name: float(nats)
+                for name, own, nats in zip(
+                    result.threshold_names,
+                    result.threshold_lane,
+                    result.threshold_nats,
+                    strict=True,
+                )
+                if own == lane
+            },
+            journal=result.journal[result.journal["lane"] == lane],
+            branches=result.branch_columns[result.branch_columns["lane"] == lane],
+        )

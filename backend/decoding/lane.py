@@ -1,0 +1,355 @@
+"""One strategy's course through a run: what it is handed, and what it does with it."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from tokenarium.backend.decoding.branch import Branch
+from tokenarium.backend.decoding.calibration import NOTHING, Calibration
+from tokenarium.backend.decoding.journal import Action, Journal
+from tokenarium.backend.decoding.next_token import NextToken
+from tokenarium.backend.decoding.pipeline import Pipeline
+from tokenarium.backend.decoding.records import TokenRecord, record, soft_record
+from tokenarium.backend.decoding.stepper import Stepper
+from tokenarium.backend.speculation.autoregressive import Reason
+from tokenarium.backend.speculation.distribution import sample_one
+
+
+class Stopping(Protocol):
+    """When a text ends; ``speculation.autoregressive.StoppingCriteria`` for a model."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens of the text."""
+        ...
+
+    def cut(self, before: list[int], block: list[int]) -> tuple[int, Reason]:
+        """Return how many tokens of a block still belong to the text, and why it ends there."""
+        ...
+
+
+class Lane:
+    """A text that one strategy writes.
+
+    Args:
+        stepper: has read the prompt, nothing after it.
+        pipeline: what is done to every distribution before a token is drawn.
+        stopping: when the text ends.
+        ends: tokens after which a model stops.
+        seed: of everything drawn; equal steps of equal seeds draw by equal numbers.
+        report: called after every new token.
+        spell: ids to text.
+        calibration: how unsure the model is where plain decoding writes.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        pipeline: Pipeline,
+        stopping: Stopping,
+        ends: Collection[int] = (),
+        seed: int = 0,
+        report: Callable[["Lane"], None] = lambda _: None,
+        spell: Callable[[Sequence[int]], str] = lambda _: "",
+        calibration: Calibration = NOTHING,
+    ) -> None:
+        self.stepper, self.pipeline, self.ends, self.spell = stepper, pipeline, set(ends), spell
+        self.calibration = calibration
+        self.lines: dict[str, float] = {}
+        """Thresholds in force, in nats, by what happens there."""
+        self._stopping, self._report = stopping, report
+        self.journal = Journal()
+        self.random = np.random.default_rng([seed, 1])
+        """For whatever is drawn beside the tokens of the text."""
+        self._uniforms = np.random.default_rng([seed, 0]).random(stopping.max_new_tokens + 1)
+        self.new: list[int] = []
+        """The new tokens; -1 where an embedding was read in place of one."""
+        self.records: list[TokenRecord] = []
+        self.spent: list[tuple[int, int, int, float]] = []
+        """Of each: its branch, passes, tokens read and seconds until then."""
+        self.branches: list[Branch] = []
+        """Every branch there was."""
+        self.ended: Reason = ""
+        """Why the text is over; empty while it is not."""
+        self._unread: list[int] = []
+        self._now: NextToken | None = None
+        self._begun = perf_counter()
+        self._counted = stepper.counters
+
+    @property
+    def step(self) -> int:
+        """New tokens so far."""
+        return len(self.new)
+
+    def line(self, name: str, nats: float) -> float:
+        """Return a threshold on the entropy, and note it: the page draws it."""
+        self.lines[name] = nats
+        return nats
+
+    @property
+    def room(self) -> int:
+        """New tokens that may still follow."""
+        return self._stopping.max_new_tokens - self.step
+
+    @property
+    def now(self) -> NextToken:
+        """What follows the text; reads, in one pass, what was taken since."""
+        if self._unread:
+            self.stepper.feed(self._unread)
+            self._unread = []
+        if self._now is None:
+            self._now = self.next_token(self.stepper.logits, list(self.stepper.ids))
+        return self._now
+
+    def next_token(self, logits: Tensor, path: Sequence[int]) -> NextToken:
+        """Return what follows a path, by logits [V] and this lane's pipeline."""
+        return NextToken(logits, path, self.pipeline)
+
+    def drawn(self) -> int:
+        """Return the token that sampling draws at this step; equal seeds draw by equal numbers."""
+        return self._drawn(self.now, float(self._uniforms[self.step]))
+
+    def drawn_after(self, branch: Branch) -> int:
+        """Draw a token after a branch."""
+        return self._drawn(branch.now, float(self.random.random()))
+
+    def _drawn(self, now: NextToken, uniform: float) -> int:
+        return now.best if self.pipeline.temperature == 0 else sample_one(now.final, uniform)
+
+    def take(self, token: int, *, score: float = float("nan"), reason: str = "") -> None:
+        """Make a token part of the text."""
+        self._append([record(self.now, token)], [], score, reason)
+        self._unread.append(token)
+
+    def take_embedding(self, embedding: Tensor, *, score: float = float("nan")) -> None:
+        """Read an embedding [hidden] as the next step of the text, in place of a token."""
+        self._append([soft_record(self.now)], [], score, "a mixture of embeddings is read")
+        if not self.ended:
+            self.stepper.feed([-1], embedding[None])
+
+    def event(
+        self,
+        action: Action,
+        reason: str = "",
+        *,
+        token: int = -1,
+        score: float = float("nan"),
+        branch: Branch | None = None,
+    ) -> None:
+        """Write down that something was done, at this step and, maybe, with a token."""
+        now = self.now if branch is None else branch.now
+        known = token >= 0
+        self.journal.add(
+            self.step if branch is None else branch.end,
+            action,
+            branch=0 if branch is None else branch.number,
+            parent=-1 if branch is None else branch.parent,
+            token=token,
+            probability=now.probability(token) if known else float("nan"),
+            rank=now.rank(token) if known else -1,
+            score=score,
+            reason=reason,
+            before=(now.entropy_nats, now.varentropy_nats2),
+            spent=self.spent_in_all,
+        )
+
+    def consider(
+        self,
+        tokens: Sequence[int],
+        scores: Sequence[float] | None = None,
+        reason: str = "",
+        branch: Branch | None = None,
+    ) -> None:
+        """Write down which tokens were weighed at this step, with the strategy's scores."""
+        values = [float("nan")] * len(tokens) if scores is None else scores
+        for token, score in zip(tokens, values, strict=True):
+            self.event("consider", reason, token=token, score=score, branch=branch)
+
+    def fork(
+        self, tokens: Sequence[int], parent: Branch | None = None, reason: str = ""
+    ) -> list[Branch]:
+        """Try tokens after the text, or after a branch, each as a new branch; one pass reads them.
+
+        Returns: the branches, in the order of the tokens.
+        """
+        return self._read([(parent, token) for token in tokens], dict.fromkeys(tokens, reason))
+
+    def grow(self, tokens: Mapping[Branch, int]) -> None:
+        """Continue branches by a token each; one pass reads them."""
+        pairs = list(tokens.items())
+        found = self._tried(pairs)
+        for (branch, _), (made, node, now) in zip(pairs, found, strict=True):
+            branch.records.append(made)
+            branch.nodes.append(node)
+            branch.now = now
+            self._tried_row("look_ahead", branch)
+
+    def advance(self, pairs: Sequence[tuple[Branch, int]]) -> list[Branch]:
+        """Continue branches by tokens, in one pass; one that gets several goes on as new branches.
+
+        Returns: for each pair the branch that ends with its token.
+        """
+        uses = [branch for branch, _ in pairs]
+        alone = {branch: token for branch, token in pairs if uses.count(branch) == 1}
+        if len(alone) == len(pairs):
+            self.grow(alone)
+            return uses
+        return self._read(list(pairs), {})
+
+    def keep(
+        self,
+        branch: Branch,
+        count: int | None = None,
+        *,
+        score: float = float("nan"),
+        reason: str = "",
+    ) -> None:
+        """Make the tokens of a branch part of the text; every other branch is left.
+
+        Args:
+            branch: one that is still there.
+            count: how many of its tokens from the text on; None for all.
+            score: of the branch.
+            reason: why it is kept.
+        """
+        records, nodes = branch.records[:count], branch.nodes[:count]
+        whole = len(records) == len(branch.records)
+        kept = self._append(records, self._owners(branch), score, reason)
+        self.stepper.keep(nodes[:kept])
+        self._now = branch.now if whole and kept == len(records) else None
+
+    def _owners(self, branch: Branch) -> list[Branch]:
+        """Return, of every token of a branch, the branch whose own it is."""
+        owners: list[Branch] = []
+        number, count = branch.number, len(branch.records)
+        while number:
+            one = self.branches[number - 1]
+            owners = [one] * (count - one.own) + owners
+            count, number = one.own, one.parent
+        return owners
+
+    def drop(self, branch: Branch, reason: str = "") -> None:
+        """Write down that a branch is left."""
+        self.event("drop", reason, score=branch.score, branch=branch)
+
+    def roll_back(self, count: int, reason: str = "") -> list[int]:
+        """Take the newest tokens back out of the text, and return them."""
+        assert 0 < count <= self.step, "only what was written is taken back"
+        taken = self.new[-count:]
+        for place in range(count):
+            made = self.records[-1 - place]
+            self.journal.add(
+                self.step - 1 - place,
+                "roll_back",
+                token=made.token,
+                probability=made.probability,
+                rank=made.rank,
+                reason=reason,
+                before=made.before,
+                spent=self.spent_in_all,
+            )
+        unread = min(count, len(self._unread))
+        del self._unread[len(self._unread) - unread :]
+        self.stepper.rewind(count - unread)
+        for kept in (self.new, self.records, self.spent):
+            del kept[-count:]
+        self._now = None
+        self.ended = ""
+        return taken
+
+    def stop(self, reason: str) -> None:
+        """End the text here."""
+        self.event("stop", reason)
+        self.ended = "stop"
+
+    @property
+    def spent_in_all(self) -> tuple[int, int]:
+        """Forward passes since the prompt, and tokens read in them."""
+        return self._counted.passes, self._counted.token_steps
+
+    def _append(
+        self, records: Sequence[TokenRecord], owners: Sequence[Branch], score: float, reason: str
+    ) -> int:
+        """Add tokens to the text, and return how many of them it still takes."""
+        assert not self.ended, "the text is over"
+        tokens = [made.token for made in records]
+        kept, self.ended = self._stopping.cut(self.new, tokens)
+        for place, made in enumerate(records[:kept]):
+            owner = owners[place] if owners else None
+            number = 0
+            if owner is not None:
+                owner.kept, number = owner.kept + 1, owner.number
+            self.journal.add(
+                self.step,
+                "take",
+                branch=number,
+                parent=-1 if owner is None else owner.parent,
+                token=made.token,
+                probability=made.probability,
+                score=score,
+                rank=made.rank,
+                reason=reason,
+                before=made.before,
+                spent=self.spent_in_all,
+            )
+            self.new.append(made.token)
+            self.records.append(made)
+            self.spent.append((number, *self.spent_in_all, perf_counter() - self._begun))
+        self._now = None
+        self._report(self)
+        return kept
+
+    def _read(
+        self, pairs: Sequence[tuple[Branch | None, int]], reasons: Mapping[int, str]
+    ) -> list[Branch]:
+        """Read each token as a new branch, all in one pass."""
+        made = []
+        for (parent, token), (own, node, now) in zip(pairs, self._tried(pairs), strict=True):
+            above = [] if parent is None else parent.records
+            branch = Branch(
+                number=len(self.branches) + 1,
+                parent=0 if parent is None else parent.number,
+                start=self.step + len(above),
+                records=[*above, own],
+                nodes=[*([] if parent is None else parent.nodes), node],
+                own=len(above),
+                now=now,
+            )
+            self.branches.append(branch)
+            self._tried_row("branch", branch, reasons.get(token, ""))
+            made.append(branch)
+        return made
+
+    def _tried(
+        self, pairs: Sequence[tuple[Branch | None, int]]
+    ) -> list[tuple[TokenRecord, int, NextToken]]:
+        """Read a token after each branch; return its record, its node and what follows it."""
+        before = [self.now if branch is None else branch.now for branch, _ in pairs]
+        tokens = [token for _, token in pairs]
+        parents = [-1 if branch is None else branch.nodes[-1] for branch, _ in pairs]
+        records = [record(now, token) for now, token in zip(before, tokens, strict=True)]
+        nodes, logits = self.stepper.try_tokens(tokens, parents)
+        after = [
+            self.next_token(row, [*now.path, token])
+            for row, now, token in zip(logits, before, tokens, strict=True)
+        ]
+        return list(zip(records, nodes, after, strict=True))
+
+    def _tried_row(self, action: Action, branch: Branch, reason: str = "") -> None:
+        made = branch.records[-1]
+        self.journal.add(
+            branch.end - 1,
+            action,
+            branch=branch.number,
+            parent=branch.parent,
+            token=made.token,
+            probability=made.probability,
+            rank=made.rank,
+            reason=reason,
+            before=made.before,
+            after=(branch.now.entropy_nats, branch.now.varentropy_nats2),
+            spent=self.spent_in_all,
+        )

@@ -1,0 +1,89 @@
+"""The request for a text written by several strategies."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from tokenarium.backend.decoding.strategy import Strategy
+from tokenarium.backend.runs.method import Method
+from tokenarium.backend.runs.method_spec import MethodSpec
+from tokenarium.backend.runs.request import TextRequest
+
+MOST_TOKENS = 1024
+MOST_STRATEGIES = 4
+
+
+class StrategySpec(MethodSpec[Strategy]):
+    """A strategy by its slug, with parameters: ``StrategySpec("sampling", top_p=0.9)``."""
+
+    family: ClassVar[type[Method]] = Strategy
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy with its parameters."""
+        return self.method
+
+
+class DecodeRequest(TextRequest):
+    """Continue a prompt by several decoding strategies, every decision recorded."""
+
+    kind: ClassVar[str] = "decode"
+
+    strategies: tuple[StrategySpec, ...] = Field(
+        (StrategySpec(slug="greedy"),),
+        min_length=1,
+        max_length=MOST_STRATEGIES,
+        description="Strategies, each a lane, with their parameters; plain decoding comes first, "
+        "and is put there where the first is another.",
+    )
+    max_new_tokens: int = Field(
+        48, ge=1, le=MOST_TOKENS, description="Most tokens to add; an end-of-text token stops."
+    )
+    stop: tuple[str, ...] = Field(
+        (), max_length=8, description="The text ends with the token that completes one of these."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prompt_is_the_text(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "prompt" in values and "text" not in values:
+            return {"text" if name == "prompt" else name: value for name, value in values.items()}
+        return values
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _strategies_by_slug(cls, given: Any) -> Any:
+        if isinstance(given, str | Mapping | StrategySpec):
+            given = [given]
+        if not isinstance(given, list | tuple):
+            return given
+        return [StrategySpec(slug=one) if isinstance(one, str) else one for one in given]
+
+    @field_validator("stop")
+    @classmethod
+    def _stops_say_something(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in stop:
+            raise ValueError("stop has an empty string, which every text contains: leave it out")
+        return stop
+
+    @model_validator(mode="after")
+    def _room_for_plain(self) -> Self:
+        if len(self.lanes) > MOST_STRATEGIES:
+            raise ValueError(
+                f"strategies has {len(self.strategies)} beside plain decoding, at most "
+                f"{MOST_STRATEGIES - 1} are compared with it: leave one out, or name plain "
+                "decoding (greedy or sampling) first"
+            )
+        return self
+
+    @property
+    def lanes(self) -> tuple[Strategy, ...]:
+        """The strategies as they run, plain decoding first."""
+        asked = tuple(spec.strategy for spec in self.strategies)
+        return asked if asked[0].is_plain else (asked[0].plain(), *asked)
+
+    @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """The strategies."""
+        return {"strategy": tuple(spec.slug for spec in self.strategies)}

@@ -1,0 +1,151 @@
+"""The result of a decoding run, every quantity defined where it is declared.
+
+T tokens of the prompt, L lanes, N new tokens of all lanes, one lane after another, S stages (the
+model's own distribution and what each step makes of it), A alternatives, J rows of the journal, B
+branches, K thresholds.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenarium.backend.decoding.decoded_lane import DecodedLane
+from tokenarium.backend.runs.read_text import role_quantity, text_quantity, turn_quantity
+from tokenarium.backend.runs.result import Result, quantity
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class DecodeResult(Result):
+    """A prompt continued by several strategies, with every decision."""
+
+    schema_version: ClassVar[int] = 1
+
+    strategies: tuple[str, ...] = quantity(
+        "strategies", "L", "", "slugs", "Which strategy wrote each lane; plain decoding is first."
+    )
+    titles: tuple[str, ...] = quantity(
+        "titles", "L", "", "as the strategies declare", "Their names for people."
+    )
+    parameters: tuple[str, ...] = quantity(
+        "parameters",
+        "L",
+        "",
+        "as they ran, defaults filled in; JSON",
+        "With which values each ran.",
+    )
+    prompt_ids: Integers = quantity(
+        "token id", "T", "", "the tokenizer's number", "Which vocabulary entries the prompt is."
+    )
+    prompt_text: tuple[str, ...] = quantity(
+        "prompt token", "T", "", "the token decoded alone", "The piece of text of this token."
+    )
+    prompt: str = text_quantity(since=1)
+    turn: Integers = turn_quantity(since=1)
+    turn_role: tuple[str, ...] = role_quantity(since=1)
+    text: tuple[str, ...] = quantity(
+        "new text", "L", "", "all new tokens of a lane decoded", "What each strategy wrote."
+    )
+    ended: tuple[str, ...] = quantity(
+        "why it ended",
+        "L",
+        "",
+        "end of text, length, or stop: a string to stop at or the strategy",
+        "What stopped it.",
+    )
+    token_columns: NDArray[Any] = quantity(
+        "new tokens",
+        "N",
+        "",
+        "lane; token_id, -1 where a mixture of embeddings was read; branch it was tried on first, "
+        "0 for none; probability by the model at temperature 1, and final_probability after every "
+        "step; rank, 0 for the likeliest; entropy_nats = -sum p ln p and varentropy_nats2 = "
+        "sum p (ln p + H)^2 of the model's distribution; passes, token_steps and seconds of the "
+        "lane until then, those of the prompt not counted",
+        "Every new token, how unsure the model was, and what was spent until then.",
+    )
+    stages: tuple[tuple[str, ...], ...] = quantity(
+        "stages",
+        "L,S",
+        "",
+        "the model, and every step that changes its distribution, in order",
+        "What was done to distributions before tokens were chosen.",
+    )
+    top_ids: Integers = quantity(
+        "likeliest tokens", "N,A", "", "by the model, likeliest first; -1 where it has fewer",
+        "What the model would rather say at each step.",
+    )  # fmt: skip
+    top_probs: Floats = quantity(
+        "their probabilities",
+        "N,S,A",
+        "",
+        "after each stage; NaN where a lane has fewer stages",
+        "How the mass moved.",
+    )
+    tokens_left: Integers = quantity(
+        "tokens left", "N,S", "", "tokens of probability above 0 after each stage; -1 for none",
+        "What each step removed.",
+    )  # fmt: skip
+    stage_entropy_nats: Floats = quantity(
+        "entropy after each stage", "N,S", "nats", "-sum p ln p", "How unsure the draw itself is."
+    )
+    threshold_names: tuple[str, ...] = quantity(
+        "what happens at a threshold", "K", "", "as the strategy names it", "What each line means."
+    )
+    threshold_lane: Integers = quantity(
+        "lane of a threshold", "K", "", "number of the lane", "Whose line it is."
+    )
+    threshold_nats: Floats = quantity(
+        "thresholds", "K", "nats", "entropy at which the strategy acts",
+        "The lines that the entropy is compared with.",
+    )  # fmt: skip
+    journal: NDArray[Any] = quantity(
+        "journal",
+        "J",
+        "",
+        "lane; step: new tokens before; branch (0 for the text) and parent, the branch it left; "
+        "token, -1 for none; probability and rank by the model; score of the strategy, NaN "
+        "without; action: index into take, consider, pause, branch, look_ahead, drop, roll_back, "
+        "switch, stop, refuse; reason: index into reasons, -1 for none; entropy_nats and "
+        "varentropy_nats2 before the token, entropy_after_nats and varentropy_after_nats2 after "
+        "it; passes and token_steps of the lane so far",
+        "What was considered, what was done and why, in order.",
+    )
+    reasons: tuple[str, ...] = quantity(
+        "reasons", "", "", "sentences of the strategies", "Why something was done."
+    )
+    branch_columns: NDArray[Any] = quantity(
+        "branches",
+        "B",
+        "",
+        "lane; branch and the parent it left; start: step of its first token; tokens of its own, "
+        "and how many were kept; log_prob: sum of their ln p by the model; score of the strategy",
+        "Every branch that was tried.",
+    )
+    choice_text: dict[str, str] = quantity(
+        "texts of tokens", "", "", "token id to the token decoded alone", "What they spell."
+    )
+    lane_columns: NDArray[Any] = quantity(
+        "lanes",
+        "L",
+        "",
+        "tokens written; passes: forward passes after that over the prompt, which all lanes share; "
+        "token_steps: tokens read in them; seconds: all the lane took",
+        "What each strategy cost.",
+    )
+    prefill_ms: float = quantity(
+        "time to read the prompt", "", "ms", "one pass, before the first lane", "Until it begins."
+    )
+    notes: tuple[str, ...] = quantity(
+        "notes", "", "", "sentences", "What was done otherwise than one might expect."
+    )
+
+    @cached_property
+    def lanes(self) -> tuple[DecodedLane, ...]:
+        """Every lane by itself; the first is plain decoding."""
+        return tuple(DecodedLane.of(self, lane) for lane in range(len(self.strategies)))

@@ -1,0 +1,189 @@
+"""The run of kind ``decode``: one prompt, several strategies, one after another."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokenarium.backend.cost.fits import past_context, refuse_unless_free
+from tokenarium.backend.decoding.arrays import LANE, arrays
+from tokenarium.backend.decoding.calibration import NOTHING, Calibration
+from tokenarium.backend.decoding.lane import Lane
+from tokenarium.backend.decoding.memory import bytes_of_decoding
+from tokenarium.backend.decoding.request import DecodeRequest
+from tokenarium.backend.decoding.result import DecodeResult
+from tokenarium.backend.decoding.stepper import Stepper
+from tokenarium.backend.models.generating import end_of_text
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.text import Tokens, decode_each, tokenise
+from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.progress import ProgressReporter
+from tokenarium.backend.runs.request import stored_form
+from tokenarium.backend.speculation.autoregressive import StoppingCriteria
+from tokenarium.backend.speculation.reader import TreeReader
+
+
+@torch.inference_mode()
+def decode(
+    request: DecodeRequest,
+    loaded: LoadedModel,
+    limit: int,
+    emit: Callable[[Event], None],
+    cancel: CancelToken,
+) -> DecodeResult:
+    """Continue a prompt by every strategy that is asked for, and record what each did.
+
+    Args:
+        limit: most tokens of the prompt; what happens to a longer one is the request's choice.
+        emit: receives progress and, a few times a second, the unfinished result.
+        cancel: checked in every layer.
+    Raises: ValueError where the prompt or a strategy does not fit the model; Cancelled.
+    """
+    cancel.check()
+    return _Run(request, loaded, tokenise(loaded, request, limit), emit, cancel).finished()
+
+
+class _Run:
+    """One run, from the prompt to its result."""
+
+    def __init__(
+        self,
+        request: DecodeRequest,
+        loaded: LoadedModel,
+        tokens: Tokens,
+        emit: Callable[[Event], None],
+        cancel: CancelToken,
+    ) -> None:
+        self.request, self.loaded, self.tokens = request, loaded, tokens
+        self.strategies = request.lanes
+        prompt, most = len(tokens.ids), request.max_new_tokens
+        self.notes = tokens.notes + _beyond_context(loaded, prompt, most)
+        refuse_unless_free(
+            loaded.device,
+            bytes_of_decoding(request, loaded, prompt),
+            f"{prompt} tokens, max_new_tokens={most} and {len(self.strategies)} strategies",
+            "the model",
+            ["shorten the prompt", "ask for fewer new tokens"],
+        )
+        self.reader = TreeReader(loaded, prompt + most, cancel.check)
+        if self.reader.chain_only and any(one.branches for one in self.strategies):
+            self.notes += (
+                f"{loaded.name} does not read several branches in one pass "
+                f"({self.reader.chain_only}): each is read by itself",
+            )
+        self.stepper = Stepper(self.reader, loaded.unembed)
+        self.lanes: list[Lane] = []
+        self.took: list[float] = []
+        self.prefill_ms = float("nan")
+        self.progress = ProgressReporter(emit, cancel, self._result)
+
+    def finished(self) -> DecodeResult:
+        """Read the prompt once, then let one strategy after another write."""
+        start = time.perf_counter()
+        self._report("reading the prompt")
+        self.stepper.begin(self.tokens.ids)
+        self.prefill_ms = (time.perf_counter() - start) * 1e3
+        for strategy in self.strategies:
+            if self.lanes:
+                self.stepper.restart()
+            lane = self._lane(strategy.pipeline())
+            self.lanes.append(lane)
+            start = time.perf_counter()
+            strategy.decode(lane)
+            self.took.append(time.perf_counter() - start)
+        return self._result()
+
+    def _lane(self, pipeline: Any) -> Lane:
+        loaded, request = self.loaded, self.request
+
+        def spell(ids: Any) -> str:
+            return str(loaded.tokenizer.decode([key for key in ids if key >= 0]))
+
+        return Lane(
+            self.stepper,
+            pipeline,
+            StoppingCriteria(loaded, request.max_new_tokens, request.stop),
+            end_of_text(loaded),
+            request.seed,
+            lambda lane: self._report("decoding", lane.step),
+            spell,
+            self._calibration(),
+        )
+
+    def _calibration(self) -> Calibration:
+        """Return how unsure the model was in the first lane."""
+        if not self.lanes:
+            return NOTHING
+        records = self.lanes[0].records
+        return Calibration(
+            np.array([made.entropy_nats for made in records], np.float32),
+            np.array([made.varentropy_nats2 for made in records], np.float32),
+        )
+
+    def _report(self, doing: str, step: int = 0) -> None:
+        most = self.request.max_new_tokens
+        number = max(0, len(self.lanes) - 1)
+        if self.lanes:
+            doing = f"{self.strategies[number].title}: token"
+        done = number * most + step
+        self.progress.report(doing, done, len(self.strategies) * most, partial=step > 0)
+
+    def _costs(self) -> Any:
+        found = np.zeros(len(self.lanes), LANE)
+        for number, (row, lane) in enumerate(zip(found, self.lanes, strict=True)):
+            done = number < len(self.took)
+            row["tokens"] = len(lane.new)
+            row["passes"], row["token_steps"] = lane.spent_in_all
+            row["seconds"] = self.took[number] if done else (lane.spent or [(0, 0, 0, 0.0)])[-1][3]
+        return found
+
+    def _result(self) -> DecodeResult:
+        loaded, lanes = self.loaded, self.lanes
+        ran = self.strategies[: len(lanes)]
+        made = arrays(lanes)
+        shown = np.concatenate(
+            [
+                made["token_columns"]["token_id"],
+                made["top_ids"].ravel(),
+                made["journal"]["token"],
+            ]
+        )
+        known = [int(key) for key in np.unique(shown) if key >= 0]
+        texts = decode_each(loaded, known)
+        return DecodeResult(
+            strategies=tuple(one.slug for one in ran),
+            titles=tuple(one.title for one in ran),
+            parameters=tuple(json.dumps(stored_form(one)) for one in ran),
+            prompt_ids=np.asarray(self.tokens.ids, np.int32),
+            prompt_text=self.tokens.text,
+            prompt=self.tokens.source,
+            **self.tokens.turns(),
+            text=tuple(
+                str(
+                    loaded.tokenizer.decode(
+                        [key for key in lane.new if key >= 0], skip_special_tokens=True
+                    )
+                )
+                for lane in lanes
+            ),
+            ended=tuple(lane.ended for lane in lanes),
+            choice_text={str(key): text for key, text in zip(known, texts, strict=True)},
+            lane_columns=self._costs(),
+            prefill_ms=self.prefill_ms,
+            notes=self.notes,
+            **made,
+        )
+
+
+def _beyond_context(loaded: LoadedModel, prompt: int, most: int) -> tuple[str, ...]:
+    """Refuse more tokens than the model has positions; say what it was not trained for."""
+    return past_context(
+        loaded,
+        prompt + most,
+        f"max_new_tokens={most} after a prompt of {prompt} tokens is above the {loaded.context} "
+        f"learned positions of {loaded.name!r}: shorten either by "
+        f"{prompt + most - loaded.context}, or choose a model with rotary positions",
+    )

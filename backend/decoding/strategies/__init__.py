@@ -1,0 +1,1 @@
+"""Strategies of decoding, one file each."""
