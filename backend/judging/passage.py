@@ -1,6 +1,6 @@
 """A text as measures see it: the tokens that are judged, and the distributions they came from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,8 @@ class Passage:
     """[T, d] final-normed states of the last layer, where the measure needs them."""
     loaded: "LoadedModel | None" = None
     """Where the measure reads other texts with it."""
+    read: "Callable[[Sequence[int]], Tensor] | None" = None
+    """Ids to their final-normed states, likewise; stops where the run is cancelled."""
 
     def __len__(self) -> int:
         return len(self.places)

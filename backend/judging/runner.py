@@ -1,6 +1,7 @@
 """Judge a text: one reading, then every measure on the same passage."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,13 @@ def judge(
     found = []
     for number, measure in enumerate(measures):
         progress.report(measure.title, number, len(measures))
-        passage = _passage(measure, ids, texts, places, reduced, request.seed, states, loaded)
+        passage = _passage(measure, ids, texts, places, reduced, request.seed, states)
+        if "model" in measure.needs:
+
+            def read(other: Sequence[int]) -> Tensor:
+                return last_states(loaded, other, lambda _: cancel.check())
+
+            passage = replace(passage, loaded=loaded, read=read)
         found.append(measure.judge(passage))
     return _result(tokens, ids, texts, places, reduced, measures, found)
 
@@ -112,7 +119,6 @@ def _passage(
     reduced: Reduced,
     seed: int,
     states: Tensor,
-    loaded: LoadedModel,
 ) -> Passage:
     needs = measure.needs
     some = slice(None) if "draws" in needs else slice(0)
@@ -128,7 +134,6 @@ def _passage(
         rows=reduced.rows[measure.slug],
         seed=seed,
         states=states if "states" in needs else None,
-        loaded=loaded if "model" in needs else None,
     )
 
 
