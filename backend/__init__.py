@@ -166,6 +166,7 @@ if TYPE_CHECKING:
     )
     from tokenarium.backend.speculation.verdict import SpeculationVerdict, speculation_verdict
     from tokenarium.backend.tokenization.counts import by_word, word_spans
+    from tokenarium.backend.tokenization.languages import Parallel, Premium, parallel_text
     from tokenarium.backend.tokenization.request import (
         NextByteRequest,
         SegmenterSpec,

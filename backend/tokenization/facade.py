@@ -1,13 +1,26 @@
 """Tokenizers as a page asks for them: at once, without weights, nothing stored."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 from tokenarium.backend.errors import told_in_words
-from tokenarium.backend.models.names import BUNDLED, available, folder
+from tokenarium.backend.models.files import read_object
+from tokenarium.backend.models.names import BUNDLED, available, folder, resolve
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken
 from tokenarium.backend.settings import Settings
+from tokenarium.backend.tokenization.bpe import refuse_without_merges, steps
+from tokenarium.backend.tokenization.languages import (
+    Parallel,
+    Premium,
+    counts,
+    parallel_text,
+    premiums,
+)
 from tokenarium.backend.tokenization.request import TokenizeRequest
 from tokenarium.backend.tokenization.result import TokenizeResult
 from tokenarium.backend.tokenization.runner import tokenize
+from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
 
@@ -57,6 +70,61 @@ class Tokenizers:
         with told_in_words():
             return self._shelf.give(state, title)
 
+    def kv_bytes_per_token(self, name: str) -> int | None:
+        """Return bytes of keys and values of one token at 16 bits, of the model of this name.
+
+        None where that is not a model on this machine, or its configuration does not say.
+        """
+        with suppress(ValueError, OSError, LookupError, TypeError):
+            home = folder(resolve(name, self._settings))
+            config = read_object(home / "config.json") if home else {}
+            config |= config.get("text_config") or {}
+            heads = int(config["num_attention_heads"])
+            size = config.get("head_dim") or int(config["hidden_size"]) // heads
+            kept = int(config.get("num_key_value_heads") or heads)
+            return 2 * 2 * int(config["num_hidden_layers"]) * kept * int(size)
+        return None
+
+    def premiums(
+        self, name: str, against: str, texts: Sequence[Parallel] | None = None
+    ) -> tuple[tuple[Parallel, Premium], ...]:
+        """Return what each language of a parallel text costs against one of them.
+
+        Args:
+            name: of the tokenizer.
+            against: code of the language that stands for 1.
+            texts: at least two languages with as many sentences each; the paragraph that is
+                shipped where None.
+
+        Raises:
+            UserError: if there is no such tokenizer or language, or a sentence is missing.
+        """
+        every = tuple(texts or parallel_text())
+        with told_in_words():
+            codes = [text.code for text in every]
+            if against not in codes:
+                raise ValueError(f"language={against!r} is none of them: {', '.join(codes)}")
+            if len({len(text.sentences) for text in every}) > 1 or not every[0].sentences:
+                raise ValueError("every language needs as many sentences: add what is missing")
+            tokens = counts(self._shelf.get(name), every)
+            return tuple(zip(every, premiums(tokens, codes.index(against)), strict=True))
+
+    def merge_steps(self, name: str, word: str) -> tuple[tuple[str, ...], ...]:
+        """Return the pieces of a word after each merge, its symbols first.
+
+        Raises:
+            UserError: if the tokenizer has no merges, or changes the word before it cuts it.
+        """
+        with told_in_words():
+            vocabulary = self._shelf.get(name)
+            refuse_without_merges(vocabulary, "playing merges")
+            reading = read(vocabulary, word)
+            if not reading.spelled:
+                raise ValueError(f"{vocabulary.title} changes this word first: choose another")
+            played = _played([vocabulary.symbols(piece) for piece in reading.pieces], vocabulary)
+            texts = vocabulary.spelled
+        return tuple(tuple(_shown(texts[key]) for key in each) for each in played)
+
     def tokenize(self, request: TokenizeRequest) -> TokenizeResult:
         """Return what a request without a model asks for, at once; nothing is stored.
 
@@ -67,3 +135,18 @@ class Tokenizers:
             found = {name: self._shelf.get(name) for name in request.tokenizers}
             cancel = CancelToken()
             return tokenize(request, None, 0, lambda _: None, cancel, found)
+
+
+def _played(pieces: Sequence[list[int]], vocabulary: Vocabulary) -> list[list[int]]:
+    """Return all tokens after every merge, one piece after another."""
+    now = [list(piece) for piece in pieces]
+    found = [[key for piece in now for key in piece]]
+    for place, piece in enumerate(pieces):
+        for tokens in [*steps(piece, vocabulary.merges)][1:]:
+            now[place] = tokens
+            found.append([key for each in now for key in each])
+    return found
+
+
+def _shown(spelled: bytes) -> str:
+    return spelled.decode("utf-8", "tokenarium_hexadecimal")

@@ -103,6 +103,18 @@ class State:
     results: str = "#sentence"
 
 
+def languages(page: Page) -> None:
+    page.wait_for_selector(".tk-cuts-languages table")
+    page.locator(".tk-cut").first.click()
+
+
+def next_byte(page: Page) -> None:
+    page.wait_for_selector("#cuts-panel form")
+    page.get_by_role("tabpanel").get_by_label("Model", exact=True).select_option("bundled/target")
+    page.get_by_role("button", name="Next byte").click()
+    page.wait_for_selector(".tk-cuts-bars")
+
+
 SMALL = "?run=example-small-model&view="
 STATES = {
     "attention": State(f"{SMALL}attention", explored),
@@ -124,6 +136,8 @@ STATES = {
         lambda page: page.wait_for_selector(".tk-usual-list table"),
         "#usual-heads",
     ),
+    "tokens": State("tokens", languages, "#cuts .tk-cut-strip"),
+    "next byte": State("tokens?view=byte", next_byte, "#cuts .tk-cut-strip"),
     "endpoints": State("endpoints", lambda page: None, "h1"),
 }
 FIRST = ("sinks", "speculate")

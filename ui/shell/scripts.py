@@ -52,6 +52,9 @@ NAMES = (
     "classroom",
     "compare",
     "heads",
+    "cuts",
+    "tokenviews",
+    "tokens",
     "library",
     "query",
 )

@@ -1,0 +1,153 @@
+// The views of the Tokens page: languages, costs, next byte, merges, and how each tokenizer works.
+(() => {
+  const T = window.tokenarium;
+  if (T.tokenViews) return;
+
+  T.tokenViews = ({panel, ask, state, make, label, picked, pressed, input, poll}) => {
+    const made = {}, kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}};
+    let now = '';
+    const box = name => (made[name] ??= make('div', 'tk-cuts-view'));
+    const error = (host, words) => { const line = host.appendChild(make('p', 'tk-status tk-error', words)); line.setAttribute('role', 'alert'); };
+
+    const busy = (host, kind, value, again) => {
+      const line = host.appendChild(make('div', 'tk-status')), bar = make('progress');
+      bar.value = value.share;
+      line.setAttribute('role', 'status');
+      line.append(bar, make('span', '', value.doing), pressed('Cancel', () => ask('cancel', {run: value.busy})));
+      setTimeout(again, poll);
+    };
+
+    const languages = (host, value) => {
+      const mine = kept.languages, bar = make('div', 'tk-cuts-bar');
+      const list = picked(value.languages ?? [['en', 'English']], value.against ?? 'en'), rate = input('number', mine.rate || '', {min: 0, step: 'any', placeholder: '0'});
+      const again = () => { Object.assign(mine, {against: list.value, rate: Number(rate.value) || 0}); ask('languages', mine); };
+      list.addEventListener('change', again);
+      rate.addEventListener('change', again);
+      bar.append(label('Against', list), label('Price of a million tokens', rate));
+      const table = make('div', 'tk-cuts-languages');
+      if (value.error) error(table, value.error); else table.innerHTML = value.html;
+      host.replaceChildren(bar, table);
+    };
+
+    const words = (host, value) => {
+      const list = make('ol', 'tk-cuts-words'), [native, ...others] = value.rows;
+      const which = picked(others.map((row, at) => [at, row.title]), 0);
+      const paint = () => {
+        const other = others[which.value] ?? native, extra = other.nats.map((nats, at) => nats - native.nats[at]);
+        const most = Math.max(1, ...extra.map(Math.abs));
+        list.replaceChildren(...value.words.map((word, at) => {
+          const item = make('li'), change = extra[at];
+          item.style.setProperty('--c', (Math.abs(change) / most * .7).toFixed(2));
+          if (change < 0) item.dataset.less = '';
+          item.append(make('span', '', other.cuts[at]), make('small', '', `${change >= 0 ? '+' : '−'}${Math.abs(change).toFixed(1)}`));
+          item.title = `${word}: ${native.cuts[at]} costs ${native.nats[at]} nats, ${other.cuts[at]} ${other.nats[at]}`;
+          return item;
+        }));
+      };
+      which.addEventListener('change', paint);
+      paint();
+      if (others.length) host.append(label('By word: nats more than native under', which), list);
+    };
+
+    const score = (host, value) => {
+      const mine = kept.score, bar = make('div', 'tk-cuts-bar'), out = make('div');
+      mine.model ??= value.models[0];
+      mine.segmenters ??= value.usual;
+      mine.seed ??= 0;
+      const models = picked(value.models.map(name => [name, name]), mine.model), seed = input('number', mine.seed, {min: 0, step: 1});
+      const set = make('fieldset', 'tk-cuts-choices');
+      set.appendChild(make('legend', '', 'Segmenters'));
+      for (const [slug, title, told] of value.methods) {
+        const one = input('checkbox', slug, {checked: mine.segmenters.includes(slug), disabled: slug === 'native'});
+        const name = label(title, one);
+        name.title = told;
+        name.prepend(one);
+        set.appendChild(name);
+      }
+      const begin = () => {
+        Object.assign(mine, {model: models.value, seed: Number(seed.value) || 0, segmenters: [...set.querySelectorAll('input:checked')].map(one => one.value)});
+        ask('score', {...mine, run: true});
+      };
+      bar.append(label('Model', models), label('Seed', seed), pressed('Score', begin));
+      const cost = make('p', 'tk-sub', `One pass of the model over the first ${value.most.toLocaleString('en')} characters for each segmenter; single bytes are the longest. The sum of -ln p over the tokens of one segmentation, by bytes: an upper bound of what the bytes cost.`);
+      if (value.error) error(out, value.error);
+      if (value.busy) busy(out, 'score', value, () => { if (now === 'score') ask('score', {...mine, run: true}); });
+      if (value.html) {
+        out.innerHTML = value.html;
+        words(out, value.words);
+        for (const note of value.notes) out.appendChild(make('p', 'tk-sub', `${note}.`));
+      }
+      host.replaceChildren(bar, set, cost, out);
+    };
+
+    const byte = (host, value) => {
+      const mine = kept.byte, bar = make('form', 'tk-cuts-bar'), out = make('div');
+      mine.model ??= value.models[0];
+      mine.prefix ??= value.prefix;
+      const models = picked(value.models.map(name => [name, name]), mine.model), prefix = input('text', mine.prefix, {maxLength: 1000});
+      const begin = () => { Object.assign(mine, {model: models.value, prefix: prefix.value}); ask('byte', {...mine, run: true}); };
+      bar.addEventListener('submit', event => { event.preventDefault(); begin(); });
+      const press = pressed('Next byte', () => {});
+      press.type = 'submit';
+      bar.append(label('Model', models), label('Prefix, which may end inside a word', prefix, 'tk-cuts-wide'), press);
+      if (value.error) error(out, value.error);
+      if (value.busy) busy(out, 'byte', value, () => { if (now === 'byte') ask('byte', {...mine, run: true}); });
+      if (value.bars) {
+        out.appendChild(make('p', 'tk-sentence', value.said));
+        out.appendChild(make('p', 'tk-sub', `The prefix alone is cut ${value.cut.join(' | ')}`));
+        const list = out.appendChild(make('table', 'tk-cuts-bars'));
+        list.innerHTML = '<caption class="tk-unseen">Probability of the next byte</caption><thead><tr><th scope="col">byte</th><th scope="col">exact</th><th scope="col">next token alone</th></tr></thead><tbody></tbody>';
+        for (const [name, exact, naive] of value.bars) {
+          const row = list.tBodies[0].insertRow();
+          row.appendChild(Object.assign(make('th', '', name), {scope: 'row'}));
+          for (const p of [exact, naive]) { const cell = row.insertCell(), fill = cell.appendChild(make('i')); fill.style.width = `${(100 * p).toFixed(1)}%`; cell.appendChild(make('span', '', `${(100 * p).toFixed(1)} %`)); }
+        }
+        out.insertAdjacentHTML('beforeend', value.html);
+      }
+      host.replaceChildren(bar, out);
+    };
+
+    const merges = (host, value) => {
+      const mine = kept.merges, bar = make('form', 'tk-cuts-bar'), out = make('div');
+      const word = input('text', value.word ?? mine.word ?? '', {maxLength: 60});
+      const names = state().with, which = picked(names.map(name => [name, name]), mine.tokenizer ?? names[0]);
+      const begin = () => { Object.assign(mine, {word: word.value, tokenizer: which.value, step: 0}); ask('merges', mine); };
+      bar.addEventListener('submit', event => { event.preventDefault(); begin(); });
+      which.addEventListener('change', begin);
+      const press = pressed('Cut', () => {});
+      press.type = 'submit';
+      bar.append(label('Word', word), label('Tokenizer', which), press);
+      if (value.error) error(out, value.error);
+      if (value.merges) {
+        const last = value.merges.length - 1, slide = input('range', 0, {min: 0, max: last, step: 1}), line = make('p', 'tk-cuts-pieces'), told = make('p', 'tk-sub');
+        const paint = () => {
+          const at = Number(slide.value), pieces = value.merges[at], before = value.merges[at - 1];
+          const fresh = before ? pieces.findIndex((piece, place) => piece !== before[place]) : -1;
+          line.replaceChildren(...pieces.map((piece, place) => { const part = make('span', 'tk-cut', piece); if (place % 2) part.dataset.odd = ''; if (place === fresh) part.dataset.fresh = ''; return part; }));
+          told.textContent = at ? `Merge ${at} of ${last}: ${before[fresh]} and ${before[fresh + 1]} become one; ${pieces.length} pieces.` : `Before the first merge: ${pieces.length} pieces.`;
+        };
+        slide.addEventListener('input', paint);
+        out.append(label('Merges done', slide, 'tk-cuts-wide'), line, told);
+        told.setAttribute('aria-live', 'polite');
+        paint();
+      }
+      host.replaceChildren(bar, out);
+    };
+
+    const shows = {languages, score, byte, merges};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({})};
+    const open = name => {
+      now = name;
+      panel.replaceChildren(box(name));
+      if (name === 'steps') { box(name).innerHTML = state().steps; return; }
+      if (!box(name).childElementCount) ask(name, begin[name]());
+    };
+    const show = value => { if (shows[value.do]) shows[value.do](box(value.do), value); };
+    const stale = () => {
+      for (const name of ['languages', 'merges']) box(name).replaceChildren();
+      if (kept.merges.tokenizer && !state().with.includes(kept.merges.tokenizer)) delete kept.merges.tokenizer;
+      if (begin[now] && !box(now).childElementCount) ask(now, begin[now]());
+    };
+    return {open, show, stale};
+  };
+})();

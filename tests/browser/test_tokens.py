@@ -1,0 +1,53 @@
+"""The Tokens page: typed, cut by a visitor's own file, read by arrow keys, asked for bytes."""
+
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+from tests.tokenization.toys import state_of_bpe
+
+
+def test_a_text_is_cut_by_two_tokenizers_and_the_address_keeps_it(
+    visit: Visit, tmp_path: Path
+) -> None:
+    page = visit("tokens?with=bundled/target", wait=False)
+    expect(page.locator(".tk-cuts-languages tbody tr")).to_have_count(29)
+    page.locator("#cuts textarea").fill("the king")
+    said = page.locator("#cuts .tk-sentence").first
+    expect(said).to_contain_text("8 bytes: 2 tokens under")
+    mine = tmp_path / "mine.json"
+    mine.write_text(state_of_bpe([("t", "h")], "thekingĠ"))
+    page.locator("#cuts input[type=file]").set_input_files(mine)
+    expect(said).to_contain_text("7 under mine.json: 3.50 times as many")
+    strip = page.locator(".tk-cut-strip")
+    expect(strip.locator(".tk-cut-block")).to_have_count(2)
+    strip.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    readout = page.locator("#cuts .tk-readout")
+    expect(readout).to_contain_text("mine.json, token 1 of 7")
+    expect(readout).to_contain_text("bytes 74 68, merge 0: t + h")
+
+    expect(page.locator(".tk-cuts-languages")).to_contain_text("leaves out characters")
+    page.get_by_role("tab", name="Merges").click()
+    page.locator("#cuts-panel input[type=range]").fill("1")
+    expect(page.locator("#cuts-panel")).to_contain_text("Merge 1 of")
+    assert "view=merges" in page.url
+    page.reload()
+    expect(page.locator("#cuts textarea")).to_have_value("the king")
+    expect(page.get_by_role("tab", name="Merges")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_model_scores_cuts_and_says_the_next_byte(visit: Visit) -> None:
+    page = visit("tokens?view=byte", wait=False)
+    panel = page.get_by_role("tabpanel")
+    panel.get_by_label("Model", exact=True).select_option("bundled/target")
+    page.get_by_label("Prefix, which may end inside a word").fill("Once upon a ti")
+    page.get_by_role("button", name="Next byte").click()
+    expect(page.locator(".tk-cuts-bars tbody tr").first).to_contain_text("“m”")
+    page.get_by_role("tab", name="What a cut costs").click()
+    panel.get_by_label("Model", exact=True).select_option("bundled/target")
+    page.get_by_role("button", name="Score").click()
+    expect(page.locator("#cuts-panel .tk-table tbody tr")).to_have_count(5)
+    expect(page.locator(".tk-cuts-words li").first).to_be_visible()

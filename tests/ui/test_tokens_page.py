@@ -1,0 +1,172 @@
+"""What the Tokens page answers: cuts that stand under one another, languages, costs, next bytes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.tokenization.toys import state_of_bpe
+from tokenarium.backend import Lab, Settings, TokenizeRequest
+from tokenarium.ui.tokens.answer import answer
+from tokenarium.ui.tokens.cuts import strip_of
+
+TARGET = "bundled/target"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    settings = Settings(database="duckdb:///:memory:", device="cpu", hosted=False, fetch=False)
+    with Lab(settings) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def letters(lab: Lab) -> str:
+    alphabet = "abcdefghijklmnopqrstuvwxyzĠĊ<>/${}" + "".join(map(chr, range(0xA1, 0x100)))
+    return lab.tokenizers.give(state_of_bpe([("a", "b")], alphabet), "letters.json").name
+
+
+def ask(lab: Lab, do: str, **more: Any) -> dict[str, Any]:
+    return answer(lab, {"do": do, "with": [TARGET], **more})
+
+
+def finished(lab: Lab, do: str, **more: Any) -> dict[str, Any]:
+    for _ in range(200):
+        found = ask(lab, do, run=True, **more)
+        if "busy" not in found:
+            return found
+    raise AssertionError(found)
+
+
+def strip(lab: Lab, text: str, *names: str) -> dict[str, Any]:
+    request = TokenizeRequest(text=text, tokenizers=names)
+    result = lab.tokenizers.tokenize(request)
+    return strip_of(result, text, [lab.tokenizers.get(name) for name in names])
+
+
+def test_every_row_of_the_strip_says_the_text(lab: Lab, letters: str) -> None:
+    text = "abba naïve\n the 🙂 end "
+    found = strip(lab, text.replace("🙂", "é"), TARGET, letters)
+    for row in range(2):
+        said = "".join(cell[0] for block in found["blocks"] for cell in block[row])
+        assert said == text.replace("🙂", "é").replace("\n", "⏎")
+        tokens = [n for block in found["blocks"] for _, a, b in block[row] for n in range(a, b)]
+        assert tokens == list(range(len(found["rows"][row]["tokens"])))
+
+
+def test_blocks_end_where_all_cut_and_words_stay_whole(lab: Lab, letters: str) -> None:
+    found = strip(lab, "the old king", TARGET, letters)
+    assert ["".join(cell[0] for cell in block[0]) for block in found["blocks"]] == [
+        "the",
+        " old",
+        " king",
+    ]
+    assert [cell[0] for cell in found["blocks"][0][1]] == ["t", "h", "e"]
+
+
+def test_tokens_of_one_character_share_a_cell(lab: Lab) -> None:
+    found = strip(lab, "🙂", TARGET)
+    assert found["blocks"] == [[[["🙂", 0, 4]]]]
+    ids = [token[1] for token in found["rows"][0]["tokens"]]
+    assert ids == ["f0", "9f", "99", "82"]
+
+
+def test_the_page_says_which_takes_more(lab: Lab, letters: str) -> None:
+    found = answer(lab, {"do": "cut", "with": [TARGET, letters], "text": "the old king"})
+    assert found["said"] == (
+        "12 bytes: 3 tokens under Bundled target, 12 under letters.json: 4.00 times as many."
+    )
+    assert "12 characters, 12 bytes, 3 words" in found["counts"]
+    assert "ByteLevel" in found["steps"]
+
+
+def test_premiums_are_ratios_of_counts_and_one_against_itself(lab: Lab) -> None:
+    found = {text.code: (text, premium) for text, premium in lab.tokenizers.premiums(TARGET, "de")}
+    assert len(found) >= 24
+    assert len({text.script for text, _ in found.values()}) >= 8
+    german, english = found["de"][1], found["en"][1]
+    assert (german.value, german.low, german.high) == (1, 1, 1)
+    assert english.value == english.tokens / german.tokens
+    assert english.low < english.value < english.high < 1
+    by_hand = lab.tokenizers.get(TARGET).engine.encode(list(found["de"][0].sentences))
+    assert german.tokens == sum(map(len, by_hand))
+
+
+def test_a_language_that_is_left_out_has_no_premium(lab: Lab) -> None:
+    latin = "".join(map(chr, range(0x21, 0x7F))) + "Ġ"
+    name = lab.tokenizers.give(state_of_bpe([], latin), "latin.json").name
+    found = answer(lab, {"do": "languages", "with": [name]})
+    assert "left out" in found["html"]
+    against = answer(lab, {"do": "languages", "with": [name], "against": "th"})
+    assert "leaves out characters" in against["error"]
+
+
+def test_languages_say_price_and_memory(lab: Lab) -> None:
+    html = ask(lab, "languages", against="de", rate=2)["html"]
+    assert "premium to German" in html
+    # 4 layers of 2 heads of 64 numbers, keys and values, two bytes each
+    assert lab.tokenizers.kv_bytes_per_token(TARGET) == kv_bytes(lab)
+    tamil = next(p for t, p in lab.tokenizers.premiums(TARGET, "de") if t.code == "ta")
+    assert f"{2 * tamil.tokens / 1e3:,.2f}" in html
+
+
+def kv_bytes(lab: Lab) -> int:
+    import json
+
+    from tokenarium.backend.settings import PROJECT
+
+    config = json.loads((PROJECT / "assets/models/target/config.json").read_text())
+    head = config["hidden_size"] // config["num_attention_heads"]
+    return int(config["num_hidden_layers"] * config["num_key_value_heads"] * head * 4)
+
+
+def test_merges_are_played_from_bytes_to_tokens(lab: Lab) -> None:
+    steps = ask(lab, "merges", word="the king", tokenizer=TARGET)["merges"]
+    assert steps[0] == ["t", "h", "e", "·", "k", "i", "n", "g"]
+    assert steps[-1] == ["the", " king"]
+    assert [len(step) for step in steps] == list(range(len(steps[0]), 1, -1))
+
+
+def test_segmentations_are_scored_and_shown_by_word(lab: Lab) -> None:
+    found = finished(
+        lab, "score", text="The old king.", model=TARGET, segmenters=["native", "bytes"]
+    )
+    assert "Single bytes" in found["html"]
+    native, single = found["words"]["rows"]
+    assert found["words"]["words"] == ["The", "old", "king."]
+    assert single["cuts"][0] == "T|h|e"
+    assert sum(single["nats"]) > sum(native["nats"])
+    assert lab.open(found["run"]).request.model == TARGET
+
+
+def test_next_bytes_are_shown_with_the_finding(lab: Lab) -> None:
+    found = finished(lab, "byte", prefix="Once upon a ti", model=TARGET)
+    assert found["bars"][0][0] == "“m”"
+    assert found["said"].startswith("After the bytes the likeliest is “m” at ")
+    assert "Where the token begins" in found["html"]
+
+
+@pytest.mark.parametrize(
+    ("do", "more", "words"),
+    [
+        ("cut", {"with": ["no/such"]}, "is not on this machine"),
+        ("give", {"state": "no", "title": "x"}, "is no tokenizer.json"),
+        ("merges", {"tokenizer": "given/none"}, "is not here any more"),
+        ("score", {"run": True, "text": "a", "model": "no/such"}, "no/such"),
+    ],
+)
+def test_errors_are_said(lab: Lab, do: str, more: dict[str, Any], words: str) -> None:
+    assert words in ask(lab, do, **more)["error"]
+
+
+@pytest.mark.parametrize("sent", [None, 5, "x", [], {}, [None, {"a": 1}]])
+def test_whatever_a_browser_sends_is_answered(lab: Lab, sent: Any) -> None:
+    for do in ("cut", "languages", "merges", "give", "score", "byte", "cancel", sent):
+        for key in ("with", "text", "against", "rate", "word", "segmenters", "run", "prefix"):
+            found = answer(lab, {"do": do if isinstance(do, str) else None, key: sent})
+            assert found["answer"]
+
+
+def test_text_of_a_visitor_is_escaped(lab: Lab) -> None:
+    found = ask(lab, "cut", text="<script>${alert(1)}{{x}}")
+    assert "<script>" not in found["counts"] + found["steps"]

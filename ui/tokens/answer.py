@@ -1,0 +1,131 @@
+"""What the Tokens page answers a browser, whatever it sends."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tokenarium.backend import (
+    Lab,
+    SegmenterSpec,
+    TokenizeRequest,
+    UserError,
+    Visitor,
+    Vocabulary,
+    parallel_text,
+)
+from tokenarium.ui.text import many, one_line
+from tokenarium.ui.tokens.cuts import strip_of
+from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
+from tokenarium.ui.tokens.tables import counts_html, languages_html, steps_html
+
+MOST_CHARACTERS = 4_000
+MOST_TOKENIZERS = 4
+TEXT = (
+    "Tokenizers cut uneven pieces: the strawberry, 1234567 and unbelievable are easy in English; "
+    "naïve cafés, Übergrößen, привет, こんにちは and 🙂 are not."
+)
+MOST_WORD = 60
+
+
+def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> dict[str, Any]:
+    """Return what a part of the page shows.
+
+    Args:
+        lab: who answers.
+        asked: ``do``, the name of the part, and what it takes.
+        visitor: who asks.
+    """
+    do = asked.get("do")
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "cut": lambda: _cut(lab, asked),
+        "languages": lambda: _languages(lab, asked),
+        "merges": lambda: _merges(lab, asked),
+        "give": lambda: _given(lab, asked),
+        "score": lambda: scored(lab, asked, visitor),
+        "byte": lambda: next_bytes(lab, asked, visitor),
+        "cancel": lambda: cancelled(lab, asked, visitor),
+    }
+    shown: dict[str, Any] = {"answer": True, "do": do, "number": asked.get("number")}
+    if do not in parts:
+        return shown
+    try:
+        return {**shown, **parts[do]()}
+    except UserError as error:
+        return {**shown, "error": str(error)}
+
+
+def tokenizers_of(lab: Lab, asked: Mapping[str, Any]) -> list[Vocabulary]:
+    """Return the tokenizers that are asked for, or those that a first visit shows.
+
+    Raises:
+        UserError: if one cannot be had.
+    """
+    wanted = asked.get("with")
+    names = [str(each)[:400] for each in wanted] if isinstance(wanted, list) and wanted else []
+    offered = [*lab.tokenizers.offered()]
+    usual = lab.preselected().name
+    first = [name for name in (usual, *offered) if name in offered][:1]
+    chosen = names or [*first, *(name for name in offered if name not in first)][:2]
+    return [lab.tokenizers.get(name) for name in dict.fromkeys(chosen[:MOST_TOKENIZERS])]
+
+
+def text_of(asked: Mapping[str, Any]) -> str:
+    """Return the text that is asked about, or the one that a first visit shows."""
+    given = asked.get("text")
+    return given[:MOST_CHARACTERS] if isinstance(given, str) and given else TEXT
+
+
+def _cut(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
+    text, vocabularies = text_of(asked), tokenizers_of(lab, asked)
+    names = tuple(each.name for each in vocabularies)
+    native = (SegmenterSpec(slug="native"),)
+    request = lab.request(TokenizeRequest, text=text, tokenizers=names, segmenters=native)
+    result = lab.tokenizers.tokenize(request)
+    titles = [each.title for each in vocabularies]
+    return {
+        "text": text,
+        "with": list(names),
+        "offered": lab.tokenizers.offered(),
+        "strip": strip_of(result, text, vocabularies),
+        "said": _said(titles, result.tokens.tolist(), result.text_bytes),
+        "counts": counts_html(result, titles),
+        "steps": steps_html(vocabularies),
+        "hosted": lab.settings.hosted,
+    }
+
+
+def _said(titles: list[str], tokens: list[int], size: int) -> str:
+    few = min(range(len(tokens)), key=tokens.__getitem__)
+    most = max(range(len(tokens)), key=tokens.__getitem__)
+    words = f"{many(size, 'byte')}: {many(tokens[few], 'token')} under {titles[few]}"
+    if tokens[few] == tokens[most]:
+        return words + (", as many under the others." if len(tokens) > 1 else ".")
+    times = tokens[most] / tokens[few]
+    return f"{words}, {tokens[most]:,} under {titles[most]}: {times:.2f} times as many."
+
+
+def _languages(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
+    vocabularies = tokenizers_of(lab, asked)
+    codes = [text.code for text in parallel_text()]
+    against = asked.get("against") if asked.get("against") in codes else codes[0]
+    rate = asked.get("rate")
+    price = float(rate) if isinstance(rate, int | float) and math.isfinite(rate) else 0.0
+    found = [lab.tokenizers.premiums(each.name, str(against)) for each in vocabularies]
+    kept = [lab.tokenizers.kv_bytes_per_token(each.name) for each in vocabularies]
+    return {
+        "against": against,
+        "languages": [[text.code, text.name] for text in parallel_text()],
+        "html": languages_html(found, vocabularies, max(price, 0.0), kept, str(against)),
+    }
+
+
+def _merges(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
+    word = str(asked.get("word") or "unbelievable")[:MOST_WORD]
+    name = str(asked.get("tokenizer") or tokenizers_of(lab, asked)[0].name)
+    steps = lab.tokenizers.merge_steps(name, word)
+    return {"word": word, "merges": [[one_line(piece) for piece in step] for step in steps]}
+
+
+def _given(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
+    made = lab.tokenizers.give(str(asked.get("state") or ""), str(asked.get("title") or ""))
+    return {"name": made.name, "title": made.title}

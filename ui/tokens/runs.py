@@ -1,0 +1,233 @@
+"""The runs of the Tokens page: what a segmentation costs a model, and the next byte."""
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tokenarium.backend import (
+    Cancelled,
+    Finished,
+    Lab,
+    ModelRequest,
+    NextByteRequest,
+    NextByteResult,
+    Progress,
+    Queued,
+    Run,
+    Segmenter,
+    TokenizeRequest,
+    TokenizeResult,
+    UserError,
+    Visitor,
+    by_word,
+    word_spans,
+)
+from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.text import one_line
+
+WAIT_S = 0.8
+MOST_SCORED = 1_500
+"""Characters of a text that is scored from here."""
+USUAL = ("native", "longest_match", "fewest", "dropped_merges", "stochastok")
+TOP = 8
+PREFIX = "The capital of Fra"
+
+
+def scored(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
+    """Return what segmentations cost a model, or how far that is, or what can be asked."""
+    methods = lab.methods("segmenter")
+    known = [each.slug for each in methods]
+    models = _models(lab)
+    shown: dict[str, Any] = {
+        "methods": [[m.slug, m.title, _tooltip(m)] for m in methods],
+        "models": models,
+        "usual": list(USUAL),
+        "most": MOST_SCORED,
+    }
+    text, model = asked.get("text"), str(asked.get("model") or "")
+    if not asked.get("run") or not isinstance(text, str) or not text:
+        return shown
+    wanted = asked.get("segmenters")
+    slugs = [slug for slug in known if isinstance(wanted, list) and slug in wanted] or list(USUAL)
+    seed = asked.get("seed")
+    request = lab.request(
+        TokenizeRequest,
+        model=model,
+        text=text[:MOST_SCORED],
+        tokenizers=(model,),
+        segmenters=("native", *(slug for slug in slugs if slug != "native")),
+        seed=seed if isinstance(seed, int) and 0 <= seed < 2**31 else 0,
+    )
+    found = _run(lab, request, visitor)
+    if isinstance(found, dict):
+        return {**shown, **found}
+    assert isinstance(found.result, TokenizeResult)
+    titles = {each.slug: each.title for each in methods}
+    return {
+        **shown,
+        "run": found.id,
+        "html": _costs_html(found.result, titles),
+        "words": _words(found.result, text[:MOST_SCORED], titles),
+        "notes": list(found.result.notes),
+    }
+
+
+def next_bytes(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
+    """Return the next byte of a prefix, or how far that is."""
+    prefix, model = str(asked.get("prefix") or PREFIX)[:1_000], str(asked.get("model") or "")
+    shown: dict[str, Any] = {"models": _models(lab), "prefix": prefix}
+    if not asked.get("run"):
+        return shown
+    found = _run(lab, lab.request(NextByteRequest, model=model, prefix=prefix), visitor)
+    if isinstance(found, dict):
+        return {**shown, **found}
+    assert isinstance(found.result, NextByteResult)
+    return {**shown, "run": found.id, **_bytes(found.result)}
+
+
+def cancelled(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
+    """Cancel a run in flight."""
+    lab.cancel(str(asked.get("run") or ""), visitor=visitor)
+    return {}
+
+
+def _models(lab: Lab) -> list[str]:
+    usual = lab.preselected().name
+    return [usual, *(model.name for model in lab.models() if model.name != usual)]
+
+
+def _tooltip(method: type[Any]) -> str:
+    variant = "" if method.differs == "no" else f" Differs: {method.differs}."
+    drawn = " Drawn with the seed." if issubclass(method, Segmenter) and method.draws else ""
+    return f"{method.explanation}{drawn} {method.paper}.{variant}"
+
+
+def _run(lab: Lab, request: ModelRequest, visitor: Visitor | str) -> Run | dict[str, Any]:
+    """Return a finished run, or how far it is after a moment."""
+    ticket = lab.start(request, visitor=visitor)
+    doing, share, end = "waiting", 0.0, time.monotonic() + WAIT_S
+    try:
+        for event in lab.follow(ticket.id, visitor=visitor):
+            if isinstance(event, Finished):
+                return event.run
+            if isinstance(event, Queued):
+                doing = f"waiting, {event.place} before"
+            if isinstance(event, Progress):
+                doing, share = event.doing, event.done / max(event.total, 1)
+            if time.monotonic() > end:
+                break
+    except Cancelled as error:
+        raise UserError(str(error)) from error
+    return {"busy": ticket.id, "doing": doing, "share": share}
+
+
+def _costs_html(result: TokenizeResult, titles: Mapping[str, str]) -> str:
+    columns = [
+        Column("segmenter"),
+        Column("tokens", "How many the text becomes."),
+        Column("nats per byte", type(result).quantities()["nats_per_byte"].formula),
+        Column("more than native", "Nats per byte, less those of the native segmentation."),
+        Column("nats per token", "Sum of -ln p / tokens: says little across segmentations."),
+        Column("canonical", "Whether it is what the tokenizer itself gives."),
+    ]
+    native = float(result.nats_per_byte[0])
+    rows: list[list[Cell]] = []
+    for number, slug in enumerate(result.segmenter):
+        title = titles.get(slug.partition("(")[0], slug)
+        cost, tokens = float(result.nats_per_byte[number]), int(result.tokens[number])
+        if result.refused[number]:
+            rows.append([title, "n/a", "n/a", result.refused[number], "n/a", "n/a"])
+            continue
+        per_token = cost * result.text_bytes / tokens
+        rows.append(
+            [
+                title,
+                f"{tokens:,}",
+                f"{cost:.3f}",
+                f"{cost - native:+.3f}" if number else "",
+                f"{per_token:.2f}",
+                "yes" if result.canonical[number] else "no",
+            ]
+        )
+    caption = f"What {result.text_bytes:,} bytes cost {result.tokenizer[0]} in each segmentation"
+    return table_html(columns, rows, caption, "")
+
+
+def _words(result: TokenizeResult, text: str, titles: Mapping[str, str]) -> dict[str, Any]:
+    """Return the nats of each word under each segmentation, beside how it is cut."""
+    source = text.encode()
+    spans = word_spans(text)
+    rows = []
+    for number, slug in enumerate(result.segmenter):
+        mine = result.segmentation == number
+        places = np.stack([result.start_byte[mine], result.stop_byte[mine]], 1)
+        sums = by_word(text, places, result.surprisal_nats[mine])
+        rows.append(
+            {
+                "title": titles.get(slug.partition("(")[0], slug),
+                "nats": [round(float(value), 2) for value in sums],
+                "cuts": [_cut(source, places, begin, end) for begin, end in spans.tolist()],
+            }
+        )
+    words = [source[begin:end].decode() for begin, end in spans.tolist()]
+    return {"words": [one_line(word) for word in words], "rows": rows}
+
+
+def _cut(source: bytes, places: Any, begin: int, end: int) -> str:
+    """Return a word with a bar at every cut inside of it."""
+    inside = sorted({int(stop) for stop in places[:, 1] if begin < stop < end})
+    ends: Sequence[int] = [begin, *inside, end]
+    parts = [source[a:b] for a, b in pairwise(ends)]
+    return "|".join(one_line(part.decode("utf-8", "tokenarium_hexadecimal")) for part in parts)
+
+
+def _bytes(result: NextByteResult) -> dict[str, Any]:
+    """Return bars of the likeliest bytes, the finding, and where the token begins."""
+    order = np.argsort(-np.maximum(result.exact, result.naive), kind="stable")[:TOP]
+    bars = [
+        [_byte(int(byte)), float(result.exact[byte]), float(result.naive[byte])]
+        for byte in sorted(order.tolist(), key=lambda byte: -result.exact[byte])
+    ]
+    exact, naive = int(result.exact.argmax()), int(result.naive.argmax())
+    said = (
+        f"After the bytes the likeliest is {_byte(exact)} at {result.exact[exact]:.1%}; the next "
+        f"token alone says {_byte(naive)} at {result.naive[naive]:.1%} and gives {_byte(exact)} "
+        f"{result.naive[exact]:.1%}. The two distributions are {result.total_variation:.2f} apart "
+        f"(0 same, 1 disjoint); {result.leaked:.2%} of the model's probability goes to "
+        "segmentations that its tokenizer never makes."
+    )
+    columns = [
+        Column("token begins at byte", "Of the prefix; the last one is its end."),
+        Column("what it begins with", "The part of the prefix that this token would hold."),
+        Column("tokens", "Valid ones that begin there and reach beyond the prefix."),
+        Column("share", "Of the probability of all covers."),
+    ]
+    tokens = "".join(result.prefix_text)
+    source = tokens.encode()
+    rows: list[list[Cell]] = [
+        [str(place), _part(source[place:]), f"{count:,}", f"{share:.2%}"]
+        for place, count, share in zip(
+            result.cut_byte.tolist(), result.cut_tokens.tolist(), result.cut_share, strict=True
+        )
+        if share >= 5e-5
+    ]
+    return {
+        "said": said,
+        "bars": bars,
+        "cut": [one_line(token) for token in result.prefix_text],
+        "html": table_html(columns, rows, "Where the token begins that holds the next byte", ""),
+    }
+
+
+def _part(part: bytes) -> str:
+    return one_line(part.decode("utf-8", "replace")) if part else "nothing: after the prefix"
+
+
+def _byte(byte: int) -> str:
+    if byte == 0x20:
+        return "space"
+    shown = chr(byte)
+    return f"“{shown}”" if 0x21 <= byte < 0x7F else f"0x{byte:02X}"
