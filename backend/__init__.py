@@ -102,6 +102,16 @@ if TYPE_CHECKING:
     from tokenarium.backend.head_corpus.traced import trace_measures
     from tokenarium.backend.heartbeat.request import HeartbeatRequest
     from tokenarium.backend.heartbeat.result import HeartbeatResult
+    from tokenarium.backend.imports.lengths import (
+        Definition,
+        Totals,
+        definitions,
+        totals_of_run,
+    )
+    from tokenarium.backend.imports.reader import Reader
+    from tokenarium.backend.imports.request import ImportRequest
+    from tokenarium.backend.imports.result import SOURCES, ImportResult
+    from tokenarium.backend.imports.schema import RecordedLine
     from tokenarium.backend.interventions.declaration import Intervention
     from tokenarium.backend.interventions.request import InterventionRequest
     from tokenarium.backend.interventions.result import InterventionResult
@@ -165,6 +175,8 @@ if TYPE_CHECKING:
         pace,
     )
     from tokenarium.backend.speculation.verdict import SpeculationVerdict, speculation_verdict
+    from tokenarium.backend.text_audit.request import AuditRequest, Sampling
+    from tokenarium.backend.text_audit.result import AuditResult
     from tokenarium.backend.tokenization.counts import by_word, word_spans
     from tokenarium.backend.tokenization.languages import Parallel, Premium, parallel_text
     from tokenarium.backend.tokenization.request import (

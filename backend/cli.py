@@ -1,4 +1,4 @@
-"""The commands: ``tokenarium run KIND``, ``runs``, ``sql``, ``fetch`` and ``heads``."""
+"""The commands: ``tokenarium run KIND``, ``audit``, ``runs``, ``sql``, ``fetch``, ``heads``."""
 
 import argparse
 import sys
@@ -20,9 +20,10 @@ from tokenarium.backend.runs.events import Cancelled, Event, Finished, Progress
 from tokenarium.backend.runs.export import Format
 from tokenarium.backend.runs.kind import KINDS, Kind
 from tokenarium.backend.runs.lab import Lab
+from tokenarium.backend.runs.request import DType
 from tokenarium.backend.settings import Settings
 
-COMMANDS = ("run", "runs", "sql", "fetch", "heads")
+COMMANDS = ("run", "audit", "runs", "sql", "fetch", "heads")
 MOST_SHOWN = 32
 """Numbers of a quantity that a summary shows."""
 LONGEST_SHOWN = 1_000
@@ -33,6 +34,8 @@ _SETTINGS = "Further options are those of 'tokenarium --help', such as --databas
 def main(arguments: Sequence[str]) -> int:
     """Carry out one command and return the exit status: 0, or 2 with a message for a person.
 
+    ``audit`` ends with 1 where a text is wrong and 3 where that cannot be said, too.
+
     Args:
         arguments: of the command line, from one of ``COMMANDS`` on.
     """
@@ -42,26 +45,27 @@ def main(arguments: Sequence[str]) -> int:
             settings = Settings(_cli_parse_args=rest, hosted=False)
             if asked.carry_out is _fetch:
                 # Without a lab, whose database another process may have open.
-                status: int = _fetch(settings, asked)
-                return status
+                fetched: int = _fetch(settings, asked)
+                return fetched
         with Lab(settings) as lab:
-            asked.carry_out(lab, asked)
+            status: int | None = asked.carry_out(lab, asked)
+            return status or 0
     except (UserError, Cancelled) as error:
         sys.stderr.write(f"tokenarium: {error}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("tokenarium: interrupted; nothing was stored\n")
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tokenarium", allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="{run,runs,sql,fetch,heads}")
+    commands = parser.add_subparsers(required=True, metavar="{run,audit,runs,sql,fetch,heads}")
     run = commands.add_parser("run", help="compute a run, or open it where it is stored")
     kinds = run.add_subparsers(required=True, dest="kind", metavar="KIND")
     for kind in KINDS.all():
         _add_kind(kinds, kind)
+    _add_audit(commands)
     runs = commands.add_parser("runs", help="list stored runs", allow_abbrev=False)
     runs.add_argument("--kind", help="slug of a kind, such as trace")
     runs.add_argument("--text", help="what the text contains")
@@ -92,6 +96,29 @@ def _parser() -> argparse.ArgumentParser:
     heads.add_argument("--out", type=Path, help="folder to write to; the one that pages look in")
     heads.set_defaults(carry_out=_heads)
     return parser
+
+
+def _add_audit(commands: Any) -> None:
+    audit = commands.add_parser(
+        "audit",
+        help="judge whether a model can have written the texts of a file; exit status by verdict",
+        description="Judge whether a model can have written the texts of a file. Ends with 0 where "
+        "all are equal, tied or consistent, 1 where one is wrong, 2 where one cannot be read, and "
+        "3 where it cannot be said.",
+        epilog=_SETTINGS,
+        allow_abbrev=False,
+    )
+    audit.add_argument("file", metavar="FILE", type=Path, help="JSON lines; see docs/audit.md")
+    audit.add_argument("--model", default="", help="to read with; the one each line names")
+    audit.add_argument(
+        "--dtype",
+        default="float32",
+        choices=get_args(DType),
+        help="number format of the weights; float32 if left out",
+    )
+    audit.add_argument("--json", metavar="FILE", help="the reports; - is stdout")
+    audit.add_argument("--html", metavar="FILE", help="one page of the first text, offline")
+    audit.set_defaults(carry_out=_audit)
 
 
 def _add_kind(kinds: Any, kind: Kind) -> None:
@@ -207,6 +234,22 @@ def _heads(lab: Lab, asked: argparse.Namespace) -> None:
         raise Cancelled("interrupted: the same command goes on where this one stopped") from None
     _show("")
     sys.stdout.write(f"{folder}\n")
+
+
+def _audit(lab: Lab, asked: argparse.Namespace) -> int:
+    """Audit the texts of a file, one line each on stdout."""
+    from tokenarium.backend.text_audit.command import audit_file
+
+    shown = sys.stderr if asked.json == "-" else sys.stdout
+    found = audit_file(lab, asked.file, asked.model, asked.dtype, _progress)
+    _show("")
+    for line in found.lines:
+        shown.write(f"{line}\n")
+    if asked.json:
+        _write(asked.json, found.as_json(lab))
+    if asked.html and found.runs:
+        _write(asked.html, found.runs[0].html())
+    return found.status
 
 
 def _progress(event: Event) -> None:

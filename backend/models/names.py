@@ -63,6 +63,10 @@ class ModelSource:
         return self.gguf.weights() if self.gguf else weights_in_words(folder(self))
 
 
+NO_MODEL = ModelSource("", None, None, "no model")
+"""What a request is about that reads none."""
+
+
 def resolve(name: str, settings: Settings) -> ModelSource:
     """Return the model that a name means.
 

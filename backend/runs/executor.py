@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tokenarium.backend.environment import describe
 from tokenarium.backend.errors import in_words, told_in_words
-from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.models.names import NO_MODEL, ModelSource
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import (
     Cancelled,
@@ -67,7 +67,7 @@ class RunExecutor:
             owner: who asks.
             most_bytes: bytes of a model's files that may be hashed to know it; None for all.
         """
-        sources = (source, *self.lender.beside(request)) if request.model else ()
+        sources = (source, *self.lender.beside(request)) if request.reads_model else ()
         fingerprints = [self._registry.fingerprint(each, most_bytes) or "" for each in sources]
         if not all(fingerprints):
             return None
@@ -103,7 +103,7 @@ class RunExecutor:
         owner = self._repository.owner(visitor)
         with told_in_words():
             refuse_long(request, self._settings.token_limit)
-            source = self._registry.resolve(request.home)
+            source = self._source(request)
             refuse_unknown(kind_of(request), needs)
             stored = self.stored(request, source, owner, _AT_ONCE_BYTES)
         if stored is not None and not lacking(stored, needs):
@@ -129,7 +129,7 @@ class RunExecutor:
         owner = self._repository.owner(visitor)
         request, run_owner = self._repository.to_measure(run_id, owner)
         with told_in_words():
-            source = self._registry.resolve(request.home)
+            source = self._source(request)
         return self._replace(
             ticket(run_id, request), source, visitor, run_owner, CancelToken(), kept=True
         )
@@ -159,6 +159,9 @@ class RunExecutor:
         for job in jobs:
             if job.thread is not None:
                 job.thread.join(_CLOSING_S)
+
+    def _source(self, request: ModelRequest) -> ModelSource:
+        return self._registry.resolve(request.home) if request.home else NO_MODEL
 
     def _replace(
         self,

@@ -1,6 +1,7 @@
 """Runs in flight: what a run will take, and starting, following and cancelling it."""
 
 from collections.abc import Collection, Generator, Iterator
+from pathlib import Path
 
 from tokenarium.backend.cost.evidence import Estimate, Evidence
 from tokenarium.backend.errors import UserError, told_in_words
@@ -34,6 +35,32 @@ class RunsInFlight:
     ) -> Run:
         """Answer ``request`` and wait for it; see ``stream``."""
         return finished(self.stream(request, visitor=visitor, needs=needs, cancel=cancel))
+
+    def import_run(
+        self,
+        given: str | Path,
+        format: str = "auto",  # noqa: A002 - the field's word
+        *,
+        model: str = "",
+        visitor: str = "",
+    ) -> Run:
+        """Store what another engine reports of its own runs, and return it; no model is needed.
+
+        Args:
+            given: a file, as a ``Path`` or the path of one there is, or its content: vLLM's or
+                SGLang's responses, llama.cpp's log, JSON lines of ``RecordedLine``.
+            format: slug of a ``Reader``; auto finds out.
+            model: its name, where the file does not say.
+            visitor: private name of who asks.
+
+        Raises:
+            UserError: if it cannot be read, saying what does not fit.
+        """
+        from tokenarium.backend.imports.files import import_request
+
+        with told_in_words():
+            request = import_request(given, format, model)
+        return self.run(request, visitor=visitor)
 
     def stream(
         self,
@@ -173,7 +200,7 @@ class RunsInFlight:
         with told_in_words():
             kind = kind_of(request)
             refuse_long(request, self.settings.token_limit)
-            for name in (request.home, *request.beside):
+            for name in (request.home, *request.beside) if request.home else ():
                 self._registry.info(name)
             if not kind.estimate:
                 return None

@@ -59,7 +59,7 @@ class ModelLender:
     ) -> Iterator["ModelsInUse"]:
         """Lend the models of a request, to nobody else meanwhile; loads them where needed."""
         vocabularies = {n: self._registry.vocabularies.get(n) for n in request.tokenizers_read}
-        wanted = (source, *self.beside(request)) if request.model else ()
+        wanted = (source, *self.beside(request)) if request.reads_model else ()
         sources = {each.name: each for each in wanted}
         with ExitStack() as stack:
             models = {}

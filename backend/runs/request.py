@@ -73,14 +73,20 @@ class ModelRequest(Request):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything drawn at random.")
 
     @property
+    def reads_model(self) -> bool:
+        """Whether a model is loaded for it; its runner is handed None where it is not."""
+        return bool(self.model)
+
+    @property
     def beside(self) -> tuple[str, ...]:
         """Names of further models that the run uses; its runner is handed them by name."""
         return ()
 
     @property
     def home(self) -> str:
-        """Name of the model in whose queue it waits: its own, where it has one."""
-        return self.model
+        """Name of the model in whose queue it waits: its own, where it reads one; empty for
+        none."""
+        return self.model if self.reads_model else ""
 
     @property
     def tokenizers_read(self) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ AXES = {
     "R": "row",
     "N": "node",
     "C": "point",
+    "D": "place",
+    "Q": "request",
     "E": "exercise",
     "K": "rule",
     "F": "factor",

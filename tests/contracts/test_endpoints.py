@@ -50,6 +50,8 @@ ASKED: dict[str, dict[str, Any]] = {
         "segmenters": ["native", "fewest", {"slug": "stochastok", "parameters": {"share": 0.5}}],
     },
     "next_byte": {"prefix": "Once upon a ti"},
+    "audit": {"text": TEXT, "token_ids": [5, 6, 7], "sampling": {"temperature": 1}},
+    "import": {"content": '{"token_ids": [5], "rounds": [{"drafted": 2, "accepted": 1}]}'},
     "speculate": {"text": TEXT, "drafter": "prompt_lookup", "max_new_tokens": 4},
     "decode": {"text": TEXT, "strategies": ["beam"], "max_new_tokens": 4},
 }

@@ -54,6 +54,14 @@ class PlainReader:
         logits = self._loaded.unembed(state)
         return (self._shared.logits(logits[None])[0] if self._shared else logits).float()
 
+    @torch.inference_mode()
+    def along(self, start: int, stop: int) -> Tensor:
+        """Return the logits [stop - start, V] after each of the text's tokens ``start`` to
+        ``stop``, float32, where the model reads the ids themselves."""
+        if self._states is None:
+            self._states = self._read(self._text)
+        return self._loaded.unembed(self._states[start:stop]).float()
+
     def _read(self, ids: Sequence[int]) -> Tensor:
         """Return the normed states [T, D] after each of the target's ids."""
         loaded, own, ends = self._loaded, list(ids), list(range(1, len(ids) + 1))

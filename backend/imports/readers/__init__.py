@@ -1,0 +1,1 @@
+"""The formats: every module here that declares one adds it."""
