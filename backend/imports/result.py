@@ -1,6 +1,6 @@
 """The result of reading another engine's figures.
 
-Q requests, R rounds, D places in a round, S tokens of all requests one after another. A number
+U requests, R rounds, D places in a round, S tokens of all requests one after another. A number
 that is not known is -1, a ratio NaN.
 """
 
@@ -34,14 +34,14 @@ class ImportResult(Result):
     model: str = quantity("model", "", "", "as the file says, else as asked", "Which model it was.")
     requests: NDArray[Any] = quantity(
         "requests",
-        "Q",
+        "U",
         "",
         "rounds: verifications; drafted, accepted: tokens, the one that follows an accepted draft "
         "not counted; new_tokens of the text; ordered: 1 where rounds are in order; -1 not known",
         "What each request adds up to.",
     )
     request_name: tuple[str, ...] = quantity(
-        "name of a request", "Q", "", "as the file says", "Which request it is."
+        "name of a request", "U", "", "as the file says", "Which request it is."
     )
     rounds: NDArray[Any] = quantity(
         "rounds",
@@ -90,8 +90,8 @@ class ImportResult(Result):
         "0 not known, 1 drafted and accepted, 2 the one that follows a round, 3 the prompt's own",
         "Whether a token was guessed.",
     )
-    texts: tuple[str, ...] = quantity("text", "Q", "", "as given", "What was generated.")
-    prompts: tuple[str, ...] = quantity("prompt", "Q", "", "as given", "What was continued.")
+    texts: tuple[str, ...] = quantity("text", "U", "", "as given", "What was generated.")
+    prompts: tuple[str, ...] = quantity("prompt", "U", "", "as given", "What was continued.")
     audit: dict[str, Any] = quantity(
         "checks", "", "", "identities between rounds, sums, ratios and tokens", "Whether the "
         "figures agree with each other.",

@@ -21,7 +21,7 @@ AXES = {
     "N": "node",
     "C": "point",
     "D": "place",
-    "Q": "request",
+    "U": "request",
     "E": "exercise",
     "K": "rule",
     "F": "factor",
