@@ -186,6 +186,7 @@ if TYPE_CHECKING:
     )
     from tokenarium.backend.tokenization.result import NextByteResult, TokenizeResult
     from tokenarium.backend.tokenization.segmenter import Segmenter
+    from tokenarium.backend.tokenization.training import Point
     from tokenarium.backend.tokenization.vocabulary import Vocabulary
     from tokenarium.backend.trace.estimate import TraceEstimate
     from tokenarium.backend.trace.request import TraceRequest

@@ -3,8 +3,8 @@
   const T = window.tokenarium;
   if (T.tokenViews) return;
 
-  T.tokenViews = ({panel, ask, state, make, label, picked, pressed, input, poll}) => {
-    const made = {}, kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}};
+  T.tokenViews = ({panel, ask, add, state, make, label, picked, pressed, input, poll}) => {
+    const made = {}, kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}, train: {kind: 'bpe', size: 500, words: true}};
     let now = '';
     const box = name => (made[name] ??= make('div', 'tk-cuts-view'));
     const error = (host, words) => { const line = host.appendChild(make('p', 'tk-status tk-error', words)); line.setAttribute('role', 'alert'); };
@@ -134,8 +134,27 @@
       host.replaceChildren(bar, out);
     };
 
-    const shows = {languages, score, byte, merges};
-    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({})};
+    const train = (host, value) => {
+      const mine = kept.train, bar = make('div', 'tk-cuts-bar'), out = make('div');
+      if (value.paragraphs) Object.assign(mine, {paragraphs: value.paragraphs, languages: value.languages});
+      const corpus = Object.assign(make('textarea'), {rows: 4, value: mine.corpus ?? mine.paragraphs?.en ?? '', spellcheck: false, dir: 'auto', maxLength: 400000});
+      const fill = picked([['', 'choose'], ...(mine.languages ?? []), ['all', 'all languages']], ''), kind = picked([['bpe', 'BPE'], ['unigram', 'Unigram'], ['wordpiece', 'WordPiece']], mine.kind);
+      const size = input('number', mine.size, {min: 260, max: 32000, step: 1}), whole = input('checkbox', '', {checked: mine.words});
+      fill.addEventListener('change', () => { corpus.value = fill.value === 'all' ? Object.values(mine.paragraphs).join('\n') : mine.paragraphs[fill.value] ?? corpus.value; });
+      const file = input('file', '', {accept: '.txt,text/plain'});
+      file.addEventListener('change', async () => { if (file.files[0]) corpus.value = (await file.files[0].text()).slice(0, 400000); });
+      const begin = () => { Object.assign(mine, {corpus: corpus.value, kind: kind.value, size: Number(size.value), words: whole.checked}); ask('train', {corpus: mine.corpus, kind: mine.kind, size: mine.size, words: mine.words, run: true}); };
+      bar.append(label('Fill with the paragraph in', fill), label('or a text file', file), label('Kind', kind), label('Entries', size), label('No token beyond a word', whole), pressed('Train', begin));
+      if (value.error) error(out, value.error);
+      if (value.html) {
+        out.innerHTML = value.html;
+        out.appendChild(pressed('Add it to the tokenizers above', () => add(value.name)));
+      }
+      host.replaceChildren(label('Text to train on', corpus, 'tk-cuts-text'), bar, out);
+    };
+
+    const shows = {languages, score, byte, merges, train};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({})};
     const open = name => {
       now = name;
       panel.replaceChildren(box(name));

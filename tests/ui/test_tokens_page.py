@@ -170,3 +170,13 @@ def test_whatever_a_browser_sends_is_answered(lab: Lab, sent: Any) -> None:
 def test_text_of_a_visitor_is_escaped(lab: Lab) -> None:
     found = ask(lab, "cut", text="<script>${alert(1)}{{x}}")
     assert "<script>" not in found["counts"] + found["steps"]
+
+
+def test_a_tokenizer_is_trained_and_used(lab: Lab) -> None:
+    corpus = "the old king and the old queen. " * 20
+    found = ask(lab, "train", run=True, corpus=corpus, kind="bpe", size=280, text="the old king")
+    assert "274 entries, 18 merges" in found["html"]
+    assert "as the vocabulary grows" in found["html"]
+    again = answer(lab, {"do": "cut", "with": [found["name"]], "text": "the old king"})
+    assert again["strip"]["rows"][0]["title"] == "BPE 280"
+    assert "size=5" in ask(lab, "train", run=True, corpus=corpus, kind="bpe", size=5)["error"]

@@ -16,7 +16,7 @@ from tokenarium.backend import (
 from tokenarium.ui.text import many, one_line
 from tokenarium.ui.tokens.cuts import strip_of
 from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
-from tokenarium.ui.tokens.tables import counts_html, languages_html, steps_html
+from tokenarium.ui.tokens.tables import counts_html, growth_html, languages_html, steps_html
 
 MOST_CHARACTERS = 4_000
 MOST_TOKENIZERS = 4
@@ -41,6 +41,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "languages": lambda: _languages(lab, asked),
         "merges": lambda: _merges(lab, asked),
         "give": lambda: _given(lab, asked),
+        "train": lambda: _trained(lab, asked),
         "score": lambda: scored(lab, asked, visitor),
         "byte": lambda: next_bytes(lab, asked, visitor),
         "cancel": lambda: cancelled(lab, asked, visitor),
@@ -129,3 +130,25 @@ def _merges(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
 def _given(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
     made = lab.tokenizers.give(str(asked.get("state") or ""), str(asked.get("title") or ""))
     return {"name": made.name, "title": made.title}
+
+
+def _trained(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "languages": [[text.code, text.name] for text in parallel_text()],
+        "paragraphs": {text.code: text.text for text in parallel_text()},
+    }
+    if not asked.get("run"):
+        return shown
+    size = asked.get("size")
+    made = lab.tokenizers.train(
+        str(asked.get("corpus") or ""),
+        asked.get("kind", "bpe"),
+        size if isinstance(size, int) else 0,
+        words=asked.get("words") is not False,
+    )
+    points = lab.tokenizers.growth(made.name, text_of(asked))
+    return {
+        "name": made.name,
+        "title": made.title,
+        "html": growth_html(made, points, len(text_of(asked).encode())),
+    }

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tokenarium.backend import Parallel, Premium, TokenizeResult, Vocabulary
+from tokenarium.backend import Parallel, Point, Premium, TokenizeResult, Vocabulary
 from tokenarium.ui.components.table import Cell, Column, table_html
 from tokenarium.ui.text import escape, one_line
 
@@ -117,6 +117,33 @@ def languages_html(
         rows.append(row)
     caption = "The same eight sentences, fewest tokens under the first tokenizer first"
     return table_html(columns, rows, caption, "") + _means(found, vocabularies, rate, kv_bytes)
+
+
+def growth_html(made: Vocabulary, points: Sequence[Point], size: int) -> str:
+    """Return what was trained, and how the shown text shrinks as the vocabulary grows.
+
+    Args:
+        made: a tokenizer that was trained.
+        points: tokens of the shown text under its first merges.
+        size: bytes of that text.
+    """
+    said = f"{made.title}: {len(made.entries):,} entries"
+    if made.merge_list:
+        first = [made.bytes_of(left + right) for left, right in made.merge_list[:12]]
+        texts = (each.decode("utf-8", "tokenarium_hexadecimal") for each in first)
+        shown = ", ".join(one_line(text).replace(" ", "·") for text in texts)
+        said += f", {len(made.merge_list):,} merges; the first are {shown}"
+    columns = [
+        Column("entries", "Of a vocabulary that stops there: the list of merges, cut off."),
+        Column("tokens of the text above", "Under that vocabulary."),
+        Column("bytes per token"),
+    ]
+    rows: list[list[Cell]] = [
+        [f"{point.entries:,}", f"{point.tokens:,}", f"{size / max(point.tokens, 1):.2f}"]
+        for point in points
+    ]
+    table = table_html(columns, rows, "The text above as the vocabulary grows", "") if rows else ""
+    return f'<p class="tk-sub">{escape(said)}.</p>{table}'
 
 
 def _means(

@@ -1,0 +1,117 @@
+"""Training a tokenizer on a text: BPE, Unigram or WordPiece, by the ``tokenizers`` library.
+
+Papers: Sennrich et al., 2016, arXiv:1508.07909 (BPE); Kudo, 2018, arXiv:1804.10959 (Unigram);
+Schuster & Nakajima, 2012 (WordPiece).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal, get_args
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from tokenarium.backend.models.refusal import refusing
+from tokenarium.backend.tokenization.bpe import merged
+from tokenarium.backend.tokenization.engine import InProcess
+from tokenarium.backend.tokenization.segmentation import Reading
+from tokenarium.backend.tokenization.vocabulary import Vocabulary, vocabulary_of
+
+Kind = Literal["bpe", "unigram", "wordpiece"]
+TITLES = {"bpe": "BPE", "unigram": "Unigram", "wordpiece": "WordPiece"}
+MOST_CHARACTERS = 400_000
+HOSTED_MOST_CHARACTERS = 100_000
+LEAST_SIZE, MOST_SIZE = 260, 32_000
+_UNKNOWN = "[UNK]"
+
+
+@dataclass(frozen=True)
+class Point:
+    """How many tokens a text is under the first merges of a list."""
+
+    entries: int
+    tokens: int
+
+
+def train(text: str, kind: Kind, size: int, *, words: bool, name: str, title: str) -> Vocabulary:
+    """Return a tokenizer that is trained on a text; the same text gives the same one.
+
+    BPE and Unigram begin with all 256 bytes, so that they spell any text; WordPiece with the
+    characters of the text, others are unknown to it.
+
+    Args:
+        text: at least one word.
+        kind: of model.
+        size: entries wanted; fewer where the text has no more to merge.
+        words: whether no token goes beyond a word; otherwise none goes beyond a line.
+        name: of the vocabulary.
+        title: for people.
+
+    Raises:
+        ValueError: if the text gives none.
+    """
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind={kind!r} is unknown: choose {', '.join(get_args(Kind))}")
+    if not LEAST_SIZE <= size <= MOST_SIZE:
+        raise ValueError(f"size={size} is out of range: choose from {LEAST_SIZE} to {MOST_SIZE:,}")
+    if not text.strip():
+        raise ValueError("the text to train on is empty: give at least one word")
+    core, trainer = _prepared(kind, size, words=words)
+    with refusing("no tokenizer can be trained on this text", "give a longer one"):
+        core.train_from_iterator(text.splitlines(keepends=True), trainer)
+        state = core.to_str()
+    return vocabulary_of(state, name, title, InProcess(Tokenizer.from_str(state)))
+
+
+def _prepared(kind: Kind, size: int, *, words: bool) -> tuple[Tokenizer, Any]:
+    if kind == "wordpiece":
+        core = Tokenizer(models.WordPiece(unk_token=_UNKNOWN))
+        core.pre_tokenizer = pre_tokenizers.Whitespace()
+        core.decoder = decoders.WordPiece()
+        return core, trainers.WordPieceTrainer(
+            vocab_size=size, show_progress=False, special_tokens=[_UNKNOWN]
+        )
+    core = Tokenizer(models.BPE() if kind == "bpe" else models.Unigram())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=words)
+    core.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer if kind == "bpe" else trainers.UnigramTrainer
+    return core, trainer(vocab_size=size, show_progress=False, initial_alphabet=alphabet)
+
+
+def digest_of(text: str, kind: str, size: int, *, words: bool) -> str:
+    """Return what names a tokenizer that is trained on a text."""
+    return sha256(f"{kind} {size} {words}\0{text}".encode()).hexdigest()[:16]
+
+
+def growth(vocabulary: Vocabulary, reading: Reading, sizes: Sequence[int]) -> tuple[Point, ...]:
+    """Return how many tokens a text is under vocabularies that stop earlier.
+
+    A list of merges that is cut off after k is what training would have given with k merges fewer
+    entries, so that one training answers for all sizes.
+
+    Args:
+        vocabulary: of BPE.
+        reading: a text under it.
+        sizes: numbers of merges.
+    """
+    pieces = Counter(reading.pieces)
+    begin = len(vocabulary.entries) - len(vocabulary.merges)
+    found = []
+    for size in sizes:
+        kept = {pair: merge for pair, merge in vocabulary.merges.items() if merge.rank < size}
+        tokens = sum(
+            times * len(merged(vocabulary.symbols(piece), kept)) for piece, times in pieces.items()
+        )
+        found.append(Point(begin + len(kept), tokens))
+    return tuple(found)
+
+
+def sizes_of(merges: int, points: int = 8) -> tuple[int, ...]:
+    """Return numbers of merges from none to all of them, doubling."""
+    if not merges:
+        return (0,)
+    steps = np.geomspace(max(1, merges / 2 ** (points - 2)), merges, points - 1)
+    return tuple(sorted({0, *(round(float(step)) for step in steps)}))
