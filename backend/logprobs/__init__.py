@@ -1,0 +1,1 @@
+"""Responses with log probabilities, as OpenAI's API and those like it give them."""
