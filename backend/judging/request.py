@@ -33,7 +33,7 @@ class JudgeRequest(TextRequest):
     kind: ClassVar[str] = "judge"
 
     measures: tuple[MeasureSpec, ...] = Field(
-        ("min_k", "min_k_plus", "lastde", "window_entropy", "lp_reg", "repetition"),  # type: ignore[arg-type]
+        ("min_k", "min_k_plus", "lastde", "window_entropy", "lp_reg", "repetition"),
         min_length=1,
         max_length=32,
         validate_default=True,
