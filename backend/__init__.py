@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.judging.result import JudgeResult
     from tokenarium.backend.lens.request import LensRequest
     from tokenarium.backend.lens.result import LensResult
+    from tokenarium.backend.logprobs.request import LogprobsRequest
     from tokenarium.backend.models.default import DEFAULT_MODEL
     from tokenarium.backend.models.info import ModelInfo
     from tokenarium.backend.models.preselected import Preselected

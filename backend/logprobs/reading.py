@@ -46,6 +46,14 @@ def recognises(value: Any) -> bool:
     return any(_logprobs(choice) for one in _objects(value) for choice in _choices(one))
 
 
+def is_response(text: str) -> bool:
+    """Return whether a text is a response with log probabilities."""
+    try:
+        return recognises(parse(text))
+    except ValueError:
+        return False
+
+
 def read_logprobs(value: Any) -> tuple[GivenText, ...]:
     """Return the texts of a response, one for each choice.
 

@@ -48,8 +48,9 @@ class RunsInFlight:
 
         Args:
             given: a file, as a ``Path`` or the path of one there is, or its content: vLLM's or
-                SGLang's responses, llama.cpp's log, JSON lines of ``RecordedLine``.
-            format: slug of a ``Reader``; auto finds out.
+                SGLang's responses, llama.cpp's log, JSON lines of ``RecordedLine``; or a response
+                with ``logprobs`` in OpenAI's form, which becomes a run of kind ``logprobs``.
+            format: slug of a ``Reader``, or ``logprobs``; auto finds out.
             model: its name, where the file does not say.
             visitor: private name of who asks.
 

@@ -51,6 +51,10 @@ ASKED: dict[str, dict[str, Any]] = {
     },
     "next_byte": {"prefix": "Once upon a ti"},
     "audit": {"text": TEXT, "token_ids": [5, 6, 7], "sampling": {"temperature": 1}},
+    "logprobs": {
+        "content": '{"choices": [{"logprobs": {"tokens": ["a"], "token_logprobs": [-1.5], '
+        '"top_logprobs": [{"a": -1.5, "b": -0.5}]}}]}'
+    },
     "import": {"content": '{"token_ids": [5], "rounds": [{"drafted": 2, "accepted": 1}]}'},
     "speculate": {"text": TEXT, "drafter": "prompt_lookup", "max_new_tokens": 4},
     "decode": {"text": TEXT, "strategies": ["beam"], "max_new_tokens": 4},

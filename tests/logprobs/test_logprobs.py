@@ -2,11 +2,14 @@
 
 import json
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tokenarium.backend import Lab, LogprobsRequest, Settings, UserError
 from tokenarium.backend.decoding.result import DecodeResult
 from tokenarium.backend.logprobs.decoded import as_decoded, bounds, rank
 from tokenarium.backend.logprobs.reading import parse, read_logprobs, recognises
@@ -157,3 +160,31 @@ def test_a_text_without_alternatives_has_surprisals_alone() -> None:
     assert found.lanes[0].tokens["probability"] == pytest.approx(np.exp([-1.0, -2.0]))
     assert np.isnan(found.lanes[0].entropy_nats).all()
     assert (found.top_ids == -1).all()
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+        yield made
+
+
+def test_a_response_is_imported_without_a_model_and_stored(lab: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "response.json"
+    file.write_text(json.dumps(CHAT))
+    run = lab.import_run(file)
+    assert isinstance(run.request, LogprobsRequest)
+    assert run.request.name == "response.json"
+    assert isinstance(run.result, DecodeResult)
+    assert run.result.lanes[0].text == "Hey"
+    assert lab.import_run(file).id == run.id
+    assert lab.open(run.id).result.lanes[0].tokens["rank"].tolist() == [0, 1]
+    assert lab.import_run(json.dumps(COMPLETION), "logprobs").result.prompt == "Say"
+    with pytest.raises(UserError, match="no log probabilities"):
+        lab.import_run('{"choices": [{"message": {"content": "x"}}]}', "logprobs")
+
+
+def test_figures_of_drafting_beside_logprobs_are_read_as_such(lab: Lab) -> None:
+    both = {**CHAT, "metrics": {"speculative_decoding": {"acceptance_histogram": [1, 2]}}}
+    plain = lab.import_run(json.dumps(both), "logprobs")
+    assert plain.request.kind == "logprobs"
+    assert lab.import_run(json.dumps(both)).request.kind == "import"
