@@ -204,8 +204,14 @@ def others_table(result: SpeculationResult, titles: Mapping[str, str]) -> str:
     return table_html(columns, ranked, caption, "")
 
 
-def audit_badge(audit: Mapping[str, Any]) -> str:
-    """Return the verdict with every check and its evidence."""
+ABOUT = (
+    "Whether this run can be what the large model alone would say; computed again from what was "
+    "recorded, after the run."
+)
+
+
+def audit_badge(audit: Mapping[str, Any], about: str = ABOUT) -> str:
+    """Return the verdict with every check and its evidence; ``about`` says what is asked."""
     if not audit:
         return ""
     sign, word = VERDICTS[audit["verdict"]]
@@ -218,8 +224,7 @@ def audit_badge(audit: Mapping[str, Any]) -> str:
     return (
         f'<section class="tk-audit"><h2>Audit <span class="tk-verdict" '
         f'data-verdict="{escape(audit["verdict"])}">{sign} {word}</span></h2>'
-        f'<p class="tk-sub">Whether this run can be what the large model alone would say; computed '
-        f"again from what was recorded, after the run.</p><ul>{checks}</ul></section>"
+        f'<p class="tk-sub">{escape(about)}</p><ul>{checks}</ul></section>'
     )
 
 

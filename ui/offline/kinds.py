@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any
 
 from tokenarium.backend import (
+    AuditResult,
     CacheResult,
+    ImportResult,
     Run,
     SpeculationResult,
     SweepResult,
@@ -17,7 +19,7 @@ from tokenarium.ui.components.cache_verdict import cache_sentence
 from tokenarium.ui.components.sentence import sentence
 from tokenarium.ui.components.speculate_tables import speculate_sentence
 from tokenarium.ui.figures import catalogue
-from tokenarium.ui.offline import cache, speculate, trace
+from tokenarium.ui.offline import audit, cache, speculate, trace
 from tokenarium.ui.offline.about import header
 from tokenarium.ui.offline.part import Part, figure_part
 from tokenarium.ui.text import escape
@@ -68,6 +70,8 @@ def offline(run: Run, layers: Sequence[int] | None = None) -> Offline:
     if isinstance(result, SpeculationResult):
         views = {**speculate.views(run), **figures()}
         return Offline(views, speculate.state(run), "round", trees=speculate.trees(run))
+    if isinstance(result, AuditResult | ImportResult):
+        return Offline(audit.views(run))
     return Offline(figures())
 
 
@@ -102,6 +106,8 @@ def _sentence(run: Run) -> str:
         return cache_sentence(result)
     if isinstance(result, SpeculationResult):
         return speculate_sentence(result)
+    if isinstance(result, AuditResult | ImportResult):
+        return audit.sentence(run)
     if isinstance(result, SweepResult) and result.verdict:
         said = f"{result.verdict[0].upper()}{result.verdict[1:]}."
         return f'<p class="tk-sentence">{escape(said)}</p>'

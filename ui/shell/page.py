@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import gradio as gr
 
-from tokenarium.backend import Lab
+from tokenarium.backend import Lab, ModelRequest
 
 
 class Page(ABC):
@@ -22,6 +22,8 @@ class Page(ABC):
     """Place among all pages; those of runs come first."""
     intro: ClassVar[str]
     """One sentence, over the page."""
+    kinds: ClassVar[tuple[type[ModelRequest], ...]] = ()
+    """The requests whose runs open at its address, ``?run=ID``."""
     figures: ClassVar[bool] = False
     """Whether it has figures to save, of something that its address names."""
 

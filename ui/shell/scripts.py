@@ -41,6 +41,7 @@ NAMES = (
     "plot",
     "table",
     "copy",
+    "file",
     "why",
     "place",
     "lanes",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from tokenarium.backend import Lab, ModelRequest, Run
 from tokenarium.ui.components.stories import Story
 from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.page import Page
 from tokenarium.ui.shell.panel import AnyScene, Panel, Values
 from tokenarium.ui.shell.selection import Chosen, Selection
 
@@ -165,4 +166,5 @@ def place_of(kind: type[ModelRequest]) -> tuple[str, str] | None:
     ]
     asked = [(path, slug) for path, slug, kinds in known if kind is kinds[0]]
     shown = [(path, slug) for path, slug, kinds in known if kind in kinds]
+    shown += [(page.path, MAIN) for page in Page.__subclasses__() if kind in page.kinds]
     return next(iter(asked + shown), None)

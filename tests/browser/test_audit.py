@@ -1,0 +1,28 @@
+"""The Audit page: a fault found where it stands, figures of an engine, both opened again."""
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+
+
+def test_a_fault_is_found_and_figures_are_read_and_open_again(visit: Visit) -> None:
+    page = visit("audit", wait=False)
+    page.get_by_role("button", name="One word changed").click()
+    page.locator("#audit-go").click()
+    expect(page.locator("#audit-said")).to_contain_text("Wrong")
+    expect(page.locator("#audit-text [data-mark=wrong]").first).to_have_text("garden")
+    address = page.url
+    page.get_by_role("button", name="vLLM, detailed").click()
+    page.locator("#import-read").click()
+    expect(page.locator("#import-said")).to_contain_text("19 of 38 drafted tokens accepted")
+    expect(page.locator(".tk-import-round")).to_have_count(10)
+    expect(page.locator("#import-lengths")).to_contain_text("mean acceptance length")
+    page.locator("#import-log textarea").fill('{"token_ids": [NaN]}')
+    page.locator("#import-read").click()
+    expect(page.locator("#import-status")).to_contain_text("of no format that is known here")
+
+    again = visit(address.split("/")[-1], wait=False)
+    expect(again.locator("#audit-said")).to_contain_text("Wrong")
+    expect(again.locator("#audit-prompt textarea")).to_have_value(
+        "Once upon a time there was a little girl named Lily. She loved to play outside."
+    )

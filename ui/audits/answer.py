@@ -1,0 +1,92 @@
+"""What the Audit page shows of a run, and how it is asked for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tokenarium.backend import (
+    AuditRequest,
+    AuditResult,
+    Cancelled,
+    Finished,
+    ImportRequest,
+    ImportResult,
+    Lab,
+    ModelRequest,
+    Run,
+    UserError,
+)
+from tokenarium.ui.audits import figures as imported
+from tokenarium.ui.audits import text as audited
+from tokenarium.ui.audits.form import asked_again
+from tokenarium.ui.components.plot import figure_json
+from tokenarium.ui.components.sentence import status, told
+from tokenarium.ui.figures import audit as audit_figures
+from tokenarium.ui.figures.imports import by_place
+
+Shown = dict[str, Any]
+
+
+def answered(lab: Lab, request: ModelRequest, visitor: str, said: str) -> Iterator[Shown]:
+    """Ask, and yield what is known: progress, then the run.
+
+    Args:
+        lab: who answers.
+        request: an audit or an import.
+        visitor: who asks.
+        said: name of the part that says how far it is.
+    """
+    try:
+        ticket = lab.start(request, visitor=visitor)
+        yield {said: status("Reading ..."), "running": ticket.id}
+        for event in lab.follow(ticket.id, visitor=visitor):
+            if isinstance(event, Finished):
+                yield {said: "", "running": "", "shown": event.run.id, **shown(lab, event.run,
+                                                                              visitor)}  # fmt: skip
+            else:
+                yield {said: told(event)}
+    except (UserError, Cancelled) as error:
+        yield {said: status(str(error), "error"), "running": ""}
+
+
+def opened(lab: Lab, run_id: str, visitor: str) -> Shown:
+    """Return a stored audit or import with its controls, or in words why not."""
+    try:
+        run = lab.open(run_id, visitor=visitor)
+    except UserError as error:
+        return {"audit_status": status(str(error), "error")}
+    found = shown(lab, run, visitor)
+    if not found:
+        words = f"run {run_id} is no audit and no import: open it from the Library"
+        return {"audit_status": status(words, "error")}
+    if isinstance(run.request, AuditRequest) and isinstance(run.result, AuditResult):
+        found |= asked_again(run.request, run.result.text)
+    if isinstance(run.request, ImportRequest):
+        found["log"] = run.request.content
+    return {**found, "shown": run.id}
+
+
+def shown(lab: Lab, run: Run, visitor: str) -> Shown:
+    """Return the parts that show a run; none of a run of another kind."""
+    result = run.result
+    if isinstance(result, AuditResult):
+        model = run.request.model if isinstance(run.request, AuditRequest) else ""
+        return {
+            "audit_said": audited.sentence_html(result, model),
+            "audit_text": audited.tokens_html(result),
+            "audit_checks": audited.checks_html(result),
+            **{
+                name: None if drawn is None else figure_json(drawn)
+                for name, drawn in audit_figures.figures(result).items()
+            },
+        }
+    if isinstance(result, ImportResult):
+        drawn = by_place(result)
+        own = imported.own_runs(lab, visitor)
+        return {
+            "import_said": imported.sentence_html(result),
+            "import_rounds": imported.rounds_html(result),
+            "import_lengths": imported.definitions_html(result, own),
+            "import_checks": imported.checks_html(result),
+            "by_place": None if drawn is None else figure_json(drawn),
+        }
+    return {}

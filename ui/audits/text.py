@@ -1,0 +1,96 @@
+"""An audit in words: the verdict, the text with its tokens marked, checks, notes."""
+
+from math import isfinite
+
+from tokenarium.backend import AuditResult
+from tokenarium.ui.characters import displayed
+from tokenarium.ui.components.speculate_tables import audit_badge
+from tokenarium.ui.text import escape, many, one_line
+
+MOST_TOKENS = 4_000
+SIGNS = {
+    "equal": "✓",
+    "numeric tie": "≈",
+    "wrong": "✕",
+    "consistent": "✓",
+    "inconclusive": "?",
+    "ambiguous": "?",
+}
+
+
+def sentence_html(result: AuditResult, model: str) -> str:
+    """Return the verdict as one sentence, and what it rests on."""
+    count, name = many(len(result.token_ids), "token"), escape(model)
+    words = {
+        "equal": f"all {count} are what {name} itself would take.",
+        "numeric tie": f"{many(result.ties, 'token is', 'tokens are')} not the likeliest, within "
+        "what rounding explains.",
+        "wrong": f"{name} did not write this text in the way that is stated.",
+        "consistent": f"{count} look as drawn from {name} in the way that is stated.",
+        "inconclusive": f"{count} are too few to tell whether they were drawn as stated.",
+        "ambiguous": "only text is given, and other tokens that spell it could change the verdict.",
+    }[result.verdict]
+    said = (
+        f'<p class="tk-sentence"><b>{SIGNS[result.verdict]} {escape(result.verdict.capitalize())}'
+        f"</b>: {words}</p>"
+    )
+    return said + f'<p class="tk-sub">{_where(result)}{_how_sure(result)}</p>'
+
+
+def _where(result: AuditResult) -> str:
+    at = result.position
+    if at < 0:
+        return ""
+    own, best = (escape(one_line(texts[at])) for texts in (result.token_text, result.best_text))
+    return (
+        f"Token {at} is <code>{own}</code>, {result.gap_nats:.3g} nats behind <code>{best}</code>; "
+        f"the tolerance is {result.tolerance_nats:g}. "
+    )
+
+
+def _how_sure(result: AuditResult) -> str:
+    if not isfinite(result.p_value):
+        return ""
+    return (
+        f"p = {result.p_value:.2g}; a text of this length drawn at 3/4 or 4/3 of the temperature "
+        f"would be found with a chance of {result.power:.2f} or more."
+    )
+
+
+def tokens_html(result: AuditResult) -> str:
+    """Return the text, each token marked by how it stands; pointed at, it says its numbers."""
+    greedy = not isfinite(result.p_value)
+    spans = []
+    shown = displayed(result.token_text)[:MOST_TOKENS]
+    for at, text in enumerate(shown):
+        gap, rank = float(result.gap[at]), int(result.rank[at])
+        mark = ""
+        if greedy and gap > 0:
+            mark = "wrong" if gap > result.tolerance_nats else "tie"
+        elif at == result.position:
+            mark = "wrong"
+        title = (
+            f"token {at}, rank {rank}, {gap:.3g} nats behind "
+            f"{one_line(result.best_text[at])}, ln p = {result.logprob[at]:.2f}"
+        )
+        spans.append(
+            f'<span class="tk-judged" data-mark="{mark}" title="{escape(title)}">'
+            f"{escape(text or '')}</span>"
+        )
+    more = len(result.token_text) - len(shown)
+    rest = f" and {more:,} more" if more > 0 else ""
+    key = (
+        '<p class="tk-sub">Red: farther from the likeliest than rounding explains, or never '
+        "drawn. Amber: a numeric tie. Point at a token for its numbers.</p>"
+    )
+    return (
+        f'<div class="tk-said" role="region" tabindex="0" aria-label="Generated text">'
+        f"{''.join(spans)}{rest}</div>{key}"
+    )
+
+
+def checks_html(result: AuditResult) -> str:
+    """Return the checks with their evidence, and notes."""
+    notes = "".join(f'<p class="tk-sub">{escape(note)}</p>' for note in result.notes)
+    about = "What the verdict rests on: the model read the text once."
+    return audit_badge(result.audit, about) + notes

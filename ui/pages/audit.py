@@ -1,0 +1,124 @@
+"""The Audit page: a text of another engine judged by a model, and its figures by one measure."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs
+
+import gradio as gr
+
+from tokenarium.backend import AuditRequest, ImportRequest, UserError
+from tokenarium.ui.audits.answer import Shown, answered, opened
+from tokenarium.ui.audits.examples import IMPORTS, audits
+from tokenarium.ui.audits.form import NAMES, audit_request
+from tokenarium.ui.audits.parts import Parts
+from tokenarium.ui.components.sentence import status
+from tokenarium.ui.shell.events import EAGER, QUIET
+from tokenarium.ui.shell.page import Page
+from tokenarium.ui.shell.saving import saved
+from tokenarium.ui.shell.visitor import visitor_of
+
+ADDRESS = "id => { if (id) history.replaceState(null, '', `?run=${encodeURIComponent(id)}`); }"
+SAVE = "file => { if (file) window.tokenarium.download(file.text, file.name, file.type); }"
+
+
+class Audit(Page):
+    """Judges a text that somebody else generated, and reads what their engine reports."""
+
+    path, title, order = "audit", "Audit", 7
+    kinds = (AuditRequest, ImportRequest)
+    intro = (
+        "A text, or figures of drafting, from another engine: can the model named have written "
+        "it, and what do the figures say?"
+    )
+
+    def build(self, blocks: gr.Blocks) -> None:
+        """Make both halves of the page and connect them."""
+        made = Parts(self.lab, [reader.slug for reader in self.lab.methods("format")])
+        every, controls = list(made.parts.values()), [made.parts[name] for name in NAMES]
+        each = {**QUIET, "concurrency_limit": None, "queue": True}
+        asking = gr.on(
+            [made.go.click],
+            self._yielding(made, self._audit),
+            controls,
+            every,
+            **each,
+        )
+        reading = made.read.click(
+            self._yielding(made, self._import),
+            [made.parts["log"], made.format],
+            every,
+            **each,
+        )
+        for done in (asking, reading):
+            done.then(None, made.parts["shown"], None, js=ADDRESS, **QUIET)
+        made.cancel.click(self._cancel, made.parts["running"], made.parts["audit_status"],
+                          queue=False, **EAGER)  # fmt: skip
+        for button, values in zip(made.examples, audits(self.lab).values(), strict=True):
+            filled = [made.parts[name] for name in values]
+            button.click(lambda v=values: [*v.values()], None, filled, queue=False, **EAGER)
+        for button, text in zip(made.import_examples, IMPORTS.values(), strict=True):
+            button.click(lambda t=text: t, None, made.parts["log"], queue=False, **EAGER)
+        made.file.file(lambda sent: str(sent or ""), made.file, made.parts["log"], queue=False,
+                       **EAGER)  # fmt: skip
+        for name, button in made.saving.items():
+            told = button.click(
+                lambda run_id, n=name: self._saved(run_id, n),
+                made.parts["shown"],
+                [made.saved, made.parts["audit_status"]],
+                queue=False,
+                **EAGER,
+            )
+            told.then(None, made.saved, None, js=SAVE, **QUIET)
+        where = "() => [window.location.search]"
+        blocks.load(self._opening(made), made.where, every, js=where, **EAGER)
+
+    def _audit(self, visitor: str, *values: Any) -> Iterator[Shown]:
+        try:
+            request = audit_request(self.lab, dict(zip(NAMES, values, strict=True)))
+        except UserError as error:
+            yield {"audit_status": status(str(error), "error")}
+            return
+        yield from answered(self.lab, request, visitor, "audit_status")
+
+    def _import(self, visitor: str, content: Any, read_as: Any) -> Iterator[Shown]:
+        try:
+            request = self.lab.request(ImportRequest, content=content or "", format=read_as)
+        except UserError as error:
+            yield {"import_status": status(str(error), "error")}
+            return
+        yield from answered(self.lab, request, visitor, "import_status")
+
+    def _yielding(
+        self, made: Parts, ask: Callable[..., Iterator[Shown]]
+    ) -> Callable[..., Iterator[list[Any]]]:
+        """Return a handler whose answers are a value for every part of the page."""
+
+        # Gradio hands the request over in its place among the parameters.
+        def handle(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+            for found in ask(visitor_of(self.lab, request), *values):
+                yield made.values(found)
+
+        return handle
+
+    def _opening(self, made: Parts) -> Callable[..., list[Any]]:
+        def load(where: str, request: gr.Request) -> list[Any]:
+            named = parse_qs(str(where or "").removeprefix("?")).get("run", [""])[-1]
+            found = opened(self.lab, named, visitor_of(self.lab, request)) if named else {}
+            return made.values(found)
+
+        return load
+
+    def _cancel(self, run_id: str, request: gr.Request) -> str:
+        try:
+            stopped = run_id and self.lab.cancel(run_id, visitor=visitor_of(self.lab, request))
+        except UserError as error:
+            return status(str(error), "error")
+        return status("Cancelled." if stopped else "Nothing is running now.")
+
+    def _saved(self, run_id: object, name: str) -> tuple[Any, str]:
+        if not isinstance(run_id, str) or not run_id:
+            return None, status("Audit or import something first.", "error")
+        try:
+            return saved(self.lab, {}, [run_id], name), ""
+        except UserError as error:
+            return None, status(str(error), "error")
