@@ -8,6 +8,8 @@ from torch import Tensor
 from tokenarium.backend.decoding.pipeline import Pipeline, Stage
 
 NAME = "temperature by entropy"
+LEAST = 1e-4
+"""A lower temperature is 0, the likeliest token alone."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class AdaptiveTemperature(Pipeline):
         entropy = float((probs * surprisal).sum())
         varentropy = float((probs * (surprisal - entropy) ** 2).sum())
         temperature = self.temperature * self.factor(entropy, varentropy)
+        if temperature < LEAST:  # logits over less would be infinite
+            temperature = 0.0
         found = _plain(self, temperature).stages(logits, probs, path)
         if temperature == 1:  # which is no step of its own
             place = self.names.index(NAME)

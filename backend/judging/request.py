@@ -92,6 +92,7 @@ def generated(result: Any) -> tuple[int, ...]:
     none for a run that only reads."""
     if getattr(result, "prompt_ids", None) is None:
         return ()
-    ids = result.token_ids
+    lanes = getattr(result, "lanes", ())
+    ids = lanes[0].token_ids if lanes else result.token_ids
     first = ids[0] if ids.ndim > 1 else ids
     return tuple(int(key) for key in first if key >= 0)

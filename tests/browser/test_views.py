@@ -98,7 +98,7 @@ def test_a_head_is_chosen_in_the_scatter_and_the_probe_measures(visit: Visit) ->
 
 
 def test_a_judged_text_has_scores_beside_chance_and_colours_the_strip(page: Page) -> None:
-    open_view(page, "Judge")
+    page.get_by_role("tab", name=VIEWS["judge"], exact=True).click()
     page.locator("#judge").click()
     rows = page.locator("#table-judge-scores tbody tr")
     expect(rows).to_have_count(6)

@@ -1,11 +1,20 @@
 """A judged text is the model's own, token by token, and requests are refused in words."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tokenarium.backend import (
+    CacheRequest,
+    DecodeRequest,
+    Lab,
+    Settings,
+    SpeculateRequest,
+    TraceRequest,
+)
 from tokenarium.backend.judging.reading import draw
 from tokenarium.backend.judging.request import JudgeRequest, MeasureSpec
 from tokenarium.backend.judging.result import JudgeResult
@@ -105,3 +114,36 @@ def test_defaults_spelled_out_are_the_same_question() -> None:
     spelled = JudgeRequest(model="tiny", text="abc", measures=[MeasureSpec("min_k", share=0.2)])
     assert plain.key("f") == spelled.key("f")
     assert JudgeRequest.model_validate(plain.model_dump(mode="json")) == plain
+
+
+@pytest.mark.parametrize("kind", [CacheRequest, SpeculateRequest, DecodeRequest])
+def test_what_a_run_generated_is_judged_after_its_prompt(lab: Lab, kind: Any) -> None:
+    own = {
+        CacheRequest: {"policies": ["recent"], "budget": 64},
+        SpeculateRequest: {"drafter": "prompt_lookup"},
+        DecodeRequest: {"strategies": ["greedy"]},
+    }
+    text = "Once upon a time there was a fox. Once upon"
+    run = lab.run(kind(model="bundled/draft", text=text, max_new_tokens=6, **own[kind]))
+    request = lab.request(JudgeRequest, run=run, measures=["min_k", "repetition"])
+    found = lab.run(request).result
+    assert request.text == text
+    assert len(request.continuation) == 6
+    assert found.judged.sum() == 6
+    assert found.token_ids[found.judged].tolist() == list(request.continuation)
+    # All three are greedy and read one prompt: each token was the likeliest.
+    assert (found.surprisal_nats[found.judged] <= found.entropy_before_nats[found.judged] + 3).all()
+
+
+def test_a_trace_is_judged_whole(lab: Lab) -> None:
+    run = lab.run(TraceRequest(model="bundled/draft", text="Once upon a time there was a fox."))
+    found = lab.run(lab.request(JudgeRequest, run=run, measures=["min_k"])).result
+    at = found.judged
+    np.testing.assert_allclose(found.surprisal_nats[at], run.result.surprisal_nats[at], atol=1e-4)
+    assert at[1:].all()
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+        yield made
