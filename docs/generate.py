@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tokenarium.backend.cache.catalogue import methods_table
 from tokenarium.backend.decoding.catalogue import strategies_table
+from tokenarium.backend.judging.catalogue import measures_table
 from tokenarium.backend.runs.kind import KINDS, Kind
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.speculation.catalogue import catalogue
@@ -152,6 +153,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "policies": ("methods.md", methods_table),
     "drafters": ("methods.md", catalogue),
     "strategies": ("methods.md", strategies_table),
+    "measures": ("methods.md", measures_table),
     "options": ("options.md", options),
     "endpoints": ("http_mcp.md", endpoints),
     "quantities": ("columns.md", quantities),

@@ -61,7 +61,8 @@ class Lastde(Measure):
         from tokenarium.backend.judging.resampling import jackknife_interval
 
         own = -passage.surprisal
-        measured, notes = self.score(own), ()
+        measured = self.score(own)
+        notes: tuple[str, ...] = ()
         if math.isnan(measured):
             notes = (
                 f"Lastde: {len(own)} tokens are too few, or alike at every scale: it needs more "
