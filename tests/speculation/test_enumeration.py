@@ -95,6 +95,38 @@ def test_relaxed_and_greedy_rules_do_not_keep_the_law():
         assert bias(Rule.registry.find(slug)(), "iid", pairs=50).mean > 0.2
 
 
+@pytest.mark.parametrize("draw", ["iid", "without_replacement"])
+@pytest.mark.parametrize("weight", [0.25, 0.8, 1.0])
+def test_an_ensemble_has_exactly_the_distribution_of_its_mixture(draw, weight):
+    targets, drafts = random_distributions(60, 5, 2)
+    targets[:20, 0], drafts[20:40, 1] = 0, 0
+    targets, drafts = (each / each.sum(-1, keepdim=True) for each in (targets, drafts))
+    rule = Rule.registry.find("ensemble")(weight=weight)
+    found = outputs(rule, targets, drafts, draw, 1)
+    mixed = (weight * targets + (1 - weight) * drafts).where(targets > 0, 0)
+    mixed = mixed / mixed.sum(-1, keepdim=True)
+    assert float(found.distance(mixed).max()) < 1e-12
+    away = float(found.distance(targets).max())
+    assert away < 1e-12 if weight == 1 else away > 0.01
+
+
+def test_a_group_of_one_is_speculative_sampling_and_a_wider_one_is_not():
+    targets, drafts = random_distributions(60, 5, 2)
+    plain = outputs(Rule.registry.find("speculative_sampling")(), targets, drafts, "iid", 1)
+    alone = outputs(Rule.registry.find("grouped")(neighbours=0), targets, drafts, "iid", 1)
+    torch.testing.assert_close(alone.probs, plain.probs)
+    wide = outputs(Rule.registry.find("grouped")(), targets, drafts, "iid", 1)
+    assert float(wide.distance(targets).mean()) > 0.02
+    assert float((wide.accepted - plain.accepted).mean()) > 0.02
+
+
+@pytest.mark.parametrize("slug", ["ensemble", "grouped"])
+def test_relaxed_rules_that_read_the_draft_declare_how_far_others_are_off(slug):
+    found = bias(Rule.registry.find(slug)(), "deterministic")
+    declared = Rule.registry.find(slug).measured_bias["deterministic"]
+    assert (round(found.mean, 2), round(found.largest, 2)) == declared
+
+
 def test_typical_takes_the_likeliest_of_children_that_pass():
     targets = torch.tensor([[0.2, 0.5, 0.3]] * 2, dtype=torch.float64)
     drafts = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.5, 0.4]], dtype=torch.float64)

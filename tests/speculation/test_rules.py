@@ -77,6 +77,20 @@ def test_speculative_sampling_by_hand():
     torch.testing.assert_close(rest, probs(0, 1, 0))
 
 
+def test_ensemble_and_grouped_by_hand():
+    target, draft = probs(0.4, 0.35, 0.15, 0.1), probs(0.1, 0.6, 0.2, 0.1)
+    tests, rest = judged(Rule.registry.find("ensemble")(weight=0.5), target, draft, [1, 0])
+    assert [test.accept_prob for test in tests] == pytest.approx([0.475 / 0.6, 0])
+    torch.testing.assert_close(rest, probs(1, 0, 0, 0))
+    tests, rest = judged(
+        Rule.registry.find("grouped")(neighbours=1, spread=0.1), target, draft, [1, 2]
+    )
+    # Around token 1 stand 0, which is 0.05 away, and 2, which is 0.2 away.
+    assert [test.accept_prob for test in tests] == pytest.approx([1, 0])
+    tests, _ = judged(Rule.registry.find("grouped")(neighbours=1, spread=0.1), target, draft, [2])
+    assert tests[0].accept_prob == pytest.approx(0.25 / 0.3)  # with token 3
+
+
 def test_multi_round_by_hand():
     target, draft = probs(0.2, 0.5, 0.3), probs(0.6, 0.4, 0)
     tests, rest = judged(Rule.registry.find("multi_round")(), target, draft, [0, 1, 1])

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.draft_state import DraftState
 from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.drafters.jacobi import Jacobi
 from tokenarium.backend.speculation.drafters.prompt_lookup import PromptLookup
 from tokenarium.backend.speculation.drafters.token_recycling import TokenRecycling, template
 from tokenarium.backend.speculation.drafters.trie_lookahead import TrieLookahead
@@ -215,3 +217,52 @@ def test_proposing_at_4096_tokens_takes_less_than_a_millisecond(drafter: Drafter
         drafter.propose(state)
         took.append(time.process_time() - start)
     assert float(np.median(took)) < 1e-3
+
+
+def logits_of(rows: list[int]) -> torch.Tensor:
+    """Logits whose likeliest tokens are given."""
+    return torch.nn.functional.one_hot(torch.tensor(rows), VOCABULARY).float()
+
+
+def test_jacobi_moves_what_the_target_said_along_by_what_was_accepted() -> None:
+    drafter = Jacobi(pool=0)
+    state = begun(drafter, [9, 8, 7], draft_len=3)
+    tree = drafter.propose(state)
+    assert tree.tokens == [7, 9, 8, 7]  # the prompt's beginning
+    drafter.update(state, tree, logits_of([9, 5, 6, 4]))
+    state.ids += [9, 5]  # one guess was right, and 5 follows it
+    # After 8, which was wrong, the target said 6, and after the guess behind it 4.
+    assert drafter.propose(state).tokens[:3] == [5, 6, 4]
+
+
+def test_jacobi_has_the_greedy_text_as_its_fixed_point() -> None:
+    drafter, rule = Jacobi(), {token: (7 * token + 3) % VOCABULARY for token in range(VOCABULARY)}
+    state = begun(drafter, [1, 2], draft_len=4)
+    longest = 0
+    for _ in range(12):
+        tree = drafter.propose(state)
+        nodes = tree.verified()
+        drafter.update(state, tree, logits_of([rule[tree.tokens[node]] for node in nodes]))
+        node, new = ROOT, []
+        while True:
+            token = rule[tree.tokens[node]]
+            new.append(token)
+            below = [n for n in nodes if tree.parents[n] == node and tree.tokens[n] == token]
+            if not below:
+                break
+            node = below[0]
+        longest = max(longest, len(new))
+        state.ids += new
+    assert all(rule[one] == other for one, other in pairwise(state.ids[1:]))
+    assert longest == Jacobi().ngram  # a remembered n-gram, and the token after it
+
+
+def test_jacobi_drafts_ngrams_that_followed_the_root_before() -> None:
+    drafter = Jacobi(ngram=3, pool=2)
+    state = begun(drafter, [5, 6], draft_len=3)
+    tree = drafter.propose(state)
+    drafter.update(state, tree, logits_of([1, 2, 3, 6]))
+    assert state.memory["pool"] == {6: [(1, 2)], 1: [(2, 3)], 2: [(3, 6)]}
+    state.ids += [4, 1]
+    tree = drafter.propose(state)
+    assert (tree.sources[-2:], tree.tokens[-2:]) == (["n-gram"] * 2, [2, 3])
