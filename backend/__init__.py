@@ -178,9 +178,11 @@ if TYPE_CHECKING:
     from tokenarium.backend.speculation.verdict import SpeculationVerdict, speculation_verdict
     from tokenarium.backend.text_audit.request import AuditRequest, Sampling
     from tokenarium.backend.text_audit.result import AuditResult
+    from tokenarium.backend.tokenization.characters_result import CharactersResult
     from tokenarium.backend.tokenization.counts import by_word, word_spans
     from tokenarium.backend.tokenization.languages import Parallel, Premium, parallel_text
     from tokenarium.backend.tokenization.request import (
+        CharactersRequest,
         NextByteRequest,
         SegmenterSpec,
         TokenizeRequest,

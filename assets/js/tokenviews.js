@@ -4,7 +4,7 @@
   if (T.tokenViews) return;
 
   T.tokenViews = ({panel, ask, add, state, make, label, picked, pressed, input, poll}) => {
-    const made = {}, kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}, train: {kind: 'bpe', size: 500, words: true}};
+    const made = {}, kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}, letters: {task: 'count'}, train: {kind: 'bpe', size: 500, words: true}};
     let now = '';
     const box = name => (made[name] ??= make('div', 'tk-cuts-view'));
     const error = (host, words) => { const line = host.appendChild(make('p', 'tk-status tk-error', words)); line.setAttribute('role', 'alert'); };
@@ -153,8 +153,23 @@
       host.replaceChildren(label('Text to train on', corpus, 'tk-cuts-text'), bar, out);
     };
 
-    const shows = {languages, score, byte, merges, train};
-    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({})};
+    const letters = (host, value) => {
+      const mine = kept.letters, bar = make('div', 'tk-cuts-bar'), out = make('div');
+      mine.model ??= value.models[0];
+      mine.words ??= value.words;
+      const models = picked(value.models.map(name => [name, name]), mine.model), task = picked([['count', 'how many times'], ['find', 'at which position']], mine.task);
+      const words = Object.assign(make('textarea'), {rows: 3, value: mine.words, spellcheck: false});
+      const begin = () => { Object.assign(mine, {model: models.value, task: task.value, words: words.value}); ask('letters', {...mine, run: true}); };
+      bar.append(label('Model', models), label('Question', task), pressed('Ask', begin));
+      const cost = make('p', 'tk-sub', 'One pass of the model for each question, two questions for each word, four answered ones before each. The answers are scored by their probability; nothing is generated.');
+      if (value.error) error(out, value.error);
+      if (value.busy) busy(out, 'letters', value, () => { if (now === 'letters') ask('letters', {...mine, run: true}); });
+      if (value.said) { out.appendChild(make('p', 'tk-sentence', value.said)); out.insertAdjacentHTML('beforeend', value.html); }
+      host.replaceChildren(label('Words', words, 'tk-cuts-text'), bar, cost, out);
+    };
+
+    const shows = {languages, score, byte, merges, train, letters};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({})};
     const open = name => {
       now = name;
       panel.replaceChildren(box(name));

@@ -1,5 +1,6 @@
 """The requests for segmentations of a text, and for the next byte of a prefix."""
 
+import re
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -10,12 +11,15 @@ from tokenarium.backend.runs.message import refuse_surrogate
 from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import ModelRequest
+from tokenarium.backend.tokenization.characters import WORDS, Task
 from tokenarium.backend.tokenization.segmenter import Segmenter
 
 MOST_CHARACTERS = 20_000
 MOST_TOKENIZERS = 4
 MOST_SEGMENTERS = 12
 MOST_PREFIX = 4_000
+MOST_WORDS = 64
+_LETTERS = re.compile(r"[A-Za-z]{2,24}")
 
 
 class SegmenterSpec(MethodSpec[Segmenter]):
@@ -127,3 +131,44 @@ class NextByteRequest(ModelRequest):
     @classmethod
     def _no_unpaired_surrogate(cls, text: object) -> object:
         return refuse_surrogate("prefix", text)
+
+
+class CharactersRequest(ModelRequest):
+    """Ask about the letters of words, by the probability of each answer, nothing generated."""
+
+    kind: ClassVar[str] = "characters"
+
+    words: tuple[str, ...] = Field(
+        WORDS,
+        min_length=1,
+        max_length=MOST_WORDS,
+        description="Words of 2 to 24 letters; each gives two questions.",
+    )
+    task: Task = Field(
+        "count",
+        title="Question",
+        description="count: how many times a letter occurs; find: at which position.",
+    )
+    shots: int = Field(
+        4, ge=0, le=4, title="Examples", description="Answered questions that stand before each."
+    )
+
+    @property
+    def given_text(self) -> str:
+        """The words."""
+        return " ".join(self.words)
+
+    @property
+    def tokenizers_read(self) -> tuple[str, ...]:
+        """The model's own."""
+        return (self.model,)
+
+    @field_validator("words")
+    @classmethod
+    def _are_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            if not _LETTERS.fullmatch(word):
+                raise ValueError(
+                    f"words has {word[:30]!r}: give words of 2 to 24 letters from a to z"
+                )
+        return words

@@ -49,6 +49,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "tokenizers": [DRAFT],
         "segmenters": ["native", "fewest", {"slug": "stochastok", "parameters": {"share": 0.5}}],
     },
+    "characters": {"words": ["strawberry", "letter"], "shots": 1},
     "next_byte": {"prefix": "Once upon a ti"},
     "audit": {"text": TEXT, "token_ids": [5, 6, 7], "sampling": {"temperature": 1}},
     "logprobs": {

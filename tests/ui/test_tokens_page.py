@@ -180,3 +180,10 @@ def test_a_tokenizer_is_trained_and_used(lab: Lab) -> None:
     again = answer(lab, {"do": "cut", "with": [found["name"]], "text": "the old king"})
     assert again["strip"]["rows"][0]["title"] == "BPE 280"
     assert "size=5" in ask(lab, "train", run=True, corpus=corpus, kind="bpe", size=5)["error"]
+
+
+def test_letters_are_asked_for_beside_the_usual_answer(lab: Lab) -> None:
+    found = finished(lab, "letters", words="planet, letter", model=TARGET, task="count")
+    assert found["said"].startswith("bundled/target prefers the right answer to ")
+    assert "always saying " in found["said"]
+    assert found["html"].count("<tr>") == 5

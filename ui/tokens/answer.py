@@ -15,6 +15,7 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.text import many, one_line
 from tokenarium.ui.tokens.cuts import strip_of
+from tokenarium.ui.tokens.letters import letters
 from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
 from tokenarium.ui.tokens.tables import counts_html, growth_html, languages_html, steps_html
 
@@ -43,6 +44,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "give": lambda: _given(lab, asked),
         "train": lambda: _trained(lab, asked),
         "score": lambda: scored(lab, asked, visitor),
+        "letters": lambda: letters(lab, asked, visitor),
         "byte": lambda: next_bytes(lab, asked, visitor),
         "cancel": lambda: cancelled(lab, asked, visitor),
     }

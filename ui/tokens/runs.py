@@ -40,7 +40,7 @@ def scored(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[s
     """Return what segmentations cost a model, or how far that is, or what can be asked."""
     methods = lab.methods("segmenter")
     known = [each.slug for each in methods]
-    models = _models(lab)
+    models = models_of(lab)
     shown: dict[str, Any] = {
         "methods": [[m.slug, m.title, _tooltip(m)] for m in methods],
         "models": models,
@@ -61,7 +61,7 @@ def scored(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[s
         segmenters=("native", *(slug for slug in slugs if slug != "native")),
         seed=seed if isinstance(seed, int) and 0 <= seed < 2**31 else 0,
     )
-    found = _run(lab, request, visitor)
+    found = started(lab, request, visitor)
     if isinstance(found, dict):
         return {**shown, **found}
     assert isinstance(found.result, TokenizeResult)
@@ -78,10 +78,10 @@ def scored(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[s
 def next_bytes(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
     """Return the next byte of a prefix, or how far that is."""
     prefix, model = str(asked.get("prefix") or PREFIX)[:1_000], str(asked.get("model") or "")
-    shown: dict[str, Any] = {"models": _models(lab), "prefix": prefix}
+    shown: dict[str, Any] = {"models": models_of(lab), "prefix": prefix}
     if not asked.get("run"):
         return shown
-    found = _run(lab, lab.request(NextByteRequest, model=model, prefix=prefix), visitor)
+    found = started(lab, lab.request(NextByteRequest, model=model, prefix=prefix), visitor)
     if isinstance(found, dict):
         return {**shown, **found}
     assert isinstance(found.result, NextByteResult)
@@ -94,7 +94,8 @@ def cancelled(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dic
     return {}
 
 
-def _models(lab: Lab) -> list[str]:
+def models_of(lab: Lab) -> list[str]:
+    """Return the models to choose from, the usual one first."""
     usual = lab.preselected().name
     return [usual, *(model.name for model in lab.models() if model.name != usual)]
 
@@ -105,7 +106,7 @@ def _tooltip(method: type[Any]) -> str:
     return f"{method.explanation}{drawn} {method.paper}.{variant}"
 
 
-def _run(lab: Lab, request: ModelRequest, visitor: Visitor | str) -> Run | dict[str, Any]:
+def started(lab: Lab, request: ModelRequest, visitor: Visitor | str) -> Run | dict[str, Any]:
     """Return a finished run, or how far it is after a moment."""
     ticket = lab.start(request, visitor=visitor)
     doing, share, end = "waiting", 0.0, time.monotonic() + WAIT_S
