@@ -57,10 +57,10 @@
       const models = picked(value.models.map(name => [name, name]), mine.model), seed = input('number', mine.seed, {min: 0, step: 1});
       const set = make('fieldset', 'tk-cuts-choices');
       set.appendChild(make('legend', '', 'Segmenters'));
-      for (const [slug, title, told] of value.methods) {
+      for (const [slug, title, explained] of value.methods) {
         const one = input('checkbox', slug, {checked: mine.segmenters.includes(slug), disabled: slug === 'native'});
         const name = label(title, one);
-        name.title = told;
+        name.title = explained;
         name.prepend(one);
         set.appendChild(name);
       }
@@ -119,16 +119,16 @@
       bar.append(label('Word', word), label('Tokenizer', which), press);
       if (value.error) error(out, value.error);
       if (value.merges) {
-        const last = value.merges.length - 1, slide = input('range', 0, {min: 0, max: last, step: 1}), line = make('p', 'tk-cuts-pieces'), told = make('p', 'tk-sub');
+        const last = value.merges.length - 1, slide = input('range', 0, {min: 0, max: last, step: 1}), line = make('p', 'tk-cuts-pieces'), explained = make('p', 'tk-sub');
         const paint = () => {
           const at = Number(slide.value), pieces = value.merges[at], before = value.merges[at - 1];
           const fresh = before ? pieces.findIndex((piece, place) => piece !== before[place]) : -1;
           line.replaceChildren(...pieces.map((piece, place) => { const part = make('span', 'tk-cut', piece); if (place % 2) part.dataset.odd = ''; if (place === fresh) part.dataset.fresh = ''; return part; }));
-          told.textContent = at ? `Merge ${at} of ${last}: ${before[fresh]} and ${before[fresh + 1]} become one; ${pieces.length} pieces.` : `Before the first merge: ${pieces.length} pieces.`;
+          explained.textContent = at ? `Merge ${at} of ${last}: ${before[fresh]} and ${before[fresh + 1]} become one; ${pieces.length} pieces.` : `Before the first merge: ${pieces.length} pieces.`;
         };
         slide.addEventListener('input', paint);
-        out.append(label('Merges done', slide, 'tk-cuts-wide'), line, told);
-        told.setAttribute('aria-live', 'polite');
+        out.append(label('Merges done', slide, 'tk-cuts-wide'), line, explained);
+        explained.setAttribute('aria-live', 'polite');
         paint();
       }
       host.replaceChildren(bar, out);

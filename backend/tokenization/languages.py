@@ -51,10 +51,10 @@ class Premium:
 @cache
 def parallel_text() -> tuple[Parallel, ...]:
     """Return the paragraph that is shipped, by language; English first."""
-    told = json.loads(_FILE.read_text(encoding="utf-8"))
+    content = json.loads(_FILE.read_text(encoding="utf-8"))
     return tuple(
         Parallel(each["code"], each["name"], each["script"], tuple(each["sentences"]))
-        for each in told["languages"]
+        for each in content["languages"]
     )
 
 

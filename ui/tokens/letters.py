@@ -46,13 +46,13 @@ def _said(result: CharactersResult, model: str) -> str:
     low, high = result.slope_low_nats, result.slope_high_nats
     if result.slope_nats != result.slope_nats:
         return words + " All letters stand in tokens of one length, so nothing follows from that."
-    told = "longer tokens make no difference that can be told from chance"
+    finding = "no difference between longer and shorter tokens is beyond chance"
     if high < 0:
-        told = "letters inside of longer tokens are known less well"
+        finding = "letters inside of longer tokens are known less well"
     if low > 0:
-        told = "letters inside of longer tokens are known better"
+        finding = "letters inside of longer tokens are known better"
     return f"{words} For each letter that the token is longer, the margin changes by " + (
-        f"{result.slope_nats:+.2f} nats ({low:+.2f} to {high:+.2f}): {told}."
+        f"{result.slope_nats:+.2f} nats ({low:+.2f} to {high:+.2f}): {finding}."
     )
 
 

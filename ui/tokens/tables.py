@@ -191,6 +191,6 @@ def _step(step: Any) -> str:
     inside = step.get("normalizers") or step.get("pretokenizers")
     if inside:
         return ", then ".join(_step(each) for each in inside)
-    told = {name: step[name] for name in _TELLING if step.get(name) not in (None, False)}
-    shown = one_line(json.dumps(told, ensure_ascii=False))[:90] if told else ""
+    options = {name: step[name] for name in _TELLING if step.get(name) not in (None, False)}
+    shown = one_line(json.dumps(options, ensure_ascii=False))[:90] if options else ""
     return f"{step['type']} {shown}".strip()
