@@ -75,7 +75,13 @@ if TYPE_CHECKING:
     from tokenarium.backend.cache.policy_run import PolicyRun, Scores
     from tokenarium.backend.cache.request import CacheRequest, PolicySpec
     from tokenarium.backend.cache.result import CacheResult
-    from tokenarium.backend.cache.token_roles import KINDS, Protected, kinds, protected
+    from tokenarium.backend.cache.token_roles import (
+        KINDS,
+        Protected,
+        first_whole,
+        kinds,
+        protected,
+    )
     from tokenarium.backend.cache.verdict import CacheVerdict, Judged, cache_verdict
     from tokenarium.backend.classes.classes import Classes, ClassTable, StartedClass, class_code
     from tokenarium.backend.comparison.result import Largest, PlaceMeasure, RunComparison

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from tokenarium.backend.cache.decision_quantities import NO_HEAD
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.policy_run import PolicyRun
+from tokenarium.backend.cache.storage_form import plan_of
+from tokenarium.backend.cache.storage_plan import StoragePlan
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class Protected:
     """Newest entries."""
     chooses: str
     """What decides: score, recency or chance."""
+    plan: StoragePlan | None = None
+    """How older entries are stored; None where they stay as they are."""
+    form: str = ""
+    """The same in words."""
 
 
 def protected(policy: Policy, budget: int, layers: int, layer: int, prompt: int) -> Protected:
@@ -52,12 +58,35 @@ def protected(policy: Policy, budget: int, layers: int, layer: int, prompt: int)
         layer: which.
         prompt: tokens of the prompt.
     """
+    form = ", ".join(form.short_title for form in policy.forms)
+    plan = plan_of(policy, head_size=1)  # only numbers of entries are read of it
     if policy.label == "nothing":
-        return Protected(0, 0, "chance")
+        return Protected(0, 0, "chance", plan, form)
     fitted = policy.fitted(budget, layers, prompt)
     own = fitted.layer_budgets(budget, layers, prompt)[layer]
     first, newest = fitted.protects(own, layer, prompt)
-    return Protected(first, newest, policy.chooses)
+    return Protected(first, newest, policy.chooses, plan, form)
+
+
+def first_whole(run: PolicyRun, plan: StoragePlan, layer: int, head: int) -> NDArray[np.int32]:
+    """Return [S] the position after every step of the oldest entry that is stored as it is.
+
+    Those before it are stored as ``plan`` says. All are whole in layers with a window.
+    """
+    result, prompt = run.result, len(run.result.prompt_ids)
+    gone = result.evicted_at[run.number, layer, head]
+    newest = run.kept(0, layer, head).tolist()
+    if result.windows is not None and result.windows[layer]:
+        return np.zeros(run.steps, np.int32)
+    newest = newest[plan.at_once(len(newest)) :]
+    found = np.empty(run.steps, np.int32)
+    for step in range(run.steps):
+        if step:
+            newest.append(prompt + step - 1)
+            newest = newest[plan.at_once(len(newest)) if plan.together else 0 :]
+            newest = [at for at in newest if not 0 <= gone[at] <= step]
+        found[step] = newest[0] if newest else prompt + step
+    return found
 
 
 def kinds(run: PolicyRun, own: Protected, layer: int, head: int) -> NDArray[np.int8]:

@@ -14,6 +14,8 @@ from tokenarium.backend.cache.estimate import estimate
 from tokenarium.backend.cache.packed_entries import PackedEntries
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.runner import follow_policies
+from tokenarium.backend.cache.storage_form import plan_of
+from tokenarium.backend.cache.token_roles import first_whole
 from tokenarium.backend.cost.sketch import sketch
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import BUNDLED_FOLDER, ModelSource
@@ -128,6 +130,27 @@ def test_scales_of_groups_without_entries_are_forgotten(twins):
         assert isinstance(entries, PackedEntries)
         assert entries.counts == [20, 20]
         assert len(entries.scales) <= 2 * (20 // 4 + 1)
+
+
+@pytest.mark.parametrize("recipe", [RECIPES[0], RECIPES[4], RECIPES[2]], ids=str)
+def test_what_is_stored_whole_is_known_from_the_result(model, recipe):
+    """By what was dropped when, without the cache itself."""
+    asked = request(recipe, oracle=False, max_new_tokens=10)
+    found = result(model, asked)
+    [run] = found.runs
+    policy = asked.policies[0].policy
+    sequence = CachedSequence(model, policy, 24)
+    sequence.read(found.prompt_ids.tolist())
+    for token in run.token_ids[:-1].tolist():
+        sequence.read([token])
+    for layer in (0, 3):
+        entries = sequence.layers[layer].entries
+        assert isinstance(entries, PackedEntries)
+        for head in range(entries.groups):
+            edge = first_whole(run, plan_of(policy, 1), layer, head)
+            places = entries.head("positions", head).tolist()
+            assert places[entries.packed[head]] == edge[-1]
+            assert len(edge) == run.steps
 
 
 def test_in_layers_with_a_window_entries_stay_as_they_are(twins):

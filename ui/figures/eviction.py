@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from tokenarium.backend import KINDS, CacheResult, PolicyRun, Protected, Scores, kinds
+from tokenarium.backend import (
+    KINDS,
+    CacheResult,
+    PolicyRun,
+    Protected,
+    Scores,
+    first_whole,
+    kinds,
+)
 from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, colour_bar, finish
 from tokenarium.ui.text import plotly_text
 
@@ -50,9 +58,26 @@ def held_map(run: PolicyRun, own: Protected, layer: int, head: int) -> go.Figure
             f"{': %{text}' if named else ''}<extra></extra>",
         )
     )
+    if own.plan is not None:
+        figure.add_trace(_stored_edge(run, own, layer, head))
     figure.update_xaxes(title="token position", showgrid=False)
     figure.update_yaxes(title="step", autorange="reversed", showgrid=False)
     return finish(figure, 300, f"held-{run.policy}", held_label(run, layer, head), y="step")
+
+
+def _stored_edge(run: PolicyRun, own: Protected, layer: int, head: int) -> go.Scatter:
+    """Return the line left of which entries are stored in another form, such as 4 bits."""
+    assert own.plan is not None
+    edge = first_whole(run, own.plan, layer, head)
+    return go.Scatter(
+        x=edge - 0.5,
+        y=np.arange(len(edge)),
+        mode="lines",
+        name=f"left of it: {own.form}",
+        showlegend=True,
+        line={"color": RED, "width": 2, "dash": "dot", "shape": "vh"},
+        hovertemplate=f"older than token %{{x:.0f}}: {plotly_text(own.form)}<extra></extra>",
+    )
 
 
 def held_cells(

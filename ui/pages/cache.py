@@ -16,9 +16,10 @@ from tokenarium.backend import (
 from tokenarium.ui.components.cache_table import declared_table
 from tokenarium.ui.components.cache_verdict import cache_sentence
 from tokenarium.ui.components.cost_card import cache_card
+from tokenarium.ui.components.recipe import build_recipe, filled_policies, slugs_of, specs_of
 from tokenarium.ui.components.run_csv import steps_csv
 from tokenarium.ui.components.turns import given, shown_again
-from tokenarium.ui.pages.sweep import Sweep, specs_of
+from tokenarium.ui.pages.sweep import Sweep
 from tokenarium.ui.panels.cache.costs import Costs
 from tokenarium.ui.panels.cache.held import Held
 from tokenarium.ui.panels.cache.lanes import Lanes, Table
@@ -82,7 +83,9 @@ class Cache(RunPage):
             elem_id="oracle",
         )  # fmt: skip
         controls.add("oracle", oracle)
-        controls.form("parameters", lambda asked: groups_of(known, asked["policies"]), ["policies"])
+        build_recipe(controls, list(known.values()))
+        follows = ["policies", "recipe_first", "recipe_then"]
+        controls.form("parameters", lambda asked: groups_of(known, slugs_of(asked)), follows)
         with gr.Accordion("What every policy does", open=False):
             gr.HTML(declared_table(list(known.values())))
 
@@ -107,12 +110,8 @@ class Cache(RunPage):
         """Return every control as the request has it; a point of a sweep leaves them alone."""
         if isinstance(request, SweepRequest):
             return {}
-        return {
-            **{name: getattr(request, name) for name in FIELDS},
-            **shown_again(request),
-            "policies": [spec.slug for spec in request.policies],
-            "parameters": {spec.slug: spec.parameters for spec in request.policies},
-        }
+        plain = {name: getattr(request, name) for name in FIELDS}
+        return {**plain, **shown_again(request), **filled_policies(request.policies)}
 
     def again(self, wanted: Selection) -> Selection:
         """Return the same policy, layer and head, right after the prompt."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from tokenarium.backend import ModelRequest, Run, SweepRequest, SweepResult, Task
 from tokenarium.ui.components.cost_card import sweep_card
+from tokenarium.ui.components.recipe import specs_of
 from tokenarium.ui.components.run_csv import points_csv
 from tokenarium.ui.components.turns import given
 from tokenarium.ui.panels.cache.tradeoff import Points
@@ -116,13 +117,6 @@ def how_asked(scene: Scene[SweepResult, SweepRequest]) -> Iterator[str]:
                 f"Some points act in {fewest} of {result.layers} layers only: the others keep to a "
                 "window of the model, which is smaller than the budget."
             )
-
-
-def specs_of(asked: Values) -> list[Any]:
-    """Return the policies that the page's controls choose, each with its parameters."""
-    chosen = asked["policies"] if isinstance(asked["policies"], list) else []
-    told = asked["parameters"]
-    return [{"slug": slug, "parameters": told.get(str(slug), {})} for slug in chosen]
 
 
 def _nearest(asked: Sequence[float], found: float) -> float:
