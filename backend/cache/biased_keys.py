@@ -1,8 +1,9 @@
-"""Models that add a bias to the logits of each key by its place (ALiBi) over kept entries."""
+"""What is added to the logit of kept entries: a bias by place (ALiBi), ln n where one is n."""
 
 from torch import Tensor
 
 from tokenarium.backend.cache.entries import Entries
+from tokenarium.backend.cache.merging import log_counts
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.observe import AttentionCall
 
@@ -10,13 +11,17 @@ from tokenarium.backend.observe import AttentionCall
 def biases_of_entries(call: AttentionCall, entries: Entries) -> Tensor | None:
     """Return [H, N] what each query head adds to the logit of every row of the buffers.
 
+    None where there is nothing to add.
+
     ALiBi (Press et al., 2022, arXiv:2108.12409) subtracts a slope times the distance; a softmax
     leaves out what all keys share, so that a bias by the key's position alone is the same.
     """
+    of_merged = log_counts(entries)
     if call.key_bias is None:
-        return None
+        return None if of_merged is None else of_merged.expand(call.q.shape[1], -1)
     places = entries.buffers["positions"].long()
-    return call.key_bias[:, places.clamp(max=call.key_bias.shape[1] - 1)]
+    found = call.key_bias[:, places.clamp(max=call.key_bias.shape[1] - 1)]
+    return found if of_merged is None else found + of_merged
 
 
 def refuse_biased(policy: Policy, call: AttentionCall) -> None:

@@ -1,7 +1,7 @@
 """What policies decided: which entries were dropped, read and scored, and which were missed.
 
 P policies, S steps, L layers, G key-value heads, T tokens of the prompt, R recorded choices, Q
-recorded selections, N recorded steps of noise, n most missed entries.
+recorded selections, M merged tokens, N recorded steps of noise, n most missed entries.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,15 @@ class DecisionQuantities(Result):
         "step after which the entry of this position was dropped; -1 where it never was, -2 where "
         "the layer has no such KV head",
         "When each token was forgotten.",
+    )
+    merged_at: Integers | None = quantity(
+        "merges",
+        "M,6",
+        "",
+        "policy, step, layer, KV head, position, and position of the entry of which that of the "
+        "position before became a part; none where nothing is merged",
+        "Which tokens went on as a part of another one.",
+        since=5,
     )
     selected_at: Integers = quantity(
         "recorded selections",

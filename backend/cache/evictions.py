@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.layer_view import Choice, LayerView
+from tokenarium.backend.cache.merging import merge
 from tokenarium.backend.cache.packed_entries import PackedEntries
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.rerotation import Rerotation
@@ -26,6 +28,8 @@ class Dropped:
     """[G, S] the scores of all entries; where asked for, and where the policy scores."""
     among: Tensor | None = None
     """[G, S] the original positions that were scored; -1 after a head's last."""
+    into: list[Tensor] | None = None
+    """G positions [n_g] of the entries that what was dropped is now a part of; -1 for none."""
 
 
 @dataclass(frozen=True)
@@ -194,16 +198,32 @@ class Evictor:
             choice = self._policy.kept(self.view(first), first.budget)
             self._keep(cache, choice.repeated(cache.stacked))
 
+    @staticmethod
+    def _merged(entries: Entries, choice: Choice) -> list[Tensor]:
+        """Merge as chosen; return where each dropped entry went, by position."""
+        assert choice.into is not None
+        merge(entries, choice.into)
+        found = []
+        for g, (rows, kept) in enumerate(zip(choice.into, choice.indices, strict=True)):
+            gone = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+            gone[kept] = False
+            places, target = entries.head("positions", g), rows[gone]
+            found.append(places[target.clamp(min=0)].where(target >= 0, -1))
+        return found
+
     def _keep(self, cache: LayerCache, choice: Choice) -> None:
         entries, scores, among = cache.entries, None, None
         if self.keep_scores and choice.scores is not None:
             among = entries.rows("positions").where(entries.present(), -1)
             scores = choice.scores.clone()  # it may be a view of what is about to move
+        merged = None
+        if choice.into is not None:
+            merged = self._merged(entries, choice)
         positions = entries.keep(choice.indices)
         layers = [cache] if cache.stacked == 1 else self._unwindowed()
         groups = entries.groups // cache.stacked
         for number, layer in enumerate(layers):
             own = slice(number * groups, (number + 1) * groups)
             both = [None if rows is None else rows[own] for rows in (scores, among)]
-            self.dropped.append(Dropped(cache.step, layer.layer, positions[own], *both))
+            self.dropped.append(Dropped(cache.step, layer.layer, positions[own], *both, merged))
         self._rerotation.settle(entries, cache.layer, cache.seen - 1, choice.indices)

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from tokenarium.backend.cache.kept_indices import repeated
 from tokenarium.backend.cache.layer_cache import LayerCache
+from tokenarium.backend.cache.merging import MERGED
 from tokenarium.backend.cache.terms import Need
 from tokenarium.backend.observe.rotary import Rotary
 from tokenarium.kernels.attention_stats import Rows
 
-_OF_THE_CACHE = frozenset({"keys", "values", "positions", "moved", "unmoved"})
+_OF_THE_CACHE = frozenset({"keys", "values", "positions", "moved", "unmoved", MERGED})
 """Names under which a layer's storage holds what is not the policy's."""
 
 
@@ -29,10 +30,14 @@ class Choice:
     """G ascending indices [n_g], one of each KV head."""
     scores: Tensor | None = None
     """[G, S] what all entries were chosen by, where it was done by scores."""
+    into: Sequence[Tensor] | None = None
+    """G indices [S_g]: the kept entry that each entry becomes a part of, itself where it is kept,
+    -1 where it is dropped; None where entries are kept or dropped and nothing else."""
 
     def repeated(self, layers: int) -> "Choice":
         """Return the same choice for the heads of so many layers."""
         scores = None if self.scores is None else self.scores.repeat(layers, 1)
+        assert self.into is None, "layers that merge are treated singly"
         return Choice(repeated(self.indices, layers), scores)
 
 

@@ -58,6 +58,7 @@ class Ledger:
         self._selected_at: list[tuple[int, int, int]] = []
         self._selected = [np.zeros((0, heads, -(-self.places // 8)), np.uint8)]
         self._every_noise = -(-policies * steps * layers * self.places // MOST_NOISE_BYTES)
+        self._merged = [np.zeros((0, 6), np.int32)]
         self._noise_at: list[tuple[int, int, int]] = []
         self._noise = [np.zeros((0, self.places), np.uint8)]
 
@@ -78,7 +79,8 @@ class Ledger:
         selected = sum(bits.nbytes for bits in self._selected)
         noise = len(self._noise_at) * self.places
         records = len(self._records) * _RECORD_BYTES
-        return self.evicted_at.nbytes + numbers + records + selected + noise
+        merged = sum(rows.nbytes for rows in self._merged)
+        return self.evicted_at.nbytes + numbers + records + selected + noise + merged
 
     def wants_scores(self, step: int) -> bool:
         """Whether the scores of a step are recorded."""
@@ -116,6 +118,7 @@ class Ledger:
             for head, positions in enumerate(drop.positions):
                 at = positions.cpu().numpy()
                 self.evicted_at[number, drop.layer, head, at] = drop.step
+            self._merge(number, drop)
         for choice, expected in zip(made, noise, strict=True):
             if choice.scores is not None and choice.among is not None:
                 self._record(number, choice, choice.scores, choice.among, expected)
@@ -124,6 +127,16 @@ class Ledger:
             if step % self._every_selection == 0:
                 self._selected_at.append((number, step, layer))
                 self._selected.append(np.packbits(read, axis=1)[None])
+
+    def _merge(self, number: int, drop: Dropped) -> None:
+        """Write down which of what was dropped became a part of another entry."""
+        for head, into in enumerate(drop.into or ()):
+            part = into >= 0
+            both = torch.stack((drop.positions[head][part], into[part]), 1).cpu().numpy()
+            rows = np.empty((len(both), 6), np.int32)
+            rows[:, :4] = number, drop.step, drop.layer, head
+            rows[:, 4:] = both
+            self._merged.append(rows)
 
     def _begin(self, number: int, sequence: CachedSequence) -> None:
         """Write down which heads there are, and what layers keep beside entries."""
@@ -215,6 +228,7 @@ class Ledger:
             windows=self.windows.copy(),
             noise_at=np.asarray(self._noise_at, np.int32).reshape(-1, 3),
             noise_kept=np.concatenate(self._noise)[:, : self.prompt + done],
+            merged_at=np.concatenate(self._merged),
             selected_at=np.asarray(self._selected_at, np.int32).reshape(-1, 3),
             selected_bits=np.concatenate(self._selected)[..., : -(-(self.prompt + done) // 8)],
             **per_step,

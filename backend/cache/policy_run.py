@@ -113,6 +113,24 @@ class PolicyRun:
         held = (gone[:read] == NEVER) | (gone[:read] > step)
         return np.flatnonzero(held).astype(np.int32)
 
+    def merged(self, step: int, layer: int, head: int) -> dict[int, int]:
+        """Return, by position, the entry that each token was a part of after a step.
+
+        An entry that became a part of another one took its own parts along.
+        """
+        at = self.result.merged_at
+        if at is None:
+            return {}
+        own = (at[:, 0] == self.number) & (at[:, 2] == layer) & (at[:, 3] == head)
+        rows = at[own & (at[:, 1] <= step)]
+        direct = dict(zip(rows[:, 4].tolist(), rows[:, 5].tolist(), strict=True))
+        found = {}
+        for position, into in direct.items():
+            while into in direct:
+                into = direct[into]
+            found[position] = into
+        return found
+
     def selected(self, step: int, layer: int, head: int) -> Integers | None:
         """Return the ascending positions that a step read; None where all was read, or
         nothing was recorded."""

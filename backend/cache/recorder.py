@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tokenarium.backend.cache import merging
 from tokenarium.backend.cache.biased_keys import biases_of_entries, refuse_biased
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.evictions import Dropped, Selected
@@ -92,6 +93,8 @@ class CacheRecorder(Recorder):
             acts=acts,
             shared=run.shared,
         )
+        if policy.label == "merge" and acts:
+            merging.begin(cache.entries)
         run.layers.append(cache)
         view = run.evictor.view(cache)
         if acts:

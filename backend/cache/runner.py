@@ -147,6 +147,8 @@ def _notes_on(policy: Policy, budget: int, loaded: LoadedModel, prompt: int) -> 
     notes = []
     if policy.differs != "no":
         notes.append(f"variant: {policy.differs}")
+    if policy.label == "merge":
+        notes.append("attention to a token that became a part of another entry counts as lost")
     windows = capabilities.layers(loaded).windows
     fitted = policy.fitted(budget, len(windows), loaded.context)
     if words := where_it_acts(fitted, budget, windows, prompt):

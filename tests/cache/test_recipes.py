@@ -15,18 +15,20 @@ from tokenarium.backend.cache.packed_entries import PackedEntries
 from tokenarium.backend.cache.request import CacheRequest, PolicySpec
 from tokenarium.backend.cache.runner import follow_policies
 from tokenarium.backend.cache.storage_form import plan_of
-from tokenarium.backend.cache.token_roles import first_whole
+from tokenarium.backend.cache.token_roles import Protected, first_whole
 from tokenarium.backend.cost.sketch import sketch
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import BUNDLED_FOLDER, ModelSource
 from tokenarium.backend.runs.events import CancelToken
+from tokenarium.ui.figures.eviction import held_cells
 
 TEXT = "the old mill stood by the river and nobody had lived in it for years, only the owls " * 2
 EVICT, FOUR = PolicySpec("snapkv"), PolicySpec("kv_quant", bits=4, group=4, newest=6)
 THIN = PolicySpec("think", newest=6)
 RECIPES = [[EVICT, FOUR], [EVICT, THIN], [EVICT, THIN, FOUR], [PolicySpec("adakv"), FOUR],
            [PolicySpec("h2o"), FOUR], [PolicySpec("recent"), FOUR], [PolicySpec("sirllm",
-           positions="original"), FOUR], [PolicySpec("token_select"), FOUR]]  # fmt: skip
+           positions="original"), FOUR], [PolicySpec("token_select"), FOUR],
+    [PolicySpec("pitome", newest=4), FOUR]]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,25 @@ def test_what_is_stored_whole_is_known_from_the_result(model, recipe):
             places = entries.head("positions", head).tolist()
             assert places[entries.packed[head]] == edge[-1]
             assert len(edge) == run.steps
+
+
+def test_a_result_knows_what_became_a_part_of_what(model):
+    asked = request(PolicySpec("pitome", newest=4), "snapkv", oracle=False, max_new_tokens=3)
+    found = result(model, asked)
+    run, other = found.runs
+    prompt = len(found.prompt_ids)
+    for layer, head in ((0, 0), (3, 1)):
+        held = run.kept(0, layer, head).tolist()
+        members = run.merged(0, layer, head)
+        assert sorted([*held, *members]) == list(range(prompt))
+        assert set(members.values()) <= set(held)
+        assert all(into < position for position, into in members.items())
+    assert other.merged(0, 0, 0) == {}
+    assert any("counts as lost" in note for note in run.notes)
+    names = held_cells(run, Protected(1, 4, "score"), 0, 0)[2]
+    position, into = next(iter(run.merged(0, 0, 0).items()))
+    assert names[0, position] == f"a part of token {into}"
+    assert f", with the tokens {position}" in names[0, into]
 
 
 def test_in_layers_with_a_window_entries_stay_as_they_are(twins):

@@ -22,6 +22,8 @@ MOST_COLUMNS = 512
 COLOURS = (GREY, AMBER, BLUE, GREEN, RED, "#8b5cf6", "#0891b2", "#a16207")
 KIND_COLOURS = ("rgba(148,163,184,0.22)", GREY, AMBER, "#8b5cf6", BLUE, GREEN)
 """In the order of ``KINDS``; the same as in the style sheet."""
+MOST_MEMBERS = 8
+"""Tokens that a merged entry names."""
 MOST_NAMED = 128 * 128
 """Cells that carry their names; of more, colours and the scale say which."""
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -86,8 +88,30 @@ def held_cells(
     """Return edges of columns, number of the kind of each cell, and its name if it carries one."""
     edges, cells = _commonest(kinds(run, own, layer, head), MOST_COLUMNS)
     titles = np.array([*(kind.title for kind in KINDS), "not read yet"])
-    names = titles[cells] if cells.size <= MOST_NAMED else None
+    names = None
+    if cells.size <= MOST_NAMED:
+        names = titles[cells]
+        if np.diff(edges).max() == 1:
+            names = _with_members(names, run, layer, head)
     return edges, np.where(cells < 0, np.nan, cells).astype(np.float32), names
+
+
+def _with_members(
+    names: NDArray[np.str_], run: PolicyRun, layer: int, head: int
+) -> NDArray[np.str_]:
+    """Return names [S, T + S] that say of merged entries which tokens they are."""
+    found = names.astype(object)
+    for step in range(len(found)):
+        members: dict[int, list[int]] = {}
+        for position, into in sorted(run.merged(step, layer, head).items()):
+            members.setdefault(into, []).append(position)
+            found[step, position] = f"a part of token {into}"
+        for into, parts in members.items():
+            few = ", ".join(map(str, parts[:MOST_MEMBERS]))
+            more = f" and {len(parts) - MOST_MEMBERS} more" if len(parts) > MOST_MEMBERS else ""
+            if found[step, into] != "evicted":
+                found[step, into] += f", with the tokens {few}{more}"
+    return found.astype(str)
 
 
 def held_label(run: PolicyRun, layer: int, head: int) -> str:

@@ -92,7 +92,8 @@ class Cache(RunPage):
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return one run under the chosen policies."""
         specs = specs_of(asked)
-        if not 1 <= len(specs) <= MOST_POLICIES:
+        recipes = sum(isinstance(spec, list) for spec in specs)
+        if not 1 <= len(specs) <= MOST_POLICIES + recipes:
             raise UserError(f"policies={len(specs)} chosen: choose 1 to {MOST_POLICIES}")
         wanted = self.lab.request(
             CacheRequest,

@@ -1,6 +1,7 @@
 """Keep every entry in fewer bits."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,17 +28,18 @@ class KVQuant(StorageForm):
         "takes longer than over a full cache where the authors' kernel reads codes"
     )
     label: ClassVar[Label] = "quantise"
+    published: ClassVar[Mapping[str, Any]] = {"group": 32, "newest": 128}
 
     bits: Literal[8, 4, 2] = Field(4, description="Bits of a number.")
     group: int = Field(
-        32,
+        16,
         ge=2,
         le=1024,
         description="Numbers with a least and a step of their own: tokens of a key's channel, "
         "channels of a value.",
     )
     newest: int = Field(
-        32, ge=0, le=65_536, description="Newest tokens that stay whole; up to a group more do."
+        16, ge=0, le=65_536, description="Newest tokens that stay whole; up to a group more do."
     )
 
     @property

@@ -1,6 +1,7 @@
 """Keep every token, with fewer channels of its key."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -28,6 +29,7 @@ class ThinK(StorageForm):
     )
     paper: ClassVar[str] = "Xu et al., 2024, arXiv:2407.21018"
     label: ClassVar[Label] = "reshape"
+    published: ClassVar[Mapping[str, Any]] = {"newest": 32}
     needs: ClassVar[frozenset[Need]] = frozenset({"keys", "queries"})
 
     removed: float = Field(
@@ -36,7 +38,7 @@ class ThinK(StorageForm):
     window: int = Field(
         32, ge=1, le=65_536, description="Last queries of the prompt that score the channels."
     )
-    newest: int = Field(32, ge=0, le=65_536, description="Newest tokens whose keys stay whole.")
+    newest: int = Field(16, ge=0, le=65_536, description="Newest tokens whose keys stay whole.")
 
     @property
     def short_title(self) -> str:
