@@ -75,6 +75,8 @@ def test_figures_draw_what_the_result_has(lab: Lab) -> None:
     assert (found["ranks"], found["powers"]) == (None, None)
     assert found["gaps"] is not None
     np.testing.assert_array_equal(found["gaps"].data[0].y, greedy.gap)
+    equal = audited(lab, token_ids=[int(greedy.best_ids[0])])
+    assert drawn.figures(equal)["gaps"] is None
     sampled = audited(lab, sampling={"temperature": 1.0})
     found = drawn.figures(sampled)
     assert found["gaps"] is None

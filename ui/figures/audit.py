@@ -15,7 +15,7 @@ def figures(result: AuditResult) -> dict[str, go.Figure | None]:
     """Return every figure by name; None where the run has nothing for it."""
     drawn = np.isfinite(result.rank_share).any()
     return {
-        "gaps": None if drawn else gaps(result),
+        "gaps": None if drawn or not (result.gap > 0).any() else gaps(result),
         "ranks": ranks(result) if drawn else None,
         "powers": powers(result) if len(result.temperature_factor) else None,
     }
@@ -39,7 +39,7 @@ def gaps(result: AuditResult) -> go.Figure:
     )
     figure.add_hline(y=result.tolerance_nats, line={"color": GREY, "dash": "dash"})
     figure.update_xaxes(title="generated token")
-    figure.update_yaxes(title="nats behind the likeliest", rangemode="tozero")
+    figure.update_yaxes(title="nats behind the likeliest", rangemode="tozero", automargin=True)
     label = "How far each generated token is behind the likeliest one; dashed, the tolerance"
     columns = {"custom": ["token", "likeliest"]}
     return finish(figure, HEIGHT, "audit-gaps", label, columns=columns)
