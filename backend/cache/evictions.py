@@ -224,6 +224,7 @@ class Evictor:
         groups = entries.groups // cache.stacked
         for number, layer in enumerate(layers):
             own = slice(number * groups, (number + 1) * groups)
-            both = [None if rows is None else rows[own] for rows in (scores, among)]
-            self.dropped.append(Dropped(cache.step, layer.layer, positions[own], *both, merged))
+            here, of = (None if rows is None else rows[own] for rows in (scores, among))
+            dropped = Dropped(cache.step, layer.layer, positions[own], here, of, merged)
+            self.dropped.append(dropped)
         self._rerotation.settle(entries, cache.layer, cache.seen - 1, choice.indices)

@@ -56,7 +56,8 @@ def dequantised(codes: Tensor, scales: Tensor, group: int) -> Tensor:
     """Return the float32 numbers [n, m] that codes [n, m] with scales [n, m / group, 2] mean."""
     least, step = scales.float().unbind(-1)
     each = torch.arange(codes.shape[1], device=codes.device) // group
-    return least[:, each] + step[:, each] * codes
+    found: Tensor = least[:, each] + step[:, each] * codes
+    return found
 
 
 def _whole_groups(numbers: Tensor, group: int) -> Tensor:
