@@ -124,6 +124,19 @@ class Lane:
         self._append([record(self.now, token)], [], score, reason)
         self._unread.append(token)
 
+    def give(self, tokens: Sequence[int], reason: str = "given") -> None:
+        """Begin the text with tokens that nobody chose; one pass reads them."""
+        if not tokens:
+            return
+        path = [*self.now.path]
+        self.stepper.feed(tokens)
+        made = []
+        for token, logits in zip(tokens, self.stepper.logits_before(len(tokens)), strict=True):
+            made.append(record(self.next_token(logits, list(path)), token))
+            path.append(token)
+        kept = self._append(made, [], float("nan"), reason)
+        self.stepper.rewind(len(tokens) - kept)
+
     def take_embedding(self, embedding: Tensor, *, score: float = float("nan")) -> None:
         """Read an embedding [hidden] as the next step of the text, in place of a token."""
         self._append([soft_record(self.now)], [], score, "a mixture of embeddings is read")

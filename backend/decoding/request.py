@@ -40,6 +40,12 @@ class DecodeRequest(TextRequest):
     max_new_tokens: int = Field(
         48, ge=1, le=MOST_TOKENS, description="Most tokens to add; an end-of-text token stops."
     )
+    begin: tuple[int, ...] = Field(
+        (),
+        max_length=MOST_TOKENS,
+        description="Ids of tokens that every new text begins with, before a strategy chooses: "
+        "the road not taken.",
+    )
     stop: tuple[str, ...] = Field(
         (), max_length=8, description="The text ends with the token that completes one of these."
     )
@@ -59,6 +65,13 @@ class DecodeRequest(TextRequest):
         if not isinstance(given, list | tuple):
             return given
         return [StrategySpec(slug=one) if isinstance(one, str) else one for one in given]
+
+    @field_validator("begin")
+    @classmethod
+    def _ids(cls, begin: tuple[int, ...]) -> tuple[int, ...]:
+        if any(token < 0 for token in begin):
+            raise ValueError("begin has a negative id: give ids of the model's tokens")
+        return begin
 
     @field_validator("stop")
     @classmethod

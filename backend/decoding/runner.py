@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ class _Run:
             "the model",
             ["shorten the prompt", "ask for fewer new tokens"],
         )
+        _refuse_unknown(request.begin, loaded)
         self.reader = TreeReader(loaded, prompt + most, cancel.check)
         if self.reader.chain_only and any(one.branches for one in self.strategies):
             self.notes += (
@@ -92,7 +93,9 @@ class _Run:
             lane = self._lane(strategy.pipeline())
             self.lanes.append(lane)
             start = time.perf_counter()
-            strategy.decode(lane)
+            lane.give(self.request.begin)
+            if not lane.ended:
+                strategy.decode(lane)
             self.took.append(time.perf_counter() - start)
         return self._result()
 
@@ -187,3 +190,12 @@ def _beyond_context(loaded: LoadedModel, prompt: int, most: int) -> tuple[str, .
         f"learned positions of {loaded.name!r}: shorten either by "
         f"{prompt + most - loaded.context}, or choose a model with rotary positions",
     )
+
+
+def _refuse_unknown(ids: Sequence[int], loaded: LoadedModel) -> None:
+    vocabulary = int(loaded.model.config.get_text_config().vocab_size)
+    if unknown := [token for token in ids if token >= vocabulary]:
+        raise ValueError(
+            f"begin={unknown[0]} is no token of {loaded.name}, which has {vocabulary:,}: give ids "
+            "below that"
+        )

@@ -92,6 +92,10 @@ class Stepper:
         """The logits [V] after the text; the states are kept, so that going back costs no pass."""
         return self._unembed(self._states[-1])
 
+    def logits_before(self, count: int) -> Tensor:
+        """Return the logits [count, V] after the tokens that stand before the newest ones."""
+        return self._unembed(torch.stack(self._states[-count - 1 : -1]))
+
     def feed(self, ids: Sequence[int], embeddings: Tensor | None = None) -> Tensor:
         """Read on in one pass, and return the logits after the last token [V].
 

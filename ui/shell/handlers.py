@@ -89,9 +89,10 @@ class Handlers(Following):
         """Open the run behind a point of a figure: stored, or done again where it is not there."""
         if isinstance(number, bool) or not isinstance(number, int):
             return
-        for slug, section in self.page.sections.items():
+        main_last = sorted(self.page.sections.items(), key=lambda each: each[0] == MAIN)
+        for slug, section in main_last:
             ids = asker.told.runs.get(slug)
-            if slug == MAIN or ids is None:
+            if ids is None:
                 continue
             try:
                 run = self.lab.open(ids, visitor=asker.visitor)

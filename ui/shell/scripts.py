@@ -50,6 +50,7 @@ NAMES = (
     "tree",
     "speculation",
     "race",
+    "decoding",
     "classroom",
     "compare",
     "heads",

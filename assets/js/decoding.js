@@ -1,0 +1,184 @@
+// Lanes of a decoding run: each token over a bar of the model's entropy, what happened above it; the
+// card of the chosen step, where every alternative is a road that can be taken.
+(() => {
+  const T = window.tokenarium;
+  if (T.decoding) return;
+  const MOST = 1 << 12, RANKS = 32;
+  const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text ?? ''});
+  const share = value => value === null || value === undefined ? '–' : value === 0 ? '0' : value >= .001 ? `${(100 * value).toPrecision(3)} %` : value.toExponential(1);
+  const plain = value => value === null || value === undefined ? '–' : String(value);
+
+  T.decoding = (element, props, watch, server) => {
+    const find = name => element.querySelector(name);
+    const host = find('.tk-dec-lanes'), card = find('.tk-dec-card'), range = find('input'), told = find('output'), jump = find('.tk-jump'), play = find('.tk-play');
+    let value = {}, lanes = [], shown = '', timer = null, cards = new Map();
+
+    // Lane and step are parts of the page's selection: the address, keys and Back lead here, too.
+    const lane = () => Math.min(T.state.node ?? Math.max(0, lanes.length - 1), lanes.length - 1);
+    const step = () => Math.min(T.state.step ?? 0, Math.max(0, (lanes[lane()]?.spans.length ?? 1) - 1));
+    const go = (to, on = lane(), how = 'replaceState') => T.select({step: to, node: on}, how);
+
+    const facts = rows => {
+      const list = make('dl', 'tk-facts');
+      for (const [name, text, meaning] of rows) {
+        const term = make('dt', '', name);
+        term.title = meaning;
+        list.append(term, make('dd', '', text));
+      }
+      return list;
+    };
+    const table = found => {
+      const made = make('table', 'tk-dec-table'), caption = made.createCaption(), head = made.createTHead().insertRow(), body = made.createTBody();
+      caption.textContent = 'Likeliest tokens. Press one: the text goes on from there.';
+      for (const name of ['token', ...found.stages.map(([name]) => name)]) head.append(Object.assign(make('th', '', name), {scope: 'col'}));
+      for (const one of found.alternatives) {
+        const row = body.insertRow(), first = row.insertCell();
+        row.className = one.taken ? 'tk-hit' : '';
+        const press = make('button', 'tk-road', one.text || '∅');
+        press.type = 'button';
+        press.title = one.taken ? 'This one was taken' : 'Go on with this token instead';
+        press.disabled = one.taken;
+        press.addEventListener('click', () => T.bus.emit('open', (found.lane * MOST + found.step) * RANKS + one.rank));
+        first.append(press);
+        one.probs.forEach(p => {
+          const cell = row.insertCell();
+          cell.textContent = share(p);
+          cell.style.setProperty('--p', p ?? 0);
+          cell.classList.toggle('tk-out', p === 0);
+        });
+      }
+      const left = body.insertRow();
+      left.className = 'tk-left';
+      left.append(Object.assign(make('th', '', 'tokens left'), {scope: 'row'}), ...found.stages.map(([, count]) => make('td', '', count.toLocaleString('en'))));
+      const unsure = body.insertRow();
+      unsure.className = 'tk-left';
+      unsure.append(Object.assign(make('th', '', 'entropy, nats'), {scope: 'row'}), ...found.stages.map(([, , nats]) => make('td', '', nats === null ? '–' : nats.toFixed(3))));
+      const box = make('div', 'tk-dec-scroll');
+      box.append(made);
+      return box;
+    };
+    const listed = (title, items) => {
+      if (!items.length) return [];
+      const list = make('ul', 'tk-dec-list');
+      list.append(...items);
+      return [make('h4', 'tk-card-part', title), list];
+    };
+    const show = found => {
+      const head = make('h3', 'tk-card-title');
+      head.append(make('span', 'tk-big', found.text), make('span', 'tk-sub', `step ${found.step + 1}, ${found.title}`));
+      const tried = found.tried.map(one => {
+        const item = make('li', one.kept ? 'tk-hit' : '');
+        item.append(make('code', '', one.text), make('span', 'tk-sub', ` ln p ${plain(one.log_prob)}${one.score === null ? '' : `, score ${one.score}`}${one.kept ? `, ${one.kept} kept` : ''}`));
+        return item;
+      });
+      const done = found.done.map(one => {
+        const item = make('li', '');
+        item.title = one.meaning;
+        item.append(make('b', '', one.action), ' ', make('code', '', one.text), make('span', 'tk-sub', [one.probability === null ? '' : ` p ${share(one.probability)}`, one.score === null ? '' : `score ${one.score}`, one.reason].filter(Boolean).join(', ')));
+        return item;
+      });
+      card.replaceChildren(head, facts([
+        ['entropy', `${plain(found.entropy)} nats`, 'How unsure the model is before this token, at temperature 1.'],
+        ['varentropy', `${plain(found.varentropy)} nats²`, 'Variance of the surprisal: high where a few tokens compete with many.'],
+        ['probability', share(found.probability), "The model's own, at temperature 1."],
+        ['after all steps', share(found.final), 'In the distribution that the token was drawn from.'],
+        ['rank', found.rank < 0 ? '–' : String(found.rank + 1), '1 is the likeliest.'],
+        ['passes so far', String(found.passes), 'Forward passes of this lane, the prompt not counted.'],
+      ]), table(found), ...listed('Tried here', tried), ...listed('What was done', done));
+    };
+    const describe = async () => {
+      const key = `${lane()}:${step()}`;
+      if (!value.run || !lanes[lane()]?.spans.length) { card.replaceChildren(make('p', 'tk-sub', lanes.length ? 'Steps open when the run is done.' : '')); shown = ''; return; }
+      if (shown === key) return;
+      shown = key;
+      if (!cards.has(key)) {
+        const found = await server.step_of({run: value.run, lane: lane(), step: step()});
+        if (found?.refused) { card.replaceChildren(make('p', 'tk-sub', found.refused)); return; }
+        cards.set(key, found);
+      }
+      if (shown === key) show(cards.get(key));
+    };
+    const follow = () => {
+      if (!lanes.length) return;
+      const at = step(), on = lane();
+      range.value = at;
+      told.textContent = `step ${at + 1} of ${value.steps}`;
+      lanes.forEach((each, number) => each.spans.forEach((span, index) => {
+        span.classList.toggle('tk-at', index === at && number === on);
+        span.classList.toggle('tk-same', index === at && number !== on);
+      }));
+      lanes.forEach(each => T.reveal(each.strip, each.spans[at]));
+      describe();
+    };
+    const stop = () => {
+      if (timer) T.settle();
+      clearInterval(timer);
+      timer = null;
+      play.textContent = '▶';
+      play.setAttribute('aria-label', 'Play');
+    };
+    const build = () => {
+      stop();
+      value = props.value ? JSON.parse(props.value) : {};
+      element.classList.toggle('tk-nothing', !value.lanes);
+      if (!value.lanes) { lanes = []; return; }
+      cards = new Map();
+      shown = '';
+      find('.tk-dec-prompt').textContent = value.prompt;
+      range.max = Math.max(0, value.steps - 1);
+      const apart = value.lanes.map(each => each.apart).filter(each => each !== null);
+      jump.disabled = !apart.length;
+      jump.textContent = apart.length ? 'to the first difference' : 'no difference';
+      jump.onclick = () => go(Math.min(...apart), value.lanes.findIndex(each => each.apart === Math.min(...apart)), 'pushState');
+      const most = Math.max(.5, value.most);
+      lanes = value.lanes.map((each, number) => {
+        const box = make('section', 'tk-dec-lane'), head = make('h3', ''), strip = make('div', 'tk-dec-strip');
+        head.append(make('span', '', each.title), make('span', 'tk-note', number ? each.note : `plain · ${each.note}`));
+        const spans = each.texts.map((text, index) => {
+          const span = make('span', 'tk-dec-token', text);
+          span.dataset.index = index;
+          span.dataset.lane = number;
+          span.title = `${each.entropy[index].toFixed(2)} nats`;
+          span.style.setProperty('--h', each.entropy[index] / most);
+          if (each.lines.length) span.style.setProperty('--line', Math.min(1, each.lines[0][1] / most));
+          if (each.marks[index]) span.dataset.mark = each.marks[index];
+          if (each.apart === index) span.dataset.apart = '';
+          return span;
+        });
+        strip.append(...spans);
+        strip.tabIndex = 0;
+        strip.setAttribute('role', 'group');
+        strip.setAttribute('aria-label', `Text by ${each.title}; press a token to see its step`);
+        const lines = each.lines.map(([name, nats]) => `${name} ${nats.toFixed(2)} nats`).join(', ');
+        box.append(head, make('p', 'tk-sub', each.cost + (lines ? ` · line: ${lines}` : '')), strip);
+        return {box, strip, spans};
+      });
+      host.replaceChildren(...lanes.map(({box}) => box));
+      if (!value.run) lanes.forEach(({strip}) => { strip.scrollTop = strip.scrollHeight; });
+      follow();
+    };
+    host.addEventListener('click', event => {
+      const span = event.target.closest('.tk-dec-token');
+      if (span) { stop(); go(Number(span.dataset.index), Number(span.dataset.lane), 'pushState'); }
+    });
+    range.addEventListener('input', () => { stop(); T.select({step: Number(range.value), node: lane()}, false); });
+    range.addEventListener('change', T.settle);
+    play.addEventListener('click', () => {
+      if (timer) { stop(); return; }
+      if (step() >= value.steps - 1) T.select({step: 0, node: lane()}, false);
+      play.textContent = '❚❚';
+      play.setAttribute('aria-label', 'Pause');
+      timer = setInterval(() => {
+        if (Number(range.value) >= value.steps - 1 || step() >= lanes[lane()].spans.length - 1) { stop(); return; }
+        T.select({step: step() + 1, node: lane()}, false);
+      }, 300);
+    });
+    T.bus.on('select', follow);
+    T.snapshot({
+      element, name: 'decoding', title: () => 'What each strategy wrote', root: () => lanes.length ? host : null,
+      rows: () => value.lanes.flatMap(each => each.texts.map((text, index) => ({strategy: each.title, step: index, token: text, entropy_nats: each.entropy[index], happened: each.marks[index] ?? ''}))),
+    });
+    build();
+    watch('value', build);
+  };
+})();

@@ -1,0 +1,42 @@
+"""What a decoding run will take, and what it showed, in words."""
+
+import numpy as np
+
+from tokenarium.backend import DecodeEstimate, DecodeResult
+from tokenarium.ui.components.cost_card import card
+from tokenarium.ui.text import escape, many
+
+
+def decode_card(cost: DecodeEstimate) -> str:
+    """Return passes of every lane and the time, as HTML."""
+    facts = [
+        (
+            lane.title,
+            f"at most {many(lane.passes, 'pass', 'passes')}, {lane.token_steps:,} tokens read",
+        )
+        for lane in cost.lanes
+    ]
+    if cost.total_ms is None:
+        facts.append(("Time", "unknown before the first run of this model on this machine"))
+    else:
+        facts.append(("Time", f"at most about {cost.total_ms / 1e3:.1f} s in all"))
+    return card("What Run will take", facts, "")
+
+
+def decode_sentence(result: DecodeResult) -> str:
+    """Return where plain decoding was most unsure, and where the others leave it, as HTML."""
+    plain, *others = result.lanes
+    if not len(plain.token_ids):
+        return ""
+    worst = int(plain.entropy_nats.argmax())
+    said = [
+        f"<b>{escape(plain.title)}</b> was most unsure at step {worst + 1} "
+        f"({plain.entropy_nats[worst]:.2f} nats, mean {plain.entropy_nats.mean():.2f})."
+    ]
+    for lane in others:
+        both = min(len(plain.token_ids), len(lane.token_ids))
+        apart = np.flatnonzero(plain.token_ids[:both] != lane.token_ids[:both])
+        where = f"leaves it at step {apart[0] + 1}" if len(apart) else "writes the same"
+        cost = f"{many(lane.passes, 'pass', 'passes')}, {lane.token_steps:,} tokens read"
+        said.append(f"{escape(lane.title)} {where}, for {cost}.")
+    return f'<p class="tk-sentence">{" ".join(said)}</p>'

@@ -1,0 +1,128 @@
+"""Lanes of a decoding run: text under which its entropy stands, events, the chosen step's card."""
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import orjson
+
+from tokenarium.backend import ACTIONS, DecodedLane, DecodeResult
+from tokenarium.ui.characters import displayed, written
+from tokenarium.ui.components.speculation import visible_text
+from tokenarium.ui.text import escape, many
+
+MARKS = {
+    "pause": ("‖", "paused"),
+    "branch": ("⑂", "tried branches"),
+    "roll_back": ("↶", "went back"),
+    "switch": ("⇄", "switched mode"),
+    "refuse": ("⊘", "refused a token"),
+    "stop": ("■", "stopped"),
+}
+"""Sign and words of what happened at a step beside taking its token."""
+TEMPLATE = """
+<div class="tk-scrub">
+  <button type="button" class="tk-play" aria-label="Play">▶</button>
+  <input type="range" min="0" max="0" value="0" step="1" aria-label="Step">
+  <output></output><button type="button" class="tk-jump">to the first difference</button>
+</div>
+<p class="tk-dec-key">{key}</p>
+<p class="tk-dec-prompt"></p>
+<div class="tk-dec">
+  <div class="tk-dec-lanes"></div>
+  <aside class="tk-card tk-dec-card" aria-live="polite" aria-label="Chosen step" tabindex="0">
+  </aside>
+</div>
+"""
+JS = "window.tokenarium.decoding(element, props, watch, server);"
+MOST = 1 << 12
+"""Steps and ranks that fit into the number of a click: lane, step and rank are one number."""
+RANKS = 32
+
+
+def decoding_value(result: DecodeResult, run: str | None) -> str:
+    """Return what the browser draws, as JSON.
+
+    Args:
+        result: of a run, finished or not.
+        run: its id, from which the browser asks for steps; None while it is not stored.
+    """
+    lanes = [_lane(result, lane) for lane in result.lanes]
+    value = {
+        "run": run,
+        "prompt": visible_text(written(result.prompt_text)),
+        "lanes": lanes,
+        "steps": max((len(lane["texts"]) for lane in lanes), default=0),
+        "most": max((float(lane.entropy_nats.max(initial=0)) for lane in result.lanes), default=0),
+    }
+    return orjson.dumps(value).decode()
+
+
+def decoding(value: str | None, step: Callable[[object], dict[str, Any]]) -> gr.HTML:
+    """Return the component; ``step`` turns run, lane and step into that step's card."""
+
+    # The browser's functions take one argument.
+    def step_of(place: dict[str, Any]) -> dict[str, Any]:
+        return step(place)
+
+    key = "".join(
+        f'<span title="{escape(words)}"><b>{sign}</b> {words}</span>'
+        for sign, words in MARKS.values()
+    )
+    said = (
+        "<span>The bar under a token is the model's entropy before it, in nats; the line is where "
+        f"the strategy acts.</span>{key}"
+    )
+    return gr.HTML(
+        value,
+        html_template=TEMPLATE.format(key=said),
+        js_on_load=JS,
+        server_functions=[step_of],
+        elem_id="decoding",
+        elem_classes="tk-block",
+    )
+
+
+def road_of(number: int) -> tuple[int, int, int]:
+    """Return lane, step and rank of the alternative that a click names."""
+    rest, rank = divmod(number, RANKS)
+    lane, step = divmod(rest, MOST)
+    return lane, step, rank
+
+
+def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
+    plain = result.lanes[0]
+    both = min(len(plain.token_ids), len(lane.token_ids))
+    apart = np.flatnonzero(plain.token_ids[:both] != lane.token_ids[:both])
+    parameters = ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in lane.parameters.items()
+    )
+    mean = float(lane.entropy_nats.mean()) if len(lane.entropy_nats) else float("nan")
+    cost = (
+        f"{many(len(lane.token_ids), 'token')} · {many(lane.passes, 'pass', 'passes')} · "
+        f"{lane.seconds:.2f} s" + (f" · mean entropy {mean:.2f} nats" if isfinite(mean) else "")
+    )
+    return {
+        "title": lane.title,
+        "note": parameters,
+        "cost": cost,
+        "texts": displayed(lane.token_text),
+        "entropy": [round(float(value), 4) for value in lane.entropy_nats],
+        "lines": [[name, nats] for name, nats in lane.thresholds.items() if isfinite(nats)],
+        "marks": _marks(lane),
+        "apart": int(apart[0]) if len(apart) else None,
+    }
+
+
+def _marks(lane: DecodedLane) -> dict[str, str]:
+    """Return the signs of what happened at each step, most telling first."""
+    found: dict[str, list[str]] = {}
+    for row in lane.journal:
+        action = ACTIONS[row["action"]]
+        if action in MARKS and row["parent"] <= 0:
+            signs = found.setdefault(str(int(row["step"])), [])
+            if MARKS[action][0] not in signs:
+                signs.append(MARKS[action][0])
+    return {step: "".join(signs) for step, signs in found.items()}

@@ -1,0 +1,133 @@
+"""The Decode page: watch a model choose, step by step, and take the road it did not."""
+
+from typing import Any, ClassVar
+
+import gradio as gr
+
+from tokenarium.backend import (
+    DecodeRequest,
+    DecodeResult,
+    Lab,
+    ModelRequest,
+    Run,
+    Strategy,
+    UserError,
+)
+from tokenarium.ui.components.decode_card import decode_card, decode_sentence
+from tokenarium.ui.components.decoding import road_of
+from tokenarium.ui.components.turns import given, shown_again
+from tokenarium.ui.panels.decode.doubt import Doubt
+from tokenarium.ui.panels.decode.roads import Roads
+from tokenarium.ui.panels.decode.scene import DecodeScene
+from tokenarium.ui.panels.decode.writing import Writing
+from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.methods import choice_of, groups_of
+from tokenarium.ui.shell.panel import Values, number
+from tokenarium.ui.shell.section import RunPage
+
+USUAL = ["greedy", "contrastive", "sampling"]
+MOST = 4
+
+
+class Decode(RunPage):
+    """One prompt, plain decoding and up to three strategies beside it."""
+
+    path, title, order = "decode", "Decode", 4
+    intro = (
+        "A model says how likely every next token is; a strategy chooses. See where it hesitates, "
+        "what each strategy does there, and press another token to go on from it."
+    )
+    text_label = "Prompt"
+    text_hint = "Type or paste a text that the model shall continue."
+    arrows = "step"
+    kinds = (DecodeRequest,)
+    panels = (Writing, Roads, Doubt)
+    partial_every_s: ClassVar[float] = 0.4
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab)
+        self.known = {strategy.slug: strategy for strategy in lab.methods(Strategy)}
+
+    def build(self, controls: Controls) -> None:
+        """Make the choice of strategies, and how far to write."""
+        with gr.Row():
+            controls.add(
+                "strategies",
+                choice_of(
+                    [*self.known.values()],
+                    USUAL,
+                    f"Strategies (up to {MOST})",
+                    multiselect=True,
+                    max_choices=MOST,
+                    info="Plain decoding is the first lane, and is put there where you leave it "
+                    "out.",
+                    elem_id="strategies",
+                    scale=3,
+                ),
+            )
+            controls.field(DecodeRequest, "max_new_tokens")
+            controls.field(DecodeRequest, "seed")
+
+    def options(self, controls: Controls) -> None:
+        """Make the parameters of the chosen strategies."""
+        controls.form(
+            "parameters", lambda asked: groups_of(self.known, asked["strategies"]), ["strategies"]
+        )
+
+    def requests(self, asked: Values) -> list[ModelRequest]:
+        """Return one run of the chosen strategies."""
+        slugs = asked["strategies"] if isinstance(asked["strategies"], list) else []
+        if not slugs:
+            raise UserError(f"strategies is empty: choose 1 to {MOST}")
+        told = asked["parameters"]
+        return [
+            self.lab.request(
+                DecodeRequest,
+                model=asked["model"],
+                **given(asked["text"], asked["turns"]),
+                strategies=[
+                    {"slug": slug, "parameters": told.get(str(slug), {})} for slug in slugs
+                ],
+                max_new_tokens=int(number(asked["max_new_tokens"], 1, 1024, 48)),
+                seed=int(number(asked["seed"], 0, 2**31 - 1, 0)),
+            )
+        ]
+
+    def filled(self, request: DecodeRequest) -> Values:
+        """Return every control as the request has it."""
+        return {
+            **{name: getattr(request, name) for name in ("model", "max_new_tokens", "seed")},
+            **shown_again(request),
+            "strategies": [spec.slug for spec in request.strategies],
+            "parameters": {spec.slug: spec.parameters for spec in request.strategies},
+        }
+
+    def sizes(self, result: DecodeResult) -> Values:
+        """Return how many steps there are."""
+        return {"steps": max(1, *(len(lane.token_ids) for lane in result.lanes))}
+
+    def point(self, run: Run, number: int) -> ModelRequest | None:
+        """Return the run that goes on from another token of a step."""
+        result, request = run.result, run.request
+        lane_at, step, rank = road_of(number)
+        if not isinstance(result, DecodeResult) or not isinstance(request, DecodeRequest):
+            return None
+        if not 0 <= lane_at < len(result.lanes) or step >= len(result.lanes[lane_at].token_ids):
+            return None
+        lane = result.lanes[lane_at]
+        before, ids = lane.token_ids[:step].tolist(), lane.top_ids[step]
+        if rank >= len(ids) or ids[rank] < 0 or -1 in before:
+            return None
+        asked = request.model_dump(exclude={"strategies", "begin"})
+        own = {"slug": lane.strategy, "parameters": lane.parameters}
+        return self.lab.request(
+            DecodeRequest, **asked, strategies=[own], begin=[*before, int(ids[rank])]
+        )
+
+    def said(self, scene: DecodeScene) -> str:
+        """Return where the model was unsure, and who left plain decoding where."""
+        return decode_sentence(scene.result)
+
+    def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
+        """Return passes and time."""
+        return decode_card(cost)
