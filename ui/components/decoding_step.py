@@ -19,7 +19,7 @@ def step_value(result: DecodeResult, lane_number: int, step: int) -> dict[str, A
             "text": _text(result, key),
             "rank": rank,
             "probs": [_number(value) for value in lane.top_probs[step, :, rank]],
-            "taken": key == own["token_id"],
+            "taken": key == int(own["token_id"]),
         }
         for rank, key in enumerate(lane.top_ids[step].tolist())
         if key >= 0

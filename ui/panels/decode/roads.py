@@ -8,6 +8,10 @@ from tokenarium.ui.shell.panel import Panel, Values
 from tokenarium.ui.text import escape, visible
 
 MOST = 12
+NONE = (
+    '<p class="tk-sub">No other road from this prompt yet: choose a token above, and press one of '
+    "its alternatives.</p>"
+)
 
 
 class Roads(Panel):
@@ -23,7 +27,7 @@ class Roads(Panel):
         """Return every road; none where the shown run is the only one."""
         others = [] if scene.chosen.run is None else self._runs(scene)
         if not others:
-            return {"roads": ""}
+            return {"roads": NONE if scene.runs else ""}
         own = _last(scene.result)
         lines = [_line(scene.result, scene.request, own, "", own=True)]
         for run in others:
