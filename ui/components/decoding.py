@@ -15,7 +15,7 @@ from tokenarium.ui.text import escape, many
 
 MARKS = {
     "pause": ("‖", "paused"),
-    "branch": ("⑂", "tried branches"),
+    "branch": ("ψ", "tried branches"),
     "roll_back": ("↶", "went back"),
     "switch": ("⇄", "switched mode"),
     "refuse": ("⊘", "refused a token"),
