@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         received_noise,
         received_noise_by_layer,
     )
+    from tokenarium.backend.analysis.segmentation import word_and_sentence_starts
     from tokenarium.backend.analysis.sinks import (
         LATER_QUERIES,
         Dimension,
@@ -54,6 +55,10 @@ if TYPE_CHECKING:
         RepeatProbe,
         head_measures,
     )
+    from tokenarium.backend.attribution.attributor import Attributor
+    from tokenarium.backend.attribution.estimate import AttributeEstimate
+    from tokenarium.backend.attribution.request import AttributeRequest
+    from tokenarium.backend.attribution.result import AttributeResult
     from tokenarium.backend.benchmark.bounds import median_interval, share_at_least
     from tokenarium.backend.benchmark.sweep.choice import (
         CONFIDENCE,

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser.strip_page import LONG_AT, LONG_WORD, build, long_text
 from tests.browser.test_first_paint import CONTRAST
+from tokenarium.backend.analysis.segmentation import word_and_sentence_starts
 from tokenarium.ui.components.colouring import attention_share
-from tokenarium.ui.components.segmentation import starts
 from tokenarium.ui.shell.web import served
 from tokenarium.ui.theme import theme
 
@@ -87,7 +87,7 @@ def test_a_word_is_one_choice_and_arrows_step_by_it(strip_at: Any) -> None:
     page = strip_at(TEXT)
     assert strip(page).get_attribute("data-density") == "comfortable"
     result = long_text(TEXT)
-    words = np.flatnonzero(starts(result.token_text, result.special)[0]).tolist()
+    words = np.flatnonzero(word_and_sentence_starts(result.token_text, result.special)[0]).tolist()
     page.get_by_role("radio", name="Word").click()
     expect(page).to_have_url(re.compile("unit=word"))
     shown = page.locator(".tk-token")
@@ -111,7 +111,9 @@ def test_a_sentence_shows_the_sum_or_the_mean_of_its_tokens(
 ) -> None:
     page = strip_at(TEXT, unit="sentence", metric=metric)
     result = long_text(TEXT)
-    second, third = np.flatnonzero(starts(result.token_text, result.special)[1])[2:4]
+    second, third = np.flatnonzero(word_and_sentence_starts(result.token_text, result.special)[1])[
+        2:4
+    ]
     page.locator(f"#tk-token-{second}").hover()
     expect(readout(page)).to_contain_text(f"sentence of tokens {second} to {third - 1}")
     expect(readout(page)).to_contain_text(f"({said} of its tokens)")

@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from tokenarium.backend import CacheResult, Run, SpeculationResult, SweepResult, TraceResult
+from tokenarium.backend import (
+    AttributeResult,
+    CacheResult,
+    Run,
+    SpeculationResult,
+    SweepResult,
+    TraceResult,
+)
 from tokenarium.ui.components.csv_file import csv_columns, csv_text
 
 
@@ -32,6 +39,20 @@ def steps_csv(run: Run) -> str:
             "step": [step for _, step in rows],
             "token": [each.result.token_text[each.number][step] for each, step in rows],
             **{name: [getattr(each, name)[step] for each, step in rows] for name in measured},
+        }
+    )
+
+
+def units_csv(run: Run) -> str:
+    """Return the units of an attribution with their scores."""
+    result = run.result
+    assert isinstance(result, AttributeResult)
+    return csv_columns(
+        {
+            "unit": list(result.unit_text),
+            "start": result.units[:, 0].tolist(),
+            "stop": result.units[:, 1].tolist(),
+            **{name: getattr(result, name).tolist() for name in ("scores", "low", "high")},
         }
     )
 

@@ -9,10 +9,9 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenarium.backend import TraceResult
+from tokenarium.backend import TraceResult, word_and_sentence_starts
 from tokenarium.ui.characters import readable, written
 from tokenarium.ui.components.colouring import COLOURINGS, USUAL, Numbers
-from tokenarium.ui.components.segmentation import starts
 from tokenarium.ui.shell.selection import Chosen
 from tokenarium.ui.text import visible
 
@@ -42,7 +41,7 @@ TOGETHER_BYTES = 200_000
 
 def strip_value(result: TraceResult, chosen: Chosen) -> dict[str, Any]:
     """Return the whole strip: texts, where words and sentences begin, and the numbers."""
-    words, sentences = starts(written(result.token_text), result.special)
+    words, sentences = word_and_sentence_starts(written(result.token_text), result.special)
     texts = readable(result.token_text)
     return {
         "run": chosen.run,

@@ -57,7 +57,7 @@ def _kind(code: int) -> str:
 _KINDS = _Kinds()
 
 
-def starts(
+def word_and_sentence_starts(
     texts: Sequence[str], special: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return at which tokens a word and a sentence begin.

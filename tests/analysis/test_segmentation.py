@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenarium.ui.components.segmentation import starts
+from tokenarium.backend.analysis.segmentation import word_and_sentence_starts
 
 
 def joined(tokens: list[str], begins: np.ndarray) -> list[str]:
@@ -20,7 +20,7 @@ def joined(tokens: list[str], begins: np.ndarray) -> list[str]:
 def split(tokens: list[str], added: tuple[int, ...] = ()) -> tuple[list[str], list[str]]:
     special = np.zeros(len(tokens), bool)
     special[list(added)] = True
-    word, sentence = starts(tokens, special)
+    word, sentence = word_and_sentence_starts(tokens, special)
     return joined(tokens, word), joined(tokens, sentence)
 
 
@@ -68,7 +68,7 @@ def test_an_added_token_is_a_unit_of_its_own() -> None:
 
 @given(st.lists(st.text("aB.!? \n1,'。日é", max_size=4), min_size=1, max_size=40))
 def test_units_cover_the_text_and_a_sentence_begins_with_a_word(tokens: list[str]) -> None:
-    word, sentence = starts(tokens, np.zeros(len(tokens), bool))
+    word, sentence = word_and_sentence_starts(tokens, np.zeros(len(tokens), bool))
     assert word[0]
     assert sentence[0]
     assert not (sentence & ~word).any()
@@ -79,15 +79,17 @@ def test_how_a_text_is_cut_into_tokens_moves_no_sentence(text: str, data: st.Dat
     sizes = data.draw(st.lists(st.integers(1, 3), min_size=len(text), max_size=len(text)))
     ends = [0, *(e for e in accumulate(sizes) if e < len(text)), len(text)]
     tokens = [text[a:b] for a, b in pairwise(ends)]
-    by_character = np.flatnonzero(starts(list(text), np.zeros(len(text), bool))[1])
+    by_character = np.flatnonzero(
+        word_and_sentence_starts(list(text), np.zeros(len(text), bool))[1]
+    )
     wanted = {max(i for i, e in enumerate(ends[:-1]) if e <= place) for place in by_character}
-    found = starts(tokens, np.zeros(len(tokens), bool))[1]
+    found = word_and_sentence_starts(tokens, np.zeros(len(tokens), bool))[1]
     assert set(np.flatnonzero(found).tolist()) == wanted
 
 
 @pytest.mark.parametrize("token", [" ", ".", "\n", "。", "a", "1,", "'", ". ", "a'"])
 def test_no_text_takes_long(token: str) -> None:
     started = time.thread_time()  # not slowed by what else the machine does
-    starts([token] * 131_072, np.zeros(131_072, bool))
+    word_and_sentence_starts([token] * 131_072, np.zeros(131_072, bool))
     # A pattern that looks again from every place would need minutes.
     assert time.thread_time() - started < 5

@@ -1,0 +1,144 @@
+"""The log probability of a token with units of the text before it changed."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tokenarium.backend.attribution.reader import Reader
+from tokenarium.backend.attribution.target import Target
+from tokenarium.backend.attribution.units import Unit
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.ordinary import ordinary_tokens
+
+Change = Literal["delete", "mask", "replace"]
+"""Units are taken out and later tokens close up; or stay where they are, unseen by other tokens; or
+are replaced by tokens that the model finds likely there."""
+Flags = NDArray[np.bool_]
+ROWS = 64
+"""Rows of logits held at once where replacements are drawn."""
+
+
+class Game:
+    """What a set of units is worth: v(S) = ln p(target | the text with only the units S as is).
+
+    With a token to compare with, v(S) = ln p(target) - ln p(other). Each set is read once.
+
+    Args:
+        loaded: nobody else uses it meanwhile.
+        ids: the P tokens before the target.
+        units: among them.
+        make_target: from the logits [V] after ``ids``, what is explained.
+        seed: of everything that is drawn.
+        report: called with what is done and how far, for each pass; raises to stop.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        ids: Sequence[int],
+        units: Sequence[Unit],
+        make_target: Callable[[Callable[[], Tensor]], Target],
+        seed: int,
+        report: Callable[[str, int, int], None],
+    ) -> None:
+        self.loaded, self.ids, self.units, self.seed = loaded, list(ids), tuple(units), seed
+        self.report = report
+        self.reader = Reader(loaded, ids, lambda done, total: report("changed texts", done, total))
+        self.target = make_target(lambda: self.reader.logits)
+        self.random = np.random.default_rng(seed)
+        self.notes: dict[str, None] = {}
+        """What must be known of the values, each once."""
+        self._known: dict[tuple[Change, int, bytes], float] = {}
+        self._replacements: dict[int, NDArray[np.int64]] = {}
+
+    @property
+    def whole(self) -> float:
+        """v of all units: the text as it is."""
+        return float(self.target.log_probability(self.reader.logits))
+
+    def values(self, kept: Flags, change: Change = "delete", draw: int = 0) -> NDArray[np.float64]:
+        """Return [N] what each set of units is worth.
+
+        Args:
+            kept: [N, U] true for the units that stay as they are.
+            change: what becomes of the others.
+            draw: which replacements, from 0; of ``replace`` only.
+        """
+        keys = [(change, draw, row.tobytes()) for row in np.ascontiguousarray(kept)]
+        new = {key: place for place, key in enumerate(keys) if key not in self._known}
+        if new:
+            rows = kept[list(new.values())]
+            for key, value in zip(new, self._measured(rows, change, draw), strict=True):
+                self._known[key] = float(value)
+        return np.array([self._known[key] for key in keys])
+
+    def embedded(self) -> Tensor:
+        """Return the embeddings [P, D] of the text."""
+        table: torch.nn.Module = self.loaded.model.get_input_embeddings()
+        found: Tensor = table(torch.tensor(self.ids, device=self.loaded.device))
+        return found
+
+    def by_unit(self, per_token: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return [U] the sums over each unit's tokens of a number per token [P]."""
+        return np.array([per_token[unit.start : unit.stop].sum() for unit in self.units])
+
+    def _measured(self, kept: Flags, change: Change, draw: int) -> NDArray[np.float64]:
+        stays = np.ones((len(kept), len(self.ids)), bool)
+        for number, unit in enumerate(self.units):
+            stays[:, unit.start : unit.stop] = kept[:, number, None]
+        if change == "mask":
+            hidden = torch.as_tensor(~stays, device=self.loaded.device)
+            logits = self.reader.read_hidden(hidden)
+        elif change == "delete":
+            logits = self.reader.read([self._left(row) for row in stays])
+        else:
+            other = self._replacement(draw)
+            texts = np.where(stays, np.array(self.ids), other)
+            logits = self.reader.read(texts.tolist())
+        found: NDArray[np.float64] = self.target.log_probability(logits).cpu().numpy()
+        return found
+
+    def _left(self, stays: Flags) -> list[int]:
+        """Return the ids that stay; where none does, the token that texts begin with."""
+        left = [key for key, stay in zip(self.ids, stays, strict=True) if stay]
+        if left:
+            return left
+        tokenizer = self.loaded.tokenizer
+        name = "bos_token" if tokenizer.bos_token_id is not None else "eos_token"
+        start = getattr(tokenizer, f"{name}_id")
+        if start is None:
+            raise ValueError(
+                f"nothing is left of the text, and the tokenizer of {self.loaded.name} has no "
+                "token to begin with: set add_bos, or choose smaller units"
+            )
+        self.notes[f"a text of which nothing is left is read as {getattr(tokenizer, name)}"] = None
+        return [int(start)]
+
+    def _replacement(self, draw: int) -> NDArray[np.int64]:
+        """Return [P] another token for each, drawn from what the model expects there."""
+        if draw not in self._replacements:
+            self._replacements[draw] = self._draw(np.random.default_rng([self.seed, 1 + draw]))
+        return self._replacements[draw]
+
+    def _draw(self, random: np.random.Generator) -> NDArray[np.int64]:
+        device, length = self.loaded.device, len(self.ids)
+        ordinary = torch.tensor(ordinary_tokens(self.loaded), device=device)
+        drawn = np.empty(length, np.int64)
+        drawn[0] = random.choice(ordinary.cpu().numpy())
+        tokens = torch.tensor([self.ids], device=device)
+        states = self.loaded.body(input_ids=tokens, use_cache=False).last_hidden_state[0]
+        own = torch.tensor(self.ids, device=device)
+        for start in range(0, length - 1, ROWS):
+            stop = min(start + ROWS, length - 1)
+            logits = self.loaded.unembed(states[start:stop]).float()
+            logits.scatter_(1, own[start + 1 : stop + 1, None], -torch.inf)
+            total = torch.softmax(logits[:, ordinary], -1).cumsum(-1)
+            point = torch.as_tensor(random.random(stop - start), device=device, dtype=total.dtype)
+            place = torch.searchsorted(total, (point * total[:, -1])[:, None]).squeeze(1)
+            chosen = ordinary[place.clamp(max=len(ordinary) - 1)]
+            drawn[start + 1 : stop + 1] = chosen.cpu().numpy()
+        return drawn

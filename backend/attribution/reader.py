@@ -1,0 +1,129 @@
+"""A model that reads many changed texts, and says what it expects after each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from tokenarium.backend.attribution.rows import Batch, packed, row_of
+from tokenarium.backend.models.layer_kinds import state_kinds
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
+from tokenarium.backend.observe.fresh_rotary import rotary_switch
+
+
+class Reader:
+    """Reads texts that share a beginning with one text, whose keys and values are kept.
+
+    Args:
+        loaded: nobody else uses it meanwhile.
+        ids: the text itself, T tokens.
+        report: called with (texts read, texts in all) for each pass; raises to stop.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, ids: Sequence[int], report: Callable[[int, int], None]
+    ) -> None:
+        self.loaded, self.ids, self._report = loaded, list(ids), report
+        config = loaded.model.config
+        self.shares = not state_kinds(config) and rotary_switch(loaded.model) is None
+        """Whether a stored beginning can be gone on from."""
+        self.passes = 0
+        """Texts that were read."""
+        self.token_steps = 0
+        """Tokens that were read, padding included."""
+        self._layers: list[tuple[Tensor, Tensor]] = []
+        self.logits: Tensor = self._read_whole()
+        """[V] after the text itself."""
+
+    def read(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        """Return the logits [N, V] after each text; none is empty."""
+        found = self.logits.new_empty(len(texts), len(self.logits))
+        rows = [row_of(number, ids, self.ids) for number, ids in enumerate(texts)]
+        done = 0
+        for batch in packed(rows, self.shares):
+            self._report(done, len(rows))
+            found[[row.number for row in batch.rows]] = self._read_batch(batch)
+            done += len(batch.rows)
+        return found
+
+    def read_hidden(self, hidden: Tensor) -> Tensor:
+        """Return the logits [N, V] after the text where later tokens do not see some of its tokens.
+
+        Positions stay as they are, and each token sees itself.
+
+        Args:
+            hidden: [N, T] true for the tokens that nobody else sees.
+        """
+        found, length = [], len(self.ids)
+        for part in hidden.split(max(1, 1536 // length)):
+            self._report(sum(map(len, found)), len(hidden))
+            tokens = torch.tensor([self.ids], device=self.loaded.device).expand(len(part), -1)
+            with recording(_Hiding(part)):
+                found.append(self._logits(tokens, None, [length - 1] * len(part)))
+            self._count(len(part), tokens.numel())
+        return torch.cat(found)
+
+    def _read_whole(self) -> Tensor:
+        cache: Any = DynamicCache() if self.shares else None
+        tokens = torch.tensor([self.ids], device=self.loaded.device)
+        logits = self._logits(tokens, cache, [len(self.ids) - 1])[0]
+        if cache is not None:
+            self._layers = [(layer.keys, layer.values) for layer in cache.layers]
+        self._count(1, len(self.ids))
+        return logits
+
+    def _read_batch(self, batch: Batch) -> Tensor:
+        """Rows are padded on the right, where causal attention does not see it."""
+        shared, count = batch.shared, len(batch.rows)
+        tokens = torch.zeros(count, batch.width, dtype=torch.long, device=self.loaded.device)
+        for place, row in enumerate(batch.rows):
+            tokens[place, : len(row.ids) - shared] = torch.tensor(row.ids[shared:])
+        cache = self._beginning(shared, count) if shared else None
+        self._count(count, tokens.numel())
+        return self._logits(tokens, cache, [len(row.ids) - shared - 1 for row in batch.rows])
+
+    def _beginning(self, shared: int, count: int) -> Any:
+        cache = DynamicCache()
+        for layer, (keys, values) in enumerate(self._layers):
+            part = (each[:, :, :shared].expand(count, -1, -1, -1) for each in (keys, values))
+            cache.update(*part, layer)
+        return cache
+
+    def _logits(self, tokens: Tensor, cache: Any, last: list[int]) -> Tensor:
+        given = {"use_cache": False} if cache is None else {"past_key_values": cache}
+        states = self.loaded.body(input_ids=tokens, **given).last_hidden_state
+        rows = torch.arange(len(last), device=states.device)
+        return self.loaded.unembed(states[rows, torch.tensor(last, device=states.device)]).float()
+
+    def _count(self, texts: int, steps: int) -> None:
+        self.passes += texts
+        self.token_steps += steps
+
+
+class _Hiding(Recorder):
+    """Attends as the model does, but nobody sees the keys that are hidden, except each itself."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self._hidden = hidden
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        """Return the output of the layer without the hidden keys."""
+        length = call.k.shape[2]
+        place = torch.arange(length, device=call.q.device)
+        distance = place[:, None] - place
+        unseen = distance < 0
+        if call.window is not None:
+            unseen = unseen | (distance >= call.window)
+        unseen = unseen | (self._hidden[:, None, None, :] & (distance != 0))
+        mask = torch.zeros(unseen.shape, dtype=call.q.dtype, device=call.q.device)
+        if call.mask is not None:
+            mask = mask + call.mask
+        mask = mask.masked_fill(unseen, torch.finfo(mask.dtype).min)
+        if call.key_bias is not None:
+            mask = mask.clamp(min=torch.finfo(mask.dtype).min / 2) + call.key_bias[None, :, None]
+        return plain_attention(replace(call, mask=mask, window=None, key_bias=None))

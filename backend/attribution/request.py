@@ -1,0 +1,78 @@
+"""The request for an attribution."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator
+
+from tokenarium.backend.attribution.attributor import Attributor
+from tokenarium.backend.runs.request import TextRequest, stored_form
+
+Unit = Literal["word", "token", "sentence", "turn"]
+
+
+class AttributeRequest(TextRequest):
+    """Find which parts of a text made the model expect a token, beside a check against chance."""
+
+    kind: ClassVar[str] = "attribute"
+
+    target: int | None = Field(
+        -1,
+        description="Position of the token to explain, negative from the end; None explains the "
+        "token that the model finds likeliest after the text.",
+    )
+    against: str | None = Field(
+        None,
+        max_length=64,
+        title="Rather than",
+        description="Another token to compare with: then ln p(token) - ln p(other) is explained.",
+    )
+    method: str = Field("occlusion", description="Name of the attribution method.")
+    parameters: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="Parameters of the method by name; what is left out takes its default.",
+    )
+    unit: Unit = Field("word", description="What is scored: words, tokens, sentences or turns.")
+    top: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        title="Deleted in the check",
+        description="How many of the highest units the check deletes; None takes a fifth of them.",
+    )
+
+    @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """The attributor."""
+        return {"attributor": (self.method,)}
+
+    @property
+    def attributor(self) -> Attributor:
+        """The method with its parameters."""
+        return Attributor.registry.find(self.method).model_validate(self.parameters)
+
+    @field_validator("against")
+    @classmethod
+    def _empty_is_none(cls, against: str | None) -> str | None:
+        return against or None
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, slug: str) -> str:
+        return Attributor.registry.find(slug).slug
+
+    @field_validator("parameters")
+    @classmethod
+    def _complete(
+        cls, parameters: dict[str, JsonValue], info: ValidationInfo
+    ) -> dict[str, JsonValue]:
+        """Fill in the defaults, so that the same question has the same key."""
+        if "method" not in info.data:
+            return parameters
+        try:
+            method = Attributor.registry.find(info.data["method"]).model_validate(parameters)
+        except ValidationError as error:
+            from tokenarium.backend.errors import in_words
+
+            raise ValueError(str(in_words(error))) from error
+        return stored_form(method)

@@ -1,0 +1,124 @@
+"""The Why page: which parts of a text made the model expect a token, beside a check."""
+
+from typing import Any, ClassVar
+
+import gradio as gr
+
+from tokenarium.backend import (
+    AttributeRequest,
+    AttributeResult,
+    Attributor,
+    Lab,
+    ModelRequest,
+    Run,
+)
+from tokenarium.ui.components.attribution import attribution_card, attribution_sentence
+from tokenarium.ui.components.run_csv import units_csv
+from tokenarium.ui.components.turns import given, shown_again
+from tokenarium.ui.panels.attribution.bars import Bars
+from tokenarium.ui.panels.attribution.map import Map
+from tokenarium.ui.panels.attribution.scene import AttributionScene
+from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.methods import choice_of, groups_of
+from tokenarium.ui.shell.panel import Values
+from tokenarium.ui.shell.section import File, RunPage
+
+TARGET = "Token to explain"
+TARGET_INFO = "Its position; -1 is the last token. Empty explains what the model expects next."
+
+
+class Why(RunPage):
+    """Explains one token of a text by what stands before it."""
+
+    path, title, order = "why", "Why", 6
+    intro = (
+        "Which words made the model say that: each is changed and the token's log probability read "
+        "again, and a check says whether the map beats chance."
+    )
+    text_hint = "Type or paste a text; its last token is explained."
+    kinds = (AttributeRequest,)
+    panels = (Map, Bars)
+    files: ClassVar[dict[str, File]] = {"units.csv": File("Table of units (CSV)", units_csv)}
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab)
+        self.attributors = {method.slug: method for method in lab.methods(Attributor)}
+
+    def build(self, controls: Controls) -> None:
+        """Make the choice of method, unit, target and what it is compared with."""
+        with gr.Row():
+            chosen = choice_of(
+                [*self.attributors.values()], "occlusion", "Method", elem_id="attributor"
+            )
+            controls.add("attributor", chosen)
+            controls.field(AttributeRequest, "unit")
+        with gr.Row():
+            target = gr.Number(-1, label=TARGET, info=TARGET_INFO, precision=0, elem_id="target")
+            controls.add("target", target)
+            against = gr.Textbox(
+                "",
+                label="Rather than",
+                info="Another word that is one token: why this one and not that. May be empty.",
+                elem_id="against",
+            )
+            controls.add("against", against)
+
+    def options(self, controls: Controls) -> None:
+        """Make the parameters of the method."""
+        controls.form(
+            "parameters",
+            lambda asked: groups_of(self.attributors, asked["attributor"]),
+            ["attributor"],
+        )
+
+    def requests(self, asked: Values) -> list[ModelRequest]:
+        """Return one attribution."""
+        method = asked["attributor"]
+        wanted = self.lab.request(
+            AttributeRequest,
+            model=asked["model"],
+            **given(asked["text"], asked["turns"]),
+            target=asked["target"],
+            against=asked["against"] or None,
+            method=method,
+            parameters=asked["parameters"].get(str(method), {}),
+            unit=asked["unit"],
+        )
+        return [wanted]
+
+    def filled(self, request: AttributeRequest) -> Values:
+        """Return every control as the request has it."""
+        return {
+            "model": request.model,
+            **shown_again(request),
+            "target": request.target,
+            "against": request.against or "",
+            "attributor": request.method,
+            "parameters": {request.method: request.parameters},
+            "unit": request.unit,
+        }
+
+    def with_model(self, model: str, filled: Values) -> Values:
+        """Return the model; in another one the word compared with may be several tokens."""
+        return {"model": model} if filled["model"] == model else {"model": model, "against": ""}
+
+    def sizes(self, result: AttributeResult) -> Values:
+        """Return how many tokens there are."""
+        return {"tokens": result.length}
+
+    def said(self, scene: AttributionScene) -> str:
+        """Return the target, the unit that did most, and the verdict of the check."""
+        return attribution_sentence(scene.result)
+
+    def card(self, cost: Any, request: Any) -> str:
+        """Return tokens, passes, what the method needs, and time."""
+        return attribution_card(cost, request)
+
+    def point(self, run: Run, number: int) -> ModelRequest | None:
+        """Return the same question about another token of the text."""
+        asked, result = run.request, run.result
+        assert isinstance(asked, AttributeRequest)
+        assert isinstance(result, AttributeResult)
+        if not 1 <= number < result.length:
+            return None
+        return asked.model_copy(update={"target": number, "against": None})

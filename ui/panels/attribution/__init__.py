@@ -1,0 +1,1 @@
+"""Panels of the Why page: the text by what it did for one token, and the check."""
