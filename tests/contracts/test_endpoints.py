@@ -59,6 +59,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "import": {"content": '{"token_ids": [5], "rounds": [{"drafted": 2, "accepted": 1}]}'},
     "speculate": {"text": TEXT, "drafter": "prompt_lookup", "max_new_tokens": 4},
     "decode": {"text": TEXT, "strategies": ["beam"], "max_new_tokens": 4},
+    "attribute": {"text": TEXT, "unit": "token"},
 }
 
 
