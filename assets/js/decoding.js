@@ -29,15 +29,15 @@
     };
     const table = found => {
       const made = make('table', 'tk-dec-table'), caption = made.createCaption(), head = made.createTHead().insertRow(), body = made.createTBody();
-      caption.textContent = 'Likeliest tokens. Press one: the text goes on from there.';
+      caption.textContent = value.imported ? 'Likeliest tokens that the response gives.' : 'Likeliest tokens. Press one: the text goes on from there.';
       for (const name of ['token', ...found.stages.map(([name]) => name)]) head.append(Object.assign(make('th', '', name), {scope: 'col'}));
       for (const one of found.alternatives) {
         const row = body.insertRow(), first = row.insertCell();
         row.className = one.taken ? 'tk-hit' : '';
         const press = make('button', 'tk-road', one.text || '∅');
         press.type = 'button';
-        press.title = one.taken ? 'This one was taken' : 'Go on with this token instead';
-        press.disabled = one.taken;
+        press.title = one.taken ? 'This one was taken' : value.imported ? 'No model is here to go on with it' : 'Go on with this token instead';
+        press.disabled = one.taken || value.imported;
         press.addEventListener('click', () => T.bus.emit('open', (found.lane * MOST + found.step) * RANKS + one.rank));
         first.append(press);
         one.probs.forEach(p => {
@@ -49,7 +49,7 @@
       }
       const left = body.insertRow();
       left.className = 'tk-left';
-      left.append(Object.assign(make('th', '', 'tokens left'), {scope: 'row'}), ...found.stages.map(([, count]) => make('td', '', count.toLocaleString('en'))));
+      left.append(Object.assign(make('th', '', 'tokens left'), {scope: 'row'}), ...found.stages.map(([, count]) => make('td', '', count === null ? '–' : count.toLocaleString('en'))));
       const unsure = body.insertRow();
       unsure.className = 'tk-left';
       unsure.append(Object.assign(make('th', '', 'entropy, nats'), {scope: 'row'}), ...found.stages.map(([, , nats]) => make('td', '', nats === null ? '–' : nats.toFixed(3))));
@@ -83,7 +83,7 @@
         ['probability', share(found.probability), "The model's own, at temperature 1."],
         ['after all steps', share(found.final), 'In the distribution that the token was drawn from.'],
         ['rank', found.rank < 0 ? '–' : String(found.rank + 1), '1 is the likeliest.'],
-        ['passes so far', String(found.passes), 'Forward passes of this lane, the prompt not counted.'],
+        ['passes so far', plain(found.passes), 'Forward passes of this lane, the prompt not counted.'],
       ]), table(found), ...listed('Tried here', tried), ...listed('What was done', done));
     };
     const describe = async () => {
@@ -133,13 +133,14 @@
       const most = Math.max(.5, value.most);
       lanes = value.lanes.map((each, number) => {
         const box = make('section', 'tk-dec-lane'), head = make('h3', ''), strip = make('div', 'tk-dec-strip');
-        head.append(make('span', '', each.title), make('span', 'tk-note', number ? each.note : `plain · ${each.note}`));
+        head.append(make('span', '', each.title), make('span', 'tk-note', number || value.imported ? each.note : ['plain', each.note].filter(Boolean).join(' · ')));
         const spans = each.texts.map((text, index) => {
           const span = make('span', 'tk-dec-token', text);
           span.dataset.index = index;
           span.dataset.lane = number;
-          span.title = `${each.entropy[index].toFixed(2)} nats`;
-          span.style.setProperty('--h', each.entropy[index] / most);
+          const nats = each.entropy[index];
+          span.title = nats === null ? 'entropy not given' : `${nats.toFixed(2)} nats`;
+          span.style.setProperty('--h', (nats ?? 0) / most);
           if (each.lines.length) span.style.setProperty('--line', Math.min(1, each.lines[0][1] / most));
           if (each.marks[index]) span.dataset.mark = each.marks[index];
           if (each.apart === index) span.dataset.apart = '';

@@ -145,6 +145,11 @@ class DecodeResult(Result):
         "notes", "", "", "sentences", "What was done otherwise than one might expect."
     )
 
+    @property
+    def imported(self) -> bool:
+        """Whether another server wrote it: passes and time are unknown, entropies lower bounds."""
+        return bool((self.lane_columns["passes"] < 0).any())
+
     @cached_property
     def lanes(self) -> tuple[DecodedLane, ...]:
         """Every lane by itself; the first is plain decoding."""

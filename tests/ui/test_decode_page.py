@@ -1,11 +1,22 @@
 """A step's card is what the run knows, as JSON can hold it; a click names a road."""
 
+import json
+
 import orjson
 import pytest
 
-from tokenarium.backend import DecodeRequest, Lab, Settings, StrategySpec
-from tokenarium.ui.components.decoding import MOST, RANKS, road_of
+from tokenarium.backend import (
+    DecodeRequest,
+    DecodeResult,
+    Lab,
+    LogprobsRequest,
+    Settings,
+    StrategySpec,
+)
+from tokenarium.ui.components.decode_card import decode_sentence
+from tokenarium.ui.components.decoding import MOST, RANKS, decoding_value, road_of
 from tokenarium.ui.components.decoding_step import step_value
+from tokenarium.ui.components.response import is_response
 from tokenarium.ui.pages.decode import Decode
 
 
@@ -34,3 +45,58 @@ def test_a_step_says_what_was_taken_and_a_click_goes_on_from_another_token(lab: 
     assert again.begin == (*lane.token_ids[:2].tolist(), int(lane.top_ids[2, rank]))
     road = lab.run(again).result
     assert road.lanes[1].token_ids[:3].tolist() == list(again.begin)  # type: ignore[attr-defined]
+
+
+RESPONSE = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "model": "some/model",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "logprobs": {
+                "content": [
+                    {
+                        "token": "He",
+                        "logprob": -0.5,
+                        "bytes": None,
+                        "top_logprobs": [
+                            {"token": "He", "logprob": -0.5, "bytes": None},
+                            {"token": "It", "logprob": -1.2, "bytes": None},
+                        ],
+                    },
+                    {"token": "y", "logprob": -0.1, "bytes": None, "top_logprobs": []},
+                ]
+            },
+        }
+    ],
+}
+
+
+def test_a_pasted_response_is_shown_without_a_model(lab: Lab) -> None:
+    content, page = json.dumps(RESPONSE), Decode(lab)
+    [asked] = page.requests({"text": content})
+    assert isinstance(asked, LogprobsRequest)
+    run = lab.run(asked)
+    result = run.result
+    assert isinstance(result, DecodeResult)
+    value = orjson.loads(decoding_value(result, run.id))
+    [lane] = value["lanes"]
+    assert value["imported"]
+    assert lane["texts"] == ["He", "y"]
+    assert lane["entropy"][0] > 0
+    assert lane["entropy"][1] is None
+    assert lane["cost"] == f"2 tokens · mean entropy at least {lane['entropy'][0]:.2f} nats"
+    found = orjson.loads(orjson.dumps(step_value(result, 0, 0)))
+    assert found["passes"] is None
+    assert found["stages"][0][1] is None
+    assert [one["text"] for one in found["alternatives"]] == ["He", "It"]
+    assert "lower bounds" in decode_sentence(result)
+    assert page.point(run, 1) is None
+    assert page.filled(asked) == {"text": content}
+
+
+def test_a_prompt_in_braces_is_no_response() -> None:
+    assert not is_response('{"name": "Ada"')
+    assert not is_response('say "logprobs"')

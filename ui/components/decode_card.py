@@ -26,13 +26,17 @@ def decode_card(cost: DecodeEstimate) -> str:
 def decode_sentence(result: DecodeResult) -> str:
     """Return where plain decoding was most unsure, and where the others leave it, as HTML."""
     plain, *others = result.lanes
-    if not len(plain.token_ids):
+    known = np.isfinite(plain.entropy_nats)
+    if not known.any():
         return ""
-    worst = int(plain.entropy_nats.argmax())
+    worst = int(np.nanargmax(plain.entropy_nats))
     said = [
         f"<b>{escape(plain.title)}</b> was most unsure at step {worst + 1} "
-        f"({plain.entropy_nats[worst]:.2f} nats, mean {plain.entropy_nats.mean():.2f})."
+        f"({plain.entropy_nats[worst]:.2f} nats, mean {plain.entropy_nats[known].mean():.2f})."
     ]
+    if result.imported:
+        what = "the given tokens' share of each distribution: entropies are lower bounds."
+        return f'<p class="tk-sentence">{said[0]} Computed from {what}</p>'
     for lane in others:
         both = min(len(plain.token_ids), len(lane.token_ids))
         apart = np.flatnonzero(plain.token_ids[:both] != lane.token_ids[:both])

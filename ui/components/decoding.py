@@ -52,10 +52,14 @@ def decoding_value(result: DecodeResult, run: str | None) -> str:
     lanes = [_lane(result, lane) for lane in result.lanes]
     value = {
         "run": run,
+        "imported": result.imported,
         "prompt": visible_text(written(result.prompt_text)),
         "lanes": lanes,
         "steps": max((len(lane["texts"]) for lane in lanes), default=0),
-        "most": max((float(lane.entropy_nats.max(initial=0)) for lane in result.lanes), default=0),
+        "most": max(
+            (float(np.nan_to_num(lane.entropy_nats).max(initial=0)) for lane in result.lanes),
+            default=0,
+        ),
     }
     return orjson.dumps(value).decode()
 
@@ -99,17 +103,21 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
     parameters = ", ".join(
         f"{name.replace('_', ' ')} {value}" for name, value in lane.parameters.items()
     )
-    mean = float(lane.entropy_nats.mean()) if len(lane.entropy_nats) else float("nan")
-    cost = (
-        f"{many(len(lane.token_ids), 'token')} · {many(lane.passes, 'pass', 'passes')} · "
-        f"{lane.seconds:.2f} s" + (f" · mean entropy {mean:.2f} nats" if isfinite(mean) else "")
-    )
+    known = lane.entropy_nats[np.isfinite(lane.entropy_nats)]
+    cost = [many(len(lane.token_ids), "token")]
+    if lane.passes >= 0:
+        cost += [many(lane.passes, "pass", "passes"), f"{lane.seconds:.2f} s"]
+    if len(known):
+        bound = "" if lane.passes >= 0 else "at least "
+        cost.append(f"mean entropy {bound}{float(known.mean()):.2f} nats")
     return {
         "title": lane.title,
         "note": parameters,
-        "cost": cost,
+        "cost": " · ".join(cost),
         "texts": displayed(lane.token_text),
-        "entropy": [round(float(value), 4) for value in lane.entropy_nats],
+        "entropy": [
+            round(float(value), 4) if isfinite(value) else None for value in lane.entropy_nats
+        ],
         "lines": [[name, nats] for name, nats in lane.thresholds.items() if isfinite(nats)],
         "marks": _marks(lane),
         "apart": int(apart[0]) if len(apart) else None,

@@ -34,9 +34,9 @@ def step_value(result: DecodeResult, lane_number: int, step: int) -> dict[str, A
         "rank": int(own["rank"]),
         "entropy": _number(own["entropy_nats"]),
         "varentropy": _number(own["varentropy_nats2"]),
-        "passes": int(own["passes"]),
+        "passes": int(own["passes"]) if own["passes"] >= 0 else None,
         "stages": [
-            [name, int(left), _number(entropy)]
+            [name, int(left) if left >= 0 else None, _number(entropy)]
             for name, left, entropy in zip(
                 lane.stages, lane.tokens_left[step], lane.stage_entropy_nats[step], strict=True
             )

@@ -8,6 +8,7 @@ from tokenarium.backend import (
     DecodeRequest,
     DecodeResult,
     Lab,
+    LogprobsRequest,
     ModelRequest,
     Run,
     Strategy,
@@ -15,6 +16,7 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.components.decode_card import decode_card, decode_sentence
 from tokenarium.ui.components.decoding import road_of
+from tokenarium.ui.components.response import is_response
 from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.panels.decode.doubt import Doubt
 from tokenarium.ui.panels.decode.roads import Roads
@@ -27,6 +29,8 @@ from tokenarium.ui.shell.section import RunPage
 
 USUAL = ["greedy", "contrastive", "sampling"]
 MOST = 4
+MOST_SHOWN = 20_000
+"""Characters of an imported response that are put into the text box again."""
 
 
 class Decode(RunPage):
@@ -38,9 +42,12 @@ class Decode(RunPage):
         "what each strategy does there, and press another token to go on from it."
     )
     text_label = "Prompt"
-    text_hint = "Type or paste a text that the model shall continue."
+    text_hint = (
+        "Type or paste a text that the model shall continue, or a response with logprobs in "
+        "OpenAI's format (JSON), which is shown without a model."
+    )
     arrows = "step"
-    kinds = (DecodeRequest,)
+    kinds = (DecodeRequest, LogprobsRequest)
     panels = (Writing, Roads, Doubt)
     partial_every_s: ClassVar[float] = 0.4
 
@@ -75,7 +82,9 @@ class Decode(RunPage):
         )
 
     def requests(self, asked: Values) -> list[ModelRequest]:
-        """Return one run of the chosen strategies."""
+        """Return one run of the chosen strategies, or of a response that stands in the text box."""
+        if is_response(asked["text"]):
+            return [self.lab.request(LogprobsRequest, content=asked["text"])]
         slugs = asked["strategies"] if isinstance(asked["strategies"], list) else []
         if not slugs:
             raise UserError(f"strategies is empty: choose 1 to {MOST}")
@@ -93,8 +102,10 @@ class Decode(RunPage):
             )
         ]
 
-    def filled(self, request: DecodeRequest) -> Values:
-        """Return every control as the request has it."""
+    def filled(self, request: DecodeRequest | LogprobsRequest) -> Values:
+        """Return every control as the request has it; of a response, its text alone."""
+        if isinstance(request, LogprobsRequest):
+            return {"text": request.content} if len(request.content) <= MOST_SHOWN else {}
         return {
             **{name: getattr(request, name) for name in ("model", "max_new_tokens", "seed")},
             **shown_again(request),
@@ -128,6 +139,6 @@ class Decode(RunPage):
         """Return where the model was unsure, and who left plain decoding where."""
         return decode_sentence(scene.result)
 
-    def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
-        """Return passes and time."""
-        return decode_card(cost)
+    def card(self, cost: Any, request: Any) -> str:
+        """Return passes and time; nothing of a response, which no model reads."""
+        return "" if isinstance(request, LogprobsRequest) else decode_card(cost)

@@ -12,6 +12,10 @@ NONE = (
     '<p class="tk-sub">No other road from this prompt yet: choose a token above, and press one of '
     "its alternatives.</p>"
 )
+IMPORTED = (
+    '<p class="tk-sub">Another server wrote this: no model is here to go on from another token. '
+    "Entropies are lower bounds, from the tokens that the response gives.</p>"
+)
 
 
 class Roads(Panel):
@@ -25,6 +29,8 @@ class Roads(Panel):
 
     def draw(self, scene: DecodeScene) -> Values:
         """Return every road; none where the shown run is the only one."""
+        if not isinstance(scene.request, DecodeRequest):
+            return {"roads": IMPORTED}
         others = [] if scene.chosen.run is None else self._runs(scene)
         if not others:
             return {"roads": NONE if scene.runs else ""}

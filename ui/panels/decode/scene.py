@@ -1,6 +1,6 @@
 """What panels of the Decode page are handed: a prompt continued by several strategies."""
 
-from tokenarium.backend import DecodeRequest, DecodeResult
+from tokenarium.backend import DecodeRequest, DecodeResult, LogprobsRequest
 from tokenarium.ui.shell.panel import Scene
 
-DecodeScene = Scene[DecodeResult, DecodeRequest]
+DecodeScene = Scene[DecodeResult, DecodeRequest | LogprobsRequest]
