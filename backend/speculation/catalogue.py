@@ -8,6 +8,7 @@ READS = {
     "text": "the text alone",
     "draft_model": "a second model",
     "target_layers": "the target's first layers",
+    "target_states": "the target's last states",
 }
 DRAW = {
     "deterministic": "fixed choice",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,9 +13,29 @@ from tokenarium.backend.speculation.distribution import (
     sample_with_replacement,
     sample_without_replacement,
 )
-from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree, cut_to_depth
 from tokenarium.backend.speculation.vocabulary import SharedVocabulary
+
+
+class DraftReader(Protocol):
+    """What reads for a drafter: a model with its cache, or a head over the target's states."""
+
+    parents: list[int]
+    """Of the drafted tokens that were read, the index of each one's parent; -1 for the text."""
+    layers: int
+    """Layers that it runs."""
+
+    def extend(self, ids: Sequence[int]) -> Tensor:
+        """Read tokens of the text, the root last, and return the logits after it [V]."""
+
+    def read(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
+        """Read drafted tokens, each after its parent, and return the logits after each [n, V]."""
+
+    def keep(self, path: Sequence[int]) -> int:
+        """Drop drafted tokens but a path of them.
+
+        Returns: how many of the path are read for good; the others come again with ``extend``.
+        """
 
 
 @dataclass
@@ -33,8 +53,8 @@ class DraftState:
     processors: Processors
     random: np.random.Generator
     """Of everything a drafter draws."""
-    reader: TreeReader | None = None
-    """The draft model, for drafters that have one: ``logits`` keeps its cache up to date."""
+    reader: DraftReader | None = None
+    """The draft, for drafters that have one: ``logits`` keeps its cache up to date."""
     shared: SharedVocabulary | None = None
     """How the reader's ids are the target's; None where they are the same, all of them tokens."""
     memory: dict[str, Any] = field(default_factory=dict)
@@ -108,8 +128,7 @@ class DraftState:
         if self.reader is None:
             return
         read = [self._nodes[node] for node in path if node in self._nodes]
-        self.reader.keep(read)
-        self._read += len(read)
+        self._read += self.reader.keep(read)
 
     def _after_text(self) -> Tensor:
         """Let the draft model read the accepted tokens that it has not read, and the root."""

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
     from tokenarium.backend.speculation.draft_state import DraftState
 
-Source = Literal["text", "draft_model", "target_layers"]
-"""What it drafts from: the text alone, a second model, or the first layers of the target."""
+Source = Literal["text", "draft_model", "target_layers", "target_states"]
+"""What it drafts from: the text alone, a second model, the first layers of the target, or a head
+trained to read the target's last states."""
 
 
 class Drafter(Method):

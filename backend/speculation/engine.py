@@ -13,8 +13,10 @@ from torch import Tensor
 from tokenarium.backend.models.generating import wait
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.distribution import Processors
-from tokenarium.backend.speculation.draft_state import DraftState
+from tokenarium.backend.speculation.draft_heads import find_head
+from tokenarium.backend.speculation.draft_state import DraftReader, DraftState
 from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.head_reader import HeadReader
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.tree import TokenTree
@@ -130,8 +132,12 @@ class Speculator:
             check: called in every layer; raises to stop.
         """
         room = len(ids) + max_new_tokens + tree_budget + 1
-        reader = None
-        if drafter.source == "target_layers":
+        states = drafter.source == "target_states"
+        target = TreeReader(loaded, room, check, keep_states=states)
+        reader: DraftReader | None = None
+        if states:
+            reader = HeadReader(find_head(loaded), loaded, target.states, room)
+        elif drafter.source == "target_layers":
             reader = TreeReader(loaded, room, check, drafter.layers(len(loaded.layers)))
         elif draft is not None:
             reader = TreeReader(draft, room, check)
@@ -145,7 +151,6 @@ class Speculator:
             reader=reader,
             shared=shared,
         )
-        target = TreeReader(loaded, room, check)
         return cls(target, drafter, state, rule, np.random.default_rng([seed, 2]))
 
     @torch.inference_mode()

@@ -27,6 +27,7 @@ class TreeReader:
         check: called in every layer; raises to stop.
         layers: read only the first so many layers, and predict from there; None reads all.
         probed: False believes that the model can read trees: for the probe that finds out.
+        keep_states: keep the final states of the text, for a draft head that reads them.
 
     Raises:
         ValueError: if the model cannot read drafted tokens after a text, or has fewer layers.
@@ -39,6 +40,7 @@ class TreeReader:
         check: Callable[[], None] = lambda: None,
         layers: int | None = None,
         probed: bool = True,
+        keep_states: bool = False,
     ) -> None:
         self.loaded, self.check = loaded, check
         self.capacity = capacity
@@ -66,6 +68,7 @@ class TreeReader:
         """Of each drafted token: 0 follows the text."""
         self.keys: list[Tensor] = []  # [G, capacity, D] per layer
         self.values: list[Tensor] = []
+        self._states: list[Tensor] | None = [] if keep_states else None  # [1, capacity, d]
 
     @torch.inference_mode()
     def extend(self, ids: Sequence[int]) -> Tensor:
@@ -107,6 +110,11 @@ class TreeReader:
         """
         return self.loaded.unembed(self._read_drafted(ids, parents))
 
+    def states(self, start: int) -> Tensor:
+        """Return the final states [n, d], normed, of the text's tokens from ``start`` on."""
+        assert self._states is not None
+        return self._states[0][0, start : self.length]
+
     @torch.inference_mode()
     def read_states(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
         """Read drafted tokens as ``read`` does, and return the final states [n, hidden]."""
@@ -123,17 +131,21 @@ class TreeReader:
         self.length -= count
 
     @torch.inference_mode()
-    def keep(self, path: Sequence[int]) -> None:
-        """Make a path of drafted tokens part of the text, and drop the others."""
+    def keep(self, path: Sequence[int]) -> int:
+        """Make a path of drafted tokens part of the text, and drop the others.
+
+        Returns: how many of the text's tokens need not be read again, which is all of the path.
+        """
         in_place = next((place for place, node in enumerate(path) if place != node), len(path))
         if in_place < len(path):
             rows = torch.tensor(path[in_place:], device=self.loaded.device) + self.length
             start, stop = self.length + in_place, self.length + len(path)
-            for buffers in (self.keys, self.values):
+            for buffers in (self.keys, self.values, self._states or []):
                 for buffer in buffers:
                     buffer[:, start:stop] = buffer.index_select(1, rows)
         self.length += len(path)
         self.parents, self.depths = [], []
+        return len(path)
 
     def _read_drafted(
         self, ids: Sequence[int], parents: Sequence[int], embeddings: Tensor | None = None
@@ -182,7 +194,10 @@ class TreeReader:
                 use_cache=True,
             )
         hidden: Tensor = states[0][0]
-        return hidden if loaded.final_norm is None else loaded.final_norm(hidden)
+        hidden = hidden if loaded.final_norm is None else loaded.final_norm(hidden)
+        if self._states is not None:
+            self.room(0, self._states, hidden[None])
+        return hidden
 
     def room(self, layer: int, buffers: list[Tensor], new: Tensor) -> Tensor:
         """Return a layer's buffer [G, S, D] with ``new`` [G, n, D] written at its end."""

@@ -10,12 +10,13 @@ import torch
 import tokenarium.backend.speculation.drafters
 from tests.contracts.test_policies import SENTENCE, out_of_bounds
 from tests.speculation.conftest import Starts, draft, starts, target, text_ids
+from tests.speculation.heads import every_model_has_a_head
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.draft_state import DraftState
 from tokenarium.backend.speculation.drafter import Drafter, Source
 from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
 
-__all__ = ["draft", "starts", "target"]
+__all__ = ["draft", "every_model_has_a_head", "starts", "target"]
 
 DRAFTERS = [
     kind for kind in Drafter.registry.all() if kind.__module__.startswith("tokenarium.backend.")
@@ -124,8 +125,9 @@ def test_children_have_the_law_they_were_chosen_by(
 ) -> None:
     one = drafter()
     for tree in rounds(one, starts(one, text_ids(30), temperature, top_p=0.9)):
-        with_children = set(tree.parents) - {-1}
-        assert set(tree.draft_probs) == (set() if one.source == "text" else with_children)
+        copied = [source.endswith("-gram") or one.source == "text" for source in tree.sources]
+        drafted = {above for above, copy in zip(tree.parents, copied, strict=True) if not copy}
+        assert set(tree.draft_probs) == drafted - {-1}
         for node, probs in tree.draft_probs.items():
             assert (probs.shape, probs.dtype) == ((272,), torch.float32)
             assert float(probs.sum()) == pytest.approx(1, abs=1e-5)

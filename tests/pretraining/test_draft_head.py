@@ -387,7 +387,7 @@ def test_files_keep_what_was_written(target, tmp_path):
     save_held_out(tmp_path / "held.npz", HELD_OUT)
     assert load_held_out(tmp_path / "held.npz") == HELD_OUT
     head = _head(target)
-    head.save(tmp_path, torch.tensor([3, 4, 9]), {"tokens": 5})
+    head.save(tmp_path, torch.tensor([3, 4, 9]), target.embedding, {"tokens": 5})
     found, vocabulary = DraftHead.load(tmp_path)
     assert vocabulary.tolist() == [3, 4, 9]
     torch.testing.assert_close(found.fc.weight, head.fc.weight.bfloat16().float())

@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from tests.models.conftest import save_model
+from tests.speculation.heads import every_model_has_a_head  # noqa: F401 - fixture
 from tests.trace.conftest import letters, twins  # noqa: F401 - fixtures
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.speculation.distribution import Processors
-from tokenarium.backend.speculation.draft_state import DraftState
+from tokenarium.backend.speculation.auditing.plain_reader import PlainReader
+from tokenarium.backend.speculation.draft_heads import find_head
+from tokenarium.backend.speculation.draft_state import DraftReader, DraftState
 from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.head_reader import HeadReader
 from tokenarium.backend.speculation.reader import TreeReader
 
 Starts = Callable[..., DraftState]
@@ -53,15 +58,21 @@ def starts(target: LoadedModel, draft: LoadedModel) -> Starts:
         seed: int = 0,
         **processors: float,
     ) -> DraftState:
-        model = {"text": None, "draft_model": draft, "target_layers": target}[drafter.source]
-        reader = None
-        if model is not None:
+        model = {"draft_model": draft, "target_layers": target}.get(drafter.source)
+        reader: DraftReader | None = None
+        if drafter.source == "target_states":
+            reader = HeadReader(find_head(target), target, lambda start: states(start), 64)
+        elif model is not None:
             count = drafter.layers(len(model.layers))
             reader = TreeReader(model, len(ids) + 64, layers=count)
         processed = Processors(temperature, **processors)
         random = np.random.default_rng(seed)
         state = DraftState(list(ids), 272, draft_len, tree_budget, processed, random, reader)
         drafter.begin(state)
+
+        def states(start: int) -> Tensor:
+            return PlainReader(target).states(state.ids)[start:-1]
+
         return state
 
     return start

@@ -211,12 +211,16 @@ def raw_logits(ids: Sequence[int]) -> Tensor:
     return torch.randn(12, generator=torch.Generator().manual_seed(ids[-1])) * 2
 
 
+def at_place(place: DraftedChildren) -> Tensor:
+    return raw_logits(place.before)
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_law_passes_what_was_asked_and_fails_another_temperature(whole: bool) -> None:
     asked = Processors(temperature=0.5)
-    right = check_draft_probs(places(40, 0.5, 0.5, whole), raw_logits, asked, torch.float32)
+    right = check_draft_probs(places(40, 0.5, 0.5, whole), at_place, asked, torch.float32)
     assert right.verdict == "passed"
-    squared = check_draft_probs(places(40, 0.25, 0.25, whole), raw_logits, asked, torch.float32)
+    squared = check_draft_probs(places(40, 0.25, 0.25, whole), at_place, asked, torch.float32)
     assert squared.verdict == "failed"
     if whole:
         assert squared.numbers["effective_temperature"] == pytest.approx(0.25, rel=1e-5)
@@ -235,15 +239,15 @@ def test_effective_temperature_is_that_of_the_law() -> None:
 def test_law_tells_a_temperature_beside_laws_without_choice() -> None:
     one = DraftedChildren((3,), (2,), (1.0,), torch.eye(12)[2])
     found = [*places(4, 0.25, 0.25, True), one]
-    check = check_draft_probs(found, raw_logits, Processors(temperature=0.5), torch.float32)
+    check = check_draft_probs(found, at_place, Processors(temperature=0.5), torch.float32)
     assert check.numbers["effective_temperature"] == pytest.approx(0.25, rel=1e-5)
-    alone = check_draft_probs([one], raw_logits, Processors(temperature=0.5), torch.float32)
+    alone = check_draft_probs([one], at_place, Processors(temperature=0.5), torch.float32)
     assert "effective_temperature" not in alone.numbers
 
 
 def test_law_is_not_applicable_where_none_is_reported() -> None:
     unknown = [DraftedChildren((1,), (2,), (math.nan,))]
-    check = check_draft_probs(unknown, raw_logits, Processors(), torch.float32)
+    check = check_draft_probs(unknown, at_place, Processors(), torch.float32)
     assert check.verdict == "not applicable"
 
 

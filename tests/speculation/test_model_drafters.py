@@ -23,7 +23,8 @@ from tokenarium.backend.speculation.drafters.iid_tree import IidTree
 from tokenarium.backend.speculation.drafters.topk_tree import TopkTree
 from tokenarium.backend.speculation.tree import ROOT, TokenTree
 
-READING = [one for one in Drafter.registry.all() if one.source != "text" and one.draw]
+READING = [one for one in Drafter.registry.all() if one.source not in ("text", "target_states")]
+"""Those whose draft reads a text as a model does; heads have tests of their own."""
 DRAWING = [one for one in READING if one.draw != "deterministic"]
 NAMES = {"ids": lambda one: one.slug}
 SHAPE = (-1, 0, 0, 0, 1, 1, 2, 4)
@@ -49,9 +50,10 @@ class Table:
         self.passes += 1
         return self.table[list(ids)]
 
-    def keep(self, path: Sequence[int]) -> None:
+    def keep(self, path: Sequence[int]) -> int:
         self.length += len(path)
         self.parents = []
+        return len(path)
 
 
 def table_of(tokens: int, seed: int = 0) -> Tensor:

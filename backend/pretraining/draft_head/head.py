@@ -19,6 +19,16 @@ from torch.nn import functional
 from tokenarium.backend.pretraining.draft_head.target import Target, rotary, rotate
 
 
+EXAMPLE_ROWS = "target_rows"
+"""Name in a head's file of the target's embeddings of ``example_ids``, [16, d]: what a head was
+trained with is known again by them."""
+
+
+def example_ids(vocab_size: int) -> torch.Tensor:
+    """Return 16 ids, evenly over a vocabulary."""
+    return torch.linspace(0, vocab_size - 1, 16).long()
+
+
 @dataclass(frozen=True)
 class Shape:
     """Sizes of a head: those of one layer of its target, apart from the vocabulary."""
@@ -93,7 +103,7 @@ class DraftHead(nn.Module):
         feature, keys, values, found = hidden, [], [], []
         for step in range(steps):
             x = self.fc(self.inputs(feature, embedded))
-            q, k, v = self._project(x, cos, sin)
+            q, k, v = self.project(x, cos, sin)
             keys.append(k)
             values.append(v)
             mask = chain_mask(length, step, x.device)
@@ -104,7 +114,7 @@ class DraftHead(nn.Module):
                 attn_mask=mask if step else None,
                 is_causal=step == 0,
             )
-            found.append(self._finish(x, mixed))
+            found.append(self.finish(x, mixed))
             feature = functional.pad(found[-1], (0, 0, 1, 0))[:, :length]
         return found
 
@@ -113,29 +123,46 @@ class DraftHead(nn.Module):
             self.shape.num_attention_heads // self.shape.num_key_value_heads, 1
         )
 
-    def _project(
+    def project(
         self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries [B, H, T, D], keys and values [B, G, T, D] of what ``fc`` returned, x [B, T, d].
+
+        ``cos`` and ``sin`` [T, D] are of the rows' positions.
+        """
         y = self.qkv(self.normed(x, self.attention_norm))
         y = y.view(*x.shape[:2], -1, self.shape.head_dim).transpose(1, 2)
         groups = self.shape.num_key_value_heads
         turned = rotate(y[:, :-groups], cos, sin).to(y.dtype)
         return turned[:, :-groups], turned[:, -groups:], y[:, -groups:]
 
-    def _finish(self, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+    def finish(self, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        """The guess [B, T, d] from x [B, T, d] and attention's outputs [B, H, T, D]."""
         x = x + self.out(mixed.transpose(1, 2).flatten(2))
         gate, up = self.gate_up(self.normed(x, self.mlp_norm)).chunk(2, -1)
         return self.normed(x + self.down(functional.silu(gate) * up), self.norm)
 
-    def save(self, folder: Path, vocabulary: torch.Tensor, facts: Mapping[str, object]) -> None:
-        """Write ``head.safetensors`` (bfloat16, and the ids [N] as int32) and ``config.json``."""
+    def save(
+        self,
+        folder: Path,
+        vocabulary: torch.Tensor,
+        embedding: torch.Tensor,
+        facts: Mapping[str, object],
+    ) -> None:
+        """Write ``head.safetensors`` (bfloat16, and the ids [N] as int32) and ``config.json``.
+
+        ``embedding`` [V, d] is the target's.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: x.detach().cpu().bfloat16() for name, x in self.state_dict().items()}
         tensors["vocabulary"] = vocabulary.cpu().int()
+        examples = embedding.detach()[example_ids(len(embedding)).to(embedding.device)]
+        tensors[EXAMPLE_ROWS] = examples.cpu().bfloat16()
         save_file(
             {name: x.contiguous() for name, x in tensors.items()}, folder / "head.safetensors"
         )
-        text = json.dumps({"format": 1, **asdict(self.shape), **facts}, indent=2)
+        sizes = {"vocab_size": len(embedding), **asdict(self.shape)}
+        text = json.dumps({"format": 2, **sizes, **facts}, indent=2)
         (folder / "config.json").write_text(text + "\n", "utf-8")
 
     @classmethod
@@ -145,6 +172,7 @@ class DraftHead(nn.Module):
         head = cls(Shape(**{name: config[name] for name in Shape.__dataclass_fields__}))
         tensors = load_file(folder / "head.safetensors")
         vocabulary = tensors.pop("vocabulary").long()
+        tensors.pop(EXAMPLE_ROWS, None)
         head.load_state_dict({name: x.float() for name, x in tensors.items()})
         return head, vocabulary
 

@@ -189,7 +189,7 @@ class Training:
             "tokens": self.store.tokens,
             "judged": {key: found[key] for key in ("prompts", "conditional_match", "coverage")},
         }
-        self.head.save(self.folder / "head", self.vocabulary, facts)
+        self.head.save(self.folder / "head", self.vocabulary, self.target.embedding, facts)
         target = str(facts["target"])
         about = card(self.head.shape, target, self.store.tokens, asdict(self.plan), found)
         (self.folder / "head" / "MODEL_CARD.md").write_text(about, "utf-8")

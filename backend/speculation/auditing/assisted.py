@@ -188,8 +188,10 @@ def _draft_checks(
     reader = PlainReader(draft, text)
     in_text = [place for place in drafted if reader.knows(place.before)]
     others = [place for place in drafted if not reader.knows(place.before)]
+    checked = [*in_text, *others[:BESIDE]]
+    processors = assistance.processors
     return (
-        check_draft_probs([*in_text, *others[:BESIDE]], reader, assistance.processors, draft.dtype),
+        check_draft_probs(checked, lambda place: reader(place.before), processors, draft.dtype),
         check_drafted_tokens(drafted, _reported, assistance.draw, seed),
     )
 

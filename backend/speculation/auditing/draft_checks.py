@@ -33,13 +33,15 @@ class DraftedChildren:
     """[n] the probability q that the draft reports for each, before any was drawn."""
     probs: Tensor | None = None
     """[V] the whole distribution as reported, where it is known."""
+    depth: int = 0
+    """Drafted tokens at the end of ``before``."""
     target: tuple[float, ...] = ()
     """[n] the probability p that is recorded of the target for each; NaN where it was not read."""
 
 
 def check_draft_probs(
     drafted: Sequence[DraftedChildren],
-    logits: Callable[[Sequence[int]], Tensor],
+    logits: Callable[[DraftedChildren], Tensor],
     processors: Processors,
     dtype: torch.dtype,
 ) -> Check:
@@ -50,7 +52,7 @@ def check_draft_probs(
 
     Args:
         drafted: what was drawn, at any nodes.
-        logits: the draft's raw logits [V] after some tokens, read in one plain pass.
+        logits: the draft's raw logits [V] at a place, read in one plain pass.
         processors: as asked for.
         dtype: of the draft; says which difference rounding explains.
     """
@@ -59,7 +61,7 @@ def check_draft_probs(
         return Check(DRAFT_PROBS, "not applicable", "The drafter reports no probabilities.")
     worst, temperatures = 0.0, list[float]()
     for place in known:
-        raw = logits(place.before)
+        raw = logits(place)
         probs = processors.soft_probs(raw[None], [place.before])[0]
         if place.probs is not None:
             difference = (place.probs.float().to(probs.device) - probs).abs().max()

@@ -46,10 +46,10 @@ class PlainReader:
     def __call__(self, ids: Sequence[int]) -> Tensor:
         """Return the logits [V] after ``ids``, which are the target's."""
         if not self.knows(ids):
-            state = self._read(ids)[-1]
+            state = self.states(ids)[-1]
         else:
             if self._states is None:
-                self._states = self._read(self._text)
+                self._states = self.states(self._text)
             state = self._states[len(ids) - 1]
         logits = self._loaded.unembed(state)
         return (self._shared.logits(logits[None])[0] if self._shared else logits).float()
@@ -59,11 +59,12 @@ class PlainReader:
         """Return the logits [stop - start, V] after each of the text's tokens ``start`` to
         ``stop``, float32, where the model reads the ids themselves."""
         if self._states is None:
-            self._states = self._read(self._text)
+            self._states = self.states(self._text)
         return self._loaded.unembed(self._states[start:stop]).float()
 
-    def _read(self, ids: Sequence[int]) -> Tensor:
-        """Return the normed states [T, D] after each of the target's ids."""
+    @torch.inference_mode()
+    def states(self, ids: Sequence[int]) -> Tensor:
+        """Return the normed states [T, D] after each of the target's ids, read from the start."""
         loaded, own, ends = self._loaded, list(ids), list(range(1, len(ids) + 1))
         if self._shared:
             pieces = [self._shared.spelled([token]) for token in ids]

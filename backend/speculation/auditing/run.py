@@ -18,6 +18,7 @@ from tokenarium.backend.speculation.auditing.draft_checks import (
     check_drafted_tokens,
 )
 from tokenarium.backend.speculation.auditing.identity import check_identity, not_greedy
+from tokenarium.backend.speculation.auditing.plain_head import PlainHead
 from tokenarium.backend.speculation.auditing.plain_reader import PlainReader, processed
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.node_schema import STATUSES
@@ -57,11 +58,16 @@ def audit(
     layers = drafter.layers(len(loaded.layers)) if drafter.source == "target_layers" else None
     target = PlainReader(loaded, text, check=check)
     shared = None if draft is None else compare(loaded, draft)
-    own = PlainReader(draft or loaded, text, layers=layers, shared=shared, check=check)
+    plain = PlainReader(draft or loaded, text, layers=layers, shared=shared, check=check)
+    states = drafter.source == "target_states"
+    head = PlainHead(loaded, target, text, request.draft_len) if states else None
     in_text, beside = drafted_children(result)
 
+    def own(place: DraftedChildren) -> Tensor:
+        return plain(place.before) if head is None else head(place)
+
     def probs(place: DraftedChildren) -> Tensor:
-        return processors.soft_probs(own(place.before)[None], [place.before])[0]
+        return processors.soft_probs(own(place)[None], [place.before])[0]
 
     # At temperature 0 the likeliest are taken, whatever the drafter draws above it.
     draw: Draw = "deterministic" if processors.greedy else drafter.draw
@@ -117,22 +123,25 @@ def drafted_children(
 
 
 def _drafted(result: SpeculationResult, parent: int, children: Sequence[Any]) -> DraftedChildren:
+    before, depth = _text_before(result, parent)
     return DraftedChildren(
-        _text_before(result, parent),
+        before,
         tuple(int(child["token_id"]) for child in children),
         tuple(float(child["q_raw"]) for child in children),
+        depth=depth,
         target=tuple(float(child["p_raw"]) for child in children),
     )
 
 
-def _text_before(result: SpeculationResult, node: int) -> tuple[int, ...]:
-    """Return all tokens up to a node, itself included."""
+def _text_before(result: SpeculationResult, node: int) -> tuple[tuple[int, ...], int]:
+    """Return all tokens up to a node, itself included, and how many of them were drafted."""
     nodes, path = result.node_columns, list[int]()
     new = int(result.rounds["new_tokens"][: nodes["round"][node]].sum())
     while (parent := int(nodes["parent"][node])) >= 0:
         path.append(int(nodes["token_id"][node]))
         node = parent
-    return (*result.prompt_ids.tolist(), *result.token_ids[:new].tolist(), *path[::-1])
+    text = result.prompt_ids.tolist() + result.token_ids[:new].tolist()
+    return (*text, *path[::-1]), len(path)
 
 
 def _check_target_probs(

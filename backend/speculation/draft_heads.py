@@ -1,0 +1,84 @@
+"""Where trained draft heads lie, and which one belongs to a model."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.pretraining.draft_head.head import EXAMPLE_ROWS, DraftHead, example_ids
+from tokenarium.backend.settings import Settings
+from tokenarium.backend.speculation.vocabulary import logits_width
+
+SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "heads"
+ALIKE = 0.9
+"""Least cosine, on average, of a model's embeddings to those that a head was trained with. Other
+roundings and light tuning of one model stay above .99, unrelated models near 0."""
+
+
+@dataclass(frozen=True)
+class FoundHead:
+    """A head and the ids that it guesses among."""
+
+    head: DraftHead
+    """Its weights in the format of the model, on its device."""
+    vocabulary: Tensor
+    """[N] ids of the target."""
+    name: str
+
+
+def own_folder() -> Path:
+    """Return the folder where heads of the user's own are looked for, a folder for each."""
+    return Settings().cache_dir.expanduser() / "draft_heads"
+
+
+def find_head(loaded: LoadedModel) -> FoundHead:
+    """Return the draft head that was trained for a model, the user's own before shipped ones.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    folder = matching_folder(loaded)
+    if folder is None:
+        raise ValueError(
+            f"no draft head is at hand for model={loaded.name!r}: choose smollm2-135m-instruct, "
+            "for which one is shipped, or another drafter; or train one (python -m "
+            f"tokenarium.backend.pretraining draft-head --help) and put its folder into "
+            "draft_heads of Tokenarium's cache folder"
+        )
+    head, vocabulary = DraftHead.load(folder)
+    head = head.to(loaded.device).eval()
+    for weights in head.parameters():  # buffers stay float32: they turn positions
+        weights.data = weights.data.to(loaded.dtype)
+    return FoundHead(head, vocabulary.to(loaded.device), folder.name)
+
+
+def matching_folder(loaded: LoadedModel) -> Path | None:
+    """Return the folder of a model's head; None where there is none."""
+    embedding: Any = loaded.model.get_input_embeddings()
+    rows = embedding.weight
+    for folder in _folders():
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        sizes = (config.get("vocab_size"), config["hidden_size"])
+        if sizes != (len(rows), rows.shape[1]) or logits_width(loaded) != len(rows):
+            continue
+        with safe_open(folder / "head.safetensors", "pt") as file:
+            known = file.get_tensor(EXAMPLE_ROWS).float()
+        here = rows[example_ids(len(rows))].float().to(known.device)
+        if float(cosine_similarity(here, known, dim=-1).mean()) >= ALIKE:
+            return folder
+    return None
+
+
+def _folders() -> Iterator[Path]:
+    for place in (own_folder(), SHIPPED):
+        if place.is_dir():
+            for folder in sorted(place.iterdir()):
+                if (folder / "head.safetensors").is_file() and (folder / "config.json").is_file():
+                    yield folder
+
