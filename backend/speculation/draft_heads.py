@@ -81,4 +81,3 @@ def _folders() -> Iterator[Path]:
             for folder in sorted(place.iterdir()):
                 if (folder / "head.safetensors").is_file() and (folder / "config.json").is_file():
                     yield folder
-

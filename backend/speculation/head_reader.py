@@ -71,7 +71,10 @@ class HeadReader:
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
-        """Read drafted tokens, each after its parent; -1 follows the text. Returns: [n, V]."""
+        """Read drafted tokens, each after a parent of an earlier call; -1 follows the text.
+
+        Returns: the logits after each [n, V].
+        """
         above, depths = [], []
         for parent in parents:
             above.append(self._after if parent < 0 else self._guesses[parent])

@@ -15,8 +15,8 @@ from tests.trace.conftest import letters, twins  # noqa: F401 - fixtures
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
-from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.auditing.plain_reader import PlainReader
+from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.draft_heads import find_head
 from tokenarium.backend.speculation.draft_state import DraftReader, DraftState
 from tokenarium.backend.speculation.drafter import Drafter

@@ -237,6 +237,7 @@ def test_default_rules_are_lossless_and_read_the_draft_where_they_can() -> None:
         "draft_chain": "speculative_sampling",
         "early_exit": "speculative_sampling",
         "feature_head": "speculative_sampling",
+        "jacobi": "sample_and_match",
         "lookup_else": "sample_and_match",
         "iid_tree": "multi_round",
         "gumbel_tree": "recursive",

@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from tokenarium.backend.pretraining.draft_head.target import Target, rotary, rotate
 
-
 EXAMPLE_ROWS = "target_rows"
 """Name in a head's file of the target's embeddings of ``example_ids``, [16, d]: what a head was
 trained with is known again by them."""
