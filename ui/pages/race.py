@@ -41,7 +41,8 @@ class Race(Section):
         drafters = self.lab.methods(Drafter)
         usual: dict[str, str] = {}
         for drafter in drafters:
-            usual.setdefault(drafter.source, drafter.slug)
+            if drafter.source != "target_states":  # few models have a head of their own
+                usual.setdefault(drafter.source, drafter.slug)
         chosen = list(usual.values())[:MOST]
         label = f"Drafters (up to {MOST})"
         controls.add(

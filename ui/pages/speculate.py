@@ -121,7 +121,8 @@ class Speculate(RunPage):
 
     def with_model(self, model: str, filled: Values) -> Values:
         """Return the model, and where the example has another, what guesses for any."""
-        alone = [each.slug for each in self.drafters.values() if each.source != "draft_model"]
+        bound = ("draft_model", "target_states")
+        alone = [each.slug for each in self.drafters.values() if each.source not in bound]
         racers = {"racers": alone[:2]}
         if filled["model"] == model:
             return racers if filled["drafter"] in alone else {}

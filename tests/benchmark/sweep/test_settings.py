@@ -33,6 +33,7 @@ PRESSES = {
 NONE = {
     *("a2sf", "full", "keyformer", "kvcrush", "lazy_eviction", "lm_infinite", "prompt_distill"),
     *("scissorhands", "sirllm", "tidal_decode", "token_select"),
+    *("kv_quant", "pitome", "think"),  # no budget of theirs is a press's compression ratio
 }
 
 
