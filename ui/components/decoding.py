@@ -37,6 +37,15 @@ TEMPLATE = """
 </div>
 """
 JS = "window.tokenarium.decoding(element, props, watch, server);"
+NEUTRAL = {
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "top_n_sigma": 0.0,
+    "repetition_penalty": 1.0,
+}
+"""Values with which a step of sampling changes nothing: not worth the place in a lane's head."""
 MOST = 1 << 12
 """Steps and ranks that fit into the number of a click: lane, step and rank are one number."""
 RANKS = 32
@@ -101,7 +110,9 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
     both = min(len(plain.token_ids), len(lane.token_ids))
     apart = np.flatnonzero(plain.token_ids[:both] != lane.token_ids[:both])
     parameters = ", ".join(
-        f"{name.replace('_', ' ')} {value}" for name, value in lane.parameters.items()
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in lane.parameters.items()
+        if NEUTRAL.get(name) != value
     )
     known = lane.entropy_nats[np.isfinite(lane.entropy_nats)]
     cost = [many(len(lane.token_ids), "token")]

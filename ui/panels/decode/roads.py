@@ -90,9 +90,10 @@ def _line(
         facts += f"; {len(request.begin)} tokens given"
     shared, apart = "".join(texts[:same]), texts[same : same + 1]
     rest = "".join(texts[same + 1 :])
-    words = (
-        f'<span class="tk-shared">{escape(visible(shared))}</span>'
-        f'<span class="tk-apart">{escape(visible("".join(apart)))}</span>{escape(visible(rest))}'
+    words = "".join(
+        f'<span class="{name}">{escape(visible(piece))}</span>'
+        for name, piece in (("tk-shared", shared), ("tk-apart", "".join(apart)), ("", rest))
+        if piece
     )
     link = "<b>shown</b>" if own else f'<a href="decode?run={escape(run)}">open</a>'
     mark = " tk-own" if own else ""

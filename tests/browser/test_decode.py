@@ -1,0 +1,78 @@
+"""The Decode page in a browser: a run that is watched, a branch at a click, roads, an import."""
+
+import json
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit, chosen, finished, open_controls, run_text
+
+TEXT = "The dog and the cat"
+
+
+def opened(visit: Visit) -> Page:
+    page = visit("decode", wait=False)
+    expect(page.locator(".tk-dec-token").first).to_be_visible()
+    return page
+
+
+def texts(page: Page, lane: int) -> list[str]:
+    return page.locator(".tk-dec-lane").nth(lane).locator(".tk-dec-token").all_inner_texts()
+
+
+def test_a_run_is_watched_and_its_text_branches_at_a_click(visit: Visit) -> None:
+    page = opened(visit)
+    open_controls(page)
+    page.locator("#max-new-tokens input").fill("96")
+    page.locator("#max-new-tokens input").press("Tab")
+    page.evaluate(SEEN)
+    run_text(page, TEXT)
+    drawn = page.evaluate("window.drawn")
+    expect(page.locator(".tk-dec-token")).to_have_count(drawn[-1])
+    assert any(0 < count < drawn[-1] for count in drawn), "no text was seen while it was written"
+    last = page.locator(".tk-dec-lane").count() - 1
+    assert last > 0, "plain decoding is beside another strategy"
+    first, written = chosen(page)["run"], texts(page, last)
+    page.locator(".tk-dec-lane").nth(last).locator(".tk-dec-token").nth(4).click()
+    expect(page.locator(".tk-dec-card .tk-card-title")).to_contain_text("step 5,")
+    page.locator(".tk-scrub input").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".tk-scrub output")).to_have_text("step 4 of 96")
+    other = page.locator(".tk-dec-card .tk-road:not([disabled])").first
+    taken = other.inner_text()
+    other.click()
+    finished(page, first)
+    for lane in range(page.locator(".tk-dec-lane").count()):
+        branch = texts(page, lane)
+        assert branch[:3] == written[:3]
+        assert branch[3].strip() == taken.strip() != written[3].strip()
+    roads = page.locator(".tk-road-line")
+    expect(roads).to_have_count(2)
+    expect(roads.nth(1).locator(".tk-apart")).to_have_text(written[3])
+    roads.nth(1).get_by_role("link", name="open").click()
+    page.wait_for_function("run => window.tokenarium?.state.run === run", arg=first)
+    expect(page.locator(".tk-dec-lane")).to_have_count(last + 1)
+    assert texts(page, last) == written
+
+
+def test_a_pasted_response_is_shown_without_a_model(visit: Visit) -> None:
+    page = opened(visit)
+    top = [("He", -0.5), ("<b>It</b>", -1.2)]
+    listed = [{"token": token, "logprob": log, "bytes": None} for token, log in top]
+    content = [{**listed[0], "top_logprobs": listed}, {**listed[1], "top_logprobs": []}]
+    choice = {"index": 0, "finish_reason": "stop", "logprobs": {"content": content}}
+    run_text(page, json.dumps({"id": "a", "object": "chat.completion", "choices": [choice]}))
+    assert texts(page, 0) == ["He", "<b>It</b>"]
+    expect(page.locator("#sentence")).to_contain_text("lower bounds")
+    expect(page.locator(".tk-dec-card .tk-road")).to_have_text(["He", "<b>It</b>"])
+    for road in page.locator(".tk-dec-card .tk-road").all():
+        expect(road).to_be_disabled()
+    expect(page.locator("#plot-doubt .main-svg .cartesianlayer").first).to_be_visible()
+
+
+SEEN = """() => {
+  const lanes = document.querySelector('.tk-dec-lanes');
+  window.drawn = [];
+  new MutationObserver(() => window.drawn.push(lanes.querySelectorAll('.tk-dec-token').length))
+    .observe(lanes, {childList: true});
+}"""
+"""Notes how many tokens there are whenever the lanes are drawn."""
