@@ -22,9 +22,9 @@ KIND = Kind(
                 model=DEFAULT_MODEL,
                 text=ONCE,
                 strategies=(
-                    StrategySpec("greedy"),
-                    StrategySpec("contrastive"),
-                    StrategySpec("sampling", temperature=0.8, top_p=0.9),
+                    StrategySpec(slug="greedy"),
+                    StrategySpec(slug="contrastive"),
+                    StrategySpec(slug="sampling", parameters={"temperature": 0.8, "top_p": 0.9}),
                 ),
                 max_new_tokens=40,
             ),
@@ -36,7 +36,10 @@ KIND = Kind(
             DecodeRequest(
                 model="bundled/target",
                 text=ONCE,
-                strategies=(StrategySpec("greedy"), StrategySpec("beam", beams=4)),
+                strategies=(
+                    StrategySpec(slug="greedy"),
+                    StrategySpec(slug="beam", parameters={"beams": 4}),
+                ),
                 max_new_tokens=32,
             ),
         ),

@@ -60,7 +60,8 @@ class LaneText:
         self.calibration = calibration
         self.lines: dict[str, float] = {}
         """Thresholds in force, in nats, by what happens there."""
-        self._stopping, self._report = stopping, report
+        self._stopping = stopping
+        self._report: Callable[[], None] = lambda: report(self)
         self.journal = Journal()
         self.random = np.random.default_rng([seed, 1])
         """For whatever is drawn beside the tokens of the text."""
@@ -245,5 +246,5 @@ class LaneText:
             self.records.append(made)
             self.spent.append((number, *self.spent_in_all, perf_counter() - self._begun))
         self._now = None
-        self._report(self)
+        self._report()
         return kept

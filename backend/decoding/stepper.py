@@ -25,7 +25,7 @@ class Reader(Protocol):
         """Read drafted tokens, and return the states after each [n, D]."""
         ...
 
-    def keep(self, path: Sequence[int]) -> None:
+    def keep(self, path: Sequence[int]) -> object:
         """Make a path of drafted tokens part of the text, and drop the others."""
         ...
 
