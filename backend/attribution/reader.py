@@ -58,9 +58,10 @@ class Reader:
         Args:
             hidden: [N, T] true for the tokens that nobody else sees.
         """
-        found, length = [], len(self.ids)
+        found: list[Tensor] = []
+        length = len(self.ids)
         for part in hidden.split(max(1, 1536 // length)):
-            self._report(sum(map(len, found)), len(hidden))
+            self._report(sum(len(read) for read in found), len(hidden))
             tokens = torch.tensor([self.ids], device=self.loaded.device).expand(len(part), -1)
             with recording(_Hiding(part)):
                 found.append(self._logits(tokens, None, [length - 1] * len(part)))
@@ -89,8 +90,10 @@ class Reader:
     def _beginning(self, shared: int, count: int) -> Any:
         cache = DynamicCache()
         for layer, (keys, values) in enumerate(self._layers):
-            part = (each[:, :, :shared].expand(count, -1, -1, -1) for each in (keys, values))
-            cache.update(*part, layer)
+            first, second = (
+                each[:, :, :shared].expand(count, -1, -1, -1) for each in (keys, values)
+            )
+            cache.update(first, second, layer)
         return cache
 
     def _logits(self, tokens: Tensor, cache: Any, last: list[int]) -> Tensor:

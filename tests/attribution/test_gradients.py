@@ -8,6 +8,7 @@ import torch
 
 from tests.attribution.conftest import TARGET, game_of, random_ids
 from tests.trace.conftest import Twins
+from tokenarium.backend.attribution.game import Game
 from tokenarium.backend.attribution.gradients import gradient
 from tokenarium.backend.attribution.methods.gradient_input import GradientInput
 from tokenarium.backend.attribution.methods.integrated_gradients import IntegratedGradients
@@ -59,3 +60,15 @@ def test_integrated_gradients_sum_to_the_difference(twins: Twins, baseline: Any)
     assert "sum to" in found.notes[0]
     few = IntegratedGradients(steps=4, baseline=baseline).attribute(game)
     assert abs(few.scores.sum() - game.whole + begun) > abs(found.scores.sum() - game.whole + begun)
+
+
+def test_a_sum_that_misses_the_difference_is_not_to_be_relied_on(
+    llama: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, _ = llama
+    game = game_of(loaded, random_ids(9))
+    kept = IntegratedGradients(steps=64).attribute(game)
+    assert "rely" not in kept.notes[0]
+    monkeypatch.setattr(Game, "whole", game.whole + 3)
+    missed = IntegratedGradients(steps=64).attribute(game)
+    assert missed.notes[0].endswith("do not rely on the scores")

@@ -13,7 +13,7 @@ from tests.contracts.test_interventions import out_of_bounds
 from tests.models.conftest import save_model
 from tests.trace.conftest import letters, twins
 from tokenarium.backend import Lab
-from tokenarium.backend.attribution.attributor import Attributor
+from tokenarium.backend.attribution.attributor import Attribution, Attributor
 from tokenarium.backend.attribution.request import AttributeRequest
 from tokenarium.backend.attribution.result import AttributeResult
 from tokenarium.backend.attribution.runner import attribute
@@ -115,6 +115,21 @@ def test_the_token_that_mattered_comes_first_and_the_check_agrees(
     assert result.scores.max() > 3 * np.abs(np.delete(result.scores[:-1], 13)).max()
     assert result.verdict == "beats chance"
     assert result.faithfulness.drop > 0.5
+
+
+@EVERY
+def test_turned_scores_do_not_pass_for_a_map(
+    signal: LoadedModel, method: type[Attributor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = method.attribute
+    monkeypatch.setattr(
+        method, "attribute", lambda asked, game: Attribution(-own(asked, game).scores)
+    )
+    with pytest.raises(AssertionError):
+        test_the_token_that_mattered_comes_first_and_the_check_agrees(signal, method)
+    result = run(signal, ask(method, NEUTRAL[:13] + UP + NEUTRAL[13:], top=1))
+    assert result.unit_text[int(result.scores.argmin())] == UP
+    assert result.verdict == "does not beat chance"
 
 
 @SIGNED

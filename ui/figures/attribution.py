@@ -1,5 +1,7 @@
 """Figures of an attribution: scores by unit, and the check against chance."""
 
+from collections import Counter
+
 import numpy as np
 from plotly import graph_objects as go
 
@@ -53,13 +55,23 @@ def score_bars(result: AttributeResult) -> go.Figure:
     figure.update_xaxes(title={"text": f"score{unit}", "standoff": 4}, zeroline=True)
     figure.update_yaxes(
         tickvals=list(range(len(units))),
-        ticktext=[unit_label(result, unit) for unit in units],
+        ticktext=_apart(result, units),
         autorange="reversed",
         automargin=True,
         showgrid=False,
     )
     label = "Score of each unit: above zero it made the token likelier"
     return finish(figure, max(220, 70 + ROW * len(units)), "attribution", label)
+
+
+def _apart(result: AttributeResult, units: list[int]) -> list[str]:
+    """Return the units' labels; those that are written alike with their position."""
+    every = [unit_label(result, unit) for unit in range(len(result.unit_text))]
+    times = Counter(every)
+    return [
+        f"{every[unit]} ({result.units[unit, 0]})" if times[every[unit]] > 1 else every[unit]
+        for unit in units
+    ]
 
 
 def check_strip(result: AttributeResult) -> go.Figure:

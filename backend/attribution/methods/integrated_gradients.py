@@ -1,12 +1,15 @@
 """Gradients along the straight line from a baseline to the text."""
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from tokenarium.backend.attribution.attributor import Attribution, Attributor, Needs
 from tokenarium.backend.attribution.game import Game
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class IntegratedGradients(Attributor):
@@ -59,11 +62,16 @@ class IntegratedGradients(Attributor):
             f"from the baseline by {difference:.3f}"
         )
         if gap > 0.05 * max(1.0, abs(difference)):
-            note += ": take more steps"
+            # SmolLM2-135M, 47 tokens from the mean, a difference of 16.3 nats: 16, 32, 64 and 128
+            # steps gave 40.4, 14.1, 18.0 and 35.6.
+            note += (
+                ": the gradient turns too sharply on the way for these steps, and more need not "
+                "come nearer; do not rely on the scores"
+            )
         return Attribution(game.by_unit(per_token), notes=(note,))
 
 
-def _mean_embedding(game: Game) -> "torch.Tensor":  # noqa: F821
+def _mean_embedding(game: Game) -> "Tensor":
     import torch
 
     entries = len(game.loaded.tokenizer)

@@ -7,7 +7,8 @@ from tokenarium.ui.shell.panel import Panel, Values
 FIGURES = {
     "attribution_bars": (
         "Score of each unit",
-        "The units with the largest scores, in the order of their size.",
+        "The units with the largest scores, in the order of their size; where two are written "
+        "alike, with the position of their first token.",
     ),
     "attribution_check": (
         "Does deleting them matter more than chance?",

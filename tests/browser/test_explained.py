@@ -1,0 +1,31 @@
+"""The Why page: a run, a click on another token, and the check beside every map."""
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit, choose_model, finished, open_controls, run_text
+
+TEXT = "Once upon a time there was a little girl. Once upon a time"
+COLOUR = "unit => getComputedStyle(unit).backgroundColor"
+
+
+def test_a_text_is_explained_and_a_click_explains_another_token(visit: Visit) -> None:
+    page = visit("why", wait=False)
+    expect(page.locator(".tk-attributed .tk-target")).to_have_text(" Warsaw")
+    strongest = page.locator(".tk-attributed .tk-l10").first
+    assert strongest.evaluate(COLOUR) == "rgba(245, 158, 11, 0.64)"
+    open_controls(page)
+    choose_model(page, "bundled/target")
+    page.locator("#against textarea, #against input").fill("")
+    run_text(page, TEXT)
+    expect(page.locator(".tk-attributed .tk-target")).to_have_text(" time")
+    said = page.locator("#sentence")
+    expect(said).to_contain_text("at random")
+
+    before = page.evaluate("window.tokenarium.state.run")
+    page.get_by_role("button", name="girl", exact=True).click()
+    finished(page, before)
+    expect(page.locator(".tk-attributed .tk-target")).to_have_text(" girl")
+    expect(said).to_contain_text("“girl”")
+    expect(said).to_contain_text("chance")
+    expect(page.locator("#plot-attribution_check .main-svg").first).to_be_visible()
+    expect(page.locator(".tk-attributed .tk-later").first).to_be_visible()
