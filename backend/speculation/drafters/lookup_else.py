@@ -33,7 +33,9 @@ class LookupElse(Drafter):
     )
     differs: ClassVar[str] = "two published drafters in turn; the head drafts its likeliest tokens"
     caution: ClassVar[str] = (
-        "needs a head that was trained for the model: one for smollm2-135m-instruct is shipped"
+        "needs a head that was trained for the model: one for smollm2-135m-instruct is shipped. "
+        "Measured there in bfloat16 on an AMD EPYC, 13 kinds of prompt: 1.7 times the pace of plain "
+        "decoding, 1.3 times that of prompt lookup alone"
     )
     draw: ClassVar[Draw] = "deterministic"
     source: ClassVar[Source] = "target_states"
@@ -49,7 +51,7 @@ class LookupElse(Drafter):
         description="Fewest tokens that must have occurred before for the copy to be drafted.",
     )
     stop_below: float = Field(
-        0.0,
+        0.3,
         ge=0,
         le=1,
         description="End the head's chain after a token less probable than this; 0 never does.",
