@@ -34,8 +34,8 @@ class LookupElse(Drafter):
     differs: ClassVar[str] = "two published drafters in turn; the head drafts its likeliest tokens"
     caution: ClassVar[str] = (
         "needs a head that was trained for the model: one for smollm2-135m-instruct is shipped. "
-        "Measured there in bfloat16 on an AMD EPYC, 13 kinds of prompt: 1.7 times the pace of plain "
-        "decoding, 1.3 times that of prompt lookup alone"
+        "Measured there in bfloat16 on an AMD EPYC, 13 kinds of prompt: 1.7 times the pace of "
+        "plain decoding, 1.3 times that of prompt lookup alone"
     )
     draw: ClassVar[Draw] = "deterministic"
     source: ClassVar[Source] = "target_states"
