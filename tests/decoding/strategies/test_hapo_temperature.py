@@ -9,6 +9,7 @@ import torch
 from tests.decoding.table import random_table, written
 from tokenarium.backend.decoding.adaptive_temperature import NAME, AdaptiveTemperature
 from tokenarium.backend.decoding.pipeline import Pipeline
+from tokenarium.backend.decoding.strategies import hapo_temperature
 from tokenarium.backend.decoding.strategies.hapo_temperature import (
     LEAST_PAST,
     HapoTemperature,
@@ -80,3 +81,9 @@ def test_the_factor_is_asked_with_entropy_and_varentropy() -> None:
     spread = 0.5 * (math.log(2) - entropy) ** 2 + 0.5 * (2 * math.log(2) - entropy) ** 2
     assert asked == [pytest.approx((entropy, spread), rel=1e-5)]
     torch.testing.assert_close(found[-1].probs, torch.softmax(probs.log() / 2, -1))
+
+
+def test_steps_count_as_soon_as_there_are_enough_of_them() -> None:
+    past = [float(place) for place in range(hapo_temperature.LEAST_PAST)]
+    assert hapo_temperature.standing(past[-1] + 1, past, 0.5) == 1
+    assert hapo_temperature.standing(past[-1] + 1, past[1:], 0.5) == 0
