@@ -65,7 +65,8 @@ def _whole_groups(numbers: Tensor, group: int) -> Tensor:
     missing = -numbers.shape[1] % group
     if missing:
         numbers = torch.cat((numbers, numbers[:, -1:].expand(-1, missing)), 1)
-    return numbers.unflatten(1, (-1, group))
+    grouped: Tensor = numbers.unflatten(1, (-1, group))
+    return grouped
 
 
 def _rounded(numbers: Tensor, *, up: bool) -> Tensor:

@@ -1,6 +1,7 @@
 """A draft head's logits by reading a whole text at once: nothing shared with its reader."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,8 +49,7 @@ class PlainHead:
         return self._logits(self._unrolled(place.before, hidden, place.depth + 1)[-1][last])
 
     def _unrolled(self, ids: Sequence[int], hidden: Tensor, steps: int) -> list[Tensor]:
-        embedding = self._loaded.model.get_input_embeddings()
-        assert embedding is not None
+        embedding: Any = self._loaded.model.get_input_embeddings()
         tokens = torch.tensor([list(ids)[1:]], device=self._loaded.device)
         low = self._loaded.dtype in (torch.bfloat16, torch.float16)
         dtype = self._loaded.dtype if low else None
@@ -59,8 +59,7 @@ class PlainHead:
         return [guess[0] for guess in guesses]
 
     def _logits(self, guess: Tensor) -> Tensor:
-        unembedding = self._loaded.model.get_output_embeddings()
-        assert unembedding is not None
+        unembedding: Any = self._loaded.model.get_output_embeddings()
         rows = unembedding.weight[self._found.vocabulary]
         logits = functional.linear(guess.to(rows.dtype), rows)
         whole = logits.new_full((len(unembedding.weight),), -torch.inf)
