@@ -76,7 +76,7 @@ RESPONSE = {
 
 def test_a_pasted_response_is_shown_without_a_model(lab: Lab) -> None:
     content, page = json.dumps(RESPONSE), Decode(lab)
-    [asked] = page.requests({"text": content})
+    [asked] = page.requests({"text": content, "turns": None})
     assert isinstance(asked, LogprobsRequest)
     run = lab.run(asked)
     result = run.result
@@ -95,6 +95,15 @@ def test_a_pasted_response_is_shown_without_a_model(lab: Lab) -> None:
     assert "lower bounds" in decode_sentence(result)
     assert page.point(run, 1) is None
     assert page.filled(asked) == {"text": content}
+
+
+def test_a_response_left_behind_a_chat_is_not_asked_again(lab: Lab) -> None:
+    said = {"chat": True, "turns": [{"role": "user", "content": "Hello"}]}
+    asked = {"model": "bundled/target", "strategies": ["greedy"], "parameters": {}, "seed": 0}
+    asked |= {"max_new_tokens": 4, "text": json.dumps(RESPONSE), "turns": said}
+    [found] = Decode(lab).requests(asked)
+    assert isinstance(found, DecodeRequest)
+    assert found.messages[0].content == "Hello"
 
 
 def test_a_prompt_in_braces_is_no_response() -> None:

@@ -83,7 +83,8 @@ class Decode(RunPage):
 
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return one run of the chosen strategies, or of a response that stands in the text box."""
-        if is_response(asked["text"]):
+        read = given(asked["text"], asked["turns"])
+        if is_response(read.get("text")):  # in a chat, the text box is not what is asked
             return [self.lab.request(LogprobsRequest, content=asked["text"])]
         slugs = asked["strategies"] if isinstance(asked["strategies"], list) else []
         if not slugs:
@@ -93,7 +94,7 @@ class Decode(RunPage):
             self.lab.request(
                 DecodeRequest,
                 model=asked["model"],
-                **given(asked["text"], asked["turns"]),
+                **read,
                 strategies=[
                     {"slug": slug, "parameters": told.get(str(slug), {})} for slug in slugs
                 ],
