@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Needs = Literal["passes", "gradients", "attention"]
 """What a method asks of the model: its probabilities, its gradients, or its attention weights."""
 
+Change = Literal["delete", "mask", "replace"]
+"""Units are taken out and later tokens close up; or stay where they are, unseen by other tokens; or
+are replaced by tokens that the model finds likely there."""
+
 
 @dataclass(frozen=True)
 class Attribution:

@@ -1,22 +1,19 @@
 """The log probability of a token with units of the text before it changed."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tokenarium.backend.attribution.attributor import Change
 from tokenarium.backend.attribution.reader import Reader
 from tokenarium.backend.attribution.target import Target
 from tokenarium.backend.attribution.units import Unit
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.ordinary import ordinary_tokens
 
-Change = Literal["delete", "mask", "replace"]
-"""Units are taken out and later tokens close up; or stay where they are, unseen by other tokens; or
-are replaced by tokens that the model finds likely there."""
 Flags = NDArray[np.bool_]
 ROWS = 64
 """Rows of logits held at once where replacements are drawn."""

@@ -1,14 +1,16 @@
 """Where tokens stand in a text, when the tokenizer's own answer leaves characters out."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import processors
-from transformers import PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Span = tuple[int, int]
 
 
-def keep_spaces(tokenizer: PreTrainedTokenizerFast) -> None:
+def keep_spaces(tokenizer: "PreTrainedTokenizerFast") -> None:
     """Make the tokenizer count a space as part of its token, as in `` word``; safe to repeat.
 
     GPT-NeoX and RoBERTa trim them, after which a token of spaces stands nowhere.

@@ -9,8 +9,11 @@ import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from transformers import PreTrainedTokenizerFast
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
@@ -24,7 +27,7 @@ def _as_hexadecimal(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("tokenarium_hexadecimal", _as_hexadecimal)
 
 
-def spell(tokenizer: PreTrainedTokenizerFast, ids: Iterable[int]) -> dict[int, str]:
+def spell(tokenizer: "PreTrainedTokenizerFast", ids: Iterable[int]) -> dict[int, str]:
     """Return the text of each id decoded alone.
 
     Args:
@@ -59,7 +62,7 @@ def spell(tokenizer: PreTrainedTokenizerFast, ids: Iterable[int]) -> dict[int, s
     return spelled
 
 
-def special_names(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
+def special_names(tokenizer: "PreTrainedTokenizerFast") -> tuple[str, ...]:
     """Return how the special tokens are written, in order of their ids."""
     return tuple(
         str(token)
@@ -68,13 +71,13 @@ def special_names(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
     )
 
 
-def special_ids(tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+def special_ids(tokenizer: "PreTrainedTokenizerFast") -> frozenset[int]:
     """Return the ids of the special tokens."""
     added = tokenizer.added_tokens_decoder.items()
     return frozenset(key for key, token in added if token.special)
 
 
-def _decoder_stages(tokenizer: PreTrainedTokenizerFast) -> set[str]:
+def _decoder_stages(tokenizer: "PreTrainedTokenizerFast") -> set[str]:
     decoder = tokenizer.backend_tokenizer.decoder
     if decoder is None:
         return set()

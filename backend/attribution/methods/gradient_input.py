@@ -1,9 +1,11 @@
 """The gradient by each embedding, times the embedding."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tokenarium.backend.attribution.attributor import Attribution, Attributor, Needs
-from tokenarium.backend.attribution.game import Game
+
+if TYPE_CHECKING:
+    from tokenarium.backend.attribution.game import Game
 
 
 class GradientInput(Attributor):
@@ -22,7 +24,7 @@ class GradientInput(Attributor):
         """One reading, and one back."""
         return 2
 
-    def attribute(self, game: Game) -> Attribution:
+    def attribute(self, game: "Game") -> Attribution:
         """Return the products."""
         from tokenarium.backend.attribution.gradients import gradient
 

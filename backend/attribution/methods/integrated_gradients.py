@@ -6,10 +6,11 @@ import numpy as np
 from pydantic import Field
 
 from tokenarium.backend.attribution.attributor import Attribution, Attributor, Needs
-from tokenarium.backend.attribution.game import Game
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from tokenarium.backend.attribution.game import Game
 
 
 class IntegratedGradients(Attributor):
@@ -37,7 +38,7 @@ class IntegratedGradients(Attributor):
         """A reading, and one back, at each point."""
         return 2 * self.steps + 1
 
-    def attribute(self, game: Game) -> Attribution:
+    def attribute(self, game: "Game") -> Attribution:
         """Return the integrals, and how far their sum is from the difference."""
         import torch
 
@@ -71,7 +72,7 @@ class IntegratedGradients(Attributor):
         return Attribution(game.by_unit(per_token), notes=(note,))
 
 
-def _mean_embedding(game: Game) -> "Tensor":
+def _mean_embedding(game: "Game") -> "Tensor":
     import torch
 
     entries = len(game.loaded.tokenizer)

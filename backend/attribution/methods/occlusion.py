@@ -1,12 +1,14 @@
 """Change one unit at a time, and see what that does to the target."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from tokenarium.backend.attribution.attributor import Attribution, Attributor, Needs
-from tokenarium.backend.attribution.game import Change, Game
+from tokenarium.backend.attribution.attributor import Attribution, Attributor, Change, Needs
+
+if TYPE_CHECKING:
+    from tokenarium.backend.attribution.game import Game
 
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
 """97.5 % points of Student's t by number of draws."""
@@ -36,7 +38,7 @@ class Occlusion(Attributor):
         """One for each unit, and for each draw."""
         return units * (self.draws if self.change == "replace" else 1)
 
-    def attribute(self, game: Game) -> Attribution:
+    def attribute(self, game: "Game") -> Attribution:
         """Return the fall of each unit, with an interval where replacements are drawn."""
         one_out = ~np.eye(len(game.units), dtype=bool)
         if self.change != "replace":
