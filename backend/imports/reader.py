@@ -1,7 +1,7 @@
 """What reads one format: a family, one file each in ``readers``."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -81,6 +81,32 @@ class Reader(Method):
 
         Raises: ValueError, naming what is missing or does not fit, and where.
         """
+
+
+class ResponseReader(Reader):
+    """Base of formats whose responses carry the counts of a request as one object."""
+
+    missing: ClassVar[str]
+    """Said where no response has it: what is not there, and how to get it."""
+
+    @abstractmethod
+    def counted(self, source: Source) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Yield every response with its counts, also where the counts are given alone."""
+
+    @abstractmethod
+    def request(self, outer: Mapping[str, Any], metrics: Mapping[str, Any]) -> ImportedRequest:
+        """Return the request of a response and its counts."""
+
+    def recognises(self, source: Source) -> bool:
+        """Whether a response has counts by this engine's names."""
+        return any(True for _ in self.counted(source))
+
+    def read(self, source: Source) -> list[ImportedRequest]:
+        """Return one request for each response that has the counts."""
+        found = [self.request(outer, metrics) for outer, metrics in self.counted(source)]
+        if not found:
+            raise ValueError(self.missing)
+        return found
 
 
 def reader_of(source: Source, format: str) -> Reader:  # noqa: A002 - the field's word

@@ -67,6 +67,12 @@ def known_count(values: Mapping[str, Any], *names: str) -> int | None:
     return None
 
 
+def text_of(values: Mapping[str, Any], name: str) -> str:
+    """Return a field where it is a text; empty where it is none, or not there."""
+    value = values.get(name)
+    return value if isinstance(value, str) else ""
+
+
 def counts(value: Any, name: str, most: int = MOST_ROUNDS) -> tuple[int, ...]:
     """Return a list of counts.
 

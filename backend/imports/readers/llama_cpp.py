@@ -5,7 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from tokenarium.backend.imports.reader import Reader, Source
-from tokenarium.backend.imports.record import MOST_COUNT, ImportedRequest, count, known_count
+from tokenarium.backend.imports.record import (
+    MOST_COUNT,
+    ImportedRequest,
+    count,
+    known_count,
+    text_of,
+)
 
 _RATE = re.compile(
     r"draft acceptance(?: rate)?\s*=\s*([\d.]{1,16})\s*"
@@ -59,9 +65,8 @@ def _timings(source: Source) -> Iterator[tuple[Mapping[str, Any], Mapping[str, A
 def _of_timings(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> ImportedRequest:
     drafted, accepted = known_count(inner, "draft_n"), known_count(inner, "draft_n_accepted")
     _refuse_more(accepted, drafted)
-    model = outer.get("model")
     return ImportedRequest(
-        model=model if isinstance(model, str) else "",
+        model=text_of(outer, "model"),
         drafted=drafted,
         accepted=accepted,
         completion_tokens=known_count(inner, "predicted_n"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from tokenarium.backend.imports.reader import Reader, Source
+from tokenarium.backend.imports.reader import ResponseReader, Source
 from tokenarium.backend.imports.record import (
     ImportedRequest,
     counts,
@@ -11,6 +11,7 @@ from tokenarium.backend.imports.record import (
     of_histogram,
     paired,
     ratios,
+    text_of,
 )
 
 _MARK = "spec_verify_ct"
@@ -21,7 +22,7 @@ _DRAFTED = ("spec_num_proposed_drafts", "spec_proposed_drafts", "spec_draft_toke
 _DEPTH = 6
 
 
-class Sglang(Reader):
+class Sglang(ResponseReader):
     """Newer and older names of the same counts, and ordered lengths where they are given."""
 
     slug: ClassVar[str] = "sglang"
@@ -31,20 +32,18 @@ class Sglang(Reader):
         "responses of /generate or the OpenAI endpoints with spec_verify_ct and its neighbours in "
         "meta_info or sglext, or with ordered verify_lengths and accept_lengths."
     )
+    missing: ClassVar[str] = (
+        "no spec_verify_ct is there: ask /generate, or the OpenAI endpoints with "
+        "return_spec_tokens_details, of a server that drafts"
+    )
 
-    def recognises(self, source: Source) -> bool:
-        """Whether counts by SGLang's names are there."""
-        return any(True for _ in _found(source))
+    def counted(self, source: Source) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Yield every response with its counts, also where the counts are given alone."""
+        return _found(source)
 
-    def read(self, source: Source) -> list[ImportedRequest]:
-        """Return one request for each response that has the counts."""
-        found = [_request(outer, metrics) for outer, metrics in _found(source)]
-        if not found:
-            raise ValueError(
-                "no spec_verify_ct is there: ask /generate, or the OpenAI endpoints with "
-                "return_spec_tokens_details, of a server that drafts"
-            )
-        return found
+    def request(self, outer: Mapping[str, Any], metrics: Mapping[str, Any]) -> ImportedRequest:
+        """Return the request of a response and its counts."""
+        return _request(outer, metrics)
 
 
 def _found(source: Source) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -82,8 +81,8 @@ def _request(outer: Mapping[str, Any], metrics: Mapping[str, Any]) -> ImportedRe
         width = None  # the drafts differ in length
     rounds = paired(metrics, _ORDERED) if ordered else of_histogram(histogram, width)
     return ImportedRequest(
-        name=_text(metrics, "id") or _text(outer, "id"),
-        model=_text(outer, "model"),
+        name=text_of(metrics, "id") or text_of(outer, "id"),
+        model=text_of(outer, "model"),
         rounds=rounds,
         ordered=ordered,
         steps=steps,
@@ -100,8 +99,3 @@ def _completion_tokens(outer: Mapping[str, Any], metrics: Mapping[str, Any]) -> 
         if isinstance(place, dict) and place.get("completion_tokens") is not None:
             return known_count(place, "completion_tokens")
     return None
-
-
-def _text(values: Mapping[str, Any], name: str) -> str:
-    value = values.get(name)
-    return value if isinstance(value, str) else ""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from tokenarium.backend.imports.reader import Reader, Source
+from tokenarium.backend.imports.reader import ResponseReader, Source
 from tokenarium.backend.imports.record import (
     ImportedRequest,
     counts,
@@ -11,13 +11,14 @@ from tokenarium.backend.imports.record import (
     of_histogram,
     paired,
     ratios,
+    text_of,
 )
 
 _MARK = "acceptance_histogram"
 _STEPS = ("per_step_drafted", "per_step_accepted")
 
 
-class Vllm(Reader):
+class Vllm(ResponseReader):
     """Of servers started with ``--per-request-spec-decode-metrics summary`` or ``detailed``."""
 
     slug: ClassVar[str] = "vllm"
@@ -27,20 +28,18 @@ class Vllm(Reader):
         "responses whose metrics.speculative_decoding has an acceptance_histogram, from "
         "--per-request-spec-decode-metrics summary or detailed."
     )
+    missing: ClassVar[str] = (
+        "no metrics.speculative_decoding is there: start vLLM with "
+        "--per-request-spec-decode-metrics detailed, and of a stream keep the last chunk"
+    )
 
-    def recognises(self, source: Source) -> bool:
-        """Whether a histogram of acceptance by vLLM's name is there."""
-        return any(True for _ in _found(source))
+    def counted(self, source: Source) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Yield every response with its counts, also where the counts are given alone."""
+        return _found(source)
 
-    def read(self, source: Source) -> list[ImportedRequest]:
-        """Return one request for each response."""
-        found = [_request(outer, metrics) for outer, metrics in _found(source)]
-        if not found:
-            raise ValueError(
-                "no metrics.speculative_decoding is there: start vLLM with "
-                "--per-request-spec-decode-metrics detailed, and of a stream keep the last chunk"
-            )
-        return found
+    def request(self, outer: Mapping[str, Any], metrics: Mapping[str, Any]) -> ImportedRequest:
+        """Return the request of a response and its counts."""
+        return _request(outer, metrics)
 
 
 def _found(source: Source) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -68,10 +67,9 @@ def _request(outer: Mapping[str, Any], metrics: Mapping[str, Any]) -> ImportedRe
         even = width is not None and drafted == width * sum(histogram)
         rounds = of_histogram(histogram, width if even else None)
     usage: Any = outer.get("usage")
-    name, model = outer.get("id"), outer.get("model")
     return ImportedRequest(
-        name=name if isinstance(name, str) else "",
-        model=model if isinstance(model, str) else "",
+        name=text_of(outer, "id"),
+        model=text_of(outer, "model"),
         rounds=rounds,
         ordered=ordered,
         steps=steps,
