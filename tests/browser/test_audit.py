@@ -8,9 +8,12 @@ from tests.browser.conftest import Visit
 def test_a_fault_is_found_and_figures_are_read_and_open_again(visit: Visit) -> None:
     page = visit("audit", wait=False)
     page.get_by_role("button", name="One word changed").click()
+    report = page.locator("#audit-json")
+    expect(report).to_be_hidden()
     page.locator("#audit-go").click()
     expect(page.locator("#audit-said")).to_contain_text("Wrong")
     expect(page.locator("#audit-text [data-mark=wrong]").first).to_have_text("garden")
+    expect(report).to_be_visible()
     address = page.url
     page.get_by_role("button", name="vLLM, detailed").click()
     page.locator("#import-read").click()

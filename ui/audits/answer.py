@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import gradio as gr
+
 from tokenarium.backend import (
     AuditRequest,
     AuditResult,
@@ -67,10 +69,10 @@ def opened(lab: Lab, run_id: str, visitor: str) -> Shown:
 
 def shown(lab: Lab, run: Run, visitor: str) -> Shown:
     """Return the parts that show a run; none of a run of another kind."""
-    result = run.result
+    result, saving = run.result, {"saving": gr.update(visible=True)}
     if isinstance(result, AuditResult):
         model = run.request.model if isinstance(run.request, AuditRequest) else ""
-        return {
+        return saving | {
             "audit_said": audited.sentence_html(result, model),
             "audit_text": audited.tokens_html(result),
             "audit_checks": audited.checks_html(result),
@@ -82,7 +84,7 @@ def shown(lab: Lab, run: Run, visitor: str) -> Shown:
     if isinstance(result, ImportResult):
         drawn = by_place(result)
         own = imported.own_runs(lab, visitor)
-        return {
+        return saving | {
             "import_said": imported.sentence_html(result),
             "import_rounds": imported.rounds_html(result),
             "import_lengths": imported.definitions_html(result, own),

@@ -44,7 +44,8 @@ class Parts:
                 with gr.Column(min_width=320):
                     self.parts[name] = plot(None, f"audit-{name}", *said)
         self._html("audit_checks")
-        with gr.Row():
+        self.parts["saving"] = gr.Row(visible=False)
+        with self.parts["saving"]:
             self.saving = {
                 "run.json": gr.Button("Report (JSON)", size="sm", elem_id="audit-json"),
                 "run.html": gr.Button("Report (one page)", size="sm", elem_id="audit-html"),
