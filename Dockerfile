@@ -28,4 +28,6 @@ ENV TOKENARIUM_HOST=0.0.0.0 \
     PYTHONDONTWRITEBYTECODE=1
 VOLUME /data
 EXPOSE 7860
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:7860/ready', timeout=4)"]
 CMD ["python", "app.py"]

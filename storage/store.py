@@ -79,6 +79,16 @@ class RunStore(ListedRuns):
         """Close the database; the store is of no use afterwards."""
         self._open.close()
 
+    def why_no_answer(self) -> str:
+        """Return why nothing can be read now, without an address or a row; empty where it can."""
+        try:
+            self._open.read(lambda connection: connection.scalar(select(RunRow.id).limit(1)))
+        except StoreUnavailable:
+            return "the run store is closed or cannot be opened"
+        except DatabaseFailed:
+            return "the run store does not answer"
+        return ""
+
     def find(self, key: str, owner: str = "") -> RunRecord | None:
         """Return the newest run with this content address, shared or of ``owner``.
 

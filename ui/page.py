@@ -15,6 +15,7 @@ from tokenarium.ui.shell.answers import answer_in_words
 from tokenarium.ui.shell.embedding import Embeds, parts_of
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.header import TAGLINE, header
+from tokenarium.ui.shell.health import Health
 from tokenarium.ui.shell.hosts import Hosts, hosts_of
 from tokenarium.ui.shell.page import Page
 from tokenarium.ui.shell.section import RunPage
@@ -33,6 +34,7 @@ def build(lab: Lab) -> gr.Blocks:
     blocks: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         blocks.embeds = {}  # type: ignore[attr-defined]
+        blocks.why_not_ready = lab.why_not_ready  # type: ignore[attr-defined]
         _page(blocks, lab, first)
     for page in others:
         with blocks.route(page.title, f"/{page.path}", show_in_navbar=False):
@@ -77,6 +79,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     )
     options["app_kwargs"]["middleware"][:0] = [
         Middleware(Hosts, **hosts_of(settings)),
+        Middleware(Health),
         Middleware(Embeds, pages=[*pages, ENDPOINTS]),
         guard,
         Middleware(KeepLittle),

@@ -192,6 +192,10 @@ class Lab(Library):
         """
         self._registry.prepare_statistics()
 
+    def why_not_ready(self) -> str:
+        """Return why no request can be answered now; empty where requests can be."""
+        return self._repository.store.why_no_answer()
+
     def close(self) -> None:
         """Cancel what runs, wait for it briefly, and close the store."""
         self._executor.close()

@@ -176,6 +176,17 @@ def test_pages_answer(served: SimpleNamespace, path: str) -> None:
     assert served.http.get(path, follow_redirects=True).status_code == 200
 
 
+def test_health_and_readiness_answer_a_probe_and_nothing_else(served: SimpleNamespace) -> None:
+    for path in ("/health", "/ready"):
+        found = served.http.get(path)
+        assert (found.status_code, found.json()) == (200, {"status": "ok"}), path
+        assert found.headers["cache-control"] == "no-store"
+        assert found.headers["x-content-type-options"] == "nosniff"
+        assert served.http.head(path).content == b""
+        assert served.http.post(path, json={}).status_code == 404
+        assert served.http.get(f"{path}/x").status_code == 404
+
+
 def test_tools_answer(served: SimpleNamespace) -> None:
     began = {
         "jsonrpc": "2.0",
