@@ -1,12 +1,11 @@
 """No press of a button is lost: while a run goes on, and before the page has opened its run."""
 
 import re
-import time
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Share, Visit, choose_model, chosen, open_controls
+from tests.browser.conftest import App, Share, Visit, choose_model, chosen, open_controls
 
 GOING = "A run is going: wait for its end, or press Cancel first."
 
@@ -71,21 +70,25 @@ def test_every_page_says_which_of_its_runs_go_on(
         expect(page.get_by_text(GOING)).to_have_count(0)
 
 
-def test_a_press_before_the_run_is_opened_waits_for_it(visit: Visit) -> None:
+# Each question to the server waits in the browser: the test is not held up by it.
+SLOWLY = """
+const quick = window.fetch;
+window.fetch = async (...asked) => {
+  const joins = String(asked[0]?.url ?? asked[0]).includes('/queue/join');
+  if (joins) await new Promise(done => setTimeout(done, 400));
+  return quick(...asked);
+};
+"""
+
+
+def test_a_press_before_the_run_is_opened_waits_for_it(visit: Visit, app: App) -> None:
     page = visit("about:blank", wait=False)
-
-    def late(route: Route) -> None:
-        time.sleep(0.5)  # each waits for the one before: together below the ten seconds of patience
-        route.continue_()
-
-    page.route("**/queue/join*", late)
-    home = page.context.pages[0]
-    assert home is page
-    address = visit("", wait=False).url
-    page.goto(f"{address}?run=example-small-model&token=9")
+    page.add_init_script(SLOWLY)
+    page.goto(f"{app.url}/?run=example-small-model&token=9")
     # What stands there so far is the first example.
-    page.locator("#tk-token-3").click()
+    page.locator("#tk-token-3").dispatch_event("click")
+    assert page.locator("body.tk-arriving").count() == 1
     page.wait_for_function("window.tokenarium.state.run === 'example-small-model'")
     expect(page.locator("#card")).to_contain_text("token 3 of 105")
-    assert chosen(page)["token"] == 3
     page.wait_for_url(re.compile("token=3"))
+    assert chosen(page)["token"] == 3
