@@ -27,7 +27,7 @@ os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 # Waiting threads sleep: on a busy machine that about halved the time of a trace.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from tokenarium.backend import Lab, Settings
+from tokenarium.backend import Lab, Settings, json_log
 from tokenarium.backend.environment import StartUpError, refuse_taken_port
 from tokenarium.backend.errors import told_in_words
 
@@ -40,6 +40,8 @@ def prepare() -> tuple["Blocks", dict[str, Any], Lab]:
     try:
         with told_in_words():
             settings = Settings(_cli_parse_args=True)
+        if settings.log == "json":
+            json_log.begin()
         refuse_taken_port(settings)
         lab = Lab(settings)
         if settings.hosted:  # no visitor's request compiles anything

@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     hosted_keep_hours: float = Field(
         24.0, gt=0, description="A visitor's runs are deleted after this many hours."
     )
+    log: Literal["text", "json"] = Field(
+        "text",
+        description="How the log is written: text, or one JSON object a line, every run's kind, "
+        "model and seconds in it and no word of a visitor.",
+    )
     queue_size: int = Field(16, ge=1, description="Requests that may wait before 'busy' is shown.")
     database_limit_mb: int = Field(
         2_048, ge=16, description="Size above which the oldest unpinned arrays are dropped."

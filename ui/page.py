@@ -92,6 +92,6 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "mcp_server": True,
         "ssr_mode": False,
         "show_error": False,
-        "quiet": settings.hosted,
+        "quiet": settings.hosted or settings.log == "json",
         **options,
     }

@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tokenarium.backend.environment import describe
 from tokenarium.backend.errors import in_words, told_in_words
@@ -27,14 +26,12 @@ from tokenarium.backend.runs.jobs import Job, Jobs, RunTicket, ticket
 from tokenarium.backend.runs.kind import imported, kind_of
 from tokenarium.backend.runs.lending import ModelLender
 from tokenarium.backend.runs.model_queue import Limits, ModelQueue, Place
+from tokenarium.backend.runs.observed import ObservedRun, Observers
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.serialization import lacking, new_id, new_run, refuse_unknown
 from tokenarium.backend.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 _CLOSING_S = 5.0
 _AT_ONCE_BYTES = 2**26
@@ -51,6 +48,7 @@ class RunExecutor:
         self.lender = ModelLender(registry)
         self._queue = ModelQueue(settings.queue_size, _limits(settings))
         self._jobs = Jobs()
+        self.observers = Observers()
 
     def stored(
         self,
@@ -100,6 +98,18 @@ class RunExecutor:
         Raises:
             UserError: what a person can mend, also when too many wait.
         """
+        with self.observers.refusals(request.kind):
+            return self._begin(request, visitor, kept, needs, cancel, admit)
+
+    def _begin(
+        self,
+        request: ModelRequest,
+        visitor: str,
+        kept: bool,
+        needs: Collection[str],
+        cancel: CancelToken | None,
+        admit: Callable[[], None],
+    ) -> Run | Job:
         owner = self._repository.owner(visitor)
         with told_in_words():
             refuse_long(request, self._settings.token_limit)
@@ -107,6 +117,7 @@ class RunExecutor:
             refuse_unknown(kind_of(request), needs)
             stored = self.stored(request, source, owner, _AT_ONCE_BYTES)
         if stored is not None and not lacking(stored, needs):
+            self.observers(ObservedRun(request.kind, source.name, "stored"))
             return stored
         if kept and (job := self._jobs.same(request, owner)):
             return job
@@ -187,6 +198,7 @@ class RunExecutor:
 
         def work() -> None:
             outcome = self._outcome(job, source, place)
+            self.observers.ended(job, source.name, outcome)
             stored = isinstance(outcome, Finished) and self._repository.has(outcome.run.id)
             self._jobs.end(job, outcome, stored=stored)
 
@@ -202,6 +214,7 @@ class RunExecutor:
                 cancelled_by(job.cancel),
                 self._queue.turn(place, job.cancel, lambda n: job.channel.put(Queued(n))),
             ):
+                job.began = time.perf_counter()
                 return Finished(self._compute(job, source))
         except BaseException as error:  # noqa: BLE001 - raised again where the run is read
             # Frames of a stopped run hold its activations; the message needs none of them.

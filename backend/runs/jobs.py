@@ -61,6 +61,8 @@ class Job:
         self.thread: threading.Thread | None = None
         self.answer: Run | None = None
         """What an equal request, which was computed while this one waited, was answered with."""
+        self.asked, self.began = time.perf_counter(), 0.0
+        """When it was asked for, and when its turn came; 0 before."""
         self._lock = threading.Lock()
         self._kept, self._sealed = kept, False
 
