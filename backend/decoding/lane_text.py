@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tokenarium.backend.decoding.branch import Branch
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
+from tokenarium.backend.decoding.changed_logits import Change, ChangedLogits
 from tokenarium.backend.decoding.journal import Action, Journal
 from tokenarium.backend.decoding.next_token import NextToken
 from tokenarium.backend.decoding.pipeline import Pipeline
@@ -104,6 +105,11 @@ class LaneText:
         if self._now is None:
             self._now = self.next_token(self.stepper.logits, list(self.stepper.ids))
         return self._now
+
+    def add_step(self, name: str, change: Change) -> None:
+        """Change the model's logits from here on, before every other step; the page shows it."""
+        self.pipeline = ChangedLogits.before(self.pipeline, name, change)
+        self._now = None
 
     def next_token(self, logits: Tensor, path: Sequence[int]) -> NextToken:
         """Return what follows a path, by logits [V] and this lane's pipeline."""
