@@ -33,6 +33,8 @@ class Choice:
     into: Sequence[Tensor] | None = None
     """G indices [S_g]: the kept entry that each entry becomes a part of, itself where it is kept,
     -1 where it is dropped; None where entries are kept or dropped and nothing else."""
+    block: int = 1
+    """Consecutive entries that an index stands for; more than one where blocks are read."""
 
     def repeated(self, layers: int) -> "Choice":
         """Return the same choice for the heads of so many layers."""

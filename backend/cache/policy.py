@@ -252,6 +252,10 @@ class Policy(Method):
         """Return how many numbers are kept beside each entry from the end of the prompt on."""
         return 0
 
+    def block_size(self) -> int:
+        """Return how many consecutive entries are read together or not at all; 1 for each alone."""
+        return 1
+
     def prompt_length_at(self, layer: int, budget: int, length: int) -> int:
         """Return how many tokens of a prompt of ``length`` get to a layer."""
         return length

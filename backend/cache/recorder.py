@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tokenarium.backend.cache import merging
 from tokenarium.backend.cache.biased_keys import biases_of_entries, refuse_biased
+from tokenarium.backend.cache.blocks import entries_of
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.evictions import Dropped, Selected
 from tokenarium.backend.cache.layer_cache import LayerCache
@@ -168,7 +169,10 @@ class CacheRecorder(Recorder):
         """Attend over the chosen entries, and note which they were."""
         run = self._run
         chosen = enumerate(choice.indices)
-        positions = [entries.head("positions", g)[indices] for g, indices in chosen]
+        positions = [
+            entries.head("positions", g)[entries_of(own, choice.block, entries.counts[g])]
+            for g, own in chosen
+        ]
         scores = choice.scores if run.keep_scores else None
         run.selected[call.layer] = Selected(positions, scores)
         return gather_attention(
@@ -178,6 +182,7 @@ class CacheRecorder(Recorder):
             entries.starts,
             entries.counts,
             choice.indices,
+            block=choice.block,
             scaling=call.scaling,
             softcap=call.softcap,
             sinks=call.sinks,

@@ -46,6 +46,8 @@ class Protected:
     """How older entries are stored; None where they stay as they are."""
     form: str = ""
     """The same in words."""
+    block: int = 1
+    """Consecutive entries that are read together or not at all."""
 
 
 def protected(policy: Policy, budget: int, layers: int, layer: int, prompt: int) -> Protected:
@@ -65,7 +67,7 @@ def protected(policy: Policy, budget: int, layers: int, layer: int, prompt: int)
     fitted = policy.fitted(budget, layers, prompt)
     own = fitted.layer_budgets(budget, layers, prompt)[layer]
     first, newest = fitted.protects(own, layer, prompt)
-    return Protected(first, newest, policy.chooses, plan, form)
+    return Protected(first, newest, policy.chooses, plan, form, fitted.block_size())
 
 
 def first_whole(run: PolicyRun, plan: StoragePlan, layer: int, head: int) -> NDArray[np.int32]:

@@ -30,12 +30,12 @@ def highest(
         if count == budget + 1:  # every decode step comes here, so no sort
             gone = budget - own.flip(1).argmin(1, keepdim=True)
             return Choice(AllBut(_for_heads(gone, share), count), every)
-        return Choice(list(_for_heads(_best(own, budget), share)), every)
+        return Choice(list(_for_heads(best(own, budget), share)), every)
     guarded = (
         _guarded(every[g : g + 1, :count], positions[g : g + 1, :count], protected)
         for g, count in enumerate(view.counts)
     )
-    return Choice([_best(own, budget)[0] for own in guarded], every)
+    return Choice([best(own, budget)[0] for own in guarded], every)
 
 
 def _for_heads(rows: Tensor, share: int) -> Tensor:
@@ -55,12 +55,12 @@ def _guarded(scores: Tensor, positions: Tensor, protected: Protected) -> Tensor:
     return own
 
 
-def _best(scores: Tensor, budget: int) -> Tensor:
+def best(scores: Tensor, budget: int) -> Tensor:
     """Return [g, n] ascending indices of the highest scores [g, S], by a threshold: no sort."""
     budget = min(budget, scores.shape[1])
     least = scores.topk(budget, 1, sorted=False).values.amin(1, keepdim=True)
     if least.isnan().any():  # no number counts as the lowest, but is the highest for ``topk``
-        return _best(scores.nan_to_num(float("-inf"), float("inf"), float("-inf")), budget)
+        return best(scores.nan_to_num(float("-inf"), float("inf"), float("-inf")), budget)
     kept = (scores >= least).nonzero()[:, 1]
     if len(kept) == len(scores) * budget:  # no ties at the threshold
         return kept.view(len(scores), budget)

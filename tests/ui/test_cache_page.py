@@ -123,6 +123,16 @@ def test_a_long_text_is_drawn_by_what_most_tokens_are(lab: Lab, page: Visit) -> 
     assert gone == pytest.approx(1 - len(run.kept(STEPS - 1, 1, 0)) / places, abs=0.02)
 
 
+def test_the_map_draws_the_borders_of_blocks(lab: Lab, shown: dict[str, Any]) -> None:
+    run = stored(lab, shown).runs[1]
+    tokens = len(run.result.prompt_ids) + run.steps - 1
+    _, borders = held_map(run, Protected(2, 0, "score", block=4), 1, 0).data
+    assert list(borders.x[::3]) == [at - 0.5 for at in range(4, tokens, 4)]
+    assert borders.name == "border of a block of 4 tokens"
+    many = Protected(2, 0, "score", block=1)
+    assert len(held_map(run, many, 1, 0).data) == 1
+
+
 def test_lanes_tell_what_is_protected(shown: dict[str, Any]) -> None:
     full, streaming = shown["lanes"]["lanes"]
     assert (full["rest"], streaming["rest"]) == ("kept", "recent")

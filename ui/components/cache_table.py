@@ -20,9 +20,12 @@ COLUMNS = (
     ),
     Column("first token", "Time to read the prompt and know the first token."),
     Column("KL to full", "Mean divergence of the prediction from the full cache's, in nats."),
+    Column(
+        "attention recall",
+        "The full model's attention to what was kept and read, mean over steps and layers.",
+    ),
     Column("same choice", "Share of steps where the full model would have said the same."),
     Column("parts from full", "First step where the full model would have chosen another token."),
-    Column("attention lost", "The full model's attention to dropped tokens, mean over all steps."),
     Column("text"),
 )
 
@@ -56,9 +59,9 @@ def _row(run: PolicyRun, base: PolicyRun) -> list[Cell]:
         _times(run),
         prefill,
         _mean(run.kl_nats, "{:.3f}", source("kl_mean", *of)),
+        _mean(1 - result.lost_mass[run.number, :steps], "{:.1%}", source("recall", *of)),
         _mean(run.top1_agree, "{:.0%}", source("same_choice", *of)),
         "never" if parts < 0 else step,
-        _mean(result.lost_mass[run.number, :steps], "{:.1%}", source("lost", *of)),
         run.text.replace("\n", " ")[:160],
     ]
 

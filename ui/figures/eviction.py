@@ -22,6 +22,9 @@ MOST_COLUMNS = 512
 COLOURS = (GREY, AMBER, BLUE, GREEN, RED, "#8b5cf6", "#0891b2", "#a16207")
 KIND_COLOURS = ("rgba(148,163,184,0.22)", GREY, AMBER, "#8b5cf6", BLUE, GREEN)
 """In the order of ``KINDS``; the same as in the style sheet."""
+BORDER = "rgba(100,116,139,0.55)"
+MOST_BORDERS = 128
+"""Blocks whose borders are drawn; of more, lines would hide the cells."""
 MOST_MEMBERS = 8
 """Tokens that a merged entry names."""
 MOST_NAMED = 128 * 128
@@ -62,6 +65,8 @@ def held_map(run: PolicyRun, own: Protected, layer: int, head: int) -> go.Figure
     )
     if own.plan is not None:
         figure.add_trace(_stored_edge(run, own, layer, head))
+    if own.block > 1 and int(edges[-1]) <= own.block * MOST_BORDERS:
+        figure.add_trace(_block_borders(own.block, int(edges[-1]), len(values)))
     figure.update_xaxes(title="token position", showgrid=False)
     figure.update_yaxes(title="step", autorange="reversed", showgrid=False)
     return finish(figure, 300, f"held-{run.policy}", held_label(run, layer, head), y="step")
@@ -79,6 +84,24 @@ def _stored_edge(run: PolicyRun, own: Protected, layer: int, head: int) -> go.Sc
         showlegend=True,
         line={"color": RED, "width": 2, "dash": "dot", "shape": "vh"},
         hovertemplate=f"older than token %{{x:.0f}}: {plotly_text(own.form)}<extra></extra>",
+    )
+
+
+def _block_borders(block: int, tokens: int, steps: int) -> go.Scatter:
+    """Return the lines between blocks of so many tokens, which are read together or not at all."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for edge in range(block, tokens, block):
+        x += [edge - 0.5, edge - 0.5, None]
+        y += [-0.5, steps - 0.5, None]
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        name=f"border of a block of {block} tokens",
+        showlegend=True,
+        line={"color": BORDER, "width": 1},
+        hoverinfo="skip",
     )
 
 

@@ -105,6 +105,13 @@ CACHE = {
         "The mean over the policy's steps and all layers.",
         "np.nanmean(result.lost_mass[{0}, :{1}])",
     ),
+    "recall": Formula(
+        "lost_mass",
+        "attention recall",
+        "The full model's attention to what was kept and read: 1 less what was lost, the mean over "
+        "the policy's steps and all layers.",
+        "1 - np.nanmean(result.lost_mass[{0}, :{1}])",
+    ),
     "steps": Formula(
         "token_ids",
         "steps",

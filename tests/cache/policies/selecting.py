@@ -21,8 +21,15 @@ TURNS = (24, 1, 1, 1, 3, 1, 1, 5, 1)
 """A prompt, and steps of one token or several."""
 
 
-def expected(model: PreTrainedModel, rule: Rule) -> tuple[Read, Tensor]:
-    """What is read, and the log-probabilities [N, V]."""
+def expected(
+    model: PreTrainedModel, rule: Rule, cap: int | None = None, whole: bool = False
+) -> tuple[Read, Tensor]:
+    """What is read, and the log-probabilities [N, V].
+
+    Args:
+        cap: of a Llama: keys stand no further than so many places before a step's newest token.
+        whole: the rule is handed the queries of the text so far, not those of the step alone.
+    """
     config = model.config
     groups = getattr(config, "num_key_value_heads", config.num_attention_heads)
     read: Read = [[] for _ in TURNS[1:]]
@@ -31,8 +38,16 @@ def expected(model: PreTrainedModel, rule: Rule) -> tuple[Read, Tensor]:
         weights, each = weights.clone(), len(q) // groups
         for step, (start, stop) in enumerate(pairwise(accumulate(TURNS))):
             rows = slice(start, stop)
-            own = weights[:, rows, :stop]
-            found = rule(int(module.layer_idx), step, own, q[:, rows], k[::each, :stop])
+            own, keys = weights[:, rows, :stop], k[:, :stop]
+            if cap is not None:
+                keys = turned(keys, (stop - 1 - cap - torch.arange(stop)).clamp(min=0))
+                later = torch.arange(stop) > torch.arange(start, stop)[:, None]
+                logits = q[:, rows] @ keys.mT * module.scaling
+                own = logits.masked_fill(later, float("-inf")).softmax(-1)
+                weights[:, rows, :stop] = own
+                own = weights[:, rows, :stop]
+            seen = q[:, :stop] if whole else q[:, rows]
+            found = rule(int(module.layer_idx), step, own, seen, keys[::each])
             read[step].append(found)
             for h in range(len(q)):
                 hidden = torch.ones(stop, dtype=torch.bool)
@@ -43,6 +58,23 @@ def expected(model: PreTrainedModel, rule: Rule) -> tuple[Read, Tensor]:
 
     log_p = oracle.run(model, TOKENS[: sum(TURNS)], edit).log_p
     return read, torch.from_numpy(log_p)
+
+
+def turned(keys: Tensor, by: Tensor) -> Tensor:
+    """Keys [H, S, D] of a Llama with base 10000, moved on by [S] places."""
+    half = keys.shape[-1] // 2
+    angle = by[:, None] * 10000.0 ** (-torch.arange(half) / half)
+    a, b = keys[..., :half], keys[..., half:]
+    return torch.cat((a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()), -1)
+
+
+def highest_blocks(
+    scores: Tensor, count: int, block: int, held: int, always: set[int]
+) -> list[int]:
+    """The entries in the highest blocks of [B], those with an entry of ``always`` first."""
+    safe = {entry // block for entry in always}
+    blocks = highest(scores, count, safe)
+    return [at for own in blocks for at in range(own * block, min(held, (own + 1) * block))]
 
 
 def live(loaded: LoadedModel, policy: Policy, budget: int) -> tuple[Read, Tensor]:
