@@ -121,6 +121,13 @@ class Settings(BaseSettings):
         description="How the log is written: text, or one JSON object a line, every run's kind, "
         "model and seconds in it and no word of a visitor.",
     )
+    telemetry: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="OpenTelemetry collector (OTLP over HTTP) that metrics and traces of runs are "
+        "sent to, such as http://localhost:4318; empty sends nothing. It needs pip install "
+        "'tokenarium[telemetry]'.",
+    )
     queue_size: int = Field(16, ge=1, description="Requests that may wait before 'busy' is shown.")
     database_limit_mb: int = Field(
         2_048, ge=16, description="Size above which the oldest unpinned arrays are dropped."

@@ -25,6 +25,7 @@ _DEFAULTS = {
     "hosted": "off",
     "host": "127.0.0.1",
     "behind_proxy": "off",
+    "telemetry": "none",
 }
 """Where the default depends on the machine, or is told in another word."""
 

@@ -24,6 +24,7 @@ from tokenarium.backend.runs.visitor import SeenNames, Visitor, address_of
 from tokenarium.backend.settings import Settings
 
 if TYPE_CHECKING:
+    from tokenarium.backend.telemetry import Telemetry
     from tokenarium.backend.tokenization.facade import Tokenizers
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
@@ -44,6 +45,7 @@ class Lab(Library):
         self._registry.prime()
         self._preselection = Preselection(self.settings, self._registry)
         self._executor = RunExecutor(self.settings, self._repository, self._registry)
+        self._telemetry = self._observed()
         self._examples = install(self._repository)
         self._seen = SeenNames()
         self.classes = Classes(self._repository.store, hosted=self.settings.hosted)
@@ -199,4 +201,16 @@ class Lab(Library):
     def close(self) -> None:
         """Cancel what runs, wait for it briefly, and close the store."""
         self._executor.close()
+        if self._telemetry is not None:
+            self._telemetry.close()
         self._repository.close()
+
+    def _observed(self) -> "Telemetry | None":
+        """Begin to send what is observed of runs to the collector that the settings name."""
+        if not self.settings.telemetry:
+            return None
+        from tokenarium.backend.telemetry import Telemetry
+
+        telemetry = Telemetry(self.settings.telemetry, lambda: self._executor.waiting(None))
+        self._executor.observers.add(telemetry)
+        return telemetry

@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,10 @@ def read(written: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in written.getvalue().splitlines()]
 
 
-def test_runs_are_logged_by_kind_model_and_seconds_without_their_text(lines: io.StringIO) -> None:
+def test_runs_are_logged_by_kind_model_and_seconds_without_their_text(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tokenarium.backend.runs.examples.FOLDER", tmp_path)
     with Lab(Settings(database="duckdb:///:memory:", device="cpu", fetch=False)) as lab:
         asked = TraceRequest(model="bundled/target", text=f"Once {SECRET}")
         lab.run(asked)
