@@ -3,6 +3,7 @@
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.matrix import why_not
 from tokenarium.backend.speculation.rule import Rule
+from tokenarium.backend.speculation.stop_rule import StopRule
 
 READS = {
     "text": "the text alone",
@@ -18,7 +19,7 @@ DRAW = {
 
 
 def catalogue() -> str:
-    """Return every registered drafter and rule as Markdown tables, from their declarations."""
+    """Return every registered drafter, rule and stop rule as Markdown tables."""
     of_drafters = _table(
         ("Drafter", "Name", "Reads", "Children", "How it drafts", "Exact with, above 0", "Source"),
         [_of_drafter(drafter) for drafter in Drafter.registry.all()],
@@ -27,7 +28,14 @@ def catalogue() -> str:
         ("Acceptance rule", "Name", "Promise", "At temperature", "What it does", "Source"),
         [_of_rule(rule) for rule in Rule.registry.all()],
     )
-    return f"{of_drafters}\n\n{of_rules}"
+    of_stops = _table(
+        ("Stop rule", "Name", "What it does", "Source"),
+        [
+            (rule.title + _variant(rule), f"`{rule.slug}`", rule.explanation, rule.paper)
+            for rule in StopRule.registry.all()
+        ],
+    )
+    return f"{of_drafters}\n\n{of_rules}\n\n{of_stops}"
 
 
 def _of_drafter(drafter: type[Drafter]) -> tuple[str, ...]:
@@ -60,8 +68,8 @@ def _of_rule(rule: type[Rule]) -> tuple[str, ...]:
     )
 
 
-def _variant(drafter: type[Drafter]) -> str:
-    return "" if drafter.differs == "no" else " (variant)"
+def _variant(method: type[Drafter] | type[StopRule]) -> str:
+    return "" if method.differs == "no" else " (variant)"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

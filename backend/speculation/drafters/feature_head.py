@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
-from tokenarium.backend.speculation.drafter import Drafter, Source
+from tokenarium.backend.speculation.chain_drafter import ChainDrafter
+from tokenarium.backend.speculation.drafter import Source
 from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 GUESSED = "draft head"
 
 
-class FeatureHead(Drafter):
+class FeatureHead(ChainDrafter):
     """As a draft chain, where the draft is one layer over the target's own last state.
 
     The head guesses the target's next state from its last one and the newest token, and the
@@ -36,14 +35,6 @@ class FeatureHead(Drafter):
     )
     draw: ClassVar[Draw] = "iid"
     source: ClassVar[Source] = "target_states"
-    branches: ClassVar[bool] = False
-
-    stop_below: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="End the chain after a token less probable than this; 0 never does.",
-    )
 
     def propose(self, state: "DraftState") -> TokenTree:
         """Return the chain; nothing after a text of one token, before which is no state."""
@@ -51,4 +42,4 @@ class FeatureHead(Drafter):
 
         if len(state.ids) < 2:
             return state.tree()
-        return draft_chain(state, GUESSED, self.stop_below)
+        return draft_chain(state, GUESSED, self.ends)

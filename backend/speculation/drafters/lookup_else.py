@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from tokenarium.backend.speculation.chain_drafter import ChainDrafter
 from tokenarium.backend.speculation.drafter import Drafter, Source
 from tokenarium.backend.speculation.drafters.feature_head import GUESSED
-from tokenarium.backend.speculation.tree import ROOT, Draw, TokenTree
+from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.speculation.draft_state import DraftState
 
 
-class LookupElse(Drafter):
+class LookupElse(ChainDrafter):
     """Round by round: what a drafter without a model finds, or, where it finds nothing, a head's.
 
     Both are fixed choices, the head's its likeliest tokens, so that one rule is exact for either.
@@ -39,7 +40,6 @@ class LookupElse(Drafter):
     )
     draw: ClassVar[Draw] = "deterministic"
     source: ClassVar[Source] = "target_states"
-    branches: ClassVar[bool] = False
 
     first: Literal["prompt_lookup", "trie_lookahead"] = Field(
         "prompt_lookup", description="Who drafts first, from the text alone."
@@ -54,7 +54,8 @@ class LookupElse(Drafter):
         0.3,
         ge=0,
         le=1,
-        description="End the head's chain after a token less probable than this; 0 never does.",
+        description="End the head's chain after a token less probable than this, or, by another "
+        "stop rule than confidence, where that scores less; 0 never does.",
     )
 
     def begin(self, state: "DraftState") -> None:
@@ -66,16 +67,9 @@ class LookupElse(Drafter):
         tree = self._first().propose(state)
         if self._believed(tree) or len(state.ids) < 2:
             return tree
-        tree, node = state.tree(), ROOT
-        for _ in range(min(state.draft_len, state.tree_budget)):
-            probs = state.probs(tree, [node])
-            [[token]] = state.choose(probs, [1], self.draw)
-            tree.draft_probs[node] = probs[0]
-            probability = float(probs[0, token])
-            node = tree.add(node, token, tree.values[node] * probability, GUESSED)
-            if probability < self.stop_below:
-                break
-        return tree
+        from tokenarium.backend.speculation.draft_state import draft_chain
+
+        return draft_chain(state, GUESSED, self.ends, self.draw)
 
     def update(self, state: "DraftState", tree: TokenTree, logits: "Tensor") -> None:
         """Let the first drafter learn."""

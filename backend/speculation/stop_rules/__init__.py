@@ -1,0 +1,1 @@
+"""One stop rule a module, each found by itself."""
