@@ -16,6 +16,7 @@ from tokenarium.backend.decoding.memory import bytes_of_decoding
 from tokenarium.backend.decoding.request import DecodeRequest
 from tokenarium.backend.decoding.result import DecodeResult
 from tokenarium.backend.decoding.stepper import Stepper
+from tokenarium.backend.decoding.watching_reader import WatchingReader
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens, decode_each, tokenise
@@ -23,7 +24,6 @@ from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.backend.runs.request import stored_form
 from tokenarium.backend.speculation.autoregressive import StoppingCriteria
-from tokenarium.backend.speculation.reader import TreeReader
 
 
 @torch.inference_mode()
@@ -69,7 +69,8 @@ class _Run:
             ["shorten the prompt", "ask for fewer new tokens"],
         )
         _refuse_unknown(request.begin, loaded)
-        self.reader = TreeReader(loaded, prompt + most, cancel.check)
+        watch = {seen for one in self.strategies for seen in one.watches}
+        self.reader = WatchingReader(loaded, prompt + most, cancel.check, watch)
         if self.reader.chain_only and any(one.branches for one in self.strategies):
             self.notes += (
                 f"{loaded.name} does not read several branches in one pass "

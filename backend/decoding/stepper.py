@@ -8,14 +8,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tokenarium.backend.decoding.watching_reader import Seen
 from tokenarium.backend.models.generating import wait
 
 
 class Reader(Protocol):
-    """What keeps the keys and values; ``speculation.reader.TreeReader`` for a model."""
+    """What keeps the keys and values; ``watching_reader.WatchingReader`` for a model."""
 
     chain_only: str | None
     """Why drafted tokens must form a chain; None where they may form a tree."""
+    seen: list[Seen]
+    """What was seen of every token of the last pass."""
 
     def extend_states(self, ids: Sequence[int], embeddings: Tensor | None = None) -> Tensor:
         """Read tokens of the text, and return the states after each [n, D]."""
@@ -35,6 +38,14 @@ class Reader(Protocol):
 
     def rewind(self, count: int) -> None:
         """Go back so many tokens of the text."""
+        ...
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Return the embeddings [n, hidden] of tokens."""
+        ...
+
+    def early_logits(self, states: Tensor, normed: bool) -> Tensor:
+        """Return the logits [n, V] of states [n, hidden] after earlier layers."""
         ...
 
 
@@ -65,9 +76,11 @@ class Stepper:
         self.ids: list[int] = []
         """The text that was read, prompt included; -1 where an embedding was read."""
         self._states: list[Tensor] = []  # [D] after every token
+        self._seen: list[Seen] = []  # likewise
         self._tokens: list[int] = []  # of nodes
         self._parents: list[int] = []
         self._node_states: list[Tensor] = []
+        self._node_seen: list[Seen] = []
         self._chain: list[int] = []  # nodes that are in the cache, where they must be a chain
 
     def begin(self, prompt: Sequence[int]) -> Tensor:
@@ -75,6 +88,7 @@ class Stepper:
         assert not self.ids, "a prompt was read before: restart() goes back to its end"
         self.prompt, self.ids = list(prompt), list(prompt)
         self._states = list(self._reader.extend_states(prompt))
+        self._seen = list(self._reader.seen)
         return self.logits
 
     def restart(self) -> None:
@@ -108,6 +122,7 @@ class Stepper:
         states = self._timed(lambda: self._reader.extend_states(read, embeddings), len(read))
         self.ids += ids
         self._states += list(states)
+        self._seen += self._reader.seen
         return self.logits
 
     def try_tokens(self, ids: Sequence[int], parents: Sequence[int]) -> tuple[list[int], Tensor]:
@@ -127,14 +142,39 @@ class Stepper:
         if self._reader.chain_only is None:
             states = self._timed(lambda: self._reader.read_states(ids, parents), len(ids))
             self._node_states += list(states)
+            self._node_seen += self._reader.seen
         else:
             for node in nodes:
                 self._node_states.append(self._as_chain(self.path(node)))
+                self._node_seen.append(self._reader.seen[-1])
         return nodes, self._unembed(torch.stack([self._node_states[node] for node in nodes]))
 
     def node_state(self, node: int) -> Tensor:
         """Return the final-normed state [D] after a node."""
         return self._node_states[node]
+
+    def node_seen(self, node: int) -> Seen:
+        """Return what was seen while a node was read."""
+        return self._node_seen[node]
+
+    def seen(self, back: int = 0) -> Seen:
+        """Return what was seen while the newest token of the text was read, or one before it."""
+        return self._seen[-1 - back]
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Return the embeddings [n, hidden] of tokens, as ``feed`` reads them."""
+        return self._reader.embed(ids)
+
+    def early_logits(self, layers: Sequence[int], normed: bool = True) -> Tensor:
+        """Return the logits [n, V] after the text as earlier layers would have them.
+
+        Args:
+            layers: [n] from 1, the number of layers that are run.
+            normed: whether the final norm is applied.
+        """
+        states = self.seen().layers
+        assert states is not None, "the strategy does not declare that it watches layers"
+        return self._reader.early_logits(states[[layer - 1 for layer in layers]], normed)
 
     def path(self, node: int) -> list[int]:
         """Return the nodes from the text to a node, itself included."""
@@ -154,6 +194,7 @@ class Stepper:
             self._reader.keep(range(len(path)))
         self.ids += [self._tokens[node] for node in path]
         self._states += [self._node_states[node] for node in path]
+        self._seen += [self._node_seen[node] for node in path]
         self._clear()
 
     def rewind(self, count: int) -> None:
@@ -164,13 +205,15 @@ class Stepper:
             self._reader.rewind(count)
             del self.ids[-count:]
             del self._states[-count:]
+            del self._seen[-count:]
 
     def _forget(self) -> None:
         self._reader.forget_after(0)
         self._clear()
 
     def _clear(self) -> None:
-        self._tokens, self._parents, self._node_states, self._chain = [], [], [], []
+        self._tokens, self._parents, self._chain = [], [], []
+        self._node_states, self._node_seen = [], []
 
     def _as_chain(self, path: list[int]) -> Tensor:
         """Read the end of a path that is not in the cache, and return the state [D] after it."""

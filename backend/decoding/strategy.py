@@ -11,6 +11,7 @@ from tokenarium.backend.runs.registry import Registry, modules_of
 if TYPE_CHECKING:
     from tokenarium.backend.decoding.lane import Lane
     from tokenarium.backend.decoding.pipeline import Pipeline
+    from tokenarium.backend.decoding.watching_reader import Watched
 
 
 class Strategy(Method):
@@ -61,6 +62,8 @@ class Strategy(Method):
     """Whether tokens are drawn at random."""
     branches: ClassVar[bool] = False
     """Whether it reads tokens that may not stay, or goes back."""
+    watches: ClassVar[tuple["Watched", ...]] = ()
+    """What it looks at inside the model."""
     neutral: ClassVar[Mapping[str, Any]] = {}
     """Parameters with which it writes what plain decoding writes."""
     published: ClassVar[Mapping[str, Any]] = {}

@@ -199,6 +199,10 @@ class TreeReader:
             self.room(0, self._states, hidden[None])
         return hidden
 
+    def attending(self, call: AttentionCall, keys: Tensor) -> None:
+        """Look at a layer's queries, and keys [G, S, D] of text and drafted tokens; for readers
+        that watch."""
+
     def room(self, layer: int, buffers: list[Tensor], new: Tensor) -> Tensor:
         """Return a layer's buffer [G, S, D] with ``new`` [G, n, D] written at its end."""
         held = self.length + len(self.parents)
@@ -233,6 +237,7 @@ class _Keeper(Recorder):
         reader.check()
         keys = reader.room(call.layer, reader.keys, call.k[0])
         values = reader.room(call.layer, reader.values, call.v[0])
+        reader.attending(call, keys)
         if call.mask is not None and call.mask.shape[-1] != keys.shape[-2]:
             raise ValueError(
                 f"what layer {call.layer} sees is no window (chunks, or keys that the model "

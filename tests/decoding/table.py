@@ -1,4 +1,7 @@
-"""A model whose logits are looked up by the last two tokens: every strategy can be done by hand."""
+"""A model whose logits are looked up by the last two tokens: every strategy can be done by hand.
+
+An embedding is a mixture of tokens, and what follows it the mixture of what follows them.
+"""
 
 from collections.abc import Sequence
 
@@ -9,6 +12,7 @@ from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.stepper import Stepper
 from tokenarium.backend.decoding.strategy import Strategy
+from tokenarium.backend.decoding.watching_reader import Seen
 from tokenarium.backend.speculation.autoregressive import Reason
 
 
@@ -16,6 +20,22 @@ def random_table(vocabulary: int, seed: int = 0, spread: float = 2.0) -> Tensor:
     """Return logits [V, V, V] by the token before the last, the last, and the next."""
     draw = torch.Generator().manual_seed(seed)
     return spread * torch.randn((vocabulary,) * 3, generator=draw)
+
+
+LAYERS = 4
+
+
+def layer_logits(row: Tensor) -> Tensor:
+    """Return logits [LAYERS, V] that earlier layers would have, of those [V] after the last."""
+    made = [row * (layer + 1) / LAYERS + row.roll(LAYERS - layer - 1) for layer in range(LAYERS)]
+    made[-1] = row
+    return torch.stack(made)
+
+
+def attention_of(ids: Sequence[int]) -> Tensor:
+    """Return attention weights [2, S] of the last token of a text on all its tokens."""
+    at = torch.arange(len(ids)) + 3.0 * torch.tensor(ids)
+    return torch.softmax(2 * torch.stack([at.sin(), (2 * at).cos()]), -1)
 
 
 class TableReader:
@@ -27,19 +47,33 @@ class TableReader:
         self.tokens: list[int] = []
         self.parents: list[int] = []
         self.passes = self.token_steps = 0
+        self.soft: dict[int, Tensor] = {}  # [V] weights by place in the text
+        self.seen: list[Seen] = []
 
     def row(self, ids: Sequence[int]) -> Tensor:
-        return self.table[ids[-2] if len(ids) > 1 else 0, ids[-1]]
+        if not self.soft:
+            return self.table[ids[-2] if len(ids) > 1 else 0, ids[-1]]
+        last = len(ids) - 1
+        weights = [
+            self.soft.get(place, torch.eye(len(self.table))[ids[place]])
+            for place in (last - 1, last)
+        ]
+        return torch.einsum("a,b,abv->v", *weights, self.table)
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        return torch.eye(len(self.table))[list(ids)]
+
+    def early_logits(self, states: Tensor, normed: bool) -> Tensor:
+        return states if normed else states / 2
 
     def extend_states(self, ids: Sequence[int], embeddings: Tensor | None = None) -> Tensor:
-        assert embeddings is None
         self._count(ids)
         self.keep([])
         self.ids += ids
         first = len(self.ids) - len(ids)
-        return torch.stack(
-            [self.row(self.ids[: place + 1]) for place in range(first, len(self.ids))]
-        )
+        for place, weights in enumerate([] if embeddings is None else embeddings, first):
+            self.soft[place] = weights
+        return self._read([self.ids[: place + 1] for place in range(first, len(self.ids))])
 
     def read_states(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
         self._count(ids)
@@ -48,9 +82,14 @@ class TableReader:
             assert list(parents) == list(range(before - 1, before + len(ids) - 1))
         self.tokens += ids
         self.parents += parents
-        return torch.stack(
-            [self.row(self.ids + self.path(node)) for node in range(before, len(self.tokens))]
-        )
+        return self._read([self.ids + self.path(node) for node in range(before, len(self.tokens))])
+
+    def _read(self, texts: list[list[int]]) -> Tensor:
+        rows = [self.row(ids) for ids in texts]
+        self.seen = [
+            Seen(layer_logits(row), attention_of(ids)) for row, ids in zip(rows, texts, strict=True)
+        ]
+        return torch.stack(rows)
 
     def path(self, node: int) -> list[int]:
         found: list[int] = []
@@ -71,6 +110,7 @@ class TableReader:
     def rewind(self, count: int) -> None:
         self.forget_after(0)
         del self.ids[len(self.ids) - count :]
+        self.soft = {place: known for place, known in self.soft.items() if place < len(self.ids)}
 
     def _count(self, ids: Sequence[int]) -> None:
         self.passes += 1
