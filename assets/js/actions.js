@@ -26,7 +26,7 @@
         say('Saved.');
       } catch (error) { say(`Not saved: ${error?.message ?? error}`, 15_000); }
     };
-    T.explain = number => server.explain_number({run: T.state.run, number});
+    T.explain = (number, run) => server.explain_number({run, number});
     const filesOf = ([section, [title, files]]) => {
       const nothing = section === 'run' ? [{items: [{text: 'Nothing is stored yet: press Run.', go: () => {}}]}] : [];
       const row = ([file, text]) => ({items: [{text, name: section === 'run' ? '' : `${title}: ${text}`, go: () => save(section, file)}]});

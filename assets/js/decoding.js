@@ -29,15 +29,15 @@
     };
     const table = found => {
       const made = make('table', 'tk-dec-table'), caption = made.createCaption(), head = made.createTHead().insertRow(), body = made.createTBody();
-      caption.textContent = value.imported ? 'Likeliest tokens that the response gives.' : 'Likeliest tokens. Press one: the text goes on from there.';
+      caption.textContent = value.imported ? 'Likeliest tokens that the response gives.' : T.alone ? 'Likeliest tokens.' : 'Likeliest tokens. Press one: the text goes on from there.';
       for (const name of ['token', ...found.stages.map(([name]) => name)]) head.append(Object.assign(make('th', '', name), {scope: 'col'}));
       for (const one of found.alternatives) {
         const row = body.insertRow(), first = row.insertCell();
         row.className = one.taken ? 'tk-hit' : '';
         const press = make('button', 'tk-road', one.text || '∅');
         press.type = 'button';
-        press.title = one.taken ? 'This one was taken' : value.imported ? 'No model is here to go on with it' : 'Go on with this token instead';
-        press.disabled = one.taken || value.imported;
+        press.title = one.taken ? 'This one was taken' : value.imported || T.alone ? 'No model is here to go on with it' : 'Go on with this token instead';
+        press.disabled = one.taken || value.imported || T.alone;
         press.addEventListener('click', () => T.bus.emit('open', (found.lane * MOST + found.step) * RANKS + one.rank));
         first.append(press);
         one.probs.forEach(p => {

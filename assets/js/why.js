@@ -70,7 +70,8 @@
     addEventListener('resize', place);
     let found;
     try {
-      found = T.state.run && T.explain ? await T.explain(button.dataset.why) : {error: 'This run is not finished: its numbers are explained once it is stored.'};
+      const run = button.closest('[data-run]')?.dataset.run ?? T.state.run;
+      found = run && T.explain ? await T.explain(button.dataset.why, run) : {error: 'This run is not finished: its numbers are explained once it is stored.'};
     } catch (error) { found = {error: `Not explained: ${error?.message ?? error}`}; }
     if (from === button) filled(...written(found));
   };

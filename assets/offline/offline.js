@@ -18,7 +18,7 @@
   const nothing = () => {};
   const T = window.tokenarium = {
     bus: {on, emit}, state, select, tell: nothing, settle: nothing, running: {}, fromAddress: () => ({}),
-    address: () => new URL(location.href), page: {slug: '', arrows: 'token'},
+    address: () => new URL(location.href), page: {slug: '', arrows: 'token'}, alone: true,
   };
 
   // The file's value for what is chosen. Of steps the last one before that is kept.
@@ -54,7 +54,9 @@
       for (const watcher of watchers) watcher();
     };
     if (part.by.length && part.component !== 'strip') follow(); // a strip is sent whole at first
-    T[part.component](element, props, (name, watcher) => watchers.push(watcher), {tree_of: async ({round}) => T.trees[round]});
+    T[part.component](element, props, (name, watcher) => watchers.push(watcher), {
+      tree_of: async ({round}) => T.trees[round], step_of: async ({lane, step}) => T.steps[`${lane},${step}`],
+    });
     if (part.by.length) on('place', follow);
   };
 
@@ -70,10 +72,10 @@
     on('place', draw);
   };
 
-  T.begin = ({state: first, arrows, parts, trees}) => {
+  T.begin = ({state: first, arrows, parts, trees, steps}) => {
     Object.assign(state, first);
     T.page.arrows = arrows;
-    T.trees = trees;
+    Object.assign(T, {trees, steps});
     parts.forEach(mount);
     emit('select', {...state});
     document.documentElement.dataset.ready = '';

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import unescape
 from itertools import chain
 from typing import Any
@@ -12,9 +12,11 @@ import pytest
 
 import tokenarium
 from tests.ui.browser_stub import Visit
-from tokenarium.backend import Lab, Settings, UserError
+from tokenarium.backend import JudgeRequest, Lab, Settings, UserError
+from tokenarium.ui.components.judged_table import judged_sentence, judged_table
 from tokenarium.ui.offline.kinds import offline
 from tokenarium.ui.pages import find_pages
+from tokenarium.ui.shell.section import MAIN
 from tokenarium.ui.why.explain import explained
 from tokenarium.ui.why.formulas import FORMULAS
 from tokenarium.ui.why.number import number, source, unmarked
@@ -22,8 +24,11 @@ from tokenarium.ui.why.number import number, source, unmarked
 MARK = re.compile(r'<button data-why="([^"]*)">([^<]*)</button>')
 SHOWN = re.compile(r"-?[\d,]+(?:\.\d+)?(?:e[-+]?\d+)?")
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-LEAST = {"trace": 15, "cache": 20, "speculate": 12}
-"""Numbers that a page of the kind marks at least; pages of other kinds mark none yet."""
+LEAST = {
+    "trace": 15, "cache": 20, "speculate": 12,
+    "decode": 4, "attribute": 6, "sweep": 30, "judge": 20,
+}  # fmt: skip
+"""Numbers that a page of the kind marks at least."""
 WRONG = (
     "", "nothing 3", "surprisal_nats", "surprisal_nats 9999999", "surprisal_nats -1",
     "surprisal_nats 1 2", "surprisal_nats 1]", "__class__", "quantities", "attention_share",
@@ -38,9 +43,10 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
-def marked(visit: Visit) -> set[tuple[str, str]]:
-    """Return source and text of every marked number of a page."""
-    texts = (value for value in visit.values.values() if isinstance(value, str))
+def marked(values: Iterable[object], run_id: str = "") -> set[tuple[str, str]]:
+    """Return source and text of every marked number: of the run in sight, or of one named."""
+    texts = (value for value in values if isinstance(value, str))
+    texts = (text for text in texts if (f'data-run="{run_id}"' in text) == bool(run_id))
     found = chain.from_iterable(MARK.findall(text) for text in texts)
     return {(unescape(written), unescape(text)) for written, text in found}
 
@@ -65,29 +71,48 @@ def assert_shown(text: str, value: float) -> None:
     assert abs(float(digits) - expected) <= half * 1.001 + 1e-6 * abs(expected), (text, value)
 
 
+def assert_given_again(
+    lab: Lab, run_id: str, numbers: set[tuple[str, str]], patch: pytest.MonkeyPatch
+) -> None:
+    """Fail unless every number is what its Python prints, and as it was rounded."""
+    for written, text in numbers:
+        told = explained(lab, run_id, written)
+        assert printed(lab, told["python"], patch) == told["value"], written
+        assert_shown(text, float(told["value"]))
+        assert told["title"]
+        assert told["meaning"]
+        assert told["slice"] in told["python"].replace("result.", "")
+
+
 def test_python_at_every_marked_number_gives_it_again(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for page in find_pages():
-        kind = page.kinds[0].kind
-        for example in lab.examples(kind):
-            visit = Visit(lab, page)
-            visit.open(example.run_id)
-            numbers = marked(visit)
-            assert len(numbers) >= LEAST.get(kind, 0), (kind, example.run_id)
-            for written, text in numbers:
-                told = explained(lab, example.run_id, written)
-                assert printed(lab, told["python"], monkeypatch) == told["value"], written
-                assert_shown(text, float(told["value"]))
-                assert told["title"]
-                assert told["meaning"]
-                assert told["slice"] in told["python"].replace("result.", "")
+        for section in (page, *(each for each in page.beside if each.kinds[0] not in page.kinds)):
+            kind = section.kinds[0].kind
+            for example in lab.examples(kind):
+                visit = Visit(lab, page)
+                visit.open(example.run_id, section.slug)
+                own = "" if section.slug == MAIN else example.run_id
+                numbers = marked(visit.values.values(), own)
+                assert len(numbers) >= LEAST.get(kind, 0), (kind, example.run_id)
+                assert_given_again(lab, example.run_id, numbers, monkeypatch)
+
+
+def test_a_judged_text_names_its_own_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "The old lighthouse keeper climbed the stairs every evening, and counted them all."
+    run = lab.run(lab.request(JudgeRequest, model="bundled/target", text=text))
+    shown = (judged_sentence(run.result, run.id), judged_table(run.result, run.id))
+    numbers = marked(shown, run.id)
+    assert len(numbers) >= LEAST["judge"]
+    assert_given_again(lab, run.id, numbers, monkeypatch)
 
 
 def test_every_formula_stands_with_a_field_that_its_kind_defines(lab: Lab) -> None:
-    for kind in LEAST:
-        defined = lab.open(lab.examples(kind)[0].run_id).result.quantities()
-        for name, formula in FORMULAS[kind].items():
+    results = {kind.request.kind: kind.result_class for kind in lab.kinds()}
+    for kind, formulas in FORMULAS.items():
+        defined = results[kind].quantities()
+        for name, formula in formulas.items():
             assert formula.field in defined, name
             assert name not in defined, f"{name} would hide a field"
 

@@ -7,8 +7,10 @@ import pytest
 from tests.ui.browser_stub import Visit
 from tests.ui.conftest import MODEL
 from tokenarium.backend import JudgeRequest, Lab
+from tokenarium.ui.components.judged_table import _range, _said, _verdict
+from tokenarium.ui.components.table import Numbers
 from tokenarium.ui.pages.explore import Explore
-from tokenarium.ui.panels.explore.judge import USUAL, _range, _said, _verdict
+from tokenarium.ui.panels.explore.judge import USUAL
 
 
 @pytest.mark.parametrize(
@@ -26,8 +28,11 @@ def test_a_score_is_compared_with_chance(score, low, high, verdict) -> None:
 
 
 def test_what_is_not_known_is_a_dash() -> None:
-    assert _range(math.nan, math.nan) == _said(math.nan) == "-"
-    assert _range(-1.5, 0.25) == "-1.5 to 0.25"
+    fields = ("score_low", "score_high")
+    assert _range((math.nan, math.nan), fields, 0) == _said(math.nan) == "-"
+    found = _range((-1.5, 0.25), fields, 0)
+    assert isinstance(found, Numbers)
+    assert [getattr(part, "text", part) for part in found.parts] == ["-1.5", " to ", "0.25"]
 
 
 def test_the_form_is_sent_when_the_view_is_opened_and_not_before(lab: Lab) -> None:

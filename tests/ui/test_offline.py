@@ -125,12 +125,29 @@ def test_run_is_saved_as_a_page(trace: Run, tmp_path: Any) -> None:
     assert saved.read_text("utf-8") == trace.html(views=["strip"])
 
 
-@pytest.mark.parametrize("example", ["example-said-before", "example-a-hidden-number"])
+@pytest.mark.parametrize(
+    "example",
+    ["example-said-before", "example-a-hidden-number", "example-four-roads-at-once",
+     "example-why-warsaw"],
+)  # fmt: skip
 def test_other_kinds_have_a_page(lab: Lab, example: str) -> None:
     run = lab.open(example)
     found = carried(run.html())
     assert found["parts"]
     assert len(found["trees"]) == len(getattr(run.result, "rounds", ()))
+
+
+def test_every_step_of_a_decoding_run_is_in_its_file(lab: Lab) -> None:
+    run = lab.open("example-four-roads-at-once")
+    html = run.html()
+    steps, result = carried(html)["steps"], run.result
+    assert len(steps) == sum(len(lane.token_ids) for lane in result.lanes)
+    own = steps["1,7"]
+    assert own["entropy"] == pytest.approx(result.lanes[1].entropy_nats[7], rel=1e-3)
+    assert own["alternatives"][0]["probs"][0] == pytest.approx(
+        result.lanes[1].top_probs[7, 0, 0], rel=1e-3
+    )
+    assert parts_of(html)["decoding"]["value"]["steps"] == 32
 
 
 def test_texts_are_escaped(trace: Run) -> None:

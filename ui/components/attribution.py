@@ -8,6 +8,7 @@ import orjson
 from tokenarium.backend import AttributeEstimate, AttributeRequest, AttributeResult, Attributor
 from tokenarium.ui.components.cost_card import card
 from tokenarium.ui.text import escape, many, one_line, visible
+from tokenarium.ui.why.number import number, source
 
 LEVELS = 10
 MOST_CLICKED = 1500
@@ -74,18 +75,18 @@ def attribution_sentence(result: AttributeResult) -> str:
     else:
         times = math.exp(min(abs(result.value_nats), 700))
         more = "likelier" if result.value_nats >= 0 else "less likely"
-        said = (
-            f"{target} was {times:.3g} times {more} than <b>“{_quoted(result.against_text)}”</b>."
-        )
+        much = number(f"{times:.3g} times", source("target_times"))
+        said = f"{target} was {much} {more} than <b>“{_quoted(result.against_text)}”</b>."
     best = int(result.scores.argmax())
     if result.scores[best] > 0:
         unit = f" {result.score_unit}" if result.score_unit else ""
         said += (
             f" Most for it did <b>“{_quoted(result.unit_text[best])}”</b> "
-            f"({result.scores[best]:+.3g}{unit})."
+            f"({number(f'{result.scores[best]:+.3g}{unit}', source('scores', best))})."
         )
     notes = "".join(f'<span class="tk-note">{escape(note)}</span> ' for note in result.notes)
-    cost = f"{many(result.passes, 'text')} read, {many(result.token_steps, 'token')}."
+    passes = number(many(result.passes, "text"), source("passes"))
+    cost = f"{passes} read, {number(many(result.token_steps, 'token'), source('token_steps'))}."
     return (
         f'<p class="tk-sentence">{said} {verdict_words(result)}</p>'
         f'<p class="tk-sub">{cost} {notes}</p>'
@@ -98,17 +99,17 @@ def verdict_words(result: AttributeResult) -> str:
     units = "the highest unit" if found.k == 1 else f"the {found.k} highest units"
     what = "its log probability" if result.against_id < 0 else "that difference (ln)"
     others = "one at random" if found.k == 1 else f"{found.k} at random"
-    said = (
-        f"Without {units} {what} falls by {found.drop:.2f} nats, without {others} by "
-        f"{found.mean:.2f} on average"
-    )
+    drop = number(f"{found.drop:.2f} nats", source("check_drop_nats"))
+    mean = number(f"{found.mean:.2f}", source("chance_drop"))
+    said = f"Without {units} {what} falls by {drop}, without {others} by {mean} on average"
     if found.verdict == "too few units":
         sets = many(len(found.random), "set")
         return f"{said}; with {sets} of units in all, chance cannot be told apart."
+    p = number(f"{found.p:.2g}", source("check_p"))
     beats = "<b>beats chance</b>" if found.verdict == "beats chance" else (
         "<b>does not beat chance</b>: do not rely on it"
     )  # fmt: skip
-    return f"{said}: this map {beats} (p = {found.p:.2g})."
+    return f"{said}: this map {beats} (p = {p})."
 
 
 def attribution_card(cost: AttributeEstimate, request: AttributeRequest) -> str:
@@ -132,5 +133,5 @@ def _quoted(text: str) -> str:
 
 
 def _chance(nats: float) -> str:
-    chance = 100 * math.exp(nats)
-    return f"{chance:.3g} % (ln p = {nats:.2f})"
+    chance = number(f"{100 * math.exp(nats):.3g} %", source("target_chance"))
+    return f"{chance} (ln p = {number(f'{nats:.2f}', source('value_nats'))})"

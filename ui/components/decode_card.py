@@ -5,6 +5,7 @@ import numpy as np
 from tokenarium.backend import DecodeEstimate, DecodeResult
 from tokenarium.ui.components.cost_card import card
 from tokenarium.ui.text import escape, many
+from tokenarium.ui.why.number import number, source
 
 
 def decode_card(cost: DecodeEstimate) -> str:
@@ -30,9 +31,10 @@ def decode_sentence(result: DecodeResult) -> str:
     if not known.any():
         return ""
     worst = int(np.nanargmax(plain.entropy_nats))
+    most = number(f"{plain.entropy_nats[worst]:.2f} nats", source("step_entropy", 0, worst))
+    mean = number(f"{plain.entropy_nats[known].mean():.2f}", source("mean_entropy", 0))
     said = [
-        f"<b>{escape(plain.title)}</b> was most unsure at step {worst + 1} "
-        f"({plain.entropy_nats[worst]:.2f} nats, mean {plain.entropy_nats[known].mean():.2f})."
+        f"<b>{escape(plain.title)}</b> was most unsure at step {worst + 1} ({most}, mean {mean})."
     ]
     if result.imported:
         what = "the given tokens' share of each distribution: entropies are lower bounds."
@@ -41,6 +43,7 @@ def decode_sentence(result: DecodeResult) -> str:
         both = min(len(plain.token_ids), len(lane.token_ids))
         apart = np.flatnonzero(plain.token_ids[:both] != lane.token_ids[:both])
         where = f"leaves it at step {apart[0] + 1}" if len(apart) else "writes the same"
-        cost = f"{many(lane.passes, 'pass', 'passes')}, {lane.token_steps:,} tokens read"
-        said.append(f"{escape(lane.title)} {where}, for {cost}.")
+        passes = number(many(lane.passes, "pass", "passes"), source("lane_passes", lane.number))
+        read = number(f"{lane.token_steps:,} tokens", source("lane_steps", lane.number))
+        said.append(f"{escape(lane.title)} {where}, for {passes}, {read} read.")
     return f'<p class="tk-sentence">{" ".join(said)}</p>'

@@ -80,6 +80,18 @@ def decoding(value: str | None, step: Callable[[object], dict[str, Any]]) -> gr.
     def step_of(place: dict[str, Any]) -> dict[str, Any]:
         return step(place)
 
+    return gr.HTML(
+        value,
+        html_template=template(),
+        js_on_load=JS,
+        server_functions=[step_of],
+        elem_id="decoding",
+        elem_classes="tk-block",
+    )
+
+
+def template() -> str:
+    """Return the component's HTML, with what the signs over tokens mean."""
     key = "".join(
         f'<span title="{escape(words)}"><b>{sign}</b> {words}</span>'
         for sign, words in MARKS.values()
@@ -88,14 +100,7 @@ def decoding(value: str | None, step: Callable[[object], dict[str, Any]]) -> gr.
         "<span>The bar under a token is the model's entropy before it, in nats; the line is where "
         f"the strategy acts.</span>{key}"
     )
-    return gr.HTML(
-        value,
-        html_template=TEMPLATE.format(key=said),
-        js_on_load=JS,
-        server_functions=[step_of],
-        elem_id="decoding",
-        elem_classes="tk-block",
-    )
+    return TEMPLATE.format(key=said)
 
 
 def road_of(number: int) -> tuple[int, int, int]:

@@ -23,6 +23,7 @@ CHOICES: Mapping[str, str] = {
     "policy": "slug of a policy of the run; empty for the last one",
     "step": "decode step, from 0, right after the prompt",
     "measure": "of quality: " + ", ".join(QUALITY_MEASURES),
+    "judged_by": "slug of a measure of a judged text; empty for the first that was asked for",
     "against": "bytes (of the cache) or ms (per token)",
 }
 """By name, what the parameters of figures are."""

@@ -9,8 +9,13 @@ from plotly import graph_objects as go
 
 from tokenarium.backend import (
     QUALITY_MEASURES,
+    AttributeResult,
+    AuditResult,
     CacheRequest,
     CacheResult,
+    DecodeResult,
+    ImportResult,
+    JudgeResult,
     PolicyRun,
     Run,
     SpeculationResult,
@@ -19,7 +24,12 @@ from tokenarium.backend import (
     UserError,
     protected,
 )
-from tokenarium.ui.figures import attention, eviction, heads, heavy, lines, sinks, tradeoff
+from tokenarium.ui.characters import named
+from tokenarium.ui.figures import attention, audit, eviction, heads, heavy, lines, sinks, tradeoff
+from tokenarium.ui.figures.attribution import check_strip, score_bars
+from tokenarium.ui.figures.decoding import scatter
+from tokenarium.ui.figures.imports import by_place
+from tokenarium.ui.figures.judging import judged_line
 from tokenarium.ui.figures.speculation import NAMES, figures
 from tokenarium.ui.text import one_line
 
@@ -129,6 +139,55 @@ def _guessed(name: str) -> Draw:
     return drawn
 
 
+def _unsure(run: Run) -> go.Figure | None:
+    """Draw every step of every lane by entropy and varentropy, thresholds as lines."""
+    assert isinstance(run.result, DecodeResult)
+    return scatter(run.result)
+
+
+def _units(run: Run) -> go.Figure:
+    """Draw the units with the largest scores, with intervals where they were sampled."""
+    assert isinstance(run.result, AttributeResult)
+    return score_bars(run.result)
+
+
+def _check(run: Run) -> go.Figure:
+    """Draw what deleting the highest units does, beside as many at random."""
+    assert isinstance(run.result, AttributeResult)
+    return check_strip(run.result)
+
+
+def _judged(run: Run, judged_by: str = "") -> go.Figure:
+    """Draw what a measure says of every token, and the tokens that decide."""
+    assert isinstance(run.result, JudgeResult)
+    asked = run.result.measures
+    chosen = _one_of("judged_by", judged_by or asked[0], asked)
+    return judged_line(run.result, chosen, named(run.result.token_text))
+
+
+def _audited(name: str) -> Draw:
+    def drawn(run: Run) -> go.Figure | None:
+        assert isinstance(run.result, AuditResult)
+        return audit.figures(run.result)[name]
+
+    drawn.__doc__ = AUDITS[name]
+    return drawn
+
+
+AUDITS = {
+    "gaps": "Draw how far each token is behind the likeliest, with the tolerance.",
+    "ranks": "Draw how evenly the ranks of drawn tokens are spread.",
+    "powers": "Draw how surely another temperature would have been found.",
+}
+"""What figures of an audit show."""
+
+
+def _by_place(run: Run) -> go.Figure | None:
+    """Draw how often another engine's guesses were accepted, by their place in a round."""
+    assert isinstance(run.result, ImportResult)
+    return by_place(run.result)
+
+
 def _traced(run: Run) -> TraceResult:
     assert isinstance(run.result, TraceResult)
     return run.result
@@ -155,6 +214,12 @@ FIGURES: Mapping[str, Mapping[str, Draw]] = {
     },
     "speculate": {name: _guessed(name) for name in NAMES},
     "sweep": {"tradeoff": _tradeoff},
+    "decode": {"unsure": _unsure},
+    "logprobs": {"unsure": _unsure},
+    "attribute": {"units": _units, "check": _check},
+    "judge": {"judged": _judged},
+    "audit": {name: _audited(name) for name in audit.NAMES},
+    "import": {"by_place": _by_place},
 }
 """By kind and name, what draws a run; its parameters are what can be chosen."""
 
@@ -186,7 +251,8 @@ def figure(run: Run, name: str, **choices: Any) -> go.Figure:
     if found is None:
         raise NothingToDrawError(f"figure {name!r}: this run has nothing to draw in it")
     said = str(found.layout.meta["label"]).partition(";")[0]
-    title = one_line(f"{said} · {getattr(run.request, 'model', '')}")
+    model = getattr(run.request, "model", "")
+    title = one_line(f"{said} · {model}" if model else said)
     found.update_layout(title={"text": title, "font": {"size": 13}}, margin={"t": 56})
     return found
 

@@ -18,6 +18,15 @@ TITLES = {
     "point": "A text under KV-cache policies, by",
     "speculate": "A text guessed ahead, by",
     "sweep": "KV-cache policies at several budgets, by",
+    "decode": "A text written step by step, by",
+    "attribute": "What made a token likely, for",
+    "judge": "A text judged by",
+    "audit": "A text of another engine, read by",
+    "tokenize": "What a text is cut into",
+    "next_byte": "Exact and naive next bytes, by",
+    "characters": "Letters of words, asked of",
+    "import": "What another engine reports",
+    "logprobs": "A response with log probabilities",
 }
 
 
@@ -35,7 +44,7 @@ def title(run: Run) -> str:
     """Return the heading of a run's page."""
     model = getattr(run.request, "model", "")
     said = TITLES.get(run.request.kind, f"Run of kind {run.request.kind}, by")
-    return f"{said} {model}"
+    return f"{said} {model}".removesuffix(", by ").rstrip()
 
 
 def header(run: Run, sentence: str) -> str:

@@ -6,20 +6,26 @@ from functools import partial
 from typing import Any
 
 from tokenarium.backend import (
+    AttributeResult,
     AuditResult,
     CacheResult,
+    DecodeResult,
     ImportResult,
+    JudgeResult,
     Run,
     SpeculationResult,
     SweepResult,
     TraceResult,
     UserError,
 )
+from tokenarium.ui.components.attribution import attribution_sentence
 from tokenarium.ui.components.cache_verdict import cache_sentence
+from tokenarium.ui.components.decode_card import decode_sentence
+from tokenarium.ui.components.judged_table import judged_sentence
 from tokenarium.ui.components.sentence import sentence
 from tokenarium.ui.components.speculate_tables import speculate_sentence
 from tokenarium.ui.figures import catalogue
-from tokenarium.ui.offline import audit, cache, speculate, trace
+from tokenarium.ui.offline import audit, cache, decode, speculate, texts, trace
 from tokenarium.ui.offline.about import header
 from tokenarium.ui.offline.part import Part, figure_part
 from tokenarium.ui.text import escape
@@ -40,6 +46,8 @@ class Offline:
     layers: int = 0
     trees: Sequence[Any] = ()
     """Of a run that guesses ahead, every round's."""
+    steps: Mapping[str, Any] = field(default_factory=dict)
+    """Of a run by several strategies, the card of every step by lane and step."""
 
     def header(self, run: Run) -> str:
         """Return the heading with the sentence of the kind."""
@@ -70,6 +78,13 @@ def offline(run: Run, layers: Sequence[int] | None = None) -> Offline:
     if isinstance(result, SpeculationResult):
         views = {**speculate.views(run), **figures()}
         return Offline(views, speculate.state(run), "round", trees=speculate.trees(run))
+    if isinstance(result, DecodeResult):
+        views = {**decode.views(run), **figures()}
+        return Offline(views, decode.state(run), "step", steps=decode.answers(run))
+    if isinstance(result, AttributeResult):
+        return Offline({**texts.attributed(run), **figures()})
+    if isinstance(result, JudgeResult):
+        return Offline({**texts.judged(run), **figures()})
     if isinstance(result, AuditResult | ImportResult):
         return Offline(audit.views(run))
     return Offline(figures())
@@ -108,6 +123,12 @@ def _sentence(run: Run) -> str:
         return speculate_sentence(result)
     if isinstance(result, AuditResult | ImportResult):
         return audit.sentence(run)
+    if isinstance(result, DecodeResult):
+        return decode_sentence(result)
+    if isinstance(result, AttributeResult):
+        return attribution_sentence(result)
+    if isinstance(result, JudgeResult):
+        return judged_sentence(result)
     if isinstance(result, SweepResult) and result.verdict:
         said = f"{result.verdict[0].upper()}{result.verdict[1:]}."
         return f'<p class="tk-sentence">{escape(said)}</p>'

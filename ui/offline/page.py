@@ -31,7 +31,7 @@ SCRIPTS = (
     "plot",
     "table",
 )
-MORE = ("place", "lanes", "tree", "speculation", "keys")
+MORE = ("place", "lanes", "tree", "speculation", "decoding", "keys")
 """The pages' own scripts, in the order in which they run."""
 TABLES = "tables"
 """The view that has every table of the run."""
@@ -73,6 +73,7 @@ def _document(run: Run, found: Offline, parts: Sequence[Part], tables: str) -> s
         "state": {"run": run.id, **found.state},
         "arrows": found.arrows,
         "trees": found.trees,
+        "steps": found.steps,
         "parts": [part.packed() for part in parts],
     }
     hosts = "".join(f'<div data-part="{part.name}"></div>' for part in parts)

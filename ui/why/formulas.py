@@ -6,6 +6,8 @@ run again. Of a browser it takes whole numbers only, for what stands in its brac
 
 from collections.abc import Mapping
 
+from tokenarium.ui.why.attribute import ATTRIBUTE
+from tokenarium.ui.why.decode import DECODE
 from tokenarium.ui.why.formula import Formula
 from tokenarium.ui.why.speculate import SPECULATE
 
@@ -138,10 +140,19 @@ CACHE = {
         "np.nanmean(result.top1_agree[{0}, :{1}])",
     ),
 }
+JUDGE = {
+    "judged_tokens": Formula(
+        "judged", "judged tokens", "How many tokens count.", "result.judged.sum()", "tokens"
+    )
+}
 FORMULAS: Mapping[str, Mapping[str, Formula]] = {
     "trace": TRACE,
     "cache": CACHE,
     "point": CACHE,
     "speculate": SPECULATE,
+    "decode": DECODE,
+    "logprobs": DECODE,
+    "attribute": ATTRIBUTE,
+    "judge": JUDGE,
 }
 """By kind of run and name."""

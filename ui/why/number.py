@@ -35,6 +35,11 @@ def number(text: str, of: Source) -> str:
     return f'<button data-why="{escape(of.written())}">{escape(text)}</button>'
 
 
+def of_run(html: str, run_id: str) -> str:
+    """Return HTML whose numbers are of another run than the one that the page shows."""
+    return f'<div data-run="{escape(run_id)}">{html}</div>' if run_id else html
+
+
 def unmarked(html: str) -> str:
     """Return HTML with its numbers as plain text, for files that have no server to ask."""
     return _MARK.sub(r"\1", html)

@@ -6,9 +6,10 @@ import numpy as np
 from tokenarium.backend import QUALITY_MEASURES, SweepRequest, SweepResult, measured_here
 from tokenarium.ui.components.budget_table import budget_answer
 from tokenarium.ui.components.quality import line_of, quality_box, quality_value
-from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.components.table import Cell, Column, Link, Number, Numbers, table, table_html
 from tokenarium.ui.figures.tradeoff import tradeoff
 from tokenarium.ui.shell.panel import Panel, Scene, Values, choice
+from tokenarium.ui.why.number import of_run, source
 
 COLUMNS = (
     Column("policy"),
@@ -63,13 +64,14 @@ class Points(Panel):
         line = line_of(scene.settings.get("sweep_line"), measure, result)
         higher = QUALITY_MEASURES[measure].higher
         chosen = result.choose(measure, **{"at_least" if higher else "at_most": line})
+        run_id = scene.runs[0].id if scene.runs else ""
         here = (measured_here(run.environment, self.lab.settings) for run in scene.runs)
         return {
             "sweep_line": quality_value(measure, line),
             "sweep_choice": budget_answer(result, scene.request, chosen, timed=all(here)),
             "sweep_bytes": scene.drawn(tradeoff(result, measure, "bytes", line)),
             "sweep_ms": scene.drawn(tradeoff(result, measure, "ms", line)),
-            "sweep_table": _table(result),
+            "sweep_table": of_run(_table(result), run_id),
         }
 
 
@@ -87,15 +89,30 @@ def _table(result: SweepResult) -> str:
             Link(result.titles[result.policy[n]], {"point": n}),
             f"{result.ratio[n]:.0%}{_acting(result, n)}",
             "any" if np.isnan(result.depth[n]) else f"{result.depth[n]:g}",
-            f"{result.correct[n]} of {result.trials[n]}",
-            f"{result.accuracy[n]:.2f} ({result.accuracy_low[n]:.2f} to "
-            f"{result.accuracy_high[n]:.2f})",
-            f"{result.token_accuracy[n]:.2f}",
-            f"{result.kl_nats[n]:.3f}",
-            f"{result.cache_bytes[n] / 2**20:.2f} MiB",
-            f"{result.step_ms_p50[n]:.1f} ({result.step_ms_p90[n]:.1f})",
+            Numbers((_one(result, "correct", n, "d"), " of ", _one(result, "trials", n, "d"))),
+            Numbers(
+                (
+                    _one(result, "accuracy", n, ".2f"),
+                    " (",
+                    _one(result, "accuracy_low", n, ".2f"),
+                    " to ",
+                    _one(result, "accuracy_high", n, ".2f"),
+                    ")",
+                )
+            ),
+            _one(result, "token_accuracy", n, ".2f"),
+            _one(result, "kl_nats", n, ".3f"),
+            Number(f"{result.cache_bytes[n] / 2**20:.2f} MiB", source("cache_bytes", n)),
+            Numbers(
+                (_one(result, "step_ms_p50", n, ".1f"), " (",
+                 _one(result, "step_ms_p90", n, ".1f"), ")")
+            ),
         ]
         for n in range(len(result.policy))
         if not result.refused[n]
-    ]
+    ]  # fmt: skip
     return table_html(COLUMNS, rows, "Every measured point", "Nothing measured yet.")
+
+
+def _one(result: SweepResult, field: str, n: int, form: str) -> Number:
+    return Number(format(getattr(result, field)[n], form), source(field, n))

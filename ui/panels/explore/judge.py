@@ -1,31 +1,26 @@
 """Judge: published measures of this text, each beside what chance would give."""
 
-import math
 from collections.abc import Iterator
 from typing import ClassVar
 
 import gradio as gr
-import numpy as np
 
 from tokenarium.backend import JudgeRequest, JudgeResult, Measure, Run, UserError
 from tokenarium.ui.characters import named
 from tokenarium.ui.components.form import Group, form_value, read_form
 from tokenarium.ui.components.judged import PREFIX, judged_patch
+from tokenarium.ui.components.judged_table import (
+    judged_definitions,
+    judged_sentence,
+    judged_table,
+)
 from tokenarium.ui.components.sentence import status
-from tokenarium.ui.components.table import Column, Link, table, table_html
+from tokenarium.ui.components.table import table
 from tokenarium.ui.figures.judging import judged_line
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.panel import Action, Panel, Values
-from tokenarium.ui.text import escape
 
-COLUMNS = (
-    Column("measure", "Press one to colour the text by it and to draw it below."),
-    Column("score", "Of the whole text, as the measure defines it."),
-    Column("95 % interval", "What the score could as well be; the definition says how it is made."),
-    Column("by chance", "95 % range of the score where its cause is absent."),
-    Column("verdict", "Whether the score lies outside what chance gives."),
-)
 USUAL: tuple[str, ...] = JudgeRequest.model_fields["measures"].default
 
 
@@ -122,65 +117,9 @@ def _shown(scene: TraceScene, run: Run) -> Values:
     assert isinstance(result, JudgeResult)
     metric = (scene.chosen.metric or "").removeprefix(PREFIX)
     slug = metric if metric in result.measures else result.measures[0]
-    rows = [[*_row(result, number)] for number in range(len(result.measures))]
-    judged = int(result.judged.sum())
-    notes = "".join(f'<span class="tk-note">{escape(note)}</span> ' for note in result.notes)
     return {
-        "judge_said": f'<p class="tk-sub">{judged} tokens judged. What chance gives is made anew '
-        f"for this text and this model, and no score says by itself who wrote a text. {notes}</p>",
-        "judge_table": table_html(COLUMNS, rows, "Scores of this text", "No measure was chosen."),
+        "judge_said": judged_sentence(result, run.id),
+        "judge_table": judged_table(result, run.id),
         "judged": scene.drawn(judged_line(result, slug, named(result.token_text))),
-        "judge_definitions": _definitions(result),
+        "judge_definitions": judged_definitions(result),
     }
-
-
-def _row(result: JudgeResult, number: int) -> Iterator[str | Link]:
-    slug = result.measures[number]
-    measure, found = Measure.registry.find(slug), result[slug]
-    coloured = np.isfinite(result.token_score[number]).any()
-    yield Link(measure.title, {"metric": PREFIX + slug}) if coloured else measure.title
-    yield f"{_said(found.score)} {measure.unit}".strip()
-    yield _range(found.low, found.high)
-    yield _range(found.null.low, found.null.high)
-    yield _verdict(found.score, found.null.low, found.null.high)
-
-
-def _verdict(score: float, low: float, high: float) -> str:
-    if not all(map(math.isfinite, (score, low, high))):
-        return "nothing to compare"
-    if score > high:
-        return "above chance"
-    return "below chance" if score < low else "as chance gives"
-
-
-def _said(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "-"
-
-
-def _range(low: float, high: float) -> str:
-    return f"{_said(low)} to {_said(high)}" if math.isfinite(low) else "-"
-
-
-def _definitions(result: JudgeResult) -> str:
-    parts = []
-    for slug in result.measures:
-        measure = Measure.registry.find(slug)
-        found = result.details.get(slug, {})
-        lines = [
-            ("Score", measure.formula),
-            ("Of a token", f"{measure.each_title}: {measure.each_formula}"),
-            ("Interval", measure.interval),
-            ("By chance", measure.null_formula),
-            ("Source", measure.paper),
-        ]
-        if measure.differs != "no":
-            lines.append(("Variant", measure.differs))
-        lines += [
-            (f"{name} = {_said(found.get(name, math.nan))}", formula)
-            for name, formula in measure.details.items()
-        ]
-        said = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in lines)
-        parts.append(
-            f"<details><summary>{escape(measure.title)}</summary><dl>{said}</dl></details>"
-        )
-    return f'<div class="tk-definitions">{"".join(parts)}</div>'
