@@ -40,6 +40,7 @@ def test_runs_are_logged_by_kind_model_and_seconds_without_their_text(
     lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tokenarium.backend.runs.examples.FOLDER", tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with Lab(Settings(database="duckdb:///:memory:", device="cpu", fetch=False)) as lab:
         asked = TraceRequest(model="bundled/target", text=f"Once {SECRET}")
         lab.run(asked)

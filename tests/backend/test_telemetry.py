@@ -40,7 +40,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         lab.run(asked)
         lab.run(asked)
         with pytest.raises(UserError):
-            lab.run(TraceRequest(model=f"no/{SECRET}", text=SECRET))
+            lab.run(TraceRequest(model=f"local/{SECRET}", text=SECRET))
     server.shutdown()
     server.server_close()
     assert all(SECRET.encode() not in body for each in bodies.values() for body in each)
