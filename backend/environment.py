@@ -12,9 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tokenarium.backend.settings import PROJECT, Settings
+from tokenarium.backend.settings import PROJECT, SPACE_DISK, Settings
 
-_SPACE_DISK = Path("/data")
 _LIBRARIES = ("torch", "transformers", "numpy")
 
 
@@ -139,7 +138,9 @@ def storage_note(settings: Settings) -> str:
     scheme, _, file = settings.database.partition("///")
     on_a_space = bool(os.environ.get("SPACE_ID"))
     local = bool(file) and not scheme.startswith("postgresql")
-    if on_a_space and local and not Path(file).resolve().is_relative_to(_SPACE_DISK):
+    lasting = [SPACE_DISK, *([settings.data_dir.resolve()] if settings.data_dir else [])]
+    path = Path(file).resolve()
+    if on_a_space and local and not any(path.is_relative_to(folder) for folder in lasting):
         return "This Space has no lasting disk: stored runs are gone when it restarts."
     return ""
 

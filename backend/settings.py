@@ -3,12 +3,14 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
+SPACE_DISK = Path("/data")
+"""Where a Space has its persistent storage."""
 _HOST_NAME = re.compile(r"\*|(\*\.)?[\w.-]+|\[[\da-fA-F:.]+\]")
 _SITE = re.compile(r"https?://(\*\.)?[\w.-]+(:\d+)?")
 
@@ -21,6 +23,37 @@ def _user_cache() -> Path:
     """Return the folder that this user's programs keep what they can fetch again in."""
     root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
     return Path(root).expanduser() / "tokenarium"
+
+
+def _lasting_folder() -> Path | None:
+    """Return the disk of a Space that outlives a restart, where one is mounted."""
+    mounted = _on_a_space() and os.access(SPACE_DISK, os.W_OK)
+    return SPACE_DISK if mounted else None
+
+
+def _default_database(known: dict[str, Any]) -> str:
+    """Return where runs go: the folder that lasts, else the working folder.
+
+    A Space may run code that cannot be written to, in the folder that it was copied to.
+    """
+    folder: Path | None = known.get("data_dir")
+    if folder is None and _on_a_space() and not os.access(Path.cwd(), os.W_OK):
+        folder = _user_cache()
+    if folder is None:
+        return "duckdb:///runs.duckdb"
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"duckdb:///{folder}/runs.duckdb"
+
+
+def _default_cache(known: dict[str, Any]) -> Path:
+    folder: Path | None = known.get("data_dir")
+    return _user_cache() if folder is None else folder / "cache"
+
+
+def _default_port() -> int:
+    """Return the port that the platform of a Space names."""
+    named = os.environ.get("GRADIO_SERVER_PORT", "") if _on_a_space() else ""
+    return int(named) if named.isdecimal() else 7860
 
 
 def _default_host() -> str:
@@ -43,10 +76,21 @@ class Settings(BaseSettings):
         default_factory=_default_host,
         description="Address to listen on; 0.0.0.0 for all, which is the default on a Space.",
     )
-    port: int = Field(7860, ge=1, le=65535, description="Port to listen on.")
+    port: int = Field(
+        default_factory=_default_port,
+        ge=1,
+        le=65535,
+        description="Port to listen on; 7860, or the one that the platform of a Space names.",
+    )
+    data_dir: Path | None = Field(
+        default_factory=_lasting_folder,
+        description="Folder that lasts: runs and what is fetched go there unless --database or "
+        "--cache-dir say otherwise. On a Space it is /data where a disk is mounted there.",
+    )
     database: str = Field(
-        "duckdb:///runs.duckdb",
-        description="SQLAlchemy URL of the run store; duckdb:///:memory: keeps nothing.",
+        default_factory=_default_database,
+        description="SQLAlchemy URL of the run store, duckdb:///runs.duckdb if left out; "
+        "duckdb:///:memory: keeps nothing.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where models run; auto takes a GPU where there is one."
@@ -64,7 +108,7 @@ class Settings(BaseSettings):
         None, description="Folder whose sub-folders are offered as models named local/NAME."
     )
     cache_dir: Path = Field(
-        default_factory=_user_cache,
+        default_factory=_default_cache,
         description="Folder for what is fetched or converted: the default model, GGUF files.",
     )
     fetch: bool = Field(

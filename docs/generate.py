@@ -21,9 +21,12 @@ DOCS = Path(__file__).resolve().parent
 
 _DEFAULTS = {
     "cache_dir": "~/.cache/tokenarium",
+    "data_dir": "none",
+    "database": "duckdb:///runs.duckdb",
     "fetch": "on",
     "hosted": "off",
     "host": "127.0.0.1",
+    "port": 7860,
     "behind_proxy": "off",
     "telemetry": "none",
 }

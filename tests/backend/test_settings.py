@@ -39,6 +39,22 @@ def test_settings_on_a_space_are_hosted_and_listen_to_all(monkeypatch: pytest.Mo
     assert (there.hosted, there.host) == (True, "0.0.0.0")
 
 
+def test_settings_on_a_space_take_its_port_and_its_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "7001")
+    assert Settings().port == 7860
+    monkeypatch.setenv("SPACE_ID", "someone/tokenarium")
+    monkeypatch.setattr("tokenarium.backend.settings.SPACE_DISK", tmp_path)
+    there = Settings()
+    assert there.port == 7001
+    assert there.database == f"duckdb:///{tmp_path}/runs.duckdb"
+    assert there.cache_dir != tmp_path  # named by the environment of these tests
+    monkeypatch.delenv("TOKENARIUM_CACHE_DIR")
+    assert Settings().cache_dir == tmp_path / "cache"
+    assert Settings(database="duckdb:///:memory:").database == "duckdb:///:memory:"
+
+
 def test_token_limit_is_the_smaller_one_in_hosted_mode() -> None:
     assert Settings(hosted=False, max_tokens=9, hosted_max_tokens=5).token_limit == 9
     assert Settings(hosted=True, max_tokens=9, hosted_max_tokens=5).token_limit == 5
