@@ -21,7 +21,9 @@ KIND = Kind(
             "why-warsaw",
             "Why Warsaw",
             "Which words made the model expect Warsaw rather than Paris?",
-            AttributeRequest(model=DEFAULT_MODEL, text=CURIE, against="Paris"),
+            AttributeRequest(
+                model=DEFAULT_MODEL, text=CURIE, against="Paris", matmul_precision="medium"
+            ),
         ),
     ),
 )

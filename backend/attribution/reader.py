@@ -1,6 +1,7 @@
 """A model that reads many changed texts, and says what it expects after each."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from tokenarium.backend.attribution.rounded import Products
 from tokenarium.backend.attribution.rows import Batch, packed, row_of
 from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
@@ -20,14 +22,20 @@ class Reader:
 
     Args:
         loaded: nobody else uses it meanwhile.
-        ids: the text itself, T tokens.
+        ids: the text itself, T tokens; it is read as the model is loaded.
         report: called with (texts read, texts in all) for each pass; raises to stop.
+        products: with which changed texts are read faster; None for as the model is loaded.
     """
 
     def __init__(
-        self, loaded: LoadedModel, ids: Sequence[int], report: Callable[[int, int], None]
+        self,
+        loaded: LoadedModel,
+        ids: Sequence[int],
+        report: Callable[[int, int], None],
+        products: Products | None = None,
     ) -> None:
         self.loaded, self.ids, self._report = loaded, list(ids), report
+        self._products = products
         config = loaded.model.config
         self.shares = not state_kinds(config) and rotary_switch(loaded.model) is None
         """Whether a stored beginning can be gone on from."""
@@ -39,31 +47,38 @@ class Reader:
         self.logits: Tensor = self._read_whole()
         """[V] after the text itself."""
 
-    def read(self, texts: Sequence[Sequence[int]]) -> Tensor:
-        """Return the logits [N, V] after each text; none is empty."""
+    def read(self, texts: Sequence[Sequence[int]], rounds: bool = True) -> Tensor:
+        """Return the logits [N, V] after each text; none is empty.
+
+        Args:
+            texts: ids of each.
+            rounds: whether products may be rounded, where that is faster.
+        """
         found = self.logits.new_empty(len(texts), len(self.logits))
         rows = [row_of(number, ids, self.ids) for number, ids in enumerate(texts)]
         done = 0
-        for batch in packed(rows, self.shares):
-            self._report(done, len(rows))
-            found[[row.number for row in batch.rows]] = self._read_batch(batch)
-            done += len(batch.rows)
+        with self._rounded(rounds):
+            for batch in packed(rows, self.shares):
+                self._report(done, len(rows))
+                found[[row.number for row in batch.rows]] = self._read_batch(batch)
+                done += len(batch.rows)
         return found
 
-    def read_hidden(self, hidden: Tensor) -> Tensor:
+    def read_hidden(self, hidden: Tensor, rounds: bool = True) -> Tensor:
         """Return the logits [N, V] after the text where later tokens do not see some of its tokens.
 
         Positions stay as they are, and each token sees itself.
 
         Args:
             hidden: [N, T] true for the tokens that nobody else sees.
+            rounds: whether products may be rounded, where that is faster.
         """
         found: list[Tensor] = []
         length = len(self.ids)
         for part in hidden.split(max(1, 1536 // length)):
             self._report(sum(len(read) for read in found), len(hidden))
             tokens = torch.tensor([self.ids], device=self.loaded.device).expand(len(part), -1)
-            with recording(_Hiding(part)):
+            with recording(_Hiding(part)), self._rounded(rounds):
                 found.append(self._logits(tokens, None, [length - 1] * len(part)))
             self._count(len(part), tokens.numel())
         return torch.cat(found)
@@ -101,6 +116,9 @@ class Reader:
         states = self.loaded.body(input_ids=tokens, **given).last_hidden_state
         rows = torch.arange(len(last), device=states.device)
         return self.loaded.unembed(states[rows, torch.tensor(last, device=states.device)]).float()
+
+    def _rounded(self, rounds: bool) -> Any:
+        return self._products.rounded() if rounds and self._products else nullcontext()
 
     def _count(self, texts: int, steps: int) -> None:
         self.passes += texts

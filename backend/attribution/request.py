@@ -8,6 +8,8 @@ from tokenarium.backend.attribution.attributor import Attributor
 from tokenarium.backend.runs.request import TextRequest, stored_form
 
 Unit = Literal["word", "token", "sentence", "turn"]
+MatmulPrecision = Literal["highest", "medium"]
+"""As in ``torch.set_float32_matmul_precision``."""
 
 
 class AttributeRequest(TextRequest):
@@ -39,6 +41,14 @@ class AttributeRequest(TextRequest):
         le=10_000,
         title="Deleted in the check",
         description="How many of the highest units the check deletes; None takes a fifth of them.",
+    )
+
+    matmul_precision: MatmulPrecision = Field(
+        "highest",
+        title="Precision of products",
+        description="highest reads changed texts as the model is loaded; medium rounds what linear "
+        "layers multiply to bfloat16 where the processor does that faster, and notes the error.",
+        json_schema_extra={"since": 2},
     )
 
     @property

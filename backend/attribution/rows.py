@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-BATCH_TOKENS = 1024
+BATCH_TOKENS = 384
 """Tokens that are read at once, padding included."""
-PADDING = 1.12
+PADDING = 1.04
 """Most tokens read for each that is no padding."""
 
 

@@ -11,9 +11,10 @@ from tokenarium.backend.attribution.check import Faithfulness, check
 from tokenarium.backend.attribution.game import Game
 from tokenarium.backend.attribution.request import AttributeRequest
 from tokenarium.backend.attribution.result import AttributeResult
+from tokenarium.backend.attribution.rounded import Products, why_not
 from tokenarium.backend.attribution.target import find_target, position_of
 from tokenarium.backend.attribution.units import units_of
-from tokenarium.backend.cost.fits import refuse_text_unless_fits
+from tokenarium.backend.cost.fits import refuse_text_unless_fits, refuse_unless_free
 from tokenarium.backend.cost.work import Choices
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens, decode_each, tokenise
@@ -65,7 +66,18 @@ def game_of(
         lambda logits: find_target(loaded, tokens, position, request.against, logits),
         request.seed,
         report,
+        _products(request, loaded),
     )
+
+
+def _products(request: AttributeRequest, loaded: LoadedModel) -> Products | None:
+    """Return the weights that changed texts are read with, where they are others."""
+    if request.matmul_precision == "highest" or why_not(loaded):
+        return None
+    needed = 2 * sum(weight.numel() for weight in loaded.body.parameters())
+    remedy = ("choose matmul_precision=highest",)
+    refuse_unless_free(loaded.device, needed, "weights in bfloat16", "the model", remedy)
+    return Products(loaded)
 
 
 def _result(

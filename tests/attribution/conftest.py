@@ -31,7 +31,8 @@ def game_of(loaded: LoadedModel, ids: list[int], **changes: Any) -> Game:
     units = [Unit(a, b, f"<{a}>") for a, b in zip(starts, stops, strict=True)]
     target = Target(len(ids), TARGET, changes.pop("against", None))
     with torch.no_grad():
-        return Game(loaded, ids, units, lambda _: target, changes.pop("seed", 0), _silent)
+        seed, products = changes.pop("seed", 0), changes.pop("products", None)
+        return Game(loaded, ids, units, lambda _: target, seed, _silent, products)
 
 
 def _silent(doing: str, done: int, total: int) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from tests.attribution.conftest import OTHER, game_of, log_probability, random_ids
 from tests.trace.conftest import Twins
+from tokenarium.backend.attribution.rounded import Products
 from tokenarium.backend.attribution.rows import packed, row_of
 
 FAMILIES = ("llama", "mistral", "gpt2", "gemma2", "gpt_oss")
@@ -105,3 +106,19 @@ def test_rows_are_packed_once_each_with_little_padding() -> None:
     own = sum(len(row.ids) - row.shared for row in rows)
     assert sum(len(batch.rows) * batch.width for batch in batches) < 1.4 * own
     assert {batch.shared for batch in packed(rows, False)} == {0}
+
+
+def test_rounded_products_are_near_and_their_error_is_noted(llama: Any) -> None:
+    loaded, _ = llama
+    ids, kept = random_ids(30), kept_sets(30)
+    exact = game_of(loaded, ids)
+    game = game_of(loaded, ids, products=Products(loaded))
+    for change in ("delete", "mask", "replace"):
+        with torch.no_grad():
+            rounded, expected = game.values(kept, change), exact.values(kept, change)
+        error = np.abs(rounded - expected).max()
+        assert 1e-7 < error < 0.05
+    assert game.whole == exact.whole
+    (note,) = (note for note in game.notes if "bfloat16" in note)
+    assert 0 < float(note.partition("differ by ")[2].split()[0]) < 0.05
+    assert not [part for part in loaded.body.modules() if "forward" in vars(part)]

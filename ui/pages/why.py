@@ -64,12 +64,13 @@ class Why(RunPage):
             controls.add("against", against)
 
     def options(self, controls: Controls) -> None:
-        """Make the parameters of the method."""
+        """Make the parameters of the method, and how exactly changed texts are read."""
         controls.form(
             "parameters",
             lambda asked: groups_of(self.attributors, asked["attributor"]),
             ["attributor"],
         )
+        controls.field(AttributeRequest, "matmul_precision", value="medium")
 
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return one attribution."""
@@ -83,6 +84,7 @@ class Why(RunPage):
             method=method,
             parameters=asked["parameters"].get(str(method), {}),
             unit=asked["unit"],
+            matmul_precision=asked["matmul_precision"],
         )
         return [wanted]
 
@@ -96,6 +98,7 @@ class Why(RunPage):
             "attributor": request.method,
             "parameters": {request.method: request.parameters},
             "unit": request.unit,
+            "matmul_precision": request.matmul_precision,
         }
 
     def with_model(self, model: str, filled: Values) -> Values:
