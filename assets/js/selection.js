@@ -11,6 +11,7 @@
   // Python hears of these only when a panel lacks what it is to show.
   const LOCAL = ['metric', 'measure', 'colour', 'unit', 'density', 'round', 'node', 'place'];
   const KEYS = ['run', 'view', ...INTEGERS, 'policy', 'metric', 'measure', 'colour', 'unit', 'density'];
+  const ASKED = 'branch'; // what an address asks for, until the run that answers has an address of its own
   const SIZES = {token: 'tokens', query: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds', place: 'places'};
   const state = {}, home = {};
   // By section (run, sweep, race): what goes on or was stopped, and whether it is to be found again.
@@ -30,6 +31,7 @@
       if (found === undefined || found === null || found === '') url.searchParams.delete(key);
       else url.searchParams.set(key, found);
     }
+    if (url.searchParams.has('run')) url.searchParams.delete(ASKED);
     return url;
   };
   const fromAddress = () => {
@@ -105,7 +107,7 @@
     const {section = 'run', why} = message;
     if (why === 'arrived') { window.tokenarium.pressed.arrived(); return; }
     if (why === 'moved') { location.replace(message.to); return; } // another page shows such runs
-    if (why === 'start') { running[section] = message.id; lost[section] = false; remember('pushState'); emit('going', {section, on: true}); return; }
+    if (why === 'start') { running[section] = message.id; lost[section] = false; remember(new URL(location.href).searchParams.has(ASKED) ? 'replaceState' : 'pushState'); emit('going', {section, on: true}); return; }
     if (why === 'stop') {
       // A part that is shown can still be explored; no address leads to it.
       if (section === 'run' && state.partial) lost[section] = true; else delete running[section];

@@ -45,14 +45,21 @@
     const redraw = () => { drawing.draw(view()); describe(); choose(node ?? usual()); };
 
     // The token itself is listed too where it is not among the first choices.
-    const bars = (heading, probs, hit, own) => {
+    // Of what the large model would say, each token is a road: the page that writes on is an address away.
+    const forked = (code, node, rank) => {
+      if (!T.open || !value.run) return code;
+      const link = Object.assign(make('a', 'tk-fork'), {href: `decode?branch=${value.run}.${tree.first + node}.${rank}`, title: 'Let the large model write on from here with this token'});
+      link.append(code);
+      return link;
+    };
+    const bars = (heading, probs, hit, own, node = -1) => {
       const known = own === null || own === undefined || probs.some(([text]) => text === hit);
       const choices = known || !probs.length ? probs : [...probs, [hit, own]];
       const list = make('ol', 'tk-bars');
-      for (const [text, p] of choices) {
-        const item = list.appendChild(make('li', text === hit ? 'tk-hit' : ''));
-        item.append(Object.assign(make('span', 'tk-bar'), {style: `width:${100 * p}%`}), make('code', '', text), make('data', '', share(p)));
-      }
+      choices.forEach(([text, p], rank) => {
+        const item = list.appendChild(make('li', text === hit ? 'tk-hit' : '')), code = make('code', '', text);
+        item.append(Object.assign(make('span', 'tk-bar'), {style: `width:${100 * p}%`}), node < 0 || rank >= probs.length ? code : forked(code, node, rank), make('data', '', share(p)));
+      });
       const box = make('div', '');
       box.append(make('h4', 'tk-card-part', heading), choices.length ? list : make('p', 'tk-sub', 'no distribution: it does not come from a model'));
       return box;
@@ -98,7 +105,7 @@
       ]));
       if (from) {
         const sides = make('div', 'tk-expect');
-        sides.append(bars('Small model', from.draft, one.text, one.q_raw), bars('Large model', from.target, one.text, one.p_raw));
+        sides.append(bars('Small model', from.draft, one.text, one.q_raw), bars('Large model', from.target, one.text, one.p_raw, one.parent));
         parts.push(make('h4', 'tk-card-part tk-after', `After “${from.text}”`), sides, facts(distributions(from)));
       }
       if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-card-part tk-after', 'After this token'), facts(distributions(one)));

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tokenarium.backend.decoding.strategy import Strategy
 from tokenarium.backend.runs.method import Method
@@ -11,6 +11,7 @@ from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
 
 MOST_TOKENS = 1024
+MOST_PROMPT = 1_048_576
 MOST_STRATEGIES = 4
 
 
@@ -46,6 +47,13 @@ class DecodeRequest(TextRequest):
         description="Ids of tokens that every new text begins with, before a strategy chooses: "
         "the road not taken.",
     )
+    prompt_ids: tuple[int, ...] = Field(
+        (),
+        max_length=MOST_PROMPT,
+        json_schema_extra={"since": 2},
+        description="Ids of the prompt's tokens, where its text alone might be cut otherwise, as "
+        "after a token in the middle of a word; empty reads the text.",
+    )
     stop: tuple[str, ...] = Field(
         (), max_length=8, description="The text ends with the token that completes one of these."
     )
@@ -66,12 +74,12 @@ class DecodeRequest(TextRequest):
             return given
         return [StrategySpec(slug=one) if isinstance(one, str) else one for one in given]
 
-    @field_validator("begin")
+    @field_validator("begin", "prompt_ids")
     @classmethod
-    def _ids(cls, begin: tuple[int, ...]) -> tuple[int, ...]:
-        if any(token < 0 for token in begin):
-            raise ValueError("begin has a negative id: give ids of the model's tokens")
-        return begin
+    def _ids(cls, ids: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if any(token < 0 for token in ids):
+            raise ValueError(f"{info.field_name} has a negative id: give ids of the model's tokens")
+        return ids
 
     @field_validator("stop")
     @classmethod

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,14 @@ from tokenarium.backend.decoding.arrays import LANE, arrays
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.memory import bytes_of_decoding
+from tokenarium.backend.decoding.prompt import prompt_of, refuse_unknown
 from tokenarium.backend.decoding.request import DecodeRequest
 from tokenarium.backend.decoding.result import DecodeResult
 from tokenarium.backend.decoding.stepper import Stepper
 from tokenarium.backend.decoding.watching_reader import WatchingReader
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.text import Tokens, decode_each, tokenise
+from tokenarium.backend.models.text import Tokens, decode_each
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.backend.runs.request import stored_form
@@ -43,7 +44,7 @@ def decode(
     Raises: ValueError where the prompt or a strategy does not fit the model; Cancelled.
     """
     cancel.check()
-    return _Run(request, loaded, tokenise(loaded, request, limit), emit, cancel).finished()
+    return _Run(request, loaded, prompt_of(request, loaded, limit), emit, cancel).finished()
 
 
 class _Run:
@@ -68,7 +69,7 @@ class _Run:
             "the model",
             ["shorten the prompt", "ask for fewer new tokens"],
         )
-        _refuse_unknown(request.begin, loaded)
+        refuse_unknown("begin", request.begin, loaded)
         watch = {seen for one in self.strategies for seen in one.watches}
         self.reader = WatchingReader(loaded, prompt + most, cancel.check, watch)
         if self.reader.chain_only and any(one.branches for one in self.strategies):
@@ -191,12 +192,3 @@ def _beyond_context(loaded: LoadedModel, prompt: int, most: int) -> tuple[str, .
         f"learned positions of {loaded.name!r}: shorten either by "
         f"{prompt + most - loaded.context}, or choose a model with rotary positions",
     )
-
-
-def _refuse_unknown(ids: Sequence[int], loaded: LoadedModel) -> None:
-    vocabulary = int(loaded.model.config.get_text_config().vocab_size)
-    if unknown := [token for token in ids if token >= vocabulary]:
-        raise ValueError(
-            f"begin={unknown[0]} is no token of {loaded.name}, which has {vocabulary:,}: give ids "
-            "below that"
-        )

@@ -54,6 +54,24 @@ def test_a_run_is_watched_and_its_text_branches_at_a_click(visit: Visit) -> None
     assert texts(page, last) == written
 
 
+def test_another_token_on_explore_is_a_click_away_from_the_text_it_leads_to(visit: Visit) -> None:
+    page = visit("")
+    run_text(page, TEXT)
+    page.locator("#strip .tk-token").nth(3).click()
+    expect(page.locator("#card .tk-sub").first).to_contain_text("token 3 of")
+    fork = page.locator(".tk-expect > div").first.locator("li:not(.tk-hit) .tk-fork").first
+    other = fork.inner_text()
+    fork.click()
+    page.wait_for_url("**/decode?run=*")
+    expect(page.locator(".tk-dec-token").first).to_have_text(other)
+    assert "branch=" not in page.url
+    read = page.locator("#text textarea").input_value()
+    assert TEXT.startswith(read)
+    assert page.locator(".tk-dec-prompt").inner_text().endswith(read)
+    page.go_back()
+    expect(page.locator(".tk-fork").first).to_be_visible()
+
+
 def test_a_pasted_response_is_shown_without_a_model(visit: Visit) -> None:
     page = opened(visit)
     top = [("He", -0.5), ("<b>It</b>", -1.2)]

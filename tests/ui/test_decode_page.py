@@ -12,9 +12,10 @@ from tokenarium.backend import (
     LogprobsRequest,
     Settings,
     StrategySpec,
+    UserError,
 )
 from tokenarium.ui.components.decode_card import decode_sentence
-from tokenarium.ui.components.decoding import MOST, RANKS, decoding_value, road_of
+from tokenarium.ui.components.decoding import MOST, RANKS, decoding_value, place_of_road
 from tokenarium.ui.components.decoding_step import step_value
 from tokenarium.ui.components.response import is_response
 from tokenarium.ui.pages.decode import Decode
@@ -39,12 +40,27 @@ def test_a_step_says_what_was_taken_and_a_click_goes_on_from_another_token(lab: 
     assert sum(one["kept"] for one in found["tried"]) == 1
     rank = 4
     number = (1 * MOST + 2) * RANKS + rank
-    assert road_of(number) == (1, 2, rank)
+    place = len(run.result.lanes[0].token_ids) + 2  # type: ignore[attr-defined]
+    assert place_of_road(run.result, number) == (place, rank)
     again = Decode(lab).point(run, number)
     assert isinstance(again, DecodeRequest)
     assert again.begin == (*lane.token_ids[:2].tolist(), int(lane.top_ids[2, rank]))
     road = lab.run(again).result
     assert road.lanes[1].token_ids[:3].tolist() == list(again.begin)  # type: ignore[attr-defined]
+    assert Decode(lab).arriving({"branch": f"{run.id}.{place}.{rank}"}, "") == again
+    on = Decode(lab).arriving({"branch": f"{run.id}.{place + 2}"}, "")
+    assert isinstance(on, DecodeRequest)
+    assert on.begin == tuple(lane.token_ids.tolist())
+
+
+def test_an_address_that_names_no_token_is_refused_in_words(lab: Lab) -> None:
+    page = Decode(lab)
+    assert page.arriving({"lesson": "sinks"}, "") is None
+    for wrong in ("", "x", "x.1.2.3", "x.one"):
+        with pytest.raises(UserError, match=r"give RUN\.PLACE or RUN\.PLACE\.RANK"):
+            page.arriving({"branch": wrong}, "")
+    with pytest.raises(UserError, match="nobody"):
+        page.arriving({"branch": "nobody.1.2"}, "")
 
 
 RESPONSE = {
@@ -93,7 +109,8 @@ def test_a_pasted_response_is_shown_without_a_model(lab: Lab) -> None:
     assert found["stages"][0][1] is None
     assert [one["text"] for one in found["alternatives"]] == ["He", "It"]
     assert "lower bounds" in decode_sentence(result)
-    assert page.point(run, 1) is None
+    with pytest.raises(UserError, match="was written elsewhere"):
+        page.point(run, 1)
     assert page.filled(asked) == {"text": content}
 
 

@@ -103,11 +103,15 @@ def template() -> str:
     return TEMPLATE.format(key=said)
 
 
-def road_of(number: int) -> tuple[int, int, int]:
-    """Return lane, step and rank of the alternative that a click names."""
+def place_of_road(result: Any, number: int) -> tuple[int, int]:
+    """Return the new token, counted through all lanes, and the rank that a click names."""
     rest, rank = divmod(number, RANKS)
     lane, step = divmod(rest, MOST)
-    return lane, step, rank
+    if not isinstance(result, DecodeResult) or not 0 <= lane < len(result.lanes):
+        return -1, rank
+    if step >= len(result.lanes[lane].token_ids):
+        return -1, rank
+    return int((result.token_columns["lane"] < lane).sum()) + step, rank
 
 
 def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def token_card(result: TraceResult, chosen: Chosen, usual: HeadCorpus | None = N
         f'<p class="tk-sub">token {t} of {result.length} · id {result.token_ids[t]} · {place}</p>'
         f"{_parts(result, t, group) if group else ''}"
         f'<div class="tk-parts"><div>{_numbers(result, t)}</div>'
-        f"<div>{_expectations(result, t)}</div>"
+        f"<div>{_expectations(result, t, chosen.run)}</div>"
         f"<div>{_part(f'In layer {layer}, head {head}')}"
         f"{_head_numbers(result, t, layer, head)}"
         f"{usual_head(result, usual, layer, head) if usual else ''}</div>"
@@ -134,12 +134,12 @@ def _head_numbers(result: TraceResult, t: int, layer: int, head: int) -> str:
     return f'<div class="tk-rows">{"".join(rows)}</div>'
 
 
-def _expectations(result: TraceResult, t: int) -> str:
+def _expectations(result: TraceResult, t: int, run: str | None) -> str:
     parts = []
     if t > 0:
         actual = int(result.token_ids[t])
-        parts.append(_part("Expected here") + _bars(result, t - 1, actual))
-    parts.append(_part("Expected next") + _bars(result, t, None))
+        parts.append(_part("Expected here") + _bars(result, t - 1, actual, run))
+    parts.append(_part("Expected next") + _bars(result, t, None, run))
     return f'<div class="tk-expect">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
 
 
@@ -147,7 +147,7 @@ def _part(title: str) -> str:
     return f'<h3 class="tk-card-part">{title}</h3>'
 
 
-def _bars(result: TraceResult, row: int, actual: int | None, most: int = 8) -> str:
+def _bars(result: TraceResult, row: int, actual: int | None, run: str | None, most: int = 8) -> str:
     items = []
     for place, (text, token, p) in enumerate(
         zip(
@@ -161,9 +161,15 @@ def _bars(result: TraceResult, row: int, actual: int | None, most: int = 8) -> s
             continue
         chance = number(f"{100 * p:.1f} %", source("top_probs", row, place))
         hit = ' class="tk-hit" title="the token that came"' if token == actual else ""
+        said = f"<code>{escape(one_line(text))}</code>"
+        if run is not None and token != actual:
+            said = (
+                f'<a class="tk-fork" href="decode?branch={escape(run)}.{row}.{place}" '
+                f'title="Let the model write on from here with this token">{said}</a>'
+            )
         items.append(
             f'<li{hit}><span class="tk-bar" style="width:{100 * p:.1f}%"></span>'
-            f"<code>{escape(one_line(text))}</code><data>{chance}</data></li>"
+            f"{said}<data>{chance}</data></li>"
         )
     return f'<ol class="tk-bars">{"".join(items)}</ol>'
 

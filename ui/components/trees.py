@@ -49,6 +49,7 @@ def tree_value(result: SpeculationResult, number: int, titles: dict[str, str]) -
     nodes = [_node(result, place, first) for place in range(first, first + count)]
     return {
         "round": number,
+        "first": first,
         "nodes": nodes,
         "others": [
             found for rule in result.rules if (found := _other(result, rule, number, titles))

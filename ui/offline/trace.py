@@ -99,7 +99,7 @@ def _card(result: TraceResult, chosen: Chosen, places: list[Place]) -> list[Part
 
 
 def _plain_card(result: TraceResult, chosen: Chosen, token: int) -> str:
-    return unmarked(token_card(result, replace(chosen, token=token)))
+    return unmarked(token_card(result, replace(chosen, run=None, token=token)))
 
 
 def _heads(result: TraceResult) -> list[Part]:

@@ -1,5 +1,6 @@
 """The Decode page: watch a model choose, step by step, and take the road it did not."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -13,9 +14,10 @@ from tokenarium.backend import (
     Run,
     Strategy,
     UserError,
+    fork,
 )
 from tokenarium.ui.components.decode_card import decode_card, decode_sentence
-from tokenarium.ui.components.decoding import road_of
+from tokenarium.ui.components.decoding import place_of_road
 from tokenarium.ui.components.response import is_response
 from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.panels.decode.doubt import Doubt
@@ -26,6 +28,7 @@ from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.methods import choice_of, groups_of
 from tokenarium.ui.shell.panel import Values, number
 from tokenarium.ui.shell.section import RunPage
+from tokenarium.ui.shell.selection import number_of
 
 USUAL = ["greedy", "contrastive", "sampling"]
 MOST = 4
@@ -118,23 +121,19 @@ class Decode(RunPage):
         """Return how many steps there are."""
         return {"steps": max(1, *(len(lane.token_ids) for lane in result.lanes))}
 
-    def point(self, run: Run, number: int) -> ModelRequest | None:
+    def point(self, run: Run, number: int) -> ModelRequest:
         """Return the run that goes on from another token of a step."""
-        result, request = run.result, run.request
-        lane_at, step, rank = road_of(number)
-        if not isinstance(result, DecodeResult) or not isinstance(request, DecodeRequest):
+        return fork(run, *place_of_road(run.result, number))
+
+    def arriving(self, asked: Mapping[str, str], visitor: str) -> ModelRequest | None:
+        """Return the run that goes on from a token of any stored run: ``branch=RUN.PLACE.RANK``."""
+        if "branch" not in asked:
             return None
-        if not 0 <= lane_at < len(result.lanes) or step >= len(result.lanes[lane_at].token_ids):
-            return None
-        lane = result.lanes[lane_at]
-        before, ids = lane.token_ids[:step].tolist(), lane.top_ids[step]
-        if rank >= len(ids) or ids[rank] < 0 or -1 in before:
-            return None
-        asked = request.model_dump(exclude={"strategies", "begin"})
-        own = {"slug": lane.strategy, "parameters": lane.parameters}
-        return self.lab.request(
-            DecodeRequest, **asked, strategies=[own], begin=[*before, int(ids[rank])]
-        )
+        name, *numbers = asked["branch"].split(".")
+        places = [number_of(each) for each in numbers]
+        if len(places) not in (1, 2) or None in places:
+            raise UserError(f"branch={asked['branch']:.80}: give RUN.PLACE or RUN.PLACE.RANK")
+        return fork(self.lab.open(name, visitor=visitor), *[int(each or 0) for each in places])
 
     def said(self, scene: DecodeScene) -> str:
         """Return where the model was unsure, and who left plain decoding where."""

@@ -1,6 +1,6 @@
 """What a page does when a visitor runs, opens, chooses, cancels: the same on every page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import parse_qs
 
@@ -32,10 +32,13 @@ class Handlers(Following):
             "model": self.began_with,
         }
 
-    def boot(self, query: str, carried: object, asker: Asker) -> Iterator[Values]:
+    def boot(
+        self, query: str, carried: object, asker: Asker, *, computes: bool = True
+    ) -> Iterator[Values]:
         """Open what the address names: stored runs, runs that go on, a view, or nothing.
 
-        A run of a kind that is shown elsewhere leads there.
+        A run of a kind that is shown elsewhere leads there. An address may also ask for a run that
+        is made of another one, unless the page only shows (``computes``).
         """
         asked = {name: values[-1] for name, values in parse_qs(query).items()}
         numbers = {name: number_of(asked[name]) for name in PLACES if name in asked}
@@ -65,6 +68,19 @@ class Handlers(Following):
         yield _joined({"selection": arrived}, found)
         for section, ids in later:
             yield from self._rejoined(section, ids, going, asker)
+        if computes and MAIN not in wanted.runs:
+            yield from self._asked_for(asked, asker)
+
+    def _asked_for(self, asked: Mapping[str, str], asker: Asker) -> Iterator[Values]:
+        """Answer what an address asks for beyond stored runs."""
+        try:
+            request = self.page.arriving(asked, asker.visitor)
+        except UserError as error:
+            yield {"status": status(str(error), "error")}
+            return
+        if request is not None:
+            yield self.page.filled(request)
+            yield from self._start(self.page, [request], asker)
 
     def run(self, section: Section, asked: Values, asker: Asker) -> Iterator[Values]:
         """Answer what the controls ask for, showing what is known so far."""

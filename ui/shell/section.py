@@ -95,6 +95,18 @@ class Section(ABC):
         """Return what stands before the progress of a request, where several are asked."""
         return ""
 
+    def arriving(self, asked: Mapping[str, str], visitor: str) -> ModelRequest | None:  # noqa: ARG002
+        """Return what an address asks the page for, beyond stored runs.
+
+        Args:
+            asked: the parameters of the address.
+            visitor: who comes.
+
+        Raises:
+            UserError: naming what is out of range.
+        """
+        return None
+
     def point(self, run: Run, number: int) -> ModelRequest | None:  # noqa: ARG002
         """Return what a click on a point asks the page for; None where there is no such point."""
         return None

@@ -215,7 +215,8 @@ class Wiring(Layout):
         asker = Asker(visitor_of(self.lab, request, arrival), settings=settings)
         query = _entry(arrival, "query")
         query = query.removeprefix("?") if isinstance(query, str) else ""
-        found = self.handlers.boot(query, _entry(arrival, "carried"), asker)
+        carried = _entry(arrival, "carried")
+        found = self.handlers.boot(query, carried, asker, computes=not embedded(request))
         yield from map(self._placed, found)
 
     def _listed(self, kind: str) -> Callable[..., gr.Dropdown]:
