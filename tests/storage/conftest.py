@@ -1,18 +1,14 @@
 """Runs to store, and databases to store them in."""
 
 import itertools
-import os
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from sqlalchemy import create_engine, text
 
+from tests.storage import server
 from tokenarium.storage import RunRecord, RunStore
-
-SERVER = os.environ.get("TOKENARIUM_TEST_POSTGRESQL")
-"""Read here, because no option from outside reaches a test."""
 
 _numbers = itertools.count()
 
@@ -64,17 +60,35 @@ def make_tables():
     return make
 
 
-@pytest.fixture(params=["duckdb", "sqlite", pytest.param("postgresql", marks=pytest.mark.external)])
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server, started when the first test asks for it."""
+    with server.running() as started:
+        yield started
+
+
+@pytest.fixture(params=["duckdb", "sqlite", "postgresql"])
 def url(request, tmp_path):
     """An empty database: the default one, one that shows the SQL is neutral, and a server."""
     if request.param != "postgresql":
-        return f"{request.param}:///{tmp_path}/runs.{request.param}"
-    if SERVER is None:
-        pytest.skip("set TOKENARIUM_TEST_POSTGRESQL to the URL of an empty database")
-    with create_engine(SERVER).begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    return SERVER
+        yield f"{request.param}:///{tmp_path}/runs.{request.param}"
+        return
+    started = request.getfixturevalue("postgresql")
+    address = started.new()
+    yield address
+    started.drop(address)
+
+
+@pytest.fixture
+def another_url(request, url, tmp_path):
+    """Another empty database of the same kind as ``url``."""
+    if not url.startswith("postgresql"):
+        yield url.replace("runs.", "another.")
+        return
+    started = request.getfixturevalue("postgresql")
+    address = started.new()
+    yield address
+    started.drop(address)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
@@ -43,11 +42,10 @@ def _indexes(engine):
     }
 
 
-@pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
-def test_migrations_build_the_declared_schema(tmp_path, kind):
-    declared = create_engine(f"{kind}:///{tmp_path}/declared.db")
+def test_migrations_build_the_declared_schema(url, another_url):
+    declared = create_engine(another_url)
     Base.metadata.create_all(declared)
-    with RunStore(f"{kind}:///{tmp_path}/migrated.db") as store:
+    with RunStore(url) as store:
         assert _columns(store._open._database().engine) == _columns(declared)
         assert _indexes(store._open._database().engine) == _indexes(declared)
     declared.dispose()

@@ -172,7 +172,6 @@ def test_database_without_transactions_for_tables_is_refused(tmp_path, next_rele
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == SCHEMA_VERSION
 
 
-@pytest.mark.external
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_older_server_is_brought_up_to_date_in_one_transaction(url, make_record, next_release):
     with RunStore(url) as store:
