@@ -166,6 +166,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.speculation.auditing.audit import Audit
     from tokenarium.backend.speculation.auditing.stored import audit
     from tokenarium.backend.speculation.drafter import Drafter
+    from tokenarium.backend.speculation.earlier import earlier_tokens
     from tokenarium.backend.speculation.estimate import SpeculateEstimate
     from tokenarium.backend.speculation.generate import SpeculativeGeneration
     from tokenarium.backend.speculation.matrix import Pair, RuleBiases, biases, pairs

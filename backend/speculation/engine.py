@@ -151,7 +151,8 @@ class Speculator:
             reader=reader,
             shared=shared,
         )
-        return cls(target, drafter, state, rule, np.random.default_rng([seed, 2]))
+        random = np.random.default_rng([seed, 2])
+        return cls(target, drafter, state, rule.of_model(loaded), random)
 
     @torch.inference_mode()
     def begin(self) -> None:

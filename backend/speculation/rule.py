@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.registry import Registry, modules_of
@@ -10,6 +10,8 @@ from tokenarium.backend.speculation.tree import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from tokenarium.backend.models.loaded import LoadedModel
 
 Promise = Literal["lossless", "relaxed"]
 """Whether the output has exactly the target's distribution, or is allowed to differ."""
@@ -101,6 +103,10 @@ class Rule(Method):
     longest_path: ClassVar[bool] = False
     """Whether the longest path that passes is accepted, the likeliest of equals, in place of the
     first child that does at every node."""
+
+    def of_model(self, loaded: "LoadedModel") -> Self:  # noqa: ARG002
+        """Return the rule for a target; one that knows its tokens by more than ids says so here."""
+        return self
 
     def acceptance_tests(
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"

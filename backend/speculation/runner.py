@@ -108,7 +108,8 @@ class _Run:
                 f"{loaded.name} cannot verify a tree ({chain_only}): of every node's "
                 "children only the first is verified",
             )
-        rules = tuple(rule() for rule in valid_rules(type(self.drafter), request.temperature))
+        others = valid_rules(type(self.drafter), request.temperature)
+        rules = tuple(rule().of_model(loaded) for rule in others)
         self.rules = rules
         self.log = RunLog(rules)
         self.new: list[int] = []

@@ -234,6 +234,7 @@ def test_default_rules_are_lossless_and_read_the_draft_where_they_can() -> None:
         if drafter.__module__.startswith("tokenarium.backend.")
     }
     assert chosen == {
+        "aded": "sample_and_match",
         "draft_chain": "speculative_sampling",
         "early_exit": "speculative_sampling",
         "feature_head": "speculative_sampling",
@@ -242,6 +243,8 @@ def test_default_rules_are_lossless_and_read_the_draft_where_they_can() -> None:
         "lookup_else": "sample_and_match",
         "spec_dec_pp": "speculative_sampling",
         "iid_tree": "multi_round",
+        "ngram_store": "sample_and_match",
+        "stochastic_beam": "recursive",
         "gumbel_tree": "recursive",
         "dyspec": "recursive",
         "topk_tree": "sample_and_match",

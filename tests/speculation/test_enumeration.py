@@ -120,7 +120,16 @@ def test_a_group_of_one_is_speculative_sampling_and_a_wider_one_is_not():
     assert float((wide.accepted - plain.accepted).mean()) > 0.02
 
 
-@pytest.mark.parametrize("slug", ["ensemble", "grouped"])
+def test_neighbours_that_lend_nothing_leave_speculative_sampling_and_others_bias_it():
+    lantern = Rule.registry.find("lantern")
+    assert bias(lantern(neighbours=0), "iid").largest < 1e-12
+    few, more = (bias(lantern(mass=mass), "iid") for mass in (0.05, 0.2))
+    assert (round(few.mean, 2), round(few.largest, 2)) == (0.12, 0.24)
+    assert few.mean + 0.05 < more.mean
+    assert few.accepted + 0.05 < more.accepted
+
+
+@pytest.mark.parametrize("slug", ["ensemble", "grouped", "lantern"])
 def test_relaxed_rules_that_read_the_draft_declare_how_far_others_are_off(slug):
     found = bias(Rule.registry.find(slug)(), "deterministic")
     declared = Rule.registry.find(slug).measured_bias["deterministic"]

@@ -91,6 +91,18 @@ def test_ensemble_and_grouped_by_hand():
     assert tests[0].accept_prob == pytest.approx(0.25 / 0.3)  # with token 3
 
 
+def test_lantern_by_hand():
+    target, draft = probs(0.4, 0.25, 0.15, 0.2), probs(0.1, 0.5, 0.3, 0.1)
+    tests, rest = judged(
+        Rule.registry.find("lantern")(neighbours=2, mass=0.2), target, draft, [2, 1]
+    )
+    # Around 2 the nearest is 1, whose .25 is above .2, so that 3 does not come to count.
+    assert [test.accept_prob for test in tests] == pytest.approx([0.5, 0])
+    torch.testing.assert_close(rest, probs(0.3, 0.25, 0, 0.1 + 0.1) / 0.75)
+    tests, _ = judged(Rule.registry.find("lantern")(neighbours=2, mass=0.45), target, draft, [2])
+    assert tests[0].accept_prob == pytest.approx(1)  # 0.15 + 0.25 + 0.2 is above 0.45, 0.4 not
+
+
 def test_multi_round_by_hand():
     target, draft = probs(0.2, 0.5, 0.3), probs(0.6, 0.4, 0)
     tests, rest = judged(Rule.registry.find("multi_round")(), target, draft, [0, 1, 1])

@@ -16,7 +16,14 @@ from tokenarium.backend import (
 from tokenarium.ui.components.draft_cost_card import speculate_card
 from tokenarium.ui.components.rule_choice import offered_rules, refused_rules
 from tokenarium.ui.components.run_csv import nodes_csv, rounds_csv
-from tokenarium.ui.components.speculate_form import FORM, asked_again, speculate_request
+from tokenarium.ui.components.speculate_form import (
+    FORM,
+    USUAL,
+    asked_again,
+    for_model,
+    speculate_request,
+    with_earlier,
+)
 from tokenarium.ui.components.speculate_tables import speculate_sentence
 from tokenarium.ui.pages.race import Race
 from tokenarium.ui.panels.speculate.bias import Bias
@@ -27,9 +34,6 @@ from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.methods import choice_of, groups_of
 from tokenarium.ui.shell.panel import Values, number
 from tokenarium.ui.shell.section import File, RunPage
-
-USUAL = {"drafter": "prompt_lookup", "rule": "greedy"}
-"""Guesses from the text itself: they fit any model, a small one must have the same tokens."""
 
 
 class Speculate(RunPage):
@@ -112,6 +116,10 @@ class Speculate(RunPage):
         """Return one speculative run."""
         return [speculate_request(self.lab, asked)]
 
+    def requests_of(self, asked: Values, visitor: str) -> list[ModelRequest]:
+        """Return the run, with texts of earlier ones where its drafter looks into them."""
+        return [with_earlier(self.lab, speculate_request(self.lab, asked), visitor)]
+
     def filled(self, request: SpeculateRequest) -> Values:
         """Return every control as the request has it."""
         told = asked_again(request)
@@ -121,20 +129,8 @@ class Speculate(RunPage):
 
     def with_model(self, model: str, filled: Values) -> Values:
         """Return the model, and where the example has another, what guesses for any."""
-        bound = ("draft_model", "target_states")
-        alone = [each.slug for each in self.drafters.values() if each.source not in bound]
-        racers = {"racers": alone[:2]}
-        if filled["model"] == model:
-            return racers if filled["drafter"] in alone else {}
         offered = self.offered({**USUAL, "temperature": 0.0})
-        return {
-            **USUAL,
-            **offered,
-            "model": model,
-            "temperature": 0.0,
-            "parameters": {USUAL["drafter"]: {}, USUAL["rule"]: {}},
-            **racers,
-        }
+        return for_model(self.drafters, model, filled, offered)
 
     def sizes(self, result: SpeculationResult) -> Values:
         """Return how many rounds there are."""

@@ -85,7 +85,7 @@ class Handlers(Following):
     def run(self, section: Section, asked: Values, asker: Asker) -> Iterator[Values]:
         """Answer what the controls ask for, showing what is known so far."""
         try:
-            wanted = section.requests(asked)
+            wanted = section.requests_of(asked, asker.visitor)
         except UserError as error:
             yield {self.part(section, "status"): status(str(error), "error")}
             return

@@ -71,6 +71,10 @@ class Section(ABC):
             UserError: naming what is out of range.
         """
 
+    def requests_of(self, asked: Values, visitor: str) -> Sequence[ModelRequest]:  # noqa: ARG002
+        """Return ``requests``; one that takes along what the visitor has stored adds it here."""
+        return self.requests(asked)
+
     def filled(self, request: Any) -> Values:  # noqa: ARG002
         """Return the controls as they were when a stored run was asked for, by name."""
         return {}
