@@ -104,8 +104,9 @@ class Parts:
                 value=False, label="Wrap the prompt by the model's chat template",
             ))  # fmt: skip
         with gr.Row():
-            self.go = gr.Button("Audit", variant="primary", elem_id="audit-go")  # fmt: skip
-            self.cancel = gr.Button("Cancel", elem_id="audit-cancel")
+            slim = {"scale": 0, "min_width": 140}
+            self.go = gr.Button("Audit", variant="primary", elem_id="audit-go", **slim)
+            self.cancel = gr.Button("Cancel", elem_id="audit-cancel", **slim)
 
     def _import_controls(self, formats: Sequence[str]) -> None:
         self._add("log", gr.Textbox(
@@ -119,10 +120,12 @@ class Parts:
             self.format = unchecked(
                 gr.Dropdown(["auto", *formats], value="auto", label="Format", min_width=160)
             )
-            self.read = gr.Button("Read", variant="primary", elem_id="import-read")  # fmt: skip
+            self.read = gr.Button(
+                "Read", variant="primary", elem_id="import-read", scale=0, min_width=140
+            )
 
     def _chips(self, offered: dict[str, Any]) -> list[gr.Button]:
-        with gr.Row(elem_classes="tk-chips"):
+        with gr.Row(elem_classes="tk-chips tk-examples"):
             return [gr.Button(title, size="sm", variant="secondary") for title in offered]
 
     def _add(self, name: str, component: Any) -> None:
