@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from tokenarium.storage.copied import Source
 from tokenarium.storage.errors import QueryRefused
 from tokenarium.storage.lockdown import LOCKED_DOWN
 from tokenarium.storage.statement import check_select
@@ -52,24 +53,8 @@ class Bounds:
 
 VISITOR = Bounds(duck_bytes=512 * 10**6, process_bytes=2**30, threads=1)
 HOST = Bounds(duck_bytes=2 * 10**9, process_bytes=3 * 2**30, threads=2)
-BATCH_ROWS = 100_000
-"""Rows that are copied at once."""
-
-VISIBLE = {
-    # The private name of a visitor is in no copy: a result may be handed on.
-    "runs": "SELECT * REPLACE (CASE owner WHEN '' THEN '' ELSE 'you' END AS owner) FROM runs "
-    "WHERE owner IN ('', $owner)",
-    **{
-        name: f"SELECT {name}.* FROM {name} JOIN runs ON run_id = id "  # noqa: S608
-        "WHERE owner IN ('', $owner)"
-        for name in ("tokens", "head_metrics", "tags", "methods")
-    },
-}
-"""Tables a visitor sees, and what is copied into them for one; of nobody, the shared runs."""
 MOST_COPIES = 32
 """Copies that are kept, one a visitor; the one that was asked longest ago makes way."""
-_PACKED = "parts"
-"""Table whose column ``data``, the bytes of arrays, is not copied."""
 
 
 def run_select(
@@ -112,8 +97,8 @@ def run_select(
 class QueryDoor:
     """Runs the queries of the host and of visitors on copies of one open database."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, rows: int, seconds: float) -> None:
-        self._connection = connection
+    def __init__(self, source: Source, rows: int, seconds: float) -> None:
+        self._source = source
         self._rows = rows
         self._seconds = seconds
         self._copying = threading.Lock()
@@ -123,6 +108,7 @@ class QueryDoor:
         }
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._copy: dict[str | None, Path] = {}
+        self._version: dict[Path, str] = {}
         self._left: set[Path] = set()
         self._used: Counter[Path] = Counter()
         self._copies = 0
@@ -133,7 +119,7 @@ class QueryDoor:
         Args:
             rows: most rows; None for the usual limit.
         """
-        with self._connection.cursor() as cursor:  # most mistakes need no process
+        with self._source.judge() as cursor:  # most mistakes need no process
             check_select(cursor, sql)
         return self._run(None, sql, HOST, rows)
 
@@ -186,7 +172,7 @@ class QueryDoor:
             if self._folder is not None:
                 self._folder.cleanup()
                 self._folder = None
-                self._copy, self._left = {}, set()
+                self._copy, self._left, self._version = {}, set(), {}
 
     @contextmanager
     def _lent(self, owner: str | None) -> Iterator[Path]:
@@ -203,16 +189,19 @@ class QueryDoor:
 
     def _copied(self, owner: str | None) -> Path:
         if owner in self._copy:
-            self._copy[owner] = self._copy.pop(owner)  # asked last
-            return self._copy[owner]
+            if self._version[self._copy[owner]] == self._source.version():
+                self._copy[owner] = self._copy.pop(owner)  # asked last
+                return self._copy[owner]
+            self._drop(owner)
         self._folder = self._folder or tempfile.TemporaryDirectory(prefix="tokenarium-")
         self._copies += 1
         path = Path(self._folder.name) / f"{self._copies:09}.duckdb"
         try:
-            if owner is None:
-                self._fill(path, self._everything(), {})
-            else:
-                self._fill(path, VISIBLE, {"owner": owner})
+            with duckdb.connect(str(path), config=LOCKED_DOWN) as copy:
+                self._version[path] = self._source.fill(copy, owner)
+        except QueryRefused:
+            path.unlink(missing_ok=True)
+            raise
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             path.unlink(missing_ok=True)
             raise QueryRefused(f"the tables could not be copied for it: {error}") from error
@@ -232,26 +221,4 @@ class QueryDoor:
         for path in [path for path in self._left if not self._used[path]]:
             path.unlink(missing_ok=True)
             self._left.discard(path)
-            del self._used[path]
-
-    def _everything(self) -> dict[str, str]:
-        """Return every table, and what is copied of it."""
-        cursor = self._connection.cursor()
-        names = cursor.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
-        cursor.close()
-        return {
-            name: f'SELECT * {"EXCLUDE (data) " if name == _PACKED else ""}FROM "{name}"'
-            for (name,) in names
-        }
-
-    def _fill(self, path: Path, tables: Mapping[str, str], values: dict[str, str]) -> None:
-        with duckdb.connect(str(path), config=LOCKED_DOWN) as copy:
-            cursor = self._connection.cursor()
-            cursor.execute("BEGIN TRANSACTION READ ONLY")
-            for name, rows in tables.items():
-                copy.register(
-                    "incoming", cursor.sql(rows, params=values or None).to_arrow_reader(BATCH_ROWS)
-                )
-                copy.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')  # noqa: S608
-                copy.unregister("incoming")
-            cursor.close()
+            del self._used[path], self._version[path]

@@ -11,12 +11,13 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from tokenarium.storage.copied import DuckSource, Source
 from tokenarium.storage.database import Database, open_database
 from tokenarium.storage.door import QueryDoor
 from tokenarium.storage.errors import DatabaseFailed, StoreUnavailable
 
 Answer = TypeVar("Answer")
-Door = Callable[[duckdb.DuckDBPyConnection], QueryDoor]
+Door = Callable[[Source], QueryDoor]
 
 
 class OpenDatabase:
@@ -27,7 +28,7 @@ class OpenDatabase:
 
     Args:
         url: SQLAlchemy URL.
-        door: makes the query door of a DuckDB connection.
+        door: makes the query door of a database whose tables can be copied.
     Raises: StoreUnavailable as ``open_database`` does.
     """
 
@@ -120,8 +121,16 @@ class OpenDatabase:
             return self._now
 
     def _new_door(self) -> QueryDoor | None:
-        duck = self._now.duck if self._now else None
-        return None if duck is None else self._make_door(duck)
+        if self._now is None:
+            return None
+        if self._now.duck is not None:
+            return self._make_door(DuckSource(self._now.duck))
+        if self._now.engine.dialect.name != "postgresql":
+            return None
+        # Imported where it is needed: a hit in DuckDB opens without it.
+        from tokenarium.storage.copied_server import ServerSource
+
+        return self._make_door(ServerSource(self._now.engine))
 
     def _shut(self) -> None:
         if self._door is not None:

@@ -58,7 +58,7 @@ class RunStore(ListedRuns):
         query_rows: int = 1_000,
         query_seconds: float = 5.0,
     ) -> None:
-        self._open = OpenDatabase(url, lambda duck: QueryDoor(duck, query_rows, query_seconds))
+        self._open = OpenDatabase(url, lambda source: QueryDoor(source, query_rows, query_seconds))
         self.upgraded = self._open.upgraded
         self._limit_bytes = limit_bytes
         self._writing = threading.Lock()
@@ -221,8 +221,8 @@ class RunStore(ListedRuns):
 
         Args:
             sql: exactly one SELECT in DuckDB's dialect.
-            shared_only: for visitors: only the tables of ``tokenarium.storage.door.VISIBLE`` exist,
-                with the shared runs, in a process of its own with bounded memory.
+            shared_only: for visitors: only the tables of ``tokenarium.storage.copied.VISIBLE``
+                exist, with the shared runs, in a process of its own with bounded memory.
             owner: the visitor whose own runs are there too then.
             rows: most rows, in place of ``query_rows``.
         Returns: the rows; the schema's metadata says under ``truncated`` (true, false) whether
@@ -232,7 +232,7 @@ class RunStore(ListedRuns):
         door = self._open.door
         if door is None:
             raise QueryRefused(
-                f"queries need a DuckDB database, and this one is {self._open.dialect}: "
+                f"queries need DuckDB or PostgreSQL, and this database is {self._open.dialect}: "
                 "use that database's own client"
             )
         return door.query_shared(sql, owner, rows) if shared_only else door.query(sql, rows)

@@ -267,7 +267,7 @@ def test_visitor_query_process_has_no_secrets(filled, monkeypatch):
 def test_query_on_another_database_is_refused_with_the_reason(tmp_path):
     with (
         RunStore(f"sqlite:///{tmp_path}/runs.sqlite") as store,
-        pytest.raises(QueryRefused, match="this one is sqlite"),
+        pytest.raises(QueryRefused, match="this database is sqlite"),
     ):
         store.query("SELECT 1")
 

@@ -17,13 +17,13 @@ def test_eight_threads_save_find_search_and_query_at_once(url, make_record, make
             assert store.search(limit=1)
             store.pin(key, True)
             store.remember_digest("/one/file", i, i, key)
-            if i:  # a query is a process of its own: one a thread
+            if i or thread > 1:  # a query is a process of its own
                 continue
             try:
                 rows = store.query(f"SELECT count(*) AS n FROM tokens WHERE run_id = '{key}'")
                 assert rows.to_pylist() == [{"n": 20}]
             except QueryRefused:
-                assert not url.startswith("duckdb")
+                assert url.startswith("sqlite")
 
     with RunStore(url) as store:
         with ThreadPoolExecutor(8) as pool:
