@@ -92,11 +92,12 @@ if TYPE_CHECKING:
     from tokenarium.backend.comparison.result import Largest, PlaceMeasure, RunComparison
     from tokenarium.backend.comparison.spans import Alignment, Tokens, align
     from tokenarium.backend.cost.evidence import Estimate
+    from tokenarium.backend.decoding.constraint import Constraint
     from tokenarium.backend.decoding.decoded_lane import DecodedLane
     from tokenarium.backend.decoding.estimate import DecodeEstimate
     from tokenarium.backend.decoding.fork import fork
     from tokenarium.backend.decoding.journal import ACTIONS, MEANINGS
-    from tokenarium.backend.decoding.request import DecodeRequest, StrategySpec
+    from tokenarium.backend.decoding.request import ConstraintSpec, DecodeRequest, StrategySpec
     from tokenarium.backend.decoding.result import DecodeResult
     from tokenarium.backend.decoding.strategy import Strategy
     from tokenarium.backend.environment import measured_here

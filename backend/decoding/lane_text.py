@@ -7,6 +7,7 @@ from typing import Protocol, Self
 import numpy as np
 from torch import Tensor
 
+from tokenarium.backend.decoding.allowed import Allowed
 from tokenarium.backend.decoding.branch import Branch
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.changed_logits import Change, ChangedLogits
@@ -44,6 +45,7 @@ class LaneText:
         report: called after every new token.
         spell: ids to text.
         calibration: how unsure the model is where plain decoding writes.
+        allowed: which tokens may follow under the request's constraint; None without one.
     """
 
     def __init__(
@@ -56,9 +58,10 @@ class LaneText:
         report: Callable[[Self], None] = lambda _: None,
         spell: Callable[[Sequence[int]], str] = lambda _: "",
         calibration: Calibration = NOTHING,
+        allowed: Allowed | None = None,
     ) -> None:
         self.stepper, self.pipeline, self.ends, self.spell = stepper, pipeline, set(ends), spell
-        self.calibration = calibration
+        self.calibration, self.allowed = calibration, allowed
         self.lines: dict[str, float] = {}
         """Thresholds in force, in nats, by what happens there."""
         self._stopping = stopping
@@ -122,6 +125,11 @@ class LaneText:
     def drawn_after(self, branch: Branch) -> int:
         """Draw a token after a branch."""
         return self._drawn(branch.now, float(self.random.random()))
+
+    def drawn_at(self, now: NextToken, ahead: int | None) -> int:
+        """Draw a token, by the number of the step that is ``ahead`` of this one, or another."""
+        own = self.random.random() if ahead is None else self._uniforms[self.step + ahead]
+        return self._drawn(now, float(own))
 
     def _drawn(self, now: NextToken, uniform: float) -> int:
         return now.best if self.pipeline.temperature == 0 else sample_one(now.final, uniform)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from tokenarium.backend.decoding.constraint import Constraint
 from tokenarium.backend.decoding.strategy import Strategy
 from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.method_spec import MethodSpec
@@ -23,6 +24,17 @@ class StrategySpec(MethodSpec[Strategy]):
     @property
     def strategy(self) -> Strategy:
         """The strategy with its parameters."""
+        return self.method
+
+
+class ConstraintSpec(MethodSpec[Constraint]):
+    """A constraint by its slug, with parameters: ``ConstraintSpec("no_letters", letters="e")``."""
+
+    family: ClassVar[type[Method]] = Constraint
+
+    @property
+    def constraint(self) -> Constraint:
+        """The constraint with its parameters."""
         return self.method
 
 
@@ -57,6 +69,12 @@ class DecodeRequest(TextRequest):
     stop: tuple[str, ...] = Field(
         (), max_length=8, description="The text ends with the token that completes one of these."
     )
+    constraint: ConstraintSpec | None = Field(
+        None,
+        description="What the new text must keep, from its first character on, in lanes of "
+        "strategies that follow a constraint: regex, words, no_letters or brackets.",
+        json_schema_extra={"since": 2},
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -73,6 +91,11 @@ class DecodeRequest(TextRequest):
         if not isinstance(given, list | tuple):
             return given
         return [StrategySpec(slug=one) if isinstance(one, str) else one for one in given]
+
+    @field_validator("constraint", mode="before")
+    @classmethod
+    def _constraint_by_slug(cls, given: Any) -> Any:
+        return ConstraintSpec(slug=given) if isinstance(given, str) else given
 
     @field_validator("begin", "prompt_ids")
     @classmethod
@@ -98,6 +121,16 @@ class DecodeRequest(TextRequest):
             )
         return self
 
+    @model_validator(mode="after")
+    def _somebody_follows(self) -> Self:
+        if self.constraint is not None and not any(lane.constrained for lane in self.lanes):
+            able = [one.slug for one in Strategy.registry.all() if one.constrained]
+            raise ValueError(
+                f"constraint={self.constraint.slug!r} is followed by none of the strategies: add "
+                f"one of {', '.join(able)}, or leave the constraint out"
+            )
+        return self
+
     @property
     def lanes(self) -> tuple[Strategy, ...]:
         """The strategies as they run, plain decoding first."""
@@ -106,5 +139,8 @@ class DecodeRequest(TextRequest):
 
     @property
     def methods(self) -> dict[str, tuple[str, ...]]:
-        """The strategies."""
-        return {"strategy": tuple(spec.slug for spec in self.strategies)}
+        """The strategies, and the constraint where there is one."""
+        own = {"strategy": tuple(spec.slug for spec in self.strategies)}
+        if self.constraint is not None:
+            own["constraint"] = (self.constraint.slug,)
+        return own

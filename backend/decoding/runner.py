@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tokenarium.backend.cost.fits import past_context, refuse_unless_free
+from tokenarium.backend.decoding.allowed import Allowed
 from tokenarium.backend.decoding.arrays import LANE, arrays
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.lane import Lane
@@ -20,6 +21,7 @@ from tokenarium.backend.decoding.stepper import Stepper
 from tokenarium.backend.decoding.watching_reader import WatchingReader
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.models.spelling import special_ids, spelled_bytes
 from tokenarium.backend.models.text import Tokens, decode_each
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
@@ -78,6 +80,7 @@ class _Run:
                 f"({self.reader.chain_only}): each is read by itself",
             )
         self.stepper = Stepper(self.reader, loaded.unembed)
+        self.allowed = _allowed(request, loaded)
         self.lanes: list[Lane] = []
         self.took: list[float] = []
         self.prefill_ms = float("nan")
@@ -116,6 +119,7 @@ class _Run:
             lambda lane: self._report("decoding", lane.step),
             spell,
             self._calibration(),
+            self.allowed,
         )
 
     def _calibration(self) -> Calibration:
@@ -192,3 +196,13 @@ def _beyond_context(loaded: LoadedModel, prompt: int, most: int) -> tuple[str, .
         f"learned positions of {loaded.name!r}: shorten either by "
         f"{prompt + most - loaded.context}, or choose a model with rotary positions",
     )
+
+
+def _allowed(request: DecodeRequest, loaded: LoadedModel) -> Allowed | None:
+    """Return which tokens may follow under the request's constraint."""
+    if request.constraint is None:
+        return None
+    size = int(loaded.model.config.get_text_config().vocab_size)
+    known = set(range(min(size, len(loaded.tokenizer)))) - special_ids(loaded.tokenizer)
+    spelled = spelled_bytes(loaded.tokenizer, known)
+    return Allowed(request.constraint.constraint, spelled, end_of_text(loaded), size)

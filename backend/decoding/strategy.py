@@ -62,6 +62,8 @@ class Strategy(Method):
     """Whether tokens are drawn at random."""
     branches: ClassVar[bool] = False
     """Whether it reads tokens that may not stay, or goes back."""
+    constrained: ClassVar[bool] = False
+    """Whether it keeps the constraint of the request."""
     watches: ClassVar[tuple["Watched", ...]] = ()
     """What it looks at inside the model."""
     neutral: ClassVar[Mapping[str, Any]] = {}

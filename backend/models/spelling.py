@@ -62,6 +62,17 @@ def spell(tokenizer: "PreTrainedTokenizerFast", ids: Iterable[int]) -> dict[int,
     return spelled
 
 
+def spelled_bytes(tokenizer: "PreTrainedTokenizerFast", ids: Iterable[int]) -> dict[int, bytes]:
+    """Return the bytes of each id decoded alone; arguments as of ``spell``."""
+    return {
+        key: b"".join(
+            bytes([int(part, 16)]) if place % 2 else part.encode()
+            for place, part in enumerate(_BYTE_TOKEN.split(text))
+        )
+        for key, text in spell(tokenizer, ids).items()
+    }
+
+
 def special_names(tokenizer: "PreTrainedTokenizerFast") -> tuple[str, ...]:
     """Return how the special tokens are written, in order of their ids."""
     return tuple(

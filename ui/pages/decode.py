@@ -16,6 +16,7 @@ from tokenarium.backend import (
     UserError,
     fork,
 )
+from tokenarium.ui.components import constraint
 from tokenarium.ui.components.decode_card import decode_card, decode_sentence
 from tokenarium.ui.components.decoding import place_of_road
 from tokenarium.ui.components.response import is_response
@@ -83,6 +84,7 @@ class Decode(RunPage):
         controls.form(
             "parameters", lambda asked: groups_of(self.known, asked["strategies"]), ["strategies"]
         )
+        constraint.build(controls, self.lab)
 
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return one run of the chosen strategies, or of a response that stands in the text box."""
@@ -101,6 +103,7 @@ class Decode(RunPage):
                 strategies=[
                     {"slug": slug, "parameters": told.get(str(slug), {})} for slug in slugs
                 ],
+                constraint=constraint.chosen(asked),
                 max_new_tokens=int(number(asked["max_new_tokens"], 1, 1024, 48)),
                 seed=int(number(asked["seed"], 0, 2**31 - 1, 0)),
             )
@@ -113,6 +116,7 @@ class Decode(RunPage):
         return {
             **{name: getattr(request, name) for name in ("model", "max_new_tokens", "seed")},
             **shown_again(request),
+            **constraint.again(request),
             "strategies": [spec.slug for spec in request.strategies],
             "parameters": {spec.slug: spec.parameters for spec in request.strategies},
         }

@@ -1,0 +1,140 @@
+"""Which tokens may follow under a constraint, asked one by one or for a whole vocabulary."""
+
+import codecs
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenarium.backend.decoding.constraint import Constraint
+
+MOST_CHARACTERS = 64
+"""Characters that an unfinished one is tried as: all it may become, or so many evenly from them
+and those that the constraint names."""
+REMEMBERED = 64
+
+
+class Allowed:
+    """A constraint over the tokens of one vocabulary.
+
+    A token may end inside a character; the constraint is then asked for the characters that it
+    may become.
+
+    Args:
+        constraint: on the new text.
+        spelled: bytes by id; a token that is not there, or has none, may never follow.
+        ends: tokens that end a text: they may follow where it is complete.
+        size: of the vocabulary.
+    """
+
+    def __init__(
+        self,
+        constraint: Constraint,
+        spelled: Mapping[int, bytes],
+        ends: Collection[int],
+        size: int,
+    ) -> None:
+        self.constraint, self.ends, self.size = constraint, set(ends), size
+        self._spelled = {key: own for key, own in spelled.items() if own and key not in self.ends}
+        self._order = sorted(self._spelled, key=lambda key: self._spelled[key])
+        pieces = [self._spelled[key] for key in self._order]
+        self._shared = [0, *(_shared(*pair) for pair in pairwise(pieces))]
+        self._named = sorted({one for one in constraint.characters if ord(one) > 127})
+        self._masks: dict[bytes, NDArray[np.bool_]] = {}
+        self.calls = 0
+        """How often the constraint was asked."""
+
+    def text(self, tokens: Sequence[int]) -> bytes:
+        """Return the bytes of the new text."""
+        return b"".join(self._spelled.get(token, b"") for token in tokens)
+
+    def may_follow(self, before: bytes, token: int) -> bool:
+        """Return whether a token may follow the new text so far."""
+        if token in self.ends:
+            return self.complete(before)
+        own = self._spelled.get(token)
+        return own is not None and self._viable(before + own)
+
+    def complete(self, before: bytes) -> bool:
+        """Return whether the new text may end."""
+        self.calls += 1
+        text, rest = _decoded(before)
+        return text is not None and not rest and self.constraint.complete(text)
+
+    def mask(self, before: bytes) -> NDArray[np.bool_]:
+        """Return which tokens [V] may follow the new text so far.
+
+        Tokens are walked in the order of their bytes, so that what begins with bytes that may not
+        follow is passed over at once.
+        """
+        before = self._shortened(before)
+        if before in self._masks:
+            return self._masks[before]
+        found = np.zeros(self.size, bool)
+        found[[end for end in self.ends if end < self.size]] = self.complete(before)
+        viable = refused = 0  # bytes of the last token that are, and are first not
+        for token, shared in zip(self._order, self._shared, strict=True):
+            if refused and shared >= refused:
+                continue
+            own, start, refused = self._spelled[token], min(shared, viable) + 1, 0
+            for length in range(start, len(own) + 1):
+                if not self._viable(before + own[:length]):
+                    refused = length
+                    break
+            viable = refused - 1 if refused else len(own)
+            found[token] = not refused
+        if len(self._masks) >= REMEMBERED:
+            self._masks.pop(next(iter(self._masks)))
+        self._masks[before] = found
+        return found
+
+    def _viable(self, spelled: bytes) -> bool:
+        self.calls += 1
+        text, rest = _decoded(spelled)
+        if text is None:
+            return False
+        if not rest:
+            return self.constraint.viable(text)
+        could_be = (*_characters(rest), *self._named)
+        return any(
+            self.constraint.viable(text + one) for one in could_be if one.encode().startswith(rest)
+        )
+
+    def _shortened(self, before: bytes) -> bytes:
+        """Return bytes after which the same may follow."""
+        text, rest = _decoded(before)
+        if text is None or not self.constraint.viable(text):
+            return before
+        return self.constraint.shortened(text).encode() + rest
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """Return how many bytes two begin with alike."""
+    count = 0
+    while count < min(len(one), len(other)) and one[count] == other[count]:
+        count += 1
+    return count
+
+
+def _decoded(spelled: bytes) -> tuple[str | None, bytes]:
+    """Return whole characters, and the bytes of one that is unfinished; None where none can be."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        text = decoder.decode(spelled)
+    except UnicodeDecodeError:
+        return None, b""
+    return text, decoder.getstate()[0]
+
+
+def _characters(rest: bytes) -> list[str]:
+    """Return what an unfinished character may become, or some of it, evenly."""
+    lead = rest[0]
+    length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+    missing = length - len(rest)
+    count = 64**missing
+    made = []
+    for number in range(0, count, max(1, count // MOST_CHARACTERS)):
+        digits = [number // 64**place % 64 for place in reversed(range(missing))]
+        made.append(_decoded(rest + bytes(0x80 + digit for digit in digits))[0])
+    return [one for one in made if one]

@@ -1,0 +1,1 @@
+"""Constraints that a decoded text keeps, one file each."""
