@@ -45,7 +45,7 @@
     };
     bar.addEventListener('submit', event => event.preventDefault());
 
-    const scroll = () => element.querySelectorAll('.tk-table').forEach(box => T.scrolls(box, box.querySelector('caption')?.textContent || 'Table'));
+    const scroll = () => element.querySelectorAll('.tk-table').forEach(box => T.scrolls(box, T.captionOf(box.querySelector('table'))));
     const draw = value => {
       element.removeAttribute('aria-busy');
       said.innerHTML = value.said;

@@ -8,6 +8,19 @@
     const chosen = JSON.parse(button.dataset.select);
     if ('point' in chosen) T.bus.emit('open', chosen.point); else T.select(chosen);
   });
+  // A table as it stands, as a file: a row for every row, texts as they are read.
+  const written = cell => cell.innerText.trim().replace(/\s+/g, ' ');
+  const value = text => /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? Number(text) : text;
+  document.addEventListener('click', event => {
+    const button = event.target.closest('.tk-csv'), table = button?.closest('table');
+    if (!table) return;
+    const names = [...table.tHead.rows[0].cells].map(written), name = T.captionOf(table).toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(0, 60);
+    // Two columns of one name are two columns of the file.
+    const unique = names.map((title, at) => names.indexOf(title) === at ? title : `${title} (${at + 1})`);
+    const rows = [...table.tBodies[0].rows].map(row => Object.fromEntries([...row.cells].map((cell, at) => [unique[at], value(written(cell))])));
+    T.download(T.csv(rows), `${name || 'table'}.csv`, 'text/csv');
+  });
+  T.captionOf = table => table?.caption?.firstChild?.textContent || 'Table';
   T.table = (element, props, watch) => {
     const host = element.querySelector('.tk-table-host');
     let drawn = '';
@@ -15,7 +28,7 @@
     const draw = () => {
       const found = element.clientWidth ? props.value ?? '' : '';
       if (found !== drawn) host.innerHTML = drawn = found;
-      host.querySelectorAll('.tk-table').forEach(box => T.scrolls(box, box.querySelector('caption')?.textContent || 'Table'));
+      host.querySelectorAll('.tk-table').forEach(box => T.scrolls(box, T.captionOf(box.querySelector('table'))));
     };
     draw();
     watch('value', draw);

@@ -123,7 +123,7 @@
       clearTimeout(later);
       later = setTimeout(() => { state.text = area.value; state.typed = true; address(); refresh(); }, 300);
     });
-    const scroll = () => element.querySelectorAll('.tk-table').forEach(box => T.scrolls(box, box.querySelector('caption')?.textContent || 'Table'));
+    const scroll = () => element.querySelectorAll('.tk-table').forEach(box => T.scrolls(box, T.captionOf(box.querySelector('table'))));
     const show = value => {
       trouble.hidden = !value.error || !['cut', 'give'].includes(value.do);
       trouble.textContent = value.error ?? '';

@@ -16,6 +16,12 @@ def test_a_text_is_cut_by_two_tokenizers_and_the_address_keeps_it(
     page.locator("#cuts textarea").fill("the king")
     said = page.locator("#cuts .tk-sentence").first
     expect(said).to_contain_text("8 bytes: 2 tokens under")
+    counts = page.locator("#cuts .tk-table").first
+    with page.expect_download() as saved:
+        counts.get_by_role("button", name="CSV").click()
+    head, row = Path(saved.value.path()).read_text().splitlines()
+    assert head.startswith("tokenizer,tokens,bytes per token")
+    assert row.startswith("Bundled target,2,4,")
     mine = tmp_path / "mine.json"
     mine.write_text(state_of_bpe([("t", "h")], "thekingĠ"))
     page.locator("#cuts input[type=file]").set_input_files(mine)

@@ -9,6 +9,9 @@ import orjson
 from tokenarium.ui.text import escape
 from tokenarium.ui.why.number import Source, number
 
+CSV = '<button type="button" class="tk-csv" title="Save this table as a CSV file">CSV</button>'
+"""The browser makes the file of what stands in the table."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -67,7 +70,7 @@ def table_html(
     # Where it is wider than the page it scrolls, and what scrolls must be reached by the keyboard.
     return (
         f'<div class="tk-table" role="region" tabindex="0" aria-label="{escape(caption)}">'
-        f"<table><caption>{escape(caption)}</caption>"
+        f"<table><caption>{escape(caption)}{CSV}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
