@@ -14,18 +14,28 @@
       props.value = {filters: filters(), page, visitor: T.visitor, reply: ++asked, ...more};
       trigger(event);
     };
-    const search = (to = 0) => {
+    // A filter that is chosen is a step of the history; what is typed letter by letter is one.
+    const search = (to = 0, how = 'pushState') => {
       clearTimeout(waits);
       page = to;
       const url = new URL(location.href);
       url.search = new URLSearchParams(filters());
-      history.replaceState(history.state, '', url);
+      if (url.href !== location.href) history[how](how === 'pushState' ? {} : history.state, '', url);
       send('ask');
     };
-    const filter = (name, value) => {
-      const field = form.elements[name];
-      if (![...field.options].some(option => option.value === value)) field.append(new Option(value, value));
+    const fill = (field, value) => {
+      if (field.type === 'checkbox') { field.checked = Boolean(value); return; }
+      if (field.options && ![...field.options].some(option => option.value === value)) field.append(new Option(value, value));
       field.value = value;
+    };
+    window.addEventListener('popstate', () => {
+      const query = new URL(location.href).searchParams;
+      for (const field of form.elements) if (field.name) fill(field, query.get(field.name) ?? '');
+      page = 0;
+      send('ask');
+    });
+    const filter = (name, value) => {
+      fill(form.elements[name], value);
       search();
     };
 
@@ -65,10 +75,7 @@
       if (!found?.shown || !found.act && found.reply !== asked) return;
       if (found.choices) choose(found.choices);
       for (const [name, value] of Object.entries(found.filters ?? {})) {
-        const field = form.elements[name];
-        if (!field) continue;
-        if (field.type === 'checkbox') field.checked = true;
-        else { if (field.options && ![...field.options].some(option => option.value === value)) field.append(new Option(value, value)); field.value = value; }
+        if (form.elements[name]) fill(form.elements[name], value);
       }
       const words = found.refused ?? found.said ?? '';
       said.textContent = words;
@@ -124,10 +131,11 @@
       if (event.key === 'Enter' && event.target.dataset.input === 'tag') { event.preventDefault(); act(event.target, 'tag', event.target.value); }
     });
     form.addEventListener('submit', event => { event.preventDefault(); search(); });
-    form.addEventListener('reset', () => setTimeout(search));
+    form.addEventListener('reset', () => setTimeout(() => search()));
     form.addEventListener('input', event => {
       clearTimeout(waits);
-      waits = setTimeout(search, event.target.name === 'text' ? 250 : 0);
+      const typed = event.target.name === 'text';
+      waits = setTimeout(() => search(0, typed && new URL(location.href).searchParams.has('text') ? 'replaceState' : 'pushState'), typed ? 250 : 0);
     });
     element.querySelector('.tk-lib-turn').hidden = true;
     watch('value', show);
