@@ -100,6 +100,8 @@ if TYPE_CHECKING:
     from tokenarium.backend.decoding.request import ConstraintSpec, DecodeRequest, StrategySpec
     from tokenarium.backend.decoding.result import DecodeResult
     from tokenarium.backend.decoding.strategy import Strategy
+    from tokenarium.backend.editing.request import EditRequest, TextEdit
+    from tokenarium.backend.editing.result import EditResult
     from tokenarium.backend.environment import measured_here
     from tokenarium.backend.errors import UserError, in_words
     from tokenarium.backend.follow.request import FollowRequest

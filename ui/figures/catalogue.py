@@ -14,6 +14,7 @@ from tokenarium.backend import (
     CacheRequest,
     CacheResult,
     DecodeResult,
+    EditResult,
     ImportResult,
     JudgeResult,
     PolicyRun,
@@ -28,6 +29,7 @@ from tokenarium.ui.characters import named
 from tokenarium.ui.figures import attention, audit, eviction, heads, heavy, lines, sinks, tradeoff
 from tokenarium.ui.figures.attribution import check_strip, score_bars
 from tokenarium.ui.figures.decoding import scatter
+from tokenarium.ui.figures.editing import cost_of_edit, errors_of_edit
 from tokenarium.ui.figures.imports import by_place
 from tokenarium.ui.figures.judging import judged_line
 from tokenarium.ui.figures.speculation import NAMES, figures
@@ -165,6 +167,18 @@ def _judged(run: Run, judged_by: str = "") -> go.Figure:
     return judged_line(run.result, chosen, named(run.result.token_text))
 
 
+def _cost_of_edit(run: Run) -> go.Figure:
+    """Draw how far every cache is from reading the edited prompt anew, by token."""
+    assert isinstance(run.result, EditResult)
+    return cost_of_edit(run.result)
+
+
+def _errors_of_edit(run: Run) -> go.Figure | None:
+    """Draw how far kept keys and values are from those read anew, by layer."""
+    assert isinstance(run.result, EditResult)
+    return errors_of_edit(run.result)
+
+
 def _audited(name: str) -> Draw:
     def drawn(run: Run) -> go.Figure | None:
         assert isinstance(run.result, AuditResult)
@@ -214,6 +228,7 @@ FIGURES: Mapping[str, Mapping[str, Draw]] = {
     },
     "speculate": {name: _guessed(name) for name in NAMES},
     "sweep": {"tradeoff": _tradeoff},
+    "edit": {"cost": _cost_of_edit, "errors": _errors_of_edit},
     "decode": {"unsure": _unsure},
     "logprobs": {"unsure": _unsure},
     "attribute": {"units": _units, "check": _check},

@@ -18,6 +18,7 @@ TITLES = {
     "point": "A text under KV-cache policies, by",
     "speculate": "A text guessed ahead, by",
     "sweep": "KV-cache policies at several budgets, by",
+    "edit": "A prompt edited, its cache used again, by",
     "decode": "A text written step by step, by",
     "attribute": "What made a token likely, for",
     "judge": "A text judged by",

@@ -10,6 +10,7 @@ from tokenarium.backend import (
     AuditResult,
     CacheResult,
     DecodeResult,
+    EditResult,
     ImportResult,
     JudgeResult,
     Run,
@@ -21,6 +22,7 @@ from tokenarium.backend import (
 from tokenarium.ui.components.attribution import attribution_sentence
 from tokenarium.ui.components.cache_verdict import cache_sentence
 from tokenarium.ui.components.decode_card import decode_sentence
+from tokenarium.ui.components.edited import edited_sentence
 from tokenarium.ui.components.judged_table import judged_sentence
 from tokenarium.ui.components.sentence import sentence
 from tokenarium.ui.components.speculate_tables import speculate_sentence
@@ -125,6 +127,8 @@ def _sentence(run: Run) -> str:
         return audit.sentence(run)
     if isinstance(result, DecodeResult):
         return decode_sentence(result)
+    if isinstance(result, EditResult):
+        return edited_sentence(result)
     if isinstance(result, AttributeResult):
         return attribution_sentence(result)
     if isinstance(result, JudgeResult):

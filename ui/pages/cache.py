@@ -19,6 +19,7 @@ from tokenarium.ui.components.cost_card import cache_card
 from tokenarium.ui.components.recipe import build_recipe, filled_policies, slugs_of, specs_of
 from tokenarium.ui.components.run_csv import steps_csv
 from tokenarium.ui.components.turns import given, shown_again
+from tokenarium.ui.pages.edit import Edit
 from tokenarium.ui.pages.sweep import Sweep
 from tokenarium.ui.panels.cache.costs import Costs
 from tokenarium.ui.panels.cache.held import Held
@@ -49,7 +50,7 @@ class Cache(RunPage):
     arrows = "step"
     kinds = (CacheRequest, PointRequest)
     panels = (Lanes, Table, Held, Costs)
-    beside = (Sweep,)
+    beside = (Sweep, Edit)
     files: ClassVar[dict[str, File]] = {"steps.csv": File("Table of steps (CSV)", steps_csv)}
 
     def build(self, controls: Controls) -> None:
