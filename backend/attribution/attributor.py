@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 Needs = Literal["passes", "gradients", "attention"]
 """What a method asks of the model: its probabilities, its gradients, or its attention weights."""
 
-Change = Literal["delete", "mask", "replace"]
+Change = Literal["delete", "mask", "replace", "zero_value"]
 """Units are taken out and later tokens close up; or stay where they are, unseen by other tokens; or
-are replaced by tokens that the model finds likely there."""
+are replaced by tokens that the model finds likely there; or their values are zero in every layer's
+attention, the weights being as they were."""
 
 
 @dataclass(frozen=True)

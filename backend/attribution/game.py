@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenarium.backend.attribution.attributor import Change
-from tokenarium.backend.attribution.reader import Reader
+from tokenarium.backend.attribution.reader import Reader, ZeroingValues
 from tokenarium.backend.attribution.rounded import Products
 from tokenarium.backend.attribution.target import Target
 from tokenarium.backend.attribution.units import Unit
@@ -92,29 +92,57 @@ class Game:
         return np.array([per_token[unit.start : unit.stop].sum() for unit in self.units])
 
     def _measured(self, kept: Flags, change: Change, draw: int) -> NDArray[np.float64]:
-        stays = np.ones((len(kept), len(self.ids)), bool)
-        for number, unit in enumerate(self.units):
-            stays[:, unit.start : unit.stop] = kept[:, number, None]
+        stays = self._stays(kept)
         found = self._read(stays, change, draw, rounds=True)
         if self._rounds:
             self._rounds = False
             self._say_error(stays, change, draw, found)
         return found
 
+    def replaced(self, kept: Flags, draws: Sequence[int]) -> NDArray[np.float64]:
+        """Return [N] the values of sets whose other units are replaced, each by its own draw."""
+        return self._of(self.reader.read(self._replaced_texts(self._stays(kept), draws)))
+
+    def ranks(self, kept: Flags, draws: Sequence[int]) -> NDArray[np.int64]:
+        """Return [N] how many tokens are likelier than the target where others are replaced.
+
+        Against another token, whether that one is: 0 or the size of the vocabulary.
+        """
+        logits = self.reader.read(self._replaced_texts(self._stays(kept), draws))
+        own = logits[:, self.target.token, None]
+        if self.target.against is not None:
+            other = logits[:, self.target.against]
+            return np.where((other > own[:, 0]).cpu().numpy(), logits.shape[-1], 0)
+        found: NDArray[np.int64] = (logits > own).sum(-1).cpu().numpy()
+        return found
+
     def _read(
         self, stays: Flags, change: Change, draw: int, *, rounds: bool
     ) -> NDArray[np.float64]:
-        if change == "mask":
+        if change in ("mask", "zero_value"):
             hidden = torch.as_tensor(~stays, device=self.loaded.device)
-            logits = self.reader.read_hidden(hidden, rounds)
-        elif change == "delete":
-            logits = self.reader.read([self._left(row) for row in stays], rounds)
-        else:
-            other = self._replacement(draw)
-            texts = np.where(stays, np.array(self.ids), other)
-            logits = self.reader.read(texts.tolist(), rounds)
+            hiding = ZeroingValues if change == "zero_value" else None
+            return self._of(self.reader.read_hidden(hidden, rounds, hiding))
+        if change == "delete":
+            return self._of(self.reader.read([self._left(row) for row in stays], rounds))
+        texts = self._replaced_texts(stays, [draw] * len(stays))
+        return self._of(self.reader.read(texts, rounds))
+
+    def _of(self, logits: Tensor) -> NDArray[np.float64]:
         found: NDArray[np.float64] = self.target.log_probability(logits).cpu().numpy()
         return found
+
+    def _stays(self, kept: Flags) -> Flags:
+        """Return [N, P] the tokens that stay, of the units that do."""
+        stays = np.ones((len(kept), len(self.ids)), bool)
+        for number, unit in enumerate(self.units):
+            stays[:, unit.start : unit.stop] = kept[:, number, None]
+        return stays
+
+    def _replaced_texts(self, stays: Flags, draws: Sequence[int]) -> list[list[int]]:
+        other = np.stack([self._replacement(draw) for draw in draws])
+        texts: list[list[int]] = np.where(stays, np.array(self.ids), other).tolist()
+        return texts
 
     def _say_error(
         self, stays: Flags, change: Change, draw: int, found: NDArray[np.float64]
@@ -144,17 +172,26 @@ class Game:
         self.notes[f"a text of which nothing is left is read as {getattr(tokenizer, name)}"] = None
         return [int(start)]
 
+    def prepare_replacements(self, count: int) -> None:
+        """Draw the first ``count`` replacements in one reading of the text."""
+        draws = [draw for draw in range(count) if draw not in self._replacements]
+        if draws:
+            self._replacements |= dict(zip(draws, self._draw(draws), strict=True))
+
     def _replacement(self, draw: int) -> NDArray[np.int64]:
         """Return [P] another token for each, drawn from what the model expects there."""
         if draw not in self._replacements:
-            self._replacements[draw] = self._draw(np.random.default_rng([self.seed, 1 + draw]))
+            (self._replacements[draw],) = self._draw([draw])
         return self._replacements[draw]
 
-    def _draw(self, random: np.random.Generator) -> NDArray[np.int64]:
+    def _draw(self, draws: Sequence[int]) -> list[NDArray[np.int64]]:
+        """Return as many replacements, each by a generator of its own."""
         device, length = self.loaded.device, len(self.ids)
+        randoms = [np.random.default_rng([self.seed, 1 + draw]) for draw in draws]
         ordinary = torch.tensor(ordinary_tokens(self.loaded), device=device)
-        drawn = np.empty(length, np.int64)
-        drawn[0] = random.choice(ordinary.cpu().numpy())
+        drawn = [np.empty(length, np.int64) for _ in draws]
+        for row, random in zip(drawn, randoms, strict=True):
+            row[0] = random.choice(ordinary.cpu().numpy())
         tokens = torch.tensor([self.ids], device=device)
         states = self.loaded.body(input_ids=tokens, use_cache=False).last_hidden_state[0]
         own = torch.tensor(self.ids, device=device)
@@ -163,8 +200,9 @@ class Game:
             logits = self.loaded.unembed(states[start:stop]).float()
             logits.scatter_(1, own[start + 1 : stop + 1, None], -torch.inf)
             total = torch.softmax(logits[:, ordinary], -1).cumsum(-1)
-            point = torch.as_tensor(random.random(stop - start), device=device, dtype=total.dtype)
-            place = torch.searchsorted(total, (point * total[:, -1])[:, None]).squeeze(1)
-            chosen = ordinary[place.clamp(max=len(ordinary) - 1)]
-            drawn[start + 1 : stop + 1] = chosen.cpu().numpy()
+            for row, random in zip(drawn, randoms, strict=True):
+                point = torch.as_tensor(random.random(stop - start)).to(device, total.dtype)
+                place = torch.searchsorted(total, (point * total[:, -1])[:, None]).squeeze(1)
+                chosen = ordinary[place.clamp(max=len(ordinary) - 1)]
+                row[start + 1 : stop + 1] = chosen.cpu().numpy()
         return drawn

@@ -64,21 +64,24 @@ class Reader:
                 done += len(batch.rows)
         return found
 
-    def read_hidden(self, hidden: Tensor, rounds: bool = True) -> Tensor:
+    def read_hidden(
+        self, hidden: Tensor, rounds: bool = True, hiding: "type[Hiding] | None" = None
+    ) -> Tensor:
         """Return the logits [N, V] after the text where later tokens do not see some of its tokens.
 
-        Positions stay as they are, and each token sees itself.
+        Positions stay as they are.
 
         Args:
             hidden: [N, T] true for the tokens that nobody else sees.
             rounds: whether products may be rounded, where that is faster.
+            hiding: what is done to them in every layer; None for ``Hiding``.
         """
         found: list[Tensor] = []
         length = len(self.ids)
         for part in hidden.split(max(1, 1536 // length)):
             self._report(sum(len(read) for read in found), len(hidden))
             tokens = torch.tensor([self.ids], device=self.loaded.device).expand(len(part), -1)
-            with recording(_Hiding(part)), self._rounded(rounds):
+            with recording((hiding or Hiding)(part)), self._rounded(rounds):
                 found.append(self._logits(tokens, None, [length - 1] * len(part)))
             self._count(len(part), tokens.numel())
         return torch.cat(found)
@@ -125,7 +128,7 @@ class Reader:
         self.token_steps += steps
 
 
-class _Hiding(Recorder):
+class Hiding(Recorder):
     """Attends as the model does, but nobody sees the keys that are hidden, except each itself."""
 
     def __init__(self, hidden: Tensor) -> None:
@@ -148,3 +151,12 @@ class _Hiding(Recorder):
         if call.key_bias is not None:
             mask = mask.clamp(min=torch.finfo(mask.dtype).min / 2) + call.key_bias[None, :, None]
         return plain_attention(replace(call, mask=mask, window=None, key_bias=None))
+
+
+class ZeroingValues(Hiding):
+    """Attends as the model does, but the values of hidden tokens are zero."""
+
+    def attend(self, call: AttentionCall) -> Tensor:
+        """Return the output of the layer; the weights are as they were."""
+        zeroed = call.v.masked_fill(self._hidden[:, None, :, None], 0)
+        return plain_attention(replace(call, v=zeroed))

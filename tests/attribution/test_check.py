@@ -11,7 +11,7 @@ from tokenarium.backend.attribution.check import DRAWS, check, usual_k
 from tokenarium.backend.attribution.game import Game
 
 
-class _Additive(Game):
+class Additive(Game):
     """Each unit is worth a number, and sets their sum."""
 
     def __init__(self, worth: list[float]) -> None:
@@ -30,7 +30,7 @@ WORTH = [0.0] * 20 + [3.0, 2.0, 1.0, 0.5]
 
 
 def test_the_right_map_beats_chance_and_a_turned_one_does_not() -> None:
-    game = _Additive(WORTH)
+    game = Additive(WORTH)
     right = check(game, game.worth, 3)
     assert (right.drop, right.k, right.verdict) == (6.0, 3, "beats chance")
     assert right.p == pytest.approx(1 / 21)
@@ -39,7 +39,7 @@ def test_the_right_map_beats_chance_and_a_turned_one_does_not() -> None:
 
 
 def test_interval_and_mean_are_of_twenty_draws() -> None:
-    found = check(_Additive(WORTH), np.array(WORTH), 5)
+    found = check(Additive(WORTH), np.array(WORTH), 5)
     assert len(found.random) == DRAWS == 20
     half = 2.093 * found.random.std(ddof=1) / 20**0.5
     assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half))
@@ -47,13 +47,13 @@ def test_interval_and_mean_are_of_twenty_draws() -> None:
 
 
 def test_every_set_is_tried_where_there_are_few_and_nothing_is_claimed() -> None:
-    found = check(_Additive([5.0, 0.0, 1.0]), np.array([5.0, 0.0, 1.0]), 1)
+    found = check(Additive([5.0, 0.0, 1.0]), np.array([5.0, 0.0, 1.0]), 1)
     assert sorted(found.random) == [0.0, 1.0, 5.0]
     assert found.p == pytest.approx(1 / 3)
     assert found.verdict == "too few units"
     assert np.isnan(found.low)
     twenty = [0.0] * 19 + [1.0]
-    assert check(_Additive(twenty), np.array(twenty), 1).verdict == "beats chance"
+    assert check(Additive(twenty), np.array(twenty), 1).verdict == "beats chance"
 
 
 def test_drops_are_those_of_deleted_texts(llama: Any) -> None:

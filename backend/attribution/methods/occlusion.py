@@ -1,17 +1,15 @@
 """Change one unit at a time, and see what that does to the target."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from tokenarium.backend.attribution.attributor import Attribution, Attributor, Change, Needs
+from tokenarium.backend.attribution.attributor import Attribution, Attributor, Needs
+from tokenarium.backend.attribution.sampled import with_interval
 
 if TYPE_CHECKING:
     from tokenarium.backend.attribution.game import Game
-
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
-"""97.5 % points of Student's t by number of draws."""
 
 
 class Occlusion(Attributor):
@@ -26,7 +24,7 @@ class Occlusion(Attributor):
     needs: ClassVar[Needs] = "passes"
     unit = "nats"
 
-    change: Change = Field(
+    change: Literal["delete", "mask", "replace"] = Field(
         "delete",
         description="delete takes a unit out, and later tokens close up; mask leaves it where it "
         "is, unseen by other tokens (the last token before the target still reads itself); replace "
@@ -46,6 +44,4 @@ class Occlusion(Attributor):
         falls = np.stack(
             [game.whole - game.values(one_out, "replace", draw) for draw in range(self.draws)]
         )
-        mean = falls.mean(0)
-        half = STUDENT[self.draws] * falls.std(0, ddof=1) / self.draws**0.5
-        return Attribution(mean, mean - half, mean + half)
+        return with_interval(falls)
