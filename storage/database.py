@@ -167,7 +167,7 @@ def _some(names: Iterable[str]) -> str:
 def _open_other(url: URL) -> Database:
     place = url.render_as_string(hide_password=True)
     try:
-        engine = create_engine(url)
+        engine = _engine(url)
         with engine.connect() as connection:
             tables = set(inspect(connection).get_table_names())
             ours = tables & {*Base.metadata.tables, "alembic_version"}
@@ -184,6 +184,14 @@ def _open_other(url: URL) -> Database:
     except (SQLAlchemyError, ImportError) as error:
         raise StoreUnavailable(f"database {place} cannot be opened: {error}") from error
     return Database(engine, None)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "postgresql":
+        return create_engine(url)
+    from tokenarium.storage.server import engine_of
+
+    return engine_of(url)
 
 
 def _upgrade(engine: Engine, place: str, older: str, copy: Path | None) -> str:

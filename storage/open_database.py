@@ -15,6 +15,7 @@ from tokenarium.storage.copied import DuckSource, Source
 from tokenarium.storage.database import Database, open_database
 from tokenarium.storage.door import QueryDoor
 from tokenarium.storage.errors import DatabaseFailed, StoreUnavailable
+from tokenarium.storage.replicas import alone_with
 
 Answer = TypeVar("Answer")
 Door = Callable[[Source], QueryDoor]
@@ -78,6 +79,12 @@ class OpenDatabase:
         database = self._database()
         with self._failing(database), database.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def alone_with(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Let no other replica be in here with the same key; see ``alone_with``."""
+        with alone_with(self._database().engine, key, waiting):
+            yield
 
     def close(self) -> None:
         """Close the database for good."""

@@ -44,6 +44,11 @@ def insert_rows(connection: Connection, target: Table, rows: list[dict[str, Any]
 
 
 def _insert(connection: Connection, target: Table, table: pa.Table) -> None:
+    if connection.dialect.name == "postgresql":
+        from tokenarium.storage.server import copy_rows
+
+        copy_rows(connection, target, table)
+        return
     if connection.dialect.name != "duckdb":
         if table.num_rows:
             connection.execute(insert(target), table.to_pylist())

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -30,6 +30,7 @@ from tokenarium.storage.listing import LABELS
 from tokenarium.storage.open_database import OpenDatabase
 from tokenarium.storage.parts import LONG_FACTS, long_facts, read_parts, split_facts
 from tokenarium.storage.record import RunRecord
+from tokenarium.storage.replicas import take_turn
 from tokenarium.storage.rows import check_tables, insert_rows, insert_table
 from tokenarium.storage.schema import ArrayRow, Base, FileRow, PartRow, RunRow
 
@@ -138,7 +139,8 @@ class RunStore(ListedRuns):
         values["array_bytes"] = sum(row["stored_bytes"] for row in array_rows)
         try:
             changed = replace or not record.owner
-            with self._write(shared=changed, owner=record.owner) as connection:
+            # What only adds rows waits for no other replica before it is to make room.
+            with self._write(shared=changed, owner=record.owner, alone=replace) as connection:
                 if replace and (before := _make_way(connection, record.id)):
                     labels = {"note": before.note or record.note, "tags": before.tags}
                     record = record.model_copy(update=labels)
@@ -151,6 +153,7 @@ class RunStore(ListedRuns):
                     insert_table(connection, name, record.id, table)
                 insert_rows(connection, Base.metadata.tables["arrays"], array_rows)
                 insert_rows(connection, Base.metadata.tables["parts"], parts)
+                take_turn(connection)
                 return drop_arrays_over(self._limit_bytes, connection, keep=record.id)
         except IntegrityError as error:
             raise ValueError(f"id={record.id!r} is stored already: use a new one") from error
@@ -257,11 +260,30 @@ class RunStore(ListedRuns):
             else:
                 connection.execute(update(FileRow).where(FileRow.path == path).values(values))
 
+    @property
+    def replicated(self) -> bool:
+        """Whether other replicas of the program may use the same database."""
+        return self._open.dialect == "postgresql"
+
     @contextmanager
-    def _write(self, *, shared: bool, owner: str = "") -> Iterator[Connection]:
+    def computing(self, key: str, owner: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Let no other replica compute the run with a content address for the same owner.
+
+        Args:
+            key: content address.
+            owner: whose run it will be.
+            waiting: called while another replica computes it; raises to give up.
+        """
+        with self._open.alone_with(f"{owner} {key}", waiting):
+            yield
+
+    @contextmanager
+    def _write(self, *, shared: bool, owner: str = "", alone: bool = True) -> Iterator[Connection]:
         # One writer at a time: DuckDB fails the second of two that change the same rows.
         with self._writing:
             with self._open.writing() as connection:
+                if alone:
+                    take_turn(connection)
                 yield connection
             if (door := self._open.door) is not None:
                 door.forget(shared=shared, owner=owner)

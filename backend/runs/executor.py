@@ -27,6 +27,7 @@ from tokenarium.backend.runs.kind import imported, kind_of
 from tokenarium.backend.runs.lending import ModelLender
 from tokenarium.backend.runs.model_queue import Limits, ModelQueue, Place
 from tokenarium.backend.runs.observed import ObservedRun, Observers
+from tokenarium.backend.runs.replicas import alone
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
@@ -65,13 +66,8 @@ class RunExecutor:
             owner: who asks.
             most_bytes: bytes of a model's files that may be hashed to know it; None for all.
         """
-        sources = (source, *self.lender.beside(request)) if request.reads_model else ()
-        fingerprints = [self._registry.fingerprint(each, most_bytes) or "" for each in sources]
-        if not all(fingerprints):
-            return None
-        read = [*fingerprints, *self.lender.digests(request)]
-        read += self.lender.rendered(request, source)
-        return self._repository.find(request, " ".join(read), owner)
+        read = self._identity(request, source, most_bytes)
+        return self._repository.find(request, read, owner) if read is not None else None
 
     def begin(
         self,
@@ -171,6 +167,17 @@ class RunExecutor:
             if job.thread is not None:
                 job.thread.join(_CLOSING_S)
 
+    def _identity(
+        self, request: ModelRequest, source: ModelSource, most_bytes: int | None = None
+    ) -> str | None:
+        """Return what the answer depends on beside the request; None where that is not known."""
+        sources = (source, *self.lender.beside(request)) if request.reads_model else ()
+        fingerprints = [self._registry.fingerprint(each, most_bytes) or "" for each in sources]
+        if not all(fingerprints):
+            return None
+        read = [*fingerprints, *self.lender.digests(request)]
+        return " ".join([*read, *self.lender.rendered(request, source)])
+
     def _source(self, request: ModelRequest) -> ModelSource:
         return self._registry.resolve(request.home) if request.home else NO_MODEL
 
@@ -215,7 +222,10 @@ class RunExecutor:
                 self._queue.turn(place, job.cancel, lambda n: job.channel.put(Queued(n))),
             ):
                 job.began = time.perf_counter()
-                return Finished(self._compute(job, source))
+                with alone(
+                    job, self._repository, lambda: self._identity(job.ticket.request, source)
+                ):
+                    return Finished(self._compute(job, source))
         except BaseException as error:  # noqa: BLE001 - raised again where the run is read
             # Frames of a stopped run hold its activations; the message needs none of them.
             traceback.clear_frames(error.__traceback__)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import pyarrow as pa
@@ -82,6 +83,24 @@ class RunRepository:
                 if record is not None and _answers(kind, run := self._run(record)):
                     return run
         return None
+
+    @contextlib.contextmanager
+    def computing(
+        self, request: ModelRequest, fingerprint: str, owner: str, waiting: Callable[[], None]
+    ) -> Iterator[None]:
+        """Let no other replica on the same database compute this meanwhile.
+
+        Args:
+            request: what is asked.
+            fingerprint: as ``key`` takes it; empty where it is not known, which waits for nobody.
+            owner: whose run it will be.
+            waiting: called while another replica computes it; raises to give up.
+        """
+        if not fingerprint:
+            yield
+            return
+        with self.store.computing(self.key(request, fingerprint), owner, waiting):
+            yield
 
     def _key(self, request: ModelRequest, fingerprint: str, version: int) -> str:
         identity = [fingerprint, str(version)]

@@ -50,9 +50,9 @@ class Server:
         log = self._folder / "log"
         self._run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "60", "start")
 
-    def stop(self) -> None:
-        """End the server and every connection to it at once."""
-        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+    def stop(self, how: str = "immediate") -> None:
+        """End the server and every connection to it; ``fast`` loses nothing on the way."""
+        self._run("pg_ctl", "-D", self._data, "-m", how, "-w", "stop")
 
     def url(self, database: str, user: str = OWNER) -> str:
         """Return the address of a database."""

@@ -225,3 +225,14 @@ def test_digest_is_known_only_for_the_file_as_it_was(store):
     store.remember_digest("/models/a", 11, 2**62, "def")
     assert store.digest("/models/a", 11, 2**62) == "def"
     assert store.digest("/models/a", 10, 20) is None
+
+
+def test_text_with_nul_is_kept_where_the_database_can_hold_it(store, make_record, make_tables):
+    tables = make_tables(3)
+    tables["tokens"] = tables["tokens"].set_column(2, "token", [["a", "\0", "b\0"]])
+    asked = {"text": "x\0y"}
+    store.save(make_record(id="nul", text="x\0y", request=asked), tables, {})
+    assert store.record("nul").request == asked
+    shown = store.record("nul").text
+    assert shown in ("x\0y", "x␀y")
+    assert [run.id for run in store.search(text="x\0y")] == ["nul"]

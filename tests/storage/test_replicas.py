@@ -1,0 +1,152 @@
+"""Several replicas of the program on one PostgreSQL database."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine, text
+
+from tokenarium.backend import Cancelled, Lab, Settings, TraceRequest
+from tokenarium.backend.runs.events import CancelToken, Finished, Progress
+from tokenarium.backend.runs.replicas import ELSEWHERE
+from tokenarium.storage import RunStore
+
+
+@pytest.fixture
+def address(postgresql):
+    made = postgresql.new()
+    yield made
+    postgresql.drop(made)
+
+
+@pytest.fixture
+def two(address):
+    """Two stores on one database."""
+    with RunStore(address) as one, RunStore(address) as other:
+        yield one, other
+
+
+def test_replicas_that_begin_together_make_the_tables_once(address):
+    begin = threading.Barrier(4)
+
+    def opened(_):
+        begin.wait()
+        return RunStore(address)
+
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(opened, range(4)))
+    assert [store.upgraded for store in stores] == [""] * 4
+    assert [store.search() for store in stores] == [[]] * 4
+    for store in stores:
+        store.close()
+
+
+def test_one_replica_at_a_time_has_a_key_and_others_give_up_or_go_on(two):
+    one, other = two
+    asked = []
+
+    def waiting():
+        asked.append(1)
+        if len(asked) == 2:
+            raise Cancelled("enough")
+
+    with one.computing("k", "", waiting):
+        with pytest.raises(Cancelled), other.computing("k", "", waiting):
+            pass
+        with other.computing("another", "", waiting), other.computing("k", "visitor", waiting):
+            pass
+    assert len(asked) == 2
+    with other.computing("k", "", waiting):
+        pass
+
+
+def test_a_replica_that_dies_leaves_its_key_to_others(two, address):
+    one, other = two
+    engine = create_engine(address)
+
+    def killed():
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks "
+                    "WHERE locktype = 'advisory' AND granted"
+                )
+            )
+
+    with one.computing("k", "", killed):
+        reached = False
+        with other.computing("k", "", killed):
+            reached = True
+    engine.dispose()
+    assert reached
+
+
+def test_replicas_that_save_pin_and_join_at_once_lose_nothing(two, make_record):
+    now = datetime.now(UTC)
+    two[0].classes.add("code", "digest", "title", now)
+    noise = np.random.default_rng(0).random(500)
+
+    def work(number):
+        store = two[number % 2]
+        store.save(make_record(id="example"), {}, {"a": noise}, replace=True)
+        store.save(make_record(id=f"run-{number}", key=f"{number}"), {}, {"a": noise})
+        store.set_tags(f"run-{number}", ["x"])
+        store.remember_digest("/one/file", number, number, "d")
+        return store.classes.member("code", f"student-{number}", 60)
+
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(work, range(8)))
+    assert sorted(numbers) == list(range(1, 9))
+    assert len(two[1].search()) == 9
+    assert all(two[0].record(f"run-{number}").tags == ("x",) for number in range(8))
+    assert two[1].arrays("example")["a"].tolist() == noise.tolist()
+
+
+def test_a_server_that_was_restarted_is_found_again(two, make_record, postgresql):
+    two[0].save(make_record(id="a", key="k"), {}, {})
+    postgresql.stop("fast")
+    assert two[0].why_no_answer() == "the run store does not answer"
+    postgresql.start()
+    assert two[0].why_no_answer() == ""
+    assert two[1].find("k").id == "a"
+
+
+def test_the_same_request_at_two_replicas_is_computed_once(
+    address, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tokenarium.backend.runs.examples.FOLDER", tmp_path)
+    settings = Settings(database=address, device="cpu", fetch=False)
+    asked = TraceRequest(model="bundled/target", text="Once upon a time")
+    outcomes, waits = [], threading.Event()
+    with Lab(settings) as one, Lab(settings) as other:
+        for lab in (one, other):
+            lab._executor.observers.add(lambda run: outcomes.append(run.outcome))
+        save = one._repository.save
+
+        def late(*given, **named):  # until the other replica waits for this one
+            assert waits.wait(30)
+            return save(*given, **named)
+
+        monkeypatch.setattr(one._repository, "save", late)
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(one.run, asked)
+            _until_locked(address)
+            stopped = CancelToken()
+            for event in other.stream(asked, cancel=stopped):
+                if isinstance(event, Progress) and event.doing == ELSEWHERE:
+                    waits.set()
+            assert isinstance(event, Finished)
+            assert event.run.id == first.result().id
+    assert sorted(outcomes) == ["computed", "stored"]
+
+
+def _until_locked(address):
+    engine = create_engine(address, isolation_level="AUTOCOMMIT")
+    held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    with engine.connect() as connection:
+        while not connection.scalar(held):
+            threading.Event().wait(0.02)
+    engine.dispose()
