@@ -11,6 +11,7 @@ from tokenarium.backend.decoding.allowed import Allowed
 from tokenarium.backend.decoding.branch import Branch
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.changed_logits import Change, ChangedLogits
+from tokenarium.backend.decoding.constraint import Constraint
 from tokenarium.backend.decoding.journal import Action, Journal
 from tokenarium.backend.decoding.next_token import NextToken
 from tokenarium.backend.decoding.pipeline import Pipeline
@@ -33,6 +34,10 @@ class Stopping(Protocol):
         ...
 
 
+def _nothing_follows(constraint: Constraint) -> Allowed:
+    return Allowed(constraint, {}, (), 0)
+
+
 class LaneText:
     """A text that one strategy writes, without the branches it tries.
 
@@ -46,6 +51,8 @@ class LaneText:
         spell: ids to text.
         calibration: how unsure the model is where plain decoding writes.
         allowed: which tokens may follow under the request's constraint; None without one.
+        allowing: the same for another constraint.
+        encode: text to ids, as it stands in the middle of a text.
     """
 
     def __init__(
@@ -59,9 +66,13 @@ class LaneText:
         spell: Callable[[Sequence[int]], str] = lambda _: "",
         calibration: Calibration = NOTHING,
         allowed: Allowed | None = None,
+        allowing: Callable[[Constraint], Allowed] = _nothing_follows,
+        encode: Callable[[str], list[int]] = lambda _: [],
     ) -> None:
         self.stepper, self.pipeline, self.ends, self.spell = stepper, pipeline, set(ends), spell
         self.calibration, self.allowed = calibration, allowed
+        self.encode = encode
+        self._allowing, self._under = allowing, dict[Constraint, Allowed]()
         self.lines: dict[str, float] = {}
         """Thresholds in force, in nats, by what happens there."""
         self._stopping = stopping
@@ -94,6 +105,12 @@ class LaneText:
         self.lines[name] = nats
         return nats
 
+    def under(self, constraint: Constraint) -> Allowed:
+        """Return which tokens may follow under a constraint; asked again, the same one."""
+        if constraint not in self._under:
+            self._under[constraint] = self._allowing(constraint)
+        return self._under[constraint]
+
     @property
     def room(self) -> int:
         """New tokens that may still follow."""
@@ -118,9 +135,14 @@ class LaneText:
         """Return what follows a path, by logits [V] and this lane's pipeline."""
         return NextToken(logits, path, self.pipeline)
 
+    @property
+    def uniform(self) -> float:
+        """The number in [0, 1) that the token of this step is drawn by; equal for equal seeds."""
+        return float(self._uniforms[self.step])
+
     def drawn(self) -> int:
         """Return the token that sampling draws at this step; equal seeds draw by equal numbers."""
-        return self._drawn(self.now, float(self._uniforms[self.step]))
+        return self._drawn(self.now, self.uniform)
 
     def drawn_after(self, branch: Branch) -> int:
         """Draw a token after a branch."""
@@ -152,9 +174,15 @@ class LaneText:
         kept = self._append(made, [], float("nan"), reason)
         self.stepper.rewind(len(tokens) - kept)
 
-    def take_embedding(self, embedding: Tensor, *, score: float = float("nan")) -> None:
+    def take_embedding(
+        self,
+        embedding: Tensor,
+        *,
+        score: float = float("nan"),
+        reason: str = "a mixture of embeddings is read",
+    ) -> None:
         """Read an embedding [hidden] as the next step of the text, in place of a token."""
-        self._append([soft_record(self.now)], [], score, "a mixture of embeddings is read")
+        self._append([soft_record(self.now)], [], score, reason)
         if not self.ended:
             self.stepper.feed([-1], embedding[None])
 

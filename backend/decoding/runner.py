@@ -12,6 +12,7 @@ from tokenarium.backend.cost.fits import past_context, refuse_unless_free
 from tokenarium.backend.decoding.allowed import Allowed
 from tokenarium.backend.decoding.arrays import LANE, arrays
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
+from tokenarium.backend.decoding.constraint import Constraint
 from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.memory import bytes_of_decoding
 from tokenarium.backend.decoding.prompt import prompt_of, refuse_unknown
@@ -80,7 +81,9 @@ class _Run:
                 f"({self.reader.chain_only}): each is read by itself",
             )
         self.stepper = Stepper(self.reader, loaded.unembed)
-        self.allowed = _allowed(request, loaded)
+        self._spelled: dict[int, bytes] | None = None
+        own = request.constraint
+        self.allowed = None if own is None else self._allowing(own.constraint)
         self.lanes: list[Lane] = []
         self.took: list[float] = []
         self.prefill_ms = float("nan")
@@ -120,7 +123,18 @@ class _Run:
             spell,
             self._calibration(),
             self.allowed,
+            self._allowing,
+            lambda text: list(loaded.tokenizer(text, add_special_tokens=False).input_ids),
         )
+
+    def _allowing(self, constraint: Constraint) -> Allowed:
+        """Return which tokens may follow under a constraint."""
+        loaded = self.loaded
+        size = int(loaded.model.config.get_text_config().vocab_size)
+        if self._spelled is None:
+            known = set(range(min(size, len(loaded.tokenizer)))) - special_ids(loaded.tokenizer)
+            self._spelled = spelled_bytes(loaded.tokenizer, known)
+        return Allowed(constraint, self._spelled, end_of_text(loaded), size)
 
     def _calibration(self) -> Calibration:
         """Return how unsure the model was in the first lane."""
@@ -196,13 +210,3 @@ def _beyond_context(loaded: LoadedModel, prompt: int, most: int) -> tuple[str, .
         f"learned positions of {loaded.name!r}: shorten either by "
         f"{prompt + most - loaded.context}, or choose a model with rotary positions",
     )
-
-
-def _allowed(request: DecodeRequest, loaded: LoadedModel) -> Allowed | None:
-    """Return which tokens may follow under the request's constraint."""
-    if request.constraint is None:
-        return None
-    size = int(loaded.model.config.get_text_config().vocab_size)
-    known = set(range(min(size, len(loaded.tokenizer)))) - special_ids(loaded.tokenizer)
-    spelled = spelled_bytes(loaded.tokenizer, known)
-    return Allowed(request.constraint.constraint, spelled, end_of_text(loaded), size)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tokenarium.backend.decoding.allowed import Allowed
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.stepper import Stepper
@@ -153,6 +154,15 @@ def lane_of(
         seed,
         spell=lambda ids: "".join(chr(97 + key) for key in ids),
         calibration=calibration,
+        allowing=lambda constraint: Allowed(
+            constraint,
+            {key: bytes([97 + key]) for key in range(len(reader.table)) if key != end},
+            ends,
+            len(reader.table),
+        ),
+        encode=lambda text: [
+            ord(one) - 97 for one in text if ord(one) - 97 in range(len(reader.table))
+        ],
     )
 
 

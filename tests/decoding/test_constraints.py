@@ -9,6 +9,7 @@ from tokenarium.backend.decoding.allowed import Allowed
 from tokenarium.backend.decoding.constraint import Constraint
 from tokenarium.backend.decoding.constraints.brackets import Brackets
 from tokenarium.backend.decoding.constraints.no_letters import NoLetters
+from tokenarium.backend.decoding.constraints.no_phrases import NoPhrases
 from tokenarium.backend.decoding.constraints.regex import RegularExpression
 from tokenarium.backend.decoding.constraints.words import Words
 from tokenarium.backend.decoding.request import ConstraintSpec, DecodeRequest
@@ -21,6 +22,7 @@ from tokenarium.backend.decoding.request import ConstraintSpec, DecodeRequest
         (RegularExpression(pattern="a{2,3}b?"), "abc", 6),
         (Words(words="a ab", most=2), "ab ", 6),
         (NoLetters(letters="B"), "abB", 4),
+        (NoPhrases(phrases="ab, BBa"), "abB", 4),
         (Brackets(deepest=2), '{["}]', 6),
     ],
     ids=lambda value: getattr(value, "slug", None),
@@ -56,6 +58,7 @@ def test_what_each_calls_complete() -> None:
         (Words(words="a ab", most=2), "ab "),
         (NoLetters(letters="B"), "abB"),
         (Brackets(deepest=2), '{["]\\'),
+        (NoPhrases(phrases="ab, BBa"), "abB"),
     ],
     ids=lambda value: getattr(value, "slug", None),
 )

@@ -8,8 +8,12 @@ from pydantic import Field
 from tokenarium.backend.decoding.strategy import Strategy
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tokenarium.backend.decoding.branch import Branch
     from tokenarium.backend.decoding.lane import Lane
+
+NEVER = float("inf")
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,19 @@ class Beam(Strategy):
             if best is None or (full and best <= self._score(finished[-1])):
                 break
             running = self._read(lane, running, left)
+        if not finished:
+            lane.stop("no token may follow")
+            return
         self._write(lane, max(finished, key=self._score))
 
     def _score(self, candidate: _Candidate) -> float:
         return candidate.score(self.length_penalty)
+
+    def log_probs(self, lane: "Lane", beam: "Branch | None") -> "Tensor":
+        """Return what each token [V] adds to a text's score."""
+        import torch
+
+        return torch.log_softmax((lane.now if beam is None else beam.now).logits, -1)
 
     def _continued(
         self, lane: "Lane", running: "list[tuple[Branch | None, float]]", length: int
@@ -83,17 +96,14 @@ class Beam(Strategy):
         """Return the likeliest texts that are one token longer."""
         import torch
 
-        rows = [
-            total + torch.log_softmax((lane.now if beam is None else beam.now).logits, -1)
-            for beam, total in running
-        ]
-        totals = torch.stack(rows)
+        totals = torch.stack([total + self.log_probs(lane, beam) for beam, total in running])
         vocabulary = totals.shape[1]
         count = min(totals.numel(), max(2, 1 + len(lane.ends)) * self.beams)
         top = totals.flatten().topk(count)
         return [
             _Candidate(value, running[place // vocabulary][0], place % vocabulary, length)
             for value, place in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+            if value > -NEVER
         ]
 
     def _read(
