@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.benchmark.sweep.settings import BudgetSettings, budget_settings
     from tokenarium.backend.benchmark.task import Task
     from tokenarium.backend.cache.apply import AppliedPolicy, apply
+    from tokenarium.backend.cache.decision_quantities import NEVER, NO_HEAD
     from tokenarium.backend.cache.estimate import CacheEstimate
     from tokenarium.backend.cache.policy import Policy
     from tokenarium.backend.cache.policy_run import PolicyRun, Scores

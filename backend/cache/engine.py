@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tokenarium.backend.cache.evictions import Evictor, Selected
+from tokenarium.backend.cache.head_roles import head_roles
 from tokenarium.backend.cache.layer_view import storage_bytes
 from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.cache.policy import Policy
@@ -54,6 +55,10 @@ class CachedSequence:
         self.attending = attention_layers(loaded.model.config)
         self.policy = policy = policy.fitted(budget, len(self.attending), loaded.context)
         policy.refuse_below_smallest(budget)
+        self.roles = None
+        if "roles" in needs_of(policy):
+            self.roles = head_roles(loaded, policy.measurement_of_heads())
+            self.policy = policy = policy.knowing(self.roles)
         self.seen = self.step = self.prompt = 0
         self.check = check
         self.random = torch.Generator().manual_seed(seed)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tokenarium.backend.cache.entries import Entries
+from tokenarium.backend.cache.head_roles import HeadRoles
 from tokenarium.backend.cache.terms import Reduction
 from tokenarium.backend.observe.rotary import Rotary
 from tokenarium.kernels.attention_stats import Rows
@@ -42,6 +43,10 @@ class LayerCache:
     """Factor on the logits q k."""
     rotary: Rotary | None = None
     """How queries and keys turn, where the policy needs it; None where they do not turn."""
+    roles: HeadRoles | None = None
+    """What the model's heads usually do, where the policy needs it."""
+    whole_budget: int = 0
+    """Entries per head, averaged over the layers."""
     rows: Callable[[int], Iterator[Rows]] | None = None
     """The weights of the prompt's last so many queries, some at a time; while it is read only."""
     surprisal: Tensor | None = None

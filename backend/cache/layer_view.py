@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tokenarium.backend.cache.head_roles import HeadRoles
 from tokenarium.backend.cache.kept_indices import repeated
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.merging import MERGED
@@ -90,6 +91,11 @@ class LayerView:
         return self._cache.budget
 
     @property
+    def whole_budget(self) -> int:
+        """Entries a head may hold right after an eviction, averaged over the layers."""
+        return self._cache.whole_budget
+
+    @property
     def seen(self) -> int:
         """Tokens read so far, those of this step included."""
         return self._cache.seen
@@ -164,6 +170,13 @@ class LayerView:
         """Where each turn begins: the prompt, and every later step of several tokens."""
         self._declared("surprisal")
         return self._cache.turns
+
+    @property
+    def roles(self) -> HeadRoles:
+        """What the heads of the model usually do, of all layers."""
+        self._declared("roles")
+        assert self._cache.roles is not None
+        return self._cache.roles
 
     @property
     def random(self) -> torch.Generator:

@@ -9,6 +9,7 @@ from tokenarium.backend.cache.terms import (
     NEEDS,
     Chooses,
     Label,
+    Measurement,
     Need,
     NullScores,
     Positions,
@@ -23,6 +24,7 @@ from tokenarium.backend.runs.registry import Registry, modules_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tokenarium.backend.cache.head_roles import HeadRoles
     from tokenarium.backend.cache.kvpress_call import KVPressCall
     from tokenarium.backend.cache.layer_view import Choice, LayerView
     from tokenarium.backend.cache.storage_form import StorageForm
@@ -164,6 +166,15 @@ class Policy(Method):
             layers: of the model.
             context: most tokens the model was made to read at once.
         """
+        return self
+
+    def measurement_of_heads(self) -> Measurement:
+        """Return where the roles of heads come from, where it needs them."""
+        measured: Measurement = getattr(self, "measured", "probe")
+        return measured
+
+    def knowing(self, roles: "HeadRoles") -> Self:
+        """Return the policy with what the model's heads usually do, where it needs ``roles``."""
         return self
 
     def all_needs(self) -> frozenset[Need]:

@@ -85,6 +85,8 @@ class CacheRecorder(Recorder):
             random=run.random,
             prompt=run.prompt,
             budget=budget,
+            whole_budget=run.budget,
+            roles=run.roles,
             seen=run.seen,
             queries=call.q[0],
             scaling=call.scaling,

@@ -19,11 +19,15 @@ NullScores = Literal["same", "shuffled", "even", "drawn"]
 """What scores are where attention says nothing: the same, as the text does not matter; the mean of
 those that compete, as any entry could have any of them; those of even attention, as the score is
 linear in it; or the mean over draws of random attention."""
-Need = Literal["keys", "values", "queries", "rotary", "rows", "attention", "surprisal", "random"]
+Measurement = Literal["probe", "corpus"]
+"""Where the roles of heads come from: a probe of repeated random tokens, or texts of many kinds."""
+Need = Literal[
+    "keys", "values", "queries", "rotary", "rows", "attention", "surprisal", "random", "roles"
+]
 """What a policy may ask to be given of a layer, beside plain numbers, positions and its own state:
 keys and values of the entries; the queries of the step; how queries and keys turn with position;
 the attention of the prompt's last queries, row by row; the attention of every decode step; the
-surprisal of every token; the run's random numbers."""
+surprisal of every token; the run's random numbers; what the model's heads usually do."""
 NEEDS: frozenset[Need] = frozenset(get_args(Need))
 CONTENT: frozenset[Need] = frozenset({"keys", "values", "queries", "rotary", "surprisal"})
 """Needs that only a text and a model can meet; the others the null model can meet too."""

@@ -35,6 +35,10 @@ def turn_round(policy: type[Policy], monkeypatch: pytest.MonkeyPatch) -> None:
         plain_channels = policy.scores_of_channels
         turned_channels = lambda self, view: -plain_channels(self, view)  # noqa: E731
         monkeypatch.setattr(policy, "scores_of_channels", turned_channels)
+    elif hasattr(policy, "scores_of_heads"):
+        plain_heads = policy.scores_of_heads
+        turned_heads = lambda self, of: -plain_heads(self, of)  # noqa: E731
+        monkeypatch.setattr(policy, "scores_of_heads", turned_heads)
     elif hasattr(policy, "scores_at"):  # of what a search or a cluster looks at
         plain_at = policy.scores_at
         turned_at = lambda self, view, at: -plain_at(self, view, at)  # noqa: E731

@@ -14,7 +14,7 @@ from tests.ui.test_sentence import words
 from tokenarium.backend import KINDS, CacheResult, Lab, Protected, Settings
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.ui.components.cost_card import size
-from tokenarium.ui.figures.eviction import held_map, scores
+from tokenarium.ui.figures.eviction import held_by_head, held_map, scores
 from tokenarium.ui.pages.cache import Cache
 from tokenarium.ui.shell.stored import stored_runs
 
@@ -133,6 +133,15 @@ def test_the_map_draws_the_borders_of_blocks(lab: Lab, shown: dict[str, Any]) ->
     assert len(held_map(run, many, 1, 0).data) == 1
 
 
+def test_the_heads_of_a_layer_hold_what_they_keep(lab: Lab, shown: dict[str, Any]) -> None:
+    run = stored(lab, shown).runs[1]
+    for step in (0, run.steps - 1):
+        (heat,) = held_by_head(run, step).data
+        counts = np.asarray(heat.z)
+        for layer, head in np.ndindex(counts.shape):
+            assert counts[layer, head] == len(run.kept(step, layer, head))
+
+
 def test_lanes_tell_what_is_protected(shown: dict[str, Any]) -> None:
     full, streaming = shown["lanes"]["lanes"]
     assert (full["rest"], streaming["rest"]) == ("kept", "recent")
@@ -166,17 +175,17 @@ def test_another_head_is_shown_without_the_model(
     page.open(run_of(shown))
     monkeypatch.setattr(ModelRegistry, "use", None)  # no model can be had
     found = page.pick(layer=0, head=1, policy="full")
-    assert set(found) == {"lanes", "cache_map", "cache_scores", "drawn"}
+    assert set(found) == {"lanes", "cache_map", "cache_scores", "cache_heads", "drawn"}
     assert "layer 0, KV head 1" in json.loads(found["cache_map"])["layout"]["meta"]["label"]
     assert "nowhere" in page.pick(run="nowhere", runs={"run": "nowhere"})["status"]
 
 
-def test_another_step_changes_the_scores_only(page: Visit) -> None:
+def test_another_step_changes_no_map_of_tokens(page: Visit) -> None:
     ran(page, policies=["h2o"], parameters={})
     assert page.told["steps"] == STEPS
     assert page.told["step"] == 0
     found = page.pick(step=2)
-    assert set(found) == {"cache_scores", "drawn"}
+    assert set(found) == {"cache_scores", "cache_heads", "drawn"}
     assert found["drawn"]["place"]["step"] == 2
 
 

@@ -8,6 +8,8 @@ from plotly import graph_objects as go
 
 from tokenarium.backend import (
     KINDS,
+    NEVER,
+    NO_HEAD,
     CacheResult,
     PolicyRun,
     Protected,
@@ -15,7 +17,16 @@ from tokenarium.backend import (
     first_whole,
     kinds,
 )
-from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, colour_bar, finish
+from tokenarium.ui.figures.style import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    SCALE,
+    colour_bar,
+    finish,
+)
 from tokenarium.ui.text import plotly_text
 
 MOST_COLUMNS = 512
@@ -140,6 +151,29 @@ def _with_members(
 def held_label(run: PolicyRun, layer: int, head: int) -> str:
     """Return what the map of a head is called."""
     return f"Tokens held by {_title(run)} in layer {layer}, KV head {head}, after every step"
+
+
+def held_by_head(run: PolicyRun, step: int) -> go.Figure:
+    """Draw how many entries every KV head of every layer holds after a step: roles and budgets."""
+    gone = run.result.evicted_at[run.number, :, :, : len(run.result.prompt_ids) + step]
+    held = ((gone == NEVER) | (gone > step)).sum(-1).astype(np.float32)
+    held[(gone == NO_HEAD).all(-1)] = np.nan
+    layers, heads = held.shape
+    figure = go.Figure(
+        go.Heatmap(
+            z=held,
+            x=np.arange(heads),
+            y=np.arange(layers),
+            zmin=0,
+            colorscale=SCALE,
+            colorbar=colour_bar("entries"),
+            hovertemplate="layer %{y}, KV head %{x}: %{z:.0f} entries<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="KV head", dtick=1, showgrid=False)
+    figure.update_yaxes(title="layer", showgrid=False)
+    label = f"Entries held by {_title(run)} in every layer and KV head after step {step}"
+    return finish(figure, 300, f"held-by-head-{run.policy}", label)
 
 
 def bytes_line(result: CacheResult) -> go.Figure:

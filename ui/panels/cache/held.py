@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from tokenarium.ui.figures.eviction import held_map, scores
+from tokenarium.ui.figures.eviction import held_by_head, held_map, scores
 from tokenarium.ui.panels.cache.scene import CacheScene, protected, shown_run
 from tokenarium.ui.shell.panel import Panel, Values
 
@@ -15,23 +15,30 @@ FIGURES = {
         "How the policy scores the text",
         "Above the dashed line stays. Diamonds are close decisions; dotted is the score by chance.",
     ),
+    "cache_heads": (
+        "What every head holds",
+        "Entries by layer and KV head at the chosen step: who keeps the whole text, who its ends.",
+    ),
 }
 
 
 class Held(Panel):
-    """A map of tokens over steps, and the scores at the chosen step."""
+    """A map of tokens over steps; scores, and what every head holds, at the chosen step."""
 
     slug = "held"
     uses: ClassVar[frozenset[str]] = frozenset({"layer", "head", "policy", "step"})
 
     def build(self) -> None:
-        """Make both figures."""
+        """Make the figures."""
         self.figures(FIGURES)
 
     def draw(self, scene: CacheScene) -> Values:
-        """Return both; another step changes the scores only."""
+        """Return all; another step changes no map of tokens."""
         run, now, before = shown_run(scene), scene.chosen, scene.before
-        found = {"cache_scores": scene.drawn(scores(run, now.step, now.layer, now.head))}
+        found = {
+            "cache_scores": scene.drawn(scores(run, now.step, now.layer, now.head)),
+            "cache_heads": scene.drawn(held_by_head(run, now.step)),
+        }
         if before and (before.layer, before.head, before.policy) == (
             now.layer,
             now.head,
