@@ -15,6 +15,8 @@ _KEPT = 1.5
 """What a policy remembers of each entry, and the copy made while buffers move, as a factor."""
 _PROBS_COPIES = 8
 """Float32 copies of [nodes, V]: logits, distributions and the log of them, of both models."""
+MOST_HELD = 64 * 2**20
+"""Bytes of a speculative run's logits and distributions that wait to be recorded or judged."""
 
 
 @dataclass(frozen=True)
@@ -78,5 +80,6 @@ def bytes_of_speculation(
         work = on_device(sizes, dtype, Choices(1, 1, 0, lens=False), device)
         entry = 2 * sizes.kv_heads * sizes.head_size * dtype.itemsize
         probs = _PROBS_COPIES * 4 * (request.tree_budget + 1) * sizes.vocabulary
-        total += work.total(prompt) + sizes.layers * room * entry + probs
+        held = min(MOST_HELD, request.max_new_tokens * probs)
+        total += work.total(prompt) + sizes.layers * room * entry + probs + held
     return total

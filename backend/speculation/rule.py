@@ -91,6 +91,9 @@ class Rule(Method):
     measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {}
     """By each other draw, mean and largest total variation distance from the target's distribution:
     what ``enumeration.bias`` finds with two children."""
+    reads_model: ClassVar[bool] = False
+    """Whether it reads more of the model than distributions: it is then judged where it is a run's
+    own rule, and not beside others, which would slow every round."""
     needs_draft_probs: ClassVar[bool] = True
     """Whether it reads the draft's probability of a child; where it does not, drawn nodes may be
     pruned."""

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tokenarium.backend.cost.run_memory import MOST_HELD
 from tokenarium.backend.speculation.engine import Round
 from tokenarium.backend.speculation.node_schema import NODE, ROUND, STATUSES
 from tokenarium.backend.speculation.replay import outcomes
@@ -17,12 +18,19 @@ from tokenarium.backend.speculation.tree import ROOT
 from tokenarium.backend.speculation.whatif import evaluate_rules
 
 ALTERNATIVES = 5
+_AT_ONCE = 16
+"""Nodes whose distributions are described in one go: more would need much memory at once."""
 _UNKNOWN = {"parent": -1, "draw_order": -1, "sibling_rank": -1, "target_argmax": -1,
             "target_rank": -1}  # fmt: skip
 
 
 class RunLog:
-    """Rounds and nodes of a run so far; ``rules`` test every tree beside the run's own rule."""
+    """Rounds and nodes of a run so far; ``rules`` test every tree beside the run's own rule.
+
+    A round only hands over what it has. It is recorded when somebody asks for the log, and judged
+    by the other rules at the end of the run, so that neither slows drafting and verifying; sooner
+    where more than ``MOST_HELD`` would wait.
+    """
 
     def __init__(self, rules: tuple[Rule, ...] = ()) -> None:
         self._rules = rules
@@ -42,22 +50,52 @@ class RunLog:
         }
         self.token_node: list[int] = []
         self.count = 0
+        self._added: list[tuple[Round, int]] = []
+        self._unjudged: list[tuple[int, Round]] = []
+        self._held = 0
 
-    @torch.inference_mode()
     def add(self, round_: Round, kept: int) -> None:
         """Add a round, of whose tokens ``kept`` belong to the text."""
+        self._added.append((round_, kept))
+        self._held += round_.logits.nbytes
+        self._held += sum(probs.nbytes for probs in round_.tree.draft_probs.values())
+        if self._held > MOST_HELD:
+            self._judge_all()
+
+    def _record_all(self) -> None:
+        for round_, kept in self._added:
+            self._unjudged.append((len(self.rounds), round_))
+            self._record(round_, kept)
+        self._added = []
+
+    def _judge_all(self) -> None:
+        self._record_all()
+        for place, round_ in self._unjudged:
+            self._judge(place, round_)
+        self._unjudged, self._held = [], 0
+
+    @torch.inference_mode()
+    def _judge(self, place: int, round_: Round) -> None:
+        start = time.perf_counter()
+        found = evaluate_rules(self._rules, round_.tree, round_.targets, round_.next_uniforms)
+        self.columns["judged_accept"][place] = _one_more(found.accept_probs)
+        self.columns["judged_next"][place] = _one_more(found.next_tokens.astype(np.int32))
+        self.rounds[place]["explain_ms"] += (time.perf_counter() - start) * 1e3
+
+    @torch.inference_mode()
+    def _record(self, round_: Round, kept: int) -> None:
         start = time.perf_counter()
         rows = _RoundRows(round_, self.count, len(self.rounds))
         rows.fill_drafted(self._index_of)
         rows.fill_distributions()
         rows.fill_tests()
         rows.fill_status(kept)
-        found = evaluate_rules(self._rules, round_.tree, round_.targets, round_.next_uniforms)
         self.nodes.append(np.concatenate((rows.nodes, rows.last())))
         for name, values in rows.tops.items():
             self.columns[name].append(_one_more(values))
-        self.columns["judged_accept"].append(_one_more(found.accept_probs))
-        self.columns["judged_next"].append(_one_more(found.next_tokens.astype(np.int32)))
+        shape = (len(round_.tree) + 1, len(self._rules))
+        self.columns["judged_accept"].append(np.full(shape, np.nan))
+        self.columns["judged_next"].append(np.full(shape, -1, np.int32))
         path = [*round_.verification.path[1:], len(round_.tree)]
         self.token_node += [self.count + node for node in path[:kept]]
         self.rounds.append(_round(round_, rows, kept, (time.perf_counter() - start) * 1e3))
@@ -68,8 +106,16 @@ class RunLog:
             self.sources.append(source)
         return self.sources.index(source)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the log as fields of a result."""
+    def arrays(self, *, judged: bool = True) -> dict[str, NDArray[Any]]:
+        """Return the log as fields of a result.
+
+        Args:
+            judged: whether every round is judged by the other rules first; else what they would
+                have done is unknown for some.
+        """
+        if judged:
+            self._judge_all()
+        self._record_all()
         wide, many = ALTERNATIVES, len(self._rules)
         empty: dict[str, NDArray[Any]] = {
             "target_top_ids": np.zeros((0, wide), np.int32),
@@ -142,27 +188,30 @@ class _RoundRows:
                 rows["sibling_rank"][children] = rows["draw_order"][children]
 
     def fill_distributions(self) -> None:
-        """Fill in what the distributions p and q after each node are like."""
-        rows, tree = self.nodes, self.round.tree
-        for node in self.verified:
-            p = self.target_probs[node]
-            values, ids = p.topk(min(ALTERNATIVES, len(p)))
-            rows["target_argmax"][node] = int(ids[0])
-            rows["target_entropy"][node] = _entropy(p)
-            self._top("target", node, values, ids)
-            q = tree.draft_probs.get(node)
-            if q is None:
+        """Fill in what the distributions p and q after each node are like, many nodes at once."""
+        for start in range(0, len(self.verified), _AT_ONCE):
+            nodes = self.verified[start : start + _AT_ONCE]
+            p = torch.stack([self.target_probs[node] for node in nodes])
+            plogp = _times_log(p, p).sum(-1)
+            self._describe("target", nodes, p, plogp)
+            self.nodes["target_argmax"][nodes] = self.tops["target_top_ids"][nodes, 0]
+            known = [row for row, node in enumerate(nodes) if node in self.round.tree.draft_probs]
+            if not known:
                 continue
-            rows["draft_entropy"][node] = _entropy(q)
-            self._top("draft", node, *q.topk(min(ALTERNATIVES, len(q))))
-            both = torch.special.xlogy(p, p) - torch.special.xlogy(p, q)
-            rows["kl_nats"][node] = max(0.0, float(both.sum()))
-            rows["tv_overlap"][node] = float(torch.minimum(p, q).sum())
+            drafted = [nodes[row] for row in known]
+            q = torch.stack([self.round.tree.draft_probs[node] for node in drafted])
+            self._describe("draft", drafted, q, _times_log(q, q).sum(-1))
+            p = p if len(known) == len(nodes) else p[known]
+            divergence = (plogp[known] - _times_log(p, q).sum(-1)).clamp_min(0)
+            never = ((q == 0) & (p > 0)).any(-1)
+            self.nodes["kl_nats"][drafted] = _numpy(divergence.masked_fill(never, torch.inf))
+            self.nodes["tv_overlap"][drafted] = _numpy(torch.minimum(p, q).sum(-1))
 
-    def _top(self, whose: str, node: int, values: Tensor, ids: Tensor) -> None:
-        count = len(ids)
-        self.tops[f"{whose}_top_ids"][node, :count] = _numpy(ids)
-        self.tops[f"{whose}_top"][node, :count] = _numpy(values)
+    def _describe(self, whose: str, nodes: list[int], probs: Tensor, plogp: Tensor) -> None:
+        values, ids = probs.topk(min(ALTERNATIVES, probs.shape[-1]), -1)
+        self.tops[f"{whose}_top_ids"][nodes, : ids.shape[-1]] = _numpy(ids)
+        self.tops[f"{whose}_top"][nodes, : ids.shape[-1]] = _numpy(values)
+        self.nodes[f"{whose}_entropy"][nodes] = _numpy((-plogp).clamp_min(0))
 
     def fill_tests(self) -> None:
         """Fill in every acceptance test, also those that verification did not come to."""
@@ -245,8 +294,9 @@ def _one_more(values: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate((values, blank))
 
 
-def _entropy(probs: Tensor) -> float:
-    return max(0.0, -float(torch.special.xlogy(probs, probs).sum()))
+def _times_log(p: Tensor, q: Tensor) -> Tensor:
+    """Return p ln q, 0 where p is; the logarithm of an exact 0 is slow, so it is never taken."""
+    return q.clamp_min(torch.finfo(q.dtype).tiny).log_().mul_(p)
 
 
 def _numpy(values: Tensor) -> NDArray[Any]:

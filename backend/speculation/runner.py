@@ -109,7 +109,10 @@ class _Run:
                 "children only the first is verified",
             )
         others = valid_rules(type(self.drafter), request.temperature)
-        rules = tuple(rule().of_model(loaded) for rule in others)
+        own = type(self.rule)
+        rules = tuple(
+            rule().of_model(loaded) for rule in others if rule is own or not rule.reads_model
+        )
         self.rules = rules
         self.log = RunLog(rules)
         self.new: list[int] = []
@@ -117,7 +120,7 @@ class _Run:
         self.plain: list[int] = []
         self.plain_ms: NDArray[np.float32] = np.zeros(0, np.float32)
         self.prefill_ms = float("nan")
-        self.progress = ProgressReporter(emit, cancel, self._result)
+        self.progress = ProgressReporter(emit, cancel, lambda: self._result(judged=False))
 
     def _shared_vocabulary(self) -> SharedVocabulary | None:
         if self.draft is None:
@@ -190,9 +193,9 @@ class _Run:
         total = self.stopping.max_new_tokens * (1 + self.request.plain)
         self.progress.report(doing, done, total, partial=partial)
 
-    def _result(self) -> SpeculationResult:
+    def _result(self, *, judged: bool = True) -> SpeculationResult:
         loaded, request = self.loaded, self.request
-        arrays: dict[str, Any] = self.log.arrays()
+        arrays: dict[str, Any] = self.log.arrays(judged=judged)
         tops = (arrays["target_top_ids"], arrays["draft_top_ids"], arrays["judged_next"])
         alone = np.asarray(self.plain, np.int32)
         shown = np.concatenate([arrays["node_columns"]["token_id"], alone, *map(np.ravel, tops)])

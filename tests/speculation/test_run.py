@@ -56,14 +56,14 @@ def run(target, draft):
 @pytest.mark.parametrize(("drafter", "rule", "temperature"), PAIRS)
 def test_every_pair_records_what_it_did(run, drafter, rule, temperature) -> None:
     result = run(ask(drafter=drafter, rule=rule, temperature=temperature))
-    assert len(result.token_ids) == 20
+    assert len(result.token_ids) == 20 or (result.ended == "end" and temperature)
     if temperature == 0:
         assert result.token_ids.tolist() == result.plain_ids.tolist()
     failed = [check for check in result.audit["checks"] if check["verdict"] == "failed"]
     assert failed == []
     nodes, rounds = result.nodes, result.rounds
     assert nodes["token_id"][result.token_node].tolist() == result.token_ids.tolist()
-    assert rounds["new_tokens"].sum() == 20
+    assert rounds["new_tokens"].sum() == len(result.token_ids)
     assert (rounds["verified"] <= 6).all()
     assert (rounds["depth"] <= 3).all()
     own = result.rules.index(rule)

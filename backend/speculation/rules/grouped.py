@@ -11,6 +11,9 @@ from tokenarium.backend.speculation.tree import Draw
 if TYPE_CHECKING:
     from torch import Tensor
 
+_FEW = 1024
+"""Tokens among which a group is looked for before all of a vocabulary are sorted."""
+
 
 class Grouped(Rule):
     """Accepts with min(1, target mass / draft mass) of the group around the drafted token.
@@ -67,13 +70,31 @@ class Grouped(Rule):
         """Return the target's and the draft's mass [F] of the group around each token [F]."""
         import torch
 
-        order = torch.sort(target, dim=-1, descending=True, stable=True).indices
+        order = self._likeliest_first(target, tokens)
         place = (order == tokens[:, None]).int().argmax(-1)
         around = torch.arange(-self.neighbours, self.neighbours + 1, device=target.device)
         places = place[:, None] + around
-        inside = (places >= 0) & (places < target.shape[-1])
-        group = order.gather(-1, places.clamp(0, target.shape[-1] - 1))
+        inside = (places >= 0) & (places < order.shape[-1])
+        group = order.gather(-1, places.clamp(0, order.shape[-1] - 1))
         likely = target.gather(-1, group)
         own = target.gather(-1, tokens[:, None])
         inside &= ((likely - own).abs() < self.spread) | (group == tokens[:, None])
         return (likely * inside).sum(-1), (draft.gather(-1, group) * inside).sum(-1)
+
+    def _likeliest_first(self, target: "Tensor", tokens: "Tensor") -> "Tensor":
+        """Return ids [F, n] by the target's probability, of equals the lower id first.
+
+        All of them, or so many that each token [F] and its neighbours are among them.
+        """
+        import torch
+
+        vocabulary = target.shape[-1]
+        if vocabulary > _FEW and target.dtype == torch.float32:
+            # Bits of positive floats are ordered as the floats; the lower half orders equals.
+            back = torch.arange(vocabulary - 1, -1, -1, device=target.device)
+            keys = (target.contiguous().view(torch.int32).long() << 32) + back
+            order = keys.topk(_FEW, -1).indices
+            near = order[:, : _FEW - self.neighbours]
+            if bool((near == tokens[:, None]).any(-1).all()):
+                return order
+        return torch.sort(target, dim=-1, descending=True, stable=True).indices

@@ -37,6 +37,7 @@ class Lantern(Rule):
     promise: ClassVar[Promise] = "relaxed"
     exact_for: ClassVar[frozenset[Draw]] = frozenset({"iid", "without_replacement"})
     measured_bias: ClassVar[Mapping[Draw, tuple[float, float]]] = {"deterministic": (0.24, 0.70)}
+    reads_model: ClassVar[bool] = True
     max_children: ClassVar[int | None] = 1
 
     neighbours: int = Field(10, ge=0, le=1024, description="Nearest tokens that are looked at.")
