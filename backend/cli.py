@@ -1,4 +1,4 @@
-"""The commands: ``tokenarium run KIND``, ``audit``, ``runs``, ``sql``, ``fetch``, ``heads``."""
+"""The commands: ``tokenarium run KIND``, ``audit``, ``runs``, ``sql``, ``copy`` and others."""
 
 import argparse
 import sys
@@ -23,7 +23,7 @@ from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.runs.request import DType
 from tokenarium.backend.settings import Settings
 
-COMMANDS = ("run", "audit", "runs", "sql", "fetch", "heads")
+COMMANDS = ("run", "audit", "runs", "sql", "copy", "fetch", "heads")
 MOST_SHOWN = 32
 """Numbers of a quantity that a summary shows."""
 LONGEST_SHOWN = 1_000
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     asked, rest = _parser().parse_known_args(list(arguments))
     try:
         with told_in_words():
+            if asked.carry_out is _copy:  # of no database of the settings
+                return _copy(asked)
             settings = Settings(_cli_parse_args=rest, hosted=False)
             if asked.carry_out is _fetch:
                 # Without a lab, whose database another process may have open.
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tokenarium", allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="{run,audit,runs,sql,fetch,heads}")
+    commands = parser.add_subparsers(required=True, metavar="{run,audit,runs,sql,copy,fetch,heads}")
     run = commands.add_parser("run", help="compute a run, or open it where it is stored")
     kinds = run.add_subparsers(required=True, dest="kind", metavar="KIND")
     for kind in KINDS.all():
@@ -75,6 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     sql = commands.add_parser("sql", help="one SELECT over stored runs", allow_abbrev=False)
     sql.add_argument("query", help="such as 'SELECT kind, count(*) FROM runs GROUP BY kind'")
     sql.set_defaults(carry_out=_query)
+    copy = commands.add_parser(
+        "copy",
+        help="copy every run of one database into another; goes on where it was interrupted",
+        description="Copy every run of one database into another. Each is read back and compared "
+        "by its SHA-256; what is there already is left, so that an interrupted copy goes on.",
+        allow_abbrev=False,
+    )
+    copy.add_argument("source", metavar="SOURCE", help="such as duckdb:///runs.duckdb")
+    copy.add_argument("target", metavar="TARGET", help="such as postgresql://user@host/database")
+    copy.set_defaults(carry_out=_copy)
     fetch = commands.add_parser(
         "fetch",
         help="bring the default model to this machine, or convert a GGUF file, ahead of its use",
@@ -290,6 +302,20 @@ def _write(target: str, content: str | bytes) -> None:
         Path(target).write_bytes(data)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error.strerror}): choose another") from error
+
+
+def _copy(asked: argparse.Namespace) -> int:
+    from tokenarium.storage.copying import copy_runs
+
+    copied = copy_runs(
+        asked.source, asked.target, lambda done, total: _show(f"copying: {done} of {total} runs")
+    )
+    _show("")
+    sys.stderr.write(
+        f"{copied.runs} runs were copied and read back equal, {copied.there} were there already, "
+        f"{copied.newer} are newer there and were left\n"
+    )
+    return 0
 
 
 def _list(lab: Lab, asked: argparse.Namespace) -> None:
