@@ -151,8 +151,10 @@ class _Run:
         number = max(0, len(self.lanes) - 1)
         if self.lanes:
             doing = f"{self.strategies[number].title}: token"
-        done = number * most + step
-        self.progress.report(doing, done, len(self.strategies) * most, partial=step > 0)
+        done, given = number * most + step, len(self.request.begin)
+        if number == 0 and step == given + 1:
+            self.progress.due()
+        self.progress.report(doing, done, len(self.strategies) * most, partial=step > given)
 
     def _costs(self) -> Any:
         found = np.zeros(len(self.lanes), LANE)

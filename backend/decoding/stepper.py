@@ -83,13 +83,12 @@ class Stepper:
         self._node_seen: list[Seen] = []
         self._chain: list[int] = []  # nodes that are in the cache, where they must be a chain
 
-    def begin(self, prompt: Sequence[int]) -> Tensor:
-        """Read the prompt, and return the logits after it [V]."""
+    def begin(self, prompt: Sequence[int]) -> None:
+        """Read the prompt."""
         assert not self.ids, "a prompt was read before: restart() goes back to its end"
         self.prompt, self.ids = list(prompt), list(prompt)
         self._states = list(self._reader.extend_states(prompt))
         self._seen = list(self._reader.seen)
-        return self.logits
 
     def restart(self) -> None:
         """Go back to the end of the prompt, with nothing spent."""
@@ -110,8 +109,8 @@ class Stepper:
         """Return the logits [count, V] after the tokens that stand before the newest ones."""
         return self._unembed(torch.stack(self._states[-count - 1 : -1]))
 
-    def feed(self, ids: Sequence[int], embeddings: Tensor | None = None) -> Tensor:
-        """Read on in one pass, and return the logits after the last token [V].
+    def feed(self, ids: Sequence[int], embeddings: Tensor | None = None) -> None:
+        """Read on in one pass.
 
         Args:
             ids: [n] tokens; -1 where an embedding has none.
@@ -123,7 +122,6 @@ class Stepper:
         self.ids += ids
         self._states += list(states)
         self._seen += self._reader.seen
-        return self.logits
 
     def try_tokens(self, ids: Sequence[int], parents: Sequence[int]) -> tuple[list[int], Tensor]:
         """Read tokens of branches, and return their nodes [n] and the logits after each [n, V].

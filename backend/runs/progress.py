@@ -58,6 +58,10 @@ class ProgressReporter:
         now = time.monotonic()
         self._next = now + max(self._seconds, (now - start) / PARTIAL_SHARE)
 
+    def due(self) -> None:
+        """Let the next report show what is known: its reader waits for the first of it."""
+        self._next = 0.0
+
     def show(self) -> None:
         """Emit the unfinished result now: for runs whose units take long and are few."""
         if self._partial is not None:

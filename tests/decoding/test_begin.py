@@ -22,6 +22,16 @@ def test_given_tokens_are_read_in_one_pass_and_the_rest_follows_them() -> None:
             assert token == int(row.argmax())
 
 
+def test_logits_are_computed_once_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    lane = lane_of(Greedy(), TableReader(random_table(6, 2)), most=9)
+    unembed, calls = lane.stepper._unembed, []
+    monkeypatch.setattr(
+        lane.stepper, "_unembed", lambda states: calls.append(states.shape) or unembed(states)
+    )
+    Greedy().decode(lane)
+    assert len(calls) == len(lane.new)
+
+
 def test_more_given_tokens_than_there_is_room_for_are_left() -> None:
     lane = lane_of(Greedy(), TableReader(random_table(6, 2)), most=2)
     lane.give([3, 4, 2])

@@ -9,6 +9,7 @@ from tokenarium.backend import (
     DecodeRequest,
     DecodeResult,
     Lab,
+    Partial,
     Settings,
     SpeculateRequest,
     SpeculationResult,
@@ -106,6 +107,15 @@ def test_a_new_token_of_a_lane_is_replaced_or_kept_and_gone_on_from(lab: Lab) ->
     on = fork(run, place + 2)
     assert on.begin == tuple(lane.token_ids.tolist())
     assert on.max_new_tokens > len(on.begin)
+
+
+def test_the_first_token_that_is_chosen_is_shown_at_once(lab: Lab) -> None:
+    given = (5, 6, 7)
+    asked = DecodeRequest(model=MODEL, text=TEXT, begin=given, max_new_tokens=12)
+    parts = [event.result for event in lab.stream(asked) if isinstance(event, Partial)]
+    first = parts[0]
+    assert isinstance(first, DecodeResult)
+    assert first.lanes[0].token_ids[:-1].tolist() == list(given)
 
 
 def test_what_is_no_place_is_refused_in_words(lab: Lab) -> None:

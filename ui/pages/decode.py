@@ -54,6 +54,7 @@ class Decode(RunPage):
     kinds = (DecodeRequest, LogprobsRequest)
     panels = (Writing, Roads, Doubt)
     partial_every_s: ClassVar[float] = 0.4
+    first_partial_s: ClassVar[float] = 0.001
 
     def __init__(self, lab: Lab) -> None:
         super().__init__(lab)

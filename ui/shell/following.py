@@ -62,16 +62,16 @@ class Following(Drawing):
         asker = replace(asker, told=self.page.again(asker.told)) if not controls else asker
         try:
             for run_id, request in zip(ids, wanted, strict=True):
-                drawn = time.monotonic()
+                drawn, wait = time.monotonic(), section.first_partial_s or section.partial_every_s
                 for event in self.lab.follow(run_id, visitor=asker.visitor):
                     if isinstance(event, Finished):
                         runs.append(event.run)
                         self._partial.pop(run_id, None)
                     elif not isinstance(event, Partial):
                         yield {said: told(_named(event, section.doing(request)))}
-                    elif time.monotonic() - drawn >= section.partial_every_s:
+                    elif time.monotonic() - drawn >= wait:
                         yield self._part_of(section, run_id, event.result, request, asker)
-                        drawn = time.monotonic()
+                        drawn, wait = time.monotonic(), section.partial_every_s
                     else:
                         self._keep(run_id, event.result, request)
                 if 0 < len(runs) < len(ids):

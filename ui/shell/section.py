@@ -44,6 +44,8 @@ class Section(ABC):
     """Stand under one another, all in sight; a page's controls come after its first one."""
     partial_every_s: ClassVar[float] = 2.0
     """A page that draws more often than this does not hear a click on Cancel in time."""
+    first_partial_s: ClassVar[float | None] = None
+    """When the first part is drawn, if that is sooner."""
     files: ClassVar[Mapping[str, File]] = {}
     """By name, what can be downloaded beside the whole run."""
 
