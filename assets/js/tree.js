@@ -22,7 +22,7 @@
   };
 
   // Leaves one under another, a parent in the middle of its children; a column is as wide as its texts.
-  T.placed = nodes => {
+  T.placed = (nodes, widest = WIDEST) => {
     const below = nodes.map(() => []), place = nodes.map(() => ({x: 0, y: 0, wide: 0}));
     nodes.forEach((node, index) => { if (node.parent >= 0) below[node.parent].push(index); });
     let rows = 0;
@@ -39,7 +39,7 @@
     }
     const columns = [];
     nodes.forEach((node, index) => {
-      place[index].wide = Math.min(WIDEST, width(node.text));
+      place[index].wide = Math.min(widest, width(node.text));
       columns[node.depth] = Math.max(columns[node.depth] ?? 0, place[index].wide);
     });
     const left = columns.reduce((sums, wide) => [...sums, sums.at(-1) + wide + GAP], [PAD]);
@@ -48,18 +48,18 @@
   };
 
   // ``view`` has nodes, fates by node, signs, and names; ``choose`` is told which node was pressed.
-  T.tree = (host, choose) => {
+  T.tree = (host, choose, title = () => `Tree of guesses of round ${(T.state.round ?? 0) + 1}`) => {
     let drawn = null, scale = 0;
     const size = () => {
       if (!drawn) return;
       const across = host.clientWidth / drawn.laid.wide, down = TALLEST / drawn.laid.tall;
-      const fit = Math.min(1.15, Math.max(.45, across), Math.max(LEAST, down));
+      const fit = Math.min(1.15, Math.max(drawn.view.least ?? .45, across), Math.max(LEAST, down));
       const by = fit * 1.25 ** scale;
       drawn.svg.setAttribute('width', drawn.laid.wide * by);
       drawn.svg.setAttribute('height', drawn.laid.tall * by);
     };
     const draw = view => {
-      const laid = T.placed(view.nodes), {place} = laid, middle = index => place[index].y + PAD + TALL / 2;
+      const laid = T.placed(view.nodes, view.widest), {place} = laid, middle = index => place[index].y + PAD + TALL / 2;
       const svg = shape('svg', {viewBox: `0 0 ${laid.wide} ${laid.tall}`, role: 'presentation'});
       view.nodes.forEach((node, index) => {
         if (node.parent < 0) return;
@@ -86,7 +86,7 @@
     };
     // A tree taller than its box is seen first where guesses were accepted.
     const reveal = ({fates}) => {
-      const kept = drawn.groups.filter((_, index) => ['accepted', 'bonus', 'residual_resample'].includes(fates[index]));
+      const kept = drawn.groups.filter((_, index) => ['accepted', 'bonus', 'residual_resample', 'own'].includes(fates[index]));
       for (const group of kept.reverse()) T.reveal(host, group);
     };
     const mark = index => {
@@ -116,7 +116,7 @@
       const next = moves[event.key](Number(host.dataset.chosen || 0));
       if (next >= 0) choose(next);
     });
-    T.snapshot({element: host, name: 'tree', title: () => `Tree of guesses of round ${(T.state.round ?? 0) + 1}`, root: () => drawn?.svg ?? null});
+    T.snapshot({element: host, name: 'tree', title, root: () => drawn?.svg ?? null});
     new ResizeObserver(size).observe(host);
     return {draw, mark, zoom: by => { scale = by ? scale + by : 0; size(); }, clear: () => { drawn = null; host.replaceChildren(); }};
   };

@@ -37,18 +37,34 @@ def test_a_run_is_watched_and_its_text_branches_at_a_click(visit: Visit) -> None
     page.locator(".tk-scrub input").focus()
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".tk-scrub output")).to_have_text("step 4 of 96")
+    expect(page.locator(".tk-dec-card .tk-card-title")).to_contain_text("step 4,")
     other = page.locator(".tk-dec-card .tk-road:not([disabled])").first
     taken = other.inner_text()
     other.click()
     finished(page, first)
+    expect(page.locator(".tk-dec-lane").first.locator(".tk-dec-token").nth(3)).to_have_text(taken)
     for lane in range(page.locator(".tk-dec-lane").count()):
         branch = texts(page, lane)
         assert branch[:3] == written[:3]
         assert branch[3].strip() == taken.strip() != written[3].strip()
-    roads = page.locator(".tk-road-line")
-    expect(roads).to_have_count(2)
-    expect(roads.nth(1).locator(".tk-apart")).to_have_text(written[3])
-    roads.nth(1).get_by_role("link", name="open").click()
+    roads, beside = page.locator(".tk-road-line"), page.locator(".tk-road-line:not(.tk-own)")
+    left = beside.filter(has=page.locator(".tk-apart", has_text=written[3].strip())).first
+    left.get_by_role("button", name="name").click()
+    left.get_by_role("textbox").fill("the first one")
+    left.get_by_role("textbox").press("Enter")
+    named = beside.filter(has_text="the first one").first
+    expect(named).to_be_visible()
+    count = roads.count()
+    page.locator(".tk-road-tree .tk-node.tk-f-beside").last.click()
+    expect(roads).to_have_count(count - 1)
+    assert "roads=" in page.url
+    page.reload()
+    expect(roads).to_have_count(count - 1)
+    named.get_by_role("button", name="prune").click()
+    expect(page.get_by_role("button", name="show 1 pruned")).to_be_visible()
+    expect(roads).to_have_count(1)
+    page.get_by_role("button", name="show 1 pruned").click()
+    named.get_by_role("link", name="open").click()
     page.wait_for_function("run => window.tokenarium?.state.run === run", arg=first)
     expect(page.locator(".tk-dec-lane")).to_have_count(last + 1)
     assert texts(page, last) == written

@@ -51,6 +51,7 @@ NAMES = (
     "speculation",
     "race",
     "decoding",
+    "roads",
     "classroom",
     "compare",
     "heads",

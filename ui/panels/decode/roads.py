@@ -1,102 +1,91 @@
-"""Other roads from the same prompt: runs that were branched off, beside the one that is shown."""
+"""The tree of what was written from one prompt: stored runs, compared, named, pruned, continued."""
+
+from typing import Any
 
 import numpy as np
 
-from tokenarium.backend import DecodeRequest, DecodeResult, Run, UserError
+from tokenarium.backend import DecodeRequest, DecodeResult, UserError
+from tokenarium.ui.components.roads import Road, none_of, roads, roads_value, sentence_of
 from tokenarium.ui.panels.decode.scene import DecodeScene
 from tokenarium.ui.shell.panel import Panel, Values
-from tokenarium.ui.text import escape, visible
+from tokenarium.ui.shell.visitor import hashed
 
 MOST = 12
-NONE = (
-    '<p class="tk-sub">No other road from this prompt yet: choose a token above, and press one of '
-    "its alternatives.</p>"
-)
+"""Runs beside the shown one."""
+PRUNED = "pruned"
+"""Tag of a run that the tree leaves out."""
+LONGEST_NAME = 60
 IMPORTED = (
-    '<p class="tk-sub">Another server wrote this: no model is here to go on from another token. '
-    "Entropies are lower bounds, from the tokens that the response gives.</p>"
+    "Another server wrote this: no model is here to go on from another token. Entropies are lower "
+    "bounds, from the tokens that the response gives."
 )
 
 
 class Roads(Panel):
-    """The newest runs of one prompt and model, with the first difference of each text."""
+    """Every lane of the newest runs of one prompt and model; their names and tags are stored."""
 
     slug = "roads"
 
     def build(self) -> None:
-        """Make the place."""
-        self.html("roads")
+        """Make the component, which names and prunes by itself."""
+        self.parts["roads"] = roads(self.change)
 
     def draw(self, scene: DecodeScene) -> Values:
-        """Return every road; none where the shown run is the only one."""
+        """Return the tree, once the run is done."""
         if not isinstance(scene.request, DecodeRequest):
-            return {"roads": IMPORTED}
-        others = [] if scene.chosen.run is None else self._runs(scene)
-        if not others:
-            return {"roads": NONE if scene.runs else ""}
-        own = _last(scene.result)
-        lines = [_line(scene.result, scene.request, own, "", own=True)]
-        for run in others:
-            assert isinstance(run.result, DecodeResult)
-            assert isinstance(run.request, DecodeRequest)
-            lines.append(_line(run.result, run.request, own, run.id))
-        head = "<h2>Other roads from this prompt</h2>"
-        return {"roads": f'{head}<div class="tk-roads">{"".join(lines)}</div>'}
+            return {"roads": none_of(IMPORTED)}
+        if scene.chosen.run is None or not scene.runs:
+            return {}
+        found = self._roads(scene)
+        return {"roads": roads_value(scene.chosen.run, found, sentence_of(len(found)))}
 
-    def _runs(self, scene: DecodeScene) -> list[Run]:
-        found: list[Run] = []
-        listed = self.lab.search(
-            visitor=scene.visitor, kind="decode", model=scene.request.model, limit=50
-        )
-        for record in listed:
-            if record.id == scene.chosen.run or record.text != scene.request.given_text:
-                continue
+    def _roads(self, scene: DecodeScene) -> list[Road]:
+        listed = []
+        if scene.visitor:  # else drawn before anybody came
+            listed = self.lab.search(
+                visitor=scene.visitor, kind="decode", model=scene.request.model, limit=50
+            )
+        own = scene.chosen.run
+        kept: list[Road] = []
+        known: set[tuple[int, ...]] = set()
+        names = {record.id: record for record in listed}
+        others = [record.id for record in listed if record.id != own]
+        count = 0
+        for run_id in (own, *others):
+            record = names.get(run_id or "")
             try:
-                run = self.lab.open(record.id, visitor=scene.visitor)
+                run = (
+                    scene.runs[0]
+                    if run_id == own
+                    else self.lab.open(run_id or "", visitor=scene.visitor)
+                )
             except UserError:
                 continue
-            if isinstance(run.result, DecodeResult) and run.result.prompt == scene.result.prompt:
-                found.append(run)
-            if len(found) == MOST:
+            result, request = run.result, run.request
+            if not isinstance(result, DecodeResult) or not isinstance(request, DecodeRequest):
+                continue
+            if not np.array_equal(result.prompt_ids, scene.result.prompt_ids):
+                continue
+            name = record.note.partition("\n")[0][:LONGEST_NAME] if record else ""
+            pruned = record is not None and PRUNED in record.tags and run_id != own
+            for lane in reversed(result.lanes):
+                ids = tuple(lane.token_ids.tolist())
+                if ids and ids not in known:
+                    known.add(ids)
+                    kept.append(Road(run.id, result, request, lane, name, pruned))
+            count += 1
+            if count > MOST:
                 break
-        return found
+        return kept
 
-
-def _last(result: DecodeResult) -> tuple[str, ...]:
-    return result.lanes[-1].token_text
-
-
-def _line(
-    result: DecodeResult,
-    request: DecodeRequest,
-    shown: tuple[str, ...],
-    run: str,
-    own: bool = False,
-) -> str:
-    """Return one road: where it leaves the shown text, its scores and cost."""
-    lane = result.lanes[-1]
-    texts = lane.token_text
-    same = 0
-    while same < min(len(texts), len(shown)) and texts[same] == shown[same]:
-        same += 1
-    known = lane.tokens["probability"].astype(np.float64)
-    mean = float(np.log(np.maximum(known, 1e-30)).mean()) if len(known) else 0.0
-    facts = (
-        f"{lane.title}, {len(texts)} tokens, mean ln p {mean:.2f}, mean entropy "
-        f"{float(lane.entropy_nats.mean()) if len(texts) else 0:.2f} nats, {lane.passes} passes, "
-        f"{lane.seconds:.2f} s"
-    )
-    if request.begin:
-        facts += f"; {len(request.begin)} tokens given"
-    shared, apart = "".join(texts[:same]), texts[same : same + 1]
-    rest = "".join(texts[same + 1 :])
-    words = "".join(
-        f'<span class="{name}">{escape(visible(piece))}</span>'
-        for name, piece in (("tk-shared", shared), ("tk-apart", "".join(apart)), ("", rest))
-        if piece
-    )
-    link = "<b>shown</b>" if own else f'<a href="decode?run={escape(run)}">open</a>'
-    mark = " tk-own" if own else ""
-    return (
-        f'<div class="tk-road-line{mark}"><p class="tk-sub">{link} {escape(facts)}</p>{words}</div>'
-    )
+    def change(self, asked: object) -> dict[str, Any]:
+        """Name a run, prune it or bring it back; in words why not."""
+        told = asked if isinstance(asked, dict) else {}
+        run, visitor = str(told.get("run")), hashed(told.get("visitor"))
+        try:
+            if isinstance(name := told.get("name"), str):
+                return {"name": self.lab.note(run, name[:LONGEST_NAME], visitor=visitor)}
+            change = self.lab.tag if told.get("pruned") is True else self.lab.untag
+            return {"pruned": PRUNED in change(run, PRUNED, visitor=visitor)}
+        except UserError as error:
+            return {"refused": str(error)}
