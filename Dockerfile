@@ -9,10 +9,12 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc lib
     && rm -rf /var/lib/apt/lists/*
 
 # PyTorch for the CPU, before anything else can choose another build.
+# EXTRA names what one deployment needs beside them, such as psycopg[binary] for PostgreSQL.
+ARG EXTRA=""
 COPY requirements.txt ./
 RUN torch=$(grep '^torch==' requirements.txt) \
     && pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "$torch" \
-    && pip install --no-cache-dir -r requirements.txt
+    && pip install --no-cache-dir -r requirements.txt $EXTRA
 
 COPY __init__.py app.py pyproject.toml LICENSE ./
 COPY assets assets
