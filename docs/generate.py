@@ -14,6 +14,7 @@ from tokenarium.backend.judging.catalogue import measures_table
 from tokenarium.backend.runs.kind import KINDS, Kind
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.speculation.catalogue import catalogue
+from tokenarium.backend.speculation.families import families_table
 from tokenarium.backend.trace.result import TraceResult
 from tokenarium.storage.schema import Base
 
@@ -156,6 +157,7 @@ COLUMNS = {
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "policies": ("methods.md", methods_table),
     "drafters": ("methods.md", catalogue),
+    "families": ("methods.md", families_table),
     "strategies": ("methods.md", strategies_table),
     "measures": ("methods.md", measures_table),
     "options": ("options.md", options),

@@ -28,6 +28,17 @@ KIND = Kind(
             ),
         ),
         Example(
+            "half-a-model",
+            "Half a model",
+            "The model's own first layers guess the same text: why does that not pay here?",
+            SpeculateRequest(
+                model=DEFAULT_MODEL,
+                text=AGAIN,
+                drafter=DrafterSpec(slug="early_exit"),
+                max_new_tokens=96,
+            ),
+        ),
+        Example(
             "guessed-ahead",
             "Guessed ahead",
             "A small model guesses several words, the large one checks them at once: which "
@@ -39,17 +50,6 @@ KIND = Kind(
                 rule=RuleSpec(slug="multi_round"),
                 temperature=0.7,
                 max_new_tokens=64,
-            ),
-        ),
-        Example(
-            "half-a-model",
-            "Half a model",
-            "The model's own first layers guess the same text: why does that not pay here?",
-            SpeculateRequest(
-                model=DEFAULT_MODEL,
-                text=AGAIN,
-                drafter=DrafterSpec(slug="early_exit"),
-                max_new_tokens=96,
             ),
         ),
     ),

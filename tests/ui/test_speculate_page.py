@@ -14,7 +14,10 @@ from tests.models.conftest import save_model
 from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
 from tokenarium.backend import (
+    FAMILIES,
     STATUSES,
+    AuditResult,
+    Drafter,
     DrafterSpec,
     Event,
     Lab,
@@ -28,6 +31,8 @@ from tokenarium.backend import (
     pairs,
     tree_rows,
 )
+from tokenarium.ui.audits.answer import taken
+from tokenarium.ui.audits.form import audit_request
 from tokenarium.ui.components.draft_cost_card import speculate_card
 from tokenarium.ui.components.race import race_value
 from tokenarium.ui.components.speculate_tables import audit_badge, speculate_sentence
@@ -36,6 +41,7 @@ from tokenarium.ui.figures.speculation import NAMES, figures
 from tokenarium.ui.pages.race import Race
 from tokenarium.ui.pages.speculate import Speculate
 from tokenarium.ui.panels.speculate.bias import Bias
+from tokenarium.ui.panels.speculate.families import Families
 from tokenarium.ui.panels.speculate.guesses import Guesses
 from tokenarium.ui.panels.speculate.measures import Measures
 from tokenarium.ui.shell.stored import stored_runs
@@ -101,6 +107,28 @@ def result(lab: Lab, shown: dict[str, Any]) -> SpeculationResult:
     found = lab.open(run_of(shown)).result
     assert isinstance(found, SpeculationResult)
     return found
+
+
+def test_a_run_goes_over_to_the_audit_page(
+    lab: Lab, shown: dict[str, Any], result: SpeculationResult
+) -> None:
+    assert f'href="audit?of={run_of(shown)}"' in shown["audit"]
+    controls = taken(lab, run_of(shown), "")
+    assert controls["continuation"] == result.text
+    request = audit_request(lab, {"logprobs": "", **controls})
+    assert request.token_ids == tuple(result.token_ids.tolist())
+    found = lab.run(request).result
+    assert isinstance(found, AuditResult)
+    assert found.verdict == "inconclusive"  # four tokens, drawn
+    assert "no-such-run" in taken(lab, "no-such-run", "")["audit_status"]
+
+
+def test_the_map_of_families_names_every_drafter_once(lab: Lab) -> None:
+    named = [slug for family in FAMILIES for slug in family.drafters]
+    assert sorted(named) == sorted({*named})
+    assert {each.slug for each in lab.methods(Drafter)} == {*named}
+    drawn = Families(lab).families()
+    assert all(each.title in drawn for each in lab.methods(Drafter))
 
 
 def test_a_run_fills_every_part(shown: dict[str, Any], result: SpeculationResult) -> None:

@@ -15,17 +15,19 @@ from tokenarium.backend import (
     Lab,
     ModelRequest,
     Run,
+    SpeculateRequest,
     UserError,
 )
 from tokenarium.ui.audits import figures as imported
 from tokenarium.ui.audits import text as audited
-from tokenarium.ui.audits.form import asked_again
+from tokenarium.ui.audits.form import asked_again, of_speculation
 from tokenarium.ui.components.plot import figure_json
 from tokenarium.ui.components.sentence import status, told
 from tokenarium.ui.figures import audit as audit_figures
 from tokenarium.ui.figures.imports import by_place
 
 Shown = dict[str, Any]
+TAKEN = "Prompt, text and settings of that run are filled in: press Audit."
 
 
 def answered(lab: Lab, request: ModelRequest, visitor: str, said: str) -> Iterator[Shown]:
@@ -65,6 +67,18 @@ def opened(lab: Lab, run_id: str, visitor: str) -> Shown:
     if isinstance(run.request, ImportRequest):
         found["log"] = run.request.content
     return {**found, "shown": run.id}
+
+
+def taken(lab: Lab, run_id: str, visitor: str) -> Shown:
+    """Return the controls for the text of a stored speculative run, or in words why not."""
+    try:
+        run = lab.open(run_id, visitor=visitor)
+    except UserError as error:
+        return {"audit_status": status(str(error), "error")}
+    if not isinstance(run.request, SpeculateRequest):
+        words = f"run {run_id} did not draft and verify: give a prompt and a text by hand"
+        return {"audit_status": status(words, "error")}
+    return {**of_speculation(run.request, run.result), "audit_status": status(TAKEN)}
 
 
 def shown(lab: Lab, run: Run, visitor: str) -> Shown:

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from tokenarium.backend import AuditRequest, Lab, UserError
+from tokenarium.backend import AuditRequest, Lab, SpeculateRequest, SpeculationResult, UserError
 
 FORMATS = ("as read here", "float32", "bfloat16", "float16")
 NAMES = (
@@ -66,6 +66,21 @@ def asked_again(request: AuditRequest, text: str) -> dict[str, Any]:
         "dtype": request.dtype,
         "chat_template": request.chat_template,
         **{name: getattr(request.sampling, name) for name in _SAMPLING},
+    }
+
+
+def of_speculation(request: SpeculateRequest, result: SpeculationResult) -> dict[str, Any]:
+    """Return the controls for the text that a speculative run wrote."""
+    return {
+        "prompt": request.text or "".join(result.prompt_text),
+        "continuation": result.text,
+        "token_ids": ", ".join(map(str, result.token_ids.tolist())),
+        "logprobs": "",
+        "model": request.model,
+        "generated_in": request.dtype,
+        "dtype": request.dtype,
+        "chat_template": False,
+        **{name: getattr(request, name) for name in _SAMPLING},
     }
 
 

@@ -228,6 +228,16 @@ def audit_badge(audit: Mapping[str, Any], about: str = ABOUT) -> str:
     )
 
 
+def audit_link(run_id: str) -> str:
+    """Return a link that opens the Audit page with the run's prompt, text and settings."""
+    if not run_id:
+        return ""
+    return (
+        f'<p class="tk-sub"><a href="audit?of={escape(run_id)}">Audit this run\'s text</a> as if '
+        "another engine had written it.</p>"
+    )
+
+
 def _worded(stored: str) -> str:
     """Return what a check says, in the words of the page; stored checks keep their own."""
     return escape(re.sub(r"\blaw\b", "distribution", stored))

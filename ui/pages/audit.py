@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import gradio as gr
 
 from tokenarium.backend import AuditRequest, ImportRequest, UserError
-from tokenarium.ui.audits.answer import Shown, answered, opened
+from tokenarium.ui.audits.answer import Shown, answered, opened, taken
 from tokenarium.ui.audits.examples import IMPORTS, audits
 from tokenarium.ui.audits.form import NAMES, audit_request
 from tokenarium.ui.audits.parts import Parts
@@ -102,8 +102,13 @@ class Audit(Page):
 
     def _opening(self, made: Parts) -> Callable[..., list[Any]]:
         def load(where: str, request: gr.Request) -> list[Any]:
-            named = parse_qs(str(where or "").removeprefix("?")).get("run", [""])[-1]
-            found = opened(self.lab, named, visitor_of(self.lab, request)) if named else {}
+            asked = parse_qs(str(where or "").removeprefix("?"))
+            visitor, found = visitor_of(self.lab, request), dict[str, Any]()
+            if "example" in asked:
+                found = next(iter(audits(self.lab).values()))  # one word of it is wrong
+            for name, opening in (("of", taken), ("run", opened)):
+                if named := asked.get(name, [""])[-1]:
+                    found = opening(self.lab, named, visitor)
             return made.values(found)
 
         return load

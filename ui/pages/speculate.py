@@ -27,6 +27,7 @@ from tokenarium.ui.components.speculate_form import (
 from tokenarium.ui.components.speculate_tables import speculate_sentence
 from tokenarium.ui.pages.race import Race
 from tokenarium.ui.panels.speculate.bias import Bias
+from tokenarium.ui.panels.speculate.families import Families
 from tokenarium.ui.panels.speculate.guesses import Guesses
 from tokenarium.ui.panels.speculate.measures import Acceptance, Measures
 from tokenarium.ui.panels.speculate.scene import SpeculateScene
@@ -34,6 +35,9 @@ from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.methods import choice_of, groups_of
 from tokenarium.ui.shell.panel import Values, number
 from tokenarium.ui.shell.section import File, RunPage
+
+FAULT = '<p class="tk-sub"><a href="audit?example=fault">An audit that finds a fault</a></p>'
+"""Beside the examples: one that pays, one that does not, and a text that is not the model's."""
 
 
 class Speculate(RunPage):
@@ -49,7 +53,7 @@ class Speculate(RunPage):
     model_label = "Large model: whose text it is"
     arrows = "round"
     kinds = (SpeculateRequest,)
-    panels = (Guesses, Measures, Acceptance, Bias)
+    panels = (Guesses, Measures, Acceptance, Bias, Families)
     beside = (Race,)
     partial_every_s: ClassVar[float] = 0.4
     files: ClassVar[dict[str, File]] = {
@@ -74,6 +78,7 @@ class Speculate(RunPage):
 
     def build(self, controls: Controls) -> None:
         """Make the choice of drafter and rule, and how far to guess."""
+        gr.HTML(FAULT)
         with gr.Row():
             labels = {"drafter": "Drafter: how to guess", "rule": "Rule: which guesses stay"}
             for name, known in (("drafter", self.drafters), ("rule", self.rules)):

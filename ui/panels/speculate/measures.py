@@ -7,7 +7,12 @@ import gradio as gr
 from tokenarium.backend import Drafter, Lab, Rule, UserError
 from tokenarium.ui.components.best_tree import BestTree, best_tree
 from tokenarium.ui.components.sentence import status
-from tokenarium.ui.components.speculate_tables import audit_badge, measures_table, others_table
+from tokenarium.ui.components.speculate_tables import (
+    audit_badge,
+    audit_link,
+    measures_table,
+    others_table,
+)
 from tokenarium.ui.figures.speculation import figures
 from tokenarium.ui.panels.speculate.scene import SpeculateScene
 from tokenarium.ui.shell.panel import Action, Panel, Values
@@ -63,7 +68,7 @@ class Measures(Panel):
         best = self._best(scene) if done else None
         return {
             "measures": measures_table(result),
-            "audit": audit_badge(result.audit) if done else "",
+            "audit": audit_badge(result.audit) + audit_link(scene.chosen.run) if done else "",
             "other_rules": others_table(result, self.titles) if done else "",
             "best_tree": "" if best is None else best.html,
             "apply": gr.update(visible=best is not None),
