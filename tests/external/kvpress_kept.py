@@ -15,16 +15,31 @@ from transformers import AutoModelForCausalLM
 
 
 def made(name: str, parameters: dict[str, object]) -> object:
-    """Return a press, around another one where ``press`` is a pair of name and parameters."""
+    """Return a press, around another one where ``press`` is a pair of name and parameters.
+
+    Duo Attention takes the scores of heads, its sink and its window here: its own come for six
+    checkpoints only.
+    """
+    if name == "DuoAttentionPress":
+        press = kvpress.DuoAttentionPress(head_compression_ratio=parameters["ratio"])
+        scores = np.asarray(parameters["scores"])
+        lowest = np.argsort(scores, axis=None)[: round(scores.size * parameters["ratio"])]
+        press.sink_size, press.recent_size = parameters["sink"], parameters["recent"]
+        press.streaming_mask = torch.zeros(scores.shape, dtype=torch.bool)
+        press.streaming_mask[np.unravel_index(lowest, scores.shape)] = True
+        return press
     if "press" in parameters:
         parameters = parameters | {"press": made(*parameters["press"])}
     return getattr(kvpress, name)(**parameters)
 
 
 def kept(press: object, module: torch.nn.Module, states: list[torch.Tensor]) -> list[list[int]]:
-    """Return the ascending positions by KV head, found by their keys."""
+    """Return the ascending positions by KV head, found by their keys; of ThinK the channels."""
     hidden, keys, values, cosine, sine = states
-    given = {"position_embeddings": (cosine, sine)}
+    given = {"position_embeddings": (cosine, sine), "hidden_states": hidden}
+    if isinstance(press, kvpress.ThinKPress):
+        thinner = press.compress(module, hidden, keys.clone(), values, None, given)[0][0]
+        return [(own != 0).any(0).nonzero()[:, 0].tolist() for own in thinner]
     left = press.compress(module, hidden, keys, values, None, given)[0][0]
     gone = torch.zeros(keys.shape[1:3], dtype=torch.bool)
     if getattr(module, "masked_key_indices", None) is not None:

@@ -20,6 +20,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from tests.cache.policies.conftest import kept
+from tokenarium.backend.cache.head_roles import head_roles
 
 pytestmark = [pytest.mark.external, pytest.mark.timeout(300)]
 
@@ -89,7 +90,12 @@ def test_kept_sets_equal_those_of_kvpress(tiny, tmp_path, family):
     ids = pair.prompt(LENGTH)
     pair.eager.save_pretrained(tmp_path)
     np.savez(tmp_path / "states.npz", **states(pair.eager, ids))
-    (tmp_path / "presses.json").write_text(json.dumps(PRESSES))
+    roles = head_roles(pair.loaded, "probe")
+    scores = np.maximum(roles.of_groups("echo"), roles.of_groups("induction"))
+    duo = {"ratio": 5 / 6, "scores": scores.tolist(), "sink": 4, "recent": 6}
+    think = {"key_channel_compression_ratio": 0.4, "window_size": 32}
+    more = {"head_roles": ["DuoAttentionPress", duo], "think": ["ThinKPress", think]}
+    (tmp_path / "presses.json").write_text(json.dumps(PRESSES | more))
     script = Path(__file__).with_name("kvpress_kept.py")
     run = subprocess.run(
         [PYTHON, script, tmp_path, tmp_path / "states.npz", tmp_path / "presses.json"],
@@ -103,3 +109,10 @@ def test_kept_sets_equal_those_of_kvpress(tiny, tmp_path, family):
     for name, parameters in OURS.items():
         slug = name.split()[0]
         assert kept(pair.under(slug, BUDGET, ids, **parameters)) == answer["kept"][name], name
+    # One head of six keeps everything, as the budget pays for one.
+    ours = kept(pair.under("head_roles", BUDGET, ids, streaming=0.2))
+    assert ours == answer["kept"]["head_roles"]
+    assert sorted(len(own) for layer in ours for own in layer) == [10] * 5 + [LENGTH]
+    thin = pair.under("think", BUDGET, ids, removed=0.4, window=32)
+    channels = [layer.entries.channels.tolist() for layer in thin.layers]
+    assert channels == answer["kept"]["think"]
