@@ -219,6 +219,8 @@ class Evictor:
         merged = None
         if choice.into is not None:
             merged = self._merged(entries, choice)
+        for g, values in enumerate(choice.values or ()):
+            entries.head("values", g)[:] = values
         positions = entries.keep(choice.indices)
         layers = [cache] if cache.stacked == 1 else self._unwindowed()
         groups = entries.groups // cache.stacked

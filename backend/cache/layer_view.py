@@ -34,13 +34,16 @@ class Choice:
     into: Sequence[Tensor] | None = None
     """G indices [S_g]: the kept entry that each entry becomes a part of, itself where it is kept,
     -1 where it is dropped; None where entries are kept or dropped and nothing else."""
+    values: Sequence[Tensor] | None = None
+    """G new values [S_g, Dv] of all entries, where dropped ones are merged into kept ones' values;
+    None leaves them."""
     block: int = 1
     """Consecutive entries that an index stands for; more than one where blocks are read."""
 
     def repeated(self, layers: int) -> "Choice":
         """Return the same choice for the heads of so many layers."""
         scores = None if self.scores is None else self.scores.repeat(layers, 1)
-        assert self.into is None, "layers that merge are treated singly"
+        assert self.into is self.values is None, "layers that merge are treated singly"
         return Choice(repeated(self.indices, layers), scores)
 
 

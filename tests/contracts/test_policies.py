@@ -147,7 +147,7 @@ def test_it_declares_all_that_the_page_shows(policy: type[Policy]) -> None:
     assert policy.title
     assert policy.differs
     assert SENTENCE.fullmatch(policy.explanation)
-    assert re.search(r"\d{4}, arXiv:\d{4}\.\d{5}|a baseline", policy.paper)
+    assert re.search(r"\d{4}, (arXiv:\d{4}\.\d{5}|PMLR \d+:\d+)|a baseline", policy.paper)
     assert policy.label in get_args(Label)
     assert policy.when in get_args(When)
     assert policy.scope in get_args(Scope)
