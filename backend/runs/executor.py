@@ -4,26 +4,23 @@ import contextvars
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from tokenarium.backend.environment import describe
 from tokenarium.backend.errors import in_words, told_in_words
 from tokenarium.backend.models.names import NO_MODEL, ModelSource
 from tokenarium.backend.models.registry import ModelRegistry
+from tokenarium.backend.runs.engine import Computed, Engine, LocalEngine, Reports
 from tokenarium.backend.runs.events import (
     Cancelled,
     CancelToken,
-    ChildRun,
-    Event,
     Finished,
     Queued,
     cancelled_by,
 )
 from tokenarium.backend.runs.given import refuse_long
 from tokenarium.backend.runs.jobs import Job, Jobs, RunTicket, ticket
-from tokenarium.backend.runs.kind import imported, kind_of
+from tokenarium.backend.runs.kind import kind_of
 from tokenarium.backend.runs.lending import ModelLender
 from tokenarium.backend.runs.model_queue import Limits, ModelQueue, Place
 from tokenarium.backend.runs.observed import ObservedRun, Observers
@@ -47,6 +44,7 @@ class RunExecutor:
         self._repository = library
         self._registry = registry
         self.lender = ModelLender(registry)
+        self._engine: Engine = LocalEngine(settings, self.lender)
         self._queue = ModelQueue(settings.queue_size, _limits(settings))
         self._jobs = Jobs()
         self.observers = Observers()
@@ -237,7 +235,7 @@ class RunExecutor:
             return failure
 
     def _compute(self, job: Job, source: ModelSource) -> Run:
-        request, owner, cancel, channel = job.ticket.request, job.run_owner, job.cancel, job.channel
+        request, owner = job.ticket.request, job.run_owner
         # The one before in the queue may have asked the same.
         stored = None if job.replaces else self.stored(request, source, job.owner)
         if stored is not None and not lacking(stored, job.needs):
@@ -248,55 +246,21 @@ class RunExecutor:
         if job.answer is not None:  # by the one before, for another visitor
             answer = replace(job.answer, id=job.ticket.id, owner=owner)
             return self._repository.save(answer, replace=job.replaces)
-        with self.lender.lend(request, source, channel.put, cancel) as lent:
-            loaded, used = lent.own, lent.all
-            compute = imported(kind_of(request).compute)
-            limit = self._settings.token_limit
-            if loaded and not request.past_context:
-                limit = min(limit, loaded.context)
-            read = (*(model.fingerprint for model in used), *self.lender.digests(request))
-            device = loaded.device.type if loaded else "cpu"
-            environment = describe(device, request.dtype, " ".join(read))
-            copies = {m.name: m.weights for m in used if m.weights}
-            if copies:
-                environment["weights"] = copies
-            if rendered := self.lender.rendered(request, source):
-                environment["rendered"] = rendered[0]
 
-            def emit(event: Event) -> None:
-                if not isinstance(event, ChildRun):
-                    channel.put(event)
-                    return
-                run = new_run(
-                    new_id(), event.request, event.result, event.duration_ms, environment, owner
-                )
-                self._repository.save(run)
+        def child(computed: Computed, asked: ModelRequest) -> None:
+            self._repository.save(_run(new_id(), asked, computed, owner))
 
-            with self._time_limit(cancel):
-                started = time.perf_counter()
-                more = [each for each in (lent.beside, lent.vocabularies) if each]
-                result = compute(request, loaded, limit, emit, cancel, *more)
-                duration_ms = (time.perf_counter() - started) * 1000
-            cancel.check()
-        run = new_run(job.ticket.id, request, result, duration_ms, environment, owner)
+        reports = Reports(job.channel.put, child)
+        computed = self._engine.compute(request, source, reports, job.cancel)
+        run = _run(job.ticket.id, request, computed, owner)
         self._jobs.answer(run)
         return self._repository.save(run, replace=job.replaces)
 
-    @contextmanager
-    def _time_limit(self, cancel: CancelToken) -> Iterator[None]:
-        if not self._settings.hosted:
-            yield
-            return
-        from tokenarium.backend.cost.fits import stopped_by_time
 
-        seconds = self._settings.hosted_max_seconds
-        timer = threading.Timer(seconds, cancel.cancel, [stopped_by_time(seconds)])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+def _run(run_id: str, request: ModelRequest, computed: Computed, owner: str) -> Run:
+    return new_run(
+        run_id, request, computed.result, computed.duration_ms, computed.environment, owner
+    )
 
 
 def _limits(settings: Settings) -> Limits:

@@ -1,0 +1,117 @@
+"""Where a run is computed: neither who asks for it nor what stores it knows the place."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tokenarium.backend.environment import describe
+from tokenarium.backend.models.names import ModelSource
+from tokenarium.backend.runs.events import CancelToken, ChildRun, Event
+from tokenarium.backend.runs.kind import imported, kind_of
+from tokenarium.backend.runs.lending import ModelLender
+from tokenarium.backend.runs.request import ModelRequest
+from tokenarium.backend.runs.result import Result
+from tokenarium.backend.settings import Settings
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What was computed, and how; nothing in it belongs to a place."""
+
+    result: Result
+    duration_ms: float
+    environment: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What is said while a run is computed."""
+
+    event: Callable[[Event], None]
+    child: Callable[[Computed, ModelRequest], None]
+    """Takes a smaller run that is to be stored by itself, and its request."""
+
+
+class Engine(Protocol):
+    """A place where runs are computed."""
+
+    def compute(
+        self, request: ModelRequest, source: ModelSource, reports: Reports, cancel: CancelToken
+    ) -> Computed:
+        """Compute a run.
+
+        Args:
+            request: what to compute.
+            source: its model.
+            reports: takes what is said meanwhile.
+            cancel: stops it, within a layer of the model.
+
+        Raises:
+            Cancelled: if it was stopped.
+            UserError: what a person can mend.
+        """
+
+
+class LocalEngine:
+    """Computes in this process.
+
+    Args:
+        settings: limits of length and time.
+        lender: of the models.
+    """
+
+    def __init__(self, settings: Settings, lender: ModelLender) -> None:
+        self._settings, self._lender = settings, lender
+
+    def compute(
+        self, request: ModelRequest, source: ModelSource, reports: Reports, cancel: CancelToken
+    ) -> Computed:
+        """Compute a run in this thread; see ``Engine``."""
+        with self._lender.lend(request, source, reports.event, cancel) as lent:
+            loaded, used = lent.own, lent.all
+            compute = imported(kind_of(request).compute)
+            limit = self._settings.token_limit
+            if loaded and not request.past_context:
+                limit = min(limit, loaded.context)
+            read = (*(model.fingerprint for model in used), *self._lender.digests(request))
+            device = loaded.device.type if loaded else "cpu"
+            environment = describe(device, request.dtype, " ".join(read))
+            copies = {m.name: m.weights for m in used if m.weights}
+            if copies:
+                environment["weights"] = copies
+            if rendered := self._lender.rendered(request, source):
+                environment["rendered"] = rendered[0]
+
+            def emit(event: Event) -> None:
+                if isinstance(event, ChildRun):
+                    computed = Computed(event.result, event.duration_ms, environment)
+                    reports.child(computed, event.request)
+                else:
+                    reports.event(event)
+
+            with self._time_limit(cancel):
+                started = time.perf_counter()
+                more = [each for each in (lent.beside, lent.vocabularies) if each]
+                result = compute(request, loaded, limit, emit, cancel, *more)
+                duration_ms = (time.perf_counter() - started) * 1000
+            cancel.check()
+        return Computed(result, duration_ms, environment)
+
+    @contextmanager
+    def _time_limit(self, cancel: CancelToken) -> Iterator[None]:
+        if not self._settings.hosted:
+            yield
+            return
+        from tokenarium.backend.cost.fits import stopped_by_time
+
+        seconds = self._settings.hosted_max_seconds
+        timer = threading.Timer(seconds, cancel.cancel, [stopped_by_time(seconds)])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
