@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from tokenarium.backend.speculation.sequoia import speedup
 from tokenarium.backend.speculation.summary import levels, pace
 
 _STEPS = 40
+_EVEN = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,23 @@ class SpeculateEstimate:
     """Median of the speed-ups of those runs."""
     total_ms: float | None = None
     """Tokens times the median of their time a token; with autoregressive decoding where asked."""
+
+    @property
+    def expected_here(self) -> float | None:
+        """``expected``, where a pass that verifies costs what it was measured to cost."""
+        if self.expected is None or self.cost_ratio is None or self.verify_ratio is None:
+            return None
+        drafting = self.draft_len * self.cost_ratio
+        return self.expected * (drafting + 1) / (drafting + self.verify_ratio)
+
+    @property
+    def pays(self) -> Literal["yes", "no", "about even", "unknown"]:
+        """Whether drafting is expected to pay: by the speed-up measured, within 5 % of 1 even."""
+        if self.measured is None:
+            return "unknown"
+        if abs(self.measured - 1) <= _EVEN:
+            return "about even"
+        return "yes" if self.measured > 1 else "no"
 
 
 def estimate_run(request: SpeculateRequest, evidence: Evidence) -> SpeculateEstimate:

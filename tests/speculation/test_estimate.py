@@ -1,5 +1,6 @@
 """What state can save: the break-even against the formula, and runs whose numbers are known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,6 +58,11 @@ def test_runs_tell_acceptance_and_cost() -> None:
     assert found.verify_ratio == pytest.approx(2)
     assert found.expected == pytest.approx((1 - 0.75**3) / (0.25 * (2 * 0.2 + 1)))
     assert found.measured == pytest.approx(np.median([10 / (24 / 2), 10 / (24 / 3)]))
+    # Two passes of the draft at .2 and a verifying one at 2, for 1 + .75 + .75^2 tokens.
+    assert found.expected_here == pytest.approx((1 + 0.75 + 0.75**2) / (2 * 0.2 + 2))
+    assert replace(found, measured=1.2).pays == "yes"
+    assert estimate(REQUEST, [(run(4, 10, "rr"), 50.0)]).pays == "no"
+    assert found.pays == "about even"
     assert found.total_ms == pytest.approx(10 * np.median([50 / 2, 60 / 3]))
 
 
@@ -67,5 +73,5 @@ def test_untested_guesses_are_no_levels() -> None:
 
 def test_nothing_is_known_before_the_first_run() -> None:
     found = estimate(REQUEST, [])
-    assert found.runs == 0
+    assert (found.runs, found.pays, found.expected_here) == (0, "unknown", None)
     assert (found.acceptance, found.expected, found.break_even, found.total_ms) == (None,) * 4

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -280,6 +281,7 @@ def test_the_card_knows_nothing_before_the_first_run(page: Visit, shown: dict[st
     assert "unknown before the first run" in words(page.cost(**{**USUAL, "temperature": 0.3}))
     told = words(page.cost(**USUAL))
     assert "1 earlier run of this pair" in told
+    assert re.search(r"Expected to pay (yes|no|about even): \d+\.\d\d times plain decoding", told)
     assert "Break-even" in told
     assert "choose" in words(page.cost(rule="recursive"))
 

@@ -16,6 +16,7 @@ from tokenarium.backend import (
     ModelRequest,
     Run,
     SpeculateRequest,
+    SpeculationResult,
     UserError,
 )
 from tokenarium.ui.audits import figures as imported
@@ -75,10 +76,11 @@ def taken(lab: Lab, run_id: str, visitor: str) -> Shown:
         run = lab.open(run_id, visitor=visitor)
     except UserError as error:
         return {"audit_status": status(str(error), "error")}
-    if not isinstance(run.request, SpeculateRequest):
+    asked, result = run.request, run.result
+    if not isinstance(asked, SpeculateRequest) or not isinstance(result, SpeculationResult):
         words = f"run {run_id} did not draft and verify: give a prompt and a text by hand"
         return {"audit_status": status(words, "error")}
-    return {**of_speculation(run.request, run.result), "audit_status": status(TAKEN)}
+    return {**of_speculation(asked, result), "audit_status": status(TAKEN)}
 
 
 def shown(lab: Lab, run: Run, visitor: str) -> Shown:

@@ -11,6 +11,7 @@ def speculate_card(cost: SpeculateEstimate, asked: SpeculateRequest) -> str:
     """Return what Run will take and what it can save, as HTML."""
     guesses = f"up to {asked.draft_len} deep, {asked.tree_budget} in all, checked in one pass"
     facts = [
+        ("Expected to pay", _verdict(cost)),
         ("Tokens", f"{asked.max_new_tokens:,} new at most, then the same decoded plainly"),
         ("Guesses", guesses),
     ]
@@ -31,13 +32,26 @@ def speculate_card(cost: SpeculateEstimate, asked: SpeculateRequest) -> str:
             ("Break-even", _break_even(cost)),
             (
                 "Expected",
-                f"{cost.expected:.2f} times plain decoding, for chains of {cost.draft_len}",
+                f"{cost.expected:.2f} times plain decoding, for chains of {cost.draft_len}; "
+                f"{cost.expected_here:.2f} with what verifying costs here",
             ),
             ("Measured", f"{cost.measured:.2f} times plain decoding"),
         ]
     if cost.total_ms is not None:
         facts.append(("Time", f"about {cost.total_ms / 1e3:.1f} s in all"))
     return card("What Run will take", facts, _LAW)
+
+
+def _verdict(cost: SpeculateEstimate) -> str:
+    runs = f"{cost.runs} earlier run{'s' * (cost.runs != 1)}"
+    if not cost.runs:
+        return "unknown: this pair has not run on this machine yet"
+    if cost.measured is None or cost.acceptance is None:
+        return f"unknown: {runs} of this pair did not time plain decoding"
+    return (
+        f"{cost.pays}: {cost.measured:.2f} times plain decoding in {runs} of this pair here, at "
+        f"{cost.acceptance:.0%} acceptance and {cost.cost_ratio:.2f} passes a drafted token"
+    )
 
 
 def _break_even(cost: SpeculateEstimate) -> str:

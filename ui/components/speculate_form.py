@@ -54,7 +54,7 @@ def with_earlier(lab: Lab, request: SpeculateRequest, visitor: str) -> Speculate
     if drafter.parameters.get("tokens") != []:
         return request
     found = earlier_tokens(lab, request.model, visitor=visitor)
-    spec = DrafterSpec(drafter.slug, {**drafter.parameters, "tokens": list(found)})
+    spec = DrafterSpec(slug=drafter.slug, parameters={**drafter.parameters, "tokens": list(found)})
     return request.model_copy(update={"drafter": spec})
 
 

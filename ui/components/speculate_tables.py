@@ -228,7 +228,7 @@ def audit_badge(audit: Mapping[str, Any], about: str = ABOUT) -> str:
     )
 
 
-def audit_link(run_id: str) -> str:
+def audit_link(run_id: str | None) -> str:
     """Return a link that opens the Audit page with the run's prompt, text and settings."""
     if not run_id:
         return ""

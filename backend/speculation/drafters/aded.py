@@ -100,11 +100,11 @@ class Aded(Drafter):
         for node, shares, tokens in zip(
             tree.verified(), best.values.tolist(), best.indices.tolist(), strict=True
         ):
-            above = tree.tokens[tree.parents[node]] if node else (state.ids[-2:-1] or [None])[0]
-            if above is None:
+            before = [tree.tokens[tree.parents[node]]] if node else state.ids[-2:-1]
+            if not before:
                 continue
             for share, token in zip(shares, tokens, strict=True):
-                self._count(state, (above, tree.tokens[node]), token, share)
+                self._count(state, (before[0], tree.tokens[node]), token, share)
 
     def _count(self, state: "DraftState", pair: tuple[int, int], token: int, weight: float) -> None:
         matrix = state.memory["matrix"]
@@ -117,10 +117,9 @@ class Aded(Drafter):
     def _simulate(self, state: "DraftState", top: _Place) -> None:
         """Follow the best places down to one that was not expanded, and count its worth."""
         path = [top]
-        while path[-1].below and len(path) <= state.draft_len:
-            above = path[-1]
-            root = sqrt(above.visits)
-            path.append(max(above.below.values(), key=lambda one: self._puct(one, root)))
+        while (below := path[-1].below) and len(path) <= state.draft_len:
+            root = sqrt(path[-1].visits)
+            path.append(max(below.values(), key=lambda one: self._puct(one, root)))
         last = path[-1]
         if last.below is None and len(path) <= state.draft_len:
             row = state.memory["matrix"].get(last.pair, {})
