@@ -61,8 +61,8 @@ class Rectification(SampledStrategy):
         lane.consider(tokens, dead, "share of drawn texts that break the constraint")
         changed = capped(now.final, tokens, dead)
         if not float(changed.sum()):
-            lane.stop("every token leads into a dead end")
-            return
+            lane.event("pause", "every drawn text breaks the constraint: plain sampling")
+            changed = now.final
         uniform = lane.uniform
         token = int(changed.argmax()) if self.temperature == 0 else sample_one(changed, uniform)
         score = float(changed[token])

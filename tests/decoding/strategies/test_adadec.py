@@ -69,3 +69,11 @@ def test_nothing_is_read_after_an_end_of_text() -> None:
     table[..., 3] = 0.1
     lane = written(AdaDec(threshold=0.1, candidates=4, look_ahead=3), table, most=6, end=3)
     assert all(branch.tokens[:-1].count(3) == 0 for branch in lane.branches)
+
+
+def test_it_reads_up_to_the_last_token_of_the_text_and_no_further() -> None:
+    for most in (4, 7):
+        lane = written(AdaDec(threshold=0.1, look_ahead=5), random_table(V, 2, 1.0), most=most)
+        assert max(branch.end for branch in lane.branches) == most
+        longest = max(len(branch.records) for branch in lane.branches if branch.start == 0)
+        assert longest == min(6, most)

@@ -1,0 +1,83 @@
+"""Refusal dial: how likely an answer is to begin as a refusal, and what a push changes."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from tokenarium.backend.decoding.strategy import Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from tokenarium.backend.decoding.lane import Lane
+
+
+class RefusalToken(Strategy):
+    """At the first token, logits of those that open a refusal rise by the push.
+
+    With a threshold, the likeliest of them is taken where their probability together reaches it,
+    and none of them where it does not.
+    """
+
+    slug = "refusal_token"
+    title = "Refusal dial"
+    explanation = (
+        "Reads how much probability the first token gives to words that open a refusal, pushes it "
+        "up or down, or decides by a threshold; then goes on greedily."
+    )
+    paper = "Jain et al., 2024, arXiv:2412.06748"
+    differs = (
+        "the paper trains a token for refusals; here the first tokens of openers that one names "
+        "stand for it, so that any model has the dial"
+    )
+    neutral: ClassVar[dict[str, Any]] = {"push": 0.0, "threshold": 0.0}
+    published: ClassVar[dict[str, Any]] = {"push": 0.0, "threshold": 0.5}
+
+    openers: str = Field(
+        "I'm sorry,I cannot,Sorry,Unfortunately",
+        max_length=1000,
+        description="Openers of a refusal, with commas between; their first tokens count.",
+    )
+    push: float = Field(
+        3.0, ge=-50, le=50, description="Added to the logits of openers at the first token."
+    )
+    threshold: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Probability of all openers from which on one is taken; 0 goes by logits.",
+    )
+
+    def opening(self, lane: "Lane") -> list[int]:
+        """Return the first tokens of the openers, with and without a space before."""
+        listed = [one.strip() for one in self.openers.split(",") if one.strip()]
+        spelled = [lane.encode(text) for one in listed for text in (one, f" {one}")]
+        return sorted({ids[0] for ids in spelled if ids})
+
+    def decode(self, lane: "Lane") -> None:
+        """Decide at the first token, and go on greedily."""
+        opening, first = self.opening(lane), len(lane.stepper.prompt)
+
+        def change(logits: "Tensor", path: "Sequence[int]") -> "Tensor":
+            if len(path) > first:
+                return logits
+            changed = logits.clone()
+            if not self.threshold:
+                changed[opening] += self.push
+                return changed
+            mass = float(logits.softmax(-1)[opening].sum())
+            kept = logits.new_zeros(len(logits), dtype=bool)
+            kept[opening] = True
+            refuses = mass >= self.threshold
+            return changed.masked_fill(~kept if refuses else kept, -float("inf"))
+
+        if opening and (self.push or self.threshold):
+            lane.add_step("openers", change)
+        mass = float(lane.now.probs[opening].sum()) if opening and not lane.ended else float("nan")
+        if not lane.ended and lane.step == 0:
+            reason = f"openers of a refusal have {100 * mass:.3g} %"
+            lane.take(lane.now.best, score=mass, reason=reason)
+        while not lane.ended:
+            lane.take(lane.now.best)
