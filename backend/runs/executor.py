@@ -10,7 +10,7 @@ from dataclasses import replace
 from tokenarium.backend.errors import in_words, told_in_words
 from tokenarium.backend.models.names import NO_MODEL, ModelSource
 from tokenarium.backend.models.registry import ModelRegistry
-from tokenarium.backend.runs.engine import Computed, Engine, LocalEngine, Reports
+from tokenarium.backend.runs.engine import Computed, LocalEngine, Reports
 from tokenarium.backend.runs.events import (
     Cancelled,
     CancelToken,
@@ -29,6 +29,7 @@ from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.serialization import lacking, new_id, new_run, refuse_unknown
+from tokenarium.backend.runs.zero_gpu import lent_gpu
 from tokenarium.backend.settings import Settings
 
 _CLOSING_S = 5.0
@@ -44,7 +45,7 @@ class RunExecutor:
         self._repository = library
         self._registry = registry
         self.lender = ModelLender(registry)
-        self._engine: Engine = LocalEngine(settings, self.lender)
+        self._engine = lent_gpu(LocalEngine(settings, self.lender), settings.hosted_max_seconds)
         self._queue = ModelQueue(settings.queue_size, _limits(settings))
         self._jobs = Jobs()
         self.observers = Observers()
