@@ -27,7 +27,8 @@ def by_block(values: Tensor, block: int, fill: float) -> Tensor:
     """Return values [G, S] of entries as [G, B, block]; ``fill`` stands where there is none."""
     blocks = count_of(values.shape[1], block)
     padded = F.pad(values, (0, blocks * block - values.shape[1]), value=fill)
-    return padded.unflatten(1, (blocks, block))
+    found: Tensor = padded.unflatten(1, (blocks, block))
+    return found
 
 
 def of_entries(scores: Tensor, block: int, entries: int) -> Tensor:

@@ -5,8 +5,9 @@ are turned on by as many positions as their tokens moved, their values stay. The
 the text before the edit, so that everything after the first layer is an approximation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -109,8 +110,8 @@ class Splicer:
         assert part.origin is not None
         own = slice(part.origin, part.origin + len(part.ids))
         moved = part.start - part.origin
-        for layer, held in enumerate(before.layers):
-            keys, values = held.keys[:, :, own], held.values[:, :, own]
+        for layer, (held_keys, held_values) in enumerate(_held(before)):
+            keys, values = held_keys[:, :, own], held_values[:, :, own]
             rotary = self._rotary[layer]
             if turn and moved and rotary is not None:
                 by = torch.full((len(part.ids),), moved, device=keys.device)
@@ -121,6 +122,13 @@ class Splicer:
 def copied(cache: DynamicCache, length: int) -> DynamicCache:
     """Return the first ``length`` entries of a cache as one of their own."""
     made = DynamicCache()
-    for layer, held in enumerate(cache.layers):
-        made.update(held.keys[:, :, :length], held.values[:, :, :length], layer)
+    for layer, (keys, values) in enumerate(_held(cache)):
+        made.update(keys[:, :, :length], values[:, :, :length], layer)
     return made
+
+
+def _held(cache: DynamicCache) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield keys and values [1, G, S, D] of every layer."""
+    layers: Any = cache.layers
+    for layer in layers:
+        yield layer.keys, layer.values
