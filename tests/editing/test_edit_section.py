@@ -12,7 +12,7 @@ from tokenarium.ui.figures.editing import cost_of_edit, errors_of_edit
 def test_it_shows_every_cache_and_the_edited_place(twins: Any) -> None:
     result = run(twins("llama")[0], [(3, 4, "<b>"), (9, 12, "")])
     told = edited_table(result)
-    assert "AB<mark>&lt;</mark><mark>b</mark><mark>&gt;</mark>DEFGH" in told
+    assert "AB<b>&lt;</b><b>b</b><b>&gt;</b>DEFGH" in told
     assert told.index("Read anew") < told.index("keys turned (PIE)")
     assert f"{float(result.kl_nats[2].mean()):.4f}" in told
     assert "Splicing read 4 tokens instead of" in edited_sentence(result)

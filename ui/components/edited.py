@@ -40,7 +40,7 @@ def edited_table(result: EditResult) -> str:
 
 
 def place_of_edit(result: EditResult) -> str:
-    """Return the edited prompt around its new tokens, these marked, as HTML."""
+    """Return the edited prompt around its new tokens, these bold, as HTML."""
     new = np.flatnonzero(result.origin < 0)
     jumps = np.flatnonzero(np.diff(result.origin) > 1) + 1  # where tokens were deleted
     places = np.concatenate((new, jumps))
@@ -49,7 +49,7 @@ def place_of_edit(result: EditResult) -> str:
     first = max(0, int(places.min()) - AROUND)
     last = min(len(result.edited_text), int(places.max()) + AROUND + 1)
     shown = [
-        f"<mark>{escape(text)}</mark>" if result.origin[at] < 0 else escape(text)
+        f"<b>{escape(text)}</b>" if result.origin[at] < 0 else escape(text)
         for at, text in enumerate(result.edited_text[first:last], first)
     ]
     return f'<p class="tk-sub">Now: … {"".join(shown)} …</p>'

@@ -30,7 +30,7 @@ class Edit(Section):
             start = gr.Number(
                 3,
                 label="First token",
-                info="Counted from 0, as the lanes above say when pointed at.",
+                info="Counted from 0.",
                 precision=0,
                 minimum=0,
                 elem_id="edit-start",
