@@ -141,7 +141,9 @@
           const nats = each.entropy[index];
           span.title = nats === null ? 'entropy not given' : `${nats.toFixed(2)} nats`;
           span.style.setProperty('--h', (nats ?? 0) / most);
-          if (each.lines.length) span.style.setProperty('--line', Math.min(1, each.lines[0][1] / most));
+          const acts = each.lines.map(([, at]) => Math.min(1, at / most));
+          if (acts.length) span.style.setProperty('--line', Math.min(...acts));
+          if (acts.length > 1) span.style.setProperty('--most', Math.max(...acts));
           if (each.marks[index]) span.dataset.mark = each.marks[index];
           if (each.apart === index) span.dataset.apart = '';
           return span;

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.decoding.calibration import Calibration
 from tokenarium.backend.decoding.decoded_lane import DecodedLane
+from tokenarium.backend.decoding.region import Region
 from tokenarium.backend.runs.read_text import role_quantity, text_quantity, turn_quantity
 from tokenarium.backend.runs.result import Result, quantity
 
@@ -149,6 +151,16 @@ class DecodeResult(Result):
     def imported(self) -> bool:
         """Whether another server wrote it: passes and time are unknown, entropies lower bounds."""
         return bool((self.lane_columns["passes"] < 0).any())
+
+    def regions(self, lane: int) -> tuple[Region, ...]:
+        """Return where, by entropy and varentropy, a lane's strategy acts in a way of its own."""
+        from tokenarium.backend.decoding.strategy import Strategy
+
+        if lane == 0 or self.imported:
+            return ()
+        plain, own = self.lanes[0], self.lanes[lane]
+        known = Calibration(plain.entropy_nats, plain.varentropy_nats2)
+        return Strategy.registry.find(own.strategy)(**own.parameters).regions(known)
 
     @cached_property
     def lanes(self) -> tuple[DecodedLane, ...]:

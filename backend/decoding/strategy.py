@@ -9,8 +9,10 @@ from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.registry import Registry, modules_of
 
 if TYPE_CHECKING:
+    from tokenarium.backend.decoding.calibration import Calibration
     from tokenarium.backend.decoding.lane import Lane
     from tokenarium.backend.decoding.pipeline import Pipeline
+    from tokenarium.backend.decoding.region import Region
     from tokenarium.backend.decoding.watching_reader import Watched
 
 
@@ -85,6 +87,14 @@ class Strategy(Method):
     def is_plain(self) -> bool:
         """Whether it is plain decoding itself."""
         return False
+
+    def regions(self, calibration: "Calibration") -> "tuple[Region, ...]":  # noqa: ARG002
+        """Return where, by entropy and varentropy, it acts in a way of its own; figures draw it.
+
+        Args:
+            calibration: how unsure the model was where plain decoding wrote.
+        """
+        return ()
 
     def most_passes(self, new_tokens: int) -> int:
         """Return the most forward passes that ``new_tokens`` may take, the prompt's not counted."""

@@ -1,5 +1,6 @@
 """Figures of a decoding run: how unsure the model was at every step, and in which way."""
 
+import numpy as np
 from plotly import graph_objects as go
 
 from tokenarium.backend import DecodeResult
@@ -35,6 +36,7 @@ def scatter(result: DecodeResult) -> go.Figure | None:
                 type="line", x0=nats, x1=nats, y0=0, y1=1, yref="paper",
                 line={"color": colour, "dash": "dot"}, name=name,
             )  # fmt: skip
+        _draw_regions(figure, result, lane.number, colour)
     if not figure.data:
         return None
     figure.update_xaxes(title="entropy, nats", rangemode="tozero")
@@ -44,3 +46,21 @@ def scatter(result: DecodeResult) -> go.Figure | None:
         figure, 320, "entropy-varentropy", label, point=["node", "step"],
         columns={"custom": ["lane", "step"]},
     )  # fmt: skip
+
+
+def _draw_regions(figure: go.Figure, result: DecodeResult, lane: int, colour: str) -> None:
+    """Draw where a strategy acts in a way of its own, as it declares it, up to the farthest dot."""
+    if not (regions := result.regions(lane)):
+        return
+    tokens = result.token_columns
+    most = [1.04 * float(np.nanmax(tokens[name])) for name in ("entropy_nats", "varentropy_nats2")]
+    for region in regions:
+        low, high = zip(region.entropy_nats, region.varentropy_nats2, strict=True)
+        x0, y0 = np.clip(low, 0, most).tolist()
+        x1, y1 = np.clip(high, 0, most).tolist()
+        if x0 < x1 and y0 < y1:
+            figure.add_shape(
+                type="rect", x0=x0, x1=x1, y0=y0, y1=y1, layer="below", name=region.name,
+                fillcolor=colour, opacity=0.14, line={"width": 0},
+                label={"text": region.name, "textposition": "top right", "font": {"size": 11}},
+            )  # fmt: skip

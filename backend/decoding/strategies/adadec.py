@@ -7,7 +7,9 @@ from pydantic import Field
 from tokenarium.backend.decoding.strategy import Strategy
 
 if TYPE_CHECKING:
+    from tokenarium.backend.decoding.calibration import Calibration
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.region import Region
 
 
 class AdaDec(Strategy):
@@ -48,9 +50,18 @@ class AdaDec(Strategy):
         """Every candidate is read, and what follows it."""
         return new_tokens * (1 + self.candidates * (1 + self.look_ahead))
 
+    def _line(self, known: "Calibration") -> float:
+        return self.threshold or known.entropy(self.quantile)
+
+    def regions(self, calibration: "Calibration") -> "tuple[Region, ...]":
+        """It looks ahead above the threshold."""
+        from tokenarium.backend.decoding.region import Region
+
+        return (Region("looks ahead", (self._line(calibration), float("inf"))),)
+
     def step(self, lane: "Lane") -> None:
         """Take the likeliest token, or look ahead first."""
-        line = lane.line("pause above", self.threshold or lane.calibration.entropy(self.quantile))
+        line = lane.line("pause above", self._line(lane.calibration))
         now = lane.now
         if now.entropy_nats <= line or self.candidates == 1:
             lane.take(now.best)

@@ -8,7 +8,9 @@ from tokenarium.backend.decoding.strategy import SampledStrategy
 
 if TYPE_CHECKING:
     from tokenarium.backend.decoding.branch import Branch
+    from tokenarium.backend.decoding.calibration import Calibration
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.region import Region
 
 PUNCTUATION = ".,\n?!:;)]}"
 """A trial ends with a token that has one of these."""
@@ -60,6 +62,20 @@ class Cntp(SampledStrategy):
         """All trials are read."""
         return new_tokens * (1 + self.max_trials * self.longest)
 
+    def _lines(self, known: "Calibration") -> tuple[float, float]:
+        low = self.low_nats or known.entropy(self.low)
+        return low, self.high_nats or known.entropy(self.high)
+
+    def regions(self, calibration: "Calibration") -> "tuple[Region, ...]":
+        """Trials grow between the two entropies."""
+        from tokenarium.backend.decoding.region import Region
+
+        low, high = self._lines(calibration)
+        return (
+            Region("more trials", (low, max(low, high))),
+            Region("most trials", (max(low, high), float("inf"))),
+        )
+
     def trials(self, entropy: float, low: float, high: float) -> int:
         """Return how many trials an entropy asks for."""
         if entropy <= low:
@@ -69,9 +85,9 @@ class Cntp(SampledStrategy):
 
     def step(self, lane: "Lane") -> None:
         """Draw a token, or try several continuations."""
-        known = lane.calibration
-        low = lane.line("one trial below", self.low_nats or known.entropy(self.low))
-        high = lane.line("most trials above", self.high_nats or known.entropy(self.high))
+        low, high = self._lines(lane.calibration)
+        lane.line("one trial below", low)
+        lane.line("most trials above", high)
         count = self.trials(lane.now.entropy_nats, low, high)
         if count == 1:
             lane.take(lane.drawn())

@@ -8,8 +8,10 @@ from tokenarium.backend.decoding.strategy import SampledStrategy
 
 if TYPE_CHECKING:
     from tokenarium.backend.decoding.branch import Branch
+    from tokenarium.backend.decoding.calibration import Calibration
     from tokenarium.backend.decoding.lane import Lane
     from tokenarium.backend.decoding.pipeline import Pipeline
+    from tokenarium.backend.decoding.region import Region
 
 Quadrant = Literal["sure", "flat", "forked", "lost", "between"]
 REASONS: dict[Quadrant, str] = {
@@ -114,19 +116,32 @@ class Quadrants(SampledStrategy):
 
     def _draw_lines(self, lane: "Lane") -> None:
         """Take the thresholds that hold in this text."""
-        known = lane.calibration
-        low = self.low_nats or (known.entropy(self.low) if self.low > 0 else -NEVER)
-        high = self.high_nats or (known.entropy(self.high) if self.high < 1 else NEVER)
-        self._lines["low"], self._lines["high"] = low, high
-        self._lines["low2"] = self.low_nats2 or (
-            known.varentropy(self.low) if self.low > 0 else -NEVER
-        )
-        self._lines["high2"] = self.high_nats2 or (
-            known.varentropy(self.high) if self.high < 1 else NEVER
-        )
+        self._lines.update(self._lines_of(lane.calibration))
+        low, high = self._lines["low"], self._lines["high"]
         for name, nats in (("sure below", low), ("doubtful above", high)):
             if abs(nats) < NEVER:
                 lane.line(name, nats)
+
+    def regions(self, calibration: "Calibration") -> "tuple[Region, ...]":
+        """The four corners; between them it is plainly sampled."""
+        from tokenarium.backend.decoding.region import Region
+
+        lines = self._lines_of(calibration)
+        sure, doubtful = (-NEVER, lines["low"]), (lines["high"], NEVER)
+        even, uneven = (-NEVER, lines["low2"]), (lines["high2"], NEVER)
+        return (
+            Region("sure", sure, even),
+            Region("forked", sure, uneven),
+            Region("flat", doubtful, even),
+            Region("lost", doubtful, uneven),
+        )
+
+    def _lines_of(self, known: "Calibration") -> dict[str, float]:
+        low = self.low_nats or (known.entropy(self.low) if self.low > 0 else -NEVER)
+        high = self.high_nats or (known.entropy(self.high) if self.high < 1 else NEVER)
+        low2 = self.low_nats2 or (known.varentropy(self.low) if self.low > 0 else -NEVER)
+        high2 = self.high_nats2 or (known.varentropy(self.high) if self.high < 1 else NEVER)
+        return {"low": low, "high": high, "low2": low2, "high2": high2}
 
     def _try(self, lane: "Lane") -> None:
         """Continue each candidate greedily, and take the one whose path is likeliest."""
