@@ -8,9 +8,10 @@ import gradio as gr
 import numpy as np
 import orjson
 
-from tokenarium.backend import ACTIONS, DecodedLane, DecodeResult
+from tokenarium.backend import ACTIONS, DecodedLane, DecodeResult, UserError
 from tokenarium.ui.characters import displayed, written
 from tokenarium.ui.components.speculation import visible_text
+from tokenarium.ui.shell.selection import number_of
 from tokenarium.ui.text import escape, many
 
 MARKS = {
@@ -112,6 +113,19 @@ def place_of_road(result: Any, number: int) -> tuple[int, int]:
     if step >= len(result.lanes[lane].token_ids):
         return -1, rank
     return int((result.token_columns["lane"] < lane).sum()) + step, rank
+
+
+def branch_of(written: str) -> tuple[str, list[int]]:
+    """Return the run and the place, maybe with a rank, that an address names.
+
+    Raises:
+        UserError: if it names none.
+    """
+    run, *numbers = written.split(".")
+    places = [number for each in numbers if (number := number_of(each)) is not None]
+    if len(places) not in (1, 2) or len(places) < len(numbers):
+        raise UserError(f"branch={written:.80}: give RUN.PLACE or RUN.PLACE.RANK")
+    return run, places
 
 
 def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Pictures of a step for paper: plain HTML and SVG made of the run, without any script."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend import (
     CacheResult,
+    DecodedLane,
+    DecodeResult,
     PolicyRun,
     SpeculationResult,
     SweepResult,
@@ -45,6 +47,8 @@ def picture(seen: Seen, step: Step) -> str:
             title, numbers = GRIDS[step.look]
             return _grid(title, numbers(result))
         return _strip(seen, step.state.get("metric", "share"))
+    if isinstance(result, DecodeResult):
+        return "".join(map(_written, result.lanes))
     if isinstance(result, CacheResult):
         return "".join(_lane(seen, run) for run in result.runs)
     assert isinstance(result, SpeculationResult)
@@ -54,15 +58,25 @@ def picture(seen: Seen, step: Step) -> str:
 def _strip(seen: Seen, metric: str) -> str:
     colouring, place = COLOURINGS[metric], seen.chosen
     values = np.array(colouring.values(seen.trace, place.layer, place.head), float)
-    low, high = np.nanmin(values), np.nanmax(values)
     unit = colouring.described(seen.trace)["unit"]
-    tokens = "".join(
-        f'<span class="token" style="background: rgb(245 158 11 / {_ink(value, low, high):.2f})">'
-        f"{escape(one_line(text))}<sub>{'' if np.isnan(value) else f'{value:.2g}'}</sub></span> "
-        for text, value in zip(named(seen.trace.token_text), values, strict=True)
-    )
+    tokens = _tokens(named(seen.trace.token_text), values)
     about = f"{escape(colouring.title)}{f' ({escape(unit)})' if unit else ''}"
     return f'<p class="what">Every token, and its {about}:</p><p class="strip">{tokens}</p>'
+
+
+def _tokens(texts: Sequence[str], values: NDArray[np.floating]) -> str:
+    low, high = np.nanmin(values), np.nanmax(values)
+    return "".join(
+        f'<span class="token" style="background: rgb(245 158 11 / {_ink(value, low, high):.2f})">'
+        f"{escape(one_line(text))}<sub>{'' if np.isnan(value) else f'{value:.2g}'}</sub></span> "
+        for text, value in zip(texts, values.tolist(), strict=True)
+    )
+
+
+def _written(lane: DecodedLane) -> str:
+    tokens = _tokens(named(lane.token_text), lane.entropy_nats)
+    about = f"{escape(lane.title)}: every token, and the entropy before it (nats)"
+    return f'<p class="what">{about}:</p><p class="strip">{tokens}</p>'
 
 
 def _ink(value: float, low: float, high: float) -> float:

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from tokenarium.backend import (
     CacheResult,
+    DecodedLane,
+    DecodeResult,
     PolicyRun,
     Run,
     SpeculationResult,
@@ -65,6 +67,12 @@ class Seen:
     def speculation(self) -> SpeculationResult:
         """The result of a run of Speculate."""
         return _of(self.run, SpeculationResult, "a run of the Speculate page")
+
+    @property
+    def lane(self) -> DecodedLane:
+        """The chosen lane of a run of Decode; where none is chosen, the last."""
+        lanes = _of(self.run, DecodeResult, "a run of the Decode page").lanes
+        return lanes[min(len(lanes) - 1 if self.node is None else self.node, len(lanes) - 1)]
 
     @property
     def sweep(self) -> SweepResult:

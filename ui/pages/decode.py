@@ -18,7 +18,7 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.components import constraint
 from tokenarium.ui.components.decode_card import decode_card, decode_sentence
-from tokenarium.ui.components.decoding import place_of_road
+from tokenarium.ui.components.decoding import branch_of, place_of_road
 from tokenarium.ui.components.response import is_response
 from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.panels.decode.doubt import Doubt
@@ -29,7 +29,7 @@ from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.methods import choice_of, groups_of
 from tokenarium.ui.shell.panel import Values, number
 from tokenarium.ui.shell.section import RunPage
-from tokenarium.ui.shell.selection import number_of
+from tokenarium.ui.shell.selection import Chosen, Selection
 
 USUAL = ["greedy", "contrastive", "sampling"]
 MOST = 4
@@ -122,6 +122,10 @@ class Decode(RunPage):
             "parameters": {spec.slug: spec.parameters for spec in request.strategies},
         }
 
+    def place(self, wanted: Selection, result: DecodeResult) -> Chosen:
+        """Return the chosen step, within the longest lane."""
+        return Chosen(wanted.run, step=min(wanted.step or 0, self.sizes(result)["steps"] - 1))
+
     def sizes(self, result: DecodeResult) -> Values:
         """Return how many steps there are."""
         return {"steps": max(1, *(len(lane.token_ids) for lane in result.lanes))}
@@ -131,14 +135,11 @@ class Decode(RunPage):
         return fork(run, *place_of_road(run.result, number))
 
     def arriving(self, asked: Mapping[str, str], visitor: str) -> ModelRequest | None:
-        """Return the run that goes on from a token of any stored run: ``branch=RUN.PLACE.RANK``."""
+        """Return what goes on from a token of any stored run: ``branch=RUN.PLACE.RANK``."""
         if "branch" not in asked:
             return None
-        name, *numbers = asked["branch"].split(".")
-        places = [number_of(each) for each in numbers]
-        if len(places) not in (1, 2) or None in places:
-            raise UserError(f"branch={asked['branch']:.80}: give RUN.PLACE or RUN.PLACE.RANK")
-        return fork(self.lab.open(name, visitor=visitor), *[int(each or 0) for each in places])
+        run, places = branch_of(asked["branch"])
+        return fork(self.lab.open(run, visitor=visitor), *places)
 
     def said(self, scene: DecodeScene) -> str:
         """Return where the model was unsure, and who left plain decoding where."""
