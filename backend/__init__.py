@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     )
     from tokenarium.backend.attribution.attributor import Attributor
     from tokenarium.backend.attribution.estimate import AttributeEstimate
+    from tokenarium.backend.attribution.explain import explain
     from tokenarium.backend.attribution.request import AttributeRequest
     from tokenarium.backend.attribution.result import AttributeResult
     from tokenarium.backend.benchmark.bounds import median_interval, share_at_least

@@ -63,6 +63,11 @@
       list.append(...items);
       return [make('h4', 'tk-card-part', title), list];
     };
+    const why = found => {
+      if (value.imported || T.alone) return [];
+      const link = Object.assign(make('a', 'tk-fork', 'Why this token?'), {href: `why?explain=${value.run}.${found.step}.${found.lane}`, title: 'Which words before it made the model expect it'});
+      return [link];
+    };
     const show = found => {
       const head = make('h3', 'tk-card-title');
       head.append(make('span', 'tk-big', found.text), make('span', 'tk-sub', `step ${found.step + 1}, ${found.title}`));
@@ -84,7 +89,7 @@
         ['after all steps', share(found.final), 'In the distribution that the token was drawn from.'],
         ['rank', found.rank < 0 ? '–' : String(found.rank + 1), '1 is the likeliest.'],
         ['passes so far', plain(found.passes), 'Forward passes of this lane, the prompt not counted.'],
-      ]), table(found), ...listed('Tried here', tried), ...listed('What was done', done));
+      ]), ...why(found), table(found), ...listed('Tried here', tried), ...listed('What was done', done));
     };
     const describe = async () => {
       const key = `${lane()}:${step()}`;

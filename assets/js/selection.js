@@ -11,7 +11,7 @@
   // Python hears of these only when a panel lacks what it is to show.
   const LOCAL = ['metric', 'measure', 'colour', 'unit', 'density', 'round', 'node', 'place', 'roads'];
   const KEYS = ['run', 'view', ...INTEGERS, 'policy', 'metric', 'measure', 'colour', 'unit', 'density', 'roads'];
-  const ASKED = 'branch'; // what an address asks for, until the run that answers has an address of its own
+  const ASKED = ['branch', 'explain']; // what an address asks for, until the run that answers has an address of its own
   const SIZES = {token: 'tokens', query: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds', place: 'places'};
   const state = {}, home = {};
   // By section (run, sweep, race): what goes on or was stopped, and whether it is to be found again.
@@ -31,7 +31,7 @@
       if (found === undefined || found === null || found === '') url.searchParams.delete(key);
       else url.searchParams.set(key, found);
     }
-    if (url.searchParams.has('run')) url.searchParams.delete(ASKED);
+    if (url.searchParams.has('run')) ASKED.forEach(name => url.searchParams.delete(name));
     return url;
   };
   const fromAddress = () => {
@@ -107,7 +107,7 @@
     const {section = 'run', why} = message;
     if (why === 'arrived') { window.tokenarium.pressed.arrived(); return; }
     if (why === 'moved') { location.replace(message.to); return; } // another page shows such runs
-    if (why === 'start') { running[section] = message.id; lost[section] = false; remember(new URL(location.href).searchParams.has(ASKED) ? 'replaceState' : 'pushState'); emit('going', {section, on: true}); return; }
+    if (why === 'start') { running[section] = message.id; lost[section] = false; remember(ASKED.some(name => new URL(location.href).searchParams.has(name)) ? 'replaceState' : 'pushState'); emit('going', {section, on: true}); return; }
     if (why === 'stop') {
       // A part that is shown can still be explored; no address leads to it.
       if (section === 'run' && state.partial) lost[section] = true; else delete running[section];

@@ -1,6 +1,7 @@
 """What an attribution method declares; everything else about it is derived from that."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -33,6 +34,10 @@ class Attribution:
     """[U] upper end."""
     notes: tuple[str, ...] = ()
     """What must be known of these scores, such as that sampling did not converge."""
+    parts: NDArray[np.float64] | None = None
+    """[L, H + 1] what each head, and last the MLP, of each layer did, where a method says it."""
+    rest: Mapping[str, float] = field(default_factory=dict)
+    """What no part did, by name; with ``parts`` it sums to what is explained."""
 
 
 class Attributor(Method):

@@ -19,7 +19,7 @@ class AttributeRequest(TextRequest):
 
     target: int | None = Field(
         -1,
-        description="Position of the token to explain, negative from the end; None explains the "
+        description="Position of the token to explain, negative from the end; null explains the "
         "token that the model finds likeliest after the text.",
     )
     against: str | None = Field(
@@ -60,6 +60,12 @@ class AttributeRequest(TextRequest):
     def attributor(self) -> Attributor:
         """The method with its parameters."""
         return Attributor.registry.find(self.method).model_validate(self.parameters)
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _null_is_none(cls, target: object) -> object:
+        """Take what a command line says for None."""
+        return None if target in ("null", "none", "None", "") else target
 
     @field_validator("against")
     @classmethod

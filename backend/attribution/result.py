@@ -27,7 +27,7 @@ def _check(title: str, axes: str, formula: str, meaning: str, unit: str = "nats"
 class AttributeResult(Result):
     """Which units of a text made the model expect a token, and whether deleting them shows it."""
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     token_ids: Integers = quantity("token id", "T", "", "vocabulary number", "Which token it is.")
     token_text: tuple[str, ...] = quantity(
@@ -110,6 +110,18 @@ class AttributeResult(Result):
     dropped_tokens: int = quantity(
         "tokens cut", "", "tokens", "as the overflow choice says", "What was not read."
     )
+    part_nats: Floats | None = quantity(
+        "parts of the logit", "L,H+1", "nats", "what a head, or last the MLP, of layer l wrote . d",
+        "What each wrote towards the target at the last position; empty where a method is another.",
+        "Elhage et al., 2021, transformer-circuits.pub/2021/framework", since=2,
+    )  # fmt: skip
+    rest_text: tuple[str, ...] | None = quantity(
+        "other parts", "Q", "", "names", "What neither a head nor an MLP wrote.", since=2
+    )
+    rest_nats: Floats | None = quantity(
+        "other parts", "Q", "nats", "with the parts it sums to the logit difference",
+        "What neither a head nor an MLP wrote.", since=2,
+    )  # fmt: skip
     notes: tuple[str, ...] = quantity("notes", "", "", "remarks", "What one might not expect.")
 
     @property

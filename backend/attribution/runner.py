@@ -115,6 +115,9 @@ def _result(
         verdict=checked.verdict,
         passes=game.reader.passes,
         token_steps=game.reader.token_steps,
+        part_nats=np.empty((0, 0)) if found.parts is None else found.parts,
+        rest_text=tuple(found.rest),
+        rest_nats=np.array([*found.rest.values()], np.float64),
         dropped_tokens=tokens.dropped,
         notes=(*tokens.notes, *found.notes, *game.notes),
     )

@@ -1,12 +1,20 @@
 """An attribution in words and as coloured text; all text of a model or visitor is escaped."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import orjson
 
-from tokenarium.backend import AttributeEstimate, AttributeRequest, AttributeResult, Attributor
+from tokenarium.backend import (
+    AttributeEstimate,
+    AttributeRequest,
+    AttributeResult,
+    Attributor,
+    Example,
+)
 from tokenarium.ui.components.cost_card import card
+from tokenarium.ui.shell.panel import Values
 from tokenarium.ui.text import escape, many, one_line, visible
 from tokenarium.ui.why.number import number, source
 
@@ -18,6 +26,14 @@ NEEDS = {
     "gradients": "gradients: memory grows with the text",
     "attention": "the model's attention weights",
 }
+
+
+def own_contrast(examples: Iterable[Example], asked: Values) -> Values:
+    """Return the token compared with, but for an example's once the text does not name it."""
+    given = str(asked["text"] or "")
+    theirs = {getattr(example.request, "against", None) for example in examples}
+    stale = asked["against"] in theirs and str(asked["against"]) not in given
+    return {"against": "" if stale else asked["against"]}
 
 
 def attribution_map(result: AttributeResult, *, clicks: bool) -> str:

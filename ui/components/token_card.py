@@ -32,7 +32,8 @@ def token_card(result: TraceResult, chosen: Chosen, usual: HeadCorpus | None = N
     return (
         f'<section class="tk-card" aria-label="Token card">'
         f'<h2 class="tk-card-title"><span class="tk-big">{escape(one_line(text))}</span></h2>'
-        f'<p class="tk-sub">token {t} of {result.length} · id {result.token_ids[t]} · {place}</p>'
+        f'<p class="tk-sub">token {t} of {result.length} · id {result.token_ids[t]} · {place}'
+        f"{_why(t, chosen.run)}</p>"
         f"{_parts(result, t, group) if group else ''}"
         f'<div class="tk-parts"><div>{_numbers(result, t)}</div>'
         f"<div>{_expectations(result, t, chosen.run)}</div>"
@@ -40,6 +41,16 @@ def token_card(result: TraceResult, chosen: Chosen, usual: HeadCorpus | None = N
         f"{_head_numbers(result, t, layer, head)}"
         f"{usual_head(result, usual, layer, head) if usual else ''}</div>"
         f"</div></section>"
+    )
+
+
+def _why(t: int, run: str | None) -> str:
+    """Return the way to what made the model expect this token."""
+    if run is None or t == 0:
+        return ""
+    return (
+        f' · <a class="tk-fork" href="why?explain={escape(run)}.{t}" '
+        'title="Which words before it made the model expect it">Why this token?</a>'
     )
 
 

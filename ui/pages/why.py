@@ -1,5 +1,6 @@
 """The Why page: which parts of a text made the model expect a token, beside a check."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -11,8 +12,14 @@ from tokenarium.backend import (
     Lab,
     ModelRequest,
     Run,
+    UserError,
+    explain,
 )
-from tokenarium.ui.components.attribution import attribution_card, attribution_sentence
+from tokenarium.ui.components.attribution import (
+    attribution_card,
+    attribution_sentence,
+    own_contrast,
+)
 from tokenarium.ui.components.run_csv import units_csv
 from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.panels.attribution.bars import Bars
@@ -22,6 +29,7 @@ from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.methods import choice_of, groups_of
 from tokenarium.ui.shell.panel import Values
 from tokenarium.ui.shell.section import File, RunPage
+from tokenarium.ui.shell.selection import number_of
 
 TARGET = "Token to explain"
 TARGET_INFO = "Its position; -1 is the last token. Empty explains what the model expects next."
@@ -53,8 +61,8 @@ class Why(RunPage):
             controls.add("attributor", chosen)
             controls.field(AttributeRequest, "unit")
         with gr.Row():
-            target = gr.Number(-1, label=TARGET, info=TARGET_INFO, precision=0, elem_id="target")
-            controls.add("target", target)
+            place = gr.Number(-1, label=TARGET, info=TARGET_INFO, precision=0, elem_id="target")
+            controls.add("target", place)
             against = gr.Textbox(
                 "",
                 label="Rather than",
@@ -62,6 +70,8 @@ class Why(RunPage):
                 elem_id="against",
             )
             controls.add("against", against)
+        theirs = self.lab.examples("attribute")
+        controls.offer(["text"], ["against"], lambda asked: own_contrast(theirs, asked))
 
     def options(self, controls: Controls) -> None:
         """Make the parameters of the method, and how exactly changed texts are read."""
@@ -105,6 +115,19 @@ class Why(RunPage):
         """Return the model; in another one the word compared with may be several tokens."""
         return {"model": model} if filled["model"] == model else {"model": model, "against": ""}
 
+    def arriving(self, asked: Mapping[str, str], visitor: str) -> ModelRequest | None:
+        """Return the question about a token of any stored run: ``explain=RUN.PLACE``.
+
+        Of a decoding run, ``explain=RUN.STEP.LANE``.
+        """
+        if "explain" not in asked:
+            return None
+        name, *numbers = asked["explain"].split(".")
+        places = [number_of(each) for each in numbers]
+        if len(places) not in (1, 2) or None in places:
+            raise UserError(f"explain={asked['explain']:.80}: give RUN.PLACE or RUN.STEP.LANE")
+        return explain(self.lab.open(name, visitor=visitor), *[int(each or 0) for each in places])
+
     def sizes(self, result: AttributeResult) -> Values:
         """Return how many tokens there are."""
         return {"tokens": result.length}
@@ -122,6 +145,5 @@ class Why(RunPage):
         asked, result = run.request, run.result
         assert isinstance(asked, AttributeRequest)
         assert isinstance(result, AttributeResult)
-        if not 1 <= number < result.length:
-            return None
-        return asked.model_copy(update={"target": number, "against": None})
+        known = 1 <= number < result.length
+        return asked.model_copy(update={"target": number, "against": None}) if known else None
