@@ -116,7 +116,8 @@ def test_a_pasted_response_is_shown_without_a_model(lab: Lab) -> None:
 
 def test_a_response_left_behind_a_chat_is_not_asked_again(lab: Lab) -> None:
     said = {"chat": True, "turns": [{"role": "user", "content": "Hello"}]}
-    asked = {"model": "bundled/target", "strategies": ["greedy"], "parameters": {}, "seed": 0}
+    asked = {"model": "bundled/target", "strategies": ["greedy"], "parameters": {}, "seed": 0,
+             "constraint": ""}  # fmt: skip
     asked |= {"max_new_tokens": 4, "text": json.dumps(RESPONSE), "turns": said}
     [found] = Decode(lab).requests(asked)
     assert isinstance(found, DecodeRequest)
