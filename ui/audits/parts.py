@@ -104,7 +104,7 @@ class Parts:
                 value=False, label="Wrap the prompt by the model's chat template",
             ))  # fmt: skip
         with gr.Row():
-            slim = {"scale": 0, "min_width": 140}
+            slim: dict[str, Any] = {"scale": 0, "min_width": 140}
             self.go = gr.Button("Audit", variant="primary", elem_id="audit-go", **slim)
             self.cancel = gr.Button("Cancel", elem_id="audit-cancel", **slim)
 
