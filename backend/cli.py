@@ -43,7 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with told_in_words():
             if asked.carry_out is _copy:  # of no database of the settings
-                return _copy(asked)
+                copied: int = _copy(asked)
+                return copied
             settings = Settings(_cli_parse_args=rest, hosted=False)
             if asked.carry_out is _fetch:
                 # Without a lab, whose database another process may have open.

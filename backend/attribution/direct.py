@@ -86,7 +86,9 @@ def split(game: Game) -> Split:
     """
     loaded = game.loaded
     chosen = writers(loaded, game.ids)
-    seen, kept, stream = _Seen(), {}, {}
+    seen = _Seen()
+    kept: dict[tuple[Part, int], Tensor] = {}
+    stream: dict[int, Tensor] = {}
     projections = _Projections(loaded.layers, seen)
     tokens = torch.tensor([game.ids], device=loaded.device)
     game.report("parts of the logit", 0, 1)

@@ -45,6 +45,7 @@ def estimate_run(request: AttributeRequest, evidence: Evidence) -> AttributeEsti
         run.duration_ms / (run.result.passes * run.result.target_position)
         for run in islice(evidence.measured(request), _MOST_RUNS)
         if isinstance(run.result, AttributeResult)
+        and isinstance(run.request, AttributeRequest)
         and run.request.matmul_precision == request.matmul_precision
     ]
     total = min(paces) * passes * tokens if paces else None

@@ -40,6 +40,7 @@ def _read_by(request: TextRequest) -> dict[str, Any]:
 
 def _of_trace(run: Run, place: int) -> dict[str, Any]:
     assert isinstance(run.request, TextRequest)
+    assert isinstance(run.result, TraceResult)
     _refuse_outside(run, "token", place, 1, len(run.result.token_ids))
     return {**_read_by(run.request), "target": place}
 

@@ -46,7 +46,7 @@ class Products:
         last: list[Tensor] = []
         try:
             for part, (weight, bias) in zip(self._layers, self._weights, strict=True):
-                part.forward = _forward(weight, bias, last)  # type: ignore[method-assign]
+                part.forward = _forward(weight, bias, last)  # type: ignore[method-assign, assignment]
             yield
         finally:
             for part in self._layers:

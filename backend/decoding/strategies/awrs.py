@@ -185,7 +185,8 @@ def weighed(
         order: tokens drawn without replacement; read no further than one after the accepted one.
         accepts: whether a token may follow.
     """
-    left, refused, found, share = 1.0, [], -1, 0.0
+    refused: list[int] = []
+    left, found, share = 1.0, -1, 0.0
     for token in order:
         good = accepts(token)
         if found >= 0:

@@ -68,7 +68,7 @@ class RefusalToken(Strategy):
                 changed[opening] += self.push
                 return changed
             mass = float(logits.softmax(-1)[opening].sum())
-            kept = logits.new_zeros(len(logits), dtype=bool)
+            kept = logits.new_zeros(len(logits)).bool()
             kept[opening] = True
             refuses = mass >= self.threshold
             return changed.masked_fill(~kept if refuses else kept, -float("inf"))
