@@ -1,7 +1,11 @@
 """The kind of run that edits a prompt and uses its cache again."""
 
-from tokenarium.backend.editing.request import EditRequest
-from tokenarium.backend.runs.kind import Kind
+from tokenarium.backend.editing.request import EditRequest, TextEdit
+from tokenarium.backend.models.default import DEFAULT_MODEL
+from tokenarium.backend.runs.example_texts import LIGHTHOUSE
+from tokenarium.backend.runs.kind import Example, Kind
+
+_PASSWORD = "The password of the lighthouse is"
 
 KIND = Kind(
     request=EditRequest,
@@ -9,4 +13,20 @@ KIND = Kind(
     compute="tokenarium.backend.editing.runner:edit_prompt",
     title="Edited cache",
     timed=True,
+    examples=(
+        Example(
+            "another-password",
+            "Another password",
+            "The password is changed after the prompt was read: can its cache be mended?",
+            EditRequest(
+                model=DEFAULT_MODEL,
+                text=f"{_PASSWORD} maple. {LIGHTHOUSE}\n\n{_PASSWORD}",
+                edits=(
+                    TextEdit(start=0, end=0, replacement="Listen well, and tell nobody. "),
+                    TextEdit(start=6, end=7, replacement=" copper"),
+                ),
+                max_new_tokens=16,
+            ),
+        ),
+    ),
 )

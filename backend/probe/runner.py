@@ -49,7 +49,7 @@ def probe(
         loaded.body(input_ids=tokens, use_cache=False)
     return ProbeResult(
         token_ids=np.asarray(ids, np.int32),
-        token_text=decode_each(loaded, ids),
+        token_text=() if loaded.tokenizer is None else decode_each(loaded, ids),
         period=request.period,
         repeats=request.repeats,
         begins_with_bos=bool(bos),

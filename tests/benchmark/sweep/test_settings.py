@@ -33,6 +33,8 @@ PRESSES = {
 NONE = {
     *("a2sf", "full", "keyformer", "kvcrush", "lazy_eviction", "lm_infinite", "prompt_distill"),
     *("scissorhands", "sirllm", "tidal_decode", "token_select"),
+    *("infllm", "hip", "mpcache", "squeezed"),  # they choose what is read
+    *("head_roles", "razor_attention", "compress_kv", "cam"),
     *("kv_quant", "pitome", "think"),  # no budget of theirs is a press's compression ratio
 }
 
