@@ -18,12 +18,21 @@
     const step = () => Math.min(T.state.step ?? 0, Math.max(0, (lanes[lane()]?.spans.length ?? 1) - 1));
     const go = (to, on = lane(), how = 'replaceState') => T.select({step: to, node: on}, how);
 
-    const facts = rows => {
+    // A number that opens what it is; a file has no server to ask.
+    const opens = (tag, text, name, ...index) => {
+      const cell = make(tag, '', '');
+      if (T.alone || !value.run || text === '–') { cell.textContent = text; return cell; }
+      const button = Object.assign(make('button', '', text), {type: 'button'});
+      button.dataset.why = [name, ...index].join(' ');
+      cell.append(button);
+      return cell;
+    };
+    const facts = (found, rows) => {
       const list = make('dl', 'tk-facts');
-      for (const [name, text, meaning] of rows) {
+      for (const [name, text, meaning, why] of rows) {
         const term = make('dt', '', name);
         term.title = meaning;
-        list.append(term, make('dd', '', text));
+        list.append(term, opens('dd', text, why, found.lane, found.step));
       }
       return list;
     };
@@ -40,19 +49,18 @@
         press.disabled = one.taken || value.imported || T.alone;
         press.addEventListener('click', () => T.bus.emit('open', (found.lane * MOST + found.step) * RANKS + one.rank));
         first.append(press);
-        one.probs.forEach(p => {
-          const cell = row.insertCell();
-          cell.textContent = share(p);
+        one.probs.forEach((p, stage) => {
+          const cell = row.appendChild(opens('td', share(p), 'alternative', found.lane, found.step, stage, one.rank));
           cell.style.setProperty('--p', p ?? 0);
           cell.classList.toggle('tk-out', p === 0);
         });
       }
       const left = body.insertRow();
       left.className = 'tk-left';
-      left.append(Object.assign(make('th', '', 'tokens left'), {scope: 'row'}), ...found.stages.map(([, count]) => make('td', '', count === null ? '–' : count.toLocaleString('en'))));
+      left.append(Object.assign(make('th', '', 'tokens left'), {scope: 'row'}), ...found.stages.map(([, count], stage) => opens('td', count === null ? '–' : count.toLocaleString('en'), 'left', found.lane, found.step, stage)));
       const unsure = body.insertRow();
       unsure.className = 'tk-left';
-      unsure.append(Object.assign(make('th', '', 'entropy, nats'), {scope: 'row'}), ...found.stages.map(([, , nats]) => make('td', '', nats === null ? '–' : nats.toFixed(3))));
+      unsure.append(Object.assign(make('th', '', 'entropy, nats'), {scope: 'row'}), ...found.stages.map(([, , nats], stage) => opens('td', nats === null ? '–' : nats.toFixed(3), 'stage_entropy', found.lane, found.step, stage)));
       const box = make('div', 'tk-dec-scroll');
       box.append(made);
       return box;
@@ -82,13 +90,13 @@
         item.append(make('b', '', one.action), ' ', make('code', '', one.text), make('span', 'tk-sub', [one.probability === null ? '' : ` p ${share(one.probability)}`, one.score === null ? '' : `score ${one.score}`, one.reason].filter(Boolean).join(', ')));
         return item;
       });
-      card.replaceChildren(head, facts([
-        ['entropy', `${plain(found.entropy)} nats`, 'How unsure the model is before this token, at temperature 1.'],
-        ['varentropy', `${plain(found.varentropy)} nats²`, 'Variance of the surprisal: high where a few tokens compete with many.'],
-        ['probability', share(found.probability), "The model's own, at temperature 1."],
-        ['after all steps', share(found.final), 'In the distribution that the token was drawn from.'],
-        ['rank', found.rank < 0 ? '–' : String(found.rank + 1), '1 is the likeliest.'],
-        ['passes so far', plain(found.passes), 'Forward passes of this lane, the prompt not counted.'],
+      card.replaceChildren(head, facts(found, [
+        ['entropy', `${plain(found.entropy)} nats`, 'How unsure the model is before this token, at temperature 1.', 'step_entropy'],
+        ['varentropy', `${plain(found.varentropy)} nats²`, 'Variance of the surprisal: high where a few tokens compete with many.', 'step_varentropy'],
+        ['probability', share(found.probability), "The model's own, at temperature 1.", 'step_probability'],
+        ['after all steps', share(found.final), 'In the distribution that the token was drawn from.', 'step_final'],
+        ['rank', found.rank < 0 ? '–' : String(found.rank + 1), '1 is the likeliest.', 'step_rank'],
+        ['passes so far', plain(found.passes), 'Forward passes of this lane, the prompt not counted.', 'step_passes'],
       ]), ...why(found), table(found), ...listed('Tried here', tried), ...listed('What was done', done));
     };
     const describe = async () => {

@@ -13,10 +13,13 @@ import pytest
 import tokenarium
 from tests.ui.browser_stub import Visit
 from tokenarium.backend import JudgeRequest, Lab, Settings, UserError
+from tokenarium.ui.components.decoding_step import step_value
 from tokenarium.ui.components.judged_table import judged_sentence, judged_table
 from tokenarium.ui.offline.kinds import offline
 from tokenarium.ui.pages import find_pages
 from tokenarium.ui.shell.section import MAIN
+from tokenarium.ui.theme import ASSETS
+from tokenarium.ui.why.decode import DECODE
 from tokenarium.ui.why.explain import explained
 from tokenarium.ui.why.formulas import FORMULAS
 from tokenarium.ui.why.number import number, source, unmarked
@@ -97,6 +100,27 @@ def test_python_at_every_marked_number_gives_it_again(
                 numbers = marked(visit.values.values(), own)
                 assert len(numbers) >= LEAST.get(kind, 0), (kind, example.run_id)
                 assert_given_again(lab, example.run_id, numbers, monkeypatch)
+
+
+def test_every_number_of_a_decoded_step_opens_as_it_stands(lab: Lab) -> None:
+    script = (ASSETS / "js" / "decoding.js").read_text("utf-8")
+    named = set(re.findall(r"'(\w+)'(?=\],\n|, found\.lane)", script))
+    assert named == set(DECODE) - {"mean_entropy", "lane_passes", "lane_steps"}
+    run = lab.open("example-where-it-hesitates")
+    card = step_value(run.result, 2, 5)
+    shown = {
+        "step_entropy 2 5": card["entropy"],
+        "step_varentropy 2 5": card["varentropy"],
+        "step_probability 2 5": card["probability"],
+        "step_final 2 5": card["final"],
+        "step_rank 2 5": card["rank"] + 1,
+        "step_passes 2 5": card["passes"],
+        "alternative 2 5 1 3": card["alternatives"][3]["probs"][1],
+        "left 2 5 1": card["stages"][1][1],
+        "stage_entropy 2 5 1": card["stages"][1][2],
+    }
+    for written, value in shown.items():
+        assert float(explained(lab, run.id, written)["value"]) == pytest.approx(value, rel=1e-3)
 
 
 def test_a_judged_text_names_its_own_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

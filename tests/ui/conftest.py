@@ -104,8 +104,8 @@ def stand_in() -> Iterator[Reader]:
         "tokenarium.backend.lens.runner:lens": found.lens,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tokenarium.backend.runs.executor.imported", runners.__getitem__)
-        patch.setattr("tokenarium.backend.runs.executor.describe", _described)
+        patch.setattr("tokenarium.backend.runs.engine.imported", runners.__getitem__)
+        patch.setattr("tokenarium.backend.runs.engine.describe", _described)
         patch.setattr(ModelRegistry, "use", _use)
         yield found
 
