@@ -5,7 +5,7 @@ its heads over many texts that the Heads page reads (``tokenarium heads MODEL``)
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -74,7 +74,9 @@ def head_roles(loaded: LoadedModel, measurement: Measurement) -> HeadRoles:
 def _by_probe(loaded: LoadedModel) -> HeadRoles:
     period = min(PERIOD, (loaded.context - 1) // 4)
     request = ProbeRequest(model=loaded.name, period=period, repeats=4)
-    result = probe(request, loaded, loaded.context, lambda _: None, CancelToken())
+    # Without its tokenizer, which ``tokenarium.apply`` has not got: both draw the same tokens.
+    bare = replace(loaded, tokenizer=None)  # type: ignore[arg-type]
+    result = probe(request, bare, loaded.context, lambda _: None, CancelToken())
     return _roles(loaded, "probe", {"echo": result.echo, "induction": result.induction})
 
 

@@ -5,7 +5,7 @@ from tokenarium.backend.models.default import DEFAULT_MODEL
 from tokenarium.backend.runs.example_texts import LIGHTHOUSE
 from tokenarium.backend.runs.kind import Example, Kind
 
-_PASSWORD = "The password of the lighthouse is"
+_BEGUN = "The password of the lighthouse is"
 
 KIND = Kind(
     request=EditRequest,
@@ -20,7 +20,7 @@ KIND = Kind(
             "The password is changed after the prompt was read: can its cache be mended?",
             EditRequest(
                 model=DEFAULT_MODEL,
-                text=f"{_PASSWORD} maple. {LIGHTHOUSE}\n\n{_PASSWORD}",
+                text=f"{_BEGUN} maple. {LIGHTHOUSE}\n\n{_BEGUN}",
                 edits=(
                     TextEdit(start=0, end=0, replacement="Listen well, and tell nobody. "),
                     TextEdit(start=6, end=7, replacement=" copper"),

@@ -26,7 +26,7 @@ __all__ = ["own"]
 
 PAGES = find_pages()
 ASKED_BY_VIEWS = {"intervention", "heartbeat", "follow", "probe", "region"}
-ABOUT_NO_RUN = {"bias"}
+ABOUT_NO_RUN = {"bias", "families"}
 
 
 @pytest.fixture(scope="module")
@@ -156,4 +156,4 @@ def test_the_map_draws_stored_regions(own: Frozen) -> None:
 
 def test_every_section_with_runs_is_reached(visits: dict[Any, Visit]) -> None:
     sections = {slug for visit in visits.values() for slug in visit.page.sections}
-    assert sections == {MAIN, "sweep", "race"}
+    assert sections == {MAIN, "sweep", "race", "edit"}

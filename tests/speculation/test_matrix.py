@@ -19,7 +19,15 @@ EXACT = {
     "iid": {"sample_and_match", "top_k_set", "multi_round", "k_seq"},
     "without_replacement": {"sample_and_match", "top_k_set", "recursive"},
 }
-ONE_CHILD = {"ensemble", "grouped", "lantern", "speculative_sampling", "multi_round", "k_seq", "recursive"}
+ONE_CHILD = {
+    "ensemble",
+    "grouped",
+    "lantern",
+    "speculative_sampling",
+    "multi_round",
+    "k_seq",
+    "recursive",
+}
 
 
 def allowed(draw: Draw, temperature: float, **rest: bool) -> set[str]:

@@ -48,6 +48,10 @@ class InfLLM(BlockPolicy):
         4, ge=1, le=256, description="Tokens of a block by whose mean key it is looked up."
     )
 
+    def state_per_token(self) -> int:
+        """Return the attention that an entry received in the windows after it."""
+        return 1
+
     def distance_cap(self) -> int | None:
         """Return the window: what is older stands at its edge."""
         return self.newest

@@ -1,5 +1,7 @@
 """CompressKV keeps what the voting heads' eager attention says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,9 @@ from tokenarium.backend.runs.events import CancelToken
 
 def expected(pair, ids, heads, budget=16, window=8, kernel=5):
     request = ProbeRequest(model=pair.loaded.name, period=64, repeats=4)
-    result = probe(request, pair.loaded, 2048, lambda _: None, CancelToken())
+    result = probe(
+        request, replace(pair.loaded, tokenizer=None), 2048, lambda _: None, CancelToken()
+    )
     scores = np.maximum(np.nan_to_num(result.echo), np.nan_to_num(result.induction))
     found = []
     for number, layer in enumerate(eager_layers(pair.eager, ids)):

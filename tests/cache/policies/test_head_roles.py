@@ -1,6 +1,7 @@
 """Policies that split heads by role: roles by the probe's own run, kept sets in Python."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ LENGTH, BUDGET = 61, 24
 def probed(loaded):
     """Echo and induction [L, G] of a tiny model, the largest of the query heads of a KV head."""
     request = ProbeRequest(model=loaded.name, period=64, repeats=4)
-    result = probe(request, loaded, 2048, lambda _: None, CancelToken())
+    bare = replace(loaded, tokenizer=None)
+    result = probe(request, bare, 2048, lambda _: None, CancelToken())
     return [np.nan_to_num(own).reshape(3, 2, -1).max(-1) for own in (result.echo, result.induction)]
 
 
