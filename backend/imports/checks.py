@@ -104,7 +104,7 @@ def _tokens(requests: Sequence[ImportedRequest]) -> Check:
     if wrong:
         return Check(TOKENS, "failed", f"{'; '.join(wrong[:3])}.", {"wrong": float(len(wrong))})
     said = (
-        f"In {compared} requests the text is not shorter than its rounds give, a cut in the last "
-        f"one aside; {beside} tokens are of passes that are not counted as rounds."
+        f"No text of {compared} is shorter than its rounds give, a cut in the last one aside; "
+        f"tokens of passes that are not counted as rounds: {beside}."
     )
     return Check(TOKENS, "passed", said, {"compared": float(compared), "beside": float(beside)})
