@@ -26,8 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cache() -> Path:
     """Return the user's own folder, so that the model is fetched once on a machine."""
-    found: Path = Settings.model_fields["cache_dir"].get_default(call_default_factory=True)
-    return found
+    return Settings(hosted=False).cache_dir
 
 
 @pytest.fixture(scope="session")
