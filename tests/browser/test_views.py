@@ -11,14 +11,18 @@ from tokenarium.ui.pages.explore import Explore
 VIEWS = {view.slug: view.title for view in Explore.views}
 DRAWN_AT_ONCE = ("attention", "predictions", "sinks", "heavy", "heads", "compare", "follow")
 
-FIRST_POINT = """() => {
+LONELY_POINT = """() => {
   const host = document.querySelector('#plot-scatter .js-plotly-plot'), full = host._fullLayout;
   host.scrollIntoView({block: 'center'});
-  const box = host.getBoundingClientRect(), point = host.calcdata[0][0];
-  return [host.data[0].customdata[0], box.left + full._size.l + full.xaxis.l2p(point.x),
-    box.top + full._size.t + full.yaxis.l2p(point.y)];
+  const box = host.getBoundingClientRect(), points = host.calcdata[0].map(point =>
+    [full.xaxis.l2p(point.x), full.yaxis.l2p(point.y)]);
+  const apart = points.map(([x, y], at) => Math.min(...points.map(([u, v], other) =>
+    other === at ? Infinity : Math.hypot(u - x, v - y))));
+  const at = apart.indexOf(Math.max(...apart));
+  return [host.data[0].customdata[at], box.left + full._size.l + points[at][0],
+    box.top + full._size.t + points[at][1]];
 }"""
-"""The head of a scatter's first point, and where it is drawn on the screen."""
+"""The head whose point is farthest from all others, and where it is drawn on the screen."""
 
 
 def test_every_view_has_a_tab_in_its_place(page: Page) -> None:
@@ -79,12 +83,12 @@ def test_a_head_is_chosen_in_the_scatter_and_the_probe_measures(visit: Visit) ->
     page = visit("?run=example-small-model&view=heads")
     page.locator("#plot-scatter .js-plotly-plot .points").first.wait_for()
     quiet(page)
-    head, across, down = page.evaluate(FIRST_POINT)
+    head, across, down = page.evaluate(LONELY_POINT)
     page.mouse.move(across - 2, down - 2)
     page.mouse.move(across, down)
     page.locator("#plot-scatter .hoverlayer .hovertext").first.wait_for()
     for _ in range(10):  # what is above may grow meanwhile
-        head, across, down = page.evaluate(FIRST_POINT)
+        head, across, down = page.evaluate(LONELY_POINT)
         page.mouse.move(across, down)
         page.mouse.click(across, down)
         page.wait_for_timeout(500)
