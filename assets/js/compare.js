@@ -29,11 +29,9 @@
   // A figure of its own, followed by the selection as on every page.
   const figure = (host, title, said) => {
     const element = host.appendChild(make('div', 'tk-block')), heard = [], props = {value: null};
-    element.innerHTML = '<section class="tk-figure"><h2></h2><button type="button" class="tk-save">Save</button><p class="tk-sub"></p><figure class="tk-frame" role="group"><div class="tk-plot"></div></figure><details class="tk-numbers"><summary>Numbers<span class="tk-unseen"></span></summary><div class="tk-numbers-tables"></div></details></section>';
+    element.innerHTML = '<section class="tk-figure"><h2></h2><p class="tk-sub"></p></section>';
     element.querySelector('h2').textContent = title;
-    element.querySelector('.tk-save').setAttribute('aria-label', `Save ${title}`);
     element.querySelector('p').textContent = said;
-    element.querySelector('.tk-unseen').textContent = ` of ${title}`;
     T.plot(element, props, (_, listener) => heard.push(listener));
     return value => { element.hidden = !value; props.value = value ?? null; heard.forEach(listener => listener()); };
   };

@@ -71,7 +71,17 @@
     return [{...first, ...meta.steps && {z: unpacked(first.z, meta.steps)}, ...meta.texts && {text: worded(meta.texts)}, ...meta.names && {customdata: named(meta.names)}, ...meta.cells && {text: first.text.map(row => row.map(text => cut(text, room)))}}, ...rest];
   };
 
+  // What is alike around every figure: Save beside its title, the frame, and its numbers below.
+  const framed = element => {
+    const section = element.querySelector('.tk-figure'), title = section.querySelector('h2');
+    const save = Object.assign(document.createElement('button'), {type: 'button', className: 'tk-save', textContent: 'Save'});
+    save.setAttribute('aria-label', `Save ${title.textContent}`);
+    title.after(save);
+    section.insertAdjacentHTML('beforeend', '<figure class="tk-frame" role="group"><div class="tk-plot"></div></figure><details class="tk-numbers"><summary>Numbers<span class="tk-unseen"></span></summary><div class="tk-numbers-tables"></div></details>');
+    section.querySelector('.tk-unseen').textContent = ` of ${title.textContent}`;
+  };
   T.plot = (element, props, watch) => {
+    framed(element);
     const host = element.querySelector('.tk-plot'), frame = element.querySelector('.tk-frame');
     const lines = Object.fromEntries(['selected-x', 'selected-y', 'hover-x'].map(name => {
       const line = document.createElement('div');

@@ -87,7 +87,7 @@ class Attributor(Method):
 
     def passes(self, units: int, tokens: int) -> int:
         """Return how many texts the model reads, at most, for so many units and tokens."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.slug} does not say how many texts it reads")
 
     def attribute(self, game: "Game") -> Attribution:
         """Return the scores of the units.
@@ -98,4 +98,4 @@ class Attributor(Method):
             ValueError: if the text or the model does not allow it.
             Cancelled: if the run was cancelled.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.slug} does not override attribute")

@@ -20,7 +20,8 @@ class RolePolicy(Policy):
     """As many KV heads as the budget allows keep everything: those whose role needs the far past.
 
     A subclass gives ``scores_of_heads``. The budget is that of all heads together: R of N heads
-    keep T tokens of the prompt and the others w, with R T + (N - R) w at most N times the budget.
+    keep T tokens of the prompt and the others w, with R T + (N - R) w at most N times the budget;
+    what is left after the last whole head is shared out among the others.
     """
 
     when: ClassVar[When] = "prefill"
@@ -38,8 +39,8 @@ class RolePolicy(Policy):
         0.5,
         gt=0,
         le=1,
-        description="Share of the budget that a head without the role holds; what is left pays "
-        "for the heads that keep everything.",
+        description="Share of the budget that a head without the role holds at least; what is "
+        "left pays for the heads that keep everything.",
     )
     first: int = Field(
         4, ge=0, le=4096, description="First tokens of the text that the others keep."
@@ -61,9 +62,17 @@ class RolePolicy(Policy):
         """Return the first tokens, one of the newest, and what is no token."""
         return self.first + 1 + self.extra()
 
-    def held_by_others(self, budget: int) -> int:
-        """Return how many entries a head without the role holds."""
+    def least_of_others(self, budget: int) -> int:
+        """Return how many entries a head without the role holds at least."""
         return min(budget, max(self.smallest_budget(), round(self.streaming * budget)))
+
+    def held_by_others(self, budget: int, length: int) -> int:
+        """Return how many entries a head without the role holds of a prompt of ``length``."""
+        whole = self.whole_heads(budget, length)
+        others = whole.size - int(whole.sum())
+        if not others:
+            return length
+        return min(length, (budget * whole.size - int(whole.sum()) * length) // others)
 
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the first tokens and the newest one, which all heads keep."""
@@ -79,7 +88,7 @@ class RolePolicy(Policy):
 
         assert self._roles is not None
         scores = self.scores_of_heads(self._roles)
-        held, heads = self.held_by_others(budget), scores.size
+        held, heads = self.least_of_others(budget), scores.size
         found = heads if length <= held else (budget - held) * heads // (length - held)
         whole = np.zeros(heads, np.bool_)
         whole[np.argsort(-scores.ravel(), kind="stable")[:found]] = True
@@ -92,7 +101,7 @@ class RolePolicy(Policy):
         """
         if self._roles is None:
             return [budget] * layers
-        held = min(self.held_by_others(budget), length)
+        held = self.held_by_others(budget, length)
         whole = self.whole_heads(budget, length)
         means = (own.mean() * length + (1 - own.mean()) * held for own in whole)
         return [ceil(round(float(mean), 6)) for mean in means]
@@ -103,12 +112,13 @@ class RolePolicy(Policy):
 
         from tokenarium.backend.cache.layer_view import Choice
 
-        asked = view.whole_budget
-        whole = self.knowing(view.roles).whole_heads(asked, view.prompt)[view.layer]
-        newest = self.held_by_others(asked) - self.first - self.extra()
+        asked, own = view.whole_budget, self.knowing(view.roles)
+        whole = own.whole_heads(asked, view.prompt)[view.layer]
+        newest = own.held_by_others(asked, view.prompt) - self.first - self.extra()
         kept = []
         for g, count in enumerate(view.counts):
             every = torch.arange(count, device=view.device)
             ends = (every < self.first) | (every >= count - newest)
             kept.append(every if whole[g] else every[ends])
-        return Choice(kept)
+        # The newest go first; what protects the first tokens is declared.
+        return Choice(kept, view.positions.float())

@@ -87,14 +87,15 @@ def test_a_head_is_chosen_in_the_scatter_and_the_probe_measures(visit: Visit) ->
     page.mouse.move(across - 2, down - 2)
     page.mouse.move(across, down)
     page.locator("#plot-scatter .hoverlayer .hovertext").first.wait_for()
-    for _ in range(10):  # what is above may grow meanwhile
-        head, across, down = page.evaluate(LONELY_POINT)
-        page.mouse.move(across, down)
-        page.mouse.click(across, down)
-        page.wait_for_timeout(500)
-        if [chosen(page)["layer"], chosen(page)["head"]] == head:
-            break
-    assert [chosen(page)["layer"], chosen(page)["head"]] == head
+    # what is above may have grown meanwhile
+    head, across, down = page.evaluate(LONELY_POINT)
+    page.mouse.move(across, down)
+    page.mouse.click(across, down)
+    page.wait_for_function(
+        "head => head.join() === [window.tokenarium.state.layer, window.tokenarium.state.head]"
+        ".join()",
+        arg=head,
+    )
     page.locator("#probe").click()
     expect(page.locator("#plot-scatter .xtitle")).to_contain_text("echo score")
     expect(page.locator("#heads-up input")).to_have_value(re.compile("induction"))

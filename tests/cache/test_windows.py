@@ -12,6 +12,7 @@ from tests.interventions import oracle
 from tests.models.conftest import save_model
 from tokenarium.backend.cache.acting import refuse_nowhere, where_it_acts
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
+from tokenarium.backend.cache.head_roles import head_roles
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
@@ -22,8 +23,6 @@ INSIDE = [
     for kind in Policy.registry.all()
     if kind.__module__.startswith("tokenarium.backend.") and kind().acts_within(64, 12)
 ]
-# Heads are probed with a text longer than the window, under which their roles are others.
-WITHOUT_ROLES = [kind for kind in INSIDE if "roles" not in kind.needs]
 SLUGS = {policy.slug for policy in INSIDE}
 
 
@@ -49,8 +48,13 @@ def test_what_evicts_acts_in_windows_and_nothing_else() -> None:
     assert not SLUGS & {"full", "token_select", "tidal_decode", "lm_infinite", "prompt_distill"}
 
 
-@pytest.mark.parametrize("policy", WITHOUT_ROLES, ids=lambda policy: policy.slug)
-def test_a_window_longer_than_the_text_changes_nothing(mistral, policy: type[Policy]) -> None:
+@pytest.mark.parametrize("policy", INSIDE, ids=lambda policy: policy.slug)
+def test_a_window_longer_than_the_text_changes_nothing(
+    mistral, policy: type[Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The text by which heads are probed is longer than the window: the roles of one are both's.
+    roles = head_roles(mistral(None)[0], "probe")
+    monkeypatch.setattr("tokenarium.backend.cache.engine.head_roles", lambda *_: roles)
     runs = []
     for window in (None, 64):
         loaded, _ = mistral(window)

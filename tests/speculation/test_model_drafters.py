@@ -93,7 +93,7 @@ def test_every_law_is_the_models_own_after_the_text_and_the_path(
     processors = {"top_k": 60, "top_p": 0.95, "repetition_penalty": 1.3}
     state = starts(one, text_ids(12), temperature, tree_budget=14, **processors)
     checked = 0
-    for _ in range(4):
+    for _ in range(6):  # a chain may end after one guess
         before = list(state.ids)
         [tree] = rounds(one, state, 1)
         for node, probs in tree.draft_probs.items():
@@ -103,7 +103,7 @@ def test_every_law_is_the_models_own_after_the_text_and_the_path(
             own = state.processors.soft_probs(logits[None], [path])[0]
             torch.testing.assert_close(probs, own, rtol=1e-4, atol=1e-6)
             checked += node != ROOT
-    assert checked >= 4
+    assert checked > 4
 
 
 @pytest.mark.parametrize("kind", DRAWING, **NAMES)
@@ -123,6 +123,7 @@ def test_draws_have_the_law_that_is_reported(kind: type[Drafter]) -> None:
                 places.append(probs[:token].sum() + random.random() * probs[token])
                 if one.draw == "without_replacement":
                     probs[token] = 0
+    assert len(places) > 1400
     counts, _ = np.histogram(places, bins=20, range=(0, 1))
     expected = len(places) / 20
     chi_square = float(((counts - expected) ** 2 / expected).sum())

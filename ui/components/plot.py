@@ -11,15 +11,10 @@ from plotly.io.json import to_json_plotly
 
 from tokenarium.ui.text import escape
 
-TEMPLATE = """
-<section class="tk-figure">
-  <h2>{title}</h2><button type="button" class="tk-save" aria-label="Save {title}">Save</button>
-  <p class="tk-sub">{explanation}</p>
-  <figure class="tk-frame" role="group"><div class="tk-plot"></div></figure>
-  <details class="tk-numbers"><summary>Numbers<span class="tk-unseen"> of {title}</span></summary>
-    <div class="tk-numbers-tables"></div></details>
-</section>
-"""
+TEMPLATE = (
+    '<section class="tk-figure"><h2>{title}</h2><p class="tk-sub">{explanation}</p></section>'
+)
+"""What differs between figures; the browser adds their frame, Save and Numbers, alike for all."""
 JS = "window.tokenarium.plot(element, props, watch);"
 MANY_CELLS = 128 * 128
 STEPS = 2**16 - 2

@@ -174,15 +174,13 @@ def _bars(result: TraceResult, row: int, actual: int | None, run: str | None, mo
         hit = ' class="tk-hit" title="the token that came"' if token == actual else ""
         said = f"<code>{escape(one_line(text))}</code>"
         if run is not None and token != actual:
-            said = (
-                f'<a class="tk-fork" href="decode?branch={escape(run)}.{row}.{place}" '
-                f'title="Let the model write on from here with this token">{said}</a>'
-            )
+            said = f'<a class="tk-fork" href="decode?branch={escape(run)}.{row}.{place}">{said}</a>'
         items.append(
             f'<li{hit}><span class="tk-bar" style="width:{100 * p:.1f}%"></span>'
             f"{said}<data>{chance}</data></li>"
         )
-    return f'<ol class="tk-bars">{"".join(items)}</ol>'
+    hint = "" if run is None else ' title="Press one: the model writes on from here with it"'
+    return f'<ol class="tk-bars"{hint}>{"".join(items)}</ol>'
 
 
 def _row(name: str, value: float, definition: Quantity, of: Source, extra: str = "") -> str:

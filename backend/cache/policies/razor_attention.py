@@ -82,7 +82,7 @@ class RazorAttention(RolePolicy):
                 gone[stands] = False
             kept.append((~gone).nonzero()[:, 0])
             into.append(target)
-        return Choice(kept, None, into)
+        return Choice(kept, choice.scores, into)
 
 
 def _rank(scores: "NDArray[np.float32]") -> "NDArray[np.int64]":

@@ -1,7 +1,7 @@
 """RazorAttention's kept sets; its compensation is tested beside the other policies of roles."""
 
 from tests.cache.policies.conftest import Pair, kept
-from tests.cache.policies.test_head_roles import BUDGET, LENGTH, ends, probed, whole
+from tests.cache.policies.test_head_roles import BUDGET, LENGTH, ends, paid, probed, whole
 
 
 def ranks(scores):
@@ -19,7 +19,7 @@ def check_kept_sets(twins) -> None:
     own = whole(reached, 12)
     assert 0 < len(own) < 6
     found = kept(pair.under("razor_attention", BUDGET, pair.prompt(LENGTH)))
-    others = sorted({4, *ends(4, 11)})
+    others = sorted({4, *ends(4, paid(own, 12) - 1)})
     assert found == [
         [list(range(LENGTH)) if (layer, g) in own else others for g in range(2)]
         for layer in range(3)
