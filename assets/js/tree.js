@@ -3,7 +3,7 @@
 (() => {
   const T = window.tokenarium;
   if (T.tree) return;
-  const NS = 'http://www.w3.org/2000/svg', CHAR = 7.2, GAP = 34, PAD = 10, TALL = 22, ROW = 27, WIDEST = 130, TALLEST = 212, LEAST = .72;
+  const NS = 'http://www.w3.org/2000/svg', CHAR = 7.9, GAP = 34, PAD = 10, TALL = 22, ROW = 27, WIDEST = 130, TALLEST = 212, LEAST = .72;
   const shape = (tag, attributes, parent) => {
     const made = document.createElementNS(NS, tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
