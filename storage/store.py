@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tokenarium.storage import packing
@@ -23,18 +23,17 @@ from tokenarium.storage.errors import (
     StoreError,
     StoreUnavailable,
 )
-from tokenarium.storage.labels import insert_labels, labels_of
+from tokenarium.storage.labels import insert_labels
 from tokenarium.storage.limit import drop_arrays_over
 from tokenarium.storage.listed_runs import ListedRuns, one
 from tokenarium.storage.listing import LABELS
 from tokenarium.storage.open_database import OpenDatabase
-from tokenarium.storage.parts import LONG_FACTS, long_facts, read_parts, split_facts
+from tokenarium.storage.parts import LONG_FACTS, read_parts, split_facts
 from tokenarium.storage.record import RunRecord
 from tokenarium.storage.replicas import take_turn
 from tokenarium.storage.rows import check_tables, insert_rows, insert_table
+from tokenarium.storage.run_rows import RECORD, delete_runs, make_way, record_of
 from tokenarium.storage.schema import ArrayRow, Base, FileRow, PartRow, RunRow
-
-RECORD = [getattr(RunRow, name) for name in RunRecord.model_fields if name not in LABELS]
 
 
 class RunStore(ListedRuns):
@@ -103,7 +102,7 @@ class RunStore(ListedRuns):
 
         def newest(connection: Connection) -> RunRecord | None:
             rows = sorted(connection.execute(query), key=lambda row: row.created)
-            return _record(connection, rows[-1]) if rows else None
+            return record_of(connection, rows[-1]) if rows else None
 
         return self._open.read(newest)
 
@@ -141,7 +140,7 @@ class RunStore(ListedRuns):
             changed = replace or not record.owner
             # What only adds rows waits for no other replica before it is to make room.
             with self._write(shared=changed, owner=record.owner, alone=replace) as connection:
-                if replace and (before := _make_way(connection, record.id)):
+                if replace and (before := make_way(connection, record.id)):
                     labels = {"note": before.note or record.note, "tags": before.tags}
                     record = record.model_copy(update=labels)
                     values |= {"pinned": record.pinned or before.pinned, "note": record.note}
@@ -172,7 +171,7 @@ class RunStore(ListedRuns):
 
         def found(connection: Connection) -> RunRecord:
             row = one(connection, select(*RECORD).where(RunRow.id == run_id), run_id)
-            return _record(connection, row)
+            return record_of(connection, row)
 
         return self._open.read(found)
 
@@ -200,7 +199,7 @@ class RunStore(ListedRuns):
         """
         with self._write(shared=True) as connection:
             one(connection, select(RunRow.id).where(RunRow.id == run_id), run_id)
-            _delete(connection, [run_id])
+            delete_runs(connection, [run_id])
 
     def delete_older(self, hours: float, *, owned_only: bool = True) -> int:
         """Delete the unpinned runs older than ``hours``; return how many.
@@ -214,7 +213,7 @@ class RunStore(ListedRuns):
             query = query.where(RunRow.owner != "")
         with self._write(shared=not owned_only) as connection:
             ids = list(connection.scalars(query))
-            _delete(connection, ids)
+            delete_runs(connection, ids)
         return len(ids)
 
     def query(
@@ -294,28 +293,3 @@ class RunStore(ListedRuns):
             return self.record(record.id).created == record.created
         except StoreError:
             return False
-
-
-def _record(connection: Connection, row: Row[Any]) -> RunRecord:
-    values = row._asdict()
-    tags, methods = labels_of(connection, [row.id])[row.id]
-    facts = {**values["facts"], **long_facts(connection, row.id)}
-    labels = {"note": values["note"] or "", "tags": tags, "methods": methods}
-    return RunRecord(**{**values, **labels, "facts": facts})
-
-
-def _make_way(connection: Connection, run_id: str) -> RunRecord | None:
-    """Delete a run and return it; None if it is not stored."""
-    row = connection.execute(select(*RECORD).where(RunRow.id == run_id)).one_or_none()
-    if row is None:
-        return None
-    before = _record(connection, row)
-    _delete(connection, [run_id])
-    return before
-
-
-def _delete(connection: Connection, run_ids: list[str]) -> None:
-    for table in Base.metadata.tables.values():
-        column = table.c.id if table.name == "runs" else table.c.get("run_id")
-        if column is not None:
-            connection.execute(delete(table).where(column.in_(run_ids)))
