@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 # The public names, each once: type checkers read these imports, ``_homes`` makes the rest of them.
 if TYPE_CHECKING:
+    from tokenarium.backend.ablation.estimate import AblateEstimate
+    from tokenarium.backend.ablation.request import AblateRequest
+    from tokenarium.backend.ablation.result import AblateResult
     from tokenarium.backend.analysis.classes import CLASSES, ClassMass, mass_by_class, token_classes
     from tokenarium.backend.analysis.compare import Comparison, compare, token_difference
     from tokenarium.backend.analysis.heavy import (
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
         head_measures,
     )
     from tokenarium.backend.attribution.attributor import Attributor
+    from tokenarium.backend.attribution.check import Faithfulness
     from tokenarium.backend.attribution.estimate import AttributeEstimate
     from tokenarium.backend.attribution.explain import explain
     from tokenarium.backend.attribution.request import AttributeRequest
@@ -143,6 +147,9 @@ if TYPE_CHECKING:
     from tokenarium.backend.models.default import DEFAULT_MODEL
     from tokenarium.backend.models.info import ModelInfo
     from tokenarium.backend.models.preselected import Preselected
+    from tokenarium.backend.patching.estimate import PatchEstimate
+    from tokenarium.backend.patching.request import PatchRequest
+    from tokenarium.backend.patching.result import PatchResult
     from tokenarium.backend.probe.request import ProbeRequest
     from tokenarium.backend.probe.result import ProbeResult
     from tokenarium.backend.region.request import RegionRequest

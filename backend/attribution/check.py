@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from tokenarium.backend.attribution.game import Game
 
 DRAWS = 20
 STUDENT = 2.093
@@ -37,12 +36,28 @@ class Faithfulness:
     """"beats chance", "does not beat chance", or "too few units"."""
 
 
+class Valued(Protocol):
+    """Units of something, such as words of a text, and what it is worth with some left out."""
+
+    random: np.random.Generator
+    """Draws the sets that are left out by chance."""
+
+    @property
+    def whole(self) -> float:
+        """What it is worth as it is."""
+        ...
+
+    def values(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return [N] what it is worth with the units that are kept [N, U]."""
+        ...
+
+
 def usual_k(units: int) -> int:
     """Return how many units are deleted where nobody says it: a fifth, at least one."""
     return max(1, round(units / 5))
 
 
-def check(game: Game, scores: NDArray[np.float64], k: int | None) -> Faithfulness:
+def check(game: Valued, scores: NDArray[np.float64], k: int | None) -> Faithfulness:
     """Delete the k highest units, and k at random; see which makes the target less likely.
 
     Args:

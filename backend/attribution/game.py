@@ -9,15 +9,13 @@ from torch import Tensor
 
 from tokenarium.backend.attribution.attributor import Change
 from tokenarium.backend.attribution.reader import Reader, ZeroingValues
+from tokenarium.backend.attribution.replacing import replacements
 from tokenarium.backend.attribution.rounded import Products
 from tokenarium.backend.attribution.target import Target
 from tokenarium.backend.attribution.units import Unit
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.ordinary import ordinary_tokens
 
 Flags = NDArray[np.bool_]
-ROWS = 64
-"""Rows of logits held at once where replacements are drawn."""
 READ_AGAIN = 4
 """Changed texts that are read in both precisions, to say how far these are apart."""
 
@@ -176,33 +174,11 @@ class Game:
         """Draw the first ``count`` replacements in one reading of the text."""
         draws = [draw for draw in range(count) if draw not in self._replacements]
         if draws:
-            self._replacements |= dict(zip(draws, self._draw(draws), strict=True))
+            drawn = replacements(self.loaded, self.ids, self.seed, draws)
+            self._replacements |= dict(zip(draws, drawn, strict=True))
 
     def _replacement(self, draw: int) -> NDArray[np.int64]:
         """Return [P] another token for each, drawn from what the model expects there."""
         if draw not in self._replacements:
-            (self._replacements[draw],) = self._draw([draw])
+            (self._replacements[draw],) = replacements(self.loaded, self.ids, self.seed, [draw])
         return self._replacements[draw]
-
-    def _draw(self, draws: Sequence[int]) -> list[NDArray[np.int64]]:
-        """Return as many replacements, each by a generator of its own."""
-        device, length = self.loaded.device, len(self.ids)
-        randoms = [np.random.default_rng([self.seed, 1 + draw]) for draw in draws]
-        ordinary = torch.tensor(ordinary_tokens(self.loaded), device=device)
-        drawn = [np.empty(length, np.int64) for _ in draws]
-        for row, random in zip(drawn, randoms, strict=True):
-            row[0] = random.choice(ordinary.cpu().numpy())
-        tokens = torch.tensor([self.ids], device=device)
-        states = self.loaded.body(input_ids=tokens, use_cache=False).last_hidden_state[0]
-        own = torch.tensor(self.ids, device=device)
-        for start in range(0, length - 1, ROWS):
-            stop = min(start + ROWS, length - 1)
-            logits = self.loaded.unembed(states[start:stop]).float()
-            logits.scatter_(1, own[start + 1 : stop + 1, None], -torch.inf)
-            total = torch.softmax(logits[:, ordinary], -1).cumsum(-1)
-            for row, random in zip(drawn, randoms, strict=True):
-                point = torch.as_tensor(random.random(stop - start)).to(device, total.dtype)
-                place = torch.searchsorted(total, (point * total[:, -1])[:, None]).squeeze(1)
-                chosen = ordinary[place.clamp(max=len(ordinary) - 1)]
-                row[start + 1 : stop + 1] = chosen.cpu().numpy()
-        return drawn

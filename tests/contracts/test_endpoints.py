@@ -60,6 +60,8 @@ ASKED: dict[str, dict[str, Any]] = {
     "speculate": {"text": TEXT, "drafter": "prompt_lookup", "max_new_tokens": 4},
     "decode": {"text": TEXT, "strategies": ["beam"], "max_new_tokens": 4},
     "attribute": {"text": TEXT, "unit": "token"},
+    "patch": {"text": f"{TEXT} She", "other": f"{TEXT.replace('girl', 'boy')} He"},
+    "ablate": {"text": TEXT, "ablation": "resample", "draws": 2},
     "edit": {"text": TEXT, "edits": [[3, 4, " green"]], "max_new_tokens": 3},
 }
 

@@ -7,11 +7,13 @@ import numpy as np
 import orjson
 
 from tokenarium.backend import (
+    AblateResult,
     AttributeEstimate,
     AttributeRequest,
     AttributeResult,
     Attributor,
     Example,
+    Faithfulness,
 )
 from tokenarium.ui.components.cost_card import card
 from tokenarium.ui.shell.panel import Values
@@ -85,14 +87,7 @@ def _token(result: AttributeResult, t: int, unit: int, most: float, clicks: bool
 
 def attribution_sentence(result: AttributeResult) -> str:
     """Return what the map says and whether the check agrees, as HTML."""
-    target = f"<b>“{_quoted(result.target_text)}”</b>"
-    if result.against_id < 0:
-        said = f"The model gave {target} {_chance(result.value_nats)}."
-    else:
-        times = math.exp(min(abs(result.value_nats), 700))
-        more = "likelier" if result.value_nats >= 0 else "less likely"
-        much = number(f"{times:.3g} times", source("target_times"))
-        said = f"{target} was {much} {more} than <b>“{_quoted(result.against_text)}”</b>."
+    said = target_words(result)
     best = int(result.scores.argmax())
     if result.scores[best] > 0:
         unit = f" {result.score_unit}" if result.score_unit else ""
@@ -109,10 +104,31 @@ def attribution_sentence(result: AttributeResult) -> str:
     )
 
 
+def target_words(result: AttributeResult | AblateResult) -> str:
+    """Return how likely the target was, or how much likelier than another token, as HTML."""
+    target = f"<b>“{_quoted(result.target_text)}”</b>"
+    if result.against_id < 0:
+        return f"The model gave {target} {_chance(result.value_nats)}."
+    times = math.exp(min(abs(result.value_nats), 700))
+    more = "likelier" if result.value_nats >= 0 else "less likely"
+    much = number(f"{times:.3g} times", source("target_times"))
+    return f"{target} was {much} {more} than <b>“{_quoted(result.against_text)}”</b>."
+
+
 def verdict_words(result: AttributeResult) -> str:
     """Return the check in one sentence, as HTML."""
-    found = result.faithfulness
-    units = "the highest unit" if found.k == 1 else f"the {found.k} highest units"
+    return verdict_said(result.faithfulness, "unit", result)
+
+
+def verdict_said(found: Faithfulness, unit: str, result: AttributeResult | AblateResult) -> str:
+    """Return a check in one sentence, as HTML.
+
+    Args:
+        found: the check.
+        unit: the word for one of what is left out.
+        result: what it is of.
+    """
+    units = f"the highest {unit}" if found.k == 1 else f"the {found.k} highest {unit}s"
     what = "its log probability" if result.against_id < 0 else "that difference (ln)"
     others = "one at random" if found.k == 1 else f"{found.k} at random"
     drop = number(f"{found.drop:.2f} nats", source("check_drop_nats"))
@@ -120,7 +136,7 @@ def verdict_words(result: AttributeResult) -> str:
     said = f"Without {units} {what} falls by {drop}, without {others} by {mean} on average"
     if found.verdict == "too few units":
         sets = many(len(found.random), "set")
-        return f"{said}; with {sets} of units in all, chance cannot be told apart."
+        return f"{said}; with {sets} of {unit}s in all, chance cannot be told apart."
     p = number(f"{found.p:.2g}", source("check_p"))
     beats = "<b>beats chance</b>" if found.verdict == "beats chance" else (
         "<b>does not beat chance</b>: do not rely on it"

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from plotly import graph_objects as go
 
-from tokenarium.backend import AttributeResult
+from tokenarium.backend import AttributeResult, Faithfulness
 from tokenarium.ui.figures.style import AMBER, BLUE, GREY, finish
 from tokenarium.ui.text import plotly_text
 
@@ -76,7 +76,17 @@ def _apart(result: AttributeResult, units: list[int]) -> list[str]:
 
 def check_strip(result: AttributeResult) -> go.Figure:
     """Draw how far the log probability falls without the map's units, and without random ones."""
-    found = result.faithfulness
+    return chance_strip(result.faithfulness, "unit", "attribution-check")
+
+
+def chance_strip(found: Faithfulness, what: str, name: str) -> go.Figure:
+    """Draw a check: the fall without the highest, as many at random, and their mean.
+
+    Args:
+        found: the check.
+        what: the word for one of what is left out.
+        name: file name of an exported picture.
+    """
     figure = go.Figure()
     spread = (np.arange(len(found.random)) % 5 - 2) * 0.12
     figure.add_scatter(
@@ -85,7 +95,7 @@ def check_strip(result: AttributeResult) -> go.Figure:
         mode="markers",
         name=f"{found.k} at random",
         marker={"color": GREY, "size": 9, "opacity": 0.8},
-        hovertemplate="without " + f"{found.k} random units: %{{x:.3f}} nats<extra></extra>",
+        hovertemplate="without " + f"{found.k} random {what}s: %{{x:.3f}} nats<extra></extra>",
     )
     if np.isfinite(found.low):
         figure.add_scatter(
@@ -103,11 +113,11 @@ def check_strip(result: AttributeResult) -> go.Figure:
         mode="markers",
         name=f"the {found.k} highest",
         marker={"color": AMBER, "size": 14, "symbol": "diamond"},
-        hovertemplate="without the highest units: %{x:.3f} nats<extra></extra>",
+        hovertemplate=f"without the highest {what}s: %{{x:.3f}} nats<extra></extra>",
     )
     figure.update_xaxes(
         title={"text": "fall of the log probability (nats)", "standoff": 4}, zeroline=True
     )
     figure.update_yaxes(visible=False, range=[-1, 1])
-    label = f"Check against chance: the map {result.verdict}"
-    return finish(figure, 220, "attribution-check", label)
+    label = f"Check against chance: the map {found.verdict}"
+    return finish(figure, 220, name, label)

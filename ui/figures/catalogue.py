@@ -9,6 +9,7 @@ from plotly import graph_objects as go
 
 from tokenarium.backend import (
     QUALITY_MEASURES,
+    AblateResult,
     AttributeResult,
     AuditResult,
     CacheRequest,
@@ -17,6 +18,7 @@ from tokenarium.backend import (
     EditResult,
     ImportResult,
     JudgeResult,
+    PatchResult,
     PolicyRun,
     Run,
     SpeculationResult,
@@ -27,11 +29,13 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.characters import named
 from tokenarium.ui.figures import attention, audit, eviction, heads, heavy, lines, sinks, tradeoff
+from tokenarium.ui.figures.ablation import head_check, head_falls, part_falls
 from tokenarium.ui.figures.attribution import check_strip, score_bars
 from tokenarium.ui.figures.decoding import scatter
 from tokenarium.ui.figures.editing import cost_of_edit, errors_of_edit
 from tokenarium.ui.figures.imports import by_place
 from tokenarium.ui.figures.judging import judged_line
+from tokenarium.ui.figures.patching import TITLES, patched_cells
 from tokenarium.ui.figures.speculation import NAMES, figures
 from tokenarium.ui.text import one_line
 
@@ -159,6 +163,24 @@ def _check(run: Run) -> go.Figure:
     return check_strip(run.result)
 
 
+def _patched(site: str) -> Draw:
+    def drawn(run: Run) -> go.Figure:
+        assert isinstance(run.result, PatchResult)
+        return patched_cells(run.result, site)
+
+    drawn.__doc__ = f"Draw what each cell of layer and word recovers: {TITLES[site].lower()}."
+    return drawn
+
+
+def _cut_out(draw: Callable[[AblateResult], go.Figure]) -> Draw:
+    def drawn(run: Run) -> go.Figure:
+        assert isinstance(run.result, AblateResult)
+        return draw(run.result)
+
+    drawn.__doc__ = draw.__doc__
+    return drawn
+
+
 def _judged(run: Run, judged_by: str = "") -> go.Figure:
     """Draw what a measure says of every token, and the tokens that decide."""
     assert isinstance(run.result, JudgeResult)
@@ -232,6 +254,12 @@ FIGURES: Mapping[str, Mapping[str, Draw]] = {
     "decode": {"unsure": _unsure},
     "logprobs": {"unsure": _unsure},
     "attribute": {"units": _units, "check": _check},
+    "patch": {site: _patched(site) for site in TITLES},
+    "ablate": {
+        "heads": _cut_out(head_falls),
+        "parts": _cut_out(part_falls),
+        "check": _cut_out(head_check),
+    },
     "judge": {"judged": _judged},
     "audit": {name: _audited(name) for name in audit.NAMES},
     "import": {"by_place": _by_place},

@@ -21,6 +21,8 @@ TITLES = {
     "edit": "A prompt edited, its cache used again, by",
     "decode": "A text written step by step, by",
     "attribute": "What made a token likely, for",
+    "patch": "Two prompts patched into each other, read by",
+    "ablate": "Parts cut out of",
     "judge": "A text judged by",
     "audit": "A text of another engine, read by",
     "tokenize": "What a text is cut into",

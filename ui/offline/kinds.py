@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from tokenarium.backend import (
+    AblateResult,
     AttributeResult,
     AuditResult,
     CacheResult,
@@ -13,17 +14,20 @@ from tokenarium.backend import (
     EditResult,
     ImportResult,
     JudgeResult,
+    PatchResult,
     Run,
     SpeculationResult,
     SweepResult,
     TraceResult,
     UserError,
 )
+from tokenarium.ui.components.ablation import ablation_sentence
 from tokenarium.ui.components.attribution import attribution_sentence
 from tokenarium.ui.components.cache_verdict import cache_sentence
 from tokenarium.ui.components.decode_card import decode_sentence
 from tokenarium.ui.components.edited import edited_sentence
 from tokenarium.ui.components.judged_table import judged_sentence
+from tokenarium.ui.components.patching import patch_sentence
 from tokenarium.ui.components.sentence import sentence
 from tokenarium.ui.components.speculate_tables import speculate_sentence
 from tokenarium.ui.figures import catalogue
@@ -131,6 +135,10 @@ def _sentence(run: Run) -> str:
         return edited_sentence(result)
     if isinstance(result, AttributeResult):
         return attribution_sentence(result)
+    if isinstance(result, PatchResult):
+        return patch_sentence(result, str(getattr(run.request, "into", "")))
+    if isinstance(result, AblateResult):
+        return ablation_sentence(result)
     if isinstance(result, JudgeResult):
         return judged_sentence(result)
     if isinstance(result, SweepResult) and result.verdict:

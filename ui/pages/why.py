@@ -20,8 +20,11 @@ from tokenarium.ui.components.attribution import (
     attribution_sentence,
     own_contrast,
 )
+from tokenarium.ui.components.attribution_form import build_target
 from tokenarium.ui.components.run_csv import units_csv
 from tokenarium.ui.components.turns import given, shown_again
+from tokenarium.ui.pages.ablate import Ablate
+from tokenarium.ui.pages.patch import Patch
 from tokenarium.ui.panels.attribution.bars import Bars
 from tokenarium.ui.panels.attribution.map import Map
 from tokenarium.ui.panels.attribution.scene import AttributionScene
@@ -30,9 +33,6 @@ from tokenarium.ui.shell.methods import choice_of, groups_of
 from tokenarium.ui.shell.panel import Values
 from tokenarium.ui.shell.section import File, RunPage
 from tokenarium.ui.shell.selection import number_of
-
-TARGET = "Token to explain"
-TARGET_INFO = "Its position; -1 is the last token. Empty explains what the model expects next."
 
 
 class Why(RunPage):
@@ -46,6 +46,7 @@ class Why(RunPage):
     text_hint = "Type or paste a text; its last token is explained."
     kinds = (AttributeRequest,)
     panels = (Map, Bars)
+    beside = (Patch, Ablate)
     files: ClassVar[dict[str, File]] = {"units.csv": File("Table of units (CSV)", units_csv)}
 
     def __init__(self, lab: Lab) -> None:
@@ -60,16 +61,7 @@ class Why(RunPage):
             )
             controls.add("attributor", chosen)
             controls.field(AttributeRequest, "unit")
-        with gr.Row():
-            place = gr.Number(-1, label=TARGET, info=TARGET_INFO, precision=0, elem_id="target")
-            controls.add("target", place)
-            against = gr.Textbox(
-                "",
-                label="Rather than",
-                info="Another word that is one token: why this one and not that. May be empty.",
-                elem_id="against",
-            )
-            controls.add("against", against)
+        build_target(controls)
         theirs = self.lab.examples("attribute")
         controls.offer(["text"], ["against"], lambda asked: own_contrast(theirs, asked))
 

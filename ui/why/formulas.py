@@ -153,6 +153,7 @@ FORMULAS: Mapping[str, Mapping[str, Formula]] = {
     "decode": DECODE,
     "logprobs": DECODE,
     "attribute": ATTRIBUTE,
+    "ablate": ATTRIBUTE,
     "judge": JUDGE,
 }
 """By kind of run and name."""

@@ -1,0 +1,1 @@
+"""Activation patching between two prompts, layer by layer and word by word."""
