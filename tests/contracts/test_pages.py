@@ -24,8 +24,16 @@ from tokenarium.ui.shell.section import MAIN, RunPage
 
 PAGES = find_pages()
 SECTIONS = [(page, slug) for page in PAGES for slug in (MAIN, *(s.slug for s in page.beside))]
-SHORT = {"text": "The old king saw it.", "max_new_tokens": 3}
-LONG = {"text": "The old king saw it, and went on. " * 60, "max_new_tokens": 400}
+SHORT = {
+    "text": "The old king saw it.",
+    "patch_other": "The young queen saw it!",
+    "max_new_tokens": 3,
+}
+LONG = {
+    "text": "The old king saw it, and went on. " * 60,
+    "patch_other": "The young queen saw it, and went on. " * 60 + "She",
+    "max_new_tokens": 400,
+}
 LARGEST_BYTES = 264_000
 ODD = ("kernel",)
 """Parameters that are odd numbers only."""
