@@ -95,6 +95,25 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where models run; auto takes a GPU where there is one."
     )
+    engine: str = Field(
+        "local",
+        pattern=r"^(local|ray(://[\w.\[\]:-]+)?)$",
+        description="Where runs are computed: local, in this process; ray, by workers that Ray "
+        "starts on this machine; ray://HOST:PORT, by workers of a Ray cluster. Ray comes with pip "
+        "install 'tokenarium[scale]'.",
+    )
+    workers: int = Field(
+        2, ge=1, description="Workers of Ray at most, of all models together; each holds a model."
+    )
+    model_workers_min: int = Field(
+        0, ge=0, description="Workers of one model that are kept although no run needs them."
+    )
+    model_workers_max: int = Field(
+        2, ge=1, description="Workers of one model at most: as many of its runs go on at once."
+    )
+    worker_idle_seconds: float = Field(
+        600.0, gt=0, description="Time without a run after which a worker is ended."
+    )
     statistics: Literal["auto", "panels", "native"] = Field(
         "auto",
         description="What computes attention statistics on a CPU: panels (PyTorch), a native "

@@ -16,6 +16,7 @@ from tokenarium.storage.database import Database, open_database
 from tokenarium.storage.door import QueryDoor
 from tokenarium.storage.errors import DatabaseFailed, StoreUnavailable
 from tokenarium.storage.replicas import alone_with
+from tokenarium.storage.shared_limits import SharedLimits
 
 Answer = TypeVar("Answer")
 Door = Callable[[Source], QueryDoor]
@@ -37,6 +38,7 @@ class OpenDatabase:
         self._url, self._make_door = url, door
         self._lock = threading.RLock()
         self._closed = False
+        self._limits = SharedLimits()
         self._now: Database | None = open_database(url)
         self._door = self._new_door()
         self.upgraded = self._now.upgraded
@@ -86,8 +88,17 @@ class OpenDatabase:
         with alone_with(self._database().engine, key, waiting):
             yield
 
+    def take_place(self, name: str, most: int) -> Callable[[], None] | None:
+        """Take one of few places that all replicas share; see ``SharedLimits``."""
+        try:
+            engine = self._database().engine
+        except StoreUnavailable:
+            return lambda: None
+        return self._limits.take(engine, name, most)
+
     def close(self) -> None:
         """Close the database for good."""
+        self._limits.close()
         with self._lock:
             self._closed = True
             self._shut()

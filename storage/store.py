@@ -276,6 +276,13 @@ class RunStore(ListedRuns):
         with self._open.alone_with(f"{owner} {key}", waiting):
             yield
 
+    def take_place(self, name: str, most: int) -> Callable[[], None] | None:
+        """Take one of ``most`` places that a name has at all replicas together.
+
+        Returns: what gives it back; None where all are taken. With one replica there is always one.
+        """
+        return self._open.take_place(name, most)
+
     @contextmanager
     def _write(self, *, shared: bool, owner: str = "", alone: bool = True) -> Iterator[Connection]:
         # One writer at a time: DuckDB fails the second of two that change the same rows.

@@ -14,7 +14,7 @@ from tokenarium.backend.errors import in_words, told_in_words
 from tokenarium.backend.models.default import PACKAGE
 from tokenarium.backend.models.fetching.child import Fetch, Fetches
 from tokenarium.backend.models.gguf.header import read_header
-from tokenarium.backend.models.identity import bytes_to_hash, fingerprint
+from tokenarium.backend.models.identity import DigestMemo, bytes_to_hash, fingerprint
 from tokenarium.backend.models.info import (
     FolderState,
     ModelInfo,
@@ -27,7 +27,6 @@ from tokenarium.backend.models.names import BUNDLED, ModelSource, available, fol
 from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.runs.request import DType
 from tokenarium.backend.settings import Settings
-from tokenarium.storage import RunStore
 
 if TYPE_CHECKING:
     from tokenarium.backend.models.loaded import LoadedModel
@@ -40,7 +39,7 @@ _LOOK_S = 0.2
 class ModelRegistry:
     """Models by name; they are loaded on demand, and only then is torch imported."""
 
-    def __init__(self, settings: Settings, memo: RunStore) -> None:
+    def __init__(self, settings: Settings, memo: DigestMemo) -> None:
         self._settings = settings
         self._memo = memo
         self._lock = threading.Lock()
@@ -161,7 +160,7 @@ class ModelRegistry:
         threading.Thread(target=self._warm, args=(source,), name="warm", daemon=True).start()
 
     def load_now(self, name: str) -> str:
-        """Fetch and load a model; return in words why that failed, or nothing."""
+        """Fetch a model, and load it if runs are computed here; return in words why that failed."""
         self._warm(self.resolve(name))
         return self._refused.get(name, "")
 
@@ -189,6 +188,8 @@ class ModelRegistry:
     def _warm(self, source: ModelSource) -> None:
         try:
             self.prepare(source, lambda _: None)
+            if self._settings.engine != "local":  # a worker loads it with its first run
+                return
             with self.use(source, "float32"):
                 return
         except Exception as error:  # nobody waits for it; the state tells

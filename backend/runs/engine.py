@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ class Computed:
     """What was computed, and how; nothing in it belongs to a place."""
 
     result: Result
+    """Of a part of a run: its answer, which only the run's ``Parts`` know."""
     duration_ms: float
     environment: dict[str, Any]
 
@@ -38,8 +39,16 @@ class Reports:
 class Engine(Protocol):
     """A place where runs are computed."""
 
+    at_once: int
+    """Runs of one model that it computes at once."""
+
     def compute(
-        self, request: ModelRequest, source: ModelSource, reports: Reports, cancel: CancelToken
+        self,
+        request: ModelRequest,
+        source: ModelSource,
+        reports: Reports,
+        cancel: CancelToken,
+        part: Hashable | None = None,
     ) -> Computed:
         """Compute a run.
 
@@ -48,11 +57,15 @@ class Engine(Protocol):
             source: its model.
             reports: takes what is said meanwhile.
             cancel: stops it, within a layer of the model.
+            part: the part to compute, of a kind that has ``parts``; None for the whole.
 
         Raises:
             Cancelled: if it was stopped.
             UserError: what a person can mend.
         """
+
+    def close(self) -> None:
+        """End what it keeps."""
 
 
 class LocalEngine:
@@ -63,16 +76,26 @@ class LocalEngine:
         lender: of the models.
     """
 
+    at_once = 1
+
     def __init__(self, settings: Settings, lender: ModelLender) -> None:
         self._settings, self._lender = settings, lender
 
+    def close(self) -> None:
+        """Nothing to end: the models are the registry's."""
+
     def compute(
-        self, request: ModelRequest, source: ModelSource, reports: Reports, cancel: CancelToken
+        self,
+        request: ModelRequest,
+        source: ModelSource,
+        reports: Reports,
+        cancel: CancelToken,
+        part: Hashable | None = None,
     ) -> Computed:
         """Compute a run in this thread; see ``Engine``."""
         with self._lender.lend(request, source, reports.event, cancel) as lent:
             loaded, used = lent.own, lent.all
-            compute = imported(kind_of(request).compute)
+            compute = _computing(request, part)
             limit = self._settings.token_limit
             if loaded and not request.past_context:
                 limit = min(limit, loaded.context)
@@ -92,7 +115,7 @@ class LocalEngine:
                 else:
                     reports.event(event)
 
-            with self._time_limit(cancel):
+            with time_limit(self._settings, cancel):
                 started = time.perf_counter()
                 more = [each for each in (lent.beside, lent.vocabularies) if each]
                 result = compute(request, loaded, limit, emit, cancel, *more)
@@ -100,18 +123,34 @@ class LocalEngine:
             cancel.check()
         return Computed(result, duration_ms, environment)
 
-    @contextmanager
-    def _time_limit(self, cancel: CancelToken) -> Iterator[None]:
-        if not self._settings.hosted:
-            yield
-            return
-        from tokenarium.backend.cost.fits import stopped_by_time
 
-        seconds = self._settings.hosted_max_seconds
-        timer = threading.Timer(seconds, cancel.cancel, [stopped_by_time(seconds)])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+@contextmanager
+def time_limit(settings: Settings, cancel: CancelToken) -> Iterator[None]:
+    """Cancel a run that takes longer than a visitor's may, saying so."""
+    if not settings.hosted:
+        yield
+        return
+    from tokenarium.backend.cost.fits import stopped_by_time
+
+    seconds = settings.hosted_max_seconds
+    timer = threading.Timer(seconds, cancel.cancel, [stopped_by_time(seconds)])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _computing(request: ModelRequest, part: Hashable | None) -> Callable[..., Any]:
+    """Return what computes a run, or a part of it, of model, limit, events and ``CancelToken``."""
+    kind = kind_of(request)
+    if part is None:
+        found: Callable[..., Any] = imported(kind.compute)
+        return found
+    compute_part = imported(imported(kind.parts).compute)
+
+    def compute(request: ModelRequest, *given: Any) -> Any:
+        return compute_part(request, part, *given)
+
+    return compute

@@ -10,7 +10,7 @@ from dataclasses import replace
 from tokenarium.backend.errors import in_words, told_in_words
 from tokenarium.backend.models.names import NO_MODEL, ModelSource
 from tokenarium.backend.models.registry import ModelRegistry
-from tokenarium.backend.runs.engine import Computed, LocalEngine, Reports
+from tokenarium.backend.runs.engine import Computed, Engine, LocalEngine, Reports
 from tokenarium.backend.runs.events import (
     Cancelled,
     CancelToken,
@@ -22,8 +22,9 @@ from tokenarium.backend.runs.given import refuse_long
 from tokenarium.backend.runs.jobs import Job, Jobs, RunTicket, ticket
 from tokenarium.backend.runs.kind import kind_of
 from tokenarium.backend.runs.lending import ModelLender
-from tokenarium.backend.runs.model_queue import Limits, ModelQueue, Place
+from tokenarium.backend.runs.model_queue import ModelQueue
 from tokenarium.backend.runs.observed import ObservedRun, Observers
+from tokenarium.backend.runs.places import Limits, Place
 from tokenarium.backend.runs.replicas import alone
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest
@@ -45,8 +46,11 @@ class RunExecutor:
         self._repository = library
         self._registry = registry
         self.lender = ModelLender(registry)
-        self._engine = lent_gpu(LocalEngine(settings, self.lender), settings.hosted_max_seconds)
-        self._queue = ModelQueue(settings.queue_size, _limits(settings))
+        self._engine = _engine(settings, LocalEngine(settings, self.lender), registry)
+        shared = library.store.take_place if library.store.replicated else None
+        self._queue = ModelQueue(
+            settings.queue_size, _limits(settings), self._engine.at_once, shared
+        )
         self._jobs = Jobs()
         self.observers = Observers()
 
@@ -165,6 +169,7 @@ class RunExecutor:
         for job in jobs:
             if job.thread is not None:
                 job.thread.join(_CLOSING_S)
+        self._engine.close()
 
     def _identity(
         self, request: ModelRequest, source: ModelSource, most_bytes: int | None = None
@@ -256,6 +261,15 @@ class RunExecutor:
         run = _run(job.ticket.id, request, computed, owner)
         self._jobs.answer(run)
         return self._repository.save(run, replace=job.replaces)
+
+
+def _engine(settings: Settings, local: LocalEngine, registry: ModelRegistry) -> Engine:
+    """Return where runs are computed."""
+    if settings.engine == "local":
+        return lent_gpu(local, settings.hosted_max_seconds)
+    from tokenarium.backend.scale.ray_workers import workers_on_ray
+
+    return workers_on_ray(settings, local, registry)
 
 
 def _run(run_id: str, request: ModelRequest, computed: Computed, owner: str) -> Run:

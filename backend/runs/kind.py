@@ -68,6 +68,9 @@ class Kind:
     """Name of its HTTP endpoint, MCP tool and command; the slug where empty."""
     usual: Mapping[str, str] = field(default_factory=dict)
     """What its endpoint and command take where a field is left out, if not the field's default."""
+    parts: str = ""
+    """``module:class`` of its ``Parts``, made of a request, where a run can be computed in parts by
+    several workers at once; empty where it is one piece."""
     timed: bool = False
     """Whether the result carries timings, so that device and versions belong to the key."""
 

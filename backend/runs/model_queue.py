@@ -1,72 +1,29 @@
-"""One run at a time per model, in turn for each address and each visitor; all know their place."""
+"""Few runs at once per model, in turn for each address and each visitor; all know their place."""
 
 import itertools
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.events import CancelToken
-from tokenarium.backend.runs.visitor import Visitor
+from tokenarium.backend.runs.places import (
+    Limits,
+    Place,
+    TakePlace,
+    counted_together,
+    place_of,
+    refuse_in_class,
+)
 
 # How soon a waiting run notices that it was cancelled.
 _POLL_S = 0.05
-
-
 _MOST_TURNS = 4_096
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How many runs may be waiting or running at once; None for no limit.
-
-    Args:
-        per_owner: of one named owner.
-        per_address: of all visitors of one address.
-        per_unknown: of all visitors of one address whose names were not seen before, so that a new
-            name for each request wins nothing.
-        per_class: of all members of one class, who count neither for their address nor for the
-            size of the queue.
-        classes: of the members of all classes together.
-    """
-
-    per_owner: int | None = None
-    per_address: int | None = None
-    per_unknown: int | None = None
-    per_class: int | None = None
-    classes: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """One run's place in the queue of a model."""
-
-    name: str
-    owner: str
-    address: str = ""
-    known: bool = True
-    group: str = ""
-
-    @property
-    def of_address(self) -> tuple[str, str]:
-        """Whose turn it is among addresses; visitors of no address are each by themselves.
-
-        A class counts as one address, wherever its members are.
-        """
-        if self.group:
-            return ("class", self.group)
-        return ("address", self.address) if self.address else ("owner", self.owner)
-
-    @property
-    def of_person(self) -> tuple[str, str]:
-        """Whose turn it is within an address: all that were not seen before are one."""
-        return ("owner", self.owner) if self.known or self.group else ("unknown", self.address)
-
-
 class ModelQueue:
-    """A queue per model; the first of each runs, the others wait.
+    """A queue per model; the first of each run, the others wait.
 
     Of those who wait, the address that had its turn longest ago comes first, within it the visitor,
     then who came first.
@@ -74,11 +31,22 @@ class ModelQueue:
     Args:
         size: runs that may wait, over all models together.
         limits: of one owner and of one address.
+        at_once: runs of one model that have their turn at the same time.
+        elsewhere: counts the same limits over all replicas; None where there is one.
     """
 
-    def __init__(self, size: int, limits: Limits = Limits()) -> None:
+    def __init__(
+        self,
+        size: int,
+        limits: Limits | None = None,
+        at_once: int = 1,
+        elsewhere: TakePlace | None = None,
+    ) -> None:
         self._size = size
-        self._limits = limits
+        self._limits = limits or Limits()
+        self._at_once, self._elsewhere = at_once, elsewhere
+        self._give_back: dict[Place, list[Callable[[], None]]] = {}
+        self._running: set[Place] = set()
         self._changed = threading.Condition()
         self._queue: dict[str, deque[Place]] = {}
         self._came: dict[Place, int] = {}
@@ -96,21 +64,29 @@ class ModelQueue:
         Raises:
             UserError: if the queue, or the visitor's part of it, is full.
         """
-        place = _place(name, visitor)
+        place = place_of(name, visitor)
+        taken = self._taken_elsewhere(place)
+        try:
+            return self._joined(name, place, taken)
+        except UserError:
+            for give_back in taken:
+                give_back()
+            raise
+
+    def _joined(self, name: str, place: Place, taken: list[Callable[[], None]]) -> Place:
         with self._changed:
-            waiting = sum(
-                not other.group for places in self._queue.values() for other in list(places)[1:]
-            )
-            if name in self._queue and waiting >= self._size and not place.group:
+            waiting = sum(not other.group for other in self._came if other not in self._running)
+            if self._is_full(name) and waiting >= self._size and not place.group:
                 raise UserError(
                     f"busy: {waiting} requests are waiting and the queue holds {self._size}: "
                     "try again in a moment"
                 )
             self._refuse(place)
             self._came[place] = next(self._number)
+            self._give_back[place] = taken
             places = self._queue.setdefault(name, deque())
             places.append(place)
-            self._order(places, began=len(places) == 1)
+            self._order(places)
             self._changed.notify_all()
             return place
 
@@ -121,7 +97,7 @@ class ModelQueue:
             UserError: as ``join`` would.
         """
         with self._changed:
-            self._refuse(_place("", visitor))
+            self._refuse(place_of("", visitor))
 
     @contextmanager
     def turn(
@@ -146,21 +122,45 @@ class ModelQueue:
     def waiting(self, name: str | None = None) -> int:
         """Return how many wait for model ``name``, or for any."""
         with self._changed:
-            queues = self._queue.values() if name is None else [self._queue.get(name, deque())]
-            return sum(max(len(places) - 1, 0) for places in queues)
+            places = (place for place in self._came if name in (None, place.name))
+            return sum(place not in self._running for place in places)
 
     def leave(self, place: Place) -> None:
         """Give a place up."""
         with self._changed:
             places = self._queue[place.name]
-            began = places[0] is place
             places.remove(place)
+            self._running.discard(place)
             del self._came[place]
             if not places:
                 del self._queue[place.name]
             else:
-                self._order(places, began=began)
+                self._order(places)
             self._changed.notify_all()
+            taken = self._give_back.pop(place)
+        for give_back in taken:
+            give_back()
+
+    def _taken_elsewhere(self, place: Place) -> list[Callable[[], None]]:
+        """Take the places that all replicas count together.
+
+        Raises:
+            UserError: if there is none.
+        """
+        taken: list[Callable[[], None]] = []
+        if self._elsewhere is None:
+            return taken
+        for name, most, words in counted_together(place, self._limits):
+            give_back = self._elsewhere(name, most)
+            if give_back is None:
+                for earlier in taken:
+                    earlier()
+                raise UserError(
+                    f"busy: {most} requests of {words} are running or waiting, here or at another "
+                    f"replica, and {most} are allowed: wait for one to finish"
+                )
+            taken.append(give_back)
+        return taken
 
     def _refuse(self, place: Place) -> None:
         """Raise if a limit is reached; the lock is held."""
@@ -175,7 +175,7 @@ class ModelQueue:
                 "are allowed: wait for one to finish, or cancel it"
             )
         if place.group:
-            _refuse_in_class(place, places, limits)
+            refuse_in_class(place, places, limits)
             return
         near = [
             other
@@ -195,44 +195,55 @@ class ModelQueue:
                 f"{limits.per_address} are allowed: try again in a moment"
             )
 
-    def _order(self, places: deque[Place], *, began: bool) -> None:
-        """Put those who wait in the order of their turns; the lock is held.
+    def _is_full(self, name: str) -> bool:
+        """Return whether as many runs of a model as may have their turn; the lock is held."""
+        places = self._queue.get(name, ())
+        return sum(place in self._running for place in places) >= self._at_once
 
-        Args:
-            places: of one model; the first runs, or will now.
-            began: whether the first has only now come to its turn.
-        """
-        turns = dict(self._turns)
+    def _order(self, places: deque[Place]) -> None:
+        """Give turns that are free, and put those who wait in the order of theirs; lock is held."""
         waiting = sorted(places, key=self._came.__getitem__)
+        running = [place for place in places if place in self._running]
+        waiting = [place for place in waiting if place not in self._running]
+        while waiting and len(running) < self._at_once:
+            first = _following(waiting, self._turns)
+            waiting.remove(first)
+            running.append(first)
+            self._running.add(first)
+            self._has_turn(first)
+        turns = dict(self._turns)
         ordered: list[Place] = []
-        if not began:
-            ordered.append(places[0])
-            waiting.remove(places[0])
         while waiting:
-            following = min(
-                waiting, key=lambda p: (turns.get(p.of_address, 0), turns.get(p.of_person, 0))
-            )
+            following = _following(waiting, turns)
             waiting.remove(following)
             ordered.append(following)
             turns[following.of_address] = turns[following.of_person] = next(self._number)
         places.clear()
-        places.extend(ordered)
-        if began:
-            first = places[0]
-            for key in (first.of_address, first.of_person):
-                self._turns[key] = next(self._number)
-                self._turns.move_to_end(key)
-            while len(self._turns) > _MOST_TURNS:
-                self._turns.popitem(last=False)
+        places.extend(running + ordered)
+
+    def _has_turn(self, place: Place) -> None:
+        """Remember whose turn it was last; the lock is held."""
+        for key in (place.of_address, place.of_person):
+            self._turns[key] = next(self._number)
+            self._turns.move_to_end(key)
+        while len(self._turns) > _MOST_TURNS:
+            self._turns.popitem(last=False)
+
+    def _place_in_line(self, place: Place) -> int:
+        """Return 0 for one that has its turn, 1 for the next; the lock is held."""
+        if place in self._running:
+            return 0
+        places = self._queue[place.name]
+        return places.index(place) + 1 - sum(other in self._running for other in places)
 
     def _wait(self, place: Place, cancel: CancelToken, on_place: Callable[[int], None]) -> None:
         last = 0
         while True:
             with self._changed:
-                number = self._queue[place.name].index(place)
+                number = self._place_in_line(place)
                 if number == last and number > 0:
                     self._changed.wait(_POLL_S)
-                    number = self._queue[place.name].index(place)
+                    number = self._place_in_line(place)
             cancel.check()
             if number == 0:
                 return
@@ -241,23 +252,9 @@ class ModelQueue:
                 on_place(number)
 
 
-def _refuse_in_class(place: Place, places: list[Place], limits: Limits) -> None:
-    """Raise if the members of a class, or of all classes, have no room."""
-    members = [other for other in places if other.group]
-    mine = sum(other.group == place.group for other in members)
-    if limits.per_class is not None and mine >= limits.per_class:
-        raise UserError(
-            f"busy: {mine} requests of your class are running or waiting and {limits.per_class} "
-            "are allowed: try again in a moment"
-        )
-    if limits.classes is not None and len(members) >= limits.classes:
-        raise UserError(
-            f"busy: {len(members)} requests of classes are running or waiting and "
-            f"{limits.classes} are allowed: try again in a moment"
-        )
-
-
-def _place(name: str, visitor: str) -> Place:
-    if isinstance(visitor, Visitor):
-        return Place(name, str(visitor), visitor.address, visitor.known, visitor.group)
-    return Place(name, visitor)
+def _following(waiting: list[Place], turns: Mapping[tuple[str, str], int]) -> Place:
+    """Return whose address, and within it who, had its turn longest ago."""
+    return min(
+        waiting,
+        key=lambda place: (turns.get(place.of_address, 0), turns.get(place.of_person, 0)),
+    )

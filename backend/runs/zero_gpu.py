@@ -7,7 +7,7 @@ models are those that this process holds or loads itself, and nothing of CUDA le
 
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import closing
 from typing import Any
 
@@ -45,11 +45,21 @@ def lent_gpu(engine: Engine, seconds: float) -> Engine:
 class _LentGpu:
     """Asks for a GPU and has a run computed there."""
 
+    at_once = 1
+
     def __init__(self, computed: Callable[[ModelRequest, ModelSource], Generator[Any]]) -> None:
         self._computed = computed
 
+    def close(self) -> None:
+        """Nothing to end: the platform ends its processes."""
+
     def compute(
-        self, request: ModelRequest, source: ModelSource, reports: Reports, cancel: CancelToken
+        self,
+        request: ModelRequest,
+        source: ModelSource,
+        reports: Reports,
+        cancel: CancelToken,
+        part: Hashable | None = None,  # noqa: ARG002 - there is one GPU, for whole runs
     ) -> Computed:
         """Compute a run there; it is left, and ends, at the first event after it is cancelled."""
         with closing(self._computed(request, source)) as there:

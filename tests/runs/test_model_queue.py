@@ -5,7 +5,8 @@ import pytest
 from tests.runs.conftest import until
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.events import Cancelled, CancelToken
-from tokenarium.backend.runs.model_queue import Limits, ModelQueue
+from tokenarium.backend.runs.model_queue import ModelQueue
+from tokenarium.backend.runs.places import Limits
 from tokenarium.backend.runs.visitor import Visitor
 
 

@@ -54,6 +54,11 @@ class Server:
         """End the server and every connection to it; ``fast`` loses nothing on the way."""
         self._run("pg_ctl", "-D", self._data, "-m", how, "-w", "stop")
 
+    @property
+    def pid(self) -> int:
+        """The server's process, whose children serve its connections."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def url(self, database: str, user: str = OWNER) -> str:
         """Return the address of a database."""
         return f"postgresql+psycopg://{user}@/{database}?host={self._folder}"

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
-from tokenarium.backend import Cancelled, Lab, Settings, TraceRequest
+from tokenarium.backend import Cancelled, Lab, Settings, TraceRequest, UserError
 from tokenarium.backend.runs.events import CancelToken, Finished, Progress
+from tokenarium.backend.runs.model_queue import ModelQueue
+from tokenarium.backend.runs.places import Limits
 from tokenarium.backend.runs.replicas import ELSEWHERE
 from tokenarium.storage import RunStore
 
@@ -103,6 +105,36 @@ def test_replicas_that_save_pin_and_join_at_once_lose_nothing(two, make_record):
     assert len(two[1].search()) == 9
     assert all(two[0].record(f"run-{number}").tags == ("x",) for number in range(8))
     assert two[1].arrays("example")["a"].tolist() == noise.tolist()
+
+
+def test_places_are_counted_over_all_replicas_and_outlive_none(two, postgresql):
+    one, other = two
+    first, second = one.take_place("a visitor", 2), other.take_place("a visitor", 2)
+    assert first is not None
+    assert second is not None
+    assert one.take_place("a visitor", 2) is None
+    assert other.take_place("a visitor", 2) is None
+    assert other.take_place("another", 1) is not None
+    first()
+    first()  # given back once
+    assert other.take_place("a visitor", 2) is not None
+    postgresql.stop("fast")
+    assert one.take_place("a visitor", 2) is not None, "a server that is away limits nothing"
+    postgresql.start()
+    assert other.take_place("another", 1) is None, "what a replica had, it has again"
+    other.close()
+    assert one.take_place("another", 1) is not None
+
+
+def test_a_visitor_has_a_few_requests_at_all_replicas_together(two):
+    queues = [ModelQueue(8, Limits(per_owner=2), elsewhere=store.take_place) for store in two]
+    places = [queue.join("model", "visitor") for queue in queues]
+    for queue in queues:
+        with pytest.raises(UserError, match=r"2 requests of yours .* another replica, and 2 are"):
+            queue.join("model", "visitor")
+        queue.leave(queue.join("model", "somebody else"))
+    queues[0].leave(places[0])
+    queues[1].leave(queues[1].join("model", "visitor"))
 
 
 def test_a_server_that_was_restarted_is_found_again(two, make_record, postgresql):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from tokenarium.backend.benchmark.sweep.parts import grid
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.sweep.result import SweepResult
-from tokenarium.backend.benchmark.sweep.runner import grid
 from tokenarium.backend.cache.acting import refuse_nowhere, where_it_acts
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.policy import Policy

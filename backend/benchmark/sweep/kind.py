@@ -15,6 +15,7 @@ KINDS = (
         compare="tokenarium.backend.comparison.sweeps:compare_sweeps",
         estimate="tokenarium.backend.benchmark.sweep.estimate:estimate_run",
         timed=True,
+        parts="tokenarium.backend.benchmark.sweep.parts:SweepParts",
         examples=(
             Example(
                 "a-hidden-number",

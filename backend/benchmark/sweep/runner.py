@@ -4,13 +4,14 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from tokenarium.backend.benchmark.conversation import asks_in_turns
 from tokenarium.backend.benchmark.evaluation import full_states
 from tokenarium.backend.benchmark.sweep.cell import Cell, Trials
 from tokenarium.backend.benchmark.sweep.exercises import exercises
+from tokenarium.backend.benchmark.sweep.parts import MeasuredPoint, grid, refuse_nothing_measured
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.benchmark.sweep.result import Point, SweepResult
 from tokenarium.backend.cache.request import PolicySpec
@@ -54,6 +55,8 @@ class FinishedCells:
 
 FINISHED = FinishedCells()
 """One for the process."""
+_last_trials: dict[str, Trials] = {}
+"""Of a worker, which measures points one by one: the exercises of its last one's depth."""
 
 
 def sweep(
@@ -86,22 +89,39 @@ def sweep(
     under_way.report_verdict()
     for depth in depths:
         under_way.measure([point for point in points if point.depth == depth and point.policy])
-    if all(cell.refused for point, cell in done.items() if point.policy):
-        reasons = [cell.refused for cell in done.values() if cell.refused]
-        if reasons:
-            raise ValueError(reasons[0])
+    refuse_nothing_measured(done)
     return under_way.result()
 
 
-def grid(request: SweepRequest) -> Iterator[Point]:
-    """Yield all points, by policy, budget and depth; what keeps everything has one budget."""
+def measured_point(
+    request: SweepRequest,
+    point: Point,
+    loaded: LoadedModel,
+    limit: int,
+    emit: Callable[[Event], None],
+    cancel: CancelToken,
+) -> MeasuredPoint:
+    """Try one policy at one budget and depth; exercises of the depth before are taken again.
+
+    Args:
+        limit: most tokens of a prompt with its answer.
+        emit: receives progress, and the first exercise as a run of its own.
+        cancel: checked in every layer.
+    Raises: ValueError where an exercise does not fit the model; Cancelled.
+    """
+    cancel.check()
+    under_way = _Sweep(request, loaded, limit, [point])
+    under_way.progress = ProgressReporter(emit, cancel)
+    key = _cell_key(request, loaded, PolicySpec(slug="full"), 1.0, point.depth)
+    if (known := _last_trials.get(key)) is not None:
+        under_way.trials[point.depth] = replace(known, check=cancel.check)
+    under_way.measure([point])
+    if point.depth in under_way.trials:
+        _last_trials.clear()
+        _last_trials[key] = under_way.trials[point.depth]
     task = request.chosen_task
-    depths = request.depths if task is not None and task.has_depth else (None,)
-    for number, spec in enumerate(request.tried):
-        ratios = (1.0,) if spec.policy.keeps_all else request.budgets
-        for ratio in ratios:
-            for depth in depths:
-                yield Point(number, ratio, depth)
+    chat = task is not None and asks_in_turns(loaded, request.chat_template, task.in_chat)
+    return MeasuredPoint(under_way.done[point], chat, loaded.context)
 
 
 @dataclass
