@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test test-real attack checks fast fast-first fast-rest browser browser-first browser-rest process bench families gpu wheel docs examples lint types imports clean
+.PHONY: app test test-real attack checks fast fast-first fast-rest browser browser-first browser-rest process bench grid families gpu wheel docs examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -77,6 +77,10 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks.caches
 	$(BIN)/python -m tests.benchmarks.reading
 	$(BIN)/python -m tests.benchmarks.speculation
+
+# Every policy at every budget on every task, with the default model; goes on where it was interrupted.
+grid: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.grid
 
 # Every causal type of the installed transformers; goes on where it was interrupted.
 families: $(VENV)/.installed-test

@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.decoding.request import ConstraintSpec, DecodeRequest, StrategySpec
     from tokenarium.backend.decoding.result import DecodeResult
     from tokenarium.backend.decoding.strategy import Strategy
+    from tokenarium.backend.editing.estimate import EditEstimate
     from tokenarium.backend.editing.request import EditRequest, TextEdit
     from tokenarium.backend.editing.result import EditResult
     from tokenarium.backend.environment import measured_here

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,12 +65,14 @@ class CachedSequence:
         self.random = torch.Generator().manual_seed(seed)
         self.needs = needs_of(policy)
         self.rerotation = Rerotation.of(loaded, policy.positions, policy.distance_cap())
-        self.evictor = Evictor(policy, budget, self.rerotation)
+        self.evictor = Evictor(policy, budget, self.rerotation, len(self.attending))
         self.layers, self.dropped = self.evictor.layers, self.evictor.dropped
         self.selected: dict[int, Selected] = {}  # by layer, of the newest step
         self.shared: dict[str, Any] = {}
         self.rotary = capabilities.rotary(loaded) if "rotary" in self.needs else None
-        self.pruner = PromptPruner(loaded) if policy.prunes_prompt else None
+        self.pruner = None
+        if policy.prunes_prompt:
+            self.pruner = PromptPruner(loaded, partial(policy.joins, shared=self.shared))
         self.surprisal = SurprisalTrack(loaded) if "surprisal" in self.needs else None
         self.changes: dict[int, Change] = {}
         # What transformers is given as one.

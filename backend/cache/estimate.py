@@ -13,7 +13,7 @@ from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.cost.free_memory import free_bytes
-from tokenarium.backend.cost.memory import bytes_by_step
+from tokenarium.backend.cost.memory import bytes_by_step, is_shared_out
 from tokenarium.backend.cost.run_memory import CacheRunPlan, bytes_of_cache_run
 from tokenarium.backend.cost.sketch import Sketch
 from tokenarium.backend.cost.time import Measured, pace
@@ -114,7 +114,7 @@ def estimate(
                 policy.recipe_label,
                 int(nbytes[0]),
                 int(nbytes[-1]),
-                exact=not policy.ragged
+                exact=(not policy.ragged or is_shared_out(policy, windows, sizes))
                 and not (policy.forms and policy.when == "step")
                 and not any(windows[layer] for layer in acting),
                 acts=where_it_acts(policy, budget, windows, prompt),

@@ -10,10 +10,11 @@ from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.layer_view import Choice, LayerView
 from tokenarium.backend.cache.merging import merge
 from tokenarium.backend.cache.packed_entries import PackedEntries
+from tokenarium.backend.cache.paired_entries import paired
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.rerotation import Rerotation
 from tokenarium.backend.cache.stacked_layers import stack_layers
-from tokenarium.backend.cache.storage_form import plan_of
+from tokenarium.backend.cache.storage_form import StorageForm, plan_of
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,17 @@ class Evictor:
         policy: fitted to the run.
         budget: entries per head right after an eviction.
         rerotation: turns kept keys to where they then stand.
+        attending: layers of the model that attend.
     """
 
-    def __init__(self, policy: Policy, budget: int, rerotation: Rerotation) -> None:
+    def __init__(self, policy: Policy, budget: int, rerotation: Rerotation, attending: int) -> None:
         self.layers: list[LayerCache] = []
         self.dropped: list[Dropped] = []
         self.keep_scores = False
         self.stacked: LayerCache | None = None
         """The layers in which the policy acts as one with all their heads, where it allows it."""
         self._policy, self._budget, self._rerotation = policy, budget, rerotation
+        self._attending = attending
         self._needs = policy.all_needs()
         self._channels: dict[int, Tensor] = {}  # by layer, until its entries are packed
         self._weights: list[Tensor] = []  # of this step, of the layers that are stacked
@@ -107,10 +110,11 @@ class Evictor:
         """Drop what a layer holds too much as soon as it has attended."""
         if not cache.acts:
             return
-        waits = self._policy.scope == "model" or self.is_stacked(cache)
+        after_prompt = cache.step == 0 and self._policy.chooses_after_prompt(cache.layer)
+        waits = self._policy.scope == "model" or self.is_stacked(cache) or after_prompt
         if not waits and self._due(cache.step):
             self._evict(cache)
-        if cache.step == 0 and self._policy.scope != "model":
+        if cache.step == 0 and not after_prompt:
             self._pack(cache)
 
     def end_step(self, step: int) -> None:
@@ -123,17 +127,40 @@ class Evictor:
             windowed = [cache for cache in self.layers if cache.acts and cache.window is not None]
             for window in {cache.window for cache in windowed}:
                 self._evict_alike([cache for cache in windowed if cache.window == window])
-        if step == 0 and self._policy.scope == "model":
+        if step == 0:
             for cache in self.layers:
-                self._pack(cache)
+                if self._policy.chooses_after_prompt(cache.layer):
+                    self._end_prompt(cache)
+
+    def _end_prompt(self, cache: LayerCache) -> None:
+        """Bring a layer down that waited until all have read the prompt, and store the rest."""
+        if cache.acts and self._policy.scope != "model" and self._due(0):
+            self._evict(cache)
+        self._pack(cache)
 
     def _pack(self, cache: LayerCache) -> None:
         """Store a layer's older entries in the forms of the recipe, once its prompt was reduced."""
         if cache.window is not None or not self._policy.forms:
             return
+        if self._policy.forms[0].alone:
+            self._pair(cache, self._policy.forms[0])
+            return
         plan = plan_of(self._policy, cache.entries.width("keys"))
         assert plan is not None
         cache.entries = PackedEntries(cache.entries, plan, self._channels.pop(cache.layer, None))
+
+    def _pair(self, upper: LayerCache, form: StorageForm) -> None:
+        """Let a layer and the one before share directions, where they are a pair."""
+        place = self.layers.index(upper)
+        if place - 1 not in form.paired_layers(self._attending):
+            return
+        lower = self.layers[place - 1]
+        if lower.window is not None:
+            return
+        plan = plan_of(self._policy, upper.entries.width("keys"))
+        assert plan is not None
+        apart = form.whole_tokens(self.view(lower), self.view(upper))
+        lower.entries, upper.entries = paired(lower.entries, upper.entries, plan, apart)
 
     def free_outside(self, cache: LayerCache) -> None:
         """Free what no later query of a layer with a window can see."""

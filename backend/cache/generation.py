@@ -106,6 +106,7 @@ class Generation:
         _reset_peak(self.loaded.device)
         logits, took = self._read(self.progress.tokens.ids, 0)
         numbers["prefill_ms"][number] = took
+        self.ledger.notes[number] += self.sequence.policy.found(self.sequence.shared)
         peak = _peak(self.loaded.device)
         stops = set() if self.given else end_of_text(self.loaded)
         for step in range(self.ledger.steps):

@@ -39,7 +39,9 @@ class PackedEntries(Entries):
             for first in range(0, count, step):
                 rows = slice(first, first + step)
                 self._pack(g, first, *(entries.head(name, g)[rows] for name in whole))
-        self.newest = _newest(entries, [n - gone for n, gone in zip(self.counts, old, strict=True)])
+        self.newest = newest_of(
+            entries, [n - gone for n, gone in zip(self.counts, old, strict=True)]
+        )
 
     @property
     def packed(self) -> list[int]:
@@ -197,7 +199,7 @@ class PackedEntries(Entries):
         return quantiser.dequantised(codes, each, 1).to(self.dtype)
 
 
-def _newest(entries: Entries, counts: list[int]) -> Entries:
+def newest_of(entries: Entries, counts: list[int]) -> Entries:
     """Return the last ``counts`` entries of each head, as entries of their own."""
     most = max(counts)
     every = {}

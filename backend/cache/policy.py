@@ -267,6 +267,21 @@ class Policy(Method):
         """Return how many consecutive entries are read together or not at all; 1 for each alone."""
         return 1
 
+    def shares_of_heads(
+        self, budget: int, heads: int, length: int
+    ) -> "tuple[tuple[int, int], ...] | None":
+        """Return how many entries of a prompt of ``length`` how many KV heads hold.
+
+        For policies whose heads hold different numbers that the text does not change; None for all
+        others.
+
+        Args:
+            budget: entries per head, averaged over the layers.
+            heads: KV heads of all layers together.
+            length: tokens of the prompt.
+        """
+        return None
+
     def prompt_length_at(self, layer: int, budget: int, length: int) -> int:
         """Return how many tokens of a prompt of ``length`` get to a layer."""
         return length
@@ -311,10 +326,39 @@ class Policy(Method):
     def prompt_kept(self, view: "LayerView") -> "Tensor | None":
         """Return the ascending indices of the prompt's tokens that go on after this layer.
 
-        Asked after ``observe_prompt`` where the policy ``prunes_prompt``, until it is not None for
-        all; the last token must be among them.
+        Asked in every layer after ``observe_prompt`` where the policy ``prunes_prompt``; the last
+        token must be among them, and later layers can only leave out more. None leaves it as it is.
         """
         return None
+
+    def joins(self, layer: int, states: "Tensor", shared: dict[str, Any]) -> "Tensor | None":
+        """Return [T] which earlier token of the prompt each becomes a part of, or itself.
+
+        Asked before every layer, until it is not None, where the policy ``prunes_prompt``; states
+        that are joined are averaged, and their tokens do not go on.
+
+        Args:
+            layer: the one that is given the states.
+            states: [T, D] of the prompt.
+            shared: the policy's own, one for all layers of the run.
+        """
+        return None
+
+    def chooses_after_prompt(self, layer: int) -> bool:
+        """Return whether a layer drops of the prompt only once all layers have read it."""
+        return self.scope == "model"
+
+    def outputs(self, view: "LayerView", out: "Tensor") -> "Tensor":
+        """Return what goes on of a layer's outputs [n, H, Dv], those of the step's n queries."""
+        return out
+
+    def found(self, shared: Mapping[str, Any]) -> Sequence[str]:
+        """Return what is to be said of a prompt that was read, in sentences.
+
+        Args:
+            shared: what the policy keeps for all layers of the run.
+        """
+        return ()
 
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return how many first tokens and how many newest entries are never dropped.

@@ -63,6 +63,8 @@ class CacheRecorder(Recorder):
             )
         refuse_biased(run.policy, call)
         out, cache = self._prefill(call) if run.step == 0 else self._decode(call)
+        if cache.acts:
+            out = run.policy.outputs(run.evictor.view(cache), out)
         if cache.window is not None and run.free_windows:
             run.evictor.free_outside(cache)
         run.evictor.end_layer(cache)
@@ -104,8 +106,8 @@ class CacheRecorder(Recorder):
             policy.observe_prompt(view, stats)
         run.evictor.choose_channels(cache)
         cache.rows = None
-        if run.pruner is not None and run.pruner.kept is None:
-            run.pruner.kept = policy.prompt_kept(view)
+        if run.pruner is not None and (going := policy.prompt_kept(view)) is not None:
+            run.pruner.kept = going
         return out, cache
 
     def _positions_kept(self, call: AttentionCall) -> Tensor:
@@ -115,8 +117,10 @@ class CacheRecorder(Recorder):
             return run.positions
         gone = torch.ones_like(run.positions, dtype=torch.bool)
         gone[run.pruner.kept] = False
-        lost = [run.positions[gone]] * call.k.shape[1]
-        run.dropped.append(Dropped(run.step, call.layer, lost))
+        lost, into = [run.positions[gone]] * call.k.shape[1], None
+        if run.pruner.into is not None:
+            into = [run.positions[run.pruner.into[gone]]] * call.k.shape[1]
+        run.dropped.append(Dropped(run.step, call.layer, lost, into=into))
         return run.positions[run.pruner.kept]
 
     def _attend_prompt(self, call: AttentionCall, acts: bool) -> tuple[Tensor, AttentionStats]:

@@ -68,11 +68,23 @@ class RolePolicy(Policy):
 
     def held_by_others(self, budget: int, length: int) -> int:
         """Return how many entries a head without the role holds of a prompt of ``length``."""
-        whole = self.whole_heads(budget, length)
-        others = whole.size - int(whole.sum())
-        if not others:
-            return length
-        return min(length, (budget * whole.size - int(whole.sum()) * length) // others)
+        assert self._roles is not None
+        heads = self.scores_of_heads(self._roles).size
+        return self.shares_of_heads(budget, heads, length)[-1][0]
+
+    def shares_of_heads(
+        self, budget: int, heads: int, length: int
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return what the heads that keep everything hold and how many they are; then the others.
+
+        Which heads they are depends on their roles, how many does not.
+        """
+        held = self.least_of_others(budget)
+        paid = heads if length <= held else (budget - held) * heads // (length - held)
+        whole = min(paid, heads)
+        others = heads - whole
+        left = min(length, (budget * heads - whole * length) // others) if others else length
+        return (length, whole), (left, others)
 
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return the first tokens and the newest one, which all heads keep."""
@@ -88,9 +100,8 @@ class RolePolicy(Policy):
 
         assert self._roles is not None
         scores = self.scores_of_heads(self._roles)
-        held, heads = self.least_of_others(budget), scores.size
-        found = heads if length <= held else (budget - held) * heads // (length - held)
-        whole = np.zeros(heads, np.bool_)
+        found = self.shares_of_heads(budget, scores.size, length)[0][1]
+        whole = np.zeros(scores.size, np.bool_)
         whole[np.argsort(-scores.ravel(), kind="stable")[:found]] = True
         return whole.reshape(scores.shape)
 

@@ -25,6 +25,8 @@ class StorageForm(Policy):
 
     when: ClassVar[When] = "never"
     chooses: ClassVar[Chooses] = "chance"
+    alone: ClassVar[bool] = False
+    """Whether it goes with no other step of a recipe."""
 
     @property
     def forms(self) -> "tuple[StorageForm, ...]":
@@ -46,6 +48,17 @@ class StorageForm(Policy):
         """Return how older entries with keys of so many channels are stored."""
         raise NotImplementedError(f"{self.slug} does not override plan")
 
+    def paired_layers(self, layers: int) -> range:
+        """Return the lower layer of every pair that shares directions, of so many that attend."""
+        return range(0)
+
+    def whole_tokens(self, lower: "LayerView", upper: "LayerView") -> "dict[str, Tensor]":
+        """Return by ``keys`` and ``values`` the ascending indices [G, a] of what stays whole.
+
+        Asked once for each pair of layers, after both have read the prompt.
+        """
+        raise NotImplementedError(f"{self.slug} does not override whole_tokens")
+
     def channels(self, view: "LayerView") -> "Tensor | None":
         """Return the ascending channels [G, C] of the keys that are kept; None for all.
 
@@ -66,6 +79,16 @@ def refuse_recipe(policy: Policy) -> None:
             raise ValueError(
                 f"{form.slug} chooses entries of its own and cannot follow {policy.slug}: let one "
                 "policy choose, and forms such as kv_quant follow it"
+            )
+        if form.alone and form is not policy:
+            raise ValueError(
+                f"{form.slug} cannot follow {policy.slug}: layers share entries only where both "
+                "hold the same tokens, so let it stand alone"
+            )
+        if policy.forms[0].alone and len(policy.forms) > 1:
+            raise ValueError(
+                f"{form.slug} cannot follow {policy.slug}, whose entries are those of two layers: "
+                "let it stand alone"
             )
         place = ORDER.index(form.label)
         if place <= before:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 _SCALES, _GROUP_NUMBER, _CHANNEL_NUMBER = 4, 4, 8
+_LENGTH, _PLACE = 4, 4
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,11 @@ class StoragePlan:
     """Channels of a key that are kept, C; None for all."""
     bits: int | None = None
     """Bits of a number; None leaves numbers as they are."""
+    apart: float | None = None
+    """Share of older entries that stay whole where two layers share directions; None where they do
+    not."""
+    between: float = 0.0
+    """Where such a direction lies: 0 is the lower layer's, 1 the upper one's."""
 
     def combined(self, later: "StoragePlan") -> "StoragePlan":
         """Return both: thinned first, then in fewer bits."""
@@ -44,6 +50,20 @@ class StoragePlan:
     def group_bytes(self, head_size: int) -> int:
         """Return the bytes of the keys' scales of one group of tokens in a KV head."""
         return 0 if self.bits is None else _SCALES * (self.channels or head_size)
+
+    def whole(self, old: int) -> int:
+        """Return how many of a head's ``old`` entries stay whole where layers share directions."""
+        return round((self.apart or 0) * old)
+
+    def paired_bytes(self, old: int, head_size: int, number_bytes: int) -> int:
+        """Return the bytes of a head's ``old`` entries in one layer of a pair.
+
+        Both layers have lengths of keys and values and what stays whole; of directions and of the
+        numbers of what stays whole, one has those of the keys, the other those of the values.
+        """
+        directions = old * head_size * number_bytes
+        whole = self.whole(old)
+        return directions + 2 * _LENGTH * old + whole * (2 * head_size * number_bytes + _PLACE)
 
     def channel_bytes(self) -> int:
         """Return the bytes that say which channels of a KV head are kept."""

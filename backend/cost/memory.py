@@ -43,9 +43,10 @@ def bytes_by_step(
 ) -> NDArray[np.int64]:
     """Return [steps] bytes of the storage a policy will hold after each step, the prompt first.
 
-    Exact wherever all heads of a layer hold equally many entries and nothing is dropped inside a
-    window of the model, which later frees some of what is kept; where a policy shares them out
-    among heads, room to grow is rounded for each, so that a run differs by a few entries.
+    Exact wherever all heads of a layer hold equally many entries, or as many as their roles say,
+    and nothing is dropped inside a window of the model, which later frees some of what is kept;
+    where a policy shares them out among heads by the text, room to grow is rounded for each, so
+    that a run differs by a few entries.
 
     Args:
         policy: as asked for.
@@ -57,14 +58,19 @@ def bytes_by_step(
         sizes: of the model.
     """
     layers = len(windows)
+    if is_shared_out(policy, windows, sizes):
+        return _bytes_of_shares(policy, budget, prompt, steps, sizes)
     budgets = policy.layer_budgets(budget, layers, prompt)
     due = [policy.evicts_at(step, budget) for step in range(steps)]
+    stored = _stored_layers(policy, windows)
     kinds = Counter(
-        (policy.prompt_length_at(layer, budget, prompt), budgets[layer], window, heads)
-        for layer, (window, heads) in enumerate(zip(windows, sizes.by_layer, strict=True))
+        (policy.prompt_length_at(layer, budget, prompt), budgets[layer], window, heads, own)
+        for layer, (window, heads, own) in enumerate(
+            zip(windows, sizes.by_layer, stored, strict=True)
+        )
     )
     total = np.zeros(steps, np.int64)
-    for (length, own, window, heads), many in kinds.items():
+    for (length, own, window, heads, stored_so), many in kinds.items():
         room_at, evicted = _course(policy, own, due, length, window)
         acts = policy.acts_within(window, own)
         each = np.full(steps, entry_bytes(heads, sizes.number_bytes), np.int64)
@@ -72,7 +78,7 @@ def bytes_by_step(
             each += heads.kv_heads * _NUMBER_BYTES * policy.state_per_token()
             key = heads.head_size * sizes.number_bytes
             each += heads.kv_heads * _moving_bytes(policy, prompt, evicted, sizes, key)
-        plan = plan_of(policy, heads.head_size) if window is None else None
+        plan = plan_of(policy, heads.head_size) if window is None and stored_so else None
         if plan is None:
             total += many * each * room_at
         else:
@@ -81,6 +87,46 @@ def bytes_by_step(
             held = _course(policy, own, due, length, window, room=False)[0]
             total += many * (rows + _packed_bytes(plan, heads, sizes.number_bytes, room_at, held))
     return total
+
+
+def is_shared_out(policy: Policy, windows: Sequence[int | None], sizes: CacheSizes) -> bool:
+    """Return whether heads hold different numbers of entries that are known before a run.
+
+    So it is where all layers are alike and see everything, and entries are stored as they are.
+    """
+    alike = len(set(sizes.by_layer)) == 1 and not any(windows) and not policy.forms
+    return alike and policy.shares_of_heads(1, 1, 1) is not None
+
+
+def _bytes_of_shares(
+    policy: Policy, budget: int, prompt: int, steps: int, sizes: CacheSizes
+) -> NDArray[np.int64]:
+    """Return [steps] bytes where heads hold different numbers of the prompt's entries."""
+    layer = sizes.by_layer[0]
+    each = entry_bytes(layer, sizes.number_bytes) // layer.kv_heads
+    each += _NUMBER_BYTES * policy.state_per_token()
+    shares = policy.shares_of_heads(budget, len(sizes.by_layer) * layer.kv_heads, prompt)
+    assert shares is not None
+    total = np.zeros(steps, np.int64)
+    for held, heads in shares:
+        head = _Head(prompt)
+        head.keep(held)
+        for step in range(steps):
+            if step:
+                head.append()
+            total[step] += heads * each * head.size
+    return total
+
+
+def _stored_layers(policy: Policy, windows: Sequence[int | None]) -> list[bool]:
+    """Return by layer whether older entries are stored otherwise, where that is asked for."""
+    if not policy.forms or not policy.forms[0].alone:
+        return [True] * len(windows)
+    found = [False] * len(windows)
+    for lower in policy.forms[0].paired_layers(len(windows)):
+        if windows[lower] is None and windows[lower + 1] is None:
+            found[lower] = found[lower + 1] = True
+    return found
 
 
 def _moving_bytes(
@@ -119,8 +165,11 @@ def _packed_bytes(
         held: [steps] entries of a head.
     """
     packed = plan.at_once(int(held[0]))
+    paired = 0
+    if plan.apart is not None:
+        paired = plan.paired_bytes(packed, heads.head_size, number_bytes)
     newest, found = _Head(int(held[0]) - packed), np.empty(len(held), np.int64)
-    row = plan.packed_bytes(heads.head_size, number_bytes)
+    row = 0 if paired else plan.packed_bytes(heads.head_size, number_bytes)
     whole = entry_bytes(heads, number_bytes) // heads.kv_heads
     for step in range(len(held)):
         if step:
@@ -130,7 +179,7 @@ def _packed_bytes(
             packed = min(packed + more, int(held[step]))
         groups = -(-packed // plan.together) if plan.together else 0
         found[step] = (packed > 0) * row * room_at[step] + whole * newest.size
-        found[step] += groups * plan.group_bytes(heads.head_size) + plan.channel_bytes()
+        found[step] += groups * plan.group_bytes(heads.head_size) + plan.channel_bytes() + paired
     return heads.kv_heads * found
 
 

@@ -12,6 +12,7 @@ KIND = Kind(
     result="tokenarium.backend.editing.result:EditResult",
     compute="tokenarium.backend.editing.runner:edit_prompt",
     title="Edited cache",
+    estimate="tokenarium.backend.editing.estimate:estimate_run",
     timed=True,
     examples=(
         Example(

@@ -22,6 +22,9 @@ from tokenarium.backend.runs.events import CancelToken
 
 TEXT = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG AND SLEEPS"
 
+KNOWN_BEFORE = ("head_roles", "razor_attention", "spatten", "token_merge", "minicache")
+"""Policies whose heads or layers hold different numbers that the text does not change."""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -61,6 +64,7 @@ def ran(loaded: LoadedModel, request: CacheRequest) -> CacheResult:
         {"budget": 0.01, "budget_unit": "megabytes"},
         {"add_bos": False, "budget": 0.5},
         {"continuation": "AND DREAMS OF FOXES"},
+        {"policies": ("full", *KNOWN_BEFORE), "budget": 30, "budget_unit": "tokens"},
     ],
 )
 def test_tokens_budget_bytes_are_the_runs(

@@ -31,7 +31,11 @@ def own_check(policy: type[Policy]) -> Callable[[Any], None]:
 
 def turn_round(policy: type[Policy], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the policy keep what it would drop: every score counts with the other sign."""
-    if issubclass(policy, StorageForm):
+    if hasattr(policy, "scores_of_tokens"):  # of two layers, or of states
+        plain_tokens = policy.scores_of_tokens
+        turned_tokens = lambda self, *rows: -plain_tokens(self, *rows)  # noqa: E731
+        monkeypatch.setattr(policy, "scores_of_tokens", turned_tokens)
+    elif issubclass(policy, StorageForm):
         plain_channels = policy.scores_of_channels
         turned_channels = lambda self, view: -plain_channels(self, view)  # noqa: E731
         monkeypatch.setattr(policy, "scores_of_channels", turned_channels)

@@ -29,7 +29,7 @@ SHOWN = re.compile(r"-?[\d,]+(?:\.\d+)?(?:e[-+]?\d+)?")
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 LEAST = {
     "trace": 15, "cache": 20, "speculate": 12,
-    "decode": 4, "attribute": 6, "sweep": 30, "judge": 20,
+    "decode": 4, "attribute": 6, "sweep": 30, "judge": 20, "edit": 20,
 }  # fmt: skip
 """Numbers that a page of the kind marks at least."""
 WRONG = (

@@ -74,7 +74,7 @@ def test_bytes_are_those_of_the_run(
     result = ran(loaded, policy, letters(length), budget)
     measured = result.cache_bytes[0]
     found = told(loaded, policy, len(result.prompt_ids), budget, len(measured))
-    if policy.ragged:
+    if policy.ragged and policy().shares_of_heads(1, 1, 1) is None:
         np.testing.assert_allclose(found, measured, rtol=0.12)
     else:
         np.testing.assert_array_equal(found, measured)

@@ -7,6 +7,7 @@ import numpy as np
 from tests.editing.test_editing import run
 from tokenarium.ui.components.edited import edited_sentence, edited_table
 from tokenarium.ui.figures.editing import cost_of_edit, errors_of_edit
+from tokenarium.ui.why.number import unmarked
 
 
 def test_it_shows_every_cache_and_the_edited_place(twins: Any) -> None:
@@ -15,7 +16,7 @@ def test_it_shows_every_cache_and_the_edited_place(twins: Any) -> None:
     assert "AB<b>&lt;</b><b>b</b><b>&gt;</b>DEFGH" in told
     assert told.index("Read anew") < told.index("keys turned (PIE)")
     assert f"{float(result.kl_nats[2].mean()):.4f}" in told
-    assert "Splicing read 4 tokens instead of" in edited_sentence(result)
+    assert "Splicing read 4 tokens instead of" in unmarked(edited_sentence(result))
     cost = cost_of_edit(result)
     assert [trace.name for trace in cost.data] == list(result.titles)
     np.testing.assert_allclose(cost.data[3].y, result.kl_nats[3])

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from tokenarium.backend import EditResult
-from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.backend import EditEstimate, EditResult
+from tokenarium.ui.components.cost_card import card, size
+from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import escape, many
+from tokenarium.ui.why.number import number, of_run, source
 
 COLUMNS = (
     Column("cache", "How the cache of the edited prompt was made."),
@@ -18,25 +20,32 @@ AROUND = 6
 """Tokens shown before and after an edit."""
 
 
-def edited_table(result: EditResult) -> str:
-    """Return one row per cache, and the edited place, as HTML."""
-    rows: list[list[Cell]] = [
-        [
-            result.titles[number],
-            f"{float(result.kl_nats[number].mean()):.4f}",
-            f"{float(result.top1_agree[number].mean()):.0%}",
-            str(int(result.computed_tokens[number])),
-            f"{float(result.ready_ms[number]):.0f} ms",
-            "".join(result.said_text[number]).replace("\n", " ")[:120],
-        ]
-        for number in range(len(result.caches))
-    ]
+def edited_table(result: EditResult, run_id: str = "") -> str:
+    """Return one row per cache, and the edited place, as HTML.
+
+    Args:
+        run_id: whose numbers they are, where that is not the run that the page shows.
+    """
+    rows = [_row(result, place) for place in range(len(result.caches))]
     caption = (
         f"{many(len(result.prompt_ids), 'token')} before the edit, {len(result.edited_ids)} after. "
         "One prompt, not the distribution."
     )
     notes = "".join(f'<p class="tk-sub">{escape(note)}</p>' for note in result.notes)
-    return place_of_edit(result) + table_html(COLUMNS, rows, caption, "Nothing yet.") + notes
+    told = place_of_edit(result) + table_html(COLUMNS, rows, caption, "Nothing yet.") + notes
+    return of_run(told, run_id)
+
+
+def _row(result: EditResult, place: int) -> list[Cell]:
+    same = f"{float(result.top1_agree[place].mean()):.0%}"
+    return [
+        result.titles[place],
+        Number(f"{float(result.kl_nats[place].mean()):.4f}", source("edit_kl", place)),
+        Number(same, source("edit_same", place)),
+        Number(str(int(result.computed_tokens[place])), source("computed_tokens", place)),
+        Number(f"{float(result.ready_ms[place]):.0f} ms", source("ready_ms", place)),
+        "".join(result.said_text[place]).replace("\n", " ")[:120],
+    ]
 
 
 def place_of_edit(result: EditResult) -> str:
@@ -55,12 +64,36 @@ def place_of_edit(result: EditResult) -> str:
     return f'<p class="tk-sub">Now: … {"".join(shown)} …</p>'
 
 
-def edited_sentence(result: EditResult) -> str:
+def edited_sentence(result: EditResult, run_id: str = "") -> str:
     """Return what turning the keys was worth."""
-    _, turned, unturned, before = (float(own.mean()) for own in result.kl_nats)
-    read, of = int(result.computed_tokens[1]), int(result.computed_tokens[0])
-    said = (
-        f"Splicing read {many(read, 'token')} instead of {of}: {turned:.3g} nats from reading anew "
-        f"with keys turned, {unturned:.3g} without; keeping the old prompt would be {before:.3g}."
+    turned, unturned, before = (
+        number(f"{float(result.kl_nats[place].mean()):.3g}", source("edit_kl", place))
+        for place in (1, 2, 3)
     )
-    return f'<p class="tk-sentence">{escape(said)}</p>'
+    read = number(many(int(result.computed_tokens[1]), "token"), source("computed_tokens", 1))
+    of = number(str(int(result.computed_tokens[0])), source("computed_tokens", 0))
+    said = (
+        f"Splicing read {read} instead of {of}: {turned} nats from reading anew with keys turned, "
+        f"{unturned} without; keeping the old prompt would be {before}."
+    )
+    return of_run(f'<p class="tk-sentence">{said}</p>', run_id)
+
+
+def edit_card(cost: EditEstimate) -> str:
+    """Return what an edit will take, as HTML."""
+    free = "" if cost.free_bytes is None else f" of {size(cost.free_bytes)} free"
+    time = "not known: no prompt was edited with this model on this machine yet"
+    if cost.total_ms is not None:
+        time = f"about {cost.total_ms / 1e3:.1f} s, from edits with this model on this machine"
+    facts = (
+        ("Prompt", f"{many(cost.prompt_tokens, 'token')} before, {cost.edited_tokens:,} after"),
+        (
+            "Read after the edit",
+            f"{many(cost.spliced_tokens, 'token')} where the cache is spliced, "
+            f"{cost.edited_tokens:,} where it is read anew",
+        ),
+        ("Caches", f"{size(cost.cache_bytes)} each, {size(cost.held_bytes)} in all{free}"),
+        ("Passes", f"{cost.read_tokens:,} tokens read in all, at most"),
+        ("Time", time),
+    )
+    return card("What Edit will take", facts, "")

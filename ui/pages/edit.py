@@ -1,9 +1,11 @@
 """Edit a token: the Cache page's prompt is edited, and its cache is used again."""
 
+from typing import Any
+
 import gradio as gr
 
 from tokenarium.backend import EditRequest, EditResult, ModelRequest
-from tokenarium.ui.components.edited import edited_sentence
+from tokenarium.ui.components.edited import edit_card, edited_sentence
 from tokenarium.ui.components.turns import given
 from tokenarium.ui.panels.cache.edited import Edited
 from tokenarium.ui.shell.controls import Controls
@@ -74,4 +76,8 @@ class Edit(Section):
 
     def said(self, scene: Scene[EditResult, EditRequest]) -> str:
         """Return what turning the keys was worth."""
-        return edited_sentence(scene.result)
+        return edited_sentence(scene.result, scene.runs[0].id if scene.runs else "")
+
+    def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
+        """Return tokens read, bytes and time."""
+        return edit_card(cost)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from tokenarium.ui.why.attribute import ATTRIBUTE
 from tokenarium.ui.why.decode import DECODE
+from tokenarium.ui.why.editing import EDIT
 from tokenarium.ui.why.formula import Formula
 from tokenarium.ui.why.speculate import SPECULATE
 
@@ -155,5 +156,6 @@ FORMULAS: Mapping[str, Mapping[str, Formula]] = {
     "attribute": ATTRIBUTE,
     "ablate": ATTRIBUTE,
     "judge": JUDGE,
+    "edit": EDIT,
 }
 """By kind of run and name."""

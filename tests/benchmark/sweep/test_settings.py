@@ -35,6 +35,7 @@ NONE = {
     *("scissorhands", "sirllm", "tidal_decode", "token_select"),
     *("infllm", "hip", "mpcache", "squeezed"),  # they choose what is read
     *("head_roles", "razor_attention", "compress_kv", "cam"),
+    *("spatten", "infllm_v2", "minicache", "token_merge"),
     *("kv_quant", "pitome", "think"),  # no budget of theirs is a press's compression ratio
 }
 

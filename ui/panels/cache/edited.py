@@ -27,8 +27,9 @@ class Edited(Panel):
 
     def draw(self, scene: Scene[EditResult, EditRequest]) -> Values:
         """Return all of them; nothing that is chosen changes them."""
+        run_id = scene.runs[0].id if scene.runs else ""
         return {
-            "edit_table": edited_table(scene.result),
+            "edit_table": edited_table(scene.result, run_id),
             "edit_kl": scene.drawn(cost_of_edit(scene.result)),
             "edit_errors": scene.drawn(errors_of_edit(scene.result)),
         }
