@@ -103,7 +103,12 @@ if TYPE_CHECKING:
     from tokenarium.backend.decoding.estimate import DecodeEstimate
     from tokenarium.backend.decoding.fork import fork
     from tokenarium.backend.decoding.journal import ACTIONS, MEANINGS
-    from tokenarium.backend.decoding.request import ConstraintSpec, DecodeRequest, StrategySpec
+    from tokenarium.backend.decoding.request import (
+        ConstraintSpec,
+        DecodeRequest,
+        InterventionSpec,
+        StrategySpec,
+    )
     from tokenarium.backend.decoding.result import DecodeResult
     from tokenarium.backend.decoding.strategy import Strategy
     from tokenarium.backend.editing.estimate import EditEstimate

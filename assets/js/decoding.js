@@ -159,6 +159,7 @@
           if (acts.length > 1) span.style.setProperty('--most', Math.max(...acts));
           if (each.marks[index]) span.dataset.mark = each.marks[index];
           if (each.apart === index) span.dataset.apart = '';
+          if (each.small?.includes(index)) { span.classList.add('tk-small'); span.title += ', by the small model'; }
           return span;
         });
         strip.append(...spans);

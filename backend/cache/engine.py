@@ -130,6 +130,14 @@ class CachedSequence:
         return self._logits(self._forward(ids)[-1:])[0]
 
     @torch.inference_mode()
+    def read_states(self, ids: list[int]) -> Tensor:
+        """Read as ``read`` does, and return the final states after every token [n, D]."""
+        hidden = self._forward(ids)
+        if self.surprisal is not None:
+            self._logits(hidden[-1:])
+        return hidden
+
+    @torch.inference_mode()
     def read_each(self, ids: list[int]) -> Tensor:
         """Read as ``read`` does, and return the logits after every token [n, V].
 

@@ -19,6 +19,8 @@ LANE: Final = np.dtype(
     ]
 )
 """Columns of a lane."""
+SMALL: Final = np.dtype([("passes", np.int32), ("token_steps", np.int32), ("seconds", np.float32)])
+"""What a lane spent with the small model."""
 
 
 def arrays(lanes: Sequence[Lane]) -> dict[str, Any]:
@@ -33,6 +35,8 @@ def arrays(lanes: Sequence[Lane]) -> dict[str, Any]:
         "branch_columns": np.concatenate([_branches(lane, row) for row, lane in enumerate(lanes)]),
         "journal": np.concatenate(journals),
         "reasons": tuple(reasons),
+        "writer": np.array([made.small for lane in lanes for made in lane.records], np.int8),
+        "small_columns": np.array([lane.small_spent for lane in lanes], SMALL),
         "stages": tuple(lane.pipeline.names for lane in lanes),
         "threshold_names": tuple(name for _, name, _ in lines),
         "threshold_lane": np.array([row for row, _, _ in lines], np.int32),

@@ -1,6 +1,6 @@
 """How unsure a model usually is on a prompt: what thresholds are quantiles of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ class Calibration:
 
     entropy_nats: NDArray[np.float32]
     varentropy_nats2: NDArray[np.float32]
+    surprisal_nats: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    """-ln p of the tokens that plain decoding took."""
+    tokens: tuple[int, ...] = ()
+    """Those tokens, by which another model can be calibrated on the same text."""
 
     def entropy(self, quantile: float) -> float:
         """Return the entropy that a share of the steps of plain decoding stay below, in nats."""

@@ -54,6 +54,12 @@ class DecodedLane:
     """Rows of the run's journal; ``reason`` is an index into the run's ``reasons``."""
     branches: NDArray[Any]
     """Rows of ``branch_columns``."""
+    written_by_small: NDArray[np.bool_]
+    """[n] whether the small model of two wrote it."""
+    small_passes: int
+    """Of the small model; 0 without one."""
+    right: bool | None
+    """Whether it answers its prompt; None where no answer is known."""
 
     @staticmethod
     def of(result: "DecodeResult", lane: int) -> "DecodedLane":
@@ -63,6 +69,7 @@ class DecodedLane:
         stages = len(result.stages[lane])
         cost = result.lane_columns[lane]
         ids = tokens["token_id"][own]
+        writer, small, right = result.writer, result.small_columns, result.right
         return DecodedLane(
             number=lane,
             strategy=result.strategies[lane],
@@ -95,4 +102,7 @@ class DecodedLane:
             },
             journal=result.journal[result.journal["lane"] == lane],
             branches=result.branch_columns[result.branch_columns["lane"] == lane],
+            written_by_small=np.zeros(len(own), np.bool_) if writer is None else writer[own] == 1,
+            small_passes=0 if small is None else int(small["passes"][lane]),
+            right=None if right is None or right[lane] < 0 else bool(right[lane]),
         )

@@ -17,6 +17,8 @@ class LaneCost:
     title: str
     passes: int
     token_steps: int
+    small_passes: int = 0
+    """Of the small model, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,13 @@ def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstim
     """Return what to expect, from results of the same model on the same machine."""
     new = request.max_new_tokens
     lanes = tuple(
-        LaneCost(one.slug, one.title, one.most_passes(new), one.most_token_steps(new))
+        LaneCost(
+            one.slug,
+            one.title,
+            one.most_passes(new),
+            one.most_token_steps(new),
+            one.most_small_passes(new),
+        )
         for one in request.lanes
     )
     paces = []

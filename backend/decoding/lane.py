@@ -7,6 +7,7 @@ from tokenarium.backend.decoding.journal import Action
 from tokenarium.backend.decoding.lane_text import LaneText
 from tokenarium.backend.decoding.next_token import NextToken
 from tokenarium.backend.decoding.records import TokenRecord, record
+from tokenarium.backend.decoding.second import Second
 
 
 class Lane(LaneText):
@@ -15,6 +16,20 @@ class Lane(LaneText):
     A branch is tokens read after the text, or after another branch, over its shared prefix; its
     tokens become part of the text with ``keep``.
     """
+
+    @property
+    def second(self) -> Second:
+        """The small model that reads the same text."""
+        assert self._second is not None, "the strategy does not declare a small model"
+        return self._second
+
+    @property
+    def small_spent(self) -> tuple[int, int, float]:
+        """Passes of the small model since the prompt, tokens read in them, and seconds."""
+        if self._second is None:
+            return 0, 0, 0.0
+        spent = self._second.counters
+        return spent.passes, spent.token_steps, spent.seconds
 
     def fork(
         self, tokens: Sequence[int], parent: Branch | None = None, reason: str = ""

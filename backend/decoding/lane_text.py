@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from time import perf_counter
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from torch import Tensor
@@ -16,22 +16,11 @@ from tokenarium.backend.decoding.journal import Action, Journal
 from tokenarium.backend.decoding.next_token import NextToken
 from tokenarium.backend.decoding.pipeline import Pipeline
 from tokenarium.backend.decoding.records import TokenRecord, record, soft_record
+from tokenarium.backend.decoding.second import Second
 from tokenarium.backend.decoding.stepper import Stepper
+from tokenarium.backend.decoding.stopping import Stopping
 from tokenarium.backend.speculation.autoregressive import Reason
 from tokenarium.backend.speculation.distribution import sample_one
-
-
-class Stopping(Protocol):
-    """When a text ends; ``speculation.autoregressive.StoppingCriteria`` for a model."""
-
-    @property
-    def max_new_tokens(self) -> int:
-        """Most tokens of the text."""
-        ...
-
-    def cut(self, before: list[int], block: list[int]) -> tuple[int, Reason]:
-        """Return how many tokens of a block still belong to the text, and why it ends there."""
-        ...
 
 
 def _nothing_follows(constraint: Constraint) -> Allowed:
@@ -53,6 +42,8 @@ class LaneText:
         allowed: which tokens may follow under the request's constraint; None without one.
         allowing: the same for another constraint.
         encode: text to ids, as it stands in the middle of a text.
+        small: over a small model that reads the same text; None without one.
+        right: whether new tokens answer the prompt; None where no answer is known.
     """
 
     def __init__(
@@ -68,10 +59,12 @@ class LaneText:
         allowed: Allowed | None = None,
         allowing: Callable[[Constraint], Allowed] = _nothing_follows,
         encode: Callable[[str], list[int]] = lambda _: [],
+        small: Stepper | None = None,
+        right: Callable[[Sequence[int]], bool] | None = None,
     ) -> None:
         self.stepper, self.pipeline, self.ends, self.spell = stepper, pipeline, set(ends), spell
         self.calibration, self.allowed = calibration, allowed
-        self.encode = encode
+        self.encode, self.right = encode, right
         self._allowing, self._under = allowing, dict[Constraint, Allowed]()
         self.lines: dict[str, float] = {}
         """Thresholds in force, in nats, by what happens there."""
@@ -94,6 +87,7 @@ class LaneText:
         self._now: NextToken | None = None
         self._begun = perf_counter()
         self._counted = stepper.counters
+        self._second = None if small is None else Second(small, lambda: self.new, stepper.prompt)
 
     @property
     def step(self) -> int:
@@ -156,9 +150,23 @@ class LaneText:
     def _drawn(self, now: NextToken, uniform: float) -> int:
         return now.best if self.pipeline.temperature == 0 else sample_one(now.final, uniform)
 
-    def take(self, token: int, *, score: float = float("nan"), reason: str = "") -> None:
-        """Make a token part of the text."""
-        self._append([record(self.now, token)], [], score, reason)
+    def take(
+        self,
+        token: int,
+        *,
+        score: float = float("nan"),
+        reason: str = "",
+        by: NextToken | None = None,
+    ) -> None:
+        """Make a token part of the text.
+
+        Args:
+            token: of the vocabulary.
+            score: of the strategy.
+            reason: why.
+            by: who chose it, where it was the small model; the text is then not read for it.
+        """
+        self._append([record(self.now if by is None else by, token)], [], score, reason)
         self._unread.append(token)
 
     def give(self, tokens: Sequence[int], reason: str = "given") -> None:

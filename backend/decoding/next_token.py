@@ -18,17 +18,20 @@ ALTERNATIVES = 20
 class NextToken:
     """The distribution of the token after a text; V tokens."""
 
-    def __init__(self, logits: Tensor, path: Sequence[int], pipeline: Pipeline) -> None:
+    def __init__(
+        self, logits: Tensor, path: Sequence[int], pipeline: Pipeline, small: bool = False
+    ) -> None:
         """Take what a model said.
 
         Args:
             logits: [V].
             path: the text so far, prompt included.
             pipeline: what is done before a token is drawn.
+            small: whether the small model of two said it.
         """
         self.logits = logits.float()
         """[V] of the model, float32."""
-        self.path, self._pipeline = path, pipeline
+        self.path, self._pipeline, self.small = path, pipeline, small
         stats = vocab_stats(
             self.logits[None],
             top_k=min(ALTERNATIVES, len(logits)),

@@ -28,6 +28,8 @@ class TokenRecord:
     """[S] tokens that have probability after each stage."""
     stage_entropy_nats: NDArray[np.float32]
     """[S] entropy after each stage."""
+    small: bool = False
+    """Whether the small model of two said it."""
 
     @property
     def before(self) -> tuple[float, float]:
@@ -60,6 +62,7 @@ def record(now: NextToken, token: int) -> TokenRecord:
         top_probs=probs,
         left=left,
         stage_entropy_nats=entropy,
+        small=now.small,
     )
 
 

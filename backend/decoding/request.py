@@ -5,8 +5,11 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from tokenarium.backend.cache.request import BudgetUnit, PolicySpec, policy_spec
 from tokenarium.backend.decoding.constraint import Constraint
+from tokenarium.backend.decoding.refused import refuse_apart
 from tokenarium.backend.decoding.strategy import Strategy
+from tokenarium.backend.interventions.declaration import Intervention
 from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
@@ -24,6 +27,17 @@ class StrategySpec(MethodSpec[Strategy]):
     @property
     def strategy(self) -> Strategy:
         """The strategy with its parameters."""
+        return self.method
+
+
+class InterventionSpec(MethodSpec[Intervention]):
+    """An intervention by its slug, with parameters: ``InterventionSpec("zero_head", layer=3)``."""
+
+    family: ClassVar[type[Method]] = Intervention
+
+    @property
+    def intervention(self) -> Intervention:
+        """The intervention with its parameters."""
         return self.method
 
 
@@ -76,6 +90,41 @@ class DecodeRequest(TextRequest):
         json_schema_extra={"since": 2},
     )
 
+    answer: str = Field(
+        "",
+        max_length=1000,
+        description="The right answer to the prompt, where one is known: a lane is right where it "
+        "stands in the first line that it writes, as a word of its own.",
+        json_schema_extra={"since": 2},
+    )
+
+    policy: PolicySpec | None = Field(
+        None,
+        description="KV-cache policy under which every lane but the first is written; the first, "
+        "plain decoding, has the full cache.",
+        json_schema_extra={"since": 2},
+    )
+    budget: float = Field(
+        256,
+        gt=0,
+        le=1e7,
+        description="What the cache may hold right after an eviction.",
+        json_schema_extra={"since": 2},
+    )
+    budget_unit: BudgetUnit = Field(
+        "tokens",
+        description="tokens per head; ratio is the share of the prompt that is kept; megabytes "
+        "counts keys and values of all layers that are not left alone.",
+        json_schema_extra={"since": 2},
+    )
+    interventions: tuple[InterventionSpec, ...] = Field(
+        (),
+        max_length=4,
+        description="What is changed in every lane but the first, one after another; the first is "
+        "plain decoding of the unchanged model.",
+        json_schema_extra={"since": 2},
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _prompt_is_the_text(cls, values: Any) -> Any:
@@ -96,6 +145,20 @@ class DecodeRequest(TextRequest):
     @classmethod
     def _constraint_by_slug(cls, given: Any) -> Any:
         return ConstraintSpec(slug=given) if isinstance(given, str) else given
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _policy_by_slug(cls, given: Any) -> Any:
+        return policy_spec(given)
+
+    @field_validator("interventions", mode="before")
+    @classmethod
+    def _interventions_by_slug(cls, given: Any) -> Any:
+        if isinstance(given, str | Mapping | InterventionSpec):
+            given = [given]
+        if not isinstance(given, list | tuple):
+            return given
+        return [InterventionSpec(slug=one) if isinstance(one, str) else one for one in given]
 
     @field_validator("begin", "prompt_ids")
     @classmethod
@@ -122,6 +185,11 @@ class DecodeRequest(TextRequest):
         return self
 
     @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        refuse_apart([spec.strategy for spec in self.strategies], self.policy, self.interventions)
+        return self
+
+    @model_validator(mode="after")
     def _somebody_follows(self) -> Self:
         if self.constraint is not None and not any(lane.constrained for lane in self.lanes):
             able = [one.slug for one in Strategy.registry.all() if one.constrained]
@@ -135,12 +203,28 @@ class DecodeRequest(TextRequest):
     def lanes(self) -> tuple[Strategy, ...]:
         """The strategies as they run, plain decoding first."""
         asked = tuple(spec.strategy for spec in self.strategies)
-        return asked if asked[0].is_plain else (asked[0].plain(), *asked)
+        first = asked[0].is_plain and not self.changed
+        return asked if first else (asked[0].plain(), *asked)
+
+    @property
+    def changed(self) -> bool:
+        """Whether lanes after the first read with another cache, or a changed model."""
+        return self.policy is not None or bool(self.interventions)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The small models that strategies name."""
+        small = (lane.small for lane in self.lanes)
+        return tuple(dict.fromkeys(one.name for one in small if one is not None and one.name))
 
     @property
     def methods(self) -> dict[str, tuple[str, ...]]:
-        """The strategies, and the constraint where there is one."""
+        """The strategies, and constraint, policy and interventions where there are any."""
         own = {"strategy": tuple(spec.slug for spec in self.strategies)}
         if self.constraint is not None:
             own["constraint"] = (self.constraint.slug,)
+        if self.policy is not None:
+            own["policy"] = self.policy.slugs
+        if self.interventions:
+            own["intervention"] = tuple(spec.slug for spec in self.interventions)
         return own

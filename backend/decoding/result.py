@@ -26,7 +26,7 @@ Integers = NDArray[np.int32]
 class DecodeResult(Result):
     """A prompt continued by several strategies, with every decision."""
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     strategies: tuple[str, ...] = quantity(
         "strategies", "L", "", "slugs", "Which strategy wrote each lane; plain decoding is first."
@@ -146,6 +146,26 @@ class DecodeResult(Result):
     notes: tuple[str, ...] = quantity(
         "notes", "", "", "sentences", "What was done otherwise than one might expect."
     )
+
+    writer: NDArray[np.int8] | None = quantity(
+        "who wrote it", "N", "", "0 the model, 1 the small model of two",
+        "Whose distribution the token was chosen from.", since=2,
+    )  # fmt: skip
+    small_columns: NDArray[Any] | None = quantity(
+        "cost of the small model",
+        "L",
+        "",
+        "passes after that over the prompt, token_steps: tokens read in them, and their seconds; "
+        "of the model itself they stand in lane_columns",
+        "What each lane spent with the small model of two.",
+        since=2,
+    )
+    right: NDArray[np.int8] | None = quantity(
+        "right answer", "L", "",
+        "1 where the answer stands in the first line that was written, as a word of its own, 0 "
+        "where not, -1 where none is known",
+        "Whether each lane answers its prompt.", since=2,
+    )  # fmt: skip
 
     @property
     def imported(self) -> bool:

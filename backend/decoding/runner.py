@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,15 +10,19 @@ import torch
 
 from tokenarium.backend.cost.fits import past_context, refuse_unless_free
 from tokenarium.backend.decoding.allowed import Allowed
+from tokenarium.backend.decoding.answer import answers
 from tokenarium.backend.decoding.arrays import LANE, arrays
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
+from tokenarium.backend.decoding.changed_run import changed_run
 from tokenarium.backend.decoding.constraint import Constraint
 from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.memory import bytes_of_decoding
 from tokenarium.backend.decoding.prompt import prompt_of, refuse_unknown
 from tokenarium.backend.decoding.request import DecodeRequest
 from tokenarium.backend.decoding.result import DecodeResult
+from tokenarium.backend.decoding.small_models import SmallModels
 from tokenarium.backend.decoding.stepper import Stepper
+from tokenarium.backend.decoding.strategy import Strategy
 from tokenarium.backend.decoding.watching_reader import WatchingReader
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
@@ -37,6 +41,7 @@ def decode(
     limit: int,
     emit: Callable[[Event], None],
     cancel: CancelToken,
+    beside: Mapping[str, LoadedModel] | None = None,
 ) -> DecodeResult:
     """Continue a prompt by every strategy that is asked for, and record what each did.
 
@@ -44,10 +49,12 @@ def decode(
         limit: most tokens of the prompt; what happens to a longer one is the request's choice.
         emit: receives progress and, a few times a second, the unfinished result.
         cancel: checked in every layer.
+        beside: small models that strategies name, by name.
     Raises: ValueError where the prompt or a strategy does not fit the model; Cancelled.
     """
     cancel.check()
-    return _Run(request, loaded, prompt_of(request, loaded, limit), emit, cancel).finished()
+    tokens = prompt_of(request, loaded, limit)
+    return _Run(request, loaded, tokens, emit, cancel, beside or {}).finished()
 
 
 class _Run:
@@ -60,6 +67,7 @@ class _Run:
         tokens: Tokens,
         emit: Callable[[Event], None],
         cancel: CancelToken,
+        beside: Mapping[str, LoadedModel],
     ) -> None:
         self.request, self.loaded, self.tokens = request, loaded, tokens
         self.strategies = request.lanes
@@ -81,6 +89,9 @@ class _Run:
                 f"({self.reader.chain_only}): each is read by itself",
             )
         self.stepper = Stepper(self.reader, loaded.unembed)
+        self.small = SmallModels(self.strategies, loaded, beside, prompt + most, cancel.check)
+        self.changed = changed_run(request, loaded, tokens.ids, cancel.check)
+        self.notes += self.small.notes + (() if self.changed is None else self.changed.notes)
         self._spelled: dict[int, bytes] | None = None
         own = request.constraint
         self.allowed = None if own is None else self._allowing(own.constraint)
@@ -96,9 +107,7 @@ class _Run:
         self.stepper.begin(self.tokens.ids)
         self.prefill_ms = (time.perf_counter() - start) * 1e3
         for strategy in self.strategies:
-            if self.lanes:
-                self.stepper.restart()
-            lane = self._lane(strategy.pipeline())
+            lane = self._lane(strategy, self._next_stepper())
             self.lanes.append(lane)
             start = time.perf_counter()
             lane.give(self.request.begin)
@@ -107,15 +116,23 @@ class _Run:
             self.took.append(time.perf_counter() - start)
         return self._result()
 
-    def _lane(self, pipeline: Any) -> Lane:
+    def _next_stepper(self) -> Stepper:
+        """Return what stands at the end of the prompt."""
+        if self.lanes and self.changed is not None:
+            return self.changed.stepper()
+        if self.lanes:
+            self.stepper.restart()
+        return self.stepper
+
+    def _lane(self, strategy: Strategy, stepper: Stepper) -> Lane:
         loaded, request = self.loaded, self.request
 
         def spell(ids: Any) -> str:
             return str(loaded.tokenizer.decode([key for key in ids if key >= 0]))
 
         return Lane(
-            self.stepper,
-            pipeline,
+            stepper,
+            strategy.pipeline(),
             StoppingCriteria(loaded, request.max_new_tokens, request.stop),
             end_of_text(loaded),
             request.seed,
@@ -125,6 +142,8 @@ class _Run:
             self.allowed,
             self._allowing,
             lambda text: list(loaded.tokenizer(text, add_special_tokens=False).input_ids),
+            self.small.stepper(strategy),
+            (lambda ids: answers(spell(ids), request.answer)) if request.answer else None,
         )
 
     def _allowing(self, constraint: Constraint) -> Allowed:
@@ -144,6 +163,8 @@ class _Run:
         return Calibration(
             np.array([made.entropy_nats for made in records], np.float32),
             np.array([made.varentropy_nats2 for made in records], np.float32),
+            np.array([-made.log_prob for made in records], np.float32),
+            tuple(made.token for made in records),
         )
 
     def _report(self, doing: str, step: int = 0) -> None:
@@ -164,6 +185,12 @@ class _Run:
             row["passes"], row["token_steps"] = lane.spent_in_all
             row["seconds"] = self.took[number] if done else (lane.spent or [(0, 0, 0, 0.0)])[-1][3]
         return found
+
+    def _right(self) -> Any:
+        """Return of each lane whether it answers rightly: 1 or 0, -1 where nobody knows."""
+        return np.array(
+            [-1 if lane.right is None else lane.right(lane.new) for lane in self.lanes], np.int8
+        )
 
     def _result(self) -> DecodeResult:
         loaded, lanes = self.loaded, self.lanes
@@ -198,6 +225,7 @@ class _Run:
             choice_text={str(key): text for key, text in zip(known, texts, strict=True)},
             lane_columns=self._costs(),
             prefill_ms=self.prefill_ms,
+            right=self._right(),
             notes=self.notes,
             **made,
         )

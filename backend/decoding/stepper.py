@@ -44,6 +44,10 @@ class Reader(Protocol):
         """Return the embeddings [n, hidden] of tokens."""
         ...
 
+    def vocabulary_keys(self) -> Tensor:
+        """Return the rows [V, hidden] that final states are multiplied with."""
+        ...
+
     def early_logits(self, states: Tensor, normed: bool) -> Tensor:
         """Return the logits [n, V] of states [n, hidden] after earlier layers."""
         ...
@@ -67,10 +71,13 @@ class Stepper:
     Args:
         reader: nothing was read with it yet.
         unembed: final states [..., D] to logits [..., V].
+        rereads: whether every pass reads the whole text anew, which counts as tokens read.
     """
 
-    def __init__(self, reader: Reader, unembed: Callable[[Tensor], Tensor]) -> None:
-        self._reader, self._unembed = reader, unembed
+    def __init__(
+        self, reader: Reader, unembed: Callable[[Tensor], Tensor], rereads: bool = False
+    ) -> None:
+        self._reader, self._unembed, self._rereads = reader, unembed, rereads
         self.counters = Counters()
         self.prompt: list[int] = []
         self.ids: list[int] = []
@@ -163,6 +170,10 @@ class Stepper:
         """Return the embeddings [n, hidden] of tokens, as ``feed`` reads them."""
         return self._reader.embed(ids)
 
+    def vocabulary_keys(self) -> Tensor:
+        """Return the rows [V, hidden] of the unembedding, one a token."""
+        return self._reader.vocabulary_keys()
+
     def early_logits(self, layers: Sequence[int], normed: bool = True) -> Tensor:
         """Return the logits [n, V] after the text as earlier layers would have them.
 
@@ -221,11 +232,13 @@ class Stepper:
         self._reader.forget_after(shared)
         ids = [self._tokens[node] for node in path[shared:]]
         parents = range(shared - 1, len(path) - 1)
-        states = self._timed(lambda: self._reader.read_states(ids, parents), len(ids))
+        states = self._timed(lambda: self._reader.read_states(ids, parents), len(ids), shared)
         self._chain = list(path)
         return states[-1]
 
-    def _timed(self, read: Callable[[], Tensor], tokens: int) -> Tensor:
+    def _timed(self, read: Callable[[], Tensor], tokens: int, before: int = 0) -> Tensor:
+        """Read and count; ``before`` are tokens of a branch that stand before those of the pass."""
+        tokens += (len(self.ids) + before) * self._rereads
         start = perf_counter()
         states = read()
         wait(states.device)

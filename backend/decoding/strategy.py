@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.decoding.lane import Lane
     from tokenarium.backend.decoding.pipeline import Pipeline
     from tokenarium.backend.decoding.region import Region
+    from tokenarium.backend.decoding.small_model import SmallModel
     from tokenarium.backend.decoding.watching_reader import Watched
 
 
@@ -66,6 +67,8 @@ class Strategy(Method):
     """Whether it reads tokens that may not stay, or goes back."""
     constrained: ClassVar[bool] = False
     """Whether it keeps the constraint of the request."""
+    embeds: ClassVar[bool] = False
+    """Whether it reads mixtures of embeddings in place of tokens."""
     watches: ClassVar[tuple["Watched", ...]] = ()
     """What it looks at inside the model."""
     neutral: ClassVar[Mapping[str, Any]] = {}
@@ -82,6 +85,11 @@ class Strategy(Method):
     def plain(self) -> "Strategy":
         """Return plain decoding to compare it with: greedy, or sampling by the same steps."""
         return Strategy.registry.find("greedy")()
+
+    @property
+    def small(self) -> "SmallModel | None":
+        """The small model that it reads with, beside the one that is asked for; None for none."""
+        return None
 
     @property
     def is_plain(self) -> bool:
@@ -103,6 +111,10 @@ class Strategy(Method):
     def most_token_steps(self, new_tokens: int) -> int:
         """Return the most tokens that are read in those passes."""
         return self.most_passes(new_tokens)
+
+    def most_small_passes(self, new_tokens: int) -> int:  # noqa: ARG002
+        """Return the most passes of the small model, where it has one."""
+        return 0
 
     def step(self, lane: "Lane") -> None:
         """Add the next token to the text, or several."""

@@ -45,8 +45,9 @@ class WatchingReader(TreeReader):
         capacity: int,
         check: Callable[[], None] = lambda: None,
         watch: Collection[Watched] = (),
+        layers: int | None = None,
     ) -> None:
-        super().__init__(loaded, capacity, check)
+        super().__init__(loaded, capacity, check, layers)
         self.watch = frozenset(watch)
         self.seen: list[Seen] = []
         """Of every token of the last pass."""
@@ -56,6 +57,12 @@ class WatchingReader(TreeReader):
         """Return the embeddings [n, hidden] of tokens, scaled as the model scales them."""
         table: Any = self.loaded.model.get_input_embeddings()
         found: Tensor = table(torch.tensor(list(ids), device=self.loaded.device))
+        return found
+
+    def vocabulary_keys(self) -> Tensor:
+        """Return the rows [V, hidden] of the unembedding, one a token."""
+        table: Any = self.loaded.model.get_output_embeddings()
+        found: Tensor = table.weight
         return found
 
     def early_logits(self, states: Tensor, normed: bool) -> Tensor:

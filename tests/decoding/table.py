@@ -23,6 +23,11 @@ def random_table(vocabulary: int, seed: int = 0, spread: float = 2.0) -> Tensor:
     return spread * torch.randn((vocabulary,) * 3, generator=draw)
 
 
+def small_table(table: Tensor) -> Tensor:
+    """Return logits [V, V, V] of a model that is surer of its own, and often of something else."""
+    return 1.5 * (table + table.roll(1, -1))
+
+
 LAYERS = 4
 
 
@@ -63,6 +68,9 @@ class TableReader:
 
     def embed(self, ids: Sequence[int]) -> Tensor:
         return torch.eye(len(self.table))[list(ids)]
+
+    def vocabulary_keys(self) -> Tensor:
+        return torch.randn(len(self.table), 3, generator=torch.Generator().manual_seed(5))
 
     def early_logits(self, states: Tensor, normed: bool) -> Tensor:
         return states if normed else states / 2
@@ -141,11 +149,13 @@ def lane_of(
     end: int | None = None,
     seed: int = 0,
     calibration: Calibration = NOTHING,
+    small: Tensor | None = None,
 ) -> Lane:
     """Return a lane in which nothing is written yet."""
     stepper = Stepper(reader, lambda states: states)
     stepper.begin(prompt)
     ends = set() if end is None else {end}
+    beside = small_table(reader.table) if small is None else small
     return Lane(
         stepper,
         strategy.pipeline(),
@@ -163,6 +173,7 @@ def lane_of(
         encode=lambda text: [
             ord(one) - 97 for one in text if ord(one) - 97 in range(len(reader.table))
         ],
+        small=Stepper(TableReader(beside), lambda states: states) if strategy.small else None,
     )
 
 

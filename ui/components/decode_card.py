@@ -13,7 +13,8 @@ def decode_card(cost: DecodeEstimate) -> str:
     facts = [
         (
             lane.title,
-            f"at most {many(lane.passes, 'pass', 'passes')}, {lane.token_steps:,} tokens read",
+            f"at most {many(lane.passes, 'pass', 'passes')}, {lane.token_steps:,} tokens read"
+            + (f", {lane.small_passes:,} of the small model" if lane.small_passes else ""),
         )
         for lane in cost.lanes
     ]

@@ -99,7 +99,7 @@ def template() -> str:
     )
     said = (
         "<span>The bar under a token is the model's entropy before it, in nats; the line is where "
-        f"the strategy acts.</span>{key}"
+        f"the strategy acts.</span>{key}<span>italic: by the small model of two</span>"
     )
     return TEMPLATE.format(key=said)
 
@@ -139,8 +139,12 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
     )
     known = lane.entropy_nats[np.isfinite(lane.entropy_nats)]
     cost = [many(len(lane.token_ids), "token")]
+    if lane.right is not None:
+        cost.insert(0, "right" if lane.right else "wrong")
     if lane.passes >= 0:
         cost += [many(lane.passes, "pass", "passes"), f"{lane.seconds:.2f} s"]
+    if lane.small_passes:
+        cost.append(many(lane.small_passes, "pass", "passes") + " of the small model")
     if len(known):
         bound = "" if lane.passes >= 0 else "at least "
         cost.append(f"mean entropy {bound}{float(known.mean()):.2f} nats")
@@ -154,6 +158,7 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
         ],
         "lines": [[name, nats] for name, nats in lane.thresholds.items() if isfinite(nats)],
         "marks": _marks(lane),
+        "small": np.flatnonzero(lane.written_by_small).tolist(),
         "apart": int(apart[0]) if len(apart) else None,
     }
 

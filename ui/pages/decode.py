@@ -16,7 +16,7 @@ from tokenarium.backend import (
     UserError,
     fork,
 )
-from tokenarium.ui.components import constraint
+from tokenarium.ui.components import decode_changes
 from tokenarium.ui.components.decode_card import decode_card, decode_sentence
 from tokenarium.ui.components.decoding import branch_of, place_of_road
 from tokenarium.ui.components.response import is_response
@@ -85,7 +85,7 @@ class Decode(RunPage):
         controls.form(
             "parameters", lambda asked: groups_of(self.known, asked["strategies"]), ["strategies"]
         )
-        constraint.build(controls, self.lab)
+        decode_changes.build(controls, self.lab)
 
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return one run of the chosen strategies, or of a response that stands in the text box."""
@@ -104,7 +104,7 @@ class Decode(RunPage):
                 strategies=[
                     {"slug": slug, "parameters": told.get(str(slug), {})} for slug in slugs
                 ],
-                constraint=constraint.chosen(asked),
+                **decode_changes.chosen(asked),
                 max_new_tokens=int(number(asked["max_new_tokens"], 1, 1024, 48)),
                 seed=int(number(asked["seed"], 0, 2**31 - 1, 0)),
             )
@@ -117,7 +117,7 @@ class Decode(RunPage):
         return {
             **{name: getattr(request, name) for name in ("model", "max_new_tokens", "seed")},
             **shown_again(request),
-            **constraint.again(request),
+            **decode_changes.again(request),
             "strategies": [spec.slug for spec in request.strategies],
             "parameters": {spec.slug: spec.parameters for spec in request.strategies},
         }

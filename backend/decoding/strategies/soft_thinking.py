@@ -27,6 +27,7 @@ class SoftThinking(Strategy):
         "soft steps are taken only where the likeliest token has enough probability, and fewer: "
         "a small model does not recover from mixtures of unlike tokens"
     )
+    embeds = True
     neutral: ClassVar[dict[str, Any]] = {"soft_steps": 0}
     published: ClassVar[dict[str, Any]] = {
         "tokens": 10,

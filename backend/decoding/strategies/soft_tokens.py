@@ -28,6 +28,7 @@ class SoftTokens(Strategy):
         "reading alone: the paper trains models by it; mixtures of few tokens, for few steps; "
         "whether the paper's root mean square is of entries was not verified"
     )
+    embeds = True
     neutral: ClassVar[dict[str, Any]] = {"soft_steps": 0}
     published: ClassVar[dict[str, Any]] = {"noise": 0.33, "mixed_at": 0.5, "tokens": 50}
 

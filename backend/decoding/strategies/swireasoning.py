@@ -28,6 +28,7 @@ class SwiReasoning(Strategy):
         "it begins explicit, and is latent only where the entropy is below a quantile of the "
         "model's own; no end-of-thinking token is put in"
     )
+    embeds = True
     neutral: ClassVar[dict[str, Any]] = {"most_switches": 0}
     published: ClassVar[dict[str, Any]] = {"dwell": 512, "quantile": 1.0, "tokens": 50}
 
