@@ -1,5 +1,6 @@
 """All pages as one Gradio application."""
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -22,6 +23,7 @@ from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.shell.sessions import MOST_SESSIONS, KeepLittle
 from tokenarium.ui.shell.web import served
 from tokenarium.ui.shell.wiring import Wiring
+from tokenarium.ui.why.explain import said_number
 
 TITLE = "Tokenarium"
 ENDPOINTS = "endpoints"
@@ -54,7 +56,7 @@ def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage] | type[Page]) -> None
     Navbar(visible=False)
     header(TITLE, _titles(), page.path, page.intro or TAGLINE)
     if issubclass(page, Page):
-        tools(figures=page.figures)
+        tools(figures=page.figures, explain=partial(said_number, lab) if page.numbers else None)
         page(lab).build(blocks)
     else:
         made = Wiring(page(lab), lab, blocks).page

@@ -10,7 +10,13 @@ from tokenarium.backend.cache.policy_run import PolicyRun
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.comparison.names import beginnings, names_of
-from tokenarium.backend.comparison.result import Floats, Lane, PlaceMeasure, RunComparison
+from tokenarium.backend.comparison.result import (
+    Floats,
+    Lane,
+    PlaceMeasure,
+    RunComparison,
+    places_of,
+)
 from tokenarium.backend.comparison.spans import Tokens, align
 from tokenarium.backend.runs.run import Run
 
@@ -108,30 +114,31 @@ def _measures(parts: Sequence[PolicyRun], steps: int) -> dict[str, PlaceMeasure]
 
     lost = [part.result.lost_mass[part.number, : part.steps] for part in parts]
     nats = [part.result.surprisal_nats[part.number, : part.steps] for part in parts]
+    at = places_of([(part.number, part.steps) for part in parts], steps)
     return {
         "kl_nats": PlaceMeasure(
             "divergence from the full cache",
             "nats",
             "How far the reduced cache moves the prediction at this step.",
-            rows([part.kl_nats for part in parts]),
+            rows([part.kl_nats for part in parts]), of="kl_nats", at=at,
         ),
         "lost_mass": PlaceMeasure(
             "attention lost",
             "",
             "Share of the full model's attention that goes to what is not there, mean over layers.",
-            rows([value.mean(-1) for value in lost]),
+            rows([value.mean(-1) for value in lost]), of="step_lost", at=at,
         ),
         "cache_bytes": PlaceMeasure(
             "cache", "bytes", "What the cache takes after this step.",
-            rows([part.cache_bytes for part in parts]),
+            rows([part.cache_bytes for part in parts]), of="cache_bytes", at=at,
         ),
         "surprisal_nats": PlaceMeasure(
             "surprisal", "nats", "How unexpected the token of this step was under the policy.",
-            rows(nats),
+            rows(nats), of="surprisal_nats", at=at,
         ),
         "step_ms": PlaceMeasure(
             "time per token", "ms", "Wall time of the step, the full model's not.",
-            rows([part.step_ms for part in parts]),
+            rows([part.step_ms for part in parts]), of="step_ms", at=at,
         ),
     }  # fmt: skip
 

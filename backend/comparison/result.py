@@ -1,6 +1,6 @@
 """Runs of one kind beside each other, every number by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -57,6 +57,24 @@ class PlaceMeasure:
     """[R, N] what a number is for, such as the tokens of a round; None counts each as 1."""
     paired: bool = False
     """Whether the same place is the same thing in all lanes, so that differences are averaged."""
+    of: str = ""
+    """The field of the result that a number is one place of, or a named formula over fields."""
+    at: NDArray[np.int32] | None = None
+    """[R, N, K] the K indices of that place, -1 where a lane has none."""
+
+
+def places_of(lanes: Sequence[tuple[int, int]], count: int) -> NDArray[np.int32]:
+    """Return [R, N, 2]: the number of a lane within its run, and the place itself.
+
+    Args:
+        lanes: of each, that number and how many places it has.
+        count: N.
+    """
+    found = np.full((len(lanes), count, 2), -1, np.int32)
+    for row, (number, own) in zip(found, lanes, strict=True):
+        row[:own, 0] = number
+        row[:own, 1] = np.arange(own)
+    return found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend.comparison.names import beginnings, names_of
-from tokenarium.backend.comparison.result import Floats, Lane, PlaceMeasure, RunComparison
+from tokenarium.backend.comparison.result import (
+    Floats,
+    Lane,
+    PlaceMeasure,
+    RunComparison,
+    places_of,
+)
 from tokenarium.backend.comparison.spans import Tokens, align
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.speculation.drafter import Drafter
@@ -70,6 +76,7 @@ def _measures(results: Sequence[SpeculationResult], rounds: int) -> dict[str, Pl
             row[: len(value)] = value
         return found
 
+    at = places_of([(0, len(result.rounds)) for result in results], rounds)[..., 1:]
     new = rows([result.rounds["new_tokens"] for result in results])
     spent = rows(
         [
@@ -80,15 +87,16 @@ def _measures(results: Sequence[SpeculationResult], rounds: int) -> dict[str, Pl
     return {
         "accepted": PlaceMeasure(
             "accepted guesses", "tokens", "Guesses of the round that are in the text.",
-            rows([result.accepted_in_text for result in results]),
+            rows([result.accepted_in_text for result in results]), of="round_accepted", at=at,
         ),
         "token_ms": PlaceMeasure(
             "time per new token", "ms", "Time of the round over the tokens that it added.",
             spent / np.where(new > 0, new, np.nan), weights=new,
+            of="round_token_ms", at=at,
         ),
         "drafted": PlaceMeasure(
             "drafted tokens", "tokens", "Guesses that were made in the round.",
-            rows([result.rounds["drafted"] for result in results]),
+            rows([result.rounds["drafted"] for result in results]), of="round_drafted", at=at,
         ),
     }  # fmt: skip
 

@@ -99,6 +99,14 @@ def _measures(
         "step_ms_p50": ("time per token", "ms", "Median over all answer tokens."),
     }
     return {
-        name: PlaceMeasure(title, unit, meaning, rows(name), paired=True)
+        name: PlaceMeasure(
+            title,
+            unit,
+            meaning,
+            rows(name),
+            paired=True,
+            of=name,
+            at=np.array(at, np.int32)[..., None],
+        )
         for name, (title, unit, meaning) in said.items()
     }

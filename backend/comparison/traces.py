@@ -96,6 +96,8 @@ def _measures(
             ]
         ).reshape(len(results), -1)
 
+    at = np.array([row if row else np.zeros((0, 2)) for row in spans], np.int32)
+    at[at[..., 1] <= at[..., 0]] = -1
     return {
         "surprisal_nats": PlaceMeasure(
             "surprisal",
@@ -103,6 +105,8 @@ def _measures(
             "How unexpected a token was; of several tokens together, their sum.",
             rows(lambda result: result.surprisal_nats, lambda part: float(part.sum())),
             paired=True,
+            of="span_surprisal",
+            at=at,
         ),
         "entropy_nats": PlaceMeasure(
             "entropy",
@@ -110,6 +114,8 @@ def _measures(
             "How undecided the model is about what follows the token.",
             rows(lambda result: result.entropy_nats, lambda part: float(part[-1])),
             paired=True,
+            of="entropy_nats",
+            at=at[..., 1:] - (at[..., 1:] > 0),
         ),
         "received_mass": PlaceMeasure(
             "received attention",
@@ -117,6 +123,8 @@ def _measures(
             "Attention that later tokens pay to it, mean over layers and heads.",
             rows(lambda result: result.received_by_token(), lambda part: float(part.sum())),
             paired=True,
+            of="span_received",
+            at=at,
         ),
     }
 

@@ -11,6 +11,7 @@ KIND = Kind(
     compute="tokenarium.backend.decoding.runner:decode",
     title="Decode",
     estimate="tokenarium.backend.decoding.estimate:estimate_run",
+    compare="tokenarium.backend.comparison.decodings:compare_decodings",
     timed=True,
     examples=(
         Example(

@@ -190,7 +190,7 @@ def test_what_cannot_be_compared_is_refused_in_words(lab: Lab, ids: Any, words: 
 
 def test_kinds_without_a_comparison_are_refused(lab: Lab) -> None:
     kinds = {kind.slug for kind in lab.kinds() if kind.compare}
-    assert kinds == {"trace", "cache", "speculate", "sweep"}
+    assert kinds == {"trace", "cache", "speculate", "sweep", "decode"}
     request = LensRequest.model_construct(model="m")
     with pytest.raises(UserError, match="run-1 is a lens: runs of these kinds can be compared"):
         compare_runs([run(1, request, trace(3)), run(2, request, trace(3))])
@@ -209,6 +209,28 @@ def test_speculative_runs_are_paired_by_round(lab: Lab) -> None:
         assert mean is not None
         assert mean.value == pytest.approx(1000 / result.tokens_per_s, rel=1e-4)
         assert found.lanes[row].places.max() == rounds - 1
+
+
+def test_strategies_are_compared_with_the_same_of_the_first_run(lab: Lab) -> None:
+    stored = lab.open("example-where-it-hesitates")
+    result: Any = stored.result
+    columns = result.token_columns.copy()
+    columns["entropy_nats"] *= 2
+    other = dataclasses.replace(
+        result, token_columns=columns, strategies=("greedy", "beam", "sampling")
+    )
+    found = compare_runs([stored, dataclasses.replace(stored, id="other", result=other)])
+    assert [lane.reference for lane in found.lanes] == [0, 1, 2, 0, 0, 2]
+    assert [lane.baseline for lane in found.lanes] == [True, False, False] * 2
+    second = result.lanes[2]
+    length = len(second.token_ids)
+    assert found.difference("entropy_nats")[5, :length] == pytest.approx(second.entropy_nats)
+    assert found.measure("surprisal_nats").values[5, :length] == pytest.approx(
+        -np.log(second.tokens["probability"])
+    )
+    assert found.measure("passes").values[2, :length].sum() == second.tokens["passes"][-1]
+    assert [each is None for each in found.alignments] == [True] * 3 + [False] * 3
+    assert found.lanes[5].texts == second.token_text
 
 
 def test_policies_are_compared_with_the_same_of_the_first_run(lab: Lab) -> None:

@@ -8,11 +8,15 @@ from html import unescape
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tokenarium
 from tests.ui.browser_stub import Visit
 from tokenarium.backend import JudgeRequest, Lab, Settings, UserError
+from tokenarium.backend.comparison.compare import compare_runs
+from tokenarium.ui.compare.answer import answer as compared
+from tokenarium.ui.compare.numbers import value_source
 from tokenarium.ui.components.decoding_step import step_value
 from tokenarium.ui.components.judged_table import judged_sentence, judged_table
 from tokenarium.ui.offline.kinds import offline
@@ -25,6 +29,7 @@ from tokenarium.ui.why.formulas import FORMULAS
 from tokenarium.ui.why.number import number, source, unmarked
 
 MARK = re.compile(r'<button data-why="([^"]*)">([^<]*)</button>')
+ELSEWHERE = re.compile(r'<button data-why="([^"]*)" data-run="([^"]*)">([^<]*)</button>')
 SHOWN = re.compile(r"-?[\d,]+(?:\.\d+)?(?:e[-+]?\d+)?")
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 LEAST = {
@@ -105,7 +110,9 @@ def test_python_at_every_marked_number_gives_it_again(
 def test_every_number_of_a_decoded_step_opens_as_it_stands(lab: Lab) -> None:
     script = (ASSETS / "js" / "decoding.js").read_text("utf-8")
     named = set(re.findall(r"'(\w+)'(?=\],\n|, found\.lane)", script))
-    assert named == set(DECODE) - {"mean_entropy", "lane_passes", "lane_steps"}
+    assert named == set(DECODE) - {
+        "mean_entropy", "lane_passes", "lane_steps", "step_surprisal", "step_spent",
+    }  # fmt: skip
     run = lab.open("example-where-it-hesitates")
     card = step_value(run.result, 2, 5)
     shown = {
@@ -130,6 +137,29 @@ def test_a_judged_text_names_its_own_run(lab: Lab, monkeypatch: pytest.MonkeyPat
     numbers = marked(shown, run.id)
     assert len(numbers) >= LEAST["judge"]
     assert_given_again(lab, run.id, numbers, monkeypatch)
+
+
+def test_every_number_of_a_comparison_is_one_of_its_run(lab: Lab) -> None:
+    for kind in ("trace", "cache", "speculate", "sweep", "decode"):
+        runs = [lab.open(example.run_id) for example in lab.examples(kind)[:2]]
+        found = compare_runs(runs[:1] * 2 if kind in ("cache", "sweep") else runs)
+        for name, measure in found.measures.items():
+            known = np.argwhere(np.isfinite(measure.values))
+            for lane, place in known[:: max(1, len(known) // 8)].tolist():
+                of = value_source(measure, lane, place)
+                assert of is not None, (kind, name)
+                told = explained(lab, found.lanes[lane].run_id, of.written())
+                assert float(told["value"]) == pytest.approx(measure.values[lane, place], rel=1e-6)
+
+
+def test_a_number_of_a_comparison_names_its_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [example.run_id for example in lab.examples("trace")[:2]]
+    found = compared(lab, ids, "", "surprisal_nats", None)
+    shown = ELSEWHERE.findall(found["sentence"]) + ELSEWHERE.findall(found["table"])
+    assert [run_id for _, run_id, _ in shown] == ids * (len(shown) // 2)
+    assert len(shown) >= LEAST["trace"]
+    for written, run_id, text in shown:
+        assert_given_again(lab, run_id, {(unescape(written), unescape(text))}, monkeypatch)
 
 
 def test_every_formula_stands_with_a_field_that_its_kind_defines(lab: Lab) -> None:

@@ -26,6 +26,7 @@ from tokenarium.ui.components.plot import figure_json
 from tokenarium.ui.components.sentence import status, told
 from tokenarium.ui.figures import audit as audit_figures
 from tokenarium.ui.figures.imports import by_place
+from tokenarium.ui.why.number import of_run
 
 Shown = dict[str, Any]
 TAKEN = "Prompt, text and settings of that run are filled in: press Audit."
@@ -89,7 +90,7 @@ def shown(lab: Lab, run: Run, visitor: str) -> Shown:
     if isinstance(result, AuditResult):
         model = run.request.model if isinstance(run.request, AuditRequest) else ""
         return saving | {
-            "audit_said": audited.sentence_html(result, model),
+            "audit_said": of_run(audited.sentence_html(result, model), run.id),
             "audit_text": audited.tokens_html(result),
             "audit_checks": audited.checks_html(result),
             **{
@@ -101,9 +102,9 @@ def shown(lab: Lab, run: Run, visitor: str) -> Shown:
         drawn = by_place(result)
         own = imported.own_runs(lab, visitor)
         return saving | {
-            "import_said": imported.sentence_html(result),
+            "import_said": of_run(imported.sentence_html(result), run.id),
             "import_rounds": imported.rounds_html(result),
-            "import_lengths": imported.definitions_html(result, own),
+            "import_lengths": of_run(imported.definitions_html(result, own), run.id),
             "import_checks": imported.checks_html(result),
             "by_place": None if drawn is None else figure_json(drawn),
         }

@@ -13,8 +13,9 @@ from tokenarium.backend import (
     totals_of_run,
 )
 from tokenarium.ui.components.speculate_tables import audit_badge
-from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import escape, many, one_line
+from tokenarium.ui.why.number import number, source
 
 MOST_ROUNDS = 600
 OWN = 3
@@ -30,11 +31,15 @@ def sentence_html(result: ImportResult) -> str:
                                                                     "drafted"))  # fmt: skip
     told = []
     if (sums["rounds"] >= 0).all():
-        told.append(many(rounds, "round"))
+        told.append(number(many(rounds, "round"), source("import_sum_rounds")))
     if (sums["accepted"] >= 0).all() and (sums["drafted"] >= 0).all():
-        told.append(f"{accepted:,} of {drafted:,} drafted tokens accepted")
+        told.append(
+            f"{number(f'{accepted:,}', source('import_sum_accepted'))} of "
+            f"{number(f'{drafted:,}', source('import_sum_drafted'))} drafted tokens accepted"
+        )
     if (sums["new_tokens"] >= 0).all():
-        told.append(f"{int(sums['new_tokens'].sum()):,} new tokens")
+        new = f"{int(sums['new_tokens'].sum()):,} new tokens"
+        told.append(number(new, source("import_sum_new")))
     return (
         f'<p class="tk-sentence"><b>{many(len(sums), "request")}</b>{model}, as {engine} reports '
         f"{'them' if len(sums) > 1 else 'it'}: {', '.join(told) or 'no sums'}.</p>"
@@ -47,11 +52,11 @@ def rounds_html(result: ImportResult) -> str:
     if not len(rounds):
         return '<p class="tk-sub">No rounds are reported, sums only.</p>'
     parts = []
-    for number, (_, drafted, accepted) in enumerate(rounds[:MOST_ROUNDS].tolist()):
+    for at, (_, drafted, accepted) in enumerate(rounds[:MOST_ROUNDS].tolist()):
         others = max(0, drafted - accepted)
         of = f" of {drafted}" if drafted >= 0 else ""
         parts.append(
-            f'<span class="tk-import-round" title="round {number + 1}: {accepted}{of} accepted">'
+            f'<span class="tk-import-round" title="round {at + 1}: {accepted}{of} accepted">'
             f"<b>{'■' * min(accepted, 32)}</b><i>{'□' * min(others, 32)}</i></span>"
         )
     more = len(rounds) - len(parts)
@@ -93,7 +98,9 @@ def definitions_html(result: ImportResult, own: Sequence[tuple[str, Sequence[Def
             each["title"],
             each["formula"],
             each["used_by"],
-            _number(each["value"]),
+            Number(_number(each["value"]), source("import_definition", at))
+            if each["value"] is not None
+            else _number(None),
             *(_number(values[at].value) for _, values in own),
         ]
         for at, each in enumerate(result.definitions)

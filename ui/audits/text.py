@@ -6,6 +6,7 @@ from tokenarium.backend import AuditResult
 from tokenarium.ui.characters import displayed
 from tokenarium.ui.components.speculate_tables import audit_badge
 from tokenarium.ui.text import escape, many, one_line
+from tokenarium.ui.why.number import number, source
 
 MOST_TOKENS = 4_000
 SIGNS = {
@@ -30,6 +31,10 @@ def sentence_html(result: AuditResult, model: str) -> str:
         "inconclusive": f"{count} are too few to tell whether they were drawn as stated.",
         "ambiguous": "only text is given, and other tokens that spell it could change the verdict.",
     }[result.verdict]
+    words = words.replace(count, number(count, source("audited_tokens")), 1)
+    if result.verdict == "numeric tie":
+        ties = many(result.ties, "token is", "tokens are")
+        words = words.replace(ties, number(ties, source("ties")), 1)
     said = (
         f'<p class="tk-sentence"><b>{SIGNS[result.verdict]} {escape(result.verdict.capitalize())}'
         f"</b>: {words}</p>"
@@ -43,8 +48,9 @@ def _where(result: AuditResult) -> str:
         return ""
     own, best = (escape(one_line(texts[at])) for texts in (result.token_text, result.best_text))
     return (
-        f"Token {at} is <code>{own}</code>, {result.gap_nats:.3g} nats behind <code>{best}</code>; "
-        f"the tolerance is {result.tolerance_nats:g}. "
+        f"Token {number(str(at), source('position'))} is <code>{own}</code>, "
+        f"{number(f'{result.gap_nats:.3g} nats', source('gap_nats'))} behind <code>{best}</code>; "
+        f"the tolerance is {number(f'{result.tolerance_nats:g}', source('tolerance_nats'))}. "
     )
 
 
@@ -52,8 +58,9 @@ def _how_sure(result: AuditResult) -> str:
     if not isfinite(result.p_value):
         return ""
     return (
-        f"p = {result.p_value:.2g}; a text of this length drawn at 3/4 or 4/3 of the temperature "
-        f"would be found with a chance of {result.power:.2f} or more."
+        f"p = {number(f'{result.p_value:.2g}', source('p_value'))}; a text of this length drawn at "
+        f"3/4 or 4/3 of the temperature would be found with a chance of "
+        f"{number(f'{result.power:.2f}', source('power'))} or more."
     )
 
 

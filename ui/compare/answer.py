@@ -8,14 +8,21 @@ from numpy.typing import NDArray
 
 from tokenarium.backend import MEASURES, Lab, RunComparison
 from tokenarium.ui.characters import displayed
+from tokenarium.ui.compare.numbers import value_source
 from tokenarium.ui.compare.words import number, sentence
 from tokenarium.ui.components.plot import figure_json
-from tokenarium.ui.components.table import Cell, Column, Link, table_html
+from tokenarium.ui.components.table import Cell, Column, Link, Number, table_html
 from tokenarium.ui.figures.beside import SELECTS
 from tokenarium.ui.shell.stored import stored_runs
 from tokenarium.ui.text import one_line
 
-PAGES = {"trace": "./", "cache": "cache", "speculate": "speculate", "sweep": "cache"}
+PAGES = {
+    "trace": "./",
+    "decode": "decode",
+    "cache": "cache",
+    "speculate": "speculate",
+    "sweep": "cache",
+}
 PARAMETERS = {"sweep": "sweep"}
 """What a run is called in an address of its page, where that is not ``run``."""
 MOST_TOKENS = 4096
@@ -145,8 +152,8 @@ def _table(found: RunComparison, name: str, selects: str) -> str:
     rows: list[list[Cell]] = [
         [
             Link(_called(found, place), {selects: place}),
-            *(_number(value, measure.unit) for value in measure.values[:, place].tolist()),
-            _number(float(apart[place]), measure.unit),
+            *(_number(found, name, lane, place) for lane in range(len(found.lanes))),
+            number(float(apart[place]), measure.unit),
         ]
         for place in order
         if apart[place] > 0
@@ -162,8 +169,14 @@ def _called(found: RunComparison, place: int) -> str:
     return f"{place} {one_line(found.places[place])}"
 
 
-def _number(value: float, unit: str) -> str:
-    return number(value, unit) if np.isfinite(value) else NONE
+def _number(found: RunComparison, name: str, lane: int, place: int) -> Cell:
+    measure = found.measure(name)
+    value = float(measure.values[lane, place])
+    if not np.isfinite(value):
+        return NONE
+    of = value_source(measure, lane, place)
+    said = number(value, measure.unit)
+    return said if of is None else Number(said, of, found.lanes[lane].run_id)
 
 
 def _sent(values: NDArray[np.floating]) -> list[list[float | None]]:

@@ -1,7 +1,9 @@
 """What a comparison says: the finding first, and nothing where nothing can be said."""
 
 from tokenarium.backend import Alignment, Interval, PlaceMeasure, RunComparison
+from tokenarium.ui.compare.numbers import value_source
 from tokenarium.ui.text import escape, many, one_line
+from tokenarium.ui.why.number import number as marked
 
 LEAST = 0.005
 """Differences below that are not seen in two decimals."""
@@ -61,10 +63,20 @@ def _largest(comparison: RunComparison, name: str) -> str:
     unit = "" if measure.unit == "bytes" else measure.unit
     first = number(largest.first, "bytes" if measure.unit == "bytes" else "")
     other = number(largest.other, measure.unit if unit else ("bytes" if measure.unit else ""))
+    one = _opening(comparison, measure, lane.reference, largest.place, first)
+    its = _opening(comparison, measure, largest.lane, largest.place, other)
     return (
         f"{who} most in {escape(measure.title)} at {where(comparison, largest.place)}: "
-        f"<b>{first} against {other}</b>."
+        f"<b>{one} against {its}</b>."
     )
+
+
+def _opening(
+    comparison: RunComparison, measure: PlaceMeasure, lane: int, place: int, said: str
+) -> str:
+    """Return a number as HTML that opens what it is."""
+    of = value_source(measure, lane, place)
+    return escape(said) if of is None else marked(said, of, comparison.lanes[lane].run_id)
 
 
 def _means(comparison: RunComparison, name: str) -> str:

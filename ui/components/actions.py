@@ -19,6 +19,7 @@ SAVE = (
     '<button type="button" data-do="link">Copy link</button>'
 )
 TOOLS = "window.tokenarium.tools(element);"
+EXPLAIN = "window.tokenarium.explain = (number, run) => server.explain_number({run, number});"
 KEYS = {
     "token": (("← →", "token, or word or sentence"), ("↑ ↓", "row of pixels"),
               ("Home End", "first, last token, in the strip"), ("j k", "layer"), ("[ ]", "head")),
@@ -72,16 +73,25 @@ def actions(
     )
 
 
-def tools(*, figures: bool) -> gr.HTML:
+def tools(
+    *, figures: bool, explain: Callable[[object, object], Mapping[str, str]] | None
+) -> gr.HTML:
     """Return the buttons of a page that is of no run.
 
     Args:
         figures: whether it has figures to save, of something that its address names.
+        explain: as of ``actions``; None where no number of the page opens.
     """
+
+    def explain_number(asked: dict[str, Any]) -> Mapping[str, str]:
+        assert explain is not None
+        return explain(asked.get("run"), asked.get("number"))
+
     return gr.HTML(
         html_template=f'<div class="tk-actions">{SAVE * figures}{THEME}'
         '<span class="tk-done" role="status"></span></div>',
-        js_on_load=TOOLS,
+        js_on_load=TOOLS + EXPLAIN * (explain is not None),
+        server_functions=[explain_number] if explain is not None else [],
         elem_id="actions",
     )
 

@@ -44,6 +44,8 @@ class Number:
 
     text: str
     of: Source
+    run_id: str = ""
+    """Of the run that it is of, where that is not the one that the page shows."""
 
 
 @dataclass(frozen=True)
@@ -103,4 +105,4 @@ def _cell(cell: Cell) -> str:
 
 
 def _part(part: str | Number) -> str:
-    return escape(part) if isinstance(part, str) else number(part.text, part.of)
+    return escape(part) if isinstance(part, str) else number(part.text, part.of, part.run_id)

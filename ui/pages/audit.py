@@ -25,6 +25,7 @@ class Audit(Page):
     """Judges a text that somebody else generated, and reads what their engine reports."""
 
     path, title, order = "audit", "Audit", 7
+    numbers = True
     kinds = (AuditRequest, ImportRequest)
     intro = (
         "A text, or figures of drafting, from another engine: can the model named have written "

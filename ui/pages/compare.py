@@ -22,7 +22,7 @@ class Compare(Page):
 
     path, title, order = "compare", "Compare", 30
     intro = "Two to six stored runs of one kind beside each other: what differs, and where."
-    figures = True
+    figures = numbers = True
 
     def build(self, blocks: gr.Blocks) -> None:  # noqa: ARG002 - the browser asks by itself
         """Make the one component, which asks for what its address names."""

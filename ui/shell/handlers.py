@@ -16,7 +16,7 @@ from tokenarium.ui.shell.panel import Action, Panel, Values
 from tokenarium.ui.shell.saving import saved
 from tokenarium.ui.shell.section import MAIN, Section
 from tokenarium.ui.shell.selection import PLACES, Selection, number_of
-from tokenarium.ui.why.explain import explained
+from tokenarium.ui.why.explain import said_number
 
 NOTHING_RUNS = "Nothing is running now."
 
@@ -222,10 +222,7 @@ class Handlers(Following):
 
     def explain(self, run: object, written: object) -> dict[str, str]:
         """Return what opens at a number of the run in sight, or in ``error`` why nothing does."""
-        try:
-            return explained(self.lab, str(run), str(written))
-        except UserError as error:
-            return {"error": str(error)}
+        return said_number(self.lab, run, written)
 
     @staticmethod
     def _carried(carried: object) -> Values:

@@ -26,6 +26,8 @@ class Page(ABC):
     """The requests whose runs open at its address, ``?run=ID``."""
     figures: ClassVar[bool] = False
     """Whether it has figures to save, of something that its address names."""
+    numbers: ClassVar[bool] = False
+    """Whether numbers on it open what they are, each of a run that it names."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab

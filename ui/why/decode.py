@@ -30,6 +30,20 @@ DECODE = {
         "probability in the draw",
         "In the distribution that the token was drawn from, after every step of the strategy.",
     ),
+    "step_surprisal": Formula(
+        "token_columns",
+        "surprisal of the token",
+        "-ln of the model's own probability of it, at temperature 1.",
+        '-np.log(result.lanes[{0}].tokens["probability"][{1}])',
+        "nats",
+    ),
+    "step_spent": Formula(
+        "token_columns",
+        "passes spent on the token",
+        "Of this lane, since the token before; that over the prompt not counted.",
+        'np.diff(result.lanes[{0}].tokens["passes"], prepend=0)[{1}]',
+        "passes",
+    ),
     "step_rank": _step("rank", "rank of the token", "1 is the likeliest.", more=" + 1"),
     "step_passes": _step(
         "passes", "passes so far", "Of this lane, that over the prompt not counted.", "passes"

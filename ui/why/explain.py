@@ -51,6 +51,14 @@ def explained(lab: Lab, run_id: str, written: str) -> dict[str, str]:
     }
 
 
+def said_number(lab: Lab, run: object, written: object) -> dict[str, str]:
+    """Return what opens at a number as ``explained`` does, or in ``error`` why nothing does."""
+    try:
+        return explained(lab, str(run), str(written))
+    except UserError as error:
+        return {"error": str(error)}
+
+
 def python(run_id: str, expression: str) -> str:
     """Return lines that print the number again."""
     called = [name for name in KNOWN if f"{name}(" in expression]

@@ -46,6 +46,18 @@ TRACE = {
         "The mean over heads and tokens.",
         "np.nanmean(result.learned_sink_mass)",
     ),
+    "span_surprisal": Formula(
+        "surprisal_nats",
+        "surprisal of a piece of text",
+        "The sum over its tokens, so that it can be compared between tokenizers.",
+        "result.surprisal_nats[{0}:{1}].sum(dtype=float)",
+    ),
+    "span_received": Formula(
+        "received_mass",
+        "attention that a piece of text receives",
+        "The sum over its tokens of the mean over all heads of the model.",
+        "result.received_by_token()[{0}:{1}].sum(dtype=float)",
+    ),
     "surprisal_before": Formula(
         "surprisal_nats",
         "mean surprisal within the trained context",
@@ -108,6 +120,12 @@ CACHE = {
         "The mean over the policy's steps and all layers.",
         "np.nanmean(result.lost_mass[{0}, :{1}])",
     ),
+    "step_lost": Formula(
+        "lost_mass",
+        "attention lost at a step",
+        "The mean over all layers.",
+        "np.mean(result.lost_mass[{0}, {1}])",
+    ),
     "recall": Formula(
         "lost_mass",
         "attention recall",
@@ -146,6 +164,31 @@ JUDGE = {
         "judged", "judged tokens", "How many tokens count.", "result.judged.sum()", "tokens"
     )
 }
+AUDIT = {
+    "audited_tokens": Formula(
+        "token_ids", "audited tokens", "How many there are.", "len(result.token_ids)", "tokens"
+    )
+}
+IMPORT = {
+    "import_definition": Formula(
+        "definitions",
+        "one measure of acceptance",
+        "As its row defines it, of the imported figures.",
+        'result.definitions[{0}]["value"]',
+        "",
+    ),
+    **{
+        f"import_sum_{name.partition('_')[0]}": Formula(
+            "requests", title, "The sum over the requests.", f'result.requests["{name}"].sum()', ""
+        )
+        for name, title in {
+            "rounds": "rounds",
+            "accepted": "accepted tokens",
+            "drafted": "drafted tokens",
+            "new_tokens": "new tokens",
+        }.items()
+    },
+}
 FORMULAS: Mapping[str, Mapping[str, Formula]] = {
     "trace": TRACE,
     "cache": CACHE,
@@ -157,5 +200,7 @@ FORMULAS: Mapping[str, Mapping[str, Formula]] = {
     "ablate": ATTRIBUTE,
     "judge": JUDGE,
     "edit": EDIT,
+    "audit": AUDIT,
+    "import": IMPORT,
 }
 """By kind of run and name."""

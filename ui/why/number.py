@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tokenarium.ui.text import escape
 
-_MARK = re.compile(r'<button data-why="[^"]*">(.*?)</button>', re.DOTALL)
+_MARK = re.compile(r'<button data-why="[^>]*>(.*?)</button>', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,13 @@ def source(name: str, *index: int) -> Source:
     return Source(name, tuple(map(int, index)))
 
 
-def number(text: str, of: Source) -> str:
-    """Return a number as HTML that opens what it is; ``text`` is escaped."""
-    return f'<button data-why="{escape(of.written())}">{escape(text)}</button>'
+def number(text: str, of: Source, run_id: str = "") -> str:
+    """Return a number as HTML that opens what it is; ``text`` is escaped.
+
+    ``run_id`` is of the run that it is of, where that is not the one that the page shows.
+    """
+    run = f' data-run="{escape(run_id)}"' if run_id else ""
+    return f'<button data-why="{escape(of.written())}"{run}>{escape(text)}</button>'
 
 
 def of_run(html: str, run_id: str) -> str:

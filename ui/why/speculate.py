@@ -133,6 +133,27 @@ SPECULATE = {
         "1 + result.accepted_in_text.sum() / len(result.rounds)",
         "tokens",
     ),
+    "round_accepted": Formula(
+        "rounds",
+        "accepted guesses of a round",
+        "Those that are in the text: none after its end.",
+        "result.accepted_in_text[{0}]",
+        "tokens",
+    ),
+    "round_drafted": Formula(
+        "rounds",
+        "drafted tokens of a round",
+        "All guesses.",
+        'result.rounds["drafted"][{0}]',
+        "tokens",
+    ),
+    "round_token_ms": Formula(
+        "rounds",
+        "time of a new token in a round",
+        "Time of the round over the tokens that it added.",
+        f'{SPENT}[{{0}}] / result.rounds["new_tokens"][{{0}}]',
+        "ms",
+    ),
     "acceptance_rate": Formula(
         "node_columns",
         "acceptance rate",
