@@ -2,6 +2,7 @@
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,13 @@ def _default_port() -> int:
     """Return the port that the platform of a Space names."""
     named = os.environ.get("GRADIO_SERVER_PORT", "") if _on_a_space() else ""
     return int(named) if named.isdecimal() else 7860
+
+
+def _offers_sign_in() -> bool:
+    """Return whether the platform of a Space knows who a visitor is, if that visitor wants it."""
+    needed = ("authlib", "itsdangerous")  # the platform installs them with Gradio
+    known = _on_a_space() and bool(os.environ.get("OAUTH_CLIENT_ID"))
+    return known and all(find_spec(name) is not None for name in needed)
 
 
 def _default_host() -> str:
@@ -176,6 +184,12 @@ class Settings(BaseSettings):
         description="Take a visitor's address from X-Forwarded-For, as the proxy in front of the "
         "app sets it; otherwise from the connection. On by itself on a Space.",
     )
+    sign_in: bool = Field(
+        default_factory=_offers_sign_in,
+        description="Offer visitors of a Space to sign in with their Hugging Face account, which "
+        "their runs then belong to, whatever browser they come with. On by itself on a Space with "
+        "hf_oauth; elsewhere nobody knows accounts.",
+    )
     hosted_keep_hours: float = Field(
         24.0, gt=0, description="A visitor's runs are deleted after this many hours."
     )
@@ -214,6 +228,16 @@ class Settings(BaseSettings):
                 "such as example.org or *.example.org"
             )
         return tuple(name.lower() for name in names)
+
+    @field_validator("sign_in")
+    @classmethod
+    def _on_a_space_only(cls, wanted: bool) -> bool:
+        if wanted and not _offers_sign_in():
+            raise ValueError(
+                "sign_in=True needs a Space with hf_oauth: true in its README, and gradio[oauth]: "
+                "leave it out elsewhere"
+            )
+        return wanted
 
     @field_validator("frame_ancestors")
     @classmethod

@@ -29,6 +29,7 @@ _DEFAULTS = {
     "host": "127.0.0.1",
     "port": 7860,
     "behind_proxy": "off",
+    "sign_in": "off",
     "telemetry": "none",
 }
 """Where the default depends on the machine, or is told in another word."""

@@ -54,6 +54,8 @@ def build(lab: Lab) -> gr.Blocks:
 
 def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage] | type[Page]) -> None:
     Navbar(visible=False)
+    if lab.settings.sign_in:
+        gr.LoginButton(size="sm", elem_id="sign-in", min_width=0)
     header(TITLE, _titles(), page.path, page.intro or TAGLINE)
     if issubclass(page, Page):
         tools(figures=page.figures, explain=partial(said_number, lab) if page.numbers else None)
@@ -78,6 +80,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         sent_bytes=sent_bytes,
         hosted=settings.hosted,
         behind_proxy=settings.behind_proxy,
+        sign_in=settings.sign_in,
     )
     options["app_kwargs"]["middleware"][:0] = [
         Middleware(Hosts, **hosts_of(settings)),

@@ -55,6 +55,20 @@ def test_settings_on_a_space_take_its_port_and_its_disk(
     assert Settings(database="duckdb:///:memory:").database == "duckdb:///:memory:"
 
 
+def test_signing_in_is_offered_where_the_platform_knows_accounts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tokenarium.backend.settings.find_spec", lambda name: object())
+    assert not Settings().sign_in
+    with pytest.raises(ValidationError, match=r"sign_in=True needs a Space with hf_oauth"):
+        Settings(sign_in=True)
+    monkeypatch.setenv("SPACE_ID", "someone/tokenarium")
+    assert not Settings().sign_in
+    monkeypatch.setenv("OAUTH_CLIENT_ID", "id")
+    assert Settings().sign_in
+    assert not Settings(sign_in=False).sign_in
+
+
 def test_token_limit_is_the_smaller_one_in_hosted_mode() -> None:
     assert Settings(hosted=False, max_tokens=9, hosted_max_tokens=5).token_limit == 9
     assert Settings(hosted=True, max_tokens=9, hosted_max_tokens=5).token_limit == 5

@@ -71,6 +71,7 @@ def test_front_matter_is_complete(requirements: dict[str, str]) -> None:
     assert said["python_version"] == "3.11"
     assert len(said["short_description"]) <= 60
     assert said["license"] == "apache-2.0"
+    assert said["hf_oauth"] is True
     for name in ("tags", "models", "suggested_hardware", "startup_duration_timeout"):
         assert said[name], name
     assert [each.partition(" ")[0] for each in said["preload_from_hub"]] == said["models"]

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from starlette.responses import JSONResponse
+from starlette.testclient import TestClient
 
 from tests.ui.served import serving
 from tokenarium.backend import Settings
 from tokenarium.ui import api
 from tokenarium.ui.pages import every_page
-from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES
+from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.visitor import CALLER, passed_on, visitor_of
 
 API = "/gradio_api"
@@ -236,3 +238,19 @@ def test_who_typed_a_wrong_address_is_told_in_a_page_with_a_way_back(
     assert '<a href="/">' in found.text
     assert "<b>nothing" not in found.text
     assert "error" in served.http.get("/nothing").json()
+
+
+@pytest.mark.parametrize("offered", [False, True])
+def test_the_way_to_sign_in_answers_only_where_that_is_offered(offered: bool) -> None:
+    passed: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        passed.append(scope["path"])
+        await JSONResponse({})(scope, receive, send)
+
+    client = TestClient(Guard(app, [""], SENT_BYTES, sign_in=offered))
+    ways = ["/login/huggingface", "/login/callback", "/logout"]
+    for path in [*ways, "/login", "/login/other", "/logout/x"]:
+        client.get(path)
+        client.post(path, json={})
+    assert passed == (ways if offered else [])

@@ -1,5 +1,6 @@
 """A visitor is known by a secret that stays in the browser; the server keeps its hash."""
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,3 +90,21 @@ def test_a_class_is_named_by_a_cookie_or_by_the_page_where_cookies_are_refused()
     assert visitor_of(LAB, asked, {"visitor": SECRET, "group": "ABCDEF"}).group == "ABCDEF"
     asked.cookies["tokenarium_class"] = "GHJKMN"
     assert visitor_of(LAB, asked).group == "GHJKMN"
+
+
+def signed_in(subject: str, cookie: str = SECRET, seconds: float = 60) -> SimpleNamespace:
+    info = {"expires_at": time.time() + seconds, "userinfo": {"sub": subject}}
+    found = request(cookie)
+    found.request = SimpleNamespace(scope={"session": {"oauth_info": info}})
+    return found
+
+
+def test_an_account_is_the_same_visitor_in_every_browser_until_its_session_ends() -> None:
+    here, there = signed_in("someone"), signed_in("someone", SECRET[::-1])
+    assert visitor_of(LAB, here) == visitor_of(LAB, there) != visitor_of(LAB, request(SECRET))
+    assert visitor_of(LAB, signed_in("somebody else")) != visitor_of(LAB, here)
+    assert visitor_of(LAB, signed_in("someone", seconds=-1)) == visitor_of(LAB, request(SECRET))
+    assert "someone" not in visitor_of(LAB, here)
+    empty = request(SECRET)
+    empty.request = SimpleNamespace(scope={"session": {}})
+    assert visitor_of(LAB, empty) == visitor_of(LAB, request(SECRET))

@@ -31,6 +31,7 @@ _READ = re.compile(
 _SENT = re.compile(
     r"gradio_api/(queue/join|run/[^/]+|call/(v2/)?[^/]+|cancel|reset|component_server|mcp(/.*)?)"
 )
+_SIGN_IN = re.compile(r"login/(huggingface|callback)|logout")
 _PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
     'content="width=device-width"><meta name="color-scheme" content="light dark">'
@@ -53,6 +54,7 @@ class Guard:
         sent_bytes: most that a request may send.
         hosted: whether functions of parts, such as exports, are counted by visitor and address.
         behind_proxy: whether X-Forwarded-For has the address.
+        sign_in: whether visitors may sign in, whose way there and back then answers.
     """
 
     def __init__(
@@ -63,9 +65,11 @@ class Guard:
         *,
         hosted: bool = False,
         behind_proxy: bool = False,
+        sign_in: bool = False,
     ) -> None:
         self._app, self._pages, self._sent_bytes = app, frozenset(pages), sent_bytes
         self._hosted, self._behind_proxy = hosted, behind_proxy
+        self._sign_in = sign_in
         self._shares = Shares()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +81,9 @@ class Guard:
                 await send({"type": "websocket.close", "code": 1008})
             return
         path, method = get_route_path(scope).strip("/"), scope["method"]
-        read = method in ("GET", "HEAD") and (path in self._pages or _READ.fullmatch(path))
+        open_here = path in self._pages or _READ.fullmatch(path)
+        signing_in = self._sign_in and _SIGN_IN.fullmatch(path)
+        read = method in ("GET", "HEAD") and (open_here or signing_in)
         if read or (path == MCP and method == "DELETE"):  # the end of a session
             await self._app(scope, receive, send)
         elif method == "POST" and _SENT.fullmatch(path):

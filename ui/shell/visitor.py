@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
@@ -25,7 +26,7 @@ def visitor_of(lab: Lab, request: gr.Request | None, told: object = None) -> Vis
 
     Args:
         lab: who knows which names were seen before, and whether a proxy is in front.
-        request: whose cookie has the name.
+        request: whose cookie has the name, and whose session the account, where one signed in.
         told: a value that the page sent along, whose ``visitor`` is the name, and whose ``group``
             the code of the class, where the browser refuses cookies. Who sends no name gets one
             that lasts as long as its page.
@@ -43,12 +44,25 @@ def visitor_of(lab: Lab, request: gr.Request | None, told: object = None) -> Vis
         if caller is None
         else f"caller {caller}"
     )
-    secret = next(right, own)
+    secret = account_of(request) or next(right, own)
     name = _digest(secret)
     group = request.cookies.get(GROUP) or (told.get("group") if isinstance(told, dict) else None)
     if caller is not None:
         return lab.visitor(name, caller)
     return lab.visitor(name, getattr(client, "host", ""), headers.get("x-forwarded-for", ""), group)
+
+
+def account_of(request: gr.Request) -> str:
+    """Return the account that a visitor is signed in with; empty for none.
+
+    It is in the session, a cookie that only this program can sign, as long as Gradio offers that.
+    """
+    scope: Any = getattr(getattr(request, "request", None), "scope", None) or {}
+    known = (scope.get("session") or {}).get("oauth_info")
+    if not isinstance(known, dict) or known.get("expires_at", 0) < time.time():
+        return ""
+    subject = known.get("userinfo", {}).get("sub", "")
+    return f"account {subject}" if subject else ""
 
 
 def hashed(told: object) -> str:
