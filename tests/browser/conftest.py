@@ -1,33 +1,25 @@
 """The application as its own process, Chromium, and pages that must stay clean."""
 
-import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import (
     Browser,
     BrowserContext,
-    Error,
     Page,
-    Request,
     expect,
     sync_playwright,
 )
 
 from tests.browser.deep_model import TEMPLATE, save_deep_model
+from tests.browser.served import App, free_port, wait_for_app
+from tests.browser.watch import Watch
 from tokenarium.backend.settings import PROJECT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -42,26 +34,6 @@ FLAGS = [
     # A page that asks for another host fails even where there is a network.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-GONE = "Unexpected error 404"
-ABORTED = (
-    GONE,
-    "AbortError: signal is aborted",
-    "onnection errored out",
-    "TypeError: network error",
-)
-"""What Gradio's script logs of a stream that was open when its page was left for another."""
-CUT = "net::ERR_INCOMPLETE_CHUNKED_ENCODING"
-"""What the browser says of the second of two streams: Gradio ends it so when the first is left."""
-LEAVING = "(while the page was being left)"
-MARK_LEAVING = """mark => {
-  let leaving = false;
-  addEventListener('beforeunload', () => { leaving = true; }, true);
-  addEventListener('pageshow', () => { leaving = false; }, true);
-  const log = console.error;
-  console.error = (...said) => log.call(console, ...(leaving ? [mark, ...said] : said));
-}"""
-"""Marks what a page logs between being left and being gone."""
-START_S = 200.0
 STEP_MS = 60_000
 expect.set_options(timeout=STEP_MS)
 DRAWN = """() => {
@@ -124,19 +96,6 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@dataclass(frozen=True)
-class App:
-    """A running application."""
-
-    url: str
-    log: Path
-
-    def get(self, path: str) -> Any:
-        """Return the JSON at a path."""
-        with urllib.request.urlopen(f"{self.url}/{path}", timeout=30) as answer:
-            return json.load(answer)
-
-
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., App]]:
     """Start applications with given options; all end with the session."""
@@ -144,7 +103,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ap
 
     def start(*options: str) -> App:
         folder = tmp_path_factory.mktemp("app")
-        port = _free_port()
+        port = free_port()
         kept = {n: v for n, v in os.environ.items() if not n.startswith("TOKENARIUM_")}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -160,7 +119,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ap
             )
         started.append(process)
         app = App(f"http://127.0.0.1:{port}", folder / "log")
-        _wait_for(app, process)
+        wait_for_app(app, process)
         return app
 
     yield start
@@ -185,48 +144,6 @@ def deep_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_deep_model(folder / "deep")
     save_deep_model(folder / "chat", 2, TEMPLATE)
     return folder
-
-
-@dataclass
-class Watch:
-    """What pages of one test did that they must not."""
-
-    wrong: list[str] = field(default_factory=list)
-    requests: defaultdict[Page, list[str]] = field(default_factory=lambda: defaultdict(list))
-    left: bool = False
-    """Whether Gradio said of a page that was being left that its session is gone."""
-
-    def follow(self, context: BrowserContext, app: App) -> None:
-        context.on("request", lambda request: self._asked(request, app))
-        context.on("page", self._opened)
-        context.add_init_script(f"({MARK_LEAVING})({json.dumps(LEAVING)})")
-
-    def asked(self, page: Page) -> int:
-        """Return how often a page has asked Python for something."""
-        urls = self.requests[page]
-        return sum("/queue/join" in url or "/component_server" in url for url in urls)
-
-    def _asked(self, request: Request, app: App) -> None:
-        with suppress(Error):  # of a page that is not there yet, or of a worker
-            self.requests[request.frame.page].append(request.url)
-        parts = urlsplit(request.url)
-        if parts.scheme not in ("blob", "data") and not request.url.startswith(app.url):
-            self.wrong.append(f"off-host request: {request.url}")
-
-    def _opened(self, page: Page) -> None:
-        page.on("console", lambda message: message.type == "error" and self._logged(message.text))
-        page.on("pageerror", lambda error: self.wrong.append(f"page error: {error}"))
-        page.on("dialog", self._refuse)
-
-    def _logged(self, text: str) -> None:
-        leaving = text.startswith(LEAVING) and any(words in text for words in ABORTED)
-        self.left |= leaving and GONE in text
-        if not (leaving or (self.left and CUT in text)):
-            self.wrong.append(f"console error: {text}")
-
-    def _refuse(self, dialog: Any) -> None:
-        self.wrong.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
 
 
 @pytest.fixture
@@ -375,22 +292,3 @@ def run_text(page: Page, text: str, *, wait: bool = True) -> None:
     page.locator("#run").click()
     if wait:
         finished(page, before)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(app: App, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            break
-        try:
-            app.get("gradio_api/startup-events")
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"the application did not start:\n{app.log.read_text()[-2000:]}")

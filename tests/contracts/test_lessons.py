@@ -4,7 +4,7 @@ import html
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from tests.ui.browser_stub import layout_of
-from tokenarium.backend import Lab, Run, Settings
+from tokenarium.backend import Lab, Run
 from tokenarium.backend.settings import PROJECT
 from tokenarium.ui.lessons import command
 from tokenarium.ui.lessons.checks import checks
@@ -36,12 +36,6 @@ STEPS = [
 steps = pytest.mark.parametrize(
     ("slug", "number", "step"), STEPS, ids=[f"{slug}-{number}" for slug, number, _ in STEPS]
 )
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

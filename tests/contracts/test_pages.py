@@ -4,77 +4,34 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
-import pytest
 
+from tests.contracts.visits import (
+    LONG,
+    PAGES,
+    SHORT,
+    asking,
+    pages,
+    pressed,
+    ran,
+    sections,
+    visit,
+)
 from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
-from tokenarium.backend import Lab, ProbeRequest, Settings, UserError
+from tokenarium.backend import Lab, UserError
 from tokenarium.ui.page import build
-from tokenarium.ui.pages import find_pages
-from tokenarium.ui.pages.race import Race
 from tokenarium.ui.shell.drawing import BETWEEN
 from tokenarium.ui.shell.following import CANCELLED
 from tokenarium.ui.shell.handlers import NOTHING_RUNS
 from tokenarium.ui.shell.saving import offered
 from tokenarium.ui.shell.section import MAIN, RunPage
 
-PAGES = find_pages()
-SECTIONS = [(page, slug) for page in PAGES for slug in (MAIN, *(s.slug for s in page.beside))]
-SHORT = {
-    "text": "The old king saw it.",
-    "patch_other": "The young queen saw it!",
-    "max_new_tokens": 3,
-}
-LONG = {
-    "text": "The old king saw it, and went on. " * 60,
-    "patch_other": "The young queen saw it, and went on. " * 60 + "She",
-    "max_new_tokens": 400,
-}
 LARGEST_BYTES = 264_000
 ODD = ("kernel",)
 """Parameters that are odd numbers only."""
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
-        yield made
-
-
-def visit(lab: Lab, page: type[RunPage]) -> Visit:
-    return Visit(lab, page)
-
-
-def asking(page: Visit, values: dict[str, Any]) -> dict[str, Any]:
-    """Return those of the values for which the page has a control."""
-    return {name: v for name, v in values.items() if name in page.layout.controls.parts}
-
-
-def pressed(page: Visit, slug: str, values: dict[str, Any] = SHORT) -> list[dict[str, Any]]:
-    return page.run(slug, **asking(page, values))
-
-
-pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.title)
-sections = pytest.mark.parametrize(
-    ("page", "slug"), SECTIONS, ids=[f"{page.title}-{slug}" for page, slug in SECTIONS]
-)
-
-
-@pytest.fixture(scope="module")
-def done(lab: Lab) -> dict[tuple[type[RunPage], str], Visit]:
-    """A visit of every page on which a section was run, made when it is asked for."""
-    return {}
-
-
-def ran(lab: Lab, done: dict[Any, Visit], page: type[RunPage], slug: str) -> Visit:
-    if (page, slug) not in done:
-        done[page, slug] = visit(lab, page)
-        pressed(done[page, slug], slug)
-    return done[page, slug]
 
 
 @pages
@@ -87,29 +44,6 @@ def test_a_page_opens_with_the_example_of_its_kind(lab: Lab, page: type[RunPage]
     assert found.values["facts"]
     assert found.messages[0]["why"] == "first"
     assert found.messages[0]["example"] == example.run_id
-
-
-@sections
-def test_shipped_runs_of_a_section_open_at_the_address_of_their_link(
-    lab: Lab, page: type[RunPage], slug: str
-) -> None:
-    offered = visit(lab, page).page.sections[slug].offered_runs()
-    assert offered
-    for _, ids in offered:
-        found = visit(lab, page)
-        found.boot(f"{slug}={ids}")
-        assert found.status(slug) == ""
-        assert found.shown(slug) == ids
-        for panel in found.page.sections[slug].shown:
-            assert any(found.values[name] for name in panel.parts) or not panel.parts
-
-
-def test_a_shipped_race_is_of_one_prompt_and_somebody_wins(lab: Lab) -> None:
-    ((_, ids),) = Race(lab).offered_runs()
-    results = [lab.open(run_id).result for run_id in ids.split(BETWEEN)]
-    assert len({result.prompt for result in results}) == 1
-    fast, slow = (result.tokens_per_s / result.plain_tokens_per_s for result in results)
-    assert fast > 1 > slow
 
 
 def test_a_page_is_sent_alone_and_small(lab: Lab) -> None:
@@ -140,22 +74,6 @@ def test_a_run_is_shown_and_named_before_it_ends(
         assert type(lab.open(run_id).request) in found.page.sections[slug].kinds
     for panel in found.page.sections[slug].shown:
         assert any(found.values[name] for name in panel.parts) or not panel.parts
-
-
-@sections
-def test_a_stored_run_opens_at_its_address_as_it_was_shown(
-    lab: Lab, done: dict[Any, Visit], page: type[RunPage], slug: str
-) -> None:
-    before = ran(lab, done, page, slug)
-    again = visit(lab, page)
-    again.boot(f"{slug}={before.shown(slug)}")
-    assert again.shown(slug) == before.shown(slug)
-    for panel in again.page.sections[slug].shown:
-        for name in panel.parts:
-            assert again.values[name] == before.values[name]
-    asked = before.page.sections[slug].requests(again.asked())
-    if slug == MAIN:
-        assert [lab.open(before.shown() or "").request] == list(asked)
 
 
 def others(component: Any) -> list[Any]:
@@ -300,51 +218,6 @@ def test_what_cannot_be_done_is_said_in_words(lab: Lab, page: type[RunPage], slu
 
 
 @pages
-def test_a_run_of_another_kind_is_refused_in_words(lab: Lab, page: type[RunPage]) -> None:
-    others = [each for each in PAGES if each is not page]
-    for each in others:
-        run_id = lab.examples(each.kinds[0].kind)[0].run_id
-        found = visit(lab, page)
-        found.open(run_id)
-        assert f"not a {page.kinds[0].kind}" in words(found.status())
-
-
-def opened_at(lab: Lab, page: type[RunPage], query: str) -> dict[str, Any]:
-    """Return the last message to the browser of a page that opens at an address."""
-    found = visit(lab, page)
-    asker = found.asker()
-    (told,) = found.handlers.boot(query, None, asker)
-    message: dict[str, Any] = told.get("selection", {})
-    return message
-
-
-@sections
-def test_an_address_with_a_run_of_another_kind_leads_to_where_it_is_shown(
-    lab: Lab, done: dict[Any, Visit], page: type[RunPage], slug: str
-) -> None:
-    ids = ran(lab, done, page, slug).shown(slug)
-    shown = visit(lab, page).page.sections[slug].kinds
-    for other, wrong in SECTIONS:
-        kinds = visit(lab, other).page.sections[wrong].kinds
-        message = opened_at(lab, other, f"{wrong}={ids}")
-        if shown[0] in kinds:
-            assert message["why"] == "boot"
-            continue
-        assert message["why"] == "moved"
-        path, query = message["to"].split("?")
-        (home,) = (each for each in PAGES if (each.path or "./") == path)
-        assert opened_at(lab, home, query)["why"] == "boot"
-
-
-def test_a_run_that_no_page_shows_is_refused_in_words_at_every_address(lab: Lab) -> None:
-    run = lab.run(lab.request(ProbeRequest, model="bundled/draft", period=16))
-    for page in PAGES:
-        found = visit(lab, page)
-        found.boot(f"run={run.id}")
-        assert f"not a {page.kinds[0].kind}" in words(found.status())
-
-
-@pages
 def test_what_a_run_will_take_is_said_before_it_and_why_where_it_cannot_run(
     lab: Lab, done: dict[Any, Visit], page: type[RunPage]
 ) -> None:
@@ -357,38 +230,6 @@ def test_what_a_run_will_take_is_said_before_it_and_why_where_it_cannot_run(
     refused = words(found.cost(**asking(found, {"text": "", "max_new_tokens": 3})))
     assert "text" in refused
     assert "will take" not in refused
-
-
-@pages
-def test_text_and_model_go_along_where_the_address_names_no_run(
-    lab: Lab, page: type[RunPage]
-) -> None:
-    carried = {"text": "Carried along.", "model": "bundled/draft"}
-    found = visit(lab, page)
-    found.boot("", carried)
-    assert (found.values["text"], found.values["model"]) == ("Carried along.", "bundled/draft")
-    named = visit(lab, page)
-    named.boot(f"run={named.shown()}", carried)
-    assert named.values["text"] != "Carried along."
-    gone = visit(lab, page)
-    gone.boot("run=nowhere", carried)
-    assert gone.values["text"] == named.values["text"]
-    for nonsense in ("x", {"text": 3, "model": None}, [], {"text": ""}):
-        untouched = visit(lab, page)
-        untouched.boot("", nonsense)
-        assert untouched.values["text"] == named.values["text"]
-
-
-@pages
-def test_an_address_without_a_run_changes_nothing_but_the_view(
-    lab: Lab, page: type[RunPage]
-) -> None:
-    found = visit(lab, page)
-    before = dict(found.values)
-    for told in found.handlers.boot("token=3&layer=1&unknown=x&view=nothing", None, found.asker()):
-        assert told.pop("selection") == {"shown": True, "why": "arrived", "section": "run"}
-        assert told == {}
-    assert found.values == before
 
 
 def _moved(field: dict[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from html import unescape
 from itertools import chain
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 
 import tokenarium
 from tests.ui.browser_stub import Visit
-from tokenarium.backend import JudgeRequest, Lab, Settings, UserError
+from tokenarium.backend import JudgeRequest, Lab, UserError
 from tokenarium.backend.comparison.compare import compare_runs
 from tokenarium.ui.compare.answer import answer as compared
 from tokenarium.ui.compare.numbers import value_source
@@ -43,12 +43,6 @@ WRONG = (
     "attention_share 100000", "attention_share 1 1", "token_text 0", f"surprisal_nats {'9' * 100}",
     "chance __import__('os')",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
-        yield made
 
 
 def marked(values: Iterable[object], run_id: str = "") -> set[tuple[str, str]]:

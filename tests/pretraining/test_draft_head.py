@@ -1,66 +1,16 @@
 """The recipe of the draft head on a tiny random Llama: every number has a second way to it."""
 
-import json
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from tokenarium.backend.pretraining.draft_head import evaluation, recipe, self_play
-from tokenarium.backend.pretraining.draft_head.head import DraftHead, Shape
+from tests.pretraining.conftest import END, PROMPTS, VOCABULARY, head_of, store_of
+from tokenarium.backend.pretraining.draft_head import evaluation, self_play
 from tokenarium.backend.pretraining.draft_head.loss import Weighing, unrolled_loss
-from tokenarium.backend.pretraining.draft_head.ragged import (
-    HeldOut,
-    Prompts,
-    load_held_out,
-    save_held_out,
-)
 from tokenarium.backend.pretraining.draft_head.start import closed_form, ridge
-from tokenarium.backend.pretraining.draft_head.store import Store, reduced_vocabulary
+from tokenarium.backend.pretraining.draft_head.store import reduced_vocabulary
 from tokenarium.backend.pretraining.draft_head.target import Target
-
-VOCABULARY, END = 40, 2
-PROMPTS = Prompts([1, 5, 6], [7, 1, 8, 7], [7, 1, 9, 7], END, [[11, 12], [13, 14, 15, END]])
-
-
-@pytest.fixture(scope="module")
-def model() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-        tie_word_embeddings=True,
-    )
-    found = LlamaForCausalLM(config).eval()
-    torch.nn.init.uniform_(found.model.norm.weight, 0.5, 2.0)
-    return found
-
-
-@pytest.fixture(scope="module")
-def target(model: LlamaForCausalLM) -> Target:
-    return Target(model.config.to_dict(), model.state_dict(), dtype=torch.float32)
-
-
-def _store(folder: Path, target: Target) -> Store:
-    return Store(folder, target, PROMPTS, rows=6, length=30, seed=3)
-
-
-def _head(target: Target, seed: int = 0) -> DraftHead:
-    torch.manual_seed(seed)
-    head = DraftHead(Shape.of(target))
-    torch.nn.init.normal_(head.out.weight, std=0.2)
-    torch.nn.init.normal_(head.down.weight, std=0.2)
-    return head
 
 
 def test_target_reads_as_transformers_does(model, target):
@@ -150,7 +100,7 @@ def test_ridge_recovers_a_linear_map():
 
 def test_closed_form_guesses_a_linear_world_without_error(target):
     """Hidden states that follow from the one before and the token by a fixed map are guessed."""
-    head, gain = _head(target), target.norm
+    head, gain = head_of(target), target.norm
     torch.manual_seed(1)
     weight, ids = torch.randn(32, 64) / 8, torch.randint(0, VOCABULARY, (20, 30))
     embedded = functional.embedding(ids, target.embedding)
@@ -169,7 +119,7 @@ def test_closed_form_guesses_a_linear_world_without_error(target):
 
 def test_unrolled_guesses_equal_a_chain_run_one_by_one(target):
     """At every round the head reads target states, then its own guesses, keys kept."""
-    head, ids = _head(target), torch.randint(0, VOCABULARY, (1, 9))
+    head, ids = head_of(target), torch.randint(0, VOCABULARY, (1, 9))
     hidden = target.read(ids)
     embedded = functional.embedding(ids[:, 1:], target.embedding)
     with torch.no_grad():
@@ -186,9 +136,9 @@ def test_unrolled_guesses_equal_a_chain_run_one_by_one(target):
 
 
 def test_unrolled_loss_falls_and_counts_no_prefix(target, tmp_path):
-    store = _store(tmp_path, target)
+    store = store_of(tmp_path, target)
     store.add()
-    head, rows = _head(target), target.unembedding[:20]
+    head, rows = head_of(target), target.unembedding[:20]
     optimiser = torch.optim.AdamW(head.parameters(), lr=3e-3)
 
     def loss(skip: int = 3) -> torch.Tensor:
@@ -213,7 +163,7 @@ def test_unrolled_loss_falls_and_counts_no_prefix(target, tmp_path):
 
 def test_loss_of_one_guess_equals_its_formula(target):
     """One row, every position scored: written out in logs of softmax."""
-    head, ids = _head(target), torch.randint(0, VOCABULARY, (1, 7))
+    head, ids = head_of(target), torch.randint(0, VOCABULARY, (1, 7))
     hidden, rows = target.read(ids).clone(), target.unembedding[5:25]
     weighing = Weighing(user=0.0, forced=0.5, share=1.1, hidden=0.3, teacher_tokens=20)
     mode = torch.tensor([[0, 0, 0, 1, 2, 0, 2]])
@@ -232,7 +182,7 @@ def test_loss_of_one_guess_equals_its_formula(target):
 
 
 def test_vocabulary_is_what_the_target_wrote_most(target, tmp_path):
-    store = _store(tmp_path, target)
+    store = store_of(tmp_path, target)
     store.add()
     store.ids[0][:], store.mode[0][:] = 30, self_play.ASSISTANT
     store.ids[0][0, :5], store.ids[0][1:3, :] = 4, 33
@@ -286,7 +236,7 @@ def test_positions_count_a_guess_only_behind_right_ones():
 
 
 def test_guesses_are_those_of_the_unrolled_head(target):
-    head, ids = _head(target), [1, 5, 6, 11, 12, 3, 4]
+    head, ids = head_of(target), [1, 5, 6, 11, 12, 3, 4]
     vocabulary = torch.arange(5, 25)
     hidden = target.read(torch.tensor([ids]))
     found = evaluation.guesses(head, target, vocabulary, ids, hidden[0], 2)
@@ -299,101 +249,3 @@ def test_guesses_are_those_of_the_unrolled_head(target):
                 logits = target.unembedding[5:25] @ state[0, 0]
                 assert found[step, place] == 5 + int(logits.argmax())
                 states = torch.cat([states, state], 1)
-
-
-PLAN = recipe.Plan(
-    gate_tokens=180,
-    gate_passes=10 * 120,
-    gate_match=0.0,
-    tokens=360,
-    passes=10 * 120,
-    vocabulary=20,
-    batch=4,
-    save_seconds=0.0,
-)
-HELD_OUT = [HeldOut("qa", [1, 5, 6, 11], [12, 3, 4, 12, 3, 4, 20]), HeldOut("math", [1, 5], [8, 9])]
-
-
-def _training(folder: Path, target: Target, plan: recipe.Plan) -> recipe.Training:
-    return recipe.Training(folder, _store(folder / "text", target), HELD_OUT, plan)
-
-
-def test_a_run_cut_off_goes_on_exactly(target, tmp_path, monkeypatch):
-    _training(tmp_path / "whole", target, PLAN).run()
-    step, stages = recipe.Training._step, []
-
-    def cut(training, rows):
-        if training.progress.step == 7 and len(stages) == training.progress.stage:
-            stages.append(training.progress.stage)
-            raise KeyboardInterrupt
-        return step(training, rows)
-
-    monkeypatch.setattr(recipe.Training, "_step", cut)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            _training(tmp_path / "cut", target, PLAN).run()
-    _training(tmp_path / "cut", target, PLAN).run()
-    whole, cut_off = (
-        DraftHead.load(tmp_path / name / "head")[0].state_dict() for name in ("whole", "cut")
-    )
-    assert stages == [0, 1]
-    assert all(torch.equal(whole[name], cut_off[name]) for name in whole)
-    assert (tmp_path / "whole" / "judged_stage_1.json").exists()
-
-
-def test_steps_read_on_and_each_stage_begins_anew(target, tmp_path, monkeypatch):
-    step, seen = recipe.Training._step, []
-
-    def watched(training, rows):
-        progress = training.progress
-        seen.append((progress.stage, progress.step, progress.row, len(training.optimiser.state)))
-        return step(training, rows)
-
-    monkeypatch.setattr(recipe.Training, "_step", watched)
-    training = _training(tmp_path, target, PLAN)
-    training.run()
-    parameters = len(list(training.head.parameters()))
-    stage = [(number, 4 * number, parameters if number else 0) for number in range(10)]
-    assert seen == [(0, *row) for row in stage] + [(1, *row) for row in stage]
-    found = json.loads((tmp_path / "judged_stage_1.json").read_text())
-    card = (tmp_path / "head" / "MODEL_CARD.md").read_text()
-    lookup = found["draft_len_4"]["lookup"]
-    assert f"| lookup | {lookup['tokens_per_pass']:.3f} | {lookup['interval'][0]:.3f} to" in card
-    assert "360 tokens that the target wrote" in card
-
-
-def test_the_gate_refuses_and_can_be_passed(target, tmp_path):
-    plan = replace(PLAN, gate_match=1.1)
-    with pytest.raises(recipe.GateRefusedError, match=r"below 1\.1"):
-        _training(tmp_path, target, plan).run()
-    assert not (tmp_path / "judged_stage_1.json").exists()
-    with pytest.raises(recipe.GateRefusedError):
-        _training(tmp_path, target, plan).run()  # asked again: no training goes on behind it
-    _training(tmp_path, target, replace(plan, past_gate=True)).run()
-    assert (tmp_path / "judged_stage_1.json").exists()
-
-
-def test_minutes_shrink_the_second_stage(target, tmp_path):
-    plan = replace(PLAN, passes=10**9, minutes=0.02)
-    training = _training(tmp_path, target, plan)
-    training.run()
-    assert training.progress.stage == 2
-    assert '"event": "fitted"' in (tmp_path / "log.jsonl").read_text()
-
-
-def test_files_keep_what_was_written(target, tmp_path):
-    PROMPTS.save(tmp_path / "prompts.npz")
-    assert Prompts.load(tmp_path / "prompts.npz") == PROMPTS
-    save_held_out(tmp_path / "held.npz", HELD_OUT)
-    assert load_held_out(tmp_path / "held.npz") == HELD_OUT
-    head = _head(target)
-    head.save(tmp_path, torch.tensor([3, 4, 9]), target.embedding, {"tokens": 5})
-    found, vocabulary = DraftHead.load(tmp_path)
-    assert vocabulary.tolist() == [3, 4, 9]
-    torch.testing.assert_close(found.fc.weight, head.fc.weight.bfloat16().float())
-
-
-def test_a_store_of_another_shape_is_refused(target, tmp_path):
-    _store(tmp_path, target).add()
-    with pytest.raises(ValueError, match=r"holds \(6, 30\), not rows=6 x length=20"):
-        Store(tmp_path, target, PROMPTS, rows=6, length=20, seed=3).add()

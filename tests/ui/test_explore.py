@@ -1,10 +1,8 @@
 """The Explore page: what a visitor does, and which panels come back."""
 
-import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,48 +10,14 @@ import pytest
 from tests.ui import hand_made
 from tests.ui.browser_stub import Visit
 from tests.ui.conftest import MODEL, Reader
+from tests.ui.explore_visit import PARTS, explore, numbers, read, running, until_part
 from tests.ui.test_sentence import words
 from tokenarium.backend import Lab
 from tokenarium.ui.pages.explore import Explore
 from tokenarium.ui.shell.panel import Values
 from tokenarium.ui.shell.stored import stored_runs
 
-PARTS = {"sentence", "strip", "card", "grid", "map", "received"}
-
-
-@pytest.fixture
-def explore(lab: Lab, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Visit:
-    """A visitor of the page, drawing every part of a run that is told."""
-    monkeypatch.setattr(Explore, "partial_every_s", 0)
-    found = Visit(lab, Explore)
-    found.fill(model=MODEL)
-    return found
-
-
-def read(explore: Visit, text: str = "five!", **more: Any) -> Values:
-    """Run a text and return the last thing that the page is told."""
-    return explore.run(text=text, **more)[-1]
-
-
-def running(explore: Visit, text: str) -> Iterator[Values]:
-    explore.fill(text=text)
-    return explore.running()
-
-
-def until_part(explore: Visit, steps: Iterator[Values]) -> tuple[list[Values], Values]:
-    """Return what was told before the first partial result, and the result's views."""
-    before = []
-    for found in steps:
-        explore.take(found)
-        if found.get("selection", {}).get("why") == "partial":
-            return before, found
-        before.append(found)
-    raise AssertionError("no partial result")
-
-
-def numbers(metric: dict[str, Any]) -> np.ndarray:
-    halves = np.frombuffer(base64.b64decode(metric["values"]), "<f2")
-    return np.ldexp(halves.astype(np.float64), -metric["exponent"])
+__all__ = ["explore"]
 
 
 def test_run_tells_progress_then_a_part_then_the_whole(explore: Visit, reader: Reader) -> None:
@@ -222,78 +186,6 @@ def test_every_view_draws_all_its_parts(explore: Visit, slug: str) -> None:
     assert found["drawn"]["view"] == slug
 
 
-def test_another_run_is_opened_whole(explore: Visit) -> None:
-    first = read(explore, "first text")["selection"]["run"]
-    read(explore, "second")
-    found = explore.pick(run=first, runs={"run": first}, token=2, reply=7)
-    assert set(found) >= PARTS
-    assert found["text"] == "first text"
-    assert (found["selection"]["token"], found["selection"]["reply"]) == (2, 7)
-    assert found["drawn"]["runs"] == first
-
-
-def test_no_run_in_the_address_is_the_example_again(explore: Visit) -> None:
-    read(explore)
-    found = explore.pick(run=None, runs={})
-    assert found["selection"]["run"] == found["selection"]["example"]
-    assert found["text"] == explore.handlers.lab.examples("trace")[0].request.text
-
-
-def test_a_run_that_is_gone_is_said(explore: Visit) -> None:
-    read(explore)
-    found = explore.pick(run="nowhere", runs={"run": "nowhere"})
-    assert "nowhere" in found["status"]
-    assert not PARTS & found.keys()
-
-
-@pytest.mark.parametrize("value", [{"run": 3}, {"token": "1"}, {"runs": "x"}, {"runs": [1]}])
-def test_nonsense_from_a_browser_is_left_out(explore: Visit, value: dict[str, Any]) -> None:
-    shown = explore.handlers.pick(explore.asker(**value))
-    assert "Traceback" not in str(shown.get("status", ""))
-    assert "selection" not in shown or shown["selection"]["example"]
-
-
-def test_a_part_can_be_explored_while_it_lasts_and_once_it_was_stopped(
-    explore: Visit, reader: Reader
-) -> None:
-    reader.gate.clear()
-    steps = running(explore, "piece")
-    until_part(explore, steps)
-    assert "token 2 of 5" in explore.pick(token=2)["card"]
-    explore.cancel()
-    explore.every(steps)
-    assert explore.messages[-1]["why"] == "stop"
-    assert "token 3 of 5" in explore.pick(token=3)["card"]
-
-
-def test_the_address_opens_run_and_selection(explore: Visit, lab: Lab) -> None:
-    run = read(explore)["selection"]["run"]
-    again = Visit(lab, Explore)
-    again.boot(f"run={run}&token=3&layer=0&head=1&query=4")
-    place = again.values["drawn"]["place"]
-    chosen = tuple(place[name] for name in ("run", "token", "query", "layer", "head"))
-    assert chosen == (run, 3, 4, 0, 1)
-
-
-def test_the_address_opens_a_view_of_the_example(explore: Visit) -> None:
-    (found,) = explore.boot("view=sinks")
-    assert found.keys() == {"views", "selection"}
-    assert found["views"].selected == "sinks"
-
-
-@pytest.mark.parametrize("token", ["-1", "1e3", "٣", "9" * 30, "<b>", ""])
-def test_a_bad_number_in_the_address_is_left_out(explore: Visit, token: str) -> None:
-    run = read(explore)["selection"]["run"]
-    explore.boot(f"run={run}&token={token}")
-    assert explore.values["drawn"]["place"]["token"] == 0
-
-
-def test_a_bad_run_in_the_address_is_said(explore: Visit) -> None:
-    explore.boot("run=<script>")
-    assert 'role="alert"' in explore.status()
-    assert "<script>" not in explore.status()
-
-
 def test_grid_and_map_change_with_the_look(explore: Visit) -> None:
     read(explore)
     explore.pick(layer=1, head=2)
@@ -302,61 +194,6 @@ def test_grid_and_map_change_with_the_look(explore: Visit) -> None:
     assert set(found) == {"grid", "map", "received"}
     assert "attention to itself" in json.loads(found["grid"])["layout"]["meta"]["label"]
     assert "each cell one pair" in json.loads(found["map"])["layout"]["meta"]["label"]
-
-
-def zoomed(explore: Visit, zoom: object) -> Values:
-    return explore.handlers.zoom(zoom, explore.asker())
-
-
-def test_a_rectangle_of_a_long_text_is_read_in_finer_tiles(explore: Visit, reader: Reader) -> None:
-    read(explore, "x" * 130)
-    explore.pick(layer=0, head=3)
-    found = zoomed(explore, {"queries": [40, 90], "keys": [10, 30]})
-    asked = reader.regions[0]
-    assert (asked.layer, asked.head) == (0, 3)
-    assert (asked.query_start, asked.query_stop) == (40, 90)
-    assert (asked.key_start, asked.key_stop) == (10, 30)
-    figure = json.loads(found["map"])
-    assert figure["layout"]["xaxis"]["range"] == [9.5, 29.5]
-    assert figure["layout"]["yaxis"]["range"] == [89.5, 39.5]
-
-
-def test_zooming_out_shows_the_whole_map(explore: Visit, reader: Reader) -> None:
-    read(explore, "x" * 130)
-    found = zoomed(explore, {"reset": True})
-    assert json.loads(found["map"])["layout"]["xaxis"]["range"] == [-0.5, 129.5]
-    assert reader.regions == []
-
-
-def test_a_short_text_has_nothing_finer(explore: Visit, reader: Reader) -> None:
-    read(explore)
-    assert zoomed(explore, {"queries": [0, 3], "keys": [0, 3]}) == {}
-    assert reader.regions == []
-
-
-@pytest.mark.parametrize(
-    "zoom",
-    [
-        {"queries": [90, 40], "keys": [-5, 1e9]},
-        {"queries": "x", "keys": None},
-        {"queries": [float("nan"), float("inf")], "keys": [True, "3"]},
-        {"queries": [1, 2, 3], "keys": [[1], {}]},
-        {},
-    ],
-)
-def test_any_rectangle_stays_inside_the_text(
-    explore: Visit, reader: Reader, zoom: dict[str, Any]
-) -> None:
-    read(explore, repr(zoom).ljust(130))
-    zoomed(explore, zoom)
-    asked = reader.regions[0]
-    assert 0 <= asked.query_start < asked.query_stop <= 130
-    assert 0 <= asked.key_start < asked.key_stop <= 130
-
-
-@pytest.mark.parametrize("zoom", [None, "x", 3, [1]])
-def test_a_zoom_without_a_rectangle_changes_nothing(explore: Visit, zoom: object) -> None:
-    assert zoomed(explore, zoom) == {}
 
 
 def test_the_strip_and_the_exported_file_hold_the_same_numbers(explore: Visit, lab: Lab) -> None:
