@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test test-real attack checks fast fast-first fast-rest browser browser-first browser-rest process bench grid families gpu wheel docs examples lint types imports clean
+.PHONY: app test test-real attack checks fast fast-first fast-rest browser browser-first browser-rest process bench grid families mutations gpu wheel docs examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -85,6 +85,10 @@ grid: $(VENV)/.installed-test
 # Every causal type of the installed transformers; goes on where it was interrupted.
 families: $(VENV)/.installed-test
 	$(BIN)/python -m tests.families
+
+# Faults put into a copy one after another, each of which tests must see; writes docs/tests.md.
+mutations: $(VENV)/.installed-test
+	$(BIN)/python -m tests.mutations
 
 # From nothing: what an older build left would enter the wheel.
 wheel:
