@@ -26,8 +26,8 @@ def test_a_budget_that_holds_everything_writes_the_same(
     models: Models,  # noqa: F811
 ) -> None:
     spec = StrategySpec(slug=strategy.slug)
-    plain = run(models("llama"), spec)
-    under = run(models("llama"), spec, policy="snapkv", budget=200)
+    plain = run(models("llama"), spec, max_new_tokens=6)
+    under = run(models("llama"), spec, max_new_tokens=6, policy="snapkv", budget=200)
     assert under.lanes[0].token_ids.tolist() == plain.lanes[0].token_ids.tolist()
     assert under.lanes[1].token_ids.tolist() == plain.lanes[-1].token_ids.tolist()
     np.testing.assert_allclose(under.lanes[1].entropy_nats, plain.lanes[-1].entropy_nats, atol=1e-4)
@@ -53,25 +53,25 @@ def test_a_small_budget_is_that_of_the_cache_page(models: Models) -> None:  # no
     assert any("8 tokens per head" in note for note in under.notes)
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [StrategySpec("greedy"), StrategySpec("adadec", threshold=0.5), StrategySpec("sampling")],
-)
+FEW = StrategySpec("adadec", threshold=0.5, candidates=2, look_ahead=1)
+
+
+@pytest.mark.parametrize("spec", [StrategySpec("greedy"), FEW], ids=lambda spec: spec.slug)
 def test_every_pass_with_an_intervention_is_a_fresh_changed_one(
     spec: StrategySpec,
     models: Models,  # noqa: F811
 ) -> None:
     loaded = models("llama")
     change = InterventionSpec("zero_head", layer=0, head=0)
-    lane = run(loaded, spec, interventions=[change]).lanes[1]
-    plain = run(loaded, spec, interventions=[]).lanes[-1]
+    lane = run(loaded, spec, interventions=[change], max_new_tokens=5).lanes[1]
+    plain = run(loaded, spec, max_new_tokens=5).lanes[-1]
     assert lane.token_ids.tolist() != plain.token_ids.tolist()
     attention: Any = loaded.layers[0].self_attn
     size = attention.head_dim
     kept = attention.o_proj.weight.data.clone()
     attention.o_proj.weight.data[:, :size] = 0  # the output of the first head goes nowhere
     try:
-        wanted = run(loaded, spec).lanes[-1]
+        wanted = run(loaded, spec, max_new_tokens=5).lanes[-1]
     finally:
         attention.o_proj.weight.data.copy_(kept)
     assert lane.token_ids.tolist() == wanted.token_ids.tolist()

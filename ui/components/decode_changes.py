@@ -63,13 +63,14 @@ def build(controls: Controls, lab: Lab) -> None:
 def chosen(asked: Values) -> Values:
     """Return what a request says of them."""
     found: dict[str, Any] = {"constraint": constraint.chosen(asked)}
-    found["answer"] = str(asked["answer"] or "")
-    if slug := asked["policy"]:
+    found["answer"] = str(asked.get("answer") or "")
+    if slug := asked.get("policy"):
         own = {"slug": slug, "parameters": asked["policy_parameters"].get(str(slug), {})}
         unit = choice(asked["budget_unit"], tuple(UNITS), "tokens")
         found |= {"policy": own, "budget": asked["budget"], "budget_unit": unit}
-    slugs = asked["interventions"] if isinstance(asked["interventions"], list) else []
-    told = asked["intervention_parameters"]
+    several = asked.get("interventions")
+    slugs = several if isinstance(several, list) else []
+    told = asked.get("intervention_parameters", {})
     found["interventions"] = [
         {"slug": slug, "parameters": told.get(str(slug), {})} for slug in slugs
     ]
