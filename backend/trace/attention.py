@@ -83,7 +83,7 @@ class AttentionTrace(Recorder):
         for name, values in measured.items():
             if values is not None:
                 # Where another layer has more heads, the last rows of this one stay unknown.
-                self._draft.arrays[name][layer, : len(values)] = values.cpu().numpy()
+                self._draft.keep(name, (layer, slice(len(values))), values)
 
 
 def _normalised(inputs: AttentionInput, stats: AttentionStats) -> tuple[Tensor, Tensor, Tensor]:

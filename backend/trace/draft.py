@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from tokenarium.backend.models.text import Tokens
+from tokenarium.backend.trace.copies import Copies
 from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.result import TraceResult
 
@@ -28,6 +29,7 @@ class Draft:
         self.notes: list[str] = list(tokens.notes)
         self._request, self._tokens, self._context = request, tokens, context
         self._spelled: dict[int, str] = {-1: ""}
+        self._copies = Copies()
         self.arrays: dict[str, NDArray[Any]] = {
             "surprisal_nats": _unknown(length),
             "entropy_nats": _unknown(length),
@@ -85,10 +87,17 @@ class Draft:
         size = stream.abs()
         dims = size.topk(min(TOP_DIMS, size.shape[1])).indices
         kept = (..., slice(dims.shape[1]))
-        self.arrays["residual_norm"][layer] = stream.norm(dim=-1).cpu().numpy()
-        self.arrays["residual_median"][layer] = _medians(size)
-        self.arrays["residual_top_dims"][layer][kept] = dims.cpu().numpy()
-        self.arrays["residual_top_values"][layer][kept] = stream.gather(1, dims).cpu().numpy()
+        self.keep("residual_norm", layer, stream.norm(dim=-1))
+        self.keep("residual_median", layer, _medians(size))
+        self.keep("residual_top_dims", (layer, *kept), dims)
+        self.keep("residual_top_values", (layer, *kept), stream.gather(1, dims))
+
+    def keep(self, name: str, place: Any, values: torch.Tensor) -> None:
+        """Put measured values where ``place``, integers and slices, points in an array.
+
+        From a device they come at the next ``result``.
+        """
+        self._copies.put(self.arrays[name][place], values)
 
     def result(self, spell: Spell, finished: bool) -> TraceResult:
         """Return what is known so far: in arrays of its own, or at the end in those of the draft.
@@ -97,6 +106,7 @@ class Draft:
             spell: decodes each id alone.
             finished: whether nothing will be added any more.
         """
+        self._copies.finish()
         arrays = {name: a if finished else a.copy() for name, a in self.arrays.items()}
         threshold = self._request.sink_threshold
         done = arrays["sink_score"][: self.layers_done]
@@ -138,13 +148,12 @@ def _share_above(values: NDArray[np.float32], threshold: float) -> float:
     return float((known > threshold).mean()) if known.size else float("nan")
 
 
-def _medians(rows: torch.Tensor) -> NDArray[np.float32]:
+def _medians(rows: torch.Tensor) -> torch.Tensor:
     """Return the median of each row [T, D], the lower of the middle two."""
     if rows.device.type != "cpu":
-        found: NDArray[np.float32] = rows.median(-1).values.cpu().numpy()
-        return found
+        return rows.median(-1).values
     middle = (rows.shape[1] - 1) // 2  # NumPy's selection takes a third of PyTorch's time
-    return np.partition(rows.numpy(), middle, axis=-1)[:, middle]
+    return torch.from_numpy(np.partition(rows.numpy(), middle, axis=-1)[:, middle])
 
 
 def _unknown(*shape: int) -> NDArray[np.float32]:

@@ -4,6 +4,8 @@ Paper: Liu et al., 2023, arXiv:2305.17118. Differs: the threshold is over a whol
 and a key counts only once it is older than both runs compared.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -27,17 +29,25 @@ def persistence(sums: Tensor, length: int, window: int | None) -> tuple[Tensor, 
         there is none; and [H, n - 1] share of all candidates that were pivotal in run b - 1, NaN
         where there is no candidate.
     """
-    runs = sums.shape[1]
-    position = torch.arange(length, device=sums.device)
+    least, older = _expected(sums.shape[1], length, window, sums.device)
+    pivotal = sums.double() > least
+    before, now = pivotal[:, :-1] & older, pivotal[:, 1:] & older
+    return (before & now).sum(-1) / now.sum(-1), before.sum(-1) / older.sum(-1)
+
+
+@lru_cache(maxsize=8)
+def _expected(
+    runs: int, length: int, window: int | None, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return [n, 1] what a pivotal key exceeds in each run, and [n - 1, T] which are candidates."""
+    position = torch.arange(length)
     run = position * runs // length
     queries = torch.bincount(run, minlength=runs)
     seen = position + 1 if window is None else (position + 1).clamp_max(window)
-    uniform = torch.zeros(runs, device=sums.device, dtype=torch.float64)
+    uniform = torch.zeros(runs, dtype=torch.float64)
     uniform.index_add_(0, run, 1 / seen.double())
-    pivotal = sums.double() > uniform[:, None] * (1 + MARGIN)
     starts = queries.cumsum(0) - queries
     older = position < starts[:-1, None]
     if window is not None:
         older &= position > starts[1:, None] - window
-    before, now = pivotal[:, :-1] & older, pivotal[:, 1:] & older
-    return (before & now).sum(-1) / now.sum(-1), before.sum(-1) / older.sum(-1)
+    return (uniform[:, None] * (1 + MARGIN)).to(device), older.to(device)

@@ -1,10 +1,9 @@
 """From residual streams to next-token distributions, reduced a few rows at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenarium.backend.models.loaded import LoadedModel
@@ -94,28 +93,28 @@ def _logits(loaded: LoadedModel, residual: Tensor) -> Tensor:
 
 def _keep_final(draft: Draft, chunk: slice, followed: int, final: VocabStats) -> None:
     """Keep the distributions after the chunk's tokens; surprisal and rank are the next token's."""
-    arrays = draft.arrays
     after = slice(chunk.start + 1, chunk.start + 1 + followed)
-    arrays["surprisal_nats"][after] = _numpy(final.surprisal)[:followed]
-    arrays["rank"][after] = _numpy(final.rank)[:followed]
-    arrays["entropy_nats"][chunk] = _numpy(final.entropy)
-    arrays["varentropy_nats2"][chunk] = _numpy(final.varentropy)
-    arrays["top_ids"][chunk] = _numpy(final.top_ids)
-    arrays["top_probs"][chunk] = _numpy(final.top_probs)
-    if "lens_ids" in arrays:
+    _keep(draft, "surprisal_nats", after, final.surprisal, followed)
+    _keep(draft, "rank", after, final.rank, followed)
+    _keep(draft, "entropy_nats", chunk, final.entropy)
+    _keep(draft, "varentropy_nats2", chunk, final.varentropy)
+    _keep(draft, "top_ids", chunk, final.top_ids)
+    _keep(draft, "top_probs", chunk, final.top_probs)
+    if "lens_ids" in draft.arrays:
         _keep_lens(draft, draft.layers, chunk, final, torch.zeros_like(final.entropy))
 
 
 def _keep_lens(
     draft: Draft, layer: int, chunk: slice, stats: VocabStats, kl: Tensor | None
 ) -> None:
-    arrays = draft.arrays
-    arrays["lens_ids"][layer, chunk] = _numpy(stats.top_ids)[:, 0]
-    arrays["lens_entropy_nats"][layer, chunk] = _numpy(stats.entropy)
-    arrays["lens_kl_nats"][layer, chunk] = _numpy(kl)
+    assert stats.top_ids is not None
+    _keep(draft, "lens_ids", (layer, chunk), stats.top_ids[:, 0])
+    _keep(draft, "lens_entropy_nats", (layer, chunk), stats.entropy)
+    _keep(draft, "lens_kl_nats", (layer, chunk), kl)
 
 
-def _numpy(values: Tensor | None) -> NDArray[np.generic]:
+def _keep(
+    draft: Draft, name: str, place: Any, values: Tensor | None, count: int | None = None
+) -> None:
     assert values is not None
-    array: NDArray[np.generic] = values.cpu().numpy()
-    return array
+    draft.keep(name, place, values[:count])

@@ -9,6 +9,8 @@ before one writes.
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 import triton
@@ -17,22 +19,32 @@ from torch import Tensor
 
 from tokenarium.kernels.launch import Launch
 
-ROWS = 128
-"""Rows a program has under way at once."""
-COLUMN_BYTES = 64
-"""Bytes of a row that a program moves: two sectors of a GPU's memory."""
-OPTIONS = {"num_warps": 4, "num_stages": 1, "enable_fp_fusion": True}
+ROWS = 1024
+"""Rows a program has under way at once: the fewer times it waits for memory, the sooner it ends."""
+COLUMN_BYTES = 32
+"""Bytes of a row that a program moves: a sector of a GPU's memory."""
 
 
-@triton.jit(do_not_specialize=("width",))
+@triton.jit(
+    do_not_specialize=(
+        *("width", "first_start", "start_step", "first_place", "place_step", "kept_count"),
+    )
+)
 def move_rows(
-    buffer, kept, moves, width, row_stride, block_rows: tl.constexpr, block_columns: tl.constexpr
-):
+    buffer, kept, moves, width, row_stride,
+    first_start, start_step, first_place, place_step, kept_count,
+    block_rows: tl.constexpr, block_columns: tl.constexpr,
+):  # fmt: skip
     """Move one head's kept rows, some columns of them, to their places."""
-    head = tl.program_id(1)
-    start, place = tl.load(moves + 4 * head), tl.load(moves + 4 * head + 1)
-    kept += tl.load(moves + 4 * head + 2)
-    count = tl.load(moves + 4 * head + 3).to(tl.int32)
+    head = tl.program_id(1).to(tl.int64)
+    if moves is None:
+        start, place = first_start + head * start_step, first_place + head * place_step
+        count = kept_count
+        kept += head * kept_count
+    else:
+        start, place = tl.load(moves + 4 * head), tl.load(moves + 4 * head + 1)
+        kept += tl.load(moves + 4 * head + 2)
+        count = tl.load(moves + 4 * head + 3).to(tl.int32)
     column = tl.program_id(0) * block_columns + tl.arange(0, block_columns)
     buffer += column[None, :]
     inside = (column < width)[None, :]
@@ -65,28 +77,53 @@ def _move_block(
     tl.store(buffer + target[:, None] * row_stride, found, mask=going)
 
 
-def launch(buffer: Tensor, kept: Tensor, moves: Tensor, most: int) -> Launch:
+@dataclass(frozen=True)
+class Moves:
+    """Where heads' kept rows are and go: by arithmetic, or by a table where that is not enough.
+
+    Head g begins at ``start + g start_step`` and its ``most`` rows go to ``place + g place_step``;
+    with a table [G, 4] int64 at its first column and its second, its indices begin at the third,
+    and the fourth is how many they are, at most ``most``.
+    """
+
+    heads: int
+    most: int
+    start: int = 0
+    start_step: int = 0
+    place: int = 0
+    place_step: int = 0
+    table: Tensor | None = None
+
+
+def launch(buffer: Tensor, kept: Tensor, moves: Moves) -> Launch:
     """Prepare the moves.
 
     Args:
         buffer: [N, ...] contiguous.
         kept: every head's indices one after the other, int64.
-        moves: [G, 4] int64: a head's start, its place, where its indices begin and how many.
-        most: the largest number of rows that a head keeps.
+        moves: where they are and go.
     """
     words = _as_words(buffer)
     columns = triton.next_power_of_2(min(words.shape[1], COLUMN_BYTES // words.itemsize))
-    grid = (triton.cdiv(words.shape[1], columns), len(moves))
+    grid = (triton.cdiv(words.shape[1], columns), moves.heads)
+    rows = min(ROWS, triton.next_power_of_2(max(1, moves.most)))
     arguments = {
         "buffer": words,
         "kept": kept,
-        "moves": moves,
+        "moves": moves.table,
         "width": words.shape[1],
         "row_stride": words.stride(0),
-        "block_rows": min(ROWS, triton.next_power_of_2(max(1, most))),
+        "first_start": moves.start,
+        "start_step": moves.start_step,
+        "first_place": moves.place,
+        "place_step": moves.place_step,
+        "kept_count": moves.most,
+        "block_rows": rows,
         "block_columns": columns,
     }
-    return Launch(move_rows, grid, arguments, OPTIONS)
+    warps = 8 if rows > 256 else 4
+    options = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
+    return Launch(move_rows, grid, arguments, options)
 
 
 @torch.no_grad()
@@ -97,14 +134,26 @@ def compact_kv(
     counts = [len(rows) for rows in kept]
     if not sum(counts) or not buffer.numel():
         return
-    moves, begin = [], 0
-    for start, place, count in zip(starts, places, counts, strict=True):
-        moves.append((start, place, begin, count))
-        begin += count
     rows = kept.flatten() if isinstance(kept, Tensor) else torch.cat(tuple(kept))
-    table = torch.tensor(moves, device=buffer.device)
+    moves = _moves(starts, places, counts, buffer.device)
     with torch.cuda.device(buffer.device) if buffer.is_cuda else nullcontext():
-        launch(buffer, rows.contiguous(), table, max(counts)).run()
+        launch(buffer, rows.contiguous(), moves).run()
+
+
+def _moves(
+    starts: Sequence[int], places: Sequence[int], counts: list[int], device: torch.device
+) -> Moves:
+    """Return the moves; a table, which takes a copy to the device, only for uneven heads."""
+    steps = [{b - a for a, b in pairwise(offsets)} or {0} for offsets in (starts, places)]
+    if len(set(counts)) == 1 and all(len(found) == 1 for found in steps):
+        (start_step,), (place_step,) = steps
+        return Moves(len(counts), counts[0], starts[0], start_step, places[0], place_step)
+    ends = accumulate(counts)
+    rows = [
+        (start, place, end - count, count)
+        for start, place, end, count in zip(starts, places, ends, counts, strict=True)
+    ]
+    return Moves(len(counts), max(counts), table=torch.tensor(rows, device=device))
 
 
 def _as_words(buffer: Tensor) -> Tensor:

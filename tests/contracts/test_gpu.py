@@ -1,7 +1,7 @@
-"""What is computed on a GPU is what is computed on a CPU: every kind of run, policy and drafter.
+"""What is computed on a GPU is what is computed on a CPU: every method of every family.
 
-Without a CUDA device the same runs go through Triton's interpreter, in the process that
-``tests/kernels/test_interpreter.py`` starts: the backend then takes the kernels' path, here.
+With ``TRITON_INTERPRET=1`` the same runs go through Triton's interpreter, without a CUDA device:
+the backend then takes the kernels' path, here.
 """
 
 import os
@@ -17,9 +17,19 @@ import torch
 pytest.importorskip("pydantic", reason="requests are pydantic's")
 
 from tests.models.conftest import save_model
+from tests.speculation.heads import every_model_has_a_head
+from tokenarium.backend.attribution.attributor import Attributor
+from tokenarium.backend.attribution.request import AttributeRequest
+from tokenarium.backend.attribution.runner import attribute
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.runner import follow_policies
+from tokenarium.backend.decoding.constraint import Constraint
+from tokenarium.backend.decoding.request import DecodeRequest
+from tokenarium.backend.decoding.runner import decode
+from tokenarium.backend.decoding.strategy import Strategy
+from tokenarium.backend.editing.request import EditRequest
+from tokenarium.backend.editing.runner import edit_prompt
 from tokenarium.backend.follow.request import FollowRequest
 from tokenarium.backend.follow.runner import follow
 from tokenarium.backend.heartbeat.request import HeartbeatRequest
@@ -39,12 +49,15 @@ from tokenarium.backend.runs.result import Result
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.runner import speculate
+from tokenarium.backend.speculation.stop_rule import StopRule
 from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.runner import trace
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
 pytestmark = [] if INTERPRETED else [pytest.mark.gpu]
+
+__all__ = ["every_model_has_a_head"]
 
 OPERATIONS = (
     *("attention_stats", "compact_kv", "decode_attention", "gather_attention"),
@@ -189,3 +202,50 @@ def test_gpu_drafts_and_verifies_as_the_cpu_does(compare: Compare, drafter: str)
         model="tiny", text=SIGNS, drafter=drafter, draft_model="draft", max_new_tokens=10
     )
     compare(speculate, "llama", request)
+
+
+@pytest.mark.parametrize("form", ["kv_quant", "think"])
+def test_gpu_stores_kept_entries_as_the_cpu_does(compare: Compare, form: str) -> None:
+    form_of = {"slug": form, "parameters": {"newest": 6}}
+    request = CacheRequest(
+        model="tiny", text=SIGNS, policies=(["snapkv", form_of],), budget=40, max_new_tokens=8
+    )
+    compare(follow_policies, "llama", request)
+
+
+@pytest.mark.parametrize("rule", [one.slug for one in StopRule.registry.all()])
+def test_gpu_stops_drafting_where_the_cpu_does(compare: Compare, rule: str) -> None:
+    drafter = {"slug": "draft_chain", "parameters": {"stop_rule": rule}}
+    request = SpeculateRequest(
+        model="tiny", text=SIGNS, drafter=drafter, draft_model="draft", max_new_tokens=10
+    )
+    compare(speculate, "llama", request)
+
+
+@pytest.mark.parametrize("strategy", [one.slug for one in Strategy.registry.all()])
+def test_gpu_decodes_as_the_cpu_does(compare: Compare, strategy: str) -> None:
+    request = DecodeRequest(model="tiny", text=SIGNS, strategies=strategy, max_new_tokens=6, seed=3)
+    compare(decode, "llama", request)
+
+
+@pytest.mark.parametrize("constraint", [one.slug for one in Constraint.registry.all()])
+def test_gpu_keeps_a_constraint_as_the_cpu_does(compare: Compare, constraint: str) -> None:
+    request = DecodeRequest(
+        model="tiny",
+        text=SIGNS,
+        strategies="masked",
+        constraint=constraint,
+        max_new_tokens=6,
+    )
+    compare(decode, "llama", request)
+
+
+@pytest.mark.parametrize("method", [one.slug for one in Attributor.registry.all()])
+def test_gpu_attributes_as_the_cpu_does(compare: Compare, method: str) -> None:
+    request = AttributeRequest(model="tiny", text=SIGNS[:16], method=method, unit="token")
+    compare(attribute, "llama", request)
+
+
+def test_gpu_mends_an_edited_cache_as_the_cpu_does(compare: Compare) -> None:
+    request = EditRequest(model="tiny", text=SIGNS, edits=((5, 7, "xyz"),), max_new_tokens=6)
+    compare(edit_prompt, "llama", request)

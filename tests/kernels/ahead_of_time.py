@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from tokenarium.kernels.attention_stats.triton.forward import forward_launch
 from tokenarium.kernels.attention_stats.triton.layer import Layer
 from tokenarium.kernels.attention_stats.triton.picked import picked_launch
 from tokenarium.kernels.attention_stats.triton.summing import sums_launch
+from tokenarium.kernels.compact_kv.triton import Moves
 from tokenarium.kernels.compact_kv.triton import launch as compact_launch
 from tokenarium.kernels.decode_attention.triton import Choice, decoding
 from tokenarium.kernels.launch import Launch
@@ -72,8 +74,8 @@ def attention_launches(dtype: torch.dtype, size: int, target: int, special: bool
         tiles=Grid.square(LENGTH, 64),
     )
     rows = forward_launch(layer, want)
-    others = (picked_launch, sums_launch)
-    return [rows.launch, *(other(layer, want, rows.log_sum).launch for other in others)]
+    picks, sums = (other(layer, want, rows.log_sum) for other in (picked_launch, sums_launch))
+    return [rows.launch, picks.launch, *sums.launches]
 
 
 def vocabulary_launches(dtype: torch.dtype, vocabulary: int) -> list[Launch]:
@@ -133,8 +135,9 @@ def compact_launches(dtype: torch.dtype, size: int) -> list[Launch]:
     """The kernel of compact_kv, for rows of ``size`` numbers."""
     buffer = torch.empty(4 * LENGTH, size, dtype=dtype, device="meta")
     kept = torch.empty(2 * LENGTH, dtype=torch.int64, device="meta")
-    moves = torch.empty(4, 4, dtype=torch.int64, device="meta")
-    return [compact_launch(buffer, kept, moves, LENGTH)]
+    table = torch.empty(4, 4, dtype=torch.int64, device="meta")
+    moves = Moves(4, LENGTH, start_step=LENGTH, place_step=LENGTH)
+    return [compact_launch(buffer, kept, own) for own in (moves, replace(moves, table=table))]
 
 
 def turn_launches(dtype: torch.dtype, size: int) -> list[Launch]:

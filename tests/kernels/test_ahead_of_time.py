@@ -13,7 +13,7 @@ pytest.importorskip("triton", reason="Triton is not made for this platform")
 SHARED_BYTES = {"sm_80": 99 << 10, "sm_90": 227 << 10}
 """What a block may have; below 9.0 the least of the devices that run code for 8.0."""
 
-NO_PRODUCTS = {"reduce_rows", "join", "move_rows", "turn"}
+NO_PRODUCTS = {"reduce_rows", "join", "move_rows", "pool", "turn"}
 """Kernels without a matrix product."""
 
 SHORT = (

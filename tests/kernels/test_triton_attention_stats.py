@@ -171,12 +171,19 @@ def test_triton_attention_starts_no_kernel_for_what_is_not_wanted():
     rows = Want(entropy=True, distance=True)
     assert picked_launch(inputs, rows, sums) is None
     assert sums_launch(inputs, rows, sums) is None
-    last = sums_launch(inputs, Want(last=5), sums).launch.arguments
-    assert (last["rows_from"], last["rows_to"]) == (295, 300)
+    last = sums_launch(inputs, Want(last=5), sums).launches[0].arguments
+    assert walked(last) == (295, 300)
     grid = Grid(Axis(200, 210, 2), Axis(64, 96, 4))
-    corner = sums_launch(inputs, Want(tiles=grid), sums).launch
+    corner, _ = sums_launch(inputs, Want(tiles=grid), sums).launches
     assert corner.grid[0] == 1
-    assert (corner.arguments["rows_from"], corner.arguments["rows_to"]) == (200, 210)
+    assert walked(corner.arguments) == (200, 210)
+
+
+def walked(arguments):
+    """First query of a pass over the keys, and one after its last."""
+    pieces = arguments["pieces"]
+    assert torch.equal(pieces[1:, 0], pieces[:-1, 1])
+    return pieces[0, 0].item(), pieces[-1, 1].item()
 
 
 def test_triton_attention_takes_views_with_heads_and_tokens_swapped():

@@ -1,4 +1,4 @@
-"""Attention with statistics on a GPU, in up to three Triton kernels; needs Triton to import."""
+"""Attention with statistics on a GPU, in up to four Triton kernels; needs Triton to import."""
 
 from contextlib import nullcontext
 from functools import lru_cache
@@ -11,7 +11,7 @@ from tokenarium.kernels.attention_stats.inputs import AttentionInput
 from tokenarium.kernels.attention_stats.triton.forward import forward_launch
 from tokenarium.kernels.attention_stats.triton.layer import Layer
 from tokenarium.kernels.attention_stats.triton.picked import picked_launch
-from tokenarium.kernels.attention_stats.triton.summing import Sums, sums_launch
+from tokenarium.kernels.attention_stats.triton.summing import NOTHING, sums_launch
 
 __all__ = ["attention_stats"]
 
@@ -30,10 +30,9 @@ def attention_stats(attention: AttentionInput, want: Want) -> tuple[Tensor, Atte
         picks = picked_launch(layer, want, rows.log_sum)
         if picks is not None:
             picks.launch.run()
-        added = sums_launch(layer, want, rows.log_sum)
-        if added is not None:
-            added.launch.run()
-        sums = Sums() if added is None else added.sums(want)
+        sums = sums_launch(layer, want, rows.log_sum) or NOTHING
+        for launch in sums.launches:
+            launch.run()
     return rows.out, AttentionStats(
         entropy=rows.entropy,
         distance=rows.distance,

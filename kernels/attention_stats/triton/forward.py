@@ -148,7 +148,8 @@ def forward_launch(layer: Layer, want: Want) -> Rows:
     entropy = layer.empty(queries) if want.entropy else None
     distance = layer.empty(queries) if want.distance else None
     size = max(layer.padded, padded_size(values))
-    blocks = forward_blocks(layer.q.dtype, size, layer.mask is not None, layer.target)
+    masked, measured = layer.mask is not None, want.entropy or want.distance
+    blocks = forward_blocks(layer.q.dtype, size, masked, measured, layer.target)
     arguments = layer.arguments() | {
         "v": layer.v,
         "v_head": layer.v.stride(0),

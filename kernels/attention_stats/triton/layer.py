@@ -95,6 +95,10 @@ class Layer(AttentionInput):
         """Return zeros [H, *shape] for statistics that a kernel writes where they are not zero."""
         return zeros((self.heads, *shape), dtype=torch.float32, device=self.q.device)
 
+    def zeros_of_two(self, *shape: int) -> Tensor:
+        """Return zeros [2, H, *shape], room for two statistics of the same shape."""
+        return zeros((2, self.heads, *shape), dtype=torch.float32, device=self.q.device)
+
 
 def rows_in_one_piece(tensor: Tensor) -> Tensor:
     """Return the tensor, copied unless its last dimension lies in one piece."""

@@ -1,8 +1,11 @@
 """Sums over queries: one program per block of keys and head walks down the queries that see it.
 
 The saved row sums turn logits into final weights at once; every weight is computed once more, and
-no program adds to another's numbers, so that results do not depend on an order. Blocks of keys know
-nothing of tiles: a program writes its share of each tile, and ``pooling`` adds the shares up.
+no program adds to another's numbers, so that results do not depend on an order. The queries come in
+pieces that no edge of a tile or of a run cuts (``walk``): what a piece adds to each key is one sum
+and one maximum, whatever is wanted of it, and the loop has no loop inside, so that queries are
+loaded ahead. Blocks of keys know nothing of tiles: a program writes its share of each tile, and
+``pooling`` adds the shares up.
 """
 
 import triton
@@ -13,19 +16,19 @@ from tokenarium.kernels.attention_stats.triton.weights import biased, hidden, pr
 
 @triton.jit(
     do_not_specialize=(
-        *("mask_head", "queries", "keys", "offset", "window", "per_group", "segments"),
-        *("first_key", "rows_from", "rows_to", "row_start", "row_stop", "row_tiles"),
-        *("column_start", "column_stop", "column_tiles"),
+        *("mask_head", "queries", "keys", "offset", "window", "per_group", "segments", "last_from"),
+        *("first_key", "row_tiles", "column_start", "column_stop", "column_tiles"),
     )
 )
 def sums(
-    q, k, mask, log_sum, factors, weighted, runs, tile_sums, tile_peaks,
+    q, k, mask, log_sum, pieces, spans, factors, received, decayed, last, runs,
+    tile_sums, tile_peaks,
     q_head, q_row, k_head, k_row, mask_head,
-    queries, keys, offset, window, per_group, factor, cap, segments,
-    first_key, rows_from, rows_to,
-    row_start, row_stop, row_tiles, column_start, column_stop, column_tiles,
+    queries, keys, offset, window, per_group, factor, cap, segments, last_from, ordered,
+    first_key, row_tiles, column_start, column_stop, column_tiles,
     size: tl.constexpr, padded: tl.constexpr,
-    factor_count: tl.constexpr, padded_factors: tl.constexpr, tiles_a_block: tl.constexpr,
+    factor_count: tl.constexpr, padded_factors: tl.constexpr, split: tl.constexpr,
+    tiles_a_block: tl.constexpr,
     block_queries: tl.constexpr, block_keys: tl.constexpr, upcast: tl.constexpr,
 ):  # fmt: skip
     """Write weighted sums, sums of runs of queries, and the block's share of every tile."""
@@ -34,7 +37,7 @@ def sums(
     key = start + tl.arange(0, block_keys)
     lane = tl.arange(0, padded)[None, :]
     q += head * q_head
-    log_sum += head * queries
+    log_sum += head * ordered
     at = k + head // per_group * k_head + key.to(tl.int64)[:, None] * k_row + lane
     block = tl.load(at, mask=(key < keys)[:, None] & (lane < size), other=0.0)
     if mask is not None:
@@ -47,66 +50,54 @@ def sums(
         share = (head * row_tiles * tl.num_programs(0) + tl.program_id(0)) * tiles_a_block
         tile_sums += share
         tile_peaks += share
-    totals = tl.zeros([block_keys, padded_factors], tl.float32)
-    run = tl.zeros([block_keys], tl.float32)
-    tile, peak = run, run
-    oldest = tl.maximum(rows_from, start - offset)
-    newest = rows_to
-    if window is not None:
-        newest = tl.minimum(rows_to, start + block_keys - 1 + window - offset)
-    # Rows from ``whole`` on see every key of the block, unless a window hides them.
-    edges = tl.cdiv(tl.maximum(start + block_keys - 1 - offset - oldest, 0), block_queries)
-    whole = oldest + edges * block_queries
+    forgotten = tl.zeros([block_keys, padded_factors], tl.float32)
+    total = tl.zeros([block_keys], tl.float32)
+    closing, run, tile, peak = total, total, total, total
+    spans += 3 * tl.program_id(0)
+    # Pieces from ``whole`` on see every key of the block, unless a window hides them.
+    begin, whole, end = tl.load(spans), tl.load(spans + 1), tl.load(spans + 2)
     for inner in tl.static_range(2):
-        begin, end = oldest, tl.minimum(whole, newest)
+        low, high = begin, whole
         if inner:
-            begin, end = whole, newest
-        found = _rows(q, begin, q_row, queries, size, padded, block_queries)
-        for first in range(begin, end, block_queries):
-            # The compiler loads ahead only in loops without loops inside; this one has some.
-            following = _rows(q, first + block_queries, q_row, queries, size, padded, block_queries)
+            low, high = whole, end
+        for n in range(low, high):
+            first = tl.load(pieces + 4 * n)
             weights = _weights(
-                block, found, key, mask, log_sum, first, queries, keys, offset, window,
-                factor, cap, inner == 0, upcast,
+                block, q, key, mask, log_sum, n, first, q_row, queries, keys, offset, window,
+                factor, cap, size, padded, block_queries, inner == 0, upcast,
             )  # fmt: skip
-            found = following
-            if weighted is not None:
-                totals = _add_weighted(weights, totals, factors, first, queries, factor_count)
-            last = first + block_queries >= newest
-            if runs is not None:
-                run = _add_runs(
-                    weights, run, runs, key < keys, first, last, queries, keys, segments
+            added = tl.sum(weights, 1)
+            total += added
+            if last is not None:
+                closing += tl.where(first >= last_from, added, 0.0)
+            if decayed is not None:
+                forgotten = _add_weighted(
+                    weights, forgotten, factors, n, padded_factors, split, upcast
                 )
+            if runs is not None:
+                run = _add_run(added, run, runs, pieces, n, end, key < keys, keys)
             if tile_sums is not None:
                 tile, peak = _add_tiles(
-                    weights, tile, peak, slot, tile_sums, tile_peaks, first, last,
-                    row_start, row_stop, row_tiles, tiles_a_block,
+                    weights, added, tile, peak, slot, tile_sums, tile_peaks, pieces, n, end,
+                    tiles_a_block,
                 )  # fmt: skip
-    if weighted is not None:
-        n = tl.arange(0, padded_factors)[None, :]
-        at = weighted + (head * factor_count + n) * keys + key[:, None]
-        tl.store(at, totals, mask=(key < keys)[:, None] & (n < factor_count))
-
-
-@triton.jit
-def _rows(
-    q, first, q_row, queries,
-    size: tl.constexpr, padded: tl.constexpr, block_queries: tl.constexpr,
-):  # fmt: skip
-    """Load the queries from ``first``, zeros past the last one."""
-    local = tl.arange(0, block_queries)
-    lane = tl.arange(0, padded)[None, :]
-    at = q + tl.cast(first, tl.int64) * q_row + local[:, None] * q_row + lane
-    return tl.load(at, mask=(first + local < queries)[:, None] & (lane < size), other=0.0)
+    _write_sums(
+        received, last, decayed, total, closing, forgotten, head, key, keys, factor_count, split
+    )
 
 
 @triton.jit
 def _weights(
-    block, found, key, mask, log_sum, first, queries, keys, offset, window, factor, cap,
+    block, q, key, mask, log_sum, n, first, q_row, queries, keys, offset, window, factor, cap,
+    size: tl.constexpr, padded: tl.constexpr, block_queries: tl.constexpr,
     edge: tl.constexpr, upcast: tl.constexpr,
 ):  # fmt: skip
-    """Weights [keys, queries] of the queries from ``first``; 0 in rows past the last query."""
-    row = first + tl.arange(0, found.shape[0])
+    """Weights [keys, queries] of piece ``n``, from query ``first`` on; 0 in rows past its end."""
+    local = tl.arange(0, block_queries)
+    row = first + local
+    lane = tl.arange(0, padded)[None, :]
+    at = q + tl.cast(first, tl.int64) * q_row + local[:, None] * q_row + lane
+    found = tl.load(at, mask=(row < queries)[:, None] & (lane < size), other=0.0)
     logits = scaled(product(block, tl.trans(found), upcast), factor, cap)
     if mask is not None:
         inside = (row < queries)[None, :] & (key < keys)[:, None]
@@ -114,81 +105,82 @@ def _weights(
         logits = biased(logits, tl.load(at, mask=inside, other=0.0))
     if edge or window is not None:
         logits = hidden(logits, offset + row[None, :], key[:, None], keys, window)
-    row_sum = tl.load(log_sum + row, mask=row < queries, other=float("inf"))
+    # In the order of pieces, without a mask: what a thread reads lies together.
+    row_sum = tl.load(log_sum + n * block_queries + local)
     return tl.exp2(logits - row_sum[None, :])
 
 
 @triton.jit
-def _add_weighted(weights, totals, factors, first, queries, factor_count: tl.constexpr):
-    """Add each row times its factor in each wanted sum."""
-    row = first + tl.arange(0, weights.shape[1])
-    lane = tl.arange(0, totals.shape[1])[None, :]
-    for n in tl.static_range(factor_count):
-        counts = tl.load(factors + n * queries + row, mask=row < queries, other=0.0)
-        part = tl.sum(weights * counts[None, :], 1)
-        totals = tl.where(lane == n, totals + part[:, None], totals)
-    return totals
+def _add_weighted(
+    weights, forgotten, factors, n,
+    padded_factors: tl.constexpr, split: tl.constexpr, upcast: tl.constexpr,
+):  # fmt: skip
+    """Add the weights of piece ``n`` times every factor of their rows, as one product of matrices.
+
+    In bfloat16, weights and factors come in two parts each, which carry 16 bits of the number: one
+    part alone would lose more than a sum over few queries may.
+    """
+    row = n * weights.shape[1] + tl.arange(0, weights.shape[1])
+    lane = tl.arange(0, padded_factors)[None, :]
+    counts = tl.load(factors + row[:, None] * padded_factors + lane)
+    if split:
+        # The upper part is cut off, not rounded: that takes one instruction.
+        upper = (weights.to(tl.int32, bitcast=True) & -65536).to(tl.float32, bitcast=True)
+        forgotten += product(upper.to(tl.bfloat16), counts, upcast)
+        weights = (weights - upper).to(tl.bfloat16)
+    return forgotten + product(weights, counts, upcast)
 
 
 @triton.jit
-def _add_runs(weights, run, runs, there, first, last, queries, keys, segments):
-    """Add rows to the open run of queries, and write every run that ends here."""
-    stop = first + weights.shape[1]
-    row = first + tl.arange(0, weights.shape[1])
-    begin, end = _overlapped(first, stop, 0, queries, segments)
-    for n in range(begin, end):
-        lower, upper = _edges(n, 0, queries, segments)
-        inside = (row >= lower) & (row < upper)
-        run += tl.sum(tl.where(inside[None, :], weights, 0.0), 1)
-        if last | (upper <= stop):
-            tl.store(runs + tl.cast(n, tl.int64) * keys, run, mask=there)
-            run = tl.zeros_like(run)
+def _write_sums(
+    received, last, decayed, total, closing, forgotten, head, key, keys,
+    factor_count: tl.constexpr, split: tl.constexpr,
+):  # fmt: skip
+    """Write sums over all queries; where factors are split, their lower parts are upper columns."""
+    there = key < keys
+    if received is not None:
+        tl.store(received + head * keys + key, total, mask=there)
+    if last is not None:
+        tl.store(last + head * keys + key, closing, mask=there)
+    if decayed is not None:
+        if split:
+            half: tl.constexpr = forgotten.shape[1] // 2
+            forgotten = tl.sum(tl.reshape(forgotten, [forgotten.shape[0], 2, half]), 1)
+        n = tl.arange(0, forgotten.shape[1])[None, :]
+        at = decayed + (head * factor_count + n) * keys + key[:, None]
+        tl.store(at, forgotten, mask=there[:, None] & (n < factor_count))
+
+
+@triton.jit
+def _add_run(added, run, runs, pieces, n, end, there, keys):
+    """Add piece ``n`` to the open run of queries, and write the run where it ends here."""
+    place = tl.load(pieces + 4 * n + 2)
+    run += added
+    if (place % 2 == 1) | (n + 1 == end):
+        tl.store(runs + tl.cast(place // 2, tl.int64) * keys, run, mask=there)
+        run = tl.zeros_like(run)
     return run
 
 
 @triton.jit
 def _add_tiles(
-    weights, tile, peak, slot, tile_sums, tile_peaks, first, last,
-    row_start, row_stop, row_tiles, tiles_a_block: tl.constexpr,
+    weights, added, tile, peak, slot, tile_sums, tile_peaks, pieces, n, end,
+    tiles_a_block: tl.constexpr,
 ):  # fmt: skip
-    """Add rows to the open row of tiles, and write the block's share of every one that ends."""
-    stop = first + weights.shape[1]
-    row = first + tl.arange(0, weights.shape[1])
-    lane = tl.arange(0, tiles_a_block)
-    mine = slot[:, None] == lane[None, :]
-    begin, end = _overlapped(first, stop, row_start, row_stop, row_tiles)
-    for n in range(begin, end):
-        lower, upper = _edges(n, row_start, row_stop, row_tiles)
-        inside = (row >= lower) & (row < upper)
-        part = tl.where(inside[None, :], weights, 0.0)
-        tile += tl.sum(part, 1)
-        peak = tl.maximum(peak, tl.max(part, 1))
-        if last | (upper <= stop):
-            at = tl.cast(n, tl.int64) * tl.num_programs(0) * tiles_a_block + lane
-            tl.store(tile_sums + at, tl.sum(tl.where(mine, tile[:, None], 0.0), 0))
-            tl.store(tile_peaks + at, tl.max(tl.where(mine, peak[:, None], 0.0), 0))
-            tile = tl.zeros_like(tile)
-            peak = tl.zeros_like(peak)
+    """Add piece ``n`` to the open row of tiles, and write the block's shares where it ends here."""
+    place = tl.load(pieces + 4 * n + 3)
+    inside = place >= 0
+    tile += tl.where(inside, added, 0.0)
+    peak = tl.maximum(peak, tl.where(inside, tl.max(weights, 1), 0.0))
+    if inside & ((place % 2 == 1) | (n + 1 == end)):
+        lane = tl.arange(0, tiles_a_block)
+        mine = slot[:, None] == lane[None, :]
+        at = tl.cast(place // 2, tl.int64) * tl.num_programs(0) * tiles_a_block + lane
+        tl.store(tile_sums + at, tl.sum(tl.where(mine, tile[:, None], 0.0), 0))
+        tl.store(tile_peaks + at, tl.max(tl.where(mine, peak[:, None], 0.0), 0))
+        tile = tl.zeros_like(tile)
+        peak = tl.zeros_like(peak)
     return tile, peak
-
-
-@triton.jit
-def _overlapped(first, stop, axis_start, axis_stop, tiles):
-    """Tiles [begin, end) that share a row with [first, stop)."""
-    low = tl.maximum(first, axis_start)
-    high = tl.minimum(stop, axis_stop)
-    length = axis_stop - axis_start
-    begin = (low - axis_start) * tiles // length
-    end = (high - 1 - axis_start) * tiles // length + 1
-    return begin, tl.where(low < high, end, begin)
-
-
-@triton.jit
-def _edges(n, axis_start, axis_stop, tiles):
-    """Rows [lower, upper) of tile ``n``, as ``Axis.edges`` has them."""
-    length = axis_stop - axis_start
-    lower = axis_start + (n * length + tiles - 1) // tiles
-    return lower, axis_start + ((n + 1) * length + tiles - 1) // tiles
 
 
 @triton.jit

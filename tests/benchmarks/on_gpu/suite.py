@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.benchmarks.on_gpu.table import Journal
 
-PROCESSES = 8
+PROCESSES = 12
 TESTS = Path("tests")
 _PYTEST = [
     *(sys.executable, "-P", "-m", "pytest", "-m", "gpu and not slow", "-p", "no:cacheprovider"),
@@ -26,7 +26,7 @@ def run_suite(journal: Journal, out: Path, device: str, seconds: float) -> None:
     marked = [str(path) for path in sorted(TESTS.rglob("test_*.py")) if _is_marked(path)]
     journal.say(f"tests: finding those of {len(marked)} files")
     found = _collect(marked, out)
-    number = max(1, min(PROCESSES, (os.cpu_count() or 2) // 2))
+    number = max(1, min(PROCESSES, (os.cpu_count() or 2) * 3 // 4))
     journal.say(f"tests: {len(found)} in {number} processes, at most {seconds:.0f} s")
     running = [_start(found[own::number], out / f"tests_{own}.log") for own in range(number)]
     late = []
