@@ -14,7 +14,7 @@ from tokenarium.backend.attribution.replacing import replacements
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.events import CancelToken
 
-TEXT = "ABCDEFGT"
+TEXT = "ABCDT"
 
 
 def run(loaded: LoadedModel, **given: Any) -> AblateResult:
@@ -48,7 +48,7 @@ def test_every_part_is_what_hooks_apart_find(twins: Any, family: str, ablation: 
             at = [result.target_id, result.against_id]
             return float((whole[at[0]] - whole[at[1]]) - (found[at[0]] - found[at[1]]))
 
-        for layer in {*layers[:2], layers[-1]}:
+        for layer in {1, layers[-1]}:
             attention, mlp = ("attention", layer), ("mlp", layer)
             assert result.attention_nats[draw, layer] == pytest.approx(fall(attention), abs=2e-4)
             assert result.mlp_nats[draw, layer] == pytest.approx(fall(mlp), abs=2e-4)

@@ -14,7 +14,7 @@ from tokenarium.backend.patching.result import PatchResult
 from tokenarium.backend.patching.runner import patch
 from tokenarium.backend.runs.events import Cancelled, CancelToken
 
-TEXT, OTHER = "ABCDEFT", "ABXDEFU"
+TEXT, OTHER = "ABCDT", "ABXDU"
 
 
 def run(loaded: LoadedModel, cancel: Any = None, **given: Any) -> PatchResult:
@@ -23,9 +23,7 @@ def run(loaded: LoadedModel, cancel: Any = None, **given: Any) -> PatchResult:
     return patch(request, loaded, 2048, lambda _: None, cancel or CancelToken())
 
 
-@pytest.mark.parametrize(
-    ("family", "into"), [("llama", "other"), ("gpt2", "text"), ("gemma2", "other")]
-)
+@pytest.mark.parametrize(("family", "into"), [("gpt2", "text"), ("gemma2", "other")])
 def test_every_cell_is_what_hooks_apart_find(twins: Any, family: str, into: str) -> None:
     loaded, oracle = twins(family)
     result = run(loaded, into=into)
@@ -41,7 +39,7 @@ def test_every_cell_is_what_hooks_apart_find(twins: Any, family: str, into: str)
     after = logits_of(oracle, source)
     whole = float(after[result.target_id] - after[result.against_id]) - before
     for number, site in enumerate(result.sites):
-        for layer in {0, 1, len(loaded.layers) - 1}:
+        for layer in {1, len(loaded.layers) - 1}:
             every = known[site, layer]
             for column, (start, stop) in enumerate(result.units.tolist()):
                 cell = torch.full_like(every, torch.nan)
@@ -73,10 +71,10 @@ def test_texts_of_other_lengths_are_aligned_at_their_ends(twins: Any) -> None:
     assert aligned([1, 2, 3], [1, 8, 2, 3]) == [(0, 0), (1, 2), (2, 3)]
     assert aligned([1, 8, 9, 3], [1, 3]) == [(0, 0), (3, 1)]
     loaded, _ = twins("llama")
-    result = run(loaded, other="ABXYDEFU")
-    assert result.counterpart[-4:] == ("Y", "D", "E", "F")
-    assert "7 and 8 tokens" in result.notes[-1] or "aligned at its end" in result.notes[-1]
-    longer = run(loaded, text="ABXYDEFU", other=TEXT)
+    result = run(loaded, other="ABXYDU")
+    assert result.counterpart[-2:] == ("Y", "D")
+    assert "aligned at its end" in result.notes[-1]
+    longer = run(loaded, text="ABXYDU", other=TEXT)
     column = longer.unit_text.index("X")
     assert np.isnan(longer.recovered[:, :, column]).all()
     assert pairs_of([], [1], [1]) == ()
@@ -85,13 +83,13 @@ def test_texts_of_other_lengths_are_aligned_at_their_ends(twins: Any) -> None:
 def test_texts_that_cannot_be_compared_are_refused_in_words(twins: Any) -> None:
     loaded, _ = twins("llama")
     with pytest.raises(ValueError, match="as the text does"):
-        run(loaded, other="ABXDEFT")
+        run(loaded, other="ABXDT")
     with pytest.raises(ValueError, match="change words that matter"):
-        run(loaded, other="ABCDEFU")
+        run(loaded, other="ABCDU")
     with pytest.raises(ValueError, match="target=40"):
         run(loaded, target=40)
     assert run(loaded, target=None).target_text
-    assert run(loaded, other="ABXDEFT", against="W").against_text == "W"
+    assert run(loaded, other="ABXDT", against="W").against_text == "W"
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(Cancelled):
