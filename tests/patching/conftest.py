@@ -3,13 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from tests.trace.conftest import letters, twins
+from tokenarium.backend.observe import overwriting
 
 __all__ = ["letters", "twins"]
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read few rows at once, so that layers before the first overwritten one are left out."""
+    monkeypatch.setattr(overwriting, "BATCH_TOKENS", 24)
+
 
 Part = tuple[str, int]
 """residual, attention, mlp or heads (all of them side by side), and the layer."""
