@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         RepeatProbe,
         head_measures,
     )
+    from tokenarium.backend.attribution.agreement import rank_correlation
     from tokenarium.backend.attribution.attributor import Attributor
     from tokenarium.backend.attribution.check import Faithfulness
     from tokenarium.backend.attribution.estimate import AttributeEstimate

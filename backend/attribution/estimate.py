@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from itertools import islice
 
-from tokenarium.backend.attribution.check import DRAWS
+from tokenarium.backend.attribution.check import DRAWS, usual_k
+from tokenarium.backend.attribution.curve import curve_points
 from tokenarium.backend.attribution.request import AttributeRequest
 from tokenarium.backend.attribution.result import AttributeResult
 from tokenarium.backend.attribution.target import position_of
@@ -40,7 +41,7 @@ def estimate_run(request: AttributeRequest, evidence: Evidence) -> AttributeEsti
     tokens = position_of(request.target, length)
     units = _units(request, tokens)
     method = request.attributor
-    passes = 1 + method.passes(units, tokens) + 1 + DRAWS
+    passes = 1 + method.passes(units, tokens) + 1 + DRAWS + len(curve_points(units, usual_k(units)))
     paces = [
         run.duration_ms / (run.result.passes * run.result.target_position)
         for run in islice(evidence.measured(request), _MOST_RUNS)

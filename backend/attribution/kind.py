@@ -25,5 +25,17 @@ KIND = Kind(
                 model=DEFAULT_MODEL, text=CURIE, against="Paris", matmul_precision="medium"
             ),
         ),
+        Example(
+            "warsaw-by-heads",
+            "Warsaw by heads",
+            "Do the heads that write Warsaw read it where deleting words says it matters?",
+            AttributeRequest(
+                model=DEFAULT_MODEL,
+                text=CURIE,
+                against="Paris",
+                method="logit_attribution",
+                matmul_precision="medium",
+            ),
+        ),
     ),
 )

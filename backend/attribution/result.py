@@ -1,7 +1,8 @@
 """The result of an attribution, every quantity defined where it is declared.
 
-T tokens of the text, U units among those before the target, R sets that the check deletes. v is
-ln p(target | what is read), less ln p(other | what is read) where another token is named.
+T tokens of the text, U units among those before the target, R sets that the check deletes, J
+points of the curve. v is ln p(target | what is read), less ln p(other | what is read) where another
+token is named.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ def _check(title: str, axes: str, formula: str, meaning: str, unit: str = "nats"
 class AttributeResult(Result):
     """Which units of a text made the model expect a token, and whether deleting them shows it."""
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
 
     token_ids: Integers = quantity("token id", "T", "", "vocabulary number", "Which token it is.")
     token_text: tuple[str, ...] = quantity(
@@ -121,6 +122,15 @@ class AttributeResult(Result):
     rest_nats: Floats | None = quantity(
         "other parts", "Q", "nats", "with the parts it sums to the logit difference",
         "What neither a head nor an MLP wrote.", since=2,
+    )  # fmt: skip
+    curve_k: Integers | None = quantity(
+        "units deleted, of the curve", "J", "", "1, k, k / 4, k / 2 and 2 k, k that of the check",
+        "How many of the highest units are deleted together.", ERASER, since=3,
+    )  # fmt: skip
+    curve_nats: Floats | None = quantity(
+        "drop along the curve", "J", "nats", "v(text) - v(text without so many highest units)",
+        "A map is the better the sooner this rises; its mean is ERASER's comprehensiveness.",
+        ERASER, since=3,
     )  # fmt: skip
     notes: tuple[str, ...] = quantity("notes", "", "", "remarks", "What one might not expect.")
 

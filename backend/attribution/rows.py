@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-BATCH_TOKENS = 384
+BATCH_TOKENS = 1024
 """Tokens that are read at once, padding included."""
 PADDING = 1.04
 """Most tokens read for each that is no padding."""

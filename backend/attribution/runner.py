@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tokenarium.backend.attribution.attributor import Attribution
 from tokenarium.backend.attribution.check import Faithfulness, check
+from tokenarium.backend.attribution.curve import deletion_curve
 from tokenarium.backend.attribution.game import Game
 from tokenarium.backend.attribution.request import AttributeRequest
 from tokenarium.backend.attribution.result import AttributeResult
@@ -43,7 +44,8 @@ def attribute(
     tokens = tokenise(loaded, request, limit)
     game = game_of(request, loaded, tokens, ProgressReporter(emit, cancel).report)
     found = request.attributor.attribute(game)
-    return _result(request, tokens, game, found, check(game, found.scores, request.top))
+    checked = check(game, found.scores, request.top)
+    return _result(request, tokens, game, found, checked)
 
 
 def game_of(
@@ -88,6 +90,7 @@ def _result(
     checked: Faithfulness,
 ) -> AttributeResult:
     target, loaded = game.target, game.loaded
+    points, falls = deletion_curve(game, found.scores, checked.k)
     return AttributeResult(
         token_ids=np.asarray(tokens.ids, np.int32),
         token_text=tokens.text,
@@ -113,6 +116,8 @@ def _result(
         check_high_nats=checked.high,
         check_p=checked.p,
         verdict=checked.verdict,
+        curve_k=points,
+        curve_nats=falls,
         passes=game.reader.passes,
         token_steps=game.reader.token_steps,
         part_nats=np.empty((0, 0)) if found.parts is None else found.parts,

@@ -38,6 +38,16 @@ def test_the_unit_that_matters_takes_the_credit_and_probes_stop() -> None:
     assert never.notes[0].startswith("0 of 2 probes converged")
 
 
+def test_probes_that_keep_their_random_starts_are_said_to() -> None:
+    matters = ReAgent(steps=100, probes=4, keep=2).attribute(_OneMatters(3))  # type: ignore[arg-type]
+    assert "0.3 by chance" in matters.notes[1]
+    assert "do not rely" not in matters.notes[1]
+    nothing = _OneMatters(3)
+    nothing.replaced = lambda kept, draws: np.full(len(kept), nothing.whole)  # type: ignore[method-assign]
+    found = ReAgent(steps=20, probes=4, keep=2).attribute(nothing)  # type: ignore[arg-type]
+    assert "do not rely on them" in found.notes[1]
+
+
 def test_credits_are_the_log_odds_of_half_the_fall() -> None:
     game: Any = _OneMatters(0)
     found = ReAgent(ratio=0.25)._credits(game, np.random.default_rng(0), range(20))

@@ -2,7 +2,10 @@
 
 import gradio as gr
 
+from tokenarium.backend import AttributeRequest, Lab
+from tokenarium.ui.components.turns import given
 from tokenarium.ui.shell.controls import Controls
+from tokenarium.ui.shell.panel import Values
 
 TARGET = "Token to explain"
 TARGET_INFO = "Its position; -1 is the last token. Empty explains what the model expects next."
@@ -20,3 +23,23 @@ def build_target(controls: Controls) -> None:
             elem_id="against",
         )
         controls.add("against", against)
+
+
+def attribution_request(lab: Lab, asked: Values) -> AttributeRequest:
+    """Return the attribution that the controls ask for.
+
+    Raises:
+        UserError: naming what is out of range.
+    """
+    method = asked["attributor"]
+    return lab.request(
+        AttributeRequest,
+        model=asked["model"],
+        **given(asked["text"], asked["turns"]),
+        target=asked["target"],
+        against=asked["against"] or None,
+        method=method,
+        parameters=asked["parameters"].get(str(method), {}),
+        unit=asked["unit"],
+        matmul_precision=asked["matmul_precision"],
+    )

@@ -20,10 +20,11 @@ from tokenarium.ui.components.attribution import (
     attribution_sentence,
     own_contrast,
 )
-from tokenarium.ui.components.attribution_form import build_target
+from tokenarium.ui.components.attribution_form import attribution_request, build_target
 from tokenarium.ui.components.run_csv import units_csv
-from tokenarium.ui.components.turns import given, shown_again
+from tokenarium.ui.components.turns import shown_again
 from tokenarium.ui.pages.ablate import Ablate
+from tokenarium.ui.pages.methods import Methods
 from tokenarium.ui.pages.patch import Patch
 from tokenarium.ui.panels.attribution.bars import Bars
 from tokenarium.ui.panels.attribution.map import Map
@@ -46,7 +47,7 @@ class Why(RunPage):
     text_hint = "Type or paste a text; its last token is explained."
     kinds = (AttributeRequest,)
     panels = (Map, Bars)
-    beside = (Patch, Ablate)
+    beside = (Methods, Patch, Ablate)
     files: ClassVar[dict[str, File]] = {"units.csv": File("Table of units (CSV)", units_csv)}
 
     def __init__(self, lab: Lab) -> None:
@@ -76,19 +77,7 @@ class Why(RunPage):
 
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return one attribution."""
-        method = asked["attributor"]
-        wanted = self.lab.request(
-            AttributeRequest,
-            model=asked["model"],
-            **given(asked["text"], asked["turns"]),
-            target=asked["target"],
-            against=asked["against"] or None,
-            method=method,
-            parameters=asked["parameters"].get(str(method), {}),
-            unit=asked["unit"],
-            matmul_precision=asked["matmul_precision"],
-        )
-        return [wanted]
+        return [attribution_request(self.lab, asked)]
 
     def filled(self, request: AttributeRequest) -> Values:
         """Return every control as the request has it."""

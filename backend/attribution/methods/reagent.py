@@ -60,7 +60,8 @@ class ReAgent(Attributor):
         )
         if not stopped:
             note += "; more steps, or more units kept, may"
-        return with_interval(np.stack([scores for scores, _ in found]), (note,))
+        scores = np.stack([scores for scores, _ in found])
+        return with_interval(scores, (note, _agreement(scores, self.keep)))
 
     def _probe(self, game: "Game", number: int) -> tuple[NDArray[np.float64], bool]:
         random = np.random.default_rng([game.seed, number])
@@ -95,6 +96,27 @@ class ReAgent(Attributor):
         np.put_along_axis(kept, best, True, axis=1)
         found: NDArray[np.bool_] = game.ranks(kept, draws) < TOP
         return found
+
+
+def _agreement(scores: NDArray[np.float64], keep: int) -> str:
+    """Return how many of their highest units probes [N, U] from other starts have in common.
+
+    A probe starts from random scores, as published; where its steps add less than these, or it
+    stops early, the map is that of its start.
+    """
+    probes, units = scores.shape
+    keep = min(keep, units)
+    best = np.zeros(scores.shape, bool)
+    np.put_along_axis(best, np.argsort(-scores, 1, "stable")[:, :keep], True, 1)
+    shared = (best.astype(int) @ best.T)[np.triu_indices(probes, 1)].mean()
+    chance = keep**2 / units
+    said = (
+        f"of their {keep} highest units two probes have {shared:.1f} in common, {chance:.1f} by "
+        "chance"
+    )
+    if shared < max(keep / 2, chance + 1e-9):
+        said += ": mostly the random scores that each starts from; do not rely on them"
+    return said
 
 
 def _probability(game: "Game", values: NDArray[np.float64]) -> NDArray[np.float64]:

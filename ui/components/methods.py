@@ -1,0 +1,72 @@
+"""Attribution methods beside each other, as a table and in one sentence."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tokenarium.backend import AttributeRequest, AttributeResult, Attributor, Run, rank_correlation
+from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.text import escape
+
+COLUMNS = (
+    Column("method", "Which one."),
+    Column("highest unit", "The unit with the largest score."),
+    Column("drop", "Fall of the log probability without its highest units, in nats."),
+    Column("by chance", "The same without as many others, the mean of twenty draws."),
+    Column("p", "How often chance does as well; at most 0.05 beats it."),
+    Column("check", "Whether the map names units that matter more than others."),
+    Column("mean of the curve", "Comprehensiveness: the mean fall over the points of its curve."),
+    Column("texts read", "What it cost."),
+)
+
+
+def compared_of(runs: Iterable[Run]) -> dict[str, AttributeResult]:
+    """Return attributions by the title of their method, those of the first one's units."""
+    titles = {method.slug: method.title for method in Attributor.registry.all()}
+    found: dict[str, AttributeResult] = {}
+    for run in runs:
+        asked, result = run.request, run.result
+        assert isinstance(asked, AttributeRequest)
+        assert isinstance(result, AttributeResult)
+        first = next(iter(found.values()), result)
+        if np.array_equal(first.units, result.units) and first.target_id == result.target_id:
+            found[titles[asked.method]] = result
+    return found
+
+
+def methods_table(compared: dict[str, AttributeResult]) -> str:
+    """Return one row per method, as HTML."""
+    rows: list[list[Cell]] = [
+        [
+            title,
+            " ".join(result.unit_text[int(result.scores.argmax())].split())[:40],
+            f"{result.check_drop_nats:.2f}",
+            f"{result.check_random_nats.mean():.2f}",
+            f"{result.check_p:.2g}",
+            result.verdict,
+            "-" if result.curve_nats is None else f"{result.curve_nats.mean():.2f}",
+            f"{result.passes:,}",
+        ]
+        for title, result in compared.items()
+    ]
+    caption = "One text. Runs that were stored before are not computed again."
+    return table_html(COLUMNS, rows, caption, "Nothing yet.")
+
+
+def methods_sentence(compared: dict[str, AttributeResult]) -> str:
+    """Return which maps beat chance, and which two agree least, as HTML."""
+    beat = [title for title, result in compared.items() if result.verdict == "beats chance"]
+    said = f"{len(beat)} of {len(compared)} maps beat chance" + (
+        f": {', '.join(beat)}." if beat else "."
+    )
+    if len(compared) > 1:
+        found = rank_correlation(np.stack([result.scores for result in compared.values()]))
+        np.fill_diagonal(found, np.nan)
+        if np.isfinite(found).any():
+            one, other = np.unravel_index(int(np.nanargmin(found)), found.shape)
+            titles = [*compared]
+            said += (
+                f" {titles[one]} and {titles[other]} agree least (rank correlation "
+                f"{found[one, other]:.2f})."
+            )
+    return f'<p class="tk-sentence">{escape(said)}</p>'
