@@ -56,8 +56,24 @@
 
   T.qualityBox = (element, props, watch, edited) => {
     const host = element.querySelector('.tk-quality-box'), typed = host.querySelector('input'), what = host.querySelector('.tk-quality-what');
-    let waits = 0;
-    const tell = line => { props.value = {...props.value, line}; edited(); };
+    let waits = 0, wanted = null;
+    const tell = line => {
+      props.value = {...props.value, line};
+      T.select({line: `${props.value.measure}:${line}`}, 'replaceState');
+      edited();
+    };
+    // What the address asks for: a measure too, perhaps another than the one that is drawn.
+    const asked = () => {
+      const [, measure, line] = /^(\w+):([\d.e+-]+)$/.exec(T.state.line ?? '') ?? [];
+      const found = props.value;
+      if (!line || !found || !T.state.sweep || wanted === T.state.line) return;
+      wanted = T.state.line;
+      if (measure === found.measure && Number(line) === found.line) return;
+      setTimeout(() => { // Python is told what is shown first
+        props.value = {...found, line: Number(line), wanted: measure};
+        edited();
+      });
+    };
     typed.addEventListener('change', () => { if (typed.value !== '' && typed.checkValidity()) tell(Number(typed.value)); else typed.reportValidity(); });
     // Keys that are held down ask once.
     T.bus.on('quality', ({line, done}) => {
@@ -74,6 +90,8 @@
       what.textContent = `${found.title} ${found.higher ? 'at least' : 'at most'}`;
     };
     draw();
-    watch('value', draw);
+    asked();
+    watch('value', () => { draw(); asked(); });
+    T.bus.on('select', asked);
   };
 })();

@@ -9,8 +9,8 @@
   const bus = new EventTarget();
   const INTEGERS = ['token', 'query', 'layer', 'head', 'step', 'round', 'node', 'place'];
   // Python hears of these only when a panel lacks what it is to show.
-  const LOCAL = ['metric', 'measure', 'colour', 'unit', 'density', 'round', 'node', 'place', 'roads'];
-  const KEYS = ['run', 'view', ...INTEGERS, 'policy', 'metric', 'measure', 'colour', 'unit', 'density', 'roads'];
+  const LOCAL = ['metric', 'measure', 'colour', 'unit', 'density', 'round', 'node', 'place', 'roads', 'line'];
+  const KEYS = ['run', 'view', ...INTEGERS, 'policy', 'metric', 'measure', 'colour', 'unit', 'density', 'roads', 'line'];
   const ASKED = ['branch', 'explain']; // what an address asks for, until the run that answers has an address of its own
   const SIZES = {token: 'tokens', query: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds', place: 'places'};
   const state = {}, home = {};

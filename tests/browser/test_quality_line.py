@@ -34,6 +34,7 @@ def test_budget_follows_the_line_and_its_settings_are_copied(visit: Visit) -> No
     page.keyboard.press("Enter")
     expect(answer).to_contain_text("at most 2. Held by SnapKV with 10%")
     expect(handle).to_have_attribute("aria-valuetext", "at most 2")
+    assert "line=kl%3A2" in page.url
     page.evaluate("navigator.clipboard.writeText = async text => { window.copied = text; }")
     button = page.locator("#table-budgets tr", has_text="SnapKV").locator("[data-copy]").last
     button.click()
@@ -43,3 +44,10 @@ def test_budget_follows_the_line_and_its_settings_are_copied(visit: Visit) -> No
     assert re.search(
         r"SnapKVPress\(compression_ratio=0.9, window_size=\d+, kernel_size=5\)", copied
     )
+
+
+def test_a_link_opens_the_line_with_its_measure(visit: Visit) -> None:
+    page = visit("cache?sweep=example-a-hidden-number&line=accuracy:0.8", wait=False)
+    expect(page.locator("#table-budgets .tk-sentence")).to_contain_text("at least 0.8")
+    expect(page.locator("#quality-line")).to_have_value("0.8")
+    expect(page.locator("#sweep-measure input")).to_have_value("accuracy")

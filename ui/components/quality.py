@@ -31,10 +31,16 @@ def quality_value(measure: str, line: float) -> dict[str, Any]:
     return {**told, "line": line, "low": low, "high": shown}
 
 
+def measure_of(value: object, chosen: str) -> str:
+    """Return the measure that an address named, as a browser sent it; else the chosen one."""
+    wanted = value.get("wanted") if isinstance(value, dict) else None
+    return wanted if isinstance(wanted, str) and wanted in QUALITY_MEASURES else chosen
+
+
 def line_of(value: object, measure: str, result: SweepResult) -> float:
     """Return the line that a browser sent for a measure; the usual one where it sent none."""
     low, high = ends(QUALITY_MEASURES[measure])
-    if isinstance(value, dict) and value.get("measure") == measure:
+    if isinstance(value, dict) and measure in (value.get("wanted"), value.get("measure")):
         line = value.get("line")
         if isinstance(line, int | float) and not isinstance(line, bool) and low <= line <= high:
             return float(line)

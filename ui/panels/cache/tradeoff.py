@@ -5,7 +5,7 @@ import numpy as np
 
 from tokenarium.backend import QUALITY_MEASURES, SweepRequest, SweepResult, measured_here
 from tokenarium.ui.components.budget_table import budget_answer
-from tokenarium.ui.components.quality import line_of, quality_box, quality_value
+from tokenarium.ui.components.quality import line_of, measure_of, quality_box, quality_value
 from tokenarium.ui.components.table import Cell, Column, Link, Number, Numbers, table, table_html
 from tokenarium.ui.figures.tradeoff import tradeoff
 from tokenarium.ui.shell.panel import Panel, Scene, Values, choice
@@ -36,15 +36,14 @@ class Points(Panel):
     def build(self) -> None:
         """Make the choice of a measure and a line, their answer, figures and table."""
         with gr.Row(equal_height=True):
-            self.control(
-                "sweep_measure",
-                gr.Dropdown(
-                    [(measure.title, name) for name, measure in QUALITY_MEASURES.items()],
-                    value="kl",
-                    label="Quality is",
-                    elem_id="sweep-measure",
-                ),
+            picker = gr.Dropdown(
+                [(measure.title, name) for name, measure in QUALITY_MEASURES.items()],
+                value="kl",
+                label="Quality is",
+                elem_id="sweep-measure",
             )
+            self.control("sweep_measure", picker)
+            self.parts["sweep_measure"] = picker
             box = quality_box()
             self.controls["sweep_line"] = self.parts["sweep_line"] = box
             self.redraws.append(box.edit)
@@ -60,13 +59,16 @@ class Points(Panel):
     def draw(self, scene: Scene[SweepResult, SweepRequest]) -> Values:
         """Return the answer to the line, figures and table."""
         result = scene.result
+        told = scene.settings.get("sweep_line")
         measure = choice(scene.settings.get("sweep_measure"), tuple(QUALITY_MEASURES), "kl")
-        line = line_of(scene.settings.get("sweep_line"), measure, result)
+        measure = measure_of(told, measure)
+        line = line_of(told, measure, result)
         higher = QUALITY_MEASURES[measure].higher
         chosen = result.choose(measure, **{"at_least" if higher else "at_most": line})
         run_id = scene.runs[0].id if scene.runs else ""
         here = (measured_here(run.environment, self.lab.settings) for run in scene.runs)
         return {
+            "sweep_measure": measure,
             "sweep_line": quality_value(measure, line),
             "sweep_choice": budget_answer(result, scene.request, chosen, timed=all(here)),
             "sweep_bytes": scene.drawn(tradeoff(result, measure, "bytes", line)),
