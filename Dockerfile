@@ -23,6 +23,10 @@ COPY kernels kernels
 COPY storage storage
 COPY ui ui
 
+# A worker of Ray imports the package by its name.
+RUN mkdir /opt/python && ln -s /app /opt/python/tokenarium
+ENV PYTHONPATH=/opt/python
+
 USER tokenarium
 ENV TOKENARIUM_HOST=0.0.0.0 \
     TOKENARIUM_DATABASE=duckdb:////data/runs.duckdb \

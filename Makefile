@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What installs differs from Debian's: torch first and pinned, so that nothing else chooses it.
 TORCH := torch==2.13.0
 
-.PHONY: app test test-real attack checks fast fast-first fast-rest browser browser-first browser-rest process bench grid families mutations gpu wheel docs examples lint types imports clean
+.PHONY: app test test-real attack load simulate checks fast fast-first fast-rest browser browser-first browser-rest process bench grid families mutations gpu wheel docs examples lint types imports clean
 .DEFAULT_GOAL := app
 
 app: $(VENV)/.installed
@@ -71,6 +71,18 @@ attack: $(VENV)/.installed-test
 	$(BIN)/python -m tests.hostile.attack --seconds 400
 	$(BIN)/python -m tests.hostile.flood --seconds 100
 	$(BIN)/python -m tests.hostile.classroom --model bundled/target
+
+# Simulated visitors at two replicas on PostgreSQL, with Ray where it is installed; of each something
+# is killed. At most ten minutes, on this machine alone.
+load: $(VENV)/.installed-test
+	$(BIN)/python -m tests.load --visitors 200 --seconds 300
+
+# What each request takes, measured, and how many visitors go together, simulated.
+simulate: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check simpy==4.1.2
+	mkdir -p build
+	$(BIN)/python -m tests.load.service build/service.json
+	$(BIN)/python -m tests.load.simulation build/service.json --visitors 200
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks

@@ -1,8 +1,10 @@
 """The compose file names what is there, and settings that the program knows."""
 
 import re
+import tomllib
 
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from tokenarium.backend.settings import PROJECT, Settings
 
@@ -36,6 +38,27 @@ def test_replicas_are_built_and_started_with_what_is_there() -> None:
         assert set(names) <= Settings.model_fields.keys()
         Settings(**dict(zip(names, service["environment"].values(), strict=True)))
     assert "ARG EXTRA" in (PROJECT / "Dockerfile").read_text()
+
+
+def test_with_ray_the_same_replicas_compute_by_workers_that_know_a_token() -> None:
+    ray = yaml.safe_load((PROJECT / "docs/deploy/compose.ray.yaml").read_text())
+    replicas = [service for service in ray["services"].values() if "build" in service]
+    assert {name for name in ray["services"] if "build" in ray["services"][name]} == {
+        name for name in SAID["services"] if "build" in SAID["services"][name]
+    }
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    for service in replicas:
+        environment = service["environment"]
+        engine = Settings(engine=environment["TOKENARIUM_ENGINE"]).engine
+        [host, port] = engine.removeprefix("ray://").split(":")
+        assert (host in ray["services"], port) == (True, "10001")
+        for wanted in service["build"]["args"]["EXTRA"].split():
+            name, version = wanted.split("==")
+            [allowed] = [r for r in extras["optional-dependencies"]["scale"] if r.startswith(name)]
+            assert SpecifierSet(allowed.removeprefix(name)).contains(version)
+        assert service["image"] == ray["services"][host]["image"]
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            assert environment[name] == ray["services"][host]["environment"][name]
 
 
 def test_the_container_asks_whether_it_is_ready() -> None:

@@ -12,6 +12,8 @@ from tests.runs.stand_in import CountRequest, Watch
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.environment import StartUpError
 from tokenarium.backend.errors import UserError
+from tokenarium.backend.models.names import NO_MODEL
+from tokenarium.backend.runs.engine import Computed, Reports
 from tokenarium.backend.runs.events import (
     Cancelled,
     CancelToken,
@@ -22,8 +24,10 @@ from tokenarium.backend.runs.events import (
 )
 from tokenarium.backend.runs.lab import Lab
 from tokenarium.backend.scale import ray_workers
-from tokenarium.backend.scale.engine import AGAIN
+from tokenarium.backend.scale.engine import AGAIN, PartMemo, WorkersEngine
 from tokenarium.backend.scale.replicas import Bounds, Replicas
+from tokenarium.backend.scale.worker import News, WorkerLost
+from tokenarium.backend.settings import Settings
 from tokenarium.backend.trace.request import TraceRequest
 
 TIMES = ("prefill_ms", "step_ms_p50", "step_ms_p90")
@@ -233,6 +237,25 @@ def test_workers_are_kept_to_their_bounds_and_make_room() -> None:
     assert sorted(started.ended) == sorted(started.names)
 
 
+def test_a_model_with_all_its_workers_keeps_no_other_waiting() -> None:
+    started = Started()
+    replicas = Replicas(started, Bounds(most=3, least_each=0, most_each=1, idle_s=60))  # type: ignore[arg-type]
+    places: list[int] = []
+
+    def wait() -> None:
+        with lend(replicas, "a", places):
+            pass
+
+    waiting = threading.Thread(target=wait)
+    with lend(replicas, "a"):
+        waiting.start()
+        until(lambda: places == [1])
+        with lend(replicas, "b"):
+            assert started.names == ["a", "b"]
+    waiting.join(5)
+    assert started.names == ["a", "b"]
+
+
 def test_idle_workers_end_but_for_the_least() -> None:
     started = Started()
     replicas = Replicas(started, Bounds(most=4, least_each=1, most_each=2, idle_s=0.05))  # type: ignore[arg-type]
@@ -259,3 +282,36 @@ def test_without_ray_the_program_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(StartUpError, match=r"tokenarium\[scale\].*--engine local"):
         make_lab(engine="ray")
+
+
+def test_what_a_lost_worker_reported_of_smaller_runs_is_not_stored() -> None:
+    children = [(Computed(number, 1.0, {}), count(str(number))) for number in range(2)]  # type: ignore[arg-type]
+    end = Computed("whole", 1.0, {})  # type: ignore[arg-type]
+    scripts = [
+        [News(children=(children[0],)), WorkerLost("killed")],
+        [News(children=(children[1],)), News(outcome=end)],
+    ]
+
+    class Scripted(FakeWorker):
+        def __init__(self, script: list[object]) -> None:
+            self.script = script
+
+        def begin(self, *given: object) -> None:
+            """Nothing is computed."""
+
+        def news(self, run: str, wait_s: float) -> News:
+            said = self.script.pop(0)
+            if isinstance(said, Exception):
+                raise said
+            return said
+
+        def end(self) -> None:
+            """Nothing runs."""
+
+    bounds = Bounds(most=1, least_each=0, most_each=1, idle_s=60)
+    replicas = Replicas(lambda name: Scripted(scripts.pop(0)), bounds)
+    engine = WorkersEngine(Settings(), None, replicas, lambda source: None, PartMemo())  # type: ignore[arg-type]
+    stored: list[object] = []
+    reports = Reports(lambda event: None, lambda computed, asked: stored.append(computed))
+    assert engine.compute(count(), NO_MODEL, reports, CancelToken()) is end
+    assert stored == [children[1][0]]

@@ -1,0 +1,80 @@
+"""A visitor's requests over HTTP, and what became of each."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+
+@dataclass
+class Asked:
+    """One request as a visitor saw it."""
+
+    kind: str
+    """``open`` for a stored run, ``trace`` for a small one, ``sweep``."""
+    visitor: str
+    text: str
+    began: float
+    ended: float = 0.0
+    run: dict[str, Any] | None = None
+    refused: str = ""
+    """Why it was not answered, where the program said so."""
+    broken: str = ""
+    """How the connection ended, where it did."""
+    places: list[int] = field(default_factory=list)
+    """Places in the queue as they were said."""
+    tried_again: bool = False
+    """Whether a worker ended and that was said."""
+
+    @property
+    def seconds(self) -> float:
+        """Time until the answer."""
+        return self.ended - self.began
+
+
+async def ask(
+    http: httpx.AsyncClient,
+    name: str,
+    values: dict[str, Any],
+    headers: dict[str, str],
+    asked: Asked,
+) -> Asked:
+    """Call an endpoint and follow it to its end; writes into ``asked``."""
+    try:
+        begun = await http.post(f"/gradio_api/call/v2/{name}", json=values, headers=headers)
+        if begun.status_code != 200:
+            asked.refused = f"{begun.status_code}: {begun.text[:200]}"
+            return asked
+        place = f"/gradio_api/call/{name}/{begun.json()['event_id']}"
+        event = ""
+        async with http.stream("GET", place, headers=headers) as lines:
+            async for line in lines.aiter_lines():
+                if line.startswith("event: "):
+                    event = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    _take(asked, event, json.loads(line.removeprefix("data: ")))
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        asked.broken = type(error).__name__
+    finally:
+        asked.ended = time.monotonic()
+    if asked.run is None and not asked.refused and not asked.broken:
+        asked.broken = "ended without an answer"
+    return asked
+
+
+def _take(asked: Asked, event: str, said: Any) -> None:
+    said = said[0] if isinstance(said, list) and said else said
+    if event == "error":
+        asked.refused = asked.refused or json.dumps(said)[:300]
+    if not isinstance(said, dict):
+        return
+    if said.get("event") == "queued":
+        asked.places.append(said["place"])
+    elif said.get("event") == "progress":
+        asked.tried_again |= "second try" in said["doing"]
+    elif said.get("event") == "finished":
+        asked.run = said["run"]
+    elif "definitions" in said or "values" in said:  # a stored run is no event
+        asked.run = said
