@@ -3,6 +3,8 @@
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -35,3 +37,19 @@ def no_options_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name, value in OPTIONS.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bundled_models_are_hashed_once() -> Iterator[None]:
+    """Every lab learns the identity of the bundled models as it opens, and it is the same one."""
+    from tokenarium.backend.models import identity, registry
+    from tokenarium.backend.models.names import BUNDLED, ModelSource
+
+    once = cache(identity.fingerprint)
+
+    def known(source: ModelSource, memo: identity.DigestMemo | None = None) -> str | None:
+        return once(source) if source.name in BUNDLED else identity.fingerprint(source, memo)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "fingerprint", known)
+        yield

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
+from tests.labs import shipped_lab
 from tokenarium.backend import (
     AttributeRequest,
     AttributeResult,
     DecodeRequest,
     DecodeResult,
-    Lab,
-    Settings,
     TraceRequest,
     UserError,
     explain,
@@ -19,7 +18,7 @@ MODEL, TEXT = "bundled/target", "Once upon a time there was"
 
 
 def test_a_token_of_a_trace_or_a_lane_is_the_target_with_its_text() -> None:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as lab:
+    with shipped_lab() as lab:
         trace = lab.run(TraceRequest(model=MODEL, text=TEXT))
         asked = explain(trace, 3)
         assert (asked.text, asked.target, asked.model) == (TEXT, 3, MODEL)

@@ -16,7 +16,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import SHOWN, App, Visit, chosen
-from tokenarium.backend import Lab, Settings
+from tests.labs import shipped_lab
+from tokenarium.backend import Lab
 from tokenarium.ui.figures.marks import marks_csv
 
 ASKED = """performance.getEntriesByType('resource')
@@ -82,7 +83,7 @@ def test_every_section_in_sight_can_be_saved_on_a_narrow_page(visit: Visit, path
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

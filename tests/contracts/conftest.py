@@ -4,14 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.labs import shipped_lab
 from tests.ui.browser_stub import Visit
-from tokenarium.backend import Lab, Settings
+from tokenarium.backend import Lab
 from tokenarium.ui.shell.section import RunPage
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

@@ -18,6 +18,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+from tests.labs import shipped_store
 from tokenarium.backend import Kind, Lab, Settings, cli
 from tokenarium.ui.api import endpoint, expose
 
@@ -186,7 +187,7 @@ def test_one_table_is_a_file_of_its_own(lab: Lab, file_format: Any) -> None:
 @pytest.fixture(scope="module", params=[False, True], ids=["local", "hosted"])
 def served(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
     settings = Settings(
-        database="duckdb:///:memory:", device="cpu", hosted=request.param, hosted_max_tokens=64
+        database=shipped_store(), device="cpu", hosted=request.param, hosted_max_tokens=64
     )
     with Lab(settings) as lab:
         with gr.Blocks() as blocks:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests import shipped_examples as shipped
+from tests.labs import shipped_lab
 from tokenarium.backend.runs.examples import FOLDER, declared, read
 from tokenarium.backend.runs.kind import Example
 from tokenarium.backend.runs.lab import Lab
-from tokenarium.backend.settings import Settings
 
 KINDS = ("trace", "cache")
 BUNDLED = [example for kind in KINDS for example in shipped.of(kind, bundled=True)]
@@ -16,7 +16,7 @@ BUNDLED = [example for kind in KINDS for example in shipped.of(kind, bundled=Tru
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as lab:
+    with shipped_lab() as lab:
         yield lab
 
 

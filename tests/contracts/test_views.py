@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.labs import shipped_store
 from tests.models.conftest import save_model
 from tests.pairwise import covering
 from tests.ui.browser_stub import Visit
@@ -36,9 +37,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("models")
     for family in FAMILIES:
         save_model(folder / family, family)
-    settings = Settings(
-        database="duckdb:///:memory:", models_dir=folder, device="cpu", hosted=False
-    )
+    settings = Settings(database=shipped_store(), models_dir=folder, device="cpu", hosted=False)
     with Lab(settings) as made:
         yield made
 

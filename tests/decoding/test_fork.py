@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from tests.labs import shipped_lab
 from tokenarium.backend import (
     DecodeRequest,
     DecodeResult,
     Lab,
     Partial,
-    Settings,
     SpeculateRequest,
     SpeculationResult,
     TraceRequest,
@@ -25,7 +25,7 @@ TEXT = "Once upon a time there was an unbelievable heron"
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tokenarium.backend import DecodeRequest, DecodeResult, Lab, Settings
+from tests.labs import shipped_lab
+from tokenarium.backend import DecodeRequest, DecodeResult
 from tokenarium.backend.decoding.calibration import Calibration
 from tokenarium.backend.decoding.strategies.cntp import Cntp
 from tokenarium.backend.decoding.strategies.quadrants import Quadrants
@@ -38,7 +39,7 @@ def test_trials_begin_where_their_region_does() -> None:
 
 @pytest.mark.timeout(60)
 def test_the_figure_draws_what_the_strategy_of_a_lane_declares() -> None:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as lab:
+    with shipped_lab() as lab:
         asked = DecodeRequest(
             model="bundled/draft", text="The dog", strategies=["quadrants", "adadec"],
             max_new_tokens=24,

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.labs import shipped_lab
 from tests.ui.test_sentence import words
-from tokenarium.backend import Lab, Settings, cli, measured_models, usual_heads
+from tokenarium.backend import Lab, cli, measured_models, usual_heads
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.head_corpus import measuring
 from tokenarium.backend.head_corpus.command import PARTIAL
@@ -26,7 +27,7 @@ MEMORY = "--database=duckdb:///:memory:"
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

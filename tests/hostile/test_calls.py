@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.labs import shipped_store
 from tests.ui.served import serving
 from tokenarium.backend import Lab, Settings, SpeculateRequest, TraceRequest, UserError
 
@@ -28,9 +29,7 @@ ODD: tuple[Any, ...] = (
 
 @pytest.fixture(scope="module", params=[False, True], ids=["local", "hosted"])
 def served(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
-    settings = Settings(
-        database="duckdb:///:memory:", device="cpu", hosted=request.param, fetch=False
-    )
+    settings = Settings(database=shipped_store(), device="cpu", hosted=request.param, fetch=False)
     with serving(settings) as app:
         yield app
 

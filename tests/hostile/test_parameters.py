@@ -5,13 +5,14 @@ from functools import partial
 import pytest
 
 from tests.hostile.parameters import calls, requests
+from tests.labs import shipped_store
 from tokenarium import Lab, Settings
 from tokenarium.backend.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def lab():
-    with Lab(Settings(database="duckdb:///:memory:", fetch=False)) as made:
+    with Lab(Settings(database=shipped_store(), fetch=False)) as made:
         yield made
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.labs import shipped_lab
 from tokenarium.backend import (
     ImportRequest,
     ImportResult,
     Lab,
-    Settings,
     SpeculateRequest,
     UserError,
     definitions,
@@ -63,7 +63,7 @@ OLDER = "draft acceptance rate = 0.57576 (  171 accepted /   297 generated)"
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

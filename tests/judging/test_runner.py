@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.labs import shipped_lab
 from tokenarium.backend import (
     CacheRequest,
     DecodeRequest,
     Lab,
-    Settings,
     SpeculateRequest,
     TraceRequest,
 )
@@ -145,5 +145,5 @@ def test_a_trace_is_judged_whole(lab: Lab) -> None:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made

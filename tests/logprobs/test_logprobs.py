@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tokenarium.backend import Lab, LogprobsRequest, Settings, UserError
+from tests.labs import shipped_lab
+from tokenarium.backend import Lab, LogprobsRequest, UserError
 from tokenarium.backend.decoding.result import DecodeResult
 from tokenarium.backend.logprobs.decoded import as_decoded, bounds, rank
 from tokenarium.backend.logprobs.reading import parse, read_logprobs, recognises
@@ -164,7 +165,7 @@ def test_a_text_without_alternatives_has_surprisals_alone() -> None:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

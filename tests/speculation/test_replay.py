@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from tests.labs import shipped_store
 from tests.models.conftest import save_model
 from tokenarium.backend import Lab, Settings, SpeculateRequest, SpeculationResult
 from tokenarium.backend.speculation.node_schema import STATUSES
@@ -36,9 +37,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("models")
     save_model(folder / "target", "llama")
     save_model(folder / "draft", "llama", num_hidden_layers=2)
-    settings = Settings(
-        database="duckdb:///:memory:", models_dir=folder, device="cpu", hosted=False
-    )
+    settings = Settings(database=shipped_store(), models_dir=folder, device="cpu", hosted=False)
     with Lab(settings) as made:
         yield made
 

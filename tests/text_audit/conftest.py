@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tokenarium.backend import AuditRequest, AuditResult, Lab, Settings, SpeculateRequest
+from tests.labs import shipped_lab
+from tokenarium.backend import AuditRequest, AuditResult, Lab, SpeculateRequest
 from tokenarium.backend.models.loaded import LoadedModel
 
 MODEL = "bundled/draft"
@@ -17,7 +18,7 @@ Audits = Callable[..., AuditResult]
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

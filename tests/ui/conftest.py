@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.labs import shipped_store
 from tests.ui import hand_made
 from tokenarium.backend import (
     CancelToken,
@@ -122,7 +123,7 @@ def make_lab(
 
     def make(**options: object) -> Lab:
         values = {
-            "database": f"duckdb:///{models / f'runs{len(opened)}.duckdb'}",
+            "database": shipped_store(),
             "device": "cpu",
             "models_dir": models,
             "hosted": False,

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.labs import shipped_lab
 from tokenarium.backend import (
     AuditRequest,
     AuditResult,
     ImportResult,
     Lab,
-    Settings,
     Totals,
     UserError,
     definitions,
@@ -28,7 +28,7 @@ EVIL = "<script>${alert(1)}{{x}}"
 
 @pytest.fixture(scope="module")
 def lab() -> Any:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.labs import shipped_store
 from tests.models.conftest import save_model
 from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
@@ -27,9 +28,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("models")
     save_model(folder / "llama", "llama")
     save_model(folder / "long", "llama", max_position_embeddings=2048)
-    settings = Settings(
-        database="duckdb:///:memory:", models_dir=folder, device="cpu", hosted=False
-    )
+    settings = Settings(database=shipped_store(), models_dir=folder, device="cpu", hosted=False)
     with Lab(settings) as made:
         yield made
 

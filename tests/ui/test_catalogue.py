@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from plotly import graph_objects as go
 
-from tokenarium.backend import Lab, Run, Settings, UserError
+from tests.labs import shipped_lab
+from tokenarium.backend import Lab, Run, UserError
 from tokenarium.ui.figures.catalogue import FIGURES, THRESHOLD, NothingToDrawError
 from tokenarium.ui.figures.sinks import sink_grid
 from tokenarium.ui.panels.explore.sinks import USUAL_THRESHOLD
@@ -15,7 +16,7 @@ from tokenarium.ui.panels.explore.sinks import USUAL_THRESHOLD
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

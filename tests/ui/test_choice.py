@@ -3,6 +3,7 @@
 import gradio as gr
 import pytest
 
+from tests.labs import shipped_store
 from tokenarium.backend import Lab, Settings
 from tokenarium.ui.components.choice import Choice
 from tokenarium.ui.pages import find_pages
@@ -23,7 +24,7 @@ def test_what_is_no_choice_any_more_is_handed_on() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.title)
 def test_dropdowns_whose_choices_change_are_choices(page: type[RunPage]) -> None:
-    settings = Settings(database="duckdb:///:memory:", device="cpu", hosted=False)
+    settings = Settings(database=shipped_store(), device="cpu", hosted=False)
     with Lab(settings) as lab, gr.Blocks() as blocks:
         wired = Wiring(page(lab), lab, blocks)
         offered = [wired.parts[name] for offer in wired.controls.offers for name in offer.changed]

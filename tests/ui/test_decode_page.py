@@ -5,12 +5,12 @@ import json
 import orjson
 import pytest
 
+from tests.labs import shipped_lab
 from tokenarium.backend import (
     DecodeRequest,
     DecodeResult,
     Lab,
     LogprobsRequest,
-    Settings,
     StrategySpec,
     UserError,
 )
@@ -23,7 +23,7 @@ from tokenarium.ui.pages.decode import Decode
 
 @pytest.fixture(scope="module")
 def lab() -> Lab:
-    return Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False))
+    return shipped_lab()
 
 
 def test_a_step_says_what_was_taken_and_a_click_goes_on_from_another_token(lab: Lab) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.labs import shipped_store
 from tests.ui.browser_stub import Visit, layout_of
 from tests.ui.served import serving
 from tokenarium.backend import Settings, UserError
@@ -17,7 +18,7 @@ from tokenarium.ui.shell.section import MAIN, RunPage
 @pytest.fixture(scope="module", params=[False, True], ids=["local", "hosted"])
 def served(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
     with serving(
-        Settings(database="duckdb:///:memory:", device="cpu", hosted=request.param, fetch=False)
+        Settings(database=shipped_store(), device="cpu", hosted=request.param, fetch=False)
     ) as app:
         yield app
 

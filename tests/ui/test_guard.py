@@ -11,6 +11,7 @@ from gradio_client.exceptions import AppError
 from starlette.responses import JSONResponse
 from starlette.testclient import TestClient
 
+from tests.labs import shipped_store
 from tests.ui.served import serving
 from tokenarium.backend import Settings
 from tokenarium.ui import api
@@ -34,7 +35,7 @@ MORE = ("/assets/", "/static/", "heartbeat", "queue/data", "/call/", "/mcp", "pw
 @pytest.fixture(scope="module", params=[False, True], ids=["local", "hosted"])
 def served(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
     with serving(
-        Settings(database="duckdb:///:memory:", device="cpu", hosted=request.param, fetch=False)
+        Settings(database=shipped_store(), device="cpu", hosted=request.param, fetch=False)
     ) as app:
         yield app
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.labs import shipped_lab
 from tests.ui.test_sentence import words
 from tokenarium.backend import (
     DEFAULT_MODEL,
     MEASURED,
     HeadCorpus,
     Lab,
-    Settings,
     UserError,
     measured_models,
     usual_heads,
@@ -24,7 +24,7 @@ from tokenarium.ui.heads.search import found
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

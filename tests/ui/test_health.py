@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
+from tests.labs import shipped_store
 from tokenarium.backend import Lab, Settings
 from tokenarium.ui.shell import health
 
@@ -20,7 +21,7 @@ def client(why_not_ready: Any) -> TestClient:
 
 
 def test_readiness_ends_with_the_run_store_and_the_process_lives_on() -> None:
-    lab = Lab(Settings(database="duckdb:///:memory:", device="cpu", fetch=False))
+    lab = Lab(Settings(database=shipped_store(), device="cpu", fetch=False))
     probes = client(lab.why_not_ready)
     assert probes.get("/ready").status_code == 200
     lab.close()

@@ -10,8 +10,9 @@ import plotly.io
 import pytest
 
 import tokenarium
+from tests.labs import shipped_lab
 from tokenarium import figures
-from tokenarium.backend import Lab, Run, Settings, UserError
+from tokenarium.backend import Lab, Run, UserError
 from tokenarium.ui.figures import by_name, image
 from tokenarium.ui.figures.catalogue import FIGURES
 from tokenarium.ui.figures.marks import marks_csv
@@ -20,7 +21,7 @@ from tokenarium.ui.figures.picture import picture
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.labs import shipped_lab, shipped_store
 from tokenarium.backend import Lab, Settings, TraceRequest, UserError, Visitor
 from tokenarium.ui.figures.query import query_figure
 from tokenarium.ui.library.asked import Asked
@@ -26,7 +27,7 @@ ANNA, BERT = Visitor("anna"), Visitor("bert")
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     assert Library in every_page(), "which also makes all others known"
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 
@@ -187,7 +188,7 @@ def test_usual_figure_needs_numbers() -> None:
 
 @pytest.fixture(scope="module")
 def hosted() -> Iterator[SimpleNamespace]:
-    settings = Settings(database="duckdb:///:memory:", device="cpu", hosted=True)
+    settings = Settings(database=shipped_store(), device="cpu", hosted=True)
     with Lab(settings) as lab:
         run = lab.run(TraceRequest(model="bundled/draft", text="anna's own words"), visitor=ANNA)
         yield SimpleNamespace(lab=lab, run_id=run.id)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from plotly import graph_objects as go
 
-from tokenarium.backend import Lab, Run, Settings
+from tests.labs import shipped_lab
+from tokenarium.backend import Lab, Run
 from tokenarium.ui.figures.catalogue import FIGURES, NothingToDrawError
 from tokenarium.ui.figures.marks import marks, marks_csv
 from tokenarium.ui.figures.style import finish
@@ -19,7 +20,7 @@ from tokenarium.ui.figures.style import finish
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

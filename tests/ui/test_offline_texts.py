@@ -9,14 +9,15 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.contracts.test_endpoints import DRAFT
-from tokenarium.backend import Lab, Settings, TraceRequest
+from tests.labs import shipped_lab
+from tokenarium.backend import Lab, TraceRequest
 
 HOSTILE = "</script><script>alert(1)</script><!-- <b>bold</b> <img src=x>"
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

@@ -3,7 +3,7 @@
 import gradio as gr
 import pytest
 
-from tokenarium.backend import Lab, Settings
+from tests.labs import shipped_lab
 from tokenarium.ui import page, pages
 from tokenarium.ui.shell.page import Page
 
@@ -28,7 +28,7 @@ def shelved(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_page_has_its_route_its_parts_and_a_link_on_every_page() -> None:
     assert pages.every_page()[-1] is Shelf
     assert Shelf not in pages.find_pages()
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as lab:
+    with shipped_lab() as lab:
         config = page.build(lab).get_config_file()
         parts = {part["id"]: part for part in config["components"]}
         own = [parts[number] for number in config["page"]["shelf"]["components"]]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.labs import shipped_store
 from tests.models.conftest import save_model
 from tests.ui.browser_stub import Visit
 from tokenarium.backend import CacheResult, Lab, PolicySpec, Settings
@@ -30,9 +31,7 @@ ASKED: dict[str, Any] = {
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("models")
     save_model(folder / "llama", "llama")
-    settings = Settings(
-        database="duckdb:///:memory:", models_dir=folder, device="cpu", hosted=False
-    )
+    settings = Settings(database=shipped_store(), models_dir=folder, device="cpu", hosted=False)
     with Lab(settings) as made:
         yield made
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from tokenarium.backend import DecodeRequest, Lab, Run, Settings, fork
+from tests.labs import shipped_lab
+from tokenarium.backend import DecodeRequest, Lab, Run, fork
 from tokenarium.ui.panels.decode.roads import Roads
 from tokenarium.ui.shell.panel import Scene
 from tokenarium.ui.shell.selection import Chosen
@@ -13,7 +14,7 @@ from tokenarium.ui.shell.selection import Chosen
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

@@ -13,13 +13,14 @@ import pyarrow.parquet
 import pytest
 
 from tests.contracts.test_endpoints import ASKED, DRAFT, KINDS
-from tokenarium.backend import Kind, Lab, Run, Settings, UserError
+from tests.labs import shipped_lab
+from tokenarium.backend import Kind, Lab, Run, UserError
 from tokenarium.ui.shell.saving import saved
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu", hosted=False)) as made:
+    with shipped_lab() as made:
         yield made
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.labs import shipped_store
 from tests.ui.served import serving
 from tokenarium.backend import Settings
 from tokenarium.ui.shell.sessions import MOST_SESSIONS, LeanSession
@@ -16,7 +17,7 @@ TEXT = "The old king saw it, and went on. " * 20
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[SimpleNamespace]:
-    settings = Settings(database="duckdb:///:memory:", device="cpu", hosted=False, fetch=False)
+    settings = Settings(database=shipped_store(), device="cpu", hosted=False, fetch=False)
     with serving(settings) as app:
         yield app
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.labs import shipped_store
 from tests.tokenization.toys import state_of_bpe
 from tokenarium.backend import Lab, Settings, TokenizeRequest
 from tokenarium.ui.tokens.answer import answer
@@ -15,7 +16,7 @@ TARGET = "bundled/target"
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    settings = Settings(database="duckdb:///:memory:", device="cpu", hosted=False, fetch=False)
+    settings = Settings(database=shipped_store(), device="cpu", hosted=False, fetch=False)
     with Lab(settings) as made:
         yield made
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.labs import shipped_store
 from tests.models.conftest import save_model
 from tests.ui.browser_stub import Visit
 from tokenarium.backend import (
@@ -23,9 +24,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("models")
     save_model(folder / "target", "llama")
     save_model(folder / "draft", "llama", num_hidden_layers=2)
-    settings = Settings(
-        database="duckdb:///:memory:", models_dir=folder, device="cpu", hosted=False
-    )
+    settings = Settings(database=shipped_store(), models_dir=folder, device="cpu", hosted=False)
     with Lab(settings) as made:
         yield made
 
