@@ -4,7 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from tokenarium.backend.runs.request import MOST_CHARACTERS, TextRequest, refuse_surrogate
+from tokenarium.backend.runs.message import refuse_surrogate
+from tokenarium.backend.runs.request import MOST_CHARACTERS, TextRequest
 
 
 class PatchRequest(TextRequest):

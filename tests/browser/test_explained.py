@@ -29,3 +29,11 @@ def test_a_text_is_explained_and_a_click_explains_another_token(visit: Visit) ->
     expect(said).to_contain_text("chance")
     expect(page.locator("#plot-attribution_check .main-svg").first).to_be_visible()
     expect(page.locator(".tk-attributed .tk-later").first).to_be_visible()
+
+    page.locator(".tk-attributed button[tabindex='0']").press("ArrowLeft")
+    focused = page.locator(".tk-attributed button:focus")
+    expect(focused).to_have_text(" little")
+    before = page.evaluate("window.tokenarium.state.run")
+    focused.press("Enter")
+    finished(page, before)
+    expect(page.locator(".tk-attributed .tk-target")).to_have_text(" little")

@@ -55,7 +55,7 @@ def attribution_map(result: AttributeResult, *, clicks: bool) -> str:
         parts.append(
             f'<span class="tk-unit tk-target">{escape(visible(result.target_text))}</span>'
         )
-    hint = "Click a token to explain that one. " if clicks else ""
+    hint = "Click a token to explain that one (arrows and Enter by keyboard). " if clicks else ""
     return (
         f'<p class="tk-sub">{hint}<span class="tk-key tk-pos"></span> made it likelier '
         f'<span class="tk-key tk-neg"></span> made it less likely '
@@ -82,7 +82,10 @@ def _token(result: AttributeResult, t: int, unit: int, most: float, clicks: bool
     if not clicks or t == 0:
         return f"<span {named}>{text}</span>"
     told = escape(orjson.dumps({"point": t}).decode())
-    return f'<button type="button" {named} data-select="{told}">{text}</button>'
+    # One stop of the tab key; arrows go on from there.
+    stop = 0 if t == min(result.target_position, result.length - 1) else -1
+    tab = f'tabindex="{stop}" data-unit="{unit}"'
+    return f'<button type="button" {named} {tab} data-select="{told}">{text}</button>'
 
 
 def attribution_sentence(result: AttributeResult) -> str:

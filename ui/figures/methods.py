@@ -14,9 +14,10 @@ Compared = Mapping[str, AttributeResult]
 """By title of the method; all of the same text, target and units."""
 COLOURS = (AMBER, BLUE, GREEN, RED, "#8b5cf6", "#0891b2")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-MOST_NAMED = 60
+MOST_NAMED = 24
 """Units that are written on the axis."""
 LONGEST = 12
+PALE = "#e2e8f0"
 
 
 def maps_beside(compared: Compared) -> go.Figure:
@@ -31,7 +32,7 @@ def maps_beside(compared: Compared) -> go.Figure:
         go.Heatmap(
             z=shares,
             x=list(units),
-            y=[*compared],
+            y=[*map(_two_lines, compared)],
             colorscale=SCALE,
             zmin=-1,
             zmax=1,
@@ -44,6 +45,8 @@ def maps_beside(compared: Compared) -> go.Figure:
     if len(units) <= MOST_NAMED:
         short = [unit_label(results[0], unit, LONGEST) for unit in units]
         figure.update_xaxes(tickvals=list(units), ticktext=short, tickangle=-90)
+    else:
+        figure.update_xaxes(title={"text": "unit", "standoff": 4})
     figure.update_xaxes(automargin=True, showgrid=False)
     figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
     label = "The same units by each method, every score over its method's largest"
@@ -55,13 +58,13 @@ def agreement(compared: Compared) -> go.Figure | None:
     if len(compared) < 2:
         return None
     found = rank_correlation(np.stack([result.scores for result in compared.values()]))
-    titles = [*compared]
+    titles = [*map(_two_lines, compared)]
     figure = go.Figure(
         go.Heatmap(
             z=found,
             x=titles,
             y=titles,
-            colorscale=SCALE,
+            colorscale=[[0, BLUE], [0.5, PALE], [1, AMBER]],  # numbers are read on it
             zmin=-1,
             zmax=1,
             xgap=2,
@@ -105,3 +108,10 @@ def drop_curves(compared: Compared) -> go.Figure:
     figure.update_yaxes(title="fall (nats)")
     label = "Fall of the log probability as the highest units are deleted, by method"
     return finish(figure, 300, "methods-curves", label)
+
+
+def _two_lines(title: str) -> str:
+    """Return a title of several words with a break near its middle."""
+    words = title.split()
+    half = (len(words) + 1) // 2
+    return "<br>".join(filter(None, (" ".join(words[:half]), " ".join(words[half:]))))

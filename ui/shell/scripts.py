@@ -43,6 +43,7 @@ NAMES = (
     "copy",
     "file",
     "why",
+    "units",
     "place",
     "lanes",
     "tools",
