@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.on_gpu.suite import marked_files
 from tokenarium.backend.settings import PROJECT
 
 MISSING = """
@@ -19,6 +20,28 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 """
 NAMES = {"gradio", "plotly", "duckdb", "duckdb_engine", "sqlalchemy", "alembic", "orjson"}
+
+
+@pytest.mark.process
+@pytest.mark.timeout(300)
+def test_gpu_tests_are_found_without_interface_and_database(tmp_path: Path) -> None:
+    missing = NAMES | {"gguf", "opentelemetry", "playwright"}
+    (tmp_path / "sitecustomize.py").write_text(MISSING.format(names=missing))
+    files = marked_files()
+    assert len(files) > 5
+    script = "import sys; from pathlib import Path; from tests.benchmarks.on_gpu import suite; "
+    script += "print(*suite.collect(suite.marked_files(), Path(sys.argv[1])), sep=chr(10))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = (tmp_path / "tests_found.log").read_text()
+    found = {name.partition("::")[0] for name in done.stdout.splitlines()}
+    assert found == set(files), said[-2000:]
 
 
 @pytest.mark.slow

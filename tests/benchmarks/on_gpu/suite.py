@@ -23,12 +23,14 @@ def run_suite(journal: Journal, out: Path, device: str, seconds: float) -> None:
         journal.add(tests="left out without a GPU", failed=[])
         return
     end = time.monotonic() + seconds
-    marked = [str(path) for path in sorted(TESTS.rglob("test_*.py")) if _is_marked(path)]
+    marked = marked_files()
     journal.say(f"tests: finding those of {len(marked)} files")
-    found = _collect(marked, out)
+    found = collect(marked, out)
     number = max(1, min(PROCESSES, (os.cpu_count() or 2) * 3 // 4))
     journal.say(f"tests: {len(found)} in {number} processes, at most {seconds:.0f} s")
-    running = [_start(found[own::number], out / f"tests_{own}.log") for own in range(number)]
+    # Without a name pytest would run everything there is.
+    shares = [share for own in range(number) if (share := found[own::number])]
+    running = [_start(share, out / f"tests_{own}.log") for own, share in enumerate(shares)]
     late = []
     for own, process in enumerate(running):
         try:
@@ -36,7 +38,7 @@ def run_suite(journal: Journal, out: Path, device: str, seconds: float) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             late.append(own)
-    said = "".join((out / f"tests_{own}.log").read_text() for own in range(number))
+    said = "".join((out / f"tests_{own}.log").read_text() for own in range(len(shares)))
     ends = re.findall(r" (PASSED|FAILED|ERROR|SKIPPED)(?: \(.*\))? +\[ *\d+%\]", said)
     failed = sorted(set(re.findall(r"^(?:FAILED|ERROR) (.*)", said, re.MULTILINE)))
     words = f"{ends.count('PASSED')} of {len(found)} passed"
@@ -46,12 +48,15 @@ def run_suite(journal: Journal, out: Path, device: str, seconds: float) -> None:
         journal.add(section="tests", what="", problem=words)
 
 
-def _is_marked(path: Path) -> bool:
-    return "mark.gpu" in path.read_text()
+def marked_files() -> list[str]:
+    """Return the files with tests that need a GPU."""
+    return [
+        str(path) for path in sorted(TESTS.rglob("test_*.py")) if "mark.gpu" in path.read_text()
+    ]
 
 
-def _collect(files: list[str], out: Path) -> list[str]:
-    """Return the tests' names."""
+def collect(files: list[str], out: Path) -> list[str]:
+    """Return the names of their tests; what pytest said is left in ``tests_found.log``."""
     told = subprocess.run(
         [*_PYTEST, *files, "--collect-only", "-q"], capture_output=True, text=True, check=False
     )
