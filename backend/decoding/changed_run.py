@@ -21,6 +21,8 @@ class ChangedRun:
     """What makes a fresh stepper, over the prompt, for each lane."""
 
     stepper: Callable[[], Stepper]
+    words: str
+    """What stands after the title of such a lane."""
     notes: tuple[str, ...]
 
 
@@ -66,7 +68,7 @@ def _under_policy(
     where = where_it_acts(fitted, budget, layout.windows, len(ids))
     under = f"lanes after the first are written under {policy.recipe_title}, {budget} tokens per "
     note = f"{under}head" + (f": {where}" if where else "")
-    return ChangedRun(made, (note,))
+    return ChangedRun(made, f"under {policy.recipe_title}", (note,))
 
 
 def _intervened(
@@ -95,4 +97,4 @@ def _intervened(
 
     who = " and ".join(titles)
     note = f"lanes after the first are written with {who}: every pass reads the whole text anew"
-    return ChangedRun(stepper, (note,))
+    return ChangedRun(stepper, f"with {who}", (note,))

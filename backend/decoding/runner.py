@@ -186,6 +186,12 @@ class _Run:
             row["seconds"] = self.took[number] if done else (lane.spent or [(0, 0, 0, 0.0)])[-1][3]
         return found
 
+    def _title(self, number: int, strategy: Strategy) -> str:
+        """Return the name of a lane: of its strategy, and what it is written under."""
+        if not number or self.changed is None:
+            return strategy.title
+        return f"{strategy.title} {self.changed.words}"
+
     def _right(self) -> Any:
         """Return of each lane whether it answers rightly: 1 or 0, -1 where nobody knows."""
         return np.array(
@@ -207,7 +213,7 @@ class _Run:
         texts = decode_each(loaded, known)
         return DecodeResult(
             strategies=tuple(one.slug for one in ran),
-            titles=tuple(one.title for one in ran),
+            titles=tuple(self._title(number, one) for number, one in enumerate(ran)),
             parameters=tuple(json.dumps(stored_form(one)) for one in ran),
             prompt_ids=np.asarray(self.tokens.ids, np.int32),
             prompt_text=self.tokens.text,

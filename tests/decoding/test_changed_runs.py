@@ -51,6 +51,7 @@ def test_a_small_budget_is_that_of_the_cache_page(models: Models) -> None:  # no
     assert under.lanes[1].token_ids.tolist() == wanted.tolist()
     assert under.lanes[1].token_ids.tolist() != under.lanes[0].token_ids.tolist()
     assert any("8 tokens per head" in note for note in under.notes)
+    assert (under.lanes[0].title, under.lanes[1].title) == ("Greedy", "Greedy under Recent only")
 
 
 FEW = StrategySpec("adadec", threshold=0.5, candidates=2, look_ahead=1)

@@ -9,7 +9,9 @@ import torch
 from tests.judging.conftest import passage_of, rows_of
 from tokenarium.backend.judging.counting import sum_distribution, sum_null, wilson
 from tokenarium.backend.judging.detection import auroc, auroc_bound, least_total_variation
+from tokenarium.backend.judging.judgement import Judgement
 from tokenarium.backend.judging.lowest import lowest_mean
+from tokenarium.backend.judging.measures.calibration import CalibrationError
 from tokenarium.backend.judging.measures.lastde import Lastde
 from tokenarium.backend.judging.measures.lp_reg import LpReg
 from tokenarium.backend.judging.measures.min_k import MinK
@@ -233,3 +235,33 @@ def test_windows_of_text_are_told_from_draws() -> None:
     assert found.details["least_total_variation"] == 1
     short = MinK().judge(passage_of(law[:100], [1] * 101, draws=3))
     assert math.isnan(short.details["auroc"])
+
+
+def calibrated_of(probs: list[list[float]], ids: list[int]) -> Judgement:
+    measure = CalibrationError()
+    return measure.judge(passage_of(probs, ids, **rows_of(measure, probs, ids)))
+
+
+def test_calibration_by_hand() -> None:
+    """Ten tokens, two a bin: sure of .6 (half right), and of .9 (right but once)."""
+    law = [[0.6, 0.4, 0], [0.9, 0.1, 0]]
+    probs = [law[0]] * 4 + [law[1]] * 6
+    said = [0, 1, 1, 0, 0, 0, 0, 0, 1, 0]
+    found = calibrated_of(probs, [0, *said])
+    assert found.score == pytest.approx((0.2 + 0.2 + 0.2 + 0.2 + 0.8) / 10)
+    wanted = [0.6 - 1, 0.6, 0.6, 0.6 - 1, 0.9 - 1, -0.1, -0.1, -0.1, 0.9, -0.1]
+    assert found.token_score == pytest.approx(wanted)
+    shares = [found.details[f"bin_{number}_right"] for number in range(1, 6)]
+    assert shares == [0.5, 0.5, 1.0, 1.0, 0.5]
+    assert (found.details["bin_5_low"], found.details["bin_5_high"]) == wilson(1, 2)
+
+
+def test_a_calibrated_model_lies_within_its_null_and_a_boaster_does_not() -> None:
+    draw = np.random.default_rng(2)
+    law = [[p, 1 - p] for p in draw.uniform(0.5, 1, 300)]
+    fair = [int(draw.random() > p) for p, _ in law]
+    boast = [int(draw.random() > 0.5) for _ in law]
+    calibrated, boaster = (calibrated_of(law, [0, *ids]) for ids in (fair, boast))
+    assert calibrated.score <= calibrated.null.high
+    assert boaster.score > boaster.null.high
+    assert boaster.details["confidence"] > boaster.details["right"] + 0.15

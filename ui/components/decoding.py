@@ -135,7 +135,7 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
     parameters = ", ".join(
         f"{name.replace('_', ' ')} {value}"
         for name, value in lane.parameters.items()
-        if NEUTRAL.get(name) != value
+        if value != "" and NEUTRAL.get(name) != value
     )
     known = lane.entropy_nats[np.isfinite(lane.entropy_nats)]
     cost = [many(len(lane.token_ids), "token")]

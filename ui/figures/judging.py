@@ -1,12 +1,12 @@
 """A measure of a judged text along its tokens, and all scores beside what chance gives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from plotly import graph_objects as go
 
 from tokenarium.backend import JudgeResult, Measure
-from tokenarium.ui.figures.style import AMBER, BLUE
+from tokenarium.ui.figures.style import AMBER, BLUE, GREY, finish
 from tokenarium.ui.figures.token_lines import along_tokens, token_line
 from tokenarium.ui.text import plotly_text
 
@@ -46,3 +46,42 @@ def judged_line(result: JudgeResult, slug: str, texts: Sequence[str]) -> go.Figu
     figure.update_yaxes(title=measure.each_title + unit)
     label = f"{measure.title}: {measure.each_title} of every token"
     return along_tokens(figure, len(values), 260, "judged", label)
+
+
+def reliability(result: JudgeResult) -> go.Figure | None:
+    """Draw how often the likeliest token was right, by how sure the model was; bins with intervals.
+
+    Returns: None where calibration was not measured.
+    """
+    found: Mapping[str, float] = result.details.get("calibration", {})
+    bins = sorted({name.split("_")[1] for name in found if name.startswith("bin_")})
+    if not bins:
+        return None
+    of = {
+        part: np.array([found[f"bin_{number}_{part}"] for number in bins])
+        for part in ("confidence", "right", "low", "high")
+    }
+    figure = go.Figure(
+        go.Scatter(
+            x=[0, 1], y=[0, 1], mode="lines", name="right as often as sure",
+            line={"color": GREY, "dash": "dot"}, hoverinfo="skip",
+        )
+    )  # fmt: skip
+    figure.add_scatter(
+        x=of["confidence"],
+        y=of["right"],
+        mode="lines+markers",
+        name="this text",
+        line={"color": BLUE},
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": of["high"] - of["right"],
+            "arrayminus": of["right"] - of["low"],
+        },
+        hovertemplate="sure %{x:.2f}, right %{y:.2f}<extra></extra>",
+    )
+    figure.update_xaxes(title="mean probability of the likeliest token", range=[0, 1])
+    figure.update_yaxes(title="share right", range=[0, 1])
+    label = "How often the likeliest token was right, by its probability, with 95 % intervals"
+    return finish(figure, 300, "reliability", label)

@@ -46,6 +46,37 @@ def test_it_writes_what_transformers_writes(
         ended += found.lanes[1].ended == "end"
 
 
+def test_it_ends_where_transformers_ends(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An end-of-text token that is often likely: texts finish early, and open ones go on."""
+    lengths = set()
+    for seed in range(6):
+        text = "a heron stood in the reeds"[seed:]
+        spec = StrategySpec("beam", beams=3)
+        request = DecodeRequest(model="local/t", text=text, strategies=[spec], max_new_tokens=8)
+        monkeypatch.undo()
+        free = decode(request, loaded, 100, lambda _: None, CancelToken()).lanes[1]
+        end = int(free.token_ids[2])
+        monkeypatch.setattr(loaded.model.generation_config, "eos_token_id", end)
+        assert end_of_text(loaded) == {end}
+        found = decode(request, loaded, 100, lambda _: None, CancelToken())
+        ids = torch.tensor([found.prompt_ids.tolist()])
+        theirs = loaded.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=8,
+            num_beams=3,
+            do_sample=False,
+            eos_token_id=end,
+            pad_token_id=end,
+        )[0, ids.shape[1] :].tolist()
+        own = found.lanes[1].token_ids.tolist()
+        assert own == (theirs[: theirs.index(end) + 1] if end in theirs else theirs)
+        lengths.add(len(own))
+    assert len(lengths) > 2
+
+
 def test_enough_beams_find_the_likeliest_text_of_all() -> None:
     table = random_table(4, 3)
     lane = written(Beam(beams=32), table, most=3)

@@ -16,7 +16,7 @@ from tokenarium.ui.components.judged_table import (
 )
 from tokenarium.ui.components.sentence import status
 from tokenarium.ui.components.table import table
-from tokenarium.ui.figures.judging import judged_line
+from tokenarium.ui.figures.judging import judged_line, reliability
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.panel import Action, Panel, Values
@@ -54,6 +54,11 @@ class Judge(Panel):
         self.html("judge_said")
         self.parts["judge_table"] = table(None, "judge-scores")
         self.figure("judged", "Along the text", "What the chosen measure says of every token.")
+        self.figure(
+            "reliability",
+            "Is it right as often as it is sure?",
+            "Bins of equal numbers of tokens; below the diagonal the model is surer than right.",
+        )
         self.html("judge_definitions")
 
     def actions(self) -> list[Action]:
@@ -109,7 +114,13 @@ def _nothing() -> Values:
         '<p class="tk-sub">Choose measures and press the button: the text is read once more, and '
         "each score stands beside what chance gives.</p>"
     )
-    return {"judge_said": said, "judge_table": "", "judged": None, "judge_definitions": ""}
+    return {
+        "judge_said": said,
+        "judge_table": "",
+        "judged": None,
+        "reliability": None,
+        "judge_definitions": "",
+    }
 
 
 def _shown(scene: TraceScene, run: Run) -> Values:
@@ -121,5 +132,6 @@ def _shown(scene: TraceScene, run: Run) -> Values:
         "judge_said": judged_sentence(result, run.id),
         "judge_table": judged_table(result, run.id),
         "judged": scene.drawn(judged_line(result, slug, named(result.token_text))),
+        "reliability": scene.drawn(drawn) if (drawn := reliability(result)) else None,
         "judge_definitions": judged_definitions(result),
     }
