@@ -18,13 +18,13 @@ _HEAD = """# Every policy, every budget, every task
 
 Made by `make grid`; nothing here is written by hand. {heading}.
 
-Each of the {tasks} tasks has {exercises} exercises of {length} prompt tokens, the same for every
-policy; they
-are asked in the turns of the chat template where the model has one, and entries are dropped before
-the last token of the question is read. Parameters are the defaults. Divergence from the full cache
-in nats, mean over the tokens of an answer; means over all exercises with 95 % intervals (Student's
-t over the {n} exercises, which are few: read no small gaps). *Against random* is the mean of the
-differences from `{base}` on the same exercises: an interval without 0 is told apart from chance.
+{tasks} tasks with {exercises} exercises of {length} prompt tokens each, the same for every policy;
+asked in the turns of the chat template where the model has one, and entries are dropped before the
+last token of the question is read. Parameters are the defaults. Divergence from the full cache in
+nats, mean over the tokens of an answer; means over all exercises with 95 % intervals (Student's t
+over the {n} exercises, which are few: read no small gaps); those of one task are too few for one.
+*Against random* is the mean of the differences from `{base}` on the same exercises: an interval
+without 0 is told apart from chance.
 *Bytes* are what the cache held, of the full cache's. {unfinished}
 """
 
@@ -133,7 +133,7 @@ def _line(grid: Grid, slug: str, budget: float) -> str:
         _mean([one.kl_nats for one in own.values()]),
         "-" if slug == BASE or not both else _mean(both, sign=True),
         f"{np.mean(right):.2f}",
-        *(_mean(values) for values in by_task),
+        *(f"{np.mean(values):.2f}" if values else "-" for values in by_task),
     )
 
 

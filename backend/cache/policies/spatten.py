@@ -178,12 +178,18 @@ class SpAtten(Policy):
         """Choose ``budget`` entries; the others are in no layer after ``last_layer``."""
         import torch
 
+        from tokenarium.backend.cache.kept_indices import AllBut
         from tokenarium.backend.cache.layer_view import Choice
         from tokenarium.backend.cache.topk import highest
 
         scores, positions = self.scores(view), view.positions[0].long()
-        places = scores[0].argsort(descending=True, stable=True).argsort()
         deepest = view.shared["last_layer"]
+        if len(positions) == budget + 1:  # every decode step comes here, so no sort
+            gone = self._lowest(scores[0], deepest[positions], protected.newest)
+            lost = positions[gone]
+            deepest[lost] = deepest[lost].clamp(max=last_layer)
+            return Choice(AllBut(gone.expand(view.groups, 1), len(positions)), scores)
+        places = scores[0].argsort(descending=True, stable=True).argsort()
         order = (deepest[positions] - places / len(places)).expand_as(scores)
         choice = highest(order, view, budget, protected, self.scope)
         gone = torch.ones(len(positions), dtype=torch.bool, device=view.device)
@@ -191,3 +197,14 @@ class SpAtten(Policy):
         lost = positions[gone]
         deepest[lost] = deepest[lost].clamp(max=last_layer)
         return Choice(choice.indices, scores)
+
+    @staticmethod
+    def _lowest(scores: "Tensor", deepest: "Tensor", newest: int) -> "Tensor":
+        """Return [1] the least important of [S] entries that leave first, the newest left out.
+
+        Of equal ones the newer leaves.
+        """
+        free = slice(0, len(scores) - newest)
+        own, layers = scores[free], deepest[free]
+        own = own.masked_fill(layers > layers.min(), float("inf"))
+        return len(own) - 1 - own.flip(0).argmin(0, keepdim=True)
