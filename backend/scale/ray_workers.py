@@ -6,6 +6,7 @@ when one ends. A worker belongs to the program that started it and ends with it.
 
 import os
 import secrets
+import sys
 from collections.abc import Hashable
 from typing import Any
 
@@ -53,8 +54,9 @@ class _Cluster:
 
     def __init__(self, settings: Settings, registry: ModelRegistry) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves this machine unasked
-        if settings.engine == "ray":
-            # Its ports are open to the network, and whoever may use them may run any code.
+        if settings.engine == "ray" and "ray" not in sys.modules:
+            # Its ports are open to the network, and whoever may use them may run any code. Where
+            # Ray was imported before, it has made up its mind, and takes a token from a file.
             os.environ.setdefault("RAY_AUTH_MODE", "token")
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         try:
