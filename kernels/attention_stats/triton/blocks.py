@@ -55,17 +55,19 @@ def forward_blocks(
     return Blocks(32 if masked else 64, 32, 8, 2)
 
 
-def sums_blocks(dtype: torch.dtype, size: int, short: bool, plain: bool) -> Blocks:
-    """Choose for ``sums``, for heads padded to ``size``; ``short`` where pieces of queries are.
+def sums_blocks(dtype: torch.dtype, size: int, short: bool, plain: bool, target: int) -> Blocks:
+    """Choose for ``sums``, for heads padded to ``size`` on a device of capability ``target``.
 
-    What is not ``plain`` has a mask, a window or a cap, which take registers.
+    ``short`` is where pieces of queries are: larger blocks would be half empty. What is not
+    ``plain`` has a mask, a window or a cap, which take registers.
     """
     if dtype == torch.float32:
         return Blocks(16, 32, 8, 2) if size <= 64 else Blocks(16, 16, 8, 1)
     if size > 128 or not plain:
         return Blocks(32, 64, 4, 2)
     if size > 64:
-        return Blocks(32, 64, 4, 3, 168) if short else Blocks(64, 64, 4, 3)
+        small = short or target < 90
+        return Blocks(32, 64, 4, 3, 168) if small else Blocks(64, 64, 4, 3)
     return Blocks(32, 64, 4, 3, 128) if short else Blocks(64, 64, 4, 3, 168)
 
 

@@ -48,7 +48,7 @@ def sums_launch(layer: Layer, want: Want, log_sum: Tensor) -> Sums | None:
     """Prepare the pass over the keys and room for its sums; None where none is wanted."""
     geometry = Geometry(layer.queries, layer.keys, layer.first, layer.window)
     plain = layer.mask is None and layer.softcap is None and layer.window is None
-    plan = _plan(want, geometry, layer.q.dtype, layer.padded, plain, layer.q.device)
+    plan = _plan(want, geometry, layer.q.dtype, layer.padded, plain, layer.target, layer.q.device)
     if plan is None:
         return None
     course, blocks, shares = plan.course, plan.blocks, plan.shares
@@ -135,6 +135,7 @@ def _plan(
     dtype: torch.dtype,
     padded: int,
     plain: bool,
+    target: int,
     device: torch.device,
 ) -> Plan | None:
     spans = geometry.spans(want)
@@ -146,7 +147,7 @@ def _plan(
     if grid is not None:
         own = grid.queries
         tiles = Axis(own.start - first, own.stop - first, own.tiles)
-    block_keys = sums_blocks(dtype, padded, False, plain).keys
+    block_keys = sums_blocks(dtype, padded, False, plain, target).keys
     course = Course(
         rows=rows,
         queries=geometry.queries,
@@ -159,7 +160,7 @@ def _plan(
         block_keys=block_keys,
         count=triton.cdiv(stop - first_key, block_keys),
     )
-    blocks = sums_blocks(dtype, padded, course.short(), plain)
+    blocks = sums_blocks(dtype, padded, course.short(), plain, target)
     path = walk(course, blocks.queries, device)
     shares = None
     if grid is not None:
