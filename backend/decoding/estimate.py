@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenarium.backend.cost.evidence import Evidence
+from tokenarium.backend.decoding.premise import soft_premise
 from tokenarium.backend.decoding.request import DecodeRequest
 from tokenarium.backend.decoding.result import DecodeResult
 
@@ -19,6 +20,8 @@ class LaneCost:
     token_steps: int
     small_passes: int = 0
     """Of the small model, where there is one."""
+    premise: str = ""
+    """Whether what the strategy builds on holds for this model; empty where nothing is asked."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstim
             one.most_passes(new),
             one.most_token_steps(new),
             one.most_small_passes(new),
+            soft_premise(results) if one.embeds else "",
         )
         for one in request.lanes
     )

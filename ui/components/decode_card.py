@@ -14,7 +14,8 @@ def decode_card(cost: DecodeEstimate) -> str:
         (
             lane.title,
             f"at most {many(lane.passes, 'pass', 'passes')}, {lane.token_steps:,} tokens read"
-            + (f", {lane.small_passes:,} of the small model" if lane.small_passes else ""),
+            + (f", {lane.small_passes:,} of the small model" if lane.small_passes else "")
+            + (f"; {lane.premise}" if lane.premise else ""),
         )
         for lane in cost.lanes
     ]
