@@ -67,7 +67,7 @@ SIGNS = "".join(
     chr(33 + sign) for sign in torch.randperm(90, generator=torch.Generator().manual_seed(3))[:60]
 )
 """Each another token: equal ones have keys whose norms differ by rounding alone."""
-OF_THE_MACHINE = ("_ms", "peak_bytes")
+OF_THE_MACHINE = ("_ms", "seconds", "peak_bytes")
 """Parts of names of what is measured of the machine; peaks are known on a GPU only."""
 OF_EQUAL_SCORES = dict.fromkeys(
     ("lazy_eviction", "scissorhands"), ("score_positions", "score_near", "noise_near")
