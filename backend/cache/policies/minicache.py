@@ -91,14 +91,15 @@ class MiniCache(StorageForm):
             scores = self.scores_of_tokens(below, above)
             likeness.append(float(scores.cos().mean()))
             found[name] = best(scores, count) if count else scores[:, :0].long()
-        upper.shared.setdefault("likeness", []).append((lower.layer, *likeness))
+        if old:
+            upper.shared.setdefault("likeness", []).append((lower.layer, *likeness))
         return found
 
     def found(self, shared: Mapping[str, Any]) -> Sequence[str]:
         """Return how alike the layers of the pairs were, and what that means."""
         likeness = shared.get("likeness", [])
         if not likeness:
-            return ()
+            return ("nothing is shared: no two neighbouring layers both hold older tokens of all",)
         keys, values = (sum(own[part] for own in likeness) / len(likeness) for part in (1, 2))
         said = (
             f"mean cosine of the two layers of a pair: keys {keys:.2f}, values {values:.2f}, "

@@ -110,6 +110,7 @@ def test_it_says_how_alike_the_layers_are_and_stands_alone(tiny):
     [said] = sequence.policy.found(sequence.shared)
     assert f"keys {keys:.2f}, values {values:.2f}, 1 pairs" in said
     assert "the method rests on layers that are alike, which these are not" in said
+    assert MiniCache().found({})[0].startswith("nothing is shared")
     for first, then in (("snapkv", "minicache"), ("minicache", "kv_quant")):
         with pytest.raises(ValueError, match="let it stand alone"):
             PolicySpec(first, then=[then])
