@@ -83,3 +83,12 @@ def test_the_sum_is_noted_and_stored(llama: Any) -> None:
     total = found.parts.sum() + sum(found.rest.values())
     assert total == pytest.approx(game.whole, abs=1e-4)
     assert "rounding" in found.notes[0]
+
+
+def test_a_tokens_score_is_what_heads_wrote_from_it(llama: Any) -> None:
+    game = game_of(llama[0], random_ids(9), against=OTHER)
+    with torch.no_grad():
+        expected = split(game).by_token
+        found = LogitAttribution().attribute(game).scores
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert np.abs(expected).max() > 0

@@ -13,6 +13,7 @@ from transformers import (
 )
 
 from tokenarium.backend.decoding.pipeline import Pipeline
+from tokenarium.backend.decoding.strategies.sampling import Sampling
 
 PATH = [3, 5, 5, 9, 11]
 V = 60
@@ -61,3 +62,8 @@ def test_nothing_asked_changes_nothing_and_temperature_0_is_one_hot() -> None:
     cold = Pipeline(temperature=0.0).stages(row, probs, PATH)[-1].probs
     assert cold.argmax() == row.argmax()
     assert cold.sum() == cold.max() == 1
+
+
+def test_sampling_hands_every_parameter_to_its_pipeline() -> None:
+    given = {"temperature": 0.5, "top_k": 3, "top_p": 0.9, "min_p": 0.1, "typical_p": 0.8}
+    assert Sampling(**given).pipeline() == Pipeline(**given)

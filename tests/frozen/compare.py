@@ -7,6 +7,7 @@ there is one. Nothing of the project is imported, so that outputs of two version
 import argparse
 import hashlib
 import json
+import lzma
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,12 @@ from numpy.typing import NDArray
 Arrays = dict[str, NDArray[Any]]
 Same = Callable[[Any, Any], bool]
 SAME_IN_BOTH = ("kind", "request", "schema_version", "fingerprint", "owner", "pinned", "tables")
+
+
+def recorded(source: Path) -> dict[str, Any]:
+    """Return what is recorded of the runs of a frozen store."""
+    found: dict[str, Any] = json.loads(lzma.decompress((source / "runs.json.xz").read_bytes()))
+    return found
 
 
 def flat(arrays: Mapping[str, NDArray[Any]]) -> Arrays:

@@ -211,9 +211,8 @@ def main() -> None:
     (folder / "runs.json").write_text(text, encoding="utf-8")
     if asked.freeze:
         asked.freeze.mkdir(parents=True, exist_ok=True)
-        (asked.freeze / "runs.json").write_text(text, encoding="utf-8")
-        packed = lzma.compress(database.read_bytes(), preset=9)
-        (asked.freeze / "runs.duckdb.xz").write_bytes(packed)
+        for name, content in (("runs.json", text.encode()), ("runs.duckdb", database.read_bytes())):
+            (asked.freeze / f"{name}.xz").write_bytes(lzma.compress(content, preset=9))
 
 
 if __name__ == "__main__":

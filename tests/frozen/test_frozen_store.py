@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.frozen.compare import Arrays, described, equal, flat, load, unlike, without
+from tests.frozen.compare import Arrays, described, equal, flat, load, recorded, unlike, without
 from tests.frozen.make import Lab, Run, UserError, processor, requested, settings, versions
 from tokenarium.backend.runs.examples import declared
 
@@ -37,7 +37,7 @@ class Frozen:
     """A frozen store, copied, and what is recorded of it."""
 
     def __init__(self, source: Path, folder: Path, *, hosted: bool) -> None:
-        self.told = json.loads((source / "runs.json").read_text("utf-8"))
+        self.told = recorded(source)
         self.runs: dict[str, dict[str, Any]] = self.told["runs"]
         self.visitor: str = self.told["visitor"]
         database = folder / "runs.duckdb"
@@ -214,7 +214,7 @@ def test_computing_again_gives_the_same(
 ) -> None:
     """Bit for bit on the same processor and libraries, within the tolerances on others."""
     newest = FOLDERS[-1]
-    told = json.loads((newest / "runs.json").read_text("utf-8"))
+    told = recorded(newest)
     again = tmp_path / "again"
     command = [sys.executable, "-m", "tests.frozen.make", str(again)]
     subprocess.run(

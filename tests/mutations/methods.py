@@ -109,7 +109,7 @@ STRATEGIES = (
         "return {name: getattr(self, name) for name in SampledStrategy.model_fields}",
         "return {name: getattr(self, name) for name in SampledStrategy.model_fields} "
         '| {"temperature": 1.0}',
-        ("decoding/strategies/test_first_tokens.py",),
+        ("decoding/test_pipeline.py",),
     ),
     Mutation(
         "logits are multiplied by the temperature",
@@ -195,7 +195,7 @@ ATTRIBUTORS = (
         "occlusion",
         "Attribution(game.whole - game.values(one_out, self.change))",
         "Attribution(game.values(one_out, self.change) - game.whole)",
-        "shapley",
+        "occlusion",
     ),
     _attributor(
         "gradient_input",

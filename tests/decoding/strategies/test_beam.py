@@ -9,7 +9,7 @@ from tests.decoding.table import random_table, written
 from tests.speculation.conftest import loaded_from
 from tokenarium.backend.decoding.request import DecodeRequest, StrategySpec
 from tokenarium.backend.decoding.runner import decode
-from tokenarium.backend.decoding.strategies.beam import Beam
+from tokenarium.backend.decoding.strategies.beam import Beam, _Candidate
 from tokenarium.backend.models.generating import end_of_text
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.events import CancelToken
@@ -95,3 +95,8 @@ def test_beams_that_are_left_stand_in_the_journal() -> None:
     assert sum(branch.kept for branch in kept) == 5  # the last token is read by no pass
     assert len(lane.branches) > len(kept)
     assert lane.spent_in_all[0] == 5
+
+
+def test_a_finished_text_is_compared_by_its_mean_where_the_penalty_is_1() -> None:
+    finished = _Candidate(log_prob=-6.0, beam=None, token=0, length=2)
+    assert [finished.score(penalty) for penalty in (0.0, 1.0, 2.0)] == [-6.0, -2.0, -6.0 / 9]
