@@ -162,13 +162,13 @@ class Overwriter:
             for number, layer in enumerate(skipped, 1):
                 known = self.residual[number].expand(count, -1, -1)
                 made = (known,) if number - 1 in self._wrapped else known
-                layer.forward = lambda *_, made=made, **__: made  # type: ignore[method-assign]
+                layer.forward = lambda *_, made=made, **__: made
             yield
         finally:
             for layer, own in zip(skipped, before, strict=True):
                 layer.__dict__.pop("forward", None)
                 if own is not None:
-                    layer.forward = own  # type: ignore[method-assign]
+                    layer.forward = own
 
     def _body(self, count: int) -> Tensor:
         tokens = torch.tensor([self.ids], device=self.loaded.device).expand(count, -1)
