@@ -56,3 +56,9 @@ def test_without_a_lame_prompt_the_last_line_is_read() -> None:
     assert Uscd().lame_ids(lane) == [2, 3]
     lane.spell = lambda ids: "x" * len(ids)
     assert Uscd().lame_ids(lane) == [0, 1, 4, 2, 3]
+
+
+def test_tokens_below_a_share_of_the_mean_are_left_out() -> None:
+    probs, lame = torch.tensor([0.5, 0.3, 0.15, 0.05]), torch.tensor([0.7, 0.3, 0.0, 0.0])
+    wanted = torch.tensor([0.01, 0.09, 0.0, 0.0])  # the mean is .25
+    torch.testing.assert_close(Uscd(least=1).contrast(probs, lame), wanted)
