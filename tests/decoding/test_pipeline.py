@@ -12,6 +12,7 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
+from tests.decoding.table import random_table, written
 from tokenarium.backend.decoding.pipeline import Pipeline
 from tokenarium.backend.decoding.strategies.sampling import Sampling
 
@@ -67,3 +68,9 @@ def test_nothing_asked_changes_nothing_and_temperature_0_is_one_hot() -> None:
 def test_sampling_hands_every_parameter_to_its_pipeline() -> None:
     given = {"temperature": 0.5, "top_k": 3, "top_p": 0.9, "min_p": 0.1, "typical_p": 0.8}
     assert Sampling(**given).pipeline() == Pipeline(**given)
+
+
+def test_sampling_draws_by_the_seed() -> None:
+    table = random_table(7, 0)
+    texts = {tuple(written(Sampling(), table, seed=seed).new) for seed in range(8)}
+    assert len(texts) > 4

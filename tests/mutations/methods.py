@@ -126,7 +126,13 @@ STRATEGIES = (
         ("decoding/test_pipeline.py",),
     ),
     _strategy("greedy", "takes another than the likeliest", "lane.now.best", "0", "first_tokens"),
-    _strategy("sampling", "draws nothing", "lane.drawn()", "lane.now.best", "first_tokens"),
+    Mutation(
+        "sampling draws nothing",
+        "backend/decoding/strategies/sampling.py",
+        "lane.drawn()",
+        "lane.now.best",
+        ("decoding/test_pipeline.py",),
+    ),
     _strategy(
         "beam",
         "writes the worst text",

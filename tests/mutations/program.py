@@ -118,7 +118,7 @@ NUMBERS = (
         "kernels/attention_stats/native/attention.c",
         "(logf(total) * share - LN2 * sum_of(b->x[row])) * inverse",
         "(LN2 * sum_of(b->x[row]) - logf(total) * share) * inverse",
-        ("kernels/test_statistics_paths.py",),
+        ("kernels/test_attention_stats.py",),
     ),
     Mutation(
         "mean distance with the wrong sign",
