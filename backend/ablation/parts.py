@@ -67,17 +67,16 @@ class Cutter:
             for row in kept
             for draw in range(self.draws)
         ]
-        return self._value(rows).reshape(len(kept), self.draws).mean(1)
+        found: NDArray[np.float64] = self._value(rows).reshape(len(kept), self.draws).mean(1)
+        return found
 
     def falls(self) -> Falls:
         """Return what the target loses without each part."""
         layers = range(len(self.reading.loaded.layers))
-        parts: list[list[tuple[Site, int, int]]] = [
-            *([("head", *head)] for head in self.heads),
-            *([("attention", layer, 0)] for layer in layers),
-            *([("mlp", layer, 0)] for layer in layers),
-            *([("attention", layer, 0), ("mlp", layer, 0)] for layer in layers),
-        ]
+        parts: list[list[tuple[Site, int, int]]] = [[("head", *head)] for head in self.heads]
+        parts += [[("attention", layer, 0)] for layer in layers]
+        parts += [[("mlp", layer, 0)] for layer in layers]
+        parts += [[("attention", layer, 0), ("mlp", layer, 0)] for layer in layers]
         rows = [
             [self._write(*site, draw) for site in part]
             for draw in range(self.draws)

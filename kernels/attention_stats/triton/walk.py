@@ -69,14 +69,15 @@ class Walk:
 def walk(course: Course, block_queries: int, device: torch.device) -> Walk:
     """Return the blocks of queries in their order, and which of them each block of keys needs."""
     cuts = course.cuts()
-    segments, tiles = _edges(course.queries, course.segments), course.tiles
+    segments = _edges(course.queries, course.segments)
+    tiles = None if course.tiles is None else course.tiles.edges
     pieces = [
         (first, min(first + block_queries, stop))
         for begin, stop in pairwise(cuts)
         for first in range(begin, stop, block_queries)
     ]
     table = [
-        (first, stop, _place(segments, first, stop), _place(tiles and tiles.edges, first, stop))
+        (first, stop, _place(segments, first, stop), _place(tiles, first, stop))
         for first, stop in pieces
     ]
     firsts, stops = ([piece[side] for piece in pieces] for side in (0, 1))
