@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from tokenarium.backend import ModelRequest, PatchRequest, PatchResult
+from tokenarium.backend import ModelRequest, PatchRequest, PatchResult, UserError
 from tokenarium.ui.components.patching import patch_card, patch_sentence
 from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.panels.attribution.patched import Patched
@@ -49,11 +49,14 @@ class Patch(Section):
 
     def requests(self, asked: Values) -> list[ModelRequest]:
         """Return one patching of the page's text."""
+        other = str(asked["patch_other"] or "")
+        if not other:
+            raise UserError("Other text is empty: type the text above with a word or two changed")
         wanted = self.lab.request(
             PatchRequest,
             model=asked["model"],
             **given(asked["text"], asked["turns"]),
-            other=str(asked["patch_other"] or ""),
+            other=other,
             target=asked["target"],
             against=None,
             unit=asked["patch_unit"],
