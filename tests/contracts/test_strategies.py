@@ -143,15 +143,8 @@ def test_a_chain_of_passes_writes_what_a_tree_does(strategy: type[Strategy]) -> 
     np.testing.assert_array_equal(texts[0][1], texts[1][1])
 
 
-# Each strategy on the plainest family and on another in turn, so that each meets several.
-@pytest.mark.parametrize(
-    ("strategy", "family"),
-    [
-        (strategy, family)
-        for place, strategy in enumerate(STRATEGIES)
-        for family in (FAMILIES[0], FAMILIES[1 + place % (len(FAMILIES) - 1)])
-    ],
-)
+@EVERY
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_distribution_is_that_of_a_fresh_pass(
     strategy: type[Strategy],
     family: str,

@@ -91,6 +91,12 @@ def test_ensemble_and_grouped_by_hand():
     assert tests[0].accept_prob == pytest.approx(0.25 / 0.3)  # with token 3
 
 
+def test_the_targets_share_of_an_ensemble_is_its_weight():
+    target, draft = probs(0.5, 0.5, 0), probs(0.2, 0.3, 0.5)
+    mixed = Rule.registry.find("ensemble")(weight=0.8).mixture(target[None], draft[None])[0]
+    torch.testing.assert_close(mixed, probs(0.44, 0.46, 0) / 0.9)
+
+
 def test_lantern_by_hand():
     target, draft = probs(0.4, 0.25, 0.15, 0.2), probs(0.1, 0.5, 0.3, 0.1)
     tests, rest = judged(
