@@ -31,10 +31,11 @@ def test_gpu_tests_are_found_without_interface_and_database(tmp_path: Path) -> N
     assert len(files) > 5
     script = "import sys; from pathlib import Path; from tests.benchmarks.on_gpu import suite; "
     script += "print(*suite.collect(suite.marked_files(), Path(sys.argv[1])), sep=chr(10))"
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
         cwd=PROJECT,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
         check=True,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, PrivateAttr
 
 from tokenarium.backend.cache.policy import Policy
-from tokenarium.backend.cache.terms import Label, Need, Protected, Scope, When
+from tokenarium.backend.cache.terms import Label, Protected, Scope, When
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,6 @@ class TokenMerge(Policy):
     label: ClassVar[Label] = "merge"
     when: ClassVar[When] = "prefill"
     scope: ClassVar[Scope] = "layer"
-    needs: ClassVar[frozenset[Need]] = frozenset({"keys"})
     prunes_prompt: ClassVar[bool] = True
 
     layer: int | None = Field(
@@ -111,8 +110,8 @@ class TokenMerge(Policy):
         """Return what was joined, for the layers that read the whole prompt."""
         from tokenarium.backend.cache.layer_view import Choice
 
-        if FIRST not in view.shared:  # random content, which has no states
-            scores = self.scores_of_tokens(view.keys.transpose(0, 1).flatten(1))
+        if FIRST not in view.shared:  # without states all neighbours are equally alike
+            scores = self.scores_of_tokens(view.positions[0].new_ones(view.positions.shape[1], 1))
             view.shared["scores"], view.shared[FIRST] = scores, self._first_of_runs(scores)
         into: Tensor = view.shared[FIRST]
         kept = (into == view.positions[0]).nonzero()[:, 0]
