@@ -12,7 +12,7 @@ from tokenarium.ui.shell.drawing import Asker
 from tokenarium.ui.shell.embedding import ONLY_SHOWN, embedded
 from tokenarium.ui.shell.events import EAGER, QUIET
 from tokenarium.ui.shell.layout import BEGINS, Layout
-from tokenarium.ui.shell.panel import Panel, Values
+from tokenarium.ui.shell.panel import Panel, Values, hidden
 from tokenarium.ui.shell.section import MAIN, RunPage, Section
 from tokenarium.ui.shell.selection import Selection
 from tokenarium.ui.shell.stored import stored_runs
@@ -43,6 +43,7 @@ class Wiring(Layout):
         self.every = list(dict.fromkeys(parts.values()))
         # Controls that a run leaves alone are no outputs of it: each would report a change.
         self.results = [part for part in self.every if part not in chosen]
+        self.anew = hidden()
         told = parts["selection"]
         # Past the queue: a click shall not wait for its turn, and the queue costs 50 ms more.
         told.pick(self._seen(handlers.pick), self.seeing, self.every, queue=False, **EAGER)
@@ -95,7 +96,7 @@ class Wiring(Layout):
         stop.click(stopped, {running, self.parts["selection"]}, status, queue=False, **QUIET)
         self._over(ran, go)
         # A run teaches what such a run takes.
-        ran.then(self._cost(section), self.asking, self._cost_of(section), **EAGER)
+        self._estimates_anew(ran)
 
     def _panel_events(self, panel: Panel) -> None:
         shown = [self.parts["status"], *panel.parts.values()]
@@ -152,10 +153,11 @@ class Wiring(Layout):
             part.edit if hasattr(part, "edit") else part.change
             for name, part in self.controls.parts.items()
         ]
+        # One event for all causes: the answers of two could come in the wrong order.
         for section in self.page.sections.values():
             cost, output = self._cost(section), self._cost_of(section)
-            gr.on(changes, cost, self.asking, output, **EAGER)
-            arriving.then(cost, self.asking, output, **EAGER)
+            gr.on([*changes, self.anew.change], cost, self.asking, output, **EAGER)
+        self._estimates_anew(arriving)
 
     def _model_state(self) -> None:
         timer = gr.Timer(1.5, active=True)
@@ -173,10 +175,13 @@ class Wiring(Layout):
 
         outputs = [self.pill, timer]
         ticked = timer.tick(state, model, [*outputs, model], **EAGER)
-        for section in self.page.sections.values():  # what a run takes is known once it is here
-            ticked.then(self._cost(section), self.asking, self._cost_of(section), **EAGER)
+        self._estimates_anew(ticked)  # what a run takes is known once it is here
         model.change(warm, model, outputs, **EAGER)
         self.blocks.load(warm, model, outputs, **EAGER)
+
+    def _estimates_anew(self, after: Any) -> None:
+        """Let what runs will take be said again after an event that changes no control."""
+        after.then(None, None, self.anew, js="() => performance.now()", **QUIET)
 
     def _cost(self, section: Section) -> Callable[..., str]:
         def estimated(told: Told, request: gr.Request) -> str:
