@@ -34,7 +34,7 @@ imports: $(VENV)/.installed-test
 # In halves of about the same length, a process each: the folders named here, and all the others.
 # One thread each. The browser's tests apart, too, as what they leave behind in a process slows every
 # test after them. Each collects its own only.
-FAST := $(addprefix tests/,benchmark cache contracts cost frozen hostile models runs)
+FAST := $(addprefix tests/,attribution benchmark cache contracts cost decoding frozen hostile models runs)
 BROWSER := $(patsubst %,tests/browser/test_%.py,cache figures lessons linked_views pages runs save speculate)
 DEFAULT := "not process and not gpu and not external and not slow and not real"
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest
