@@ -30,11 +30,32 @@ ENDPOINTS = "endpoints"
 """Route of no page: HTTP and MCP."""
 
 
+class Pages(gr.Blocks):
+    """Blocks of several routes, whose configuration is made once, after the last of them.
+
+    Gradio makes one of all that is there whenever a route is closed: a tenth of a second each time
+    with eleven pages.
+    """
+
+    growing = False
+    """Whether routes follow: until then the configuration of the first stands for all."""
+    _first: Any = None
+
+    def get_config_file(self) -> Any:
+        """Return the configuration that Gradio serves."""
+        if not self.growing:
+            return super().get_config_file()
+        if self._first is None:
+            self._first = super().get_config_file()
+        return self._first
+
+
 def build(lab: Lab) -> gr.Blocks:
     """Return the application: pages over one lab, no endpoint exposed but those named here."""
     first, *others = every_page()
-    blocks: gr.Blocks
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
+    blocks: Pages
+    with Pages(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
+        blocks.growing = True
         blocks.embeds = {}  # type: ignore[attr-defined]
         blocks.why_not_ready = lab.why_not_ready  # type: ignore[attr-defined]
         _page(blocks, lab, first)
@@ -48,6 +69,7 @@ def build(lab: Lab) -> gr.Blocks:
             '<p>What every kind of run takes: <a href="gradio_api/openapi.json">openapi</a>.</p>'
         )
         expose(lab)
+        blocks.growing = False
     answer_in_words(blocks, lab)
     return blocks
 
