@@ -1,20 +1,20 @@
 """Runs under KV-cache policies beside each other: every policy of every run, step by step."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenarium.backend.cache.policy_run import PolicyRun
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.comparison.names import beginnings, names_of
 from tokenarium.backend.comparison.result import (
-    Floats,
     Lane,
     PlaceMeasure,
     RunComparison,
+    beside,
     places_of,
 )
 from tokenarium.backend.comparison.spans import Tokens, align
@@ -106,11 +106,7 @@ def _lane(run: Run, name: str, part: PolicyRun, reference: int) -> Lane:
 
 
 def _measures(parts: Sequence[PolicyRun], steps: int) -> dict[str, PlaceMeasure]:
-    def rows(values: Sequence[NDArray[np.generic]]) -> Floats:
-        found = np.full((len(values), steps), np.nan)
-        for row, value in zip(found, values, strict=True):
-            row[: len(value)] = value
-        return found
+    rows = partial(beside, count=steps)
 
     lost = [part.result.lost_mass[part.number, : part.steps] for part in parts]
     nats = [part.result.surprisal_nats[part.number, : part.steps] for part in parts]

@@ -1,17 +1,17 @@
 """Decoding runs beside each other: every strategy of every run, token by token."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenarium.backend.comparison.names import beginnings, names_of
 from tokenarium.backend.comparison.result import (
-    Floats,
     Lane,
     PlaceMeasure,
     RunComparison,
+    beside,
     places_of,
 )
 from tokenarium.backend.comparison.spans import Tokens, align
@@ -99,11 +99,7 @@ def _lane(run: Run, name: str, lane: DecodedLane, reference: int) -> Lane:
 
 
 def _measures(lanes: Sequence[DecodedLane], count: int) -> dict[str, PlaceMeasure]:
-    def rows(values: Sequence[NDArray[np.generic]]) -> Floats:
-        found = np.full((len(values), count), np.nan)
-        for row, value in zip(found, values, strict=True):
-            row[: len(value)] = value
-        return found
+    rows = partial(beside, count=count)
 
     with np.errstate(divide="ignore"):
         surprisal = [-np.log(lane.tokens["probability"]) for lane in lanes]

@@ -77,6 +77,14 @@ def places_of(lanes: Sequence[tuple[int, int]], count: int) -> NDArray[np.int32]
     return found
 
 
+def beside(values: Sequence[NDArray[np.generic]], count: int) -> Floats:
+    """Return rows [R, N] of ``count`` places, NaN where a lane ends before."""
+    found = np.full((len(values), count), np.nan)
+    for row, value in zip(found, values, strict=True):
+        row[: len(value)] = value
+    return found
+
+
 @dataclass(frozen=True)
 class Largest:
     """Where two lanes differ most in a measure."""

@@ -1,17 +1,17 @@
 """Speculative runs beside each other: round by round, and how fast each was."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenarium.backend.comparison.names import beginnings, names_of
 from tokenarium.backend.comparison.result import (
-    Floats,
     Lane,
     PlaceMeasure,
     RunComparison,
+    beside,
     places_of,
 )
 from tokenarium.backend.comparison.spans import Tokens, align
@@ -70,11 +70,7 @@ def _lane(run: Run, name: str, request: SpeculateRequest, result: SpeculationRes
 
 
 def _measures(results: Sequence[SpeculationResult], rounds: int) -> dict[str, PlaceMeasure]:
-    def rows(values: Sequence[NDArray[np.generic]]) -> Floats:
-        found = np.full((len(values), rounds), np.nan)
-        for row, value in zip(found, values, strict=True):
-            row[: len(value)] = value
-        return found
+    rows = partial(beside, count=rounds)
 
     at = places_of([(0, len(result.rounds)) for result in results], rounds)[..., 1:]
     new = rows([result.rounds["new_tokens"] for result in results])
