@@ -73,8 +73,8 @@ def _cutter(
     reading = read(ids)
     if not reading.heads:
         raise ValueError(
-            f"no layer of {loaded.name} attends to earlier tokens: choose method=occlusion, which "
-            "needs none that does"
+            f"no layer of {loaded.name} attends to earlier tokens: an attribution by "
+            "occlusion needs none that does"
         )
     target = find_target(loaded, tokens, position, request.against, lambda: reading.logits)
     # A text drawn anew keeps what the tokenizer or the template added.

@@ -35,6 +35,39 @@ class Faithfulness:
     verdict: str
     """"beats chance", "does not beat chance", or "too few units"."""
 
+    @staticmethod
+    def of(result: "Checked") -> "Faithfulness":
+        """Return the check as a result keeps it, value by value."""
+        return Faithfulness(
+            result.check_k,
+            result.check_drop_nats,
+            result.check_random_nats,
+            float(result.check_random_nats.mean()),
+            result.check_low_nats,
+            result.check_high_nats,
+            result.check_p,
+            result.verdict,
+        )
+
+
+class Checked(Protocol):
+    """A result that keeps a check; see ``Faithfulness`` for what each value is."""
+
+    @property
+    def check_k(self) -> int: ...
+    @property
+    def check_drop_nats(self) -> float: ...
+    @property
+    def check_random_nats(self) -> NDArray[np.float64]: ...
+    @property
+    def check_low_nats(self) -> float: ...
+    @property
+    def check_high_nats(self) -> float: ...
+    @property
+    def check_p(self) -> float: ...
+    @property
+    def verdict(self) -> str: ...
+
 
 class Valued(Protocol):
     """Units of something, such as words of a text, and what it is worth with some left out."""

@@ -5,29 +5,19 @@ from typing import ClassVar, Literal
 from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from tokenarium.backend.attribution.attributor import Attributor
-from tokenarium.backend.runs.request import TextRequest, stored_form
+from tokenarium.backend.attribution.target_request import TargetRequest
+from tokenarium.backend.runs.request import stored_form
 
 Unit = Literal["word", "token", "sentence", "turn"]
 MatmulPrecision = Literal["highest", "medium"]
 """As in ``torch.set_float32_matmul_precision``."""
 
 
-class AttributeRequest(TextRequest):
+class AttributeRequest(TargetRequest):
     """Find which parts of a text made the model expect a token, beside a check against chance."""
 
     kind: ClassVar[str] = "attribute"
 
-    target: int | None = Field(
-        -1,
-        description="Position of the token to explain, negative from the end; null explains the "
-        "token that the model finds likeliest after the text.",
-    )
-    against: str | None = Field(
-        None,
-        max_length=64,
-        title="Rather than",
-        description="Another token to compare with: then ln p(token) - ln p(other) is explained.",
-    )
     method: str = Field("occlusion", description="Name of the attribution method.")
     parameters: dict[str, JsonValue] = Field(
         default_factory=dict,
@@ -60,17 +50,6 @@ class AttributeRequest(TextRequest):
     def attributor(self) -> Attributor:
         """The method with its parameters."""
         return Attributor.registry.find(self.method).model_validate(self.parameters)
-
-    @field_validator("target", mode="before")
-    @classmethod
-    def _null_is_none(cls, target: object) -> object:
-        """Take what a command line says for None."""
-        return None if target in ("null", "none", "None", "") else target
-
-    @field_validator("against")
-    @classmethod
-    def _empty_is_none(cls, against: str | None) -> str | None:
-        return against or None
 
     @field_validator("method")
     @classmethod

@@ -142,13 +142,4 @@ class AttributeResult(Result):
     @property
     def faithfulness(self) -> Faithfulness:
         """The check: what deleting the highest units does, beside chance."""
-        return Faithfulness(
-            self.check_k,
-            self.check_drop_nats,
-            self.check_random_nats,
-            float(self.check_random_nats.mean()),
-            self.check_low_nats,
-            self.check_high_nats,
-            self.check_p,
-            self.verdict,
-        )
+        return Faithfulness.of(self)

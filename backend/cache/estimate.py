@@ -68,9 +68,8 @@ class CacheEstimate:
 
 def estimate_run(request: CacheRequest, evidence: Evidence) -> CacheEstimate:
     """Return tokens, passes, bytes and time of a run, the time from runs of this machine."""
-    sketch, limit = evidence.sketch(request), evidence.token_limit
-    if not request.past_context:
-        limit = min(limit, context_of(sketch.config))
+    sketch = evidence.sketch(request)
+    limit = evidence.limit_of(request, sketch)
     found = estimate(request, sketch, limit, torch.device(evidence.device))
     runs = [
         Measured(run.result, run.duration_ms, run.request.oracle)

@@ -7,8 +7,9 @@ from tokenarium.backend.environment import device_kind, device_name, versions
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.models.names import folder
 from tokenarium.backend.models.registry import ModelRegistry
+from tokenarium.backend.models.structure import context_of
 from tokenarium.backend.runs.repository import RunRepository
-from tokenarium.backend.runs.request import ModelRequest
+from tokenarium.backend.runs.request import ModelRequest, TextRequest
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.settings import Settings
 from tokenarium.storage.listing import Wanted
@@ -60,6 +61,12 @@ class Evidence:
                 "been fetched"
             )
         return sketch(request.model, home)
+
+    def limit_of(self, request: TextRequest, sketch: "Sketch") -> int:
+        """Return how many tokens a request reads at most."""
+        if request.past_context:
+            return self.token_limit
+        return min(self.token_limit, context_of(sketch.config))
 
     def measured(self, request: ModelRequest) -> Iterator[Run]:
         """Yield runs of this kind and model that this machine has done, newest first."""

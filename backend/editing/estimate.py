@@ -11,7 +11,6 @@ from tokenarium.backend.cost.free_memory import free_bytes
 from tokenarium.backend.cost.sketch import Sketch
 from tokenarium.backend.editing.request import EditRequest
 from tokenarium.backend.editing.result import EditResult
-from tokenarium.backend.models.structure import context_of
 from tokenarium.backend.runs.run import Run
 
 
@@ -41,9 +40,8 @@ class EditEstimate:
 
 def estimate_run(request: EditRequest, evidence: Evidence) -> EditEstimate:
     """Return tokens, bytes and time of a run, the time from runs of this machine."""
-    sketch, limit = evidence.sketch(request), evidence.token_limit
-    if not request.past_context:
-        limit = min(limit, context_of(sketch.config))
+    sketch = evidence.sketch(request)
+    limit = evidence.limit_of(request, sketch)
     return estimate(
         request, sketch, limit, torch.device(evidence.device), list(evidence.measured(request))
     )

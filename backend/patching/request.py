@@ -4,11 +4,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from tokenarium.backend.attribution.target_request import TargetRequest
 from tokenarium.backend.runs.message import refuse_surrogate
-from tokenarium.backend.runs.request import MOST_CHARACTERS, TextRequest
+from tokenarium.backend.runs.request import MOST_CHARACTERS
 
 
-class PatchRequest(TextRequest):
+class PatchRequest(TargetRequest):
     """Patch what a model did on one prompt into its reading of another, cell by cell."""
 
     kind: ClassVar[str] = "patch"
@@ -40,17 +41,6 @@ class PatchRequest(TextRequest):
         description="other reads the other text with cells of the text put in (denoising: what is "
         "enough); text reads the text with cells of the other put in (noising: what is needed).",
     )
-
-    @field_validator("target", mode="before")
-    @classmethod
-    def _null_is_none(cls, target: object) -> object:
-        """Take what a command line says for None."""
-        return None if target in ("null", "none", "None", "") else target
-
-    @field_validator("against")
-    @classmethod
-    def _empty_is_none(cls, against: str | None) -> str | None:
-        return against or None
 
     @field_validator("other", mode="before")
     @classmethod

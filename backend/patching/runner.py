@@ -95,7 +95,7 @@ def _read(
     ids = tokens.ids[: position_of(request.target, len(tokens.ids))]
     width = int(loaded.model.config.get_text_config().hidden_size)
     held = 4 * width * (4 * len(loaded.layers) * len(ids) + 12 * max(BATCH_TOKENS, len(ids)))
-    remedies = ("take a shorter text", "choose method=occlusion, which keeps less")
+    remedies = ("take a shorter text",)
     refuse_unless_free(loaded.device, held, "what two readings keep", "the model", remedies)
     report("the two texts", 0, 1)
     chosen = writers(loaded, ids)

@@ -10,7 +10,6 @@ from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.cost.free_memory import free_bytes
 from tokenarium.backend.cost.sketch import Sketch
 from tokenarium.backend.cost.work import STREAM_BYTES, Choices, Sizes, of_result, on_device
-from tokenarium.backend.models.structure import context_of
 from tokenarium.backend.trace.request import TraceRequest
 from tokenarium.backend.trace.result import TraceResult
 
@@ -38,9 +37,8 @@ class TraceEstimate:
 
 def estimate_run(request: TraceRequest, evidence: Evidence) -> TraceEstimate:
     """Return tokens, passes, bytes and time of a run, the time from runs of this machine."""
-    sketch, limit = evidence.sketch(request), evidence.token_limit
-    if not request.past_context:
-        limit = min(limit, context_of(sketch.config))
+    sketch = evidence.sketch(request)
+    limit = evidence.limit_of(request, sketch)
     found = estimate(request, sketch, limit, torch.device(evidence.device))
     runs = (
         (run.result.length, run.duration_ms)

@@ -114,7 +114,7 @@ class Layout:
     def _run_and_cancel(
         self, section: Section, size: Any, *more: Any
     ) -> tuple[gr.Button, gr.Button]:
-        with gr.Row():
+        with gr.Row(elem_classes=[] if section is self.page else "tk-begin"):
             made = (
                 gr.Button(
                     section.go,
