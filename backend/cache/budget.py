@@ -8,9 +8,9 @@ from transformers import PretrainedConfig
 
 from tokenarium.backend.cache.request import BudgetUnit
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.context import context_of
 from tokenarium.backend.models.layer_kinds import LayerSizes, layer_sizes
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.models.structure import context_of
 from tokenarium.backend.models.windows import windows_of
 
 _POSITION_BYTES = 4

@@ -17,7 +17,7 @@ from tokenarium.backend.cost.memory import bytes_by_step, is_shared_out
 from tokenarium.backend.cost.run_memory import CacheRunPlan, bytes_of_cache_run
 from tokenarium.backend.cost.sketch import Sketch
 from tokenarium.backend.cost.time import Measured, pace
-from tokenarium.backend.models.structure import context_of
+from tokenarium.backend.models.context import context_of
 from tokenarium.backend.models.windows import windows_of
 
 

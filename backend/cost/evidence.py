@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from tokenarium.backend.environment import device_kind, device_name, versions
 from tokenarium.backend.errors import UserError
+from tokenarium.backend.models.context import context_of
 from tokenarium.backend.models.names import folder
 from tokenarium.backend.models.registry import ModelRegistry
-from tokenarium.backend.models.structure import context_of
 from tokenarium.backend.runs.repository import RunRepository
 from tokenarium.backend.runs.request import ModelRequest, TextRequest
 from tokenarium.backend.runs.run import Run

@@ -20,6 +20,7 @@ from tokenarium.backend.cost.free_memory import count_parameters, free_bytes
 from tokenarium.backend.models import capabilities, vocabulary_file
 from tokenarium.backend.models.adapter import merge
 from tokenarium.backend.models.belonging import left_out, refuse_missing, refuse_other_head
+from tokenarium.backend.models.context import context_of
 from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.dequantising import count_plain, how_to_read, make_plain
 from tokenarium.backend.models.download import fetch
@@ -36,7 +37,6 @@ from tokenarium.backend.models.probes.weights import padded_rows
 from tokenarium.backend.models.quantised import quantisation, refuse_unless_readable
 from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.models.structure import (
-    context_of,
     embedding_entries,
     find_structure,
     has_computed_positions,

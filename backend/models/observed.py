@@ -8,11 +8,11 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.context import context_of
 from tokenarium.backend.models.interface import asks_interface, watch
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.structure import (
-    context_of,
     find_structure,
     has_computed_positions,
 )

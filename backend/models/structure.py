@@ -6,20 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import MODEL_FOR_MASKED_LM_MAPPING, PretrainedConfig, PreTrainedModel
+from transformers import MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel
 
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.observe.finite_logits import refuse_overflow
-
-UNLIMITED = 2**31 - 1
-"""Context of a model whose configuration names no limit."""
 
 _LAYERS = ("layers", "h", "blocks")
 _FINAL_NORMS = (
     *("norm", "ln_f", "final_layer_norm", "final_layernorm", "final_norm", "norm_f"),
     *("embedding_norm", "layer_norm", "layernorm"),  # LFM2; XGLM and BioGPT; CTRL
 )
-_CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
 @dataclass(frozen=True)
@@ -63,13 +59,6 @@ def find_structure(model: PreTrainedModel) -> Structure:
     norms = (getattr(decoder, name, None) for name in _FINAL_NORMS)
     final_norm = next((norm for norm in norms if isinstance(norm, nn.Module)), None)
     return Structure(tuple(layers), final_norm, _unembedding(model, decoder, head))
-
-
-def context_of(config: PretrainedConfig) -> int:
-    """Return the most tokens a model of this configuration can read at once."""
-    text = config.get_text_config()
-    limits = (getattr(text, name, None) for name in _CONTEXTS)
-    return next((int(limit) for limit in limits if limit), UNLIMITED)
 
 
 def has_computed_positions(model: PreTrainedModel) -> bool:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, OPTConfig
 
+from tokenarium.backend.models.context import UNLIMITED, context_of
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.models.refusal import DoesNotFit, ModelRefused
-from tokenarium.backend.models.structure import UNLIMITED, context_of
 from tokenarium.backend.observe import NAME, Recorder, recording
 
 CPU = torch.device("cpu")

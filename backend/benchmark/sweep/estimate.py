@@ -15,7 +15,7 @@ from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.cost.memory import bytes_by_step
 from tokenarium.backend.cost.sketch import Sketch
-from tokenarium.backend.models.structure import context_of
+from tokenarium.backend.models.context import context_of
 from tokenarium.backend.models.windows import windows_of
 
 
