@@ -3,7 +3,7 @@
 (() => {
   const T = window.tokenarium;
   if (T.decoding) return;
-  const MOST = 1 << 12, RANKS = 32;
+  const MOST = 1 << 12, RANKS = 32, MOST_REMARKS = 200;
   const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name, textContent: text ?? ''});
   const share = value => value === null || value === undefined ? '–' : value === 0 ? '0' : value >= .001 ? `${(100 * value).toPrecision(3)} %` : value.toExponential(1);
   const plain = value => value === null || value === undefined ? '–' : String(value);
@@ -90,6 +90,7 @@
         item.append(make('b', '', one.action), ' ', make('code', '', one.text), make('span', 'tk-sub', [one.probability === null ? '' : ` p ${share(one.probability)}`, one.score === null ? '' : `score ${one.score}`, one.reason].filter(Boolean).join(', ')));
         return item;
       });
+      if (found.more) done.push(make('li', 'tk-sub', `and ${found.more.toLocaleString('en')} more, which the export has`));
       card.replaceChildren(head, facts(found, [
         ['entropy', `${plain(found.entropy)} nats`, 'How unsure the model is before this token, at temperature 1.', 'step_entropy'],
         ['varentropy', `${plain(found.varentropy)} nats²`, 'Variance of the surprisal: high where a few tokens compete with many.', 'step_varentropy'],
@@ -110,6 +111,25 @@
         cards.set(key, found);
       }
       if (shown === key) show(cards.get(key));
+    };
+    // What a strategy wrote down in words, whatever step it belongs to; a step opens on a press.
+    const remarks = (each, number, count) => {
+      const told = each.remarks ?? [];
+      if (!told.length) return [];
+      const box = make('details', 'tk-dec-log'), list = make('ul', 'tk-dec-list');
+      box.append(make('summary', '', `${told.length.toLocaleString('en')} ${told.length > 1 ? 'remarks' : 'remark'} of the journal`), list);
+      box.addEventListener('toggle', () => {
+        if (!box.open || list.childElementCount) return;
+        list.append(...told.slice(0, MOST_REMARKS).map(one => {
+          const item = make('li', ''), inside = one.step < count;
+          const place = make(inside ? 'button' : 'span', inside ? 'tk-road' : 'tk-sub', inside ? `step ${one.step + 1}` : 'after the text');
+          if (inside) { place.type = 'button'; place.addEventListener('click', () => { stop(); go(one.step, number, 'pushState'); }); }
+          item.append(place, ' ', make('b', '', one.action), ' ', make('span', 'tk-sub', one.reason + (one.times > 1 ? ` (${one.times} times)` : '')));
+          return item;
+        }));
+        if (told.length > MOST_REMARKS) list.append(make('li', 'tk-sub', `and ${(told.length - MOST_REMARKS).toLocaleString('en')} more, which the export has`));
+      });
+      return [box];
     };
     const follow = () => {
       if (!lanes.length) return;
@@ -138,6 +158,7 @@
       cards = new Map();
       shown = '';
       find('.tk-dec-prompt').textContent = value.prompt;
+      find('.tk-dec-notes').replaceChildren(...(value.notes ?? []).map(note => make('p', 'tk-sub', note)));
       range.max = Math.max(0, value.steps - 1);
       const apart = value.lanes.map(each => each.apart).filter(each => each !== null);
       jump.disabled = !apart.length;
@@ -167,7 +188,8 @@
         strip.setAttribute('role', 'group');
         strip.setAttribute('aria-label', `Text by ${each.title}; press a token to see its step`);
         const lines = each.lines.map(([name, nats]) => `${name} ${nats.toFixed(2)} nats`).join(', ');
-        box.append(head, make('p', 'tk-sub', each.cost + (lines ? ` · line: ${lines}` : '')), strip);
+        const said = [each.cost, each.ended, lines ? `line: ${lines}` : ''].filter(Boolean).join(' · ');
+        box.append(head, make('p', 'tk-sub', said), strip, ...remarks(each, number, spans.length));
         return {box, strip, spans};
       });
       host.replaceChildren(...lanes.map(({box}) => box));

@@ -15,6 +15,8 @@ from tokenarium.backend.settings import Settings
 from tokenarium.storage.listing import Wanted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tokenarium.backend.cost.sketch import Sketch
 
 _MOST_RUNS = 12
@@ -54,13 +56,30 @@ class Evidence:
         """
         from tokenarium.backend.cost.sketch import sketch
 
+        return sketch(request.model, self._home(request))
+
+    def weights_bytes(self, request: ModelRequest) -> int:
+        """Return the bytes that the weights of the model take once they are loaded.
+
+        Raises:
+            UserError: if it is not on this machine.
+        """
+        import torch
+
+        from tokenarium.backend.cost.free_memory import count_parameters
+
+        home = self._home(request)
+        dtype: torch.dtype = getattr(torch, request.dtype)
+        return count_parameters(home) * dtype.itemsize
+
+    def _home(self, request: ModelRequest) -> "Path":
         home = folder(self._registry.resolve(request.model))
         if home is None:
             raise UserError(
                 f"{request.model} is not on this machine yet: what it takes is known once it has "
                 "been fetched"
             )
-        return sketch(request.model, home)
+        return home
 
     def limit_of(self, request: TextRequest, sketch: "Sketch") -> int:
         """Return how many tokens a request reads at most."""

@@ -1,6 +1,6 @@
-"""What a decoding run will take: passes by the strategies, time by earlier runs."""
+"""What a decoding run will take: passes by the strategies, time by earlier runs, and memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.decoding.premise import soft_premise
 from tokenarium.backend.decoding.request import DecodeRequest
 from tokenarium.backend.decoding.result import DecodeResult
+from tokenarium.backend.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,18 @@ class LaneCost:
 
 
 @dataclass(frozen=True)
+class SmallCost:
+    """What the small model of two takes."""
+
+    title: str
+    """Its name, or which layers of the model stand for it."""
+    weights_bytes: int
+    """0 where it is the model itself, or layers of it."""
+    work_bytes: int
+    """Upper estimate of what it takes beside its weights: its cache, its states and logits."""
+
+
+@dataclass(frozen=True)
 class DecodeEstimate:
     """What Run will take; an end-of-text token stops earlier."""
 
@@ -33,12 +46,23 @@ class DecodeEstimate:
     """Earlier runs of this model on this machine that the time comes from."""
     total_ms: float | None = None
     """At most, by the time of a pass in those runs; None where there are none."""
+    peak_bytes: int | None = None
+    """Upper estimate of what the run takes beside the model's weights, small models included;
+    None where a model is not on this machine."""
+    free_bytes: int | None = None
+    """What is free for it now; None where that is unknown."""
+    small: tuple[SmallCost, ...] = ()
+    """Of every small model that strategies read with."""
 
 
 def estimate_run(request: DecodeRequest, evidence: Evidence) -> DecodeEstimate:
     """Return what to expect of a request, from its strategies and earlier runs of its model."""
     results = [run.result for run in evidence.measured(request)]
-    return estimate(request, [found for found in results if isinstance(found, DecodeResult)])
+    found = estimate(request, [one for one in results if isinstance(one, DecodeResult)])
+    try:
+        return _with_memory(found, request, evidence)
+    except UserError:
+        return found
 
 
 def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstimate:
@@ -64,3 +88,48 @@ def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstim
         return DecodeEstimate(lanes)
     total = float(np.median(paces)) * sum(lane.passes for lane in lanes)
     return DecodeEstimate(lanes, len(paces), total)
+
+
+def _with_memory(
+    found: DecodeEstimate, request: DecodeRequest, evidence: Evidence
+) -> DecodeEstimate:
+    """Return an estimate with the memory that the run takes, small models' by themselves."""
+    import torch
+
+    from tokenarium.backend.cost.free_memory import free_bytes
+    from tokenarium.backend.decoding.memory import Place, bytes_of_decoding, bytes_of_small
+
+    device, dtype = torch.device(evidence.device), getattr(torch, request.dtype)
+    named = {name: request.model_copy(update={"model": name}) for name in request.beside}
+    sketch = evidence.sketch(request)
+    prompt = len(request.prompt_ids) or sketch.count_within(
+        request, evidence.limit_of(request, sketch)
+    )
+    own = Place(sketch.config, dtype, device)
+    places = {
+        name: Place(evidence.sketch(other).config, dtype, device) for name, other in named.items()
+    }
+    weights = {
+        name: evidence.weights_bytes(other)
+        for name, other in named.items()
+        if name != request.model
+    }
+    small = {
+        one.small: SmallCost(
+            _title(one.small.name, one.small.layers(own.sizes.layers)),
+            weights.get(one.small.name, 0),
+            bytes_of_small(
+                one.small, places.get(one.small.name, own), prompt + request.max_new_tokens
+            ),
+        )
+        for one in request.lanes
+        if one.small is not None
+    }
+    peak = bytes_of_decoding(request, own, prompt, places) + sum(weights.values())
+    return replace(found, peak_bytes=peak, free_bytes=free_bytes(device), small=(*small.values(),))
+
+
+def _title(name: str, layers: int | None) -> str:
+    if name:
+        return name
+    return "after another prompt" if layers is None else f"its first {layers} layers"

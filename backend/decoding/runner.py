@@ -16,7 +16,7 @@ from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.changed_run import changed_run
 from tokenarium.backend.decoding.constraint import Constraint
 from tokenarium.backend.decoding.lane import Lane
-from tokenarium.backend.decoding.memory import bytes_of_decoding
+from tokenarium.backend.decoding.memory import Place, bytes_of_decoding
 from tokenarium.backend.decoding.prompt import prompt_of, refuse_unknown
 from tokenarium.backend.decoding.request import DecodeRequest
 from tokenarium.backend.decoding.result import DecodeResult
@@ -73,9 +73,10 @@ class _Run:
         self.strategies = request.lanes
         prompt, most = len(tokens.ids), request.max_new_tokens
         self.notes = tokens.notes + _beyond_context(loaded, prompt, most)
+        places = {name: _place(other) for name, other in beside.items()}
         refuse_unless_free(
             loaded.device,
-            bytes_of_decoding(request, loaded, prompt),
+            bytes_of_decoding(request, _place(loaded), prompt, places),
             f"{prompt} tokens, max_new_tokens={most} and {len(self.strategies)} strategies",
             "the model",
             ["shorten the prompt", "ask for fewer new tokens"],
@@ -235,6 +236,10 @@ class _Run:
             notes=self.notes,
             **made,
         )
+
+
+def _place(loaded: LoadedModel) -> Place:
+    return Place(loaded.model.config, loaded.dtype, loaded.device)
 
 
 def _beyond_context(loaded: LoadedModel, prompt: int, most: int) -> tuple[str, ...]:

@@ -1,12 +1,16 @@
 """A step's card is what the run knows, as JSON can hold it; a click names a road."""
 
 import json
+from math import prod
 
 import orjson
 import pytest
+from safetensors import safe_open
 
 from tests.labs import shipped_lab
 from tokenarium.backend import (
+    ConstraintSpec,
+    DecodeEstimate,
     DecodeRequest,
     DecodeResult,
     Lab,
@@ -14,7 +18,8 @@ from tokenarium.backend import (
     StrategySpec,
     UserError,
 )
-from tokenarium.ui.components.decode_card import decode_sentence
+from tokenarium.backend.models.names import BUNDLED_FOLDER
+from tokenarium.ui.components.decode_card import decode_card, decode_sentence
 from tokenarium.ui.components.decoding import MOST, RANKS, decoding_value, place_of_road
 from tokenarium.ui.components.decoding_step import step_value
 from tokenarium.ui.components.response import is_response
@@ -51,6 +56,46 @@ def test_a_step_says_what_was_taken_and_a_click_goes_on_from_another_token(lab: 
     on = Decode(lab).arriving({"branch": f"{run.id}.{place + 2}"}, "")
     assert isinstance(on, DecodeRequest)
     assert on.begin == tuple(lane.token_ids.tolist())
+
+
+def test_what_a_strategy_notes_is_shown_with_the_notes_of_the_run(lab: Lab) -> None:
+    spec = StrategySpec("masked")
+    form = ConstraintSpec("regex", pattern="[ab]")
+    asked = DecodeRequest(model="bundled/draft", text="Once upon a time", strategies=[spec],
+                          max_new_tokens=6, constraint=form)  # fmt: skip
+    result = lab.run(asked).result
+    value = orjson.loads(decoding_value(result, "x"))  # type: ignore[arg-type]
+    plain, masked = value["lanes"]
+    assert value["notes"] == list(result.notes)  # type: ignore[attr-defined]
+    assert plain["ended"] == "ended at the length"
+    assert plain["remarks"] == []
+    left = [one for one in masked["remarks"] if "was left by the mask" in one["reason"]]
+    assert [one["step"] for one in left] == [*range(len(masked["texts"]))]
+    assert all(one["times"] == 1 for one in left)
+
+
+def test_equal_remarks_after_one_another_are_one(lab: Lab) -> None:
+    asked = DecodeRequest(model="bundled/draft", text="Once upon", begin=(5, 6, 7),
+                          max_new_tokens=5)  # fmt: skip
+    result = lab.run(asked).result
+    [lane] = orjson.loads(decoding_value(result, None))["lanes"]  # type: ignore[arg-type]
+    assert lane["remarks"] == [{"step": 0, "action": "take", "reason": "given", "times": 3}]
+
+
+def test_the_card_says_what_the_small_model_takes(lab: Lab) -> None:
+    words = {}
+    for small in ("", "bundled/draft"):
+        asked = DecodeRequest(model="bundled/target", text="Once upon a time", max_new_tokens=4,
+                              strategies=[StrategySpec("r2r", small_model=small)])  # fmt: skip
+        cost = lab.estimate(asked)
+        assert isinstance(cost, DecodeEstimate)
+        words[small] = decode_card(cost)
+    assert "its first 7 layers: no weights more" in words[""]
+    with safe_open(BUNDLED_FOLDER / "draft" / "model.safetensors", "numpy") as file:
+        count = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    weights = f"{4 * count / 2**20:.1f} MiB of weights more"  # in float32
+    assert f"bundled/draft: {weights}" in words["bundled/draft"]
+    assert all("Peak memory" in card for card in words.values())
 
 
 def test_an_address_that_names_no_token_is_refused_in_words(lab: Lab) -> None:

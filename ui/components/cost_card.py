@@ -15,7 +15,7 @@ def trace_card(cost: TraceEstimate) -> str:
     facts = (
         ("Text", f"{many(cost.words, 'word')}, {many(cost.tokens, 'token')}"),
         ("Passes", passes),
-        ("Peak memory", _peak(cost.peak_bytes, cost.free_bytes)),
+        ("Peak memory", peak(cost.peak_bytes, cost.free_bytes)),
         ("Time", time if cost.total_ms is None else _time(cost.total_ms, ())),
     )
     return card("What Run will take", facts, "")
@@ -37,7 +37,7 @@ def cache_card(cost: CacheEstimate) -> str:
         ("Tokens", f"{cost.prompt_tokens:,} of the prompt, {cost.new_tokens:,} new"),
         ("Budget", f"{cost.budget_tokens:,} entries per head"),
         ("Passes", passes),
-        ("Peak memory", _peak(cost.peak_bytes, cost.free_bytes)),
+        ("Peak memory", peak(cost.peak_bytes, cost.free_bytes)),
         ("Time", _time(cost.total_ms, cost.unknown)),
     )
     acts = "".join(
@@ -96,7 +96,8 @@ def card(title: str, facts: object, more: str) -> str:
     )
 
 
-def _peak(needed: int, free: int | None) -> str:
+def peak(needed: int, free: int | None) -> str:
+    """Return how much memory is needed at most, and how much is free, in words."""
     known = "" if free is None else f" of {size(free)} free"
     return f"under {size(needed)}{known}, beside the model"
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tokenarium.backend import DecodeEstimate, DecodeResult
-from tokenarium.ui.components.cost_card import card
+from tokenarium.ui.components.cost_card import card, peak, size
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, source
 
@@ -19,6 +19,13 @@ def decode_card(cost: DecodeEstimate) -> str:
         )
         for lane in cost.lanes
     ]
+    for small in cost.small:
+        weights = f"{size(small.weights_bytes)} of weights" if small.weights_bytes else "no weights"
+        facts.append(
+            ("Small model", f"{small.title}: {weights} more, under {size(small.work_bytes)} beside")
+        )
+    if cost.peak_bytes is not None:
+        facts.append(("Peak memory", peak(cost.peak_bytes, cost.free_bytes)))
     if cost.total_ms is None:
         facts.append(("Time", "unknown before the first run of this model on this machine"))
     else:

@@ -31,6 +31,7 @@ TEMPLATE = """
 </div>
 <p class="tk-dec-key">{key}</p>
 <p class="tk-dec-prompt"></p>
+<div class="tk-dec-notes"></div>
 <div class="tk-dec">
   <div class="tk-dec-lanes"></div>
   <aside class="tk-card tk-dec-card" aria-live="polite" aria-label="Chosen step" tabindex="0">
@@ -50,6 +51,11 @@ NEUTRAL = {
 MOST = 1 << 12
 """Steps and ranks that fit into the number of a click: lane, step and rank are one number."""
 RANKS = 32
+ENDED = {
+    "end": "ended with an end-of-text token",
+    "length": "ended at the length",
+    "stop": "was stopped",
+}
 
 
 def decoding_value(result: DecodeResult, run: str | None) -> str:
@@ -64,6 +70,7 @@ def decoding_value(result: DecodeResult, run: str | None) -> str:
         "run": run,
         "imported": result.imported,
         "prompt": visible_text(written(result.prompt_text)),
+        "notes": list(result.notes),
         "lanes": lanes,
         "steps": max((len(lane["texts"]) for lane in lanes), default=0),
         "most": max(
@@ -160,7 +167,21 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
         "marks": _marks(lane),
         "small": np.flatnonzero(lane.written_by_small).tolist(),
         "apart": int(apart[0]) if len(apart) else None,
+        "ended": ENDED.get(lane.ended, ""),
+        "remarks": _remarks(result, lane),
     }
+
+
+def _remarks(result: DecodeResult, lane: DecodedLane) -> list[dict[str, Any]]:
+    """Return what the strategy wrote into the journal in words, equal ones after another once."""
+    found: list[dict[str, Any]] = []
+    for row in lane.journal[lane.journal["reason"] >= 0]:
+        action, reason = ACTIONS[row["action"]], result.reasons[row["reason"]]
+        if found and (found[-1]["action"], found[-1]["reason"]) == (action, reason):
+            found[-1]["times"] += 1
+            continue
+        found.append({"step": int(row["step"]), "action": action, "reason": reason, "times": 1})
+    return [{**one, "action": one["action"].replace("_", " ")} for one in found]
 
 
 def _marks(lane: DecodedLane) -> dict[str, str]:

@@ -13,7 +13,7 @@ MOST_ROWS = 60
 def step_value(result: DecodeResult, lane_number: int, step: int) -> dict[str, Any]:
     """Return what was known and done at one step of a lane."""
     lane = result.lanes[lane_number]
-    own = lane.tokens[step]
+    own, rows = lane.tokens[step], _rows(result, lane, step)
     alternatives = [
         {
             "text": _text(result, key),
@@ -43,7 +43,8 @@ def step_value(result: DecodeResult, lane_number: int, step: int) -> dict[str, A
         ],
         "alternatives": alternatives,
         "tried": _branches(result, lane, step),
-        "done": _rows(result, lane, step),
+        "done": rows[:MOST_ROWS],
+        "more": max(0, len(rows) - MOST_ROWS),
     }
 
 
@@ -68,7 +69,7 @@ def _branches(result: DecodeResult, lane: DecodedLane, step: int) -> list[dict[s
 def _rows(result: DecodeResult, lane: DecodedLane, step: int) -> list[dict[str, Any]]:
     """Return what the journal says of this step, without the tokens of branches."""
     found = []
-    for row in lane.journal[lane.journal["step"] == step][:MOST_ROWS]:
+    for row in lane.journal[lane.journal["step"] == step]:
         action = ACTIONS[row["action"]]
         if action in ("branch", "look_ahead", "take") and row["reason"] < 0:
             continue
