@@ -30,6 +30,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from tokenarium.backend import Lab, Settings, json_log
 from tokenarium.backend.environment import StartUpError, refuse_taken_port
 from tokenarium.backend.errors import told_in_words
+from tokenarium.backend.garbage import lasting
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -73,8 +74,9 @@ def main() -> None:
 
         status = write_lessons(sys.argv[2:])
     else:
-        demo, options, lab = prepare()
-        demo.launch(**options, prevent_thread_lock=True)
+        with lasting():
+            demo, options, lab = prepare()
+            demo.launch(**options, prevent_thread_lock=True)
         lab.prepare()  # once the page is served, which never waits for it
         demo.block_thread()
         lab.close()

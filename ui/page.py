@@ -1,10 +1,13 @@
 """All pages as one Gradio application."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import gradio as gr
 from gradio.components.navbar import Navbar
+from gradio.routes import App
 from starlette.middleware import Middleware
 
 from tokenarium.backend import Lab, Settings
@@ -33,13 +36,20 @@ ENDPOINTS = "endpoints"
 class Pages(gr.Blocks):
     """Blocks of several routes, whose configuration is made once, after the last of them.
 
-    Gradio makes one of all that is there whenever a route is closed: a tenth of a second each time
-    with eleven pages.
+    Gradio makes a configuration of all that is there, and a web application, whenever a route is
+    closed: a fifth of a second each time with eleven pages.
     """
 
     growing = False
-    """Whether routes follow: until then the configuration of the first stands for all."""
+    """Whether routes follow: until then what was made of the first stands for all."""
     _first: Any = None
+
+    def __exit__(self, *raised: Any) -> None:
+        """Close a route."""
+        made = vars(self).get("app")
+        again = self.growing and made is not None
+        with patch.object(App, "create_app", lambda *_, **__: made) if again else nullcontext():
+            super().__exit__(*raised)
 
     def get_config_file(self) -> Any:
         """Return the configuration that Gradio serves."""
