@@ -1,64 +1,9 @@
-"""The unembedding in bfloat16, where that is faster, and what it says of each row."""
-
-from dataclasses import dataclass
+"""The unembedding in bfloat16, where that is faster."""
 
 import torch
 from torch import Tensor, nn
 
 from tokenarium.backend.models.loaded import LoadedModel
-
-LOWEST = -1e18  # finite: a probability of zero times infinity would be NaN
-AT_ONCE = 16
-"""Rows reduced at once: what is made of them stays in the processor's caches."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """R next-token distributions, reduced: ``ids``, ``entropy`` and ``kl`` [R]."""
-
-    ids: Tensor
-    entropy: Tensor
-    kl: Tensor
-
-
-@dataclass(frozen=True)
-class Final:
-    """The model's own distributions after R tokens: ``probs`` [R, V] and ``entropy`` [R]."""
-
-    probs: Tensor
-    entropy: Tensor
-    ids: Tensor
-
-
-def final(logits: Tensor) -> Final:
-    """Return the distributions of logits [R, V]."""
-    ids, entropy, _, probs = _distributions(_finite(logits))
-    return Final(probs, entropy, ids)
-
-
-def said(logits: Tensor, against: Final) -> Said:
-    """Return what logits [R, V] say, and how far they are from the model's own."""
-    ids, entropy, kl = [], [], []
-    for part, probs in zip(logits.split(AT_ONCE), against.probs.split(AT_ONCE), strict=True):
-        rows = _finite(part)
-        first, own, log_sum, _ = _distributions(rows)
-        ids.append(first)
-        entropy.append(own)
-        kl.append(log_sum - torch.linalg.vecdot(probs, rows))
-    divergence = torch.cat(kl) - against.entropy
-    return Said(torch.cat(ids), torch.cat(entropy), divergence.clamp_min_(0))
-
-
-def _finite(logits: Tensor) -> Tensor:
-    return logits.float().clamp_min(LOWEST)
-
-
-def _distributions(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return argmax, entropy, ln of the sum of exp, and probabilities of float32 logits [R, V]."""
-    highest, ids = logits.max(-1)
-    probs = torch.softmax(logits, -1)
-    log_sum = highest - probs.gather(1, ids[:, None])[:, 0].log()
-    return ids, log_sum - torch.linalg.vecdot(probs, logits), log_sum, probs
 
 
 def bfloat16_is_faster(loaded: LoadedModel) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tokenarium.backend.cost.fits import refuse_text_unless_fits
 from tokenarium.backend.cost.work import STREAM_BYTES, Choices
-from tokenarium.backend.lens.head import Final, Head, bfloat16_is_faster, final, said
+from tokenarium.backend.lens.head import Head, bfloat16_is_faster
 from tokenarium.backend.lens.request import LensRequest
 from tokenarium.backend.lens.result import LensResult
 from tokenarium.backend.models.loaded import LoadedModel
@@ -17,6 +17,7 @@ from tokenarium.backend.models.text import Tokens, decode_each, tokenise
 from tokenarium.backend.observe.residuals import residuals
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
+from tokenarium.kernels.vocab_stats import VocabStats, vocab_stats
 
 CHUNK = 64
 """Rows decoded at once: their logits over 49,152 tokens stay below 13 MB."""
@@ -97,26 +98,30 @@ class _Draft:
         for start in chunks:
             part = slice(start, start + CHUNK)
             own = slice(block.start + start, min(block.start + start + CHUNK, block.stop))
-            output = final(self.head.logits(streams[last][part], exact=True))
+            exact = self.head.logits(streams[last][part], exact=True)
+            output = vocab_stats(exact, top_k=1, keep_probs=True)
             if last in self.layers:
-                number = self.layers.index(last)
-                same = torch.zeros_like(output.entropy)
-                self._keep(number, own, output.ids, output.entropy, same)
+                self._keep(self.layers.index(last), own, output, torch.zeros_like(output.entropy))
             for number in inside:
-                found = said(self.head.logits(streams[self.layers[number]][part]), output)
-                self._keep(number, own, found.ids, found.entropy, found.kl)
+                logits = self.head.logits(streams[self.layers[number]][part])
+                found = vocab_stats(logits, top_k=1, other=output)
+                self._keep(number, own, found, found.kl)
                 done += 1
                 progress.report("decoding layers", done, total)
             if self.rounded:
                 self._check(own, streams, part, output)
             done += 1
 
-    def _keep(self, number: int, own: slice, ids: Tensor, entropy: Tensor, kl: Tensor) -> None:
-        self.ids[number, own] = ids.cpu().numpy()
-        self.entropy[number, own] = entropy.cpu().numpy()
+    def _keep(self, number: int, own: slice, said: VocabStats, kl: Tensor | None) -> None:
+        assert said.top_ids is not None
+        assert kl is not None
+        self.ids[number, own] = said.top_ids[:, 0].cpu().numpy()
+        self.entropy[number, own] = said.entropy.cpu().numpy()
         self.kl[number, own] = kl.cpu().numpy()
 
-    def _check(self, own: slice, streams: dict[int, Tensor], part: slice, output: Final) -> None:
+    def _check(
+        self, own: slice, streams: dict[int, Tensor], part: slice, output: VocabStats
+    ) -> None:
         """Compute the checked cells of some rows again, their products in float32."""
         last = len(self.loaded.layers)
         cells = [
@@ -131,15 +136,17 @@ class _Draft:
         stream = torch.stack(
             [streams[self.layers[n]][part][i] for (n, _), i in zip(cells, at, strict=True)]
         )
-        against = Final(output.probs[at], output.entropy[at], output.ids[at])
-        exact = said(self.head.logits(stream, exact=True), against)
+        against = output.rows(at)
+        exact = vocab_stats(self.head.logits(stream, exact=True), top_k=1, other=against)
+        assert exact.kl is not None
+        assert exact.top_ids is not None
         for place, (number, row) in enumerate(cells):
             entropy, kl = float(exact.entropy[place]), float(exact.kl[place])
             self.errors.append(
                 (
                     abs(entropy - float(self.entropy[number, row])),
                     abs(kl - float(self.kl[number, row])),
-                    int(exact.ids[place]) == int(self.ids[number, row]),
+                    int(exact.top_ids[place, 0]) == int(self.ids[number, row]),
                 )
             )
 

@@ -1,10 +1,11 @@
-"""The compiled kernel against the panels on this processor: are they equal, and which is faster?"""
+"""The compiled kernels against PyTorch on this processor: are they equal, and which is faster?"""
 
 import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import inf
 from pathlib import Path
 
 import torch
@@ -15,6 +16,9 @@ from tokenarium.kernels.attention_stats.declaration import AttentionStats, Axis,
 from tokenarium.kernels.attention_stats.inputs import AttentionInput
 from tokenarium.kernels.attention_stats.native import layer
 from tokenarium.kernels.attention_stats.native.library import Library
+from tokenarium.kernels.vocab_stats.declaration import VocabStats
+from tokenarium.kernels.vocab_stats.native import rows
+from tokenarium.kernels.vocab_stats.reference import vocab_stats as reference_rows
 
 ROUNDS = 5
 
@@ -48,7 +52,24 @@ def difference(library: Library) -> float:
         _apart(reference.attention_stats(case, want), layer.attention_stats(library, case, want))
         for case in cases
     ]
+    off += [_rows_apart(library, dtype) for dtype in rows.TAKEN]
     return max(off, key=lambda value: (value != value, value))
+
+
+def _rows_apart(library: Library, dtype: torch.dtype) -> float:
+    """Compare what is said of rows of logits: with equals among them, and with tokens forbidden."""
+    logits, others = (torch.randn(2, 5, 333, generator=torch.Generator().manual_seed(1)) * 4).to(
+        dtype
+    )
+    logits[:, 40:44] = logits[:, 200:201]
+    logits[2, 7:90] = float("-inf")
+    targets = torch.tensor([0, 42, 8, 201, 332])
+    before = reference_rows(others, None, 0, False, None, keep_probs=True)
+    asked = logits, targets, 9, True, before
+    one = reference_rows(*asked, keep_probs=True)
+    other = rows.vocab_stats(library, *asked, keep_probs=True)
+    names = [field.name for field in dataclasses.fields(VocabStats)]
+    return _pairs_apart((getattr(one, name), getattr(other, name)) for name in names)
 
 
 Found = tuple[Tensor, AttentionStats]
@@ -57,12 +78,17 @@ Found = tuple[Tensor, AttentionStats]
 def _apart(one: Found, other: Found) -> float:
     names = [field.name for field in dataclasses.fields(AttentionStats)]
     pairs = [(getattr(one[1], name), getattr(other[1], name)) for name in names]
-    pairs.append((one[0], other[0]))
+    return _pairs_apart([*pairs, (one[0], other[0])])
+
+
+def _pairs_apart(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
     off = 0.0
     for ours, theirs in pairs:
-        if not torch.equal(ours.isnan(), theirs.isnan()):
+        if not torch.equal(ours.isnan(), theirs.isnan()) or not torch.equal(
+            ours == inf, theirs == inf
+        ):
             return float("nan")
-        ours, theirs = ours.nan_to_num(), theirs.nan_to_num()
+        ours, theirs = ours.nan_to_num(posinf=0), theirs.nan_to_num(posinf=0)
         off = max(off, float(((ours - theirs).abs() / (1 + theirs.abs())).max()))
     return off
 

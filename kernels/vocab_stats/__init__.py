@@ -1,10 +1,14 @@
 """Entropy, surprisal, rank, most likely tokens and divergence of rows of logits."""
 
+from functools import partial
+
 from torch import Tensor
 
+from tokenarium.kernels.attention_stats import paths
 from tokenarium.kernels.device import why_not_triton
 from tokenarium.kernels.vocab_stats import reference
 from tokenarium.kernels.vocab_stats.declaration import VocabStats
+from tokenarium.kernels.vocab_stats.native import rows
 
 __all__ = ["VocabStats", "vocab_stats"]
 
@@ -20,6 +24,8 @@ def vocab_stats(
     keep_probs: bool = False,
 ) -> VocabStats:
     """Reduce a chunk of rows; the caller chooses chunks small enough to hold.
+
+    On a CPU a compiled kernel does it where attention statistics have one, else PyTorch.
 
     Args:
         logits: [R, V] of any float dtype, finite or -inf; computed in float32.
@@ -51,6 +57,8 @@ def vocab_stats(
         return triton.vocab_stats(
             logits, targets, top_k, varentropy, other, other_logits, keep_probs
         )
+    library = paths.chosen().library if logits.device.type == "cpu" else None
+    reduced = reference.vocab_stats if library is None else partial(rows.vocab_stats, library)
     if other_logits is not None:
-        other = reference.vocab_stats(other_logits, None, 0, False, None, keep_probs=True)
-    return reference.vocab_stats(logits, targets, top_k, varentropy, other, keep_probs)
+        other = reduced(other_logits, None, 0, False, None, keep_probs=True)
+    return reduced(logits, targets, top_k, varentropy, other, keep_probs)

@@ -1,6 +1,8 @@
 """What comes back for rows of logits."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -25,3 +27,11 @@ class VocabStats:
     top_probs: Tensor | None = None
     kl: Tensor | None = None
     probs: Tensor | None = None
+
+    def rows(self, chosen: Sequence[int] | slice) -> "VocabStats":
+        """Return the statistics of some of the rows."""
+        kept: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kept[field.name] = None if value is None else value[chosen]
+        return VocabStats(**kept)

@@ -4,9 +4,7 @@ With x the logits less the row's highest and Z = sum exp x, the highest probabil
 ln Z costs no exponential and ln p = x - ln Z needs none either.
 """
 
-from collections.abc import Callable
 from dataclasses import fields
-from functools import partial
 from typing import Any
 
 import torch
@@ -36,22 +34,18 @@ def vocab_stats(
     found = []
     for start in range(0, count, rows):
         at = slice(start, start + rows)
-        beside = None if other is None else _built([other], partial(_cut, at))
+        beside = None if other is None else other.rows(at)
         target = None if targets is None else targets[at]
         found.append(_rows(logits[at], target, top_k, varentropy, beside, keep_probs))
-    return _built(found, torch.cat)
+    return _joined(found)
 
 
-def _cut(at: slice, parts: list[Tensor]) -> Tensor:
-    return parts[0][at]
-
-
-def _built(stats: list[VocabStats], make: Callable[[list[Tensor]], Tensor]) -> VocabStats:
-    """Return statistics whose every value is made of that value in ``stats``."""
+def _joined(stats: list[VocabStats]) -> VocabStats:
+    """Return the statistics of all rows, one after another."""
     made: dict[str, Any] = {}
     for field in fields(VocabStats):
         values = [getattr(part, field.name) for part in stats]
-        made[field.name] = None if values[0] is None else make(values)
+        made[field.name] = None if values[0] is None else torch.cat(values)
     return VocabStats(**made)
 
 

@@ -13,11 +13,19 @@ class Cycle:
 
 def test_what_lasts_is_not_looked_at_and_what_comes_after_is() -> None:
     before = gc.get_freeze_count()
-    with pytest.raises(ValueError, match="a start that fails"), lasting():
-        assert not gc.isenabled()
-        kept = weakref.ref(Cycle())
-        raise ValueError("a start that fails")
+    kept = None
+
+    def start() -> None:
+        nonlocal kept
+        with lasting():
+            assert not gc.isenabled()
+            kept = weakref.ref(Cycle())
+            raise ValueError("a start that fails")
+
+    with pytest.raises(ValueError, match="a start that fails"):
+        start()
     try:
+        assert kept is not None
         assert gc.isenabled()
         assert gc.get_freeze_count() > before
         later = weakref.ref(Cycle())

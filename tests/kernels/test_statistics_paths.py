@@ -89,22 +89,25 @@ def test_what_does_not_compile_leaves_nothing_behind(
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("right", "wrong"),
+    ("file", "right", "wrong"),
     [
-        ("x += found * t;", "x -= found * t;"),
-        ("back -= (float)LANES;", "back += (float)LANES;"),
-        ("float sum = 0, peak", "float sum = 1, peak"),
-        ("b->inverse[row] = inverse;", "b->inverse[row] = -inverse;"),
+        ("SOURCE", "x += found * t;", "x -= found * t;"),
+        ("SOURCE", "back -= (float)LANES;", "back += (float)LANES;"),
+        ("SOURCE", "float sum = 0, peak", "float sum = 1, peak"),
+        ("SOURCE", "b->inverse[row] = inverse;", "b->inverse[row] = -inverse;"),
+        ("VOCAB", "- mean * mean", "+ mean * mean"),
+        ("VOCAB", "(x > of_target)", "(x >= of_target)"),
+        ("VOCAB", "value > values[at - 1]", "value >= values[at - 1]"),
     ],
 )
 def test_a_kernel_that_computes_something_else_is_not_used(
-    monkeypatch, cache, decide, tmp_path, compiled, right, wrong
+    monkeypatch, cache, decide, tmp_path, compiled, file, right, wrong
 ):
-    source = build.SOURCE.read_text()
+    source = getattr(build, file).read_text()
     assert source.count(right) == 1
-    changed = tmp_path / "attention.c"
+    changed = tmp_path / "changed.c"
     changed.write_text(source.replace(right, wrong))
-    monkeypatch.setattr(build, "SOURCE", changed)
+    monkeypatch.setattr(build, file, changed)
     found = decide("native")
     assert found.name == paths.PANELS
     assert "differs" in found.reason

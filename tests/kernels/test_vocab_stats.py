@@ -1,11 +1,25 @@
 """Vocabulary statistics against their definitions."""
 
 import dataclasses
+import math
+import os
 
 import pytest
 import torch
 
+from tokenarium.kernels.attention_stats import paths
 from tokenarium.kernels.vocab_stats import VocabStats, naive, reference, vocab_stats
+
+
+@pytest.fixture(params=["panels", "native"], autouse=True)
+def path(request, monkeypatch):
+    """Every test of this file runs on both paths of a CPU."""
+    monkeypatch.setattr(paths, "_wished", request.param)
+    found = paths.chosen()
+    if request.param == "native" and found.library is None:
+        assert "differs" not in found.reason, "it compiles, and its own trial refuses it"
+        assert "CI" not in os.environ, found.reason
+        pytest.skip(found.reason)
 
 
 def compare(logits, targets, other, top_k, tolerance=1e-5):
@@ -98,3 +112,33 @@ def test_vocab_stats_in_blocks_equals_all_rows_at_once(monkeypatch):
     whole, blocks = found(1 << 30), found(4 * 97)
     for field in dataclasses.fields(whole):
         torch.testing.assert_close(getattr(blocks, field.name), getattr(whole, field.name))
+
+
+def test_vocab_stats_of_rows_that_are_no_block_of_memory():
+    draw = torch.Generator().manual_seed(3)
+    wide, other = (torch.randn(9, 300, generator=draw) * 4 for _ in range(2))
+    for logits in (wide[::2, 5:202], wide.T[5:205].T[:5], wide[:1].expand(5, 300)):
+        before = other[:5, : logits.shape[1]]
+        targets = torch.arange(5) * 40
+        compare(logits, targets, before, 6)
+
+
+def test_vocab_stats_of_a_row_without_meaning_are_not_numbers():
+    logits = torch.zeros(4, 200)
+    logits[1, 190] = math.nan
+    logits[2] = -math.inf
+    logits[3, 7] = math.inf
+    found = vocab_stats(logits, varentropy=True, keep_probs=True)
+    for values in (found.entropy, found.varentropy, found.logsumexp):
+        assert values.isfinite().tolist() == [True, False, False, False]
+    torch.testing.assert_close(found.entropy[0], torch.tensor(200.0).log())
+
+
+def test_vocab_stats_of_one_row_do_not_depend_on_the_others():
+    logits = torch.randn(40, 7001, generator=torch.Generator().manual_seed(5)) * 6
+    whole = vocab_stats(logits, top_k=3, varentropy=True)
+    for row in (0, 19, 20, 39):
+        alone = vocab_stats(logits[row : row + 1], top_k=3, varentropy=True)
+        torch.testing.assert_close(whole.rows([row]).varentropy, alone.varentropy)
+        torch.testing.assert_close(whole.rows([row]).entropy, alone.entropy)
+        assert torch.equal(whole.rows([row]).top_ids, alone.top_ids)

@@ -12,26 +12,8 @@
  * what is summed over queries follows once every Z is known. Single-threaded, no library calls that
  * lock; memory of a block is rows x keys floats, so O(T).
  */
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#if defined(__SSE__)
-#include <immintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
+#include "vectors.h"
 
-#if defined(__AVX512F__)
-#define LANES 16
-#define WIDE 4
-#elif defined(__AVX__)
-#define LANES 8
-#define WIDE 2
-#else
-#define LANES 4
-#define WIDE 4
-#endif
 #define TALL 6          /* rows of a product's tile: with WIDE vectors of columns it fills the registers */
 #define STRIP 64        /* keys */
 #define PER_STRIP (STRIP / LANES)
@@ -40,10 +22,6 @@
 #define NOTHING (-3e38f)
 #define FAR 60.0f       /* bits */
 #define LN2 0.693147180559945f
-
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t bits __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-#define INLINE static inline __attribute__((always_inline))
 
 typedef struct {
     const float *q, *k, *v, *sinks, *mask, *factors;
@@ -73,49 +51,6 @@ typedef struct {
     float *q, *e, *sums, *shift, *inverse;
     vec *z, *x, *y;
 } Block;
-
-INLINE vec larger(vec a, vec b) {
-#if defined(__AVX512F__)
-    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
-#elif defined(__AVX__)
-    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
-#elif defined(__SSE__)
-    return (vec)_mm_max_ps((__m128)a, (__m128)b);
-#elif defined(__ARM_NEON)
-    return (vec)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
-#else
-    bits greater = (bits)(a > b);
-    return (vec)(((bits)a & greater) | ((bits)b & ~greater));
-#endif
-}
-
-INLINE float highest_of(vec a) {
-    float most = a[0];
-    for (int n = 1; n < LANES; n++) most = a[n] > most ? a[n] : most;
-    return most;
-}
-
-INLINE float sum_of(vec a) {
-    float part[LANES];
-    memcpy(part, &a, sizeof part);
-    for (int width = LANES / 2; width; width /= 2)
-        for (int n = 0; n < width; n++) part[n] += part[n + width];
-    return part[0];
-}
-
-/* 2^x, to about one unit in the last place, for x within [-126, 127]. */
-INLINE vec power(vec x) {
-    const float round = 12582912.0f; /* 1.5 x 2^23: what is added to it is rounded to a whole number */
-    vec whole = x + round;
-    vec r = x - (whole - round);
-    vec p = r * 1.5403530e-4f + 1.3333558e-3f;
-    p = p * r + 9.6181291e-3f;
-    p = p * r + 5.5504109e-2f;
-    p = p * r + 2.4022651e-1f;
-    p = p * r + 6.9314718e-1f;
-    p = p * r + 1.0f;
-    return (vec)((bits)p + ((bits)whole << 23));
-}
 
 /* c[TALL, n LANES] = a[TALL, depth] b[depth, n LANES], or added to it. */
 INLINE void tile(int n, int add, int64_t depth, const float *a, int64_t a_row, const float *b,

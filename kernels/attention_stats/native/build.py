@@ -1,4 +1,4 @@
-"""The kernel compiled for this processor, once, into a private folder of the user's cache."""
+"""The kernels compiled for this processor, once, into a private folder of the user's cache."""
 
 import hashlib
 import os
@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 
 SOURCE = Path(__file__).with_name("attention.c")
+SHARED = Path(__file__).with_name("vectors.h")
+VOCAB = Path(__file__).parents[2] / "vocab_stats" / "native" / "vocab.c"
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
          "-shared", "-fPIC")  # fmt: skip
@@ -74,7 +76,8 @@ def _compiler() -> list[str]:
 def _identity(command: list[str]) -> str:
     """Return a name for what decides the compiled kernel."""
     said = "\n".join((*command, *FLAGS, torch.__version__, platform.machine(), _processor()))
-    return hashlib.sha256(SOURCE.read_bytes() + said.encode()).hexdigest()[:16]
+    written = b"".join(file.read_bytes() for file in (SOURCE, SHARED, VOCAB))
+    return hashlib.sha256(written + said.encode()).hexdigest()[:16]
 
 
 def _processor() -> str:
@@ -96,7 +99,15 @@ def _compile(command: list[str], target: Path) -> None:
             flags = [*FLAGS, *([processor] if processor else [])]
             try:
                 done = subprocess.run(  # noqa: S603 - the compiler of this machine, no shell
-                    [*command, *flags, str(SOURCE), "-o", str(made), "-lm"],
+                    [
+                        *command,
+                        *flags,
+                        f"-I{SHARED.parent}",
+                        *map(str, (SOURCE, VOCAB)),
+                        "-o",
+                        str(made),
+                        "-lm",
+                    ],
                     capture_output=True,
                     text=True,
                     timeout=SECONDS,

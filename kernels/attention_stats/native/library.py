@@ -1,4 +1,4 @@
-"""The compiled kernel's functions and the structures that they read."""
+"""The compiled kernels' functions and the structures that they read."""
 
 import ctypes
 from pathlib import Path
@@ -8,7 +8,7 @@ _POINTER, _INTEGER, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 
 
 class Library(Protocol):
-    """What ``attention.c`` exports; structures are handed over by ``ctypes.byref``."""
+    """What ``attention.c`` and ``vocab.c`` export; structures are handed over by ``byref``."""
 
     def attention_memory(self, layer: object) -> int:
         """Return the bytes of memory that a job of a layer needs."""
@@ -18,6 +18,9 @@ class Library(Protocol):
 
     def attention_add(self, layer: object, job: object) -> None:
         """Add what a job summed over queries to the layer's sums."""
+
+    def vocab_rows(self, rows: object, start: int, stop: int) -> None:
+        """Compute some rows of logits; other threads may go on."""
 
 
 def _fields(kind: type, names: str) -> list[tuple[str, type]]:
@@ -51,8 +54,19 @@ class Job(ctypes.Structure):
     )
 
 
+class Rows(ctypes.Structure):
+    """``Rows`` of ``vocab.c``, in its order."""
+
+    _fields_ = (
+        *_fields(_POINTER, "logits targets other probs"),
+        *_fields(_POINTER, "logsumexp entropy varentropy surprisal crossed top_probs"),
+        *_fields(_POINTER, "rank top_ids"),
+        *_fields(_INTEGER, "vocabulary stride other_stride k rounded"),
+    )
+
+
 def load(path: Path) -> Library:
-    """Open a compiled kernel.
+    """Open the compiled kernels.
 
     Raises:
         OSError: if it is no library for this processor.
@@ -65,4 +79,6 @@ def load(path: Path) -> Library:
     library.attention_job.restype = None
     library.attention_add.argtypes = [_POINTER, _POINTER]
     library.attention_add.restype = None
+    library.vocab_rows.argtypes = [_POINTER, _INTEGER, _INTEGER]
+    library.vocab_rows.restype = None
     return cast(Library, library)
