@@ -125,7 +125,8 @@ class Settings(BaseSettings):
     statistics: Literal["auto", "panels", "native"] = Field(
         "auto",
         description="What computes statistics of attention and predictions on a CPU: panels "
-        "(PyTorch), a native kernel (C, compiled at the start where a compiler is found), or whichever is faster.",
+        "(PyTorch), a native kernel (C, compiled at the start where a compiler is "
+        "found), or whichever is faster.",
     )
     hosted: bool = Field(
         default_factory=_on_a_space,
