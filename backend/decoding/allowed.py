@@ -1,6 +1,7 @@
 """Which tokens may follow under a constraint, asked one by one or for a whole vocabulary."""
 
 import codecs
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
@@ -15,6 +16,35 @@ and those that the constraint names."""
 REMEMBERED = 64
 
 
+class Vocabulary:
+    """The tokens that may stand in a text, in the order of their bytes.
+
+    Args:
+        spelled: bytes by id; a token that is not there, or has none, may never follow.
+        ends: tokens that end a text: they may follow where it is complete.
+        size: of the vocabulary.
+    """
+
+    def __init__(self, spelled: Mapping[int, bytes], ends: Collection[int], size: int) -> None:
+        self.ends, self.size = set(ends), size
+        self.spelled = {key: own for key, own in spelled.items() if own and key not in self.ends}
+        self.order = sorted(self.spelled, key=lambda key: self.spelled[key])
+        self.pieces = [self.spelled[key] for key in self.order]
+        """Bytes of each, in order."""
+        self.shared = [0, *(_shared(*pair) for pair in pairwise(self.pieces))]
+        """How many bytes each begins with like the one before it."""
+        whole = (_decoded(piece) for piece in self.pieces)
+        self.texts = [None if rest else text for text, rest in whole]
+        """The same as text; None where it is not made of whole characters."""
+
+    def after(self, beginning: bytes, place: int) -> int:
+        """Return the first place after one whose token does not begin with given bytes."""
+        last = beginning.rstrip(b"\xff")
+        if not last:
+            return len(self.pieces)
+        return bisect_left(self.pieces, last[:-1] + bytes([last[-1] + 1]), place + 1)
+
+
 class Allowed:
     """A constraint over the tokens of one vocabulary.
 
@@ -23,23 +53,12 @@ class Allowed:
 
     Args:
         constraint: on the new text.
-        spelled: bytes by id; a token that is not there, or has none, may never follow.
-        ends: tokens that end a text: they may follow where it is complete.
-        size: of the vocabulary.
+        vocabulary: of the model.
     """
 
-    def __init__(
-        self,
-        constraint: Constraint,
-        spelled: Mapping[int, bytes],
-        ends: Collection[int],
-        size: int,
-    ) -> None:
-        self.constraint, self.ends, self.size = constraint, set(ends), size
-        self._spelled = {key: own for key, own in spelled.items() if own and key not in self.ends}
-        self._order = sorted(self._spelled, key=lambda key: self._spelled[key])
-        pieces = [self._spelled[key] for key in self._order]
-        self._shared = [0, *(_shared(*pair) for pair in pairwise(pieces))]
+    def __init__(self, constraint: Constraint, vocabulary: Vocabulary) -> None:
+        self.constraint, self.vocabulary = constraint, vocabulary
+        self.ends, self._spelled = vocabulary.ends, vocabulary.spelled
         self._named = sorted({one for one in constraint.characters if ord(one) > 127})
         self._masks: dict[bytes, NDArray[np.bool_]] = {}
         self.calls = 0
@@ -63,31 +82,49 @@ class Allowed:
         return text is not None and not rest and self.constraint.complete(text)
 
     def mask(self, before: bytes) -> NDArray[np.bool_]:
-        """Return which tokens [V] may follow the new text so far.
+        """Return which tokens [V] may follow the new text so far; it is read, never written to.
 
         Tokens are walked in the order of their bytes, so that what begins with bytes that may not
-        follow is passed over at once.
+        follow is passed over at once; what may follow equal texts is worked out once.
         """
         before = self._shortened(before)
-        if before in self._masks:
-            return self._masks[before]
-        found = np.zeros(self.size, bool)
-        found[[end for end in self.ends if end < self.size]] = self.complete(before)
-        viable = refused = 0  # bytes of the last token that are, and are first not
-        for token, shared in zip(self._order, self._shared, strict=True):
-            if refused and shared >= refused:
-                continue
-            own, start, refused = self._spelled[token], min(shared, viable) + 1, 0
-            for length in range(start, len(own) + 1):
-                if not self._viable(before + own[:length]):
-                    refused = length
+        if before not in self._masks:
+            if len(self._masks) >= REMEMBERED:
+                self._masks.pop(next(iter(self._masks)))
+            self._masks[before] = self._walked(before)
+        return self._masks[before]
+
+    def _walked(self, before: bytes) -> NDArray[np.bool_]:
+        words = self.vocabulary
+        found = np.zeros(words.size, bool)
+        found[[end for end in self.ends if end < words.size]] = self.complete(before)
+        text, rest = _decoded(before)
+        start = None if rest else text
+        place = viable = 0  # viable: bytes of the last token that are
+        accepted = False
+        while place < len(words.order):
+            piece = words.pieces[place]
+            least = min(words.shared[place], viable) + 1
+            # What one token was is likely of the next: ask for all of it, or for its first bytes.
+            if accepted and self._may(before, start, place):
+                least = len(piece) + 1
+            for length in range(least, len(piece) + 1):
+                if not self._viable(before + piece[:length]):
+                    accepted, viable = False, length - 1
+                    place = words.after(piece[:length], place)
                     break
-            viable = refused - 1 if refused else len(own)
-            found[token] = not refused
-        if len(self._masks) >= REMEMBERED:
-            self._masks.pop(next(iter(self._masks)))
-        self._masks[before] = found
+            else:
+                found[words.order[place]] = accepted = True
+                viable, place = len(piece), place + 1
         return found
+
+    def _may(self, before: bytes, text: str | None, place: int) -> bool:
+        """Return whether a token may follow ``before``, which reads ``text`` if that is known."""
+        own = self.vocabulary.texts[place]
+        if text is None or own is None:
+            return self._viable(before + self.vocabulary.pieces[place])
+        self.calls += 1
+        return self.constraint.viable(text + own)
 
     def _viable(self, spelled: bytes) -> bool:
         self.calls += 1

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from torch import Tensor
 
-from tokenarium.backend.decoding.allowed import Allowed
+from tokenarium.backend.decoding.allowed import Allowed, Vocabulary
 from tokenarium.backend.decoding.branch import Branch
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.changed_logits import Change, ChangedLogits
@@ -24,7 +24,7 @@ from tokenarium.backend.speculation.distribution import sample_one
 
 
 def _nothing_follows(constraint: Constraint) -> Allowed:
-    return Allowed(constraint, {}, (), 0)
+    return Allowed(constraint, Vocabulary({}, (), 0))
 
 
 class LaneText:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tokenarium.backend.cost.fits import past_context, refuse_unless_free
-from tokenarium.backend.decoding.allowed import Allowed
+from tokenarium.backend.decoding.allowed import Allowed, Vocabulary
 from tokenarium.backend.decoding.answer import answers
 from tokenarium.backend.decoding.arrays import LANE, arrays
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
@@ -93,7 +93,7 @@ class _Run:
         self.small = SmallModels(self.strategies, loaded, beside, prompt + most, cancel.check)
         self.changed = changed_run(request, loaded, tokens.ids, cancel.check)
         self.notes += self.small.notes + (() if self.changed is None else self.changed.notes)
-        self._spelled: dict[int, bytes] | None = None
+        self._vocabulary: Vocabulary | None = None
         own = request.constraint
         self.allowed = None if own is None else self._allowing(own.constraint)
         self.lanes: list[Lane] = []
@@ -149,12 +149,13 @@ class _Run:
 
     def _allowing(self, constraint: Constraint) -> Allowed:
         """Return which tokens may follow under a constraint."""
-        loaded = self.loaded
-        size = int(loaded.model.config.get_text_config().vocab_size)
-        if self._spelled is None:
+        if self._vocabulary is None:
+            loaded = self.loaded
+            size = int(loaded.model.config.get_text_config().vocab_size)
             known = set(range(min(size, len(loaded.tokenizer)))) - special_ids(loaded.tokenizer)
-            self._spelled = spelled_bytes(loaded.tokenizer, known)
-        return Allowed(constraint, self._spelled, end_of_text(loaded), size)
+            spelled = spelled_bytes(loaded.tokenizer, known)
+            self._vocabulary = Vocabulary(spelled, end_of_text(loaded), size)
+        return Allowed(constraint, self._vocabulary)
 
     def _calibration(self) -> Calibration:
         """Return how unsure the model was in the first lane."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tokenarium.backend.decoding.allowed import Allowed
+from tokenarium.backend.decoding.allowed import Allowed, Vocabulary
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.stepper import Stepper
@@ -166,9 +166,11 @@ def lane_of(
         calibration=calibration,
         allowing=lambda constraint: Allowed(
             constraint,
-            {key: bytes([97 + key]) for key in range(len(reader.table)) if key != end},
-            ends,
-            len(reader.table),
+            Vocabulary(
+                {key: bytes([97 + key]) for key in range(len(reader.table)) if key != end},
+                ends,
+                len(reader.table),
+            ),
         ),
         encode=lambda text: [
             ord(one) - 97 for one in text if ord(one) - 97 in range(len(reader.table))

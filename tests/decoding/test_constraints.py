@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tokenarium.backend.decoding.allowed import Allowed
+from tokenarium.backend.decoding.allowed import Allowed, Vocabulary
 from tokenarium.backend.decoding.constraint import Constraint
 from tokenarium.backend.decoding.constraints.brackets import Brackets
 from tokenarium.backend.decoding.constraints.no_letters import NoLetters
@@ -97,7 +97,7 @@ SPELLED = {
 )
 @pytest.mark.parametrize("before", [b"", b"a", b"ab", "é".encode()[:1]])
 def test_a_mask_is_what_each_token_is_asked_for(constraint: Constraint, before: bytes) -> None:
-    one, all_ = (Allowed(constraint, SPELLED, {10}, 12) for _ in range(2))
+    one, all_ = (Allowed(constraint, Vocabulary(SPELLED, {10}, 12)) for _ in range(2))
     wanted = [one.may_follow(before, token) for token in range(12)]
     np.testing.assert_array_equal(all_.mask(before), wanted)
     assert not wanted[0]
@@ -105,22 +105,59 @@ def test_a_mask_is_what_each_token_is_asked_for(constraint: Constraint, before: 
 
 
 def test_half_a_character_may_follow_where_it_can_become_one_that_may() -> None:
-    allowed = Allowed(RegularExpression(pattern="é+"), SPELLED, {10}, 12)
+    allowed = Allowed(RegularExpression(pattern="é+"), Vocabulary(SPELLED, {10}, 12))
     assert [allowed.may_follow(b"", token) for token in (1, 5, 6, 7, 8)] == [0, 1, 1, 0, 0]
     for pattern, may in (("中", True), ("[一-龥]", True), (".", True), ("a", False)):
-        one = Allowed(RegularExpression(pattern=pattern), SPELLED, {10}, 12)
+        one = Allowed(RegularExpression(pattern=pattern), Vocabulary(SPELLED, {10}, 12))
         assert one.may_follow(b"", 8) == may, pattern
     assert allowed.may_follow("é".encode()[:1], 7)
     assert not allowed.may_follow("é".encode()[:1], 10), "a text does not end within a character"
     assert allowed.may_follow("é".encode(), 10)
-    assert not Allowed(NoLetters(letters="é"), SPELLED, {10}, 12).may_follow(b"\xc3", 7)
+    assert not Allowed(NoLetters(letters="é"), Vocabulary(SPELLED, {10}, 12)).may_follow(b"\xc3", 7)
 
 
 def test_a_refused_beginning_passes_over_all_that_begin_so() -> None:
     many = {key: b"x" + bytes([97 + key % 26, 97 + key // 26]) for key in range(500)}
-    allowed = Allowed(RegularExpression(pattern="y"), many, (), 500)
+    allowed = Allowed(RegularExpression(pattern="y"), Vocabulary(many, (), 500))
     assert not allowed.mask(b"").any()
     assert allowed.calls == 2
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        RegularExpression(pattern="(a|bé)*"),
+        RegularExpression(pattern="[^b]*"),
+        Words(words="a ab é", most=3),
+        NoLetters(letters="b"),
+        NoPhrases(phrases="ab, éa"),
+        Brackets(deepest=2),
+    ],
+    ids=lambda value: getattr(value, "pattern", value.slug),
+)
+def test_a_walk_over_many_tokens_is_what_each_is_asked_for(constraint: Constraint) -> None:
+    letters = [one.encode() for one in 'abB {"}é'] + [b"\xc3", b"\xa9", b"\xff"]
+    many = {
+        number: b"".join(own)
+        for number, own in enumerate(one for n in (1, 2) for one in product(letters, repeat=n))
+    }
+    end = len(many)
+    walked, asked = (Allowed(constraint, Vocabulary(many, {end}, end + 2)) for _ in range(2))
+    for before in (b"", b"a", b"aa", b" a", b"{a", "é".encode(), b"\xc3"):
+        wanted = [asked.may_follow(before, token) for token in range(end + 2)]
+        np.testing.assert_array_equal(walked.mask(before), wanted, err_msg=str(before))
+    assert walked.calls < asked.calls
+
+
+def test_what_may_follow_equal_ends_of_texts_is_worked_out_once() -> None:
+    allowed = Allowed(NoPhrases(phrases="ab, BBa"), Vocabulary(SPELLED, {10}, 12))
+    known = [allowed.mask(before) for before in (b"", b"a", b"b", b"bb")]
+    calls = allowed.calls
+    for before, same in ((b"ca", 1), (b"c", 0), (b"ac", 0), (b"acbb", 3)):
+        assert allowed.mask(before) is known[same]
+    assert allowed.calls == calls
+    assert not known[1][4]
+    assert known[2][4]
 
 
 def test_a_request_names_a_constraint_and_somebody_who_follows_it() -> None:

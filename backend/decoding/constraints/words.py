@@ -1,5 +1,7 @@
 """A text of listed words alone."""
 
+from functools import lru_cache
+
 from pydantic import Field
 
 from tokenarium.backend.decoding.constraint import Constraint
@@ -20,18 +22,25 @@ class Words(Constraint):
     def viable(self, text: str) -> bool:
         """Return whether whole words are listed and the last one begins so."""
         *whole, last = text.removeprefix(" ").split(" ")
-        known = self.words.split()
+        known, begun = _known(self.words)
         if not all(word in known for word in whole):
             return False
         if self.most and len(whole) >= self.most:
             return False
-        return any(word.startswith(last) for word in known)
+        return last in begun
 
     def complete(self, text: str) -> bool:
         """Return whether the last word is whole."""
-        return self.viable(text) and text.rpartition(" ")[2] in self.words.split()
+        return self.viable(text) and text.rpartition(" ")[2] in _known(self.words)[0]
 
     def shortened(self, text: str) -> str:
         """Return the last word, unless words are counted."""
         words = text.removeprefix(" ").split(" ")
         return text if self.most or len(words) < 2 else f" {words[-1]}"
+
+
+@lru_cache(maxsize=64)
+def _known(words: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the words, and everything with which one begins."""
+    each = frozenset(words.split())
+    return each, frozenset(one[:length] for one in each for length in range(len(one) + 1))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tokenarium.backend.decoding.lane import Lane
     from tokenarium.backend.decoding.next_token import NextToken
 
+SORTED = 64
+"""Tokens of a draw that are put in order before any is asked for."""
 SHOWN = 12
 """Refused tokens of one draw that stand in the journal."""
 
@@ -129,8 +131,13 @@ class Awrs(SampledStrategy):
         with np.errstate(divide="ignore"):
             times = lane.random.exponential(size=len(probs)) / probs
         times[first] = np.inf
-        order = np.argsort(times, kind="stable")
-        yield from order[np.isfinite(times[order])].tolist()
+        # Few are asked for: the earliest are sorted first, the others only where those are refused.
+        last = -np.inf
+        for count in (min(SORTED, len(times)) - 1, len(times) - 1):
+            until = np.partition(times, count)[count]
+            next_ = np.flatnonzero((times > last) & (times <= until) & np.isfinite(times))
+            yield from next_[np.argsort(times[next_], kind="stable")].tolist()
+            last = until
 
     def _resampled(
         self, lane: "Lane", swarm: list[_Particle], weights: list[float]

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from itertools import permutations, product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from tests.decoding.table import TableReader, lane_of, random_table
-from tokenarium.backend.decoding.allowed import Allowed
+from tokenarium.backend.decoding.allowed import Allowed, Vocabulary
 from tokenarium.backend.decoding.constraints.regex import RegularExpression
 from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.strategies.awrs import Awrs, weighed
@@ -22,7 +23,7 @@ SPELLED = {key: bytes([97 + key]) for key in range(V - 1)}
 def under(strategy: Strategy, pattern: str, table: torch.Tensor, most: int, seed: int) -> Lane:
     reader = TableReader(table)
     lane = lane_of(strategy, reader, most=most, end=END, seed=seed)
-    lane.allowed = Allowed(RegularExpression(pattern=pattern), SPELLED, {END}, V)
+    lane.allowed = Allowed(RegularExpression(pattern=pattern), Vocabulary(SPELLED, {END}, V))
     strategy.decode(lane)
     return lane
 
@@ -115,3 +116,18 @@ def test_a_dead_end_stops() -> None:
         lane = under(strategy, "a[xy]", DEAD_END, 4, 1)
         assert lane.ended == "stop"
         assert lane.new in ([], [0])
+
+
+@pytest.mark.parametrize("count", [3, 64, 65, 400])
+def test_tokens_come_in_the_order_of_a_draw_without_replacement(count: int) -> None:
+    draw = np.random.default_rng(count)
+    probs = draw.dirichlet(np.full(count, 0.2)) * (draw.random(count) > 0.2)
+    first = int(probs.argmax())
+    lane, now = (SimpleNamespace(random=np.random.default_rng(1)),
+                 SimpleNamespace(final=torch.tensor(probs)))  # fmt: skip
+    found = [*Awrs()._order(lane, now, first)]  # type: ignore[arg-type]
+    times = np.random.default_rng(1).exponential(size=count)
+    wanted = sorted(
+        set(np.flatnonzero(probs).tolist()) - {first}, key=lambda key: times[key] / probs[key]
+    )
+    assert found == [first, *wanted]
