@@ -181,6 +181,7 @@
           if (each.marks[index]) span.dataset.mark = each.marks[index];
           if (each.apart === index) span.dataset.apart = '';
           if (each.small?.includes(index)) { span.classList.add('tk-small'); span.title += ', by the small model'; }
+          if (each.guessed?.includes(index)) { span.classList.add('tk-guessed'); span.title += ', guessed by the drafter'; }
           return span;
         });
         strip.append(...spans);

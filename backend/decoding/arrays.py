@@ -36,6 +36,10 @@ def arrays(lanes: Sequence[Lane]) -> dict[str, Any]:
         "journal": np.concatenate(journals),
         "reasons": tuple(reasons),
         "writer": np.array([made.small for lane in lanes for made in lane.records], np.int8),
+        "read_ahead": np.array(
+            [place in lane.stepper.guessed for lane in lanes for place in range(len(lane.records))],
+            np.int8,
+        ),
         "small_columns": np.array([lane.small_spent for lane in lanes], SMALL),
         "stages": tuple(lane.pipeline.names for lane in lanes),
         "threshold_names": tuple(name for _, name, _ in lines),

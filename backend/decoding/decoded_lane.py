@@ -56,8 +56,10 @@ class DecodedLane:
     """Rows of ``branch_columns``."""
     written_by_small: NDArray[np.bool_]
     """[n] whether the small model of two wrote it."""
+    guessed: NDArray[np.bool_]
+    """[n] whether a drafter guessed it, so that what follows it cost no pass of its own."""
     small_passes: int
-    """Of the small model; 0 without one."""
+    """Of the small model, or the drafter's; 0 without one."""
     right: bool | None
     """Whether it answers its prompt; None where no answer is known."""
 
@@ -70,6 +72,7 @@ class DecodedLane:
         cost = result.lane_columns[lane]
         ids = tokens["token_id"][own]
         writer, small, right = result.writer, result.small_columns, result.right
+        ahead = result.read_ahead
         return DecodedLane(
             number=lane,
             strategy=result.strategies[lane],
@@ -103,6 +106,7 @@ class DecodedLane:
             journal=result.journal[result.journal["lane"] == lane],
             branches=result.branch_columns[result.branch_columns["lane"] == lane],
             written_by_small=np.zeros(len(own), np.bool_) if writer is None else writer[own] == 1,
+            guessed=np.zeros(len(own), np.bool_) if ahead is None else ahead[own] == 1,
             small_passes=0 if small is None else int(small["passes"][lane]),
             right=None if right is None or right[lane] < 0 else bool(right[lane]),
         )

@@ -67,17 +67,20 @@ def estimate_run(request: DecodeRequest, evidence: Evidence) -> DecodeEstimate:
 
 def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstimate:
     """Return what to expect, from results of the same model on the same machine."""
-    new = request.max_new_tokens
+    new, drafter = request.max_new_tokens, request.drafter
+    reads = drafter is not None and drafter.drafter.source != "text"
+    guesses = new * request.draft_len if reads else 0
+    tree = 0 if drafter is None else new * request.tree_budget
     lanes = tuple(
         LaneCost(
             one.slug,
             one.title,
             one.most_passes(new),
-            one.most_token_steps(new),
-            one.most_small_passes(new),
+            one.most_token_steps(new) + (number > 0) * tree,
+            one.most_small_passes(new) + (number > 0) * guesses,
             soft_premise(results) if one.embeds else "",
         )
-        for one in request.lanes
+        for number, one in enumerate(request.lanes)
     )
     paces = []
     for result in results:
@@ -115,15 +118,12 @@ def _with_memory(
         if name != request.model
     }
     small = {
-        one.small: SmallCost(
-            _title(one.small.name, one.small.layers(own.sizes.layers)),
-            weights.get(one.small.name, 0),
-            bytes_of_small(
-                one.small, places.get(one.small.name, own), prompt + request.max_new_tokens
-            ),
+        one: SmallCost(
+            _title(one.name, one.layers(own.sizes.layers)),
+            weights.get(one.name, 0),
+            bytes_of_small(one, places.get(one.name, own), prompt + request.max_new_tokens),
         )
-        for one in request.lanes
-        if one.small is not None
+        for one in request.small_models
     }
     peak = bytes_of_decoding(request, own, prompt, places) + sum(weights.values())
     return replace(found, peak_bytes=peak, free_bytes=free_bytes(device), small=(*small.values(),))

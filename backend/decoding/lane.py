@@ -25,10 +25,8 @@ class Lane(LaneText):
 
     @property
     def small_spent(self) -> tuple[int, int, float]:
-        """Passes of the small model since the prompt, tokens read in them, and seconds."""
-        if self._second is None:
-            return 0, 0, 0.0
-        spent = self._second.counters
+        """Passes of the small model, or the drafter's, tokens read in them, and seconds."""
+        spent = self.stepper.beside if self._second is None else self._second.counters
         return spent.passes, spent.token_steps, spent.seconds
 
     def fork(

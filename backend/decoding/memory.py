@@ -50,8 +50,10 @@ def bytes_of_decoding(
     records = len(request.lanes) * most * (_STAGES + 1) * ALTERNATIVES * 4
     probs = _PROBS_COPIES * 4 * open_ * sizes.vocabulary
     own = work.total(prompt) + sizes.layers * room * _entry(place) + probs + 3 * records
-    read = {one.small for one in request.lanes if one.small is not None}
-    known = [small for small in read if not small.name or small.name in beside]
+    known = [one for one in request.small_models if not one.name or one.name in beside]
+    if request.drafter is not None:
+        most += request.tree_budget
+        own += work.total(prompt) + sizes.layers * (prompt + most) * _entry(place)
     return own + sum(
         bytes_of_small(one, beside.get(one.name, place), prompt + most) for one in known
     )

@@ -7,12 +7,14 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tokenarium.backend.cache.request import BudgetUnit, PolicySpec, policy_spec
 from tokenarium.backend.decoding.constraint import Constraint
-from tokenarium.backend.decoding.refused import refuse_apart
+from tokenarium.backend.decoding.refused import refuse_apart, refuse_undrafted
+from tokenarium.backend.decoding.small_model import SmallModel
 from tokenarium.backend.decoding.strategy import Strategy
 from tokenarium.backend.interventions.declaration import Intervention
 from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.method_spec import MethodSpec
 from tokenarium.backend.runs.request import TextRequest
+from tokenarium.backend.speculation.request import DrafterSpec
 
 MOST_TOKENS = 1024
 MOST_PROMPT = 1_048_576
@@ -125,6 +127,34 @@ class DecodeRequest(TextRequest):
         json_schema_extra={"since": 2},
     )
 
+    drafter: DrafterSpec | None = Field(
+        None,
+        description="Drafter that guesses ahead in every lane but the first; lanes write the same "
+        "with it, in fewer passes where guesses are right.",
+        json_schema_extra={"since": 3},
+    )
+    draft_model: str = Field(
+        "bundled/draft",
+        max_length=300,
+        description="The draft model, where the drafter has one; its tokens must be the model's.",
+        json_schema_extra={"since": 3},
+    )
+    draft_len: int = Field(
+        4,
+        ge=1,
+        le=32,
+        title="Draft length",
+        description="Most guesses after one another.",
+        json_schema_extra={"since": 3},
+    )
+    tree_budget: int = Field(
+        16,
+        ge=1,
+        le=256,
+        description="Most guesses that one pass of the model reads.",
+        json_schema_extra={"since": 3},
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _prompt_is_the_text(cls, values: Any) -> Any:
@@ -150,6 +180,11 @@ class DecodeRequest(TextRequest):
     @classmethod
     def _policy_by_slug(cls, given: Any) -> Any:
         return policy_spec(given)
+
+    @field_validator("drafter", mode="before")
+    @classmethod
+    def _drafter_by_slug(cls, given: Any) -> Any:
+        return DrafterSpec(slug=given) if isinstance(given, str) else given
 
     @field_validator("interventions", mode="before")
     @classmethod
@@ -186,7 +221,10 @@ class DecodeRequest(TextRequest):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        refuse_apart([spec.strategy for spec in self.strategies], self.policy, self.interventions)
+        asked = [spec.strategy for spec in self.strategies]
+        refuse_apart(asked, self.policy, self.interventions)
+        if self.drafter is not None:
+            refuse_undrafted(asked, self.drafter, self.policy, self.interventions)
         return self
 
     @model_validator(mode="after")
@@ -208,14 +246,24 @@ class DecodeRequest(TextRequest):
 
     @property
     def changed(self) -> bool:
-        """Whether lanes after the first read with another cache, or a changed model."""
-        return self.policy is not None or bool(self.interventions)
+        """Whether lanes after the first read with another cache, ahead, or a changed model."""
+        return self.policy is not None or self.drafter is not None or bool(self.interventions)
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """The small models that strategies name."""
-        small = (lane.small for lane in self.lanes)
-        return tuple(dict.fromkeys(one.name for one in small if one is not None and one.name))
+        """The small models that strategies name, and the draft model."""
+        return tuple(dict.fromkeys(one.name for one in self.small_models if one.name))
+
+    @property
+    def small_models(self) -> tuple[SmallModel, ...]:
+        """The models that are read beside the one that is asked for, each once."""
+        found = [lane.small for lane in self.lanes if lane.small is not None]
+        drafter = None if self.drafter is None else self.drafter.drafter
+        if drafter is not None and drafter.source == "draft_model":
+            found.append(SmallModel(self.draft_model))
+        elif drafter is not None and drafter.source == "target_layers":
+            found.append(SmallModel(share=drafter.layers(100) / 100))
+        return tuple(dict.fromkeys(found))
 
     @property
     def methods(self) -> dict[str, tuple[str, ...]]:
@@ -225,6 +273,8 @@ class DecodeRequest(TextRequest):
             own["constraint"] = (self.constraint.slug,)
         if self.policy is not None:
             own["policy"] = self.policy.slugs
+        if self.drafter is not None:
+            own["drafter"] = (self.drafter.slug,)
         if self.interventions:
             own["intervention"] = tuple(spec.slug for spec in self.interventions)
         return own

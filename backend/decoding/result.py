@@ -26,7 +26,7 @@ Integers = NDArray[np.int32]
 class DecodeResult(Result):
     """A prompt continued by several strategies, with every decision."""
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
 
     strategies: tuple[str, ...] = quantity(
         "strategies", "L", "", "slugs", "Which strategy wrote each lane; plain decoding is first."
@@ -165,6 +165,13 @@ class DecodeResult(Result):
         "1 where the answer stands in the first line that was written, as a word of its own, 0 "
         "where not, -1 where none is known",
         "Whether each lane answers its prompt.", since=2,
+    )  # fmt: skip
+
+    read_ahead: NDArray[np.int8] | None = quantity(
+        "guessed by a drafter", "N", "",
+        "1 where a drafter guessed the token, so that what follows it was read before it was "
+        "taken, in a pass with others; 0 where not, and of a lane's last token, which is not read",
+        "Which passes a drafter saved.", since=3,
     )  # fmt: skip
 
     @property

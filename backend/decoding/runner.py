@@ -91,7 +91,7 @@ class _Run:
             )
         self.stepper = Stepper(self.reader, loaded.unembed)
         self.small = SmallModels(self.strategies, loaded, beside, prompt + most, cancel.check)
-        self.changed = changed_run(request, loaded, tokens.ids, cancel.check)
+        self.changed = changed_run(request, loaded, tokens.ids, cancel.check, beside)
         self.notes += self.small.notes + (() if self.changed is None else self.changed.notes)
         self._vocabulary: Vocabulary | None = None
         own = request.constraint
@@ -108,7 +108,7 @@ class _Run:
         self.stepper.begin(self.tokens.ids)
         self.prefill_ms = (time.perf_counter() - start) * 1e3
         for strategy in self.strategies:
-            lane = self._lane(strategy, self._next_stepper())
+            lane = self._lane(strategy, self._next_stepper(strategy))
             self.lanes.append(lane)
             start = time.perf_counter()
             lane.give(self.request.begin)
@@ -117,10 +117,10 @@ class _Run:
             self.took.append(time.perf_counter() - start)
         return self._result()
 
-    def _next_stepper(self) -> Stepper:
+    def _next_stepper(self, strategy: Strategy) -> Stepper:
         """Return what stands at the end of the prompt."""
         if self.lanes and self.changed is not None:
-            return self.changed.stepper()
+            return self.changed.stepper(strategy)
         if self.lanes:
             self.stepper.restart()
         return self.stepper

@@ -79,6 +79,10 @@ class Stepper:
     ) -> None:
         self._reader, self._unembed, self._rereads = reader, unembed, rereads
         self.counters = Counters()
+        self.beside = Counters()
+        """What a drafter's own model spent."""
+        self.guessed: set[int] = set()
+        """New tokens, from 0, that a drafter guessed: what follows them was read before."""
         self.prompt: list[int] = []
         self.ids: list[int] = []
         """The text that was read, prompt included; -1 where an embedding was read."""

@@ -46,8 +46,9 @@ class WatchingReader(TreeReader):
         check: Callable[[], None] = lambda: None,
         watch: Collection[Watched] = (),
         layers: int | None = None,
+        keep_states: bool = False,
     ) -> None:
-        super().__init__(loaded, capacity, check, layers)
+        super().__init__(loaded, capacity, check, layers, keep_states=keep_states)
         self.watch = frozenset(watch)
         self.seen: list[Seen] = []
         """Of every token of the last pass."""

@@ -84,6 +84,7 @@ def as_decoded(texts: Sequence[GivenText]) -> DecodeResult:
         lane_columns=lanes,
         prefill_ms=nan,
         writer=np.zeros(count, np.int8),
+        read_ahead=np.zeros(count, np.int8),
         small_columns=np.zeros(len(texts), SMALL),
         right=np.full(len(texts), -1, np.int8),
         notes=(ID_NOTE, ENTROPY_NOTE, COST_NOTE),

@@ -20,10 +20,12 @@ from tokenarium.backend.speculation.vocabulary import SharedVocabulary
 class DraftReader(Protocol):
     """What reads for a drafter: a model with its cache, or a head over the target's states."""
 
-    parents: list[int]
-    """Of the drafted tokens that were read, the index of each one's parent; -1 for the text."""
     layers: int
     """Layers that it runs."""
+
+    @property
+    def parents(self) -> list[int]:
+        """Of the drafted tokens that were read, the index of each one's parent; -1 for the text."""
 
     def extend(self, ids: Sequence[int]) -> Tensor:
         """Read tokens of the text, the root last, and return the logits after it [V]."""

@@ -107,6 +107,7 @@ def template() -> str:
     said = (
         "<span>The bar under a token is the model's entropy before it, in nats; the line is where "
         f"the strategy acts.</span>{key}<span>italic: by the small model of two</span>"
+        "<span>underlined: guessed by the drafter</span>"
     )
     return TEMPLATE.format(key=said)
 
@@ -150,6 +151,9 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
         cost.insert(0, "right" if lane.right else "wrong")
     if lane.passes >= 0:
         cost += [many(lane.passes, "pass", "passes"), f"{lane.seconds:.2f} s"]
+    guessed = np.flatnonzero(lane.guessed).tolist()
+    if guessed:
+        cost.append(f"{many(len(guessed), 'token')} guessed ahead")
     if lane.small_passes:
         cost.append(many(lane.small_passes, "pass", "passes") + " of the small model")
     if len(known):
@@ -165,6 +169,7 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
         ],
         "lines": [[name, nats] for name, nats in lane.thresholds.items() if isfinite(nats)],
         "marks": _marks(lane),
+        "guessed": guessed,
         "small": np.flatnonzero(lane.written_by_small).tolist(),
         "apart": int(apart[0]) if len(apart) else None,
         "ended": ENDED.get(lane.ended, ""),
