@@ -60,6 +60,9 @@ class Drafter(Method):
     """How the children of a node are chosen: what decides which rules are exact."""
     source: ClassVar[Source] = "draft_model"
     """What it drafts from."""
+    head: ClassVar[str] = "tokenarium"
+    """Where it drafts from the target's states, whose head it is: this project's recipe, or a kind
+    of the speculators format."""
     branches: ClassVar[bool] = True
     """Whether a node may get several children; a chain has one each."""
     prunes: ClassVar[bool] = False

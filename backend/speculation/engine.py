@@ -13,12 +13,11 @@ from torch import Tensor
 from tokenarium.backend.models.generating import wait
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.distribution import Processors
-from tokenarium.backend.speculation.draft_heads import find_head
 from tokenarium.backend.speculation.draft_state import DraftReader, DraftState
 from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.head_reader import HeadReader
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import Rule
+from tokenarium.backend.speculation.state_heads.opening import open_head
 from tokenarium.backend.speculation.tree import TokenTree
 from tokenarium.backend.speculation.verify import ComputedTests, Verification, verify_with
 from tokenarium.backend.speculation.vocabulary import SharedVocabulary, logits_width
@@ -132,11 +131,12 @@ class Speculator:
             check: called in every layer; raises to stop.
         """
         room = len(ids) + max_new_tokens + tree_budget + 1
-        states = drafter.source == "target_states"
-        target = TreeReader(loaded, room, check, keep_states=states)
+        head = open_head(loaded, drafter.head) if drafter.source == "target_states" else None
+        kept = None if head is None else head.state_layers
+        target = TreeReader(loaded, room, check, keep_states=kept)
         reader: DraftReader | None = None
-        if states:
-            reader = HeadReader(find_head(loaded), loaded, target.states, room)
+        if head is not None:
+            reader = head.reader(target.states, room)
         elif drafter.source == "target_layers":
             reader = TreeReader(loaded, room, check, drafter.layers(len(loaded.layers)))
         elif draft is not None:

@@ -54,14 +54,14 @@ FAMILIES = (
     Family(
         "Heads over the target's states",
         "A small trained part reads what the target computed anyway.",
-        ("feature_head", "lookup_else"),
-        "Medusa, EAGLE-3, prompt tokens (PPD), heads for several tokens (MTP)",
+        ("feature_head", "lookup_else", "eagle3", "mtp"),
+        "Medusa, prompt tokens (PPD)",
     ),
     Family(
         "Several places at once, no draft",
-        "The model itself is trained to fill several places in a pass.",
-        (),
-        "masked diffusion (LLaDA, Dream), DFlash's blocks, non-autoregressive translation",
+        "A model is trained to fill several places in a pass; as a draft its guesses are checked.",
+        ("dflash",),
+        "masked diffusion (LLaDA, Dream), non-autoregressive translation",
     ),
 )
 """Every live drafter stands in one of them."""

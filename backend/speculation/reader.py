@@ -27,7 +27,9 @@ class TreeReader:
         check: called in every layer; raises to stop.
         layers: read only the first so many layers, and predict from there; None reads all.
         probed: False believes that the model can read trees: for the probe that finds out.
-        keep_states: keep the final states of the text, for a draft head that reads them.
+        keep_states: keep states of the text for a draft head that reads them: the residual after
+            so many layers each, side by side, or, where none is named, the final states; None
+            keeps none.
 
     Raises:
         ValueError: if the model cannot read drafted tokens after a text, or has fewer layers.
@@ -40,7 +42,7 @@ class TreeReader:
         check: Callable[[], None] = lambda: None,
         layers: int | None = None,
         probed: bool = True,
-        keep_states: bool = False,
+        keep_states: Sequence[int] | None = None,
     ) -> None:
         self.loaded, self.check = loaded, check
         self.capacity = capacity
@@ -68,7 +70,8 @@ class TreeReader:
         """Of each drafted token: 0 follows the text."""
         self.keys: list[Tensor] = []  # [G, capacity, D] per layer
         self.values: list[Tensor] = []
-        self._states: list[Tensor] | None = [] if keep_states else None  # [1, capacity, d]
+        self._kept = keep_states
+        self._states: list[Tensor] | None = None if keep_states is None else []  # [1, capacity, s]
 
     @torch.inference_mode()
     def extend(self, ids: Sequence[int]) -> Tensor:
@@ -111,7 +114,7 @@ class TreeReader:
         return self.loaded.unembed(self._read_drafted(ids, parents))
 
     def states(self, start: int) -> Tensor:
-        """Return the final states [n, d], normed, of the text's tokens from ``start`` on."""
+        """Return the states [n, s] that are kept, of the text's tokens from ``start`` on."""
         assert self._states is not None
         return self._states[0][0, start : self.length]
 
@@ -180,7 +183,7 @@ class TreeReader:
         )
         held = self.length + len(self.parents)
         self._cache.advance(held - len(ids) - self._cache.get_seq_length())
-        leaving = _leaving(loaded.layers[self.layers - 1])
+        leaving = _leaving(loaded.layers, self.layers, self._kept or ())
         given: dict[str, Tensor] = (
             {"input_ids": torch.tensor([list(ids)], device=loaded.device)}
             if embeddings is None
@@ -193,10 +196,11 @@ class TreeReader:
                 past_key_values=self._cache,
                 use_cache=True,
             )
-        hidden: Tensor = states[0][0]
+        hidden = states[self.layers]
         hidden = hidden if loaded.final_norm is None else loaded.final_norm(hidden)
-        if self._states is not None:
-            self.room(0, self._states, hidden[None])
+        if self._kept is not None and self._states is not None:
+            beside = [states[layer] for layer in self._kept] or [hidden]
+            self.room(0, self._states, torch.cat(beside, -1)[None])
         return hidden
 
     def attending(self, call: AttentionCall, keys: Tensor) -> None:
@@ -267,16 +271,37 @@ class _StopError(Exception):
 
 
 @contextmanager
-def _leaving(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Stop a forward pass after a layer, and yield the residual stream after it."""
-    states: list[Tensor] = []
+def _leaving(
+    layers: Sequence[nn.Module], last: int, beside: Sequence[int]
+) -> Iterator[dict[int, Tensor]]:
+    """Stop a forward pass after ``last`` layers, and yield the residual stream [n, hidden] after
+    so many and after each number of ``beside``; 0 is before the first."""
+    states: dict[int, Tensor] = {}
 
-    def stop(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
-        states.append(output if isinstance(output, Tensor) else output[0])
-        raise _StopError
+    def keep(count: int, output: Any) -> None:
+        states[count] = (output if isinstance(output, Tensor) else output[0])[0]
+        if count == last:
+            raise _StopError
 
-    handle = layer.register_forward_hook(stop)
+    def after(count: int) -> Callable[..., None]:
+        return lambda _, __, output: keep(count, output)
+
+    handles = [
+        layers[count - 1].register_forward_hook(after(count))
+        for count in sorted({last, *beside} - {0})
+    ]
+    if 0 in beside:
+        handles.append(
+            layers[0].register_forward_pre_hook(
+                _first_input(lambda x: keep(0, x)), with_kwargs=True
+            )
+        )
     try:
         yield states
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+
+
+def _first_input(seen: Callable[[Any], None]) -> Callable[..., None]:
+    return lambda _, given, named: seen(given[0] if given else named["hidden_states"])

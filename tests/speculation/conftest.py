@@ -17,11 +17,10 @@ from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.speculation.auditing.plain_reader import PlainReader
 from tokenarium.backend.speculation.distribution import Processors
-from tokenarium.backend.speculation.draft_heads import find_head
 from tokenarium.backend.speculation.draft_state import DraftReader, DraftState
 from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.head_reader import HeadReader
 from tokenarium.backend.speculation.reader import TreeReader
+from tokenarium.backend.speculation.state_heads.opening import open_head
 
 Starts = Callable[..., DraftState]
 
@@ -61,7 +60,8 @@ def starts(target: LoadedModel, draft: LoadedModel) -> Starts:
         model = {"draft_model": draft, "target_layers": target}.get(drafter.source)
         reader: DraftReader | None = None
         if drafter.source == "target_states":
-            reader = HeadReader(find_head(target), target, lambda start: states(start), 64)
+            head = open_head(target, drafter.head)
+            reader = head.reader(lambda start: states(start), 64)
         elif model is not None:
             count = drafter.layers(len(model.layers))
             reader = TreeReader(model, len(ids) + 64, layers=count)
@@ -71,7 +71,7 @@ def starts(target: LoadedModel, draft: LoadedModel) -> Starts:
         drafter.begin(state)
 
         def states(start: int) -> Tensor:
-            return PlainReader(target).states(state.ids)[start:-1]
+            return PlainReader(target).residuals(state.ids, head.state_layers)[start:-1]
 
         return state
 

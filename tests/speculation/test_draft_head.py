@@ -17,7 +17,6 @@ from tokenarium.backend.speculation.auditing.draft_checks import DraftedChildren
 from tokenarium.backend.speculation.auditing.plain_head import PlainHead
 from tokenarium.backend.speculation.auditing.plain_reader import PlainReader
 from tokenarium.backend.speculation.auditing.run import audit
-from tokenarium.backend.speculation.draft_heads import find_head
 from tokenarium.backend.speculation.drafters.feature_head import FeatureHead
 from tokenarium.backend.speculation.drafters.lookup_else import LookupElse
 from tokenarium.backend.speculation.drafters.prompt_lookup import PromptLookup
@@ -26,6 +25,7 @@ from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.runner import speculate
+from tokenarium.backend.speculation.state_heads.own import OwnHead
 
 PROMPT = "THE CAT SAT ON THE CAT SAT"
 
@@ -42,7 +42,7 @@ def test_every_guess_is_that_of_one_pass_over_the_whole_text(
 ) -> None:
     one = FeatureHead()
     state = starts(one, text_ids(12), draft_len=4)
-    plain = PlainHead(target, PlainReader(target), (), 4)
+    plain = PlainHead(OwnHead(target), PlainReader(target), (), 4)
     seen = 0
     for _ in range(4):
         before = list(state.ids)
@@ -63,7 +63,7 @@ def test_branches_read_their_own_ancestors_alone(target: LoadedModel) -> None:
     states = PlainReader(target).states(ids)
 
     def reader() -> HeadReader:
-        found = HeadReader(find_head(target), target, lambda start: states[start:-1], 4)
+        found = HeadReader(OwnHead(target), lambda start: states[start:-1], 4)
         found.extend(ids)
         return found
 
@@ -77,7 +77,7 @@ def test_branches_read_their_own_ancestors_alone(target: LoadedModel) -> None:
 
 
 def test_states_are_those_of_the_text_after_branches_were_dropped(target: LoadedModel) -> None:
-    ids, reader = text_ids(7), TreeReader(target, 20, keep_states=True)
+    ids, reader = text_ids(7), TreeReader(target, 20, keep_states=())
     reader.extend(ids[:4])
     reader.read([ids[4], 60, ids[5], 61], [-1, -1, 0, 1])
     assert reader.keep([0, 2]) == 2

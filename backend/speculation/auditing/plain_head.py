@@ -1,7 +1,6 @@
 """A draft head's logits by reading a whole text at once: nothing shared with its reader."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,23 +9,44 @@ from torch.nn import functional
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.auditing.draft_checks import DraftedChildren
 from tokenarium.backend.speculation.auditing.plain_reader import PlainReader
-from tokenarium.backend.speculation.draft_heads import find_head
+from tokenarium.backend.speculation.state_heads.dflash import DFlashHead
+from tokenarium.backend.speculation.state_heads.opening import open_head
+from tokenarium.backend.speculation.state_heads.state_head import StateHead
+
+
+def plain_head(
+    kind: str, loaded: LoadedModel, reader: PlainReader, text: Sequence[int], draft_len: int
+) -> Callable[[DraftedChildren], Tensor]:
+    """Return from a place to the logits [V] of a model's head there.
+
+    Args:
+        kind: of the head, as the drafter declares.
+        loaded: the target; nobody else uses it meanwhile.
+        reader: of the target.
+        text: the ids of a run, prompt included; one pass serves all of it.
+        draft_len: guesses of a chain at most.
+    """
+    head = open_head(loaded, kind)
+    if isinstance(head, DFlashHead):
+        return PlainBlock(head, reader, text)
+    assert isinstance(head, StateHead)
+    return PlainHead(head, reader, text, draft_len)
 
 
 class PlainHead:
     """Every guess of every place at once, as in training, without a cache.
 
     Args:
-        loaded: the target; nobody else uses it meanwhile.
+        head: of the target.
         reader: of the target.
         text: the ids of a run, prompt included; one pass serves all of it.
         draft_len: guesses of a chain at most.
     """
 
     def __init__(
-        self, loaded: LoadedModel, reader: PlainReader, text: Sequence[int], draft_len: int
+        self, head: StateHead, reader: PlainReader, text: Sequence[int], draft_len: int
     ) -> None:
-        self._loaded, self._reader, self._found = loaded, reader, find_head(loaded)
+        self._head, self._reader = head, reader
         self._text, self._draft_len = list(text), draft_len
         self._states: Tensor | None = None
         self._guesses: list[Tensor] = []  # by place in a chain, [T - 1, d]
@@ -38,30 +58,36 @@ class PlainHead:
         The guess in a chain's s-th place has read the target's states up to s places before, all
         of them of the text.
         """
+        head = self._head
         if self._states is None:
-            self._states = self._reader.states(self._text)[:-1]
-            self._guesses = self._unrolled(self._text, self._states, self._draft_len)
+            self._states = self._reader.residuals(self._text, head.state_layers)[:-1]
+            self._guesses = head.unroll(self._states, self._text[1:], self._draft_len)
         last = len(place.before) - 2
         if place.before == tuple(self._text[: last + 2]):
-            return self._logits(self._guesses[place.depth][last])
-        known = self._states[: last + 1 - place.depth]
-        hidden = functional.pad(known, (0, 0, 0, place.depth))
-        return self._logits(self._unrolled(place.before, hidden, place.depth + 1)[-1][last])
+            guesses = self._guesses[place.depth]
+        else:
+            known = self._states[: last + 1 - place.depth]
+            hidden = functional.pad(known, (0, 0, 0, place.depth))
+            guesses = head.unroll(hidden, place.before[1:], place.depth + 1)[-1]
+        return head.logits(guesses[last : last + 1])[0].float()
 
-    def _unrolled(self, ids: Sequence[int], hidden: Tensor, steps: int) -> list[Tensor]:
-        embedding: Any = self._loaded.model.get_input_embeddings()
-        tokens = torch.tensor([list(ids)[1:]], device=self._loaded.device)
-        low = self._loaded.dtype in (torch.bfloat16, torch.float16)
-        dtype = self._loaded.dtype if low else None
-        with torch.autocast(self._loaded.device.type, dtype, enabled=low):
-            embedded = functional.embedding(tokens, embedding.weight)
-            guesses = self._found.head.unroll(hidden[None], embedded, steps)
-        return [guess[0] for guess in guesses]
 
-    def _logits(self, guess: Tensor) -> Tensor:
-        unembedding: Any = self._loaded.model.get_output_embeddings()
-        rows = unembedding.weight[self._found.vocabulary]
-        logits = functional.linear(guess.to(rows.dtype), rows)
-        whole = logits.new_full((len(unembedding.weight),), -torch.inf)
-        whole[self._found.vocabulary] = logits
-        return whole.float()
+class PlainBlock:
+    """The block after a text, its keys and values computed anew; arguments as of ``PlainHead``."""
+
+    def __init__(self, head: DFlashHead, reader: PlainReader, text: Sequence[int]) -> None:
+        self._head, self._reader, self._text = head, reader, list(text)
+        self._states: Tensor | None = None
+        self._known: tuple[int, Tensor] | None = None  # of a text of this length
+
+    @torch.inference_mode()
+    def __call__(self, place: DraftedChildren) -> Tensor:
+        """Return the logits [V] of what comes at a place, which depend on its depth alone."""
+        head = self._head
+        if self._states is None:
+            self._states = self._reader.residuals(self._text, head.state_layers)
+        last = len(place.before) - place.depth - 1  # of the text
+        if self._known is None or self._known[0] != last:
+            context = head.context(self._states[:last], range(last))
+            self._known = last, head.fill(place.before[last], last, context)
+        return self._known[1][place.depth].float()

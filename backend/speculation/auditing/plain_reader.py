@@ -85,6 +85,28 @@ class PlainReader:
         found: Tensor = states[[end - 1 for end in ends]]
         return found
 
+    @torch.inference_mode()
+    def residuals(self, ids: Sequence[int], after: Sequence[int]) -> Tensor:
+        """Return the residual after so many layers each, side by side [T, k D]; 0 is before the
+        first. Without any, ``states``."""
+        if not after:
+            return self.states(ids)
+        loaded, last = self._loaded, list[Any]()
+        # The last of what a model returns went through its final norm.
+        handle = loaded.layers[-1].register_forward_hook(lambda _, __, output: last.append(output))
+        try:
+            with recording(self._recorder):
+                output: Any = loaded.body(
+                    input_ids=torch.tensor([list(ids)], device=loaded.device),
+                    use_cache=False,
+                    output_hidden_states=True,
+                )
+        finally:
+            handle.remove()
+        residual = last[0] if isinstance(last[0], Tensor) else last[0][0]
+        found = [*output.hidden_states[: len(loaded.layers)], residual]
+        return torch.cat([found[count][0] for count in after], -1)
+
 
 class CancelCheck(Recorder):
     """Plain attention that checks in every layer whether to stop."""

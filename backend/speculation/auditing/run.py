@@ -18,7 +18,7 @@ from tokenarium.backend.speculation.auditing.draft_checks import (
     check_drafted_tokens,
 )
 from tokenarium.backend.speculation.auditing.identity import check_identity, not_greedy
-from tokenarium.backend.speculation.auditing.plain_head import PlainHead
+from tokenarium.backend.speculation.auditing.plain_head import plain_head
 from tokenarium.backend.speculation.auditing.plain_reader import PlainReader, processed
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.node_schema import STATUSES
@@ -60,7 +60,7 @@ def audit(
     shared = None if draft is None else compare(loaded, draft)
     plain = PlainReader(draft or loaded, text, layers=layers, shared=shared, check=check)
     states = drafter.source == "target_states"
-    head = PlainHead(loaded, target, text, request.draft_len) if states else None
+    head = plain_head(drafter.head, loaded, target, text, request.draft_len) if states else None
     in_text, beside = drafted_children(result)
 
     def own(place: DraftedChildren) -> Tensor:

@@ -11,8 +11,6 @@ from tokenarium.backend.speculation.tree import ROOT, Draw, Shape, TokenTree, re
 if TYPE_CHECKING:
     from tokenarium.backend.speculation.draft_state import DraftState
 
-_SOURCE = "draft model"
-
 
 class TopkTree(Drafter):
     """Expand the likeliest nodes of every level, and verify the likeliest nodes of all.
@@ -31,6 +29,8 @@ class TopkTree(Drafter):
     differs: ClassVar[str] = "the draft is any smaller model, where the authors train a head"
     draw: ClassVar[Draw] = "deterministic"
     prunes: ClassVar[bool] = True
+    guessed: ClassVar[str] = "draft model"
+    """Who guesses, as the source of a node."""
 
     top_k: int = Field(
         4,
@@ -51,7 +51,7 @@ class TopkTree(Drafter):
         if self.shape:
             from tokenarium.backend.speculation.draft_state import draft_levels
 
-            return draft_levels(state, self.shape, self.draw, _SOURCE)
+            return draft_levels(state, self.shape, self.draw, self.guessed)
         tree, budget = state.tree(), state.tree_budget
         level = [ROOT]
         for _ in range(state.draft_len):
@@ -79,6 +79,6 @@ class TopkTree(Drafter):
         ):
             for token, value in zip(tokens, values, strict=True):
                 if value > 0 and value >= least:
-                    added.append(tree.add(node, token, value, _SOURCE))
+                    added.append(tree.add(node, token, value, self.guessed))
                     tree.draft_probs[node] = probs
         return added
