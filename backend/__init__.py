@@ -187,6 +187,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.speculation.drafter import Drafter
     from tokenarium.backend.speculation.earlier import earlier_tokens
     from tokenarium.backend.speculation.estimate import SpeculateEstimate
+    from tokenarium.backend.speculation.exits import LONGEST, Exit, exits
     from tokenarium.backend.speculation.families import FAMILIES
     from tokenarium.backend.speculation.generate import SpeculativeGeneration
     from tokenarium.backend.speculation.matrix import Pair, RuleBiases, biases, pairs

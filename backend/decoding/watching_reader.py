@@ -82,17 +82,21 @@ class WatchingReader(TreeReader):
             self._rows = self._weights(call, keys)
 
     def _forward(
-        self, ids: Sequence[int], positions: Sequence[int], embeddings: Tensor | None = None
+        self,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        embeddings: Tensor | None = None,
+        layers: int | None = None,
     ) -> Tensor:
         self._rows = []
         with self._layers() as states:
-            hidden = super()._forward(ids, positions, embeddings)
+            hidden = super()._forward(ids, positions, embeddings, layers)
         count = min(len(ids), LAST)
-        layers: list[Tensor | None] = [None] * count
+        of_layers: list[Tensor | None] = [None] * count
         if states:
-            layers = [*torch.stack(states, 1)]
+            of_layers = [*torch.stack(states, 1)]
         rows: list[Tensor | None] = [*self._rows] or [None] * count
-        known = [Seen(*one) for one in zip(layers, rows, strict=True)]
+        known = [Seen(*one) for one in zip(of_layers, rows, strict=True)]
         self.seen = [NOTHING] * (len(ids) - count) + known
         return hidden
 

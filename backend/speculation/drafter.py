@@ -1,12 +1,13 @@
 """What a drafter declares, and how it proposes a tree."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.registry import Registry, modules_of
 from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from tokenarium.backend.speculation.draft_state import DraftState
@@ -63,6 +64,9 @@ class Drafter(Method):
     head: ClassVar[str] = "tokenarium"
     """Where it drafts from the target's states, whose head it is: this project's recipe, or a kind
     of the speculators format."""
+    shares_cache: ClassVar[bool] = False
+    """Whether, drafting by the target's layers, it reads with the target's own keys and values in
+    place of a cache of its own."""
     branches: ClassVar[bool] = True
     """Whether a node may get several children; a chain has one each."""
     prunes: ClassVar[bool] = False
@@ -76,6 +80,15 @@ class Drafter(Method):
     def layers(self, count: int) -> int:
         """Return how many of the target's ``count`` layers it runs, where they are its source."""
         return count
+
+    def watches(self, count: int) -> tuple[int, ...]:  # noqa: ARG002
+        """Return after how many of the target's ``count`` layers it looks at the text's states."""
+        return ()
+
+    def agreement(self, state: "DraftState", rounds: int) -> "NDArray[Any] | None":  # noqa: ARG002
+        """Return by round how often each layer said the text [R, L], NaN where it did not look;
+        None where it never does."""
+        return None
 
     def begin(self, state: "DraftState") -> None:
         """Prepare for a run from the prompt, ``state.ids``, before the first round."""

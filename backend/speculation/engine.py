@@ -15,6 +15,7 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.draft_state import DraftReader, DraftState
 from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.exit_reader import ExitReader
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.state_heads.opening import open_head
@@ -132,13 +133,16 @@ class Speculator:
         """
         room = len(ids) + max_new_tokens + tree_budget + 1
         head = open_head(loaded, drafter.head) if drafter.source == "target_states" else None
-        kept = None if head is None else head.state_layers
+        count = len(loaded.layers)
+        kept = (drafter.watches(count) or None) if head is None else head.state_layers
         target = TreeReader(loaded, room, check, keep_states=kept)
         reader: DraftReader | None = None
         if head is not None:
             reader = head.reader(target.states, room)
+        elif drafter.shares_cache:
+            reader = ExitReader(target, drafter.layers(count), drafter.watches(count))
         elif drafter.source == "target_layers":
-            reader = TreeReader(loaded, room, check, drafter.layers(len(loaded.layers)))
+            reader = TreeReader(loaded, room, check, drafter.layers(count))
         elif draft is not None:
             reader = TreeReader(draft, room, check)
         state = DraftState(
@@ -174,6 +178,7 @@ class Speculator:
         tree = self.drafter.propose(state) if state.draft_len else state.tree()
         if target.chain_only:
             tree.prune_to_chain()
+        target.forget_after(0)  # what a drafter read with its cache
         wait(device)
         clock.append(time.perf_counter())
         row = {node: row for row, node in enumerate(tree.verified())}

@@ -48,8 +48,8 @@ FAMILIES = (
     Family(
         "The target drafts with its own layers",
         "The first layers guess, all of them check.",
-        ("early_exit",),
-        "Kangaroo's adapter, DEL's choice of the layer",
+        ("early_exit", "del"),
+        "Kangaroo's adapter",
     ),
     Family(
         "Heads over the target's states",

@@ -119,9 +119,16 @@ class TreeReader:
         return self._states[0][0, start : self.length]
 
     @torch.inference_mode()
-    def read_states(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
-        """Read drafted tokens as ``read`` does, and return the final states [n, hidden]."""
-        return self._read_drafted(ids, parents)
+    def read_states(
+        self, ids: Sequence[int], parents: Sequence[int], layers: int | None = None
+    ) -> Tensor:
+        """Read drafted tokens as ``read`` does, and return the final states [n, hidden].
+
+        Args:
+            layers: read only the first so many, and predict from there; the tokens are then to be
+                dropped by ``forget_after``.
+        """
+        return self._read_drafted(ids, parents, layers=layers)
 
     def forget_after(self, count: int) -> None:
         """Drop all but the first ``count`` drafted tokens that were read."""
@@ -151,7 +158,11 @@ class TreeReader:
         return len(path)
 
     def _read_drafted(
-        self, ids: Sequence[int], parents: Sequence[int], embeddings: Tensor | None = None
+        self,
+        ids: Sequence[int],
+        parents: Sequence[int],
+        embeddings: Tensor | None = None,
+        layers: int | None = None,
     ) -> Tensor:
         before = len(self.parents)
         if self.chain_only is not None and list(parents) != list(
@@ -165,10 +176,14 @@ class TreeReader:
             self.parents.append(parent)
             self.depths.append(0 if parent < 0 else self.depths[parent] + 1)
         positions = [self.length + depth for depth in self.depths[before:]]
-        return self._forward(ids, positions, embeddings)
+        return self._forward(ids, positions, embeddings, layers)
 
     def _forward(
-        self, ids: Sequence[int], positions: Sequence[int], embeddings: Tensor | None = None
+        self,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        embeddings: Tensor | None = None,
+        layers: int | None = None,
     ) -> Tensor:
         """Return the final states [n, hidden], normed."""
         loaded, last = self.loaded, max(positions)
@@ -183,7 +198,8 @@ class TreeReader:
         )
         held = self.length + len(self.parents)
         self._cache.advance(held - len(ids) - self._cache.get_seq_length())
-        leaving = _leaving(loaded.layers, self.layers, self._kept or ())
+        stop, kept = layers or self.layers, None if layers else self._kept
+        leaving = _leaving(loaded.layers, stop, kept or ())
         given: dict[str, Tensor] = (
             {"input_ids": torch.tensor([list(ids)], device=loaded.device)}
             if embeddings is None
@@ -196,10 +212,10 @@ class TreeReader:
                 past_key_values=self._cache,
                 use_cache=True,
             )
-        hidden = states[self.layers]
+        hidden = states[stop]
         hidden = hidden if loaded.final_norm is None else loaded.final_norm(hidden)
-        if self._kept is not None and self._states is not None:
-            beside = [states[layer] for layer in self._kept] or [hidden]
+        if kept is not None and self._states is not None:
+            beside = [states[layer] for layer in kept] or [hidden]
             self.room(0, self._states, torch.cat(beside, -1)[None])
         return hidden
 

@@ -23,7 +23,7 @@ Integers = NDArray[np.int32]
 class SpeculationResult(Result):
     """A text continued by drafting and verifying, with every tree."""
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
 
     drafter: str = quantity("drafter", "", "", "slug as asked", "Which method drafted.")
     rule: str = quantity("acceptance rule", "", "", "slug as asked", "Which rule accepted.")
@@ -129,6 +129,15 @@ class SpeculationResult(Result):
     )
     prefill_ms: float = quantity(
         "time to read the prompt", "", "ms", "target and, where it reads, draft", "Until it begins."
+    )
+    exit_agreement: Floats | None = quantity(
+        "agreement of exits",
+        "R,L",
+        "",
+        "share of the latest tokens that a layer's state, normed and unembedded, puts first; NaN "
+        "where it was not tried",
+        "How often the first layers alone would have said the text, as known in each round.",
+        since=3,
     )
     plain_ids: Integers = quantity(
         "plain new token", "n", "", "autoregressive decoding; empty where not asked",

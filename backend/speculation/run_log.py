@@ -62,6 +62,10 @@ class RunLog:
         if self._held > MOST_HELD:
             self._judge_all()
 
+    def __len__(self) -> int:
+        """Return the number of rounds."""
+        return len(self.rounds) + len(self._added)
+
     def _record_all(self) -> None:
         for round_, kept in self._added:
             self._unjudged.append((len(self.rounds), round_))

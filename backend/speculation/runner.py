@@ -222,6 +222,7 @@ class _Run:
             choice_text={str(key): text for key, text in zip(known, texts, strict=True)},
             rules=tuple(rule.slug for rule in self.rules),
             prefill_ms=self.prefill_ms,
+            exit_agreement=self.drafter.agreement(self.speculator.state, len(self.log)),
             plain_ids=np.asarray(self.plain, np.int32),
             plain_text=plain_text,
             plain_step_ms=self.plain_ms,

@@ -236,6 +236,7 @@ def test_default_rules_are_lossless_and_read_the_draft_where_they_can() -> None:
     assert chosen == {
         "aded": "sample_and_match",
         "draft_chain": "speculative_sampling",
+        "del": "speculative_sampling",
         "dflash": "speculative_sampling",
         "eagle3": "sample_and_match",
         "early_exit": "speculative_sampling",

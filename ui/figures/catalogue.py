@@ -132,6 +132,7 @@ GUESSES = {
     "fates": "Draw what became of all guesses.",
     "verify": "Draw the time of a pass of the target against how many tokens it read.",
     "time": "Draw where the time of a new token goes, beside autoregressive decoding.",
+    "exits": "Draw how often each exit would have said the text, and what drafting there promises.",
 }
 """What figures of a speculative run show."""
 

@@ -6,6 +6,7 @@ import numpy as np
 from plotly import graph_objects as go
 
 from tokenarium.backend import (
+    LONGEST,
     STATUSES,
     Share,
     SpeculationResult,
@@ -13,6 +14,7 @@ from tokenarium.backend import (
     by_entropy,
     by_rank,
     calibration,
+    exits,
     levels,
     outcome_counts,
     pace,
@@ -37,7 +39,7 @@ FATE_NAMES = {
     "pruned_before_verify": "not verified",
 }
 HEIGHT = 240
-NAMES = ("by_depth", "by_rank", "expected", "by_entropy", "fates", "verify", "time")
+NAMES = ("by_depth", "by_rank", "expected", "by_entropy", "fates", "verify", "time", "exits")
 
 
 def figures(result: SpeculationResult) -> dict[str, go.Figure | None]:
@@ -51,6 +53,7 @@ def figures(result: SpeculationResult) -> dict[str, go.Figure | None]:
         fates(result),
         verify(result),
         time_split(result),
+        early(result),
     )
     return dict(zip(NAMES, drawn, strict=True))
 
@@ -245,3 +248,46 @@ def time_split(result: SpeculationResult) -> go.Figure | None:
     figure.update_yaxes(automargin=True)
     label = "Time of a new token: drafting, verifying, bookkeeping, and plain decoding beside it"
     return finish(figure, 190, "time-split", label, columns={"y": "way"})
+
+
+def early(result: SpeculationResult) -> go.Figure | None:
+    """Draw how often each exit would have said the text, and what drafting there promises."""
+    found = exits(result)
+    if not found:
+        return None
+    layers = [exit_.layers for exit_ in found]
+    figure = go.Figure(
+        [
+            go.Scatter(
+                x=layers,
+                y=[exit_.agreement for exit_ in found],
+                name="agreement a",
+                line={"color": BLUE, "width": 2},
+                hovertemplate="after layer %{x}: %{y:.0%} of the text<extra></extra>",
+            ),
+            go.Scatter(
+                x=layers,
+                y=[exit_.promised for exit_ in found],
+                name="tokens, over plain",
+                line={"color": AMBER, "width": 2},
+                hovertemplate="drafting with %{x} layers: %{y:.2f} times plain<extra></extra>",
+            ),
+            go.Scatter(
+                x=[exit_.layers for exit_ in found if exit_.rounds],
+                y=[exit_.promised for exit_ in found if exit_.rounds],
+                customdata=[exit_.rounds for exit_ in found if exit_.rounds],
+                name="chosen",
+                mode="markers",
+                marker={"color": GREEN, "size": 10},
+                hovertemplate="layer %{x} drafted in %{customdata} rounds<extra></extra>",
+            ),
+        ]
+    )
+    figure.add_hline(y=1, line={"color": GREY, "dash": "dot"})
+    figure.update_xaxes(title="layers that draft")
+    figure.update_yaxes(title="share; times plain", rangemode="tozero")
+    label = (
+        "Agreement of exits with the text, and the tokens that the best chain of up to "
+        f"{LONGEST} from there promises, over plain decoding in as many passes of a layer"
+    )
+    return finish(figure, HEIGHT, "exits", label, columns={"custom": ["rounds"]})

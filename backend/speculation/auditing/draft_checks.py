@@ -35,6 +35,8 @@ class DraftedChildren:
     """[V] the whole distribution as reported, where it is known."""
     depth: int = 0
     """Drafted tokens at the end of ``before``."""
+    source: str = ""
+    """Who guessed the first of them."""
     target: tuple[float, ...] = ()
     """[n] the probability p that is recorded of the target for each; NaN where it was not read."""
 

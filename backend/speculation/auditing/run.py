@@ -1,6 +1,7 @@
 """The audit of a run of our own engine: what it recorded against plain passes of its models."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -55,16 +56,22 @@ def audit(
     """
     drafter, processors = request.drafter.drafter, request.processors
     text = (*result.prompt_ids.tolist(), *result.token_ids.tolist())
-    layers = drafter.layers(len(loaded.layers)) if drafter.source == "target_layers" else None
     target = PlainReader(loaded, text, check=check)
     shared = None if draft is None else compare(loaded, draft)
-    plain = PlainReader(draft or loaded, text, layers=layers, shared=shared, check=check)
+
+    @cache
+    def plain(layers: int | None) -> PlainReader:
+        return PlainReader(draft or loaded, text, layers=layers, shared=shared, check=check)
+
     states = drafter.source == "target_states"
     head = plain_head(drafter.head, loaded, target, text, request.draft_len) if states else None
     in_text, beside = drafted_children(result)
 
     def own(place: DraftedChildren) -> Tensor:
-        return plain(place.before) if head is None else head(place)
+        if head is not None:
+            return head(place)
+        early = drafter.source == "target_layers"
+        return plain(int(place.source.rpartition(" ")[2]) if early else None)(place.before)
 
     def probs(place: DraftedChildren) -> Tensor:
         return processors.soft_probs(own(place)[None], [place.before])[0]
@@ -129,6 +136,7 @@ def _drafted(result: SpeculationResult, parent: int, children: Sequence[Any]) ->
         tuple(int(child["token_id"]) for child in children),
         tuple(float(child["q_raw"]) for child in children),
         depth=depth,
+        source=result.sources[int(children[0]["source"])],
         target=tuple(float(child["p_raw"]) for child in children),
     )
 

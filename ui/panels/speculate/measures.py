@@ -36,6 +36,11 @@ FIGURES = {
         "Acceptance by the draft's doubt",
         "The less sure the small model is, the less of it stays.",
     ),
+    "exits": (
+        "What leaving early promises",
+        "How often each layer alone would have said the text, and the tokens that drafting there "
+        "gives by chains of up to 8, over plain decoding: below the dotted line it loses.",
+    ),
     "verify": ("What verifying costs", "A pass over many guesses, beside one over a single token."),
 }
 
