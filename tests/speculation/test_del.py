@@ -16,6 +16,7 @@ from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.request import SpeculateRequest
 from tokenarium.backend.speculation.result import SpeculationResult
 from tokenarium.backend.speculation.runner import speculate
+from tokenarium.ui.figures.speculation import figures
 
 DEL = Drafter.registry.find("del")
 
@@ -70,6 +71,10 @@ def test_every_round_knows_the_agreement_of_every_exit(
         assert each.promised == pytest.approx(3 * best)
     drafted = (result.node_columns["depth"] == 1) & (result.node_columns["draw_order"] == 0)
     assert sum(each.rounds for each in found) == drafted.sum()
+    drawn = figures(result)["exits"]
+    assert list(drawn.data[0].y) == [each.agreement for each in found]
+    assert list(drawn.data[1].y) == [each.promised for each in found]
+    assert sum(drawn.data[2].customdata or ()) == drafted.sum()
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
