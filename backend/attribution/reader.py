@@ -1,7 +1,7 @@
 """A model that reads many changed texts, and says what it expects after each."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from tokenarium.backend.attribution.joined import Beginning, joins, last_states
 from tokenarium.backend.attribution.rounded import Products
-from tokenarium.backend.attribution.rows import Batch, packed, row_of
+from tokenarium.backend.attribution.rows import Batch, Row, hiding_row, joined, packed, row_of
 from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
 from tokenarium.backend.observe.fresh_rotary import rotary_switch
+from tokenarium.backend.observe.products import quick_products
 
 
 class Reader:
@@ -44,8 +46,11 @@ class Reader:
         self.token_steps = 0
         """Tokens that were read, padding included."""
         self._layers: list[tuple[Tensor, Tensor]] = []
+        self._beginning = Beginning()
         self.logits: Tensor = self._read_whole()
         """[V] after the text itself."""
+        banded = self.shares and self._beginning.is_banded
+        self._joins = banded and joins(loaded, self.ids)
 
     def read(self, texts: Sequence[Sequence[int]], rounds: bool = True) -> Tensor:
         """Return the logits [N, V] after each text; none is empty.
@@ -54,10 +59,12 @@ class Reader:
             texts: ids of each.
             rounds: whether products may be rounded, where that is faster.
         """
-        found = self.logits.new_empty(len(texts), len(self.logits))
         rows = [row_of(number, ids, self.ids) for number, ids in enumerate(texts)]
+        if self._joins:
+            return self._read_joined(rows, rounds)
+        found = self.logits.new_empty(len(texts), len(self.logits))
         done = 0
-        with self._rounded(rounds):
+        with self._multiplying(rounds):
             for batch in packed(rows, self.shares):
                 self._report(done, len(rows))
                 found[[row.number for row in batch.rows]] = self._read_batch(batch)
@@ -76,12 +83,19 @@ class Reader:
             rounds: whether products may be rounded, where that is faster.
             hiding: what is done to them in every layer; None for ``Hiding``.
         """
+        if self._joins:
+            zeroes = hiding is ZeroingValues
+            rows = [
+                hiding_row(number, self.ids, torch.where(row)[0].tolist(), 0 if zeroes else 1)
+                for number, row in enumerate(hidden)
+            ]
+            return self._read_joined(rows, rounds, zeroes=zeroes)
         found: list[Tensor] = []
         length = len(self.ids)
         for part in hidden.split(max(1, 1536 // length)):
             self._report(sum(len(read) for read in found), len(hidden))
             tokens = torch.tensor([self.ids], device=self.loaded.device).expand(len(part), -1)
-            with recording((hiding or Hiding)(part)), self._rounded(rounds):
+            with recording((hiding or Hiding)(part)), self._multiplying(rounds):
                 found.append(self._logits(tokens, None, [length - 1] * len(part)))
             self._count(len(part), tokens.numel())
         return torch.cat(found)
@@ -89,11 +103,25 @@ class Reader:
     def _read_whole(self) -> Tensor:
         cache: Any = DynamicCache() if self.shares else None
         tokens = torch.tensor([self.ids], device=self.loaded.device)
-        logits = self._logits(tokens, cache, [len(self.ids) - 1])[0]
+        with recording(self._beginning), quick_products(self.loaded):
+            logits = self._logits(tokens, cache, [len(self.ids) - 1])[0]
         if cache is not None:
             self._layers = [(layer.keys, layer.values) for layer in cache.layers]
+            self.shares = bool(self._layers)  # GPT-1 stores nothing
         self._count(1, len(self.ids))
         return logits
+
+    def _read_joined(self, rows: Sequence[Row], rounds: bool, *, zeroes: bool = False) -> Tensor:
+        found: list[Tensor] = []
+        done = 0
+        with self._multiplying(rounds):
+            for batch in joined(rows):
+                self._report(done, len(rows))
+                states = last_states(self.loaded, self._beginning, batch, zeroes=zeroes)
+                found.append(self.loaded.unembed(states).float())
+                self._count(len(batch), sum(len(row.own) for row in batch))
+                done += len(batch)
+        return torch.cat(found)
 
     def _read_batch(self, batch: Batch) -> Tensor:
         """Rows are padded on the right, where causal attention does not see it."""
@@ -101,11 +129,11 @@ class Reader:
         tokens = torch.zeros(count, batch.width, dtype=torch.long, device=self.loaded.device)
         for place, row in enumerate(batch.rows):
             tokens[place, : len(row.ids) - shared] = torch.tensor(row.ids[shared:])
-        cache = self._beginning(shared, count) if shared else None
+        cache = self._cached(shared, count) if shared else None
         self._count(count, tokens.numel())
         return self._logits(tokens, cache, [len(row.ids) - shared - 1 for row in batch.rows])
 
-    def _beginning(self, shared: int, count: int) -> Any:
+    def _cached(self, shared: int, count: int) -> Any:
         cache = DynamicCache()
         for layer, (keys, values) in enumerate(self._layers):
             first, second = (
@@ -120,8 +148,10 @@ class Reader:
         rows = torch.arange(len(last), device=states.device)
         return self.loaded.unembed(states[rows, torch.tensor(last, device=states.device)]).float()
 
-    def _rounded(self, rounds: bool) -> Any:
-        return self._products.rounded() if rounds and self._products else nullcontext()
+    def _multiplying(self, rounds: bool) -> AbstractContextManager[None]:
+        if rounds and self._products:
+            return self._products.rounded()
+        return quick_products(self.loaded)
 
     def _count(self, texts: int, steps: int) -> None:
         self.passes += texts

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear
 
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.observe.products import linear_layers, replaced
 
 
 def why_not(loaded: LoadedModel) -> str:
@@ -30,7 +31,7 @@ class Products:
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self._layers = [part for part in loaded.body.modules() if type(part) is nn.Linear]
+        self._layers = linear_layers(loaded)
         self._weights = [
             (
                 part.weight.detach().bfloat16(),
@@ -44,13 +45,9 @@ class Products:
         """Multiply in bfloat16 inside; norms, attention and the residual stay float32."""
         # Queries, keys and values are of one input, and so are gate and up: rounded once.
         last: list[Tensor] = []
-        try:
-            for part, (weight, bias) in zip(self._layers, self._weights, strict=True):
-                part.forward = _forward(weight, bias, last)  # type: ignore[method-assign, assignment]
+        forwards = [_forward(weight, bias, last) for weight, bias in self._weights]
+        with replaced(self._layers, forwards):
             yield
-        finally:
-            for part in self._layers:
-                part.__dict__.pop("forward", None)
 
 
 def _forward(weight: Tensor, bias: Tensor | None, last: list[Tensor]) -> Callable[[Tensor], Tensor]:

@@ -18,6 +18,13 @@ class Row:
     ids: tuple[int, ...]
     shared: int
     """Tokens at its beginning that are those of the text itself; at least one is left to read."""
+    hidden: tuple[int, ...] = ()
+    """Places of the tokens that are hidden from others."""
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """The tokens that are left to read."""
+        return self.ids[self.shared :]
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,35 @@ def row_of(number: int, ids: Sequence[int], text: Sequence[int]) -> Row:
     return Row(number, tuple(ids), min(same, len(ids) - 1))
 
 
+def hiding_row(number: int, text: Sequence[int], hidden: Sequence[int], after: int) -> Row:
+    """Return the text with tokens hidden, and how much of its beginning does not notice.
+
+    Args:
+        number: its place.
+        text: its ids.
+        hidden: places, ascending.
+        after: how many tokens from the first hidden one on do not notice either.
+    """
+    first = hidden[0] + after if hidden else len(text)
+    return Row(number, tuple(text), min(first, len(text) - 1), tuple(hidden))
+
+
+def joined(rows: Sequence[Row]) -> Iterator[tuple[Row, ...]]:
+    """Yield rows as they come, as many as are read in one pass behind each other."""
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        if batch and size + len(row.own) > BATCH_TOKENS:
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(row)
+        size += len(row.own)
+    if batch:
+        yield tuple(batch)
+
+
 def packed(rows: Sequence[Row], shares: bool) -> Iterator[Batch]:
-    """Yield batches of rows of like length.
+    """Yield batches of rows of like length, to be read side by side.
 
     Args:
         rows: what is to be read.
