@@ -62,6 +62,13 @@
   };
   document.addEventListener('click', press, true);
 
+  // An address that names a run of a lower section alone opens there; a visitor who moved meanwhile stays.
+  const land = () => {
+    const named = T.fromAddress();
+    if (named.run || scrollY || new URL(location.href).searchParams.has('lesson')) return;
+    const title = Object.keys(named).map(key => document.getElementById(`${key}-section`)).find(Boolean);
+    title?.scrollIntoView({block: 'start'});
+  };
   const drawn = frames => new Promise(done => {
     const next = left => left ? (document.hidden ? setTimeout : requestAnimationFrame)(() => next(left - 1)) : setTimeout(done);
     next(frames);
@@ -75,6 +82,7 @@
       await drawn(FRAMES);
       arrived = true;
       document.body.classList.remove('tk-arriving');
+      land();
       T.bus.emit('arrived', {});
       const waiting = held;
       held = [];

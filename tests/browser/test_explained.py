@@ -37,3 +37,19 @@ def test_a_text_is_explained_and_a_click_explains_another_token(visit: Visit) ->
     focused.press("Enter")
     finished(page, before)
     expect(page.locator(".tk-attributed .tk-target")).to_have_text(" little")
+
+
+def test_a_link_to_a_lower_section_opens_there_and_empty_ones_take_no_room(visit: Visit) -> None:
+    top = "id => document.getElementById(id).getBoundingClientRect().top"
+    page = visit("why", wait=False)
+    expect(page.locator("#patch-run")).to_be_visible()
+    expect(page.locator(".tk-attributed .tk-target")).to_have_text(" Warsaw")
+    assert page.evaluate("scrollY") == 0
+    after = page.locator("#methods-run").evaluate("button => button.getBoundingClientRect().bottom")
+    assert page.evaluate(top, "patch-section") - after < 100
+
+    page = visit("why?patch=example-where-paris-is", wait=False)
+    page.wait_for_function("() => scrollY > 0")
+    assert abs(page.evaluate(top, "patch-section")) < 40
+    expect(page.locator("#patch-sentence")).to_be_visible()
+    expect(page.locator("#plot-patch_residual .main-svg").first).to_be_visible()

@@ -37,7 +37,7 @@ class Layout:
         lesson_panel(page, lab)
         self._found(page)
         for section in list(page.sections.values())[1:]:
-            gr.HTML(f"<h2>{escape(section.title)}</h2>")
+            gr.HTML(f'<h2 id="{section.slug}-section">{escape(section.title)}</h2>')
             self._introduction(section)
             self._links(section)
             section.build(self.controls)
