@@ -66,9 +66,13 @@ def _validation_lines(error: ValidationError) -> Iterator[str]:
         elif problem["type"] == "string_too_short":
             yield f"{name} is empty: give at least one character"
         else:
-            yield f"{name}={_shown(problem['input'])}: {message}"
+            yield f"{name}={shown(problem['input'])}: {message}"
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def shown(value: object) -> str:
+    """Return a value as it stands in a message: not all of a long one."""
+    try:
+        text = repr(value)
+    except ValueError:  # whole numbers of thousands of digits are not written out
+        text = f"a {type(value).__name__} that is too long to write"
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."

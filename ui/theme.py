@@ -21,7 +21,7 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill="#b45309",
         button_primary_background_fill_dark="#b45309",
         button_primary_background_fill_hover="#92400e",
-        button_primary_background_fill_hover_dark="#d97706",
+        button_primary_background_fill_hover_dark="#92400e",
         button_primary_text_color="#ffffff",
         button_primary_text_color_dark="#ffffff",
         body_text_color_subdued="#475569",

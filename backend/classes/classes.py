@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from tokenarium.backend.arguments import checks_arguments
 from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.storage import RunStore
 
@@ -66,6 +67,7 @@ class ClassTable:
         return text.getvalue()
 
 
+@checks_arguments
 class Classes:
     """The classes of one store; safe to use from many threads.
 
@@ -172,7 +174,7 @@ class Classes:
             self._tables.add_pass(code, number, lesson, step, datetime.now(UTC))
         return number
 
-    def table(self, secret: str) -> ClassTable:
+    def table(self, secret: object) -> ClassTable:
         """Return what a teacher sees.
 
         Raises:
@@ -186,7 +188,7 @@ class Classes:
             students = self._tables.members(code)
         return ClassTable(code, title, begun + timedelta(days=DAYS_KEPT), students, passed)
 
-    def delete(self, secret: str) -> None:
+    def delete(self, secret: object) -> None:
         """Delete a class with all that is kept of it.
 
         Raises:
@@ -202,10 +204,10 @@ class Classes:
         with told_in_words():
             self._tables.delete_before(datetime.now(UTC) - timedelta(days=DAYS_KEPT))
 
-    def _opened_by(self, secret: str) -> tuple[str, str, datetime]:
+    def _opened_by(self, secret: object) -> tuple[str, str, datetime]:
         with told_in_words():
             known = isinstance(secret, str) and _SECRET.fullmatch(secret)
-            found = self._tables.opened_by(_digest(secret)) if known else None
+            found = self._tables.opened_by(_digest(str(secret))) if known else None
         if found is None or _is_over(found[2]):
             raise UserError(
                 "this link opens no class: use the teacher's link as it was given; a class is "

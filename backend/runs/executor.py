@@ -183,7 +183,8 @@ class RunExecutor:
         return " ".join([*read, *self.lender.rendered(request, source)])
 
     def _source(self, request: ModelRequest) -> ModelSource:
-        return self._registry.resolve(request.home) if request.home else NO_MODEL
+        none = not (request.reads_model or request.home)
+        return NO_MODEL if none else self._registry.resolve(request.home)
 
     def _replace(
         self,

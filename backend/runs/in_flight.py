@@ -201,7 +201,8 @@ class RunsInFlight:
         with told_in_words():
             kind = kind_of(request)
             refuse_long(request, self.settings.token_limit)
-            for name in (request.home, *request.beside) if request.home else ():
+            reads = request.reads_model or request.home
+            for name in (request.home, *request.beside) if reads else ():
                 self._registry.info(name)
             if not kind.estimate:
                 return None

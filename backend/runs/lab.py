@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from tokenarium.backend.arguments import checks_arguments
 from tokenarium.backend.classes import Classes
-from tokenarium.backend.errors import UserError, told_in_words
+from tokenarium.backend.errors import UserError, shown, told_in_words
 from tokenarium.backend.models.info import ModelInfo
 from tokenarium.backend.models.names import STAND_IN
 from tokenarium.backend.models.preselected import Preselected, Preselection
@@ -31,6 +32,7 @@ AnyRequest = TypeVar("AnyRequest", bound=Request)
 AnyMethod = TypeVar("AnyMethod", bound=Method)
 
 
+@checks_arguments
 class Lab(Library):
     """Answers requests with runs, from the store or by computing; safe to use from many threads.
 
@@ -116,9 +118,12 @@ class Lab(Library):
             UserError: if there is no such family, naming those there are.
         """
         KINDS.all()  # the families are declared beside the kinds of runs that use them
-        registry = FAMILIES.get(family) if isinstance(family, str) else family.registry
+        named = isinstance(family, str)
+        registry = FAMILIES.get(family) if named else getattr(family, "registry", None)
         if registry is None:
-            raise UserError(f"family={family!r} is unknown: choose {', '.join(sorted(FAMILIES))}")
+            raise UserError(
+                f"family={shown(family)} is unknown: choose {', '.join(sorted(FAMILIES))}"
+            )
         found: tuple[type[Method], ...] = registry.all()
         return found
 

@@ -75,7 +75,7 @@ class ModelRequest(Request):
     @property
     def reads_model(self) -> bool:
         """Whether a model is loaded for it; its runner is handed None where it is not."""
-        return bool(self.model)
+        return True
 
     @property
     def beside(self) -> tuple[str, ...]:

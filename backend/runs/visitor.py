@@ -44,7 +44,10 @@ class SeenNames:
 
     def known(self, name: str) -> bool:
         """Return whether a name was seen first at least ``KNOWN_AFTER_S`` ago."""
-        digest, now = hashlib.sha256(name.encode()).digest()[:8], time.monotonic()
+        digest, now = (
+            hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8],
+            time.monotonic(),
+        )
         with self._lock:
             first = self._first.setdefault(digest, now)
             if now - first >= KNOWN_AFTER_S:  # the names in use are forgotten last

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
+from tokenarium.backend.arguments import checks_arguments
 from tokenarium.backend.errors import told_in_words
 from tokenarium.backend.models.files import read_object
 from tokenarium.backend.models.names import BUNDLED, available, folder, resolve
@@ -36,6 +37,7 @@ from tokenarium.backend.tokenization.training import (
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
 
+@checks_arguments
 class Tokenizers:
     """Tokenizers by name; safe to use from many threads.
 

@@ -59,6 +59,11 @@ class TokenizeRequest(ModelRequest):
     )
 
     @property
+    def reads_model(self) -> bool:
+        """Only where one says what segmentations cost."""
+        return bool(self.model)
+
+    @property
     def home(self) -> str:
         """The model's own queue; without a model, that of one that is always there."""
         return self.model or STAND_IN

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend.models.offsets import close_gaps
+from tokenarium.backend.runs.message import refuse_surrogate
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
 Spans = NDArray[np.int32]
@@ -50,7 +51,12 @@ class Segmentation:
 
 
 def read(vocabulary: Vocabulary, text: str) -> Reading:
-    """Return a text as a tokenizer reads it."""
+    """Return a text as a tokenizer reads it.
+
+    Raises:
+        ValueError: if it has an unpaired surrogate.
+    """
+    refuse_surrogate("text", text)
     found = vocabulary.engine.read(text)
     pieces = tuple(vocabulary.bytes_of(piece) for piece in found.pieces)
     source, whole = text.encode(), b"".join(pieces)

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,12 +25,14 @@ from tests.hostile.tokenizers import LOADED, STAGES, STUCK, TEMPLATES, texts, wr
 from tests.models.conftest import save_model
 from tokenarium import Lab, Settings
 from tokenarium.backend.errors import UserError
-from tokenarium.backend.runs.events import Cancelled
+from tokenarium.backend.runs.events import Cancelled, CancelToken
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.trace.request import TraceRequest
 
 LONGEST_S = 90.0
 """Within which every input must end, on a machine that does other things."""
+RUN_S = 5.0
+"""After which a run is cancelled, which must be heard."""
 Attempt = tuple[str, Callable[[], object]]
 
 
@@ -98,8 +101,9 @@ def _kinds(lab: Lab, models: Path, seed: int, seconds: float) -> Iterator[Figure
             "tokenizers": (_tokenizers(lab, models, small), 0.2),
             "chat templates": (_templates(lab, models, small), 0.2),
             "texts": (_texts(lab, seed), 0.1),
-            "requests": (_requests(lab, seed), 0.15),
-            "calls": (calls(lab, seed, 2_000), 0.05),
+            "requests": (_requests(lab, seed), 0.1),
+            "requests that are run": (_runs(lab, seed + 1), 0.2),
+            "calls": (calls(lab, seed, 4_000), 0.1),
         }
         honest = Figures("honest runs meanwhile")
         for kind, (attempts, share) in parts.items():
@@ -150,6 +154,22 @@ def _requests(lab: Lab, seed: int) -> Iterator[Attempt]:
     # Estimated, not run: what is tried is the values, not the patience.
     for kind, values in requests(seed, 2_000):
         yield f"{kind.kind} {values!r:.300}", partial(_estimated, lab, kind, values)
+
+
+def _runs(lab: Lab, seed: int) -> Iterator[Attempt]:
+    for kind, values in requests(seed, 2_000):
+        yield f"{kind.kind} {values!r:.300}", partial(_ran, lab, kind, values)
+
+
+def _ran(lab: Lab, kind: type[ModelRequest], values: dict[str, Any]) -> None:
+    """Run a request; one that has something to do is cancelled after a while."""
+    cancel = CancelToken()
+    timer = threading.Timer(RUN_S, cancel.cancel)
+    timer.start()
+    try:
+        lab.run(lab.request(kind, **values), cancel=cancel)
+    finally:
+        timer.cancel()
 
 
 def _read(lab: Lab, text: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tokenarium.ui.shell.scripts import files, foot
 from tokenarium.ui.shell.style_sheet import INSIDE, weighted
-from tokenarium.ui.theme import css
+from tokenarium.ui.theme import css, theme
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,29 @@ def test_the_sheet_is_whole_small_and_served_where_the_page_asks_for_it() -> Non
     assert sent.kind == "text/css"
     assert sent.text.count(b"{") > css().count("{")
     assert len(sent.packed) < 30_000
+
+
+def _colour(name: str, look: str) -> tuple[float, ...]:
+    """Return red, green and blue of a colour of the theme, in shares of the brightest."""
+    given = f"*{name}"
+    while given.startswith("*"):  # a dark page takes what it names from the dark ones too
+        given = getattr(theme(), given[1:] + look, None) or getattr(theme(), given[1:])
+    given = {"white": "#ffffff", "black": "#000000"}.get(given, given)
+    return tuple(int(given[at : at + 2], 16) / 255 for at in (1, 3, 5))
+
+
+def _luminance(colour: tuple[float, ...]) -> float:
+    """As WCAG 2.2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("look", ["", "_dark"])
+@pytest.mark.parametrize("state", ["", "_hover"])
+@pytest.mark.parametrize("kind", ["primary", "secondary"])
+def test_buttons_can_be_read_under_the_pointer_too(kind: str, state: str, look: str) -> None:
+    fill, words = (
+        _luminance(_colour(f"button_{kind}_{part}{state}", look))
+        for part in ("background_fill", "text_color")
+    )
+    assert (max(fill, words) + 0.05) / (min(fill, words) + 0.05) >= 4.5
