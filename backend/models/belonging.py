@@ -14,7 +14,8 @@ _COMPUTED = re.compile(
 )
 """What older files store although it is computed: rotary frequencies, positions, causal masks."""
 _DRAFT_LAYERS = re.compile(r"(^|[._])(mtp|nextn)")
-_LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
+_LAYER = re.compile(r"([^.]+)\.(?:layers|h|blocks)\.(\d+)\.")
+"""A tensor of a layer: what holds the layers, and the layer's number."""
 
 
 def refuse_other_head(architectures: Any, name: str) -> None:
@@ -77,7 +78,10 @@ def left_out(unexpected: Collection[str], model: PreTrainedModel, name: str) -> 
     drafting = [each for each in others if _DRAFT_LAYERS.search(each)]
     others = [each for each in others if each not in drafting]
     count = int(model.config.get_text_config().num_hidden_layers)
-    numbers = [int(found[1]) for each in others if (found := _LAYER.search(each))]
+    # Parts that read images have layers too, which are held by something of another name.
+    holders = {found[1] for each in model.state_dict() if (found := _LAYER.search(each))}
+    layers = [found for each in others if (found := _LAYER.search(each)) and found[1] in holders]
+    numbers = [int(found[2]) for found in layers]
     homes = _homes(model)
     if most := max((number for number in numbers if number >= count), default=0):
         raise ModelRefused(

@@ -161,12 +161,20 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
         refuse_unless_readable(method, name)
     config = _parse_config(folder, name)
     if _model_class(config) is None:
-        raise ModelRefused(
-            f"{name} is of type {kind!r}, which is no causal language model: choose one that "
-            "predicts the next token"
-        )
+        raise ModelRefused(f"{name} is of type {kind!r}, {_why_no_class(raw)}")
     refuse_other_kinds(config, name)
     return config
+
+
+def _why_no_class(raw: dict[str, Any]) -> str:
+    """Return why transformers loads no model of a type that predicts the next token."""
+    made = raw.get("architectures")
+    if isinstance(made, list) and any(str(each).endswith("ForCausalLM") for each in made):
+        return (
+            "a part of a larger model saved by itself, which AutoModelForCausalLM of transformers "
+            "does not take: choose the whole model"
+        )
+    return "which is no causal language model: choose one that predicts the next token"
 
 
 def _method(folder: Path, name: str) -> str | None:

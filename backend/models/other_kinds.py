@@ -23,6 +23,8 @@ def _what(config: PretrainedConfig) -> str | None:
         return "which is a decoder that also reads what an encoder made of another text"
     if getattr(config, "is_decoder", True) is False and hasattr(config, "add_cross_attention"):
         return "which is an encoder, made to read both sides of a token"
+    if getattr(config.get_text_config(), "cross_attention_layers", None):
+        return "some of whose layers read an image and are left out without one"
     if not attention_layers(config):
         return "which has no attention: its layers sum the text up in a state"
     return None

@@ -37,6 +37,9 @@ def refusing(what: str, remedy: str) -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
             raise
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            wanted = error.name.partition(".")[0].replace("_", "-")
+            remedy = f"run 'pip install {wanted}' and start again, or choose another model"
         raise ModelRefused(f"{what} ({error_words(error)}): {remedy}") from error
 
 

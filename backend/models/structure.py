@@ -46,10 +46,18 @@ def find_structure(model: PreTrainedModel) -> Structure:
     )
     head = parts.get_output_embeddings()
     if decoder is None or layers is None or head is None:
-        if type(model.config) in MODEL_FOR_MASKED_LM_MAPPING:
+        decodes = getattr(model.config, "is_decoder", False) is True
+        if type(model.config) in MODEL_FOR_MASKED_LM_MAPPING and not decodes:
             raise ModelRefused(
                 f"{type(model).__name__} is an encoder, made to read both sides of a masked token: "
                 "choose a causal language model, such as a Llama"
+            )
+        lists = [getattr(home, name, None) for home in homes for name in _LAYERS]
+        if other := [len(each) for each in lists if isinstance(each, nn.ModuleList)]:
+            raise ModelRefused(
+                f"{type(model).__name__} has {max(other)} layers where its configuration counts "
+                f"{count}: some attend or are gone through more than once, which is not understood "
+                "here, so choose another architecture"
             )
         part = f"list of {count} layers" if layers is None else "unembedding"
         raise ModelRefused(

@@ -93,6 +93,17 @@ SIZES: dict[str, Any] = {
 
 OWN: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3], "mamba_expand": 2},
+    "cohere_compass_text": {
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "rope_parameters": {
+            kind: {"rope_type": "default", "rope_theta": 10_000.0}
+            for kind in ("sliding_attention", "full_attention")
+        },
+    },
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10_000.0},
+        "ffn_config": {"hidden_size": 64, "ffn_hidden_size": 96, "moe_top_k": 2},
+    },
     "dots1": {"n_shared_experts": 1},
     "dots3_note_text": {"num_key_value_heads": 4},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
@@ -133,8 +144,19 @@ OWN: dict[str, dict[str, Any]] = {
     "phi3": {"pad_token_id": 0},
     "qwen3_5_moe_text": {"layer_types": ["linear_attention", "full_attention"] * 2},
     "qwen3_5_text": {"layer_types": ["linear_attention", "full_attention"] * 2},
+    "qwen4_exp_text": {
+        "layer_types": ["linear_attention", "indexed_attention"] * 2,
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 16,
+        "indexer_budget": 32,
+        "indexer_compress_ratio": 8,
+        "hc_lowrank": 8,
+        "ngram_vocab_size_base": 300,
+        "split_ngram_parts": 2,
+    },
     "qwen3_next": {"layer_types": ["linear_attention", "full_attention"] * 2},
-    "reformer": {"is_decoder": True},
+    "reformer": {"is_decoder": True, "axial_pos_embds_dim": (16, 48), "axial_pos_shape": (16, 32)},
     "zaya": {"num_experts_per_tok": 1},
     "recurrent_gemma": {"block_types": ["recurrent", "attention"], "attention_window_size": 16},
     "zamba2": {"layers_block_type": ["mamba", "hybrid"] * 2},
@@ -168,7 +190,7 @@ def _small(made: type[PretrainedConfig]) -> dict[str, Any]:
     kinds = default.to_dict().get("layer_types")
     if isinstance(kinds, list) and "layer_types" not in own:
         sizes["layer_types"] = _both_kinds(kinds)
-    return {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0} | sizes | own | inner
+    return {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0} | sizes | inner | own
 
 
 def _both_kinds(kinds: list[str]) -> list[str]:

@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
 import transformers
 
 from tests.families.building import causal_types, small_config
 from tests.families.measuring import measure
 from tests.families.table import PAGE, README, write
+from tokenarium.backend.models.other_kinds import refuse_other_kinds
+from tokenarium.backend.models.refusal import ModelRefused
 
 
 def test_a_family_that_loads_equals_eager_within_the_tolerance():
@@ -76,3 +79,18 @@ def test_the_committed_table_has_every_type_of_its_version_and_nothing_wrong():
     if f"of transformers {transformers.__version__} takes" in " ".join(page.split()):
         listed = set(re.findall(r"^\| ([\w-]+)(?: \(.*\))? \|", page, re.MULTILINE))
         assert set(causal_types()) <= listed
+
+
+def test_streams_that_stand_one_after_another_are_called_several():
+    found = measure("qwen4_exp_text")
+    assert found["verdict"] == "refused"
+    assert "several residual streams side by side" in found["why"]
+
+
+def test_a_text_part_that_was_saved_by_itself_is_called_one():
+    assert "a part of a larger model saved by itself" in measure("mllama")["why"]
+
+
+def test_layers_that_read_an_image_are_named():
+    with pytest.raises(ModelRefused, match="some of whose layers read an image and are left out"):
+        refuse_other_kinds(small_config("mllama"), "m")

@@ -46,6 +46,7 @@ def test_a_tensor_of_a_layer_that_would_be_dropped_is_refused(tmp_path, save):
     [
         ("v_head.summary.weight", "no part of the language model and are not used, such as v_head"),
         ("mtp.layers.0.mlp.up_proj.weight", "multi-token prediction"),
+        ("vision_model.transformer.layers.7.mlp.fc1.weight", "no part of the language model"),
     ],
 )
 def test_a_tensor_beside_the_language_model_is_left_out_and_said(tmp_path, save, tensor, words):

@@ -119,6 +119,72 @@ def test_compressed_tensors_are_made_plain(tmp_path, save):
     _assert_plain(_load(tmp_path), plain)
 
 
+def _bits(numbers, order=range(8)):
+    """Pack every eight numbers of the last axis into one word, the first of ``order`` lowest."""
+    words = sum(numbers[..., start::8].long() << (4 * at) for at, start in enumerate(order))
+    return words.where(words < 2**31, words - 2**32).to(torch.int32)
+
+
+def _groups(weights):
+    """Yield name, plain weight, numbers [in, out], zeros and scales [in / 32, out] of layers."""
+    for name, value in _projections(weights).items():
+        wide, long = value.shape
+        numbers = torch.randint(0, 16, (long, wide))
+        zeros = torch.randint(1, 16, (long // 32, wide))
+        scales = (torch.rand(long // 32, wide) * 0.02 + 0.01).half()
+        group = torch.arange(long) // 32
+        plain = (scales.float()[group] * (numbers - zeros[group])).T
+        yield name, plain, numbers, zeros, scales, group
+
+
+def _gptq(weights):
+    parts, plain = {}, {}
+    for name, value, numbers, zeros, scales, group in _groups(weights):
+        stem, plain[name] = name.removesuffix("weight"), value
+        parts[f"{stem}qweight"] = _bits(numbers.T).T.contiguous()
+        parts[f"{stem}qzeros"] = _bits(zeros - 1)
+        parts[f"{stem}scales"], parts[f"{stem}g_idx"] = scales, group.int()
+    return parts, plain
+
+
+def _awq(weights):
+    parts, plain = {}, {}
+    order = (0, 2, 4, 6, 1, 3, 5, 7)
+    for name, value, numbers, zeros, scales, _ in _groups(weights):
+        stem, plain[name] = name.removesuffix("weight"), value
+        parts[f"{stem}qweight"] = _bits(numbers, order)
+        parts[f"{stem}qzeros"], parts[f"{stem}scales"] = _bits(zeros, order), scales
+    return parts, plain
+
+
+@pytest.mark.external
+@pytest.mark.skipif(not find_spec("gptqmodel"), reason="gptqmodel is not installed")
+@pytest.mark.parametrize(
+    ("make", "method"),
+    [
+        (_gptq, {"quant_method": "gptq", "desc_act": False, "sym": False}),
+        (_awq, {"quant_method": "awq", "zero_point": True, "version": "gemm"}),
+    ],
+)
+def test_weights_that_stay_packed_compute_what_their_format_says(tmp_path, save, make, method):
+    save(tmp_path, "llama", hidden_size=64, intermediate_size=64, head_dim=16)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    parts, plain = make(weights)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    model.load_state_dict({**model.state_dict(), **plain})
+    kept = {name: value for name, value in weights.items() if name not in plain}
+    save_file(kept | parts, file, metadata={"format": "pt"})
+    _say(tmp_path, {**method, "bits": 4, "group_size": 32, "lm_head": False})
+    loaded = _load(tmp_path)
+    assert loaded.weights == f"quantised with {method['quant_method']}"
+    ids = (torch.arange(60) * 7919 % 250)[None]
+    with torch.inference_mode():
+        found, expected = loaded.model(ids).logits, model(ids).logits
+    # Their kernels multiply in halves of the precision that is asked for.
+    assert float((found - expected).abs().max()) < 0.01 * float(expected.abs().max())
+
+
 def _packed_by_bitsandbytes(save, folder, **sizes):
     whole = save(folder / "whole", "llama", hidden_size=64, head_dim=16, **sizes)
     packed = AutoModelForCausalLM.from_pretrained(
@@ -157,6 +223,16 @@ def test_what_is_missing_is_named(tmp_path, save, monkeypatch, method):
     _say(tmp_path, {"quant_method": method, "bits": 4})
     wanted = " ".join(name.replace("_", "-") for name in quantised.NEEDS[method])
     with pytest.raises(ModelRefused, match=f"quantised with {method}.*run 'pip install {wanted}'"):
+        _load(tmp_path)
+
+
+def test_a_package_that_another_one_needs_is_named(tmp_path, save, monkeypatch):
+    def without(*_):
+        raise ModuleNotFoundError("No module named 'loguru.core'", name="loguru.core")
+
+    save(tmp_path, "llama")
+    monkeypatch.setattr("tokenarium.backend.models.loading.find_structure", without)
+    with pytest.raises(ModelRefused, match=r"No module named .*: run 'pip install loguru'"):
         _load(tmp_path)
 
 

@@ -108,7 +108,8 @@ def _compared(loaded: LoadedModel, tokens: int) -> Verdict:
             if not bool(torch.isfinite(reference).all()):
                 return Verdict(False, _overflow(loaded, stream), float("nan"))
             hidden = stream.leaving[-1] if stream.leaving else None
-            rebuilt = None if hidden is None else _rebuild(loaded, hidden)
+            alone = hidden is not None and not _has_several_streams(loaded, hidden)
+            rebuilt = _rebuild(loaded, hidden) if alone and hidden is not None else None
     except torch.OutOfMemoryError:
         raise
     except UnknownArgument as error:
@@ -150,7 +151,7 @@ def _judge(
             "is computed otherwise than by queries, keys, softmax and values there, choose another "
             "model"
         )
-    elif stream.leaving[-1].dim() > 3:
+    elif _has_several_streams(loaded, stream.leaving[-1]):
         failure = (
             "it has several residual streams side by side, of which one could be shown: choose "
             "another model"
@@ -199,6 +200,15 @@ def _fixed_ids(loaded: LoadedModel, tokens: int) -> Tensor:
 def _logits(loaded: LoadedModel, ids: Tensor) -> Tensor:
     logits: Tensor = loaded.model(input_ids=ids, use_cache=False).logits
     return logits[0].float()
+
+
+def _has_several_streams(loaded: LoadedModel, hidden: Tensor) -> bool:
+    """Return whether what leaves the last layer is more than one residual stream.
+
+    Hyper-connections stand in a dimension of their own, or one after another in the last one.
+    """
+    width = loaded.model.config.get_text_config().hidden_size
+    return hidden.dim() > 3 or hidden.shape[-1] > width
 
 
 def _rebuild(loaded: LoadedModel, hidden: Tensor) -> Tensor:
