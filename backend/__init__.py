@@ -216,6 +216,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.tokenization.characters_result import CharactersResult
     from tokenarium.backend.tokenization.counts import by_word, word_spans
     from tokenarium.backend.tokenization.languages import Parallel, Premium, parallel_text
+    from tokenarium.backend.tokenization.mixture import Mixture
     from tokenarium.backend.tokenization.request import (
         CharactersRequest,
         NextByteRequest,
@@ -223,6 +224,7 @@ if TYPE_CHECKING:
         TokenizeRequest,
     )
     from tokenarium.backend.tokenization.result import NextByteResult, TokenizeResult
+    from tokenarium.backend.tokenization.samples import Sample
     from tokenarium.backend.tokenization.segmenter import Segmenter
     from tokenarium.backend.tokenization.training import Point
     from tokenarium.backend.tokenization.vocabulary import Vocabulary

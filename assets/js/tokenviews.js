@@ -5,7 +5,7 @@
 
   T.tokenViews = ({panel, ask, add, state, make, label, picked, pressed, input, poll}) => {
     const made = {}, kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}, letters: {task: 'count'}, train: {kind: 'bpe', size: 500, words: true}};
-    let now = '';
+    let now = '', asked = '';
     const box = name => (made[name] ??= make('div', 'tk-cuts-view'));
     const error = (host, words) => { const line = host.appendChild(make('p', 'tk-status tk-error', words)); line.setAttribute('role', 'alert'); };
 
@@ -168,8 +168,9 @@
       host.replaceChildren(label('Words', words, 'tk-cuts-text'), bar, cost, out);
     };
 
-    const shows = {languages, score, byte, merges, train, letters};
-    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({})};
+    const mixture = T.mixtureView({ask, state, make, label, picked, pressed, input, error});
+    const shows = {languages, score, byte, merges, train, letters, mixture};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({})};
     const open = name => {
       now = name;
       panel.replaceChildren(box(name));
@@ -178,7 +179,9 @@
     };
     const show = value => { if (shows[value.do]) shows[value.do](box(value.do), value); };
     const stale = () => {
-      for (const name of ['languages', 'merges']) box(name).replaceChildren();
+      const names = state().with.join();
+      for (const name of ['languages', 'merges', ...(names === asked ? [] : ['mixture'])]) box(name).replaceChildren();
+      asked = names;
       if (kept.merges.tokenizer && !state().with.includes(kept.merges.tokenizer)) delete kept.merges.tokenizer;
       if (begin[now] && !box(now).childElementCount) ask(now, begin[now]());
     };

@@ -1,6 +1,6 @@
 """Tokenizers as a page asks for them: at once, without weights, nothing stored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from tokenarium.backend.arguments import checks_arguments
@@ -18,9 +18,11 @@ from tokenarium.backend.tokenization.languages import (
     parallel_text,
     premiums,
 )
+from tokenarium.backend.tokenization.mixture import Mixture, mixture
 from tokenarium.backend.tokenization.request import TokenizeRequest
 from tokenarium.backend.tokenization.result import TokenizeResult
 from tokenarium.backend.tokenization.runner import tokenize
+from tokenarium.backend.tokenization.samples import Sample, own_samples
 from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.shelf import GIVEN
 from tokenarium.backend.tokenization.training import (
@@ -175,6 +177,32 @@ class Tokenizers:
             if not vocabulary.merges or not reading.spelled:
                 return ()
             return growth(vocabulary, reading, sizes_of(len(vocabulary.merge_list)))
+
+    def samples(self) -> tuple[Sample, ...]:
+        """Return texts of several kinds that are at hand, for what compares kinds of text."""
+        return own_samples()
+
+    def mixture(self, name: str, samples: Mapping[str, str], merges: int = 200) -> Mixture:
+        """Return what the list of merges says about the text that a tokenizer was trained on.
+
+        Args:
+            name: of a tokenizer of byte-pair encoding.
+            samples: 2 to 8 texts by name, of kinds that may have been in it; about a second for
+                every 100,000 characters and 100 merges.
+            merges: how many of the first that stand in a sample are looked at, 20 to 1,000.
+
+        Raises:
+            UserError: if the tokenizer has no merges, samples are too long, or a number is out of
+                range.
+        """
+        most = HOSTED_MOST_CHARACTERS if self._settings.hosted else MOST_CHARACTERS
+        with told_in_words():
+            count = sum(map(len, samples.values()))
+            if count > 2 * most:
+                raise ValueError(
+                    f"the samples have {count:,} characters: at most {2 * most:,} are read here"
+                )
+            return mixture(self._shelf.get(name), samples, merges)
 
     def tokenize(self, request: TokenizeRequest) -> TokenizeResult:
         """Return what a request without a model asks for, at once; nothing is stored.

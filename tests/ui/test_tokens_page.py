@@ -188,3 +188,30 @@ def test_letters_are_asked_for_beside_the_usual_answer(lab: Lab) -> None:
     assert found["said"].startswith("bundled/target prefers the right answer to ")
     assert "always saying " in found["said"]
     assert found["html"].count("<tr>") == 5
+
+
+def test_the_training_text_is_inferred_from_samples_and_own_texts(lab: Lab) -> None:
+    begun = ask(lab, "mixture")
+    assert begun["usual"] == ["English", "Python", "JavaScript"]
+    assert {"English", "German"} <= {name for name, _ in begun["samples"]}
+    own = [{"title": "<b>", "text": "zz qq zz. qq zz qq."}, {"title": "<b>", "text": "vv ww."}, 5]
+    more = {"samples": ["English", "German", "none"], "own": own, "merges": 40}
+    found = ask(lab, "mixture", run=True, tokenizer=TARGET, **more)
+    assert (
+        "the first 40 merges of Bundled target fit best to a training text of English"
+        in (found["said"])
+    )
+    assert [name for name, _ in found["bars"]] == ["English", "German", "<b>", "<b> 2"]
+    assert sum(share for _, share in found["bars"]) == pytest.approx(1)
+    assert "<b>" not in found["html"]
+    assert "few bytes, so uncertain: German" in found["notes"][0]
+    alone = ask(lab, "mixture", run=True, tokenizer=TARGET, samples=["English"])
+    assert "1 samples are given: choose from 2 to 8" in alone["error"]
+
+
+def test_a_training_text_that_is_not_among_the_samples_is_said(lab: Lab, letters: str) -> None:
+    # The merge a b stands in the first text only, far behind e e; the second has no pairs at all.
+    own = [{"title": "x", "text": "ab" + "ee" * 50}, {"title": "y", "text": "f"}]
+    found = ask(lab, "mixture", run=True, tokenizer=letters, own=own)
+    assert "y 100%" in found["said"]
+    assert "only 0% of these merges stand in a sample that has a share" in found["notes"][0]

@@ -57,6 +57,8 @@ NAMES = (
     "compare",
     "heads",
     "cuts",
+    "samples",
+    "mixture",
     "tokenviews",
     "tokens",
     "library",

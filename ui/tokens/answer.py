@@ -16,6 +16,7 @@ from tokenarium.backend import (
 from tokenarium.ui.text import many, one_line
 from tokenarium.ui.tokens.cuts import strip_of
 from tokenarium.ui.tokens.letters import letters
+from tokenarium.ui.tokens.mixture import mixed
 from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
 from tokenarium.ui.tokens.tables import counts_html, growth_html, languages_html, steps_html
 
@@ -43,6 +44,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "merges": lambda: _merges(lab, asked),
         "give": lambda: _given(lab, asked),
         "train": lambda: _trained(lab, asked),
+        "mixture": lambda: mixed(lab, asked),
         "score": lambda: scored(lab, asked, visitor),
         "letters": lambda: letters(lab, asked, visitor),
         "byte": lambda: next_bytes(lab, asked, visitor),
