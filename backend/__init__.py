@@ -226,6 +226,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.tokenization.result import NextByteResult, TokenizeResult
     from tokenarium.backend.tokenization.samples import Sample
     from tokenarium.backend.tokenization.segmenter import Segmenter
+    from tokenarium.backend.tokenization.size_curves import SizeCurve
     from tokenarium.backend.tokenization.training import Point
     from tokenarium.backend.tokenization.vocabulary import Vocabulary
     from tokenarium.backend.trace.estimate import TraceEstimate

@@ -169,8 +169,9 @@
     };
 
     const mixture = T.mixtureView({ask, state, make, label, picked, pressed, input, error});
-    const shows = {languages, score, byte, merges, train, letters, mixture};
-    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({})};
+    const sizes = T.sizesView({ask, state, make, label, picked, pressed, input, error});
+    const shows = {languages, score, byte, merges, train, letters, mixture, sizes};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({})};
     const open = name => {
       now = name;
       panel.replaceChildren(box(name));
@@ -180,7 +181,7 @@
     const show = value => { if (shows[value.do]) shows[value.do](box(value.do), value); };
     const stale = () => {
       const names = state().with.join();
-      for (const name of ['languages', 'merges', ...(names === asked ? [] : ['mixture'])]) box(name).replaceChildren();
+      for (const name of ['languages', 'merges', ...(names === asked ? [] : ['mixture', 'sizes'])]) box(name).replaceChildren();
       asked = names;
       if (kept.merges.tokenizer && !state().with.includes(kept.merges.tokenizer)) delete kept.merges.tokenizer;
       if (begin[now] && !box(now).childElementCount) ask(now, begin[now]());

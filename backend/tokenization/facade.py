@@ -25,6 +25,7 @@ from tokenarium.backend.tokenization.runner import tokenize
 from tokenarium.backend.tokenization.samples import Sample, own_samples
 from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.shelf import GIVEN
+from tokenarium.backend.tokenization.size_curves import SizeCurve, cut_off, trained
 from tokenarium.backend.tokenization.training import (
     HOSTED_MOST_CHARACTERS,
     MOST_CHARACTERS,
@@ -177,6 +178,51 @@ class Tokenizers:
             if not vocabulary.merges or not reading.spelled:
                 return ()
             return growth(vocabulary, reading, sizes_of(len(vocabulary.merge_list)))
+
+    def cut_off_curves(self, name: str, against: str = "en") -> tuple[SizeCurve, ...]:
+        """Return tokens and premium of each language while a tokenizer's list of merges grows.
+
+        Args:
+            name: of a tokenizer of byte-pair encoding.
+            against: code of the language that stands for 1.
+
+        Raises:
+            UserError: if the tokenizer has no merges, or the language is unknown.
+        """
+        every = parallel_text()
+        with told_in_words():
+            codes = [text.code for text in every]
+            if against not in codes:
+                raise ValueError(f"language={against!r} is none of them: {', '.join(codes)}")
+            return cut_off(self._shelf.get(name), every, codes.index(against))
+
+    def trained_curves(
+        self,
+        samples: Mapping[str, str],
+        against: str = "en",
+        size: int = 4_000,
+        *,
+        words: bool = True,
+    ) -> tuple[SizeCurve, ...]:
+        """Return tokens and premium of each language under BPE of its own, by size.
+
+        Args:
+            samples: a text to train on by code of each language, equal bytes of which are read.
+            against: code of the language that stands for 1.
+            size: entries at most.
+            words: whether no token goes beyond a word.
+
+        Raises:
+            UserError: if a text is too long or too short, or a language unknown.
+        """
+        most = HOSTED_MOST_CHARACTERS if self._settings.hosted else MOST_CHARACTERS
+        with told_in_words():
+            count = sum(map(len, samples.values()))
+            if count > 4 * most:
+                raise ValueError(
+                    f"the texts have {count:,} characters: at most {4 * most:,} are read here"
+                )
+            return trained(samples, parallel_text(), against, size, words=words)
 
     def samples(self) -> tuple[Sample, ...]:
         """Return texts of several kinds that are at hand, for what compares kinds of text."""

@@ -63,3 +63,7 @@ def test_a_model_scores_cuts_and_says_the_next_byte(visit: Visit) -> None:
     page.get_by_role("button", name="Infer").click()
     expect(panel.locator(".tk-sentence")).to_contain_text("fit best to a training text of English")
     expect(panel.locator(".tk-cuts-bars tr")).to_have_count(2)
+    page.get_by_role("tab", name="Vocabulary size").click()
+    page.get_by_role("button", name="Draw").click()
+    expect(panel.locator(".tk-sentence")).to_contain_text("the most of 29 languages")
+    expect(panel.locator(".main-svg").first).to_be_visible()

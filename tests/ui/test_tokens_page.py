@@ -1,5 +1,6 @@
 """What the Tokens page answers: cuts that stand under one another, languages, costs, next bytes."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,8 +113,6 @@ def test_languages_say_price_and_memory(lab: Lab) -> None:
 
 
 def kv_bytes(lab: Lab) -> int:
-    import json
-
     from tokenarium.backend.settings import PROJECT
 
     config = json.loads((PROJECT / "assets/models/target/config.json").read_text())
@@ -215,3 +214,26 @@ def test_a_training_text_that_is_not_among_the_samples_is_said(lab: Lab, letters
     found = ask(lab, "mixture", run=True, tokenizer=letters, own=own)
     assert "y 100%" in found["said"]
     assert "only 0% of these merges stand in a sample that has a share" in found["notes"][0]
+
+
+def test_premiums_are_drawn_as_the_vocabulary_grows(lab: Lab) -> None:
+    assert ask(lab, "sizes")["against"] == "en"
+    found = ask(lab, "sizes", run=True, tokenizer=TARGET)
+    drawn = json.loads(found["figure"])
+    tamil = next(line for line in drawn["data"] if line["name"] == "Tamil")
+    premium = next(p for t, p in lab.tokenizers.premiums(TARGET, "en") if t.code == "ta")
+    assert len(drawn["data"]) == 8
+    assert tamil["y"][-1] == pytest.approx(premium.value)
+    assert tamil["error_y"]["array"][-1] == pytest.approx(premium.high - premium.value)
+    assert f"({premium.low:.2f} to {premium.high:.2f}), the most of 29 languages" in found["said"]
+    assert found["html"].count("<tr>") == 30
+
+
+def test_each_language_is_trained_on_a_file_that_is_named_by_it(lab: Lab) -> None:
+    texts = {"de.txt": "der alte Mann und das Meer. " * 90, "English.txt": "the old man. " * 200}
+    own = [{"title": title, "text": text} for title, text in texts.items()]
+    found = ask(lab, "sizes", run=True, source="train", own=own, size=300)
+    assert "as few tokens as English has with" in found["said"]
+    assert {line["name"] for line in json.loads(found["figure"])["data"]} == {"English", "German"}
+    other = ask(lab, "sizes", run=True, source="train", own=[*own, {"title": "x<b>", "text": "a"}])
+    assert "name each file by it" in other["error"]

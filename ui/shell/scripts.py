@@ -59,6 +59,7 @@ NAMES = (
     "cuts",
     "samples",
     "mixture",
+    "sizes",
     "tokenviews",
     "tokens",
     "library",

@@ -18,6 +18,7 @@ from tokenarium.ui.tokens.cuts import strip_of
 from tokenarium.ui.tokens.letters import letters
 from tokenarium.ui.tokens.mixture import mixed
 from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
+from tokenarium.ui.tokens.sizes import sizes
 from tokenarium.ui.tokens.tables import counts_html, growth_html, languages_html, steps_html
 
 MOST_CHARACTERS = 4_000
@@ -45,6 +46,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "give": lambda: _given(lab, asked),
         "train": lambda: _trained(lab, asked),
         "mixture": lambda: mixed(lab, asked),
+        "sizes": lambda: sizes(lab, asked),
         "score": lambda: scored(lab, asked, visitor),
         "letters": lambda: letters(lab, asked, visitor),
         "byte": lambda: next_bytes(lab, asked, visitor),
