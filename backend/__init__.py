@@ -217,6 +217,11 @@ if TYPE_CHECKING:
     from tokenarium.backend.tokenization.counts import by_word, word_spans
     from tokenarium.backend.tokenization.languages import Parallel, Premium, parallel_text
     from tokenarium.backend.tokenization.mixture import Mixture
+    from tokenarium.backend.tokenization.new_tokens.request import (
+        InitialiserSpec,
+        NewTokensRequest,
+    )
+    from tokenarium.backend.tokenization.new_tokens.result import NewTokensResult
     from tokenarium.backend.tokenization.request import (
         CharactersRequest,
         NextByteRequest,

@@ -170,8 +170,9 @@
 
     const mixture = T.mixtureView({ask, state, make, label, picked, pressed, input, error});
     const sizes = T.sizesView({ask, state, make, label, picked, pressed, input, error});
-    const shows = {languages, score, byte, merges, train, letters, mixture, sizes};
-    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({})};
+    const added = T.newTokensView({ask, make, label, picked, pressed, input, error, busy, open: () => now});
+    const shows = {languages, score, byte, merges, train, letters, mixture, sizes, added};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), added: () => ({})};
     const open = name => {
       now = name;
       panel.replaceChildren(box(name));

@@ -111,8 +111,8 @@ class Lab(Library):
         """Return every method of a family, by title; a class's fields are its parameters.
 
         Args:
-            family: ``policy``, ``drafter``, ``rule``, ``intervention``, ``measure``, ``task`` or
-                ``segmenter``, or the base class, such as ``Policy``.
+            family: ``policy``, ``drafter``, ``rule``, ``intervention``, ``measure``, ``task``,
+                ``segmenter`` or ``initialiser``, or the base class, such as ``Policy``.
 
         Raises:
             UserError: if there is no such family, naming those there are.

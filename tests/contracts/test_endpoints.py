@@ -51,6 +51,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "segmenters": ["native", "fewest", {"slug": "stochastok", "parameters": {"share": 0.5}}],
     },
     "characters": {"words": ["strawberry", "letter"], "shots": 1},
+    "new_tokens": {"text": f"{TEXT} Seaweed!", "most": 2, "initialisers": ["random_row"]},
     "next_byte": {"prefix": "Once upon a ti"},
     "audit": {"text": TEXT, "token_ids": [5, 6, 7], "sampling": {"temperature": 1}},
     "logprobs": {

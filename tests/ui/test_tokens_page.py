@@ -237,3 +237,14 @@ def test_each_language_is_trained_on_a_file_that_is_named_by_it(lab: Lab) -> Non
     assert {line["name"] for line in json.loads(found["figure"])["data"]} == {"English", "German"}
     other = ask(lab, "sizes", run=True, source="train", own=[*own, {"title": "x<b>", "text": "a"}])
     assert "name each file by it" in other["error"]
+
+
+def test_new_tokens_are_swapped_in_and_the_best_rows_named(lab: Lab) -> None:
+    assert {slug for slug, _, _ in ask(lab, "added")["methods"]} >= {"token_adapt", "random_row"}
+    passage = "The seaweed and the seawater saw seaweed."
+    found = finished(lab, "added", passage=passage, model=TARGET, words="seaweed")
+    assert found["said"].startswith("With 1 new token the text goes from ")
+    assert "Mean of pieces" in found["said"]
+    assert "sea|we|ed" in found["html"]
+    wrong = finished(lab, "added", passage=passage, model=TARGET, words="fish")
+    assert "which is no word of the text" in wrong["error"]

@@ -28,6 +28,7 @@ TITLES = {
     "tokenize": "What a text is cut into",
     "next_byte": "Exact and naive next bytes, by",
     "characters": "Letters of words, asked of",
+    "new_tokens": "Words as new single tokens of",
     "import": "What another engine reports",
     "logprobs": "A response with log probabilities",
 }

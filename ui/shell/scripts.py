@@ -60,6 +60,7 @@ NAMES = (
     "samples",
     "mixture",
     "sizes",
+    "newtokens",
     "tokenviews",
     "tokens",
     "library",

@@ -14,6 +14,7 @@ from tokenarium.backend import (
     parallel_text,
 )
 from tokenarium.ui.text import many, one_line
+from tokenarium.ui.tokens.added import new_tokens
 from tokenarium.ui.tokens.cuts import strip_of
 from tokenarium.ui.tokens.letters import letters
 from tokenarium.ui.tokens.mixture import mixed
@@ -47,6 +48,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "train": lambda: _trained(lab, asked),
         "mixture": lambda: mixed(lab, asked),
         "sizes": lambda: sizes(lab, asked),
+        "added": lambda: new_tokens(lab, asked, visitor),
         "score": lambda: scored(lab, asked, visitor),
         "letters": lambda: letters(lab, asked, visitor),
         "byte": lambda: next_bytes(lab, asked, visitor),

@@ -42,7 +42,7 @@ def scored(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[s
     known = [each.slug for each in methods]
     models = models_of(lab)
     shown: dict[str, Any] = {
-        "methods": [[m.slug, m.title, _tooltip(m)] for m in methods],
+        "methods": [[m.slug, m.title, tooltip(m)] for m in methods],
         "models": models,
         "usual": list(USUAL),
         "most": MOST_SCORED,
@@ -100,7 +100,8 @@ def models_of(lab: Lab) -> list[str]:
     return [usual, *(model.name for model in lab.models() if model.name != usual)]
 
 
-def _tooltip(method: type[Any]) -> str:
+def tooltip(method: type[Any]) -> str:
+    """Return what a method does, whence it is, and how it differs."""
     variant = "" if method.differs == "no" else f" Differs: {method.differs}."
     drawn = " Drawn with the seed." if issubclass(method, Segmenter) and method.draws else ""
     return f"{method.explanation}{drawn} {method.paper}.{variant}"

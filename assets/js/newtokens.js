@@ -1,0 +1,30 @@
+// The view of the Tokens page on new tokens for an old model.
+(() => {
+  const T = window.tokenarium;
+  if (T.newTokensView) return;
+
+  T.newTokensView = tools => {
+    const {ask, make, label, picked, pressed, input, error, busy, open} = tools;
+    const mine = {words: ''};
+    return (host, value) => {
+      const bar = make('div', 'tk-cuts-bar'), out = make('div');
+      mine.model ??= value.models[0];
+      mine.passage ??= value.passage;
+      const models = picked(value.models.map(name => [name, name]), mine.model);
+      const passage = Object.assign(make('textarea'), {rows: 4, value: mine.passage, spellcheck: false, dir: 'auto', maxLength: 4000});
+      const words = input('text', mine.words, {placeholder: 'those that save most'}), most = input('number', mine.most ?? value.most, {min: 1, max: 32, step: 1});
+      const begin = () => {
+        Object.assign(mine, {model: models.value, passage: passage.value, words: words.value, most: Number(most.value)});
+        ask('added', {...mine, run: true});
+      };
+      bar.append(label('Model', models), label('Words', words, 'tk-cuts-wide'), label('New tokens at most', most), pressed('Swap', begin));
+      const cost = make('p', 'tk-sub', 'Words that the tokenizer cuts into pieces become one token each; its rows in the embedding and the output table are made without training. One pass over the text as it is and one for each way to make them, and for TokenAdapt some sixty-five short texts for each new token.');
+      const methods = make('ul', 'tk-cuts-means');
+      methods.append(...value.methods.map(([, title, explained]) => make('li', '', `${title}: ${explained}`)));
+      if (value.error) error(out, value.error);
+      if (value.busy) busy(out, 'added', value, () => { if (open() === 'added') ask('added', {...mine, run: true}); });
+      if (value.said) { out.appendChild(make('p', 'tk-sentence', value.said)); out.insertAdjacentHTML('beforeend', value.html); }
+      host.replaceChildren(label('Text to score', passage, 'tk-cuts-text'), bar, cost, methods, out);
+    };
+  };
+})();

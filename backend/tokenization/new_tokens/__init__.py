@@ -1,0 +1,1 @@
+"""New tokens for a model that was trained without them."""
