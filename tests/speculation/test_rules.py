@@ -91,6 +91,23 @@ def test_ensemble_and_grouped_by_hand():
     assert tests[0].accept_prob == pytest.approx(0.25 / 0.3)  # with token 3
 
 
+def test_groups_are_those_of_a_stable_sort_where_probabilities_are_equal():
+    draw = torch.Generator().manual_seed(0)
+    target = torch.rand(40, 30, generator=draw).mul(4).round() * (torch.arange(30) % 3 > 0)
+    tokens = target.add(0.1).multinomial(1, generator=draw)[:, 0]
+    for neighbours in (0, 1, 7, 29, 64):
+        rule = Rule.registry.find("grouped")(neighbours=neighbours)
+        (fast, there), (slow, same) = (
+            rule.group(each, tokens) for each in (target, target.double())
+        )
+        for row in range(40):
+            found = fast[row][there[row]].tolist()
+            assert found == slow[row][same[row]].tolist()
+            order = sorted(range(30), key=lambda token: (-float(target[row, token]), token))
+            at = order.index(int(tokens[row]))
+            assert found == order[max(0, at - neighbours) : at + neighbours + 1]
+
+
 def test_the_targets_share_of_an_ensemble_is_its_weight():
     target, draft = probs(0.5, 0.5, 0), probs(0.2, 0.3, 0.5)
     mixed = Rule.registry.find("ensemble")(weight=0.8).mixture(target[None], draft[None])[0]

@@ -58,5 +58,5 @@ class Ensemble(Rule):
 
     def mixture(self, target: "Tensor", draft: "Tensor") -> "Tensor":
         """Return the distributions [F, V] that the text has where children are drawn."""
-        mixed = (self.weight * target + (1 - self.weight) * draft).where(target > 0, 0)
-        return mixed / mixed.sum(-1, keepdim=True)
+        mixed = draft.lerp(target, self.weight).mul_(target > 0)
+        return mixed.div_(mixed.sum(-1, keepdim=True))

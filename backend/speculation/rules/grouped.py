@@ -11,9 +11,6 @@ from tokenarium.backend.speculation.tree import Draw
 if TYPE_CHECKING:
     from torch import Tensor
 
-_FEW = 1024
-"""Tokens among which a group is looked for before all of a vocabulary are sorted."""
-
 
 class Grouped(Rule):
     """Accepts with min(1, target mass / draft mass) of the group around the drafted token.
@@ -68,33 +65,40 @@ class Grouped(Rule):
         self, target: "Tensor", draft: "Tensor", tokens: "Tensor"
     ) -> tuple["Tensor", "Tensor"]:
         """Return the target's and the draft's mass [F] of the group around each token [F]."""
-        import torch
-
-        order = self._likeliest_first(target, tokens)
-        place = (order == tokens[:, None]).int().argmax(-1)
-        around = torch.arange(-self.neighbours, self.neighbours + 1, device=target.device)
-        places = place[:, None] + around
-        inside = (places >= 0) & (places < order.shape[-1])
-        group = order.gather(-1, places.clamp(0, order.shape[-1] - 1))
-        likely = target.gather(-1, group)
-        own = target.gather(-1, tokens[:, None])
+        group, inside = self.group(target, tokens)
+        likely, own = target.gather(-1, group), target.gather(-1, tokens[:, None])
         inside &= ((likely - own).abs() < self.spread) | (group == tokens[:, None])
         return (likely * inside).sum(-1), (draft.gather(-1, group) * inside).sum(-1)
 
-    def _likeliest_first(self, target: "Tensor", tokens: "Tensor") -> "Tensor":
-        """Return ids [F, n] by the target's probability, of equals the lower id first.
+    def group(self, target: "Tensor", tokens: "Tensor") -> tuple["Tensor", "Tensor"]:
+        """Return each token [F] and its neighbours by the target's probability, likeliest first, of
+        equals the lower id: ids [F, 2 n + 1], and which of them there are."""
+        import torch
 
-        All of them, or so many that each token [F] and its neighbours are among them.
-        """
+        vocabulary, wide = target.shape[-1], self.neighbours
+        if target.dtype != torch.float32 or not wide:
+            order = torch.sort(target, dim=-1, descending=True, stable=True).indices
+            place = (order == tokens[:, None]).int().argmax(-1)
+            around = torch.arange(-wide, wide + 1, device=target.device)
+            places = place[:, None] + around
+            inside = (places >= 0) & (places < vocabulary)
+            return order.gather(-1, places.clamp(0, vocabulary - 1)), inside
+        # Row by row: what one row needs stays in a processor's cache.
+        found = torch.stack([self._around(row, at) for row, at in zip(target, tokens, strict=True)])
+        inside = (found >= 0) & (found < torch.iinfo(torch.int64).max)
+        return (vocabulary - 1 - (found & 0xFFFFFFFF)).where(inside, 0), inside
+
+    def _around(self, target: "Tensor", token: "Tensor") -> "Tensor":
+        """Return keys [2 n + 1] of a token and its neighbours under one distribution [V]; below 0
+        and the largest there is where there are none."""
         import torch
 
         vocabulary = target.shape[-1]
-        if vocabulary > _FEW and target.dtype == torch.float32:
-            # Bits of positive floats are ordered as the floats; the lower half orders equals.
-            back = torch.arange(vocabulary - 1, -1, -1, device=target.device)
-            keys = (target.contiguous().view(torch.int32).long() << 32) + back
-            order = keys.topk(_FEW, -1).indices
-            near = order[:, : _FEW - self.neighbours]
-            if bool((near == tokens[:, None]).any(-1).all()):
-                return order
-        return torch.sort(target, dim=-1, descending=True, stable=True).indices
+        # Bits of positive floats are ordered as the floats; the lower half orders equals.
+        back = torch.arange(vocabulary - 1, -1, -1, device=target.device)
+        keys = (target.contiguous().view(torch.int32).long() << 32).add_(back)
+        own, most = keys[token], torch.iinfo(torch.int64).max
+        count = min(self.neighbours, vocabulary)
+        above = keys.where(keys > own, most).topk(count, largest=False).values.flip(-1)
+        below = keys.where(keys < own, -1).topk(count).values
+        return torch.cat([above, own[None], below])

@@ -41,7 +41,7 @@ class KSeq(Rule):
         """Yield each child's test with the rho of so many children."""
         import torch
 
-        from tokenarium.backend.speculation.distribution import acceptance_ratio, prob_of
+        from tokenarium.backend.speculation.distribution import acceptance_ratio, prob_of, residual
 
         assert draft is not None
         count = children.shape[-1]
@@ -51,6 +51,9 @@ class KSeq(Rule):
             yield AcceptanceTests(
                 acceptance_ratio(target_prob, rho[:, 0] * draft_prob), target_prob, draft_prob
             )
+        if count == 1:  # rho is 1, and what is left is as of speculative sampling
+            yield Residual(residual(target, draft))
+            return
         shared = torch.minimum(draft, target / rho)
         each = shared.sum(-1, keepdim=True)
         some = 1 - (1 - each).clamp_min(0) ** count
