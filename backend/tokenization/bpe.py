@@ -24,8 +24,10 @@ def merged(
         dropped: asked at every step for every pair that could be merged; true leaves it out of
             this step.
     """
-    *_, last = steps(symbols, merges, priority, dropped)
-    return last
+    last: dict[int, int] = {}
+    for last in _merging(symbols, merges, priority, dropped):  # noqa: B007 - the last one is wanted
+        pass
+    return list(last.values())
 
 
 def steps(
@@ -35,6 +37,20 @@ def steps(
     dropped: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[int]]:
     """Yield the tokens after every merge, the symbols themselves first; see ``merged``."""
+    for tokens in _merging(symbols, merges, priority, dropped):
+        yield list(tokens.values())
+
+
+def _merging(
+    symbols: Sequence[int],
+    merges: dict[tuple[int, int], Merge],
+    priority: Callable[[Merge], int],
+    dropped: Callable[[], bool],
+) -> Iterator[dict[int, int]]:
+    """Yield the tokens by place after every merge: one dictionary, which goes on changing.
+
+    A copy at each merge would make a long piece cost the square of its length.
+    """
     tokens: dict[int, int] = dict(enumerate(symbols))
     before = {place: place - 1 for place in tokens}
     after = {place: place + 1 for place in tokens}
@@ -50,7 +66,7 @@ def steps(
 
     for place in tokens:
         look(place)
-    yield list(tokens.values())
+    yield tokens
     while waiting:
         skipped = []
         while waiting:
@@ -74,7 +90,7 @@ def steps(
         look(left)
         if before[left] in tokens:
             look(before[left])
-        yield [tokens[place] for place in sorted(tokens)]
+        yield tokens
 
 
 def refuse_without_merges(vocabulary: Vocabulary, what: str) -> None:

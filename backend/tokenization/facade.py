@@ -39,6 +39,9 @@ from tokenarium.backend.tokenization.training import (
 )
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
+MOST_PLAYED = 1_000
+"""Characters of a word whose merges are played: after each of them all tokens are kept."""
+
 
 @checks_arguments
 class Tokenizers:
@@ -130,9 +133,15 @@ class Tokenizers:
         """Return the pieces of a word after each merge, its symbols first.
 
         Raises:
-            UserError: if the tokenizer has no merges, or changes the word before it cuts it.
+            UserError: if the tokenizer has no merges, or changes the word before it cuts it, or
+                the word is too long.
         """
         with told_in_words():
+            if len(word) > MOST_PLAYED:
+                raise ValueError(
+                    f"the word has {len(word):,} characters: merges of at most {MOST_PLAYED:,} are "
+                    "played, so take a shorter one"
+                )
             vocabulary = self._shelf.get(name)
             refuse_without_merges(vocabulary, "playing merges")
             reading = read(vocabulary, word)

@@ -28,6 +28,8 @@ LOOPS = 24
 WITHIN_RUNS = 3
 """Most runs of the greedy that are done while the honest visitor waits for one, as a rule."""
 TEXT = "An honest text, which is read word for word until it ends. " * 12
+PARTS = 6
+"""Of the time, whose largest figures are printed: what grows without bound grows in each."""
 GREEDY, HONEST = "8.8.8.8", "9.9.9.9"
 
 
@@ -147,9 +149,12 @@ def _said(
         f"and at most {max(others)} runs of the greedy were done.",
     ]
     for kind, numbers in vars(held).items():
-        third = max(1, len(numbers) // 3)
-        first, last = max(numbers[:third]), max(numbers[-third:])
-        lines.append(f"{kind}: at most {first:.0f} in the first third, {last:.0f} in the last.")
+        parts = [
+            numbers[at * len(numbers) // PARTS : (at + 1) * len(numbers) // PARTS]
+            for at in range(PARTS)
+        ]
+        most = ", ".join(f"{max(part):.0f}" for part in parts if part)
+        lines.append(f"{kind}: at most {most} in each sixth of the time.")
     sys.stdout.write("\n".join([*lines, ""]))
     sys.stdout.flush()
     return middle <= WITHIN_RUNS
