@@ -19,12 +19,13 @@ from tokenarium.ui.compare.answer import answer as compared
 from tokenarium.ui.compare.numbers import value_source
 from tokenarium.ui.components.decoding_step import step_value
 from tokenarium.ui.components.judged_table import judged_sentence, judged_table
+from tokenarium.ui.heads.answer import answer as usual
 from tokenarium.ui.offline.kinds import offline
 from tokenarium.ui.pages import find_pages
 from tokenarium.ui.shell.section import MAIN
 from tokenarium.ui.theme import ASSETS
 from tokenarium.ui.why.decode import DECODE
-from tokenarium.ui.why.explain import explained
+from tokenarium.ui.why.explain import explained, said_number
 from tokenarium.ui.why.formulas import FORMULAS
 from tokenarium.ui.why.number import number, source, unmarked
 
@@ -154,6 +155,45 @@ def test_a_number_of_a_comparison_names_its_run(lab: Lab, monkeypatch: pytest.Mo
     assert len(shown) >= LEAST["trace"]
     for written, run_id, text in shown:
         assert_given_again(lab, run_id, {(unescape(written), unescape(text))}, monkeypatch)
+
+
+def test_every_number_of_the_heads_page_is_one_of_its_measurement(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = usual(lab, {"layer": 3, "head": 5, "find": "layer=3", "by": "induction"})
+    parts = [str(shown[name]) for name in ("said", "head", "table")]
+    [of] = set(re.findall(r'data-run="(heads:[0-9a-f]{64})"', "".join(parts)))
+    least = {"said": 5, "head": 7 * 6, "table": 9 * 7 * 2}
+    for part, text in zip(least, parts, strict=True):
+        numbers = MARK.findall(text)
+        assert len(numbers) == least[part]
+        for written, said in numbers[:20]:
+            told = said_number(lab, of, written)
+            assert printed(lab, told["python"], monkeypatch) == told["value"]
+            assert_shown(said, float(told["value"]))
+            assert told["slice"] in told["python"].replace("corpus.", "")
+            assert all(told[name] for name in ("title", "meaning", "note")), written
+    for wrong in ("mean 0 3", "mean 9 0 0", "mean 0 3 99", "__class__", "mean 0 -1 2", "low 0 1 x"):
+        assert re.search("press one|choose from", said_number(lab, of, wrong)["error"]), wrong
+    assert "not measured" in said_number(lab, "heads:none", "texts")["error"]
+
+
+def test_a_head_in_this_text_and_usually_open_on_the_card(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = Visit(lab, find_pages()[0])
+    visit.open("example-first-token", MAIN)
+    card = next(text for text in visit.values.values() if "usual self" in str(text))
+    _, _, rows = str(card).partition("usual self")
+    usually = ELSEWHERE.findall(rows)
+    assert len(usually) >= 3 + 7 * 3
+    for written, of, said in usually:
+        assert_shown(said, float(said_number(lab, of, written)["value"]))
+    here = set(MARK.findall(rows))
+    assert {written.split()[0] for written, _ in here} == {
+        f"here_{name}" for name in ("sink", "previous", "self", "distance", "entropy")
+    }
+    assert_given_again(lab, "example-first-token", here, monkeypatch)
 
 
 def test_every_formula_stands_with_a_field_that_its_kind_defines(lab: Lab) -> None:

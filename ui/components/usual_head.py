@@ -12,6 +12,8 @@ from tokenarium.backend import (
     trace_measures,
 )
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.usual import measurement, of_head
 
 TEXT_SHOWN = 120
 """Characters of the text that a head is strongest on: the Heads page has all of it."""
@@ -27,16 +29,19 @@ def usual_head(result: TraceResult, corpus: HeadCorpus, layer: int, head: int) -
         return ""
     here = {name: float(values[layer, head]) for name, values in trace_measures(result).items()}
     rows = "".join(
-        _row(name, corpus, (number, layer, head), here.get(name, math.nan))
-        for number, name in enumerate(MEASURED)
-        if math.isfinite(corpus.mean[number, layer, head])
+        _row(name, corpus, (measure, layer, head), here.get(name, math.nan))
+        for measure, name in enumerate(MEASURED)
+        if math.isfinite(corpus.mean[measure, layer, head])
     )
     about = corpus.about
     address = f"heads?{urlencode({'model': about.model, 'layer': layer, 'head': head})}"
-    shortest, longest = min(about.tokens), max(about.tokens)
+    whole = {"texts": len(about.texts), "shortest": min(about.tokens), "longest": max(about.tokens)}
+    texts, shortest, longest = (
+        number(str(value), source(name), measurement(corpus)) for name, value in whole.items()
+    )
     return (
         '<h3 class="tk-card-part">Against its usual self</h3>'
-        f'<p class="tk-sub">Usual: median (5 % to 95 %) over {len(about.texts)} texts of '
+        f'<p class="tk-sub">Usual: median (5 % to 95 %) over {texts} texts of '
         f"{shortest} to {longest} tokens. "
         f'<a href="{escape(address)}">This head in all texts</a></p>'
         f'<div class="tk-rows">{rows}</div>'
@@ -46,17 +51,26 @@ def usual_head(result: TraceResult, corpus: HeadCorpus, layer: int, head: int) -
 def _row(name: str, corpus: HeadCorpus, place: tuple[int, int, int], here: float) -> str:
     # As they are shown, so that two numbers that look alike are not called different.
     low, middle, high = (f"{value:.2f}" for value in corpus.quantiles[(slice(None), *place)])
-    usual = f"usually {middle} ({low} to {high}"
-    count = int(corpus.count[place])
+    shown = {"median": middle, "low": low, "high": high, "count": str(int(corpus.count[place]))}
+    marked = {
+        each: number(text, of_head(each, place), measurement(corpus))
+        for each, text in shown.items()
+    }
     # Of the line's own n nothing is said where it is that of all texts, which stands above.
-    usual += f" over {count} texts)" if count < len(corpus.about.texts) else ")"
-    said = usual
-    if math.isfinite(here):
+    fewer = int(corpus.count[place]) < len(corpus.about.texts)
+    over = f" over {marked['count']} texts" if fewer else ""
+    known, usual = math.isfinite(here), f"usually {marked['median']} "
+    # A range is not broken between its numbers.
+    said = f"{usual}<span>({marked['low']} to {marked['high']}{over}){', ' * known}</span>"
+    if known:
         outside = not float(low) <= float(f"{here:.2f}") <= float(high)
-        number = f"<strong>{here:.2f}</strong>" if outside else f"{here:.2f}"
-        said = f"{usual}, here {number}"
+        own = number(f"{here:.2f}", source(f"here_{name}", *place[1:]))
+        said += f"here {f'<strong>{own}</strong>' if outside else own}"
     text = " ".join(corpus.about.texts[int(corpus.strongest[place])].split())[:TEXT_SHOWN]
+    # Beside the summary, not in it: a button in what is a button itself is read by nobody.
     return (
-        f"<details><summary><span>{escape(measure_title(name))}</span><data>{said}</data></summary>"
+        '<div class="tk-row tk-row-usual"><details>'
+        f"<summary><span>{escape(measure_title(name))}</span></summary>"
         f"<p>{escape(measure_definition(name))}<br>Strongest in: “{escape(text)}…”</p></details>"
+        f"<data>{said}</data></div>"
     )

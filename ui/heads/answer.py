@@ -19,9 +19,11 @@ from tokenarium.backend import (
     measured_models,
     usual_heads,
 )
-from tokenarium.ui.components.table import Cell, Column, Link, table_html
+from tokenarium.ui.components.table import Cell, Column, Link, Number, Numbers, table_html
 from tokenarium.ui.heads.search import EXAMPLE, found
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.why.number import number, of_run, source
+from tokenarium.ui.why.usual import measurement, of_head
 
 MOST_ROWS = 50
 TEXT_SHOWN = 70
@@ -60,7 +62,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: str = "") -> dict[str, A
         table = f'<p class="tk-status tk-error" role="alert">{escape(str(error))}</p>'
     return {
         **shown,
-        "said": _said(about, layers, heads),
+        "said": _of(corpus, _said(corpus)),
         "models": [each.model for each in models],
         "measures": [[name, measure_title(name), measure_definition(name)] for name in MEASURED],
         "model": about.model,
@@ -70,8 +72,8 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: str = "") -> dict[str, A
         "example": EXAMPLE,
         "layers": layers,
         "heads": heads,
-        "head": one,
-        "table": table,
+        "head": _of(corpus, one) if one else "",
+        "table": _of(corpus, table),
     }
 
 
@@ -81,9 +83,9 @@ def heads_html(corpus: HeadCorpus, by: str, find: str, *, low: bool) -> str:
     Raises:
         UserError: if the search cannot be read.
     """
-    number = MEASURED.index(by)
-    fits = np.argwhere(found(corpus, find, number))
-    means = corpus.mean[number][tuple(fits.T)]
+    measure = MEASURED.index(by)
+    fits = np.argwhere(found(corpus, find, measure))
+    means = corpus.mean[measure][tuple(fits.T)]
     order = np.argsort(means if low else -means, kind="stable")
     columns = [
         Column("head", "Press one to open it."),
@@ -94,7 +96,7 @@ def heads_html(corpus: HeadCorpus, by: str, find: str, *, low: bool) -> str:
     for layer, head in fits[order[:MOST_ROWS]].tolist():
         link = Link(f"layer {layer}, head {head}", {"layer": layer, "head": head})
         numbers = [_spread(corpus, (m, layer, head)) for m in range(len(MEASURED))]
-        rows.append([link, *numbers, _text(corpus, (number, layer, head))[:TEXT_SHOWN] + "…"])
+        rows.append([link, *numbers, _text(corpus, (measure, layer, head))[:TEXT_SHOWN] + "…"])
     counted = f"{len(fits)} heads" + (f", the first {MOST_ROWS}" if len(fits) > MOST_ROWS else "")
     end = "smallest" if low else "largest"
     caption = f"{counted}: mean ± standard deviation, {end} {measure_title(by)} first"
@@ -111,23 +113,24 @@ def head_html(corpus: HeadCorpus, layer: int, head: int, run: str = "") -> str:
         run: id of a stored trace to see the head in.
     """
     rows: list[list[Cell]] = []
-    for number, name in enumerate(MEASURED):
-        place = (number, layer, head)
+    for measure, name in enumerate(MEASURED):
+        place = (measure, layer, head)
         if not math.isfinite(corpus.mean[place]):
             continue
-        low, middle, high = (f"{value:.3f}" for value in corpus.quantiles[(slice(None), *place)])
-        numbers = [f"{corpus.mean[place]:.3f}", f"{corpus.deviation[place]:.3f}"]
-        rows.append(
-            [
-                measure_title(name),
-                *numbers,
-                low,
-                middle,
-                high,
-                str(corpus.count[place]),
-                _text(corpus, place),
-            ]
-        )
+        low, middle, high = corpus.quantiles[(slice(None), *place)].tolist()
+        values = {
+            "mean": float(corpus.mean[place]),
+            "deviation": float(corpus.deviation[place]),
+            "low": low,
+            "median": middle,
+            "high": high,
+        }
+        numbers = [
+            Number(f"{value:.3f}", of_head(each, place)) if math.isfinite(value) else "n/a"
+            for each, value in values.items()
+        ]
+        count = Number(str(corpus.count[place]), of_head("count", place))
+        rows.append([measure_title(name), *numbers, count, _text(corpus, place)])
     columns = [
         Column("measure", "What each is the mean of stands under Sort by."),
         Column("mean"),
@@ -168,23 +171,41 @@ def _whole(value: object, below: int) -> int | None:
     return value if isinstance(value, int) and 0 <= value < below else None
 
 
-def _spread(corpus: HeadCorpus, place: tuple[int, int, int]) -> str:
-    mean, deviation = corpus.mean[place], corpus.deviation[place]
+def _of(corpus: HeadCorpus, html: str) -> str:
+    """Return HTML whose numbers are of a measurement."""
+    return of_run(html, measurement(corpus))
+
+
+def _spread(corpus: HeadCorpus, place: tuple[int, int, int]) -> Cell:
+    mean, deviation = float(corpus.mean[place]), float(corpus.deviation[place])
     if not math.isfinite(mean):
         return "n/a"
-    return f"{mean:.2f} ± {deviation:.2f}" if math.isfinite(deviation) else f"{mean:.2f}"
+    middle = Number(f"{mean:.2f}", of_head("mean", place))
+    if not math.isfinite(deviation):
+        return middle
+    return Numbers((middle, " ± ", Number(f"{deviation:.2f}", of_head("deviation", place))))
 
 
 def _text(corpus: HeadCorpus, place: tuple[int, int, int]) -> str:
-    number = int(corpus.strongest[place])
-    return one_line(corpus.about.texts[number]) if number >= 0 else ""
+    text = int(corpus.strongest[place])
+    return one_line(corpus.about.texts[text]) if text >= 0 else ""
 
 
-def _said(about: MeasuredOn, layers: int, heads: int) -> str:
+def _said(corpus: HeadCorpus) -> str:
+    about, (layers, heads) = corpus.about, corpus.mean.shape[1:]
+    numbers = {
+        "layers": layers,
+        "heads": heads,
+        "texts": len(about.texts),
+        "shortest": min(about.tokens),
+        "longest": max(about.tokens),
+    }
+    shown = {name: number(str(value), source(name)) for name, value in numbers.items()}
     return (
-        f'<p class="tk-sub">{escape(about.model)}: {layers} layers of {heads} heads over '
-        f"{len(about.texts)} texts of {min(about.tokens)} to {max(about.tokens)} tokens, read as "
-        f"{escape(about.dtype)}. A head's numbers are of such texts: longer ones give others.</p>"
+        f'<p class="tk-sub">{escape(about.model)}: {shown["layers"]} layers of {shown["heads"]} '
+        f"heads over {shown['texts']} texts of {shown['shortest']} to {shown['longest']} tokens, "
+        f"read as {escape(about.dtype)}. A head's numbers are of such texts: longer ones give "
+        "others.</p>"
     )
 
 

@@ -21,6 +21,7 @@ class Heads(Page):
     """Every head of a measured model, sorted and searched, and the one that the address names."""
 
     path, title, order = "heads", "Heads", 40
+    numbers = True
     intro = (
         "Every head of a model over a few hundred texts: what it usually does, how far it varies."
     )

@@ -6,11 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from tokenarium.backend import Lab, Quantity, Result, Run, UserError, batch_means, levels
+from tokenarium.backend import (
+    Lab,
+    Quantity,
+    Result,
+    Run,
+    UserError,
+    batch_means,
+    levels,
+    trace_measures,
+)
 from tokenarium.ui.why.formula import Formula
 from tokenarium.ui.why.formulas import FORMULAS
+from tokenarium.ui.why.usual import OF, explained_usual
 
-KNOWN = {"np": np, "batch_means": batch_means, "levels": levels}
+KNOWN = {
+    "np": np,
+    "batch_means": batch_means,
+    "levels": levels,
+    "trace_measures": trace_measures,
+}
 """What a formula may call beside NumPy's and the result's own."""
 BUILTINS = {"max": max, "len": len, "float": float}
 ELSEWHERE = (
@@ -52,8 +67,13 @@ def explained(lab: Lab, run_id: str, written: str) -> dict[str, str]:
 
 
 def said_number(lab: Lab, run: object, written: object) -> dict[str, str]:
-    """Return what opens at a number as ``explained`` does, or in ``error`` why nothing does."""
+    """Return what opens at a number as ``explained`` does, or in ``error`` why nothing does.
+
+    ``run`` may also be a measurement of heads: see ``usual.measurement``.
+    """
     try:
+        if isinstance(run, str) and run.startswith(OF):
+            return explained_usual(lab, run.removeprefix(OF), str(written))
         return explained(lab, str(run), str(written))
     except UserError as error:
         return {"error": str(error)}

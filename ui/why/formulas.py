@@ -12,7 +12,25 @@ from tokenarium.ui.why.editing import EDIT
 from tokenarium.ui.why.formula import Formula
 from tokenarium.ui.why.speculate import SPECULATE
 
+_HERE = {
+    "sink": ("sink_score", "sink score"),
+    "previous": ("previous_mass", "previous-token attention"),
+    "self": ("self_mass", "attention to itself"),
+    "distance": ("attention_distance", "distance over uniform"),
+    "entropy": ("attention_entropy_nats", "entropy over uniform"),
+}
+"""By measure, the field of a trace that it is made of, and its title."""
 TRACE = {
+    **{
+        f"here_{measure}": Formula(
+            field,
+            f"{title} of the head in this text",
+            "As the Heads view computes it, to be compared with what the head usually does.",
+            f'trace_measures(result)["{measure}"][{{0}}, {{1}}]',
+            "",
+        )
+        for measure, (field, title) in _HERE.items()
+    },
     "attention_share": Formula(
         "received_mass",
         "share of all attention",
