@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     )
     from tokenarium.backend.cache.verdict import CacheVerdict, Judged, cache_verdict
     from tokenarium.backend.classes.classes import Classes, ClassTable, StartedClass, class_code
+    from tokenarium.backend.comparison.compare import compare_runs, refuse_ids
     from tokenarium.backend.comparison.result import Largest, PlaceMeasure, RunComparison
     from tokenarium.backend.comparison.spans import Alignment, Tokens, align
     from tokenarium.backend.cost.evidence import Estimate
@@ -170,7 +171,7 @@ if TYPE_CHECKING:
         Progress,
         Queued,
     )
-    from tokenarium.backend.runs.export import MOST_NUMBERS
+    from tokenarium.backend.runs.export import MOST_NUMBERS, as_json, as_tables, table_file
     from tokenarium.backend.runs.jobs import RunTicket
     from tokenarium.backend.runs.kind import Example, Kind
     from tokenarium.backend.runs.lab import Lab

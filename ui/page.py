@@ -13,15 +13,16 @@ from starlette.middleware import Middleware
 from tokenarium.backend import Lab, Settings
 from tokenarium.ui import theme
 from tokenarium.ui.api import expose
-from tokenarium.ui.components.actions import tools
+from tokenarium.ui.components.actions import Offered, tools
 from tokenarium.ui.pages import every_page
 from tokenarium.ui.shell.answers import answer_in_words
-from tokenarium.ui.shell.embedding import Embeds, parts_of
+from tokenarium.ui.shell.embedding import Embeds, Part, parts_of
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.header import TAGLINE, header
 from tokenarium.ui.shell.health import Health
 from tokenarium.ui.shell.hosts import Hosts, hosts_of
 from tokenarium.ui.shell.page import Page
+from tokenarium.ui.shell.saving import saved_of
 from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.shell.sessions import MOST_SESSIONS, KeepLittle
 from tokenarium.ui.shell.web import served
@@ -90,11 +91,17 @@ def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage] | type[Page]) -> None
         gr.LoginButton(size="sm", elem_id="sign-in", min_width=0)
     header(TITLE, _titles(), page.path, page.intro or TAGLINE)
     if issubclass(page, Page):
-        tools(figures=page.figures, explain=partial(said_number, lab) if page.numbers else None)
-        page(lab).build(blocks)
+        made = page(lab)
+        parts = {name: (each.title, each.ids) for name, each in page.parts.items()}
+        offered = Offered(page.figures, page.files, parts)
+        tools(offered, partial(saved_of, made), partial(said_number, lab) if page.numbers else None)
+        made.build(blocks)
+        if parts:
+            found = {name: Part(each.ids, None) for name, each in page.parts.items()}
+            blocks.embeds[page.path] = found  # type: ignore[attr-defined]
     else:
-        made = Wiring(page(lab), lab, blocks).page
-        blocks.embeds[page.path] = parts_of(made)  # type: ignore[attr-defined]
+        wired = Wiring(page(lab), lab, blocks).page
+        blocks.embeds[page.path] = parts_of(wired)  # type: ignore[attr-defined]
 
 
 def _titles() -> dict[str, str]:

@@ -27,8 +27,9 @@
   const named = () => (new URL(location.href).searchParams.get('runs') ?? '').split(',').map(id => id.trim()).filter(Boolean);
 
   // A figure of its own, followed by the selection as on every page.
-  const figure = (host, title, said) => {
-    const element = host.appendChild(make('div', 'tk-block')), heard = [], props = {value: null};
+  const figure = (host, name, title, said) => {
+    const element = host.appendChild(make('div', 'tk-block tk-part')), heard = [], props = {value: null};
+    element.id = `compare-${name}`;
     element.innerHTML = '<section class="tk-figure"><h2></h2><p class="tk-sub"></p></section>';
     element.querySelector('h2').textContent = title;
     element.querySelector('p').textContent = said;
@@ -76,8 +77,7 @@
       (value.lanes ?? []).forEach((lane, at) => {
         const item = list.appendChild(make('li')), link = make('a', '', lane.name);
         item.appendChild(make('i')).style.background = COLOURS[at % COLOURS.length];
-        link.href = lane.address;
-        link.title = 'Open this run on its own page';
+        if (lane.address) Object.assign(link, {href: lane.address, title: 'Open this run on its own page'});
         item.appendChild(link);
         if (![0, at].includes(lane.reference)) item.appendChild(make('small', '', `against ${value.lanes[lane.reference].name}`));
         if (ids.length > 2 && value.lanes.findIndex(other => other.id === lane.id) === at) {
@@ -106,8 +106,10 @@
 
     const build = () => {
       body.replaceChildren();
-      const bar = body.appendChild(make('div', 'tk-compare-bar'));
-      const text = body.appendChild(make('div', 'tk-compare-text'));
+      // A part has the name that it has in a frame of another site.
+      const named = (element, name) => Object.assign(element, {id: `compare-${name}`});
+      const bar = named(body.appendChild(make('div', 'tk-compare-bar tk-part')), 'bar');
+      const text = named(body.appendChild(make('div', 'tk-compare-text tk-part')), 'text');
       text.tabIndex = 0;
       text.setAttribute('role', 'group');
       text.setAttribute('aria-label', 'Texts, place by place');
@@ -115,19 +117,19 @@
         const stack = event.target.closest('[data-place]');
         if (stack) T.select({[shown.axis]: Number(stack.dataset.place)});
       });
-      const readout = body.appendChild(make('p', 'tk-readout'));
+      const readout = named(body.appendChild(make('p', 'tk-readout tk-part')), 'readout');
       readout.setAttribute('aria-live', 'polite');
       const lines = body.appendChild(make('div', 'tk-figures'));
       const heads = body.appendChild(make('div', 'tk-compare-heads'));
-      const headBar = heads.appendChild(make('div', 'tk-compare-bar')), headRead = heads.appendChild(make('p', 'tk-readout'));
+      const headBar = heads.appendChild(make('div', 'tk-compare-bar tk-part')), headRead = heads.appendChild(make('p', 'tk-readout tk-part'));
       const grids = heads.appendChild(make('div', 'tk-figures'));
-      const table = body.appendChild(make('div', 'tk-table-host'));
+      const table = named(body.appendChild(make('div', 'tk-table-host tk-part')), 'table');
       built = {
         bar, text, readout, heads, headBar, headRead, table,
-        places: figure(lines, 'All runs', 'One scale for all.'),
-        differences: figure(lines, 'Difference', 'Each run less what it is compared with; 0 is no difference.'),
-        head_differences: figure(grids, 'Heads: difference', 'Later runs less the first. Click one to select it.'),
-        head_values: figure(grids, 'Heads: every run', 'One scale of colours for all.'),
+        places: figure(lines, 'places', 'All runs', 'One scale for all.'),
+        differences: figure(lines, 'differences', 'Difference', 'Each run less what it is compared with; 0 is no difference.'),
+        head_differences: figure(grids, 'head_differences', 'Heads: difference', 'Later runs less the first. Click one to select it.'),
+        head_values: figure(grids, 'head_values', 'Heads: every run', 'One scale of colours for all.'),
       };
     };
 
@@ -214,6 +216,7 @@
       state[value.size] = value.count;
       if (value.heads) Object.assign(state, {layers: value.heads.values[0].length, heads: value.heads.values[0][0].length});
       T.page = {slug: 'compare', arrows: value.axis};
+      T.linked = !T.alone;
       state[value.axis] = Math.min(state[value.axis] ?? value.most ?? 0, Math.max(0, value.count - 1));
       if (first) texts();
       bars();

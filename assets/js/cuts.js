@@ -52,6 +52,13 @@
       cells = rows;
       say(null);
     };
+    // A row for every piece in sight, and the pieces as a picture.
+    const rows = () => cells.flatMap((row, at) => row.map(({part, first, after}) => {
+      const {title, tokens} = value.rows[at];
+      return {tokenizer: title, token: first, text: part.textContent.replace('\u200b', ''), tokens: after - first, ids: tokens.slice(first, after).map(([id]) => id).join(' '), bytes: tokens.slice(first, after).map(([, bytes]) => bytes).join(' ')};
+    }));
+    T.linked = true; // its address has all that is shown
+    T.snapshot({element: strip, name: 'tokens', title: () => 'The text under each tokenizer', root: () => cells.length ? strip : null, rows, of: () => ({meta: {caption: `Tokenarium · ${value.rows.map(({title}) => title).join(' · ')}`}, run: ''})});
     const cellOf = target => cells.flat().find(cell => cell.part === target);
     strip.addEventListener('pointerover', event => { const cell = cellOf(event.target); if (cell) say(cell); });
     strip.addEventListener('pointerleave', () => say(chosen));

@@ -11,10 +11,18 @@
     const link = make('a', 'tk-whole', {target: '_blank', rel: 'noopener', textContent: 'Open in Tokenarium ↗'});
     const follow = () => { link.href = T.link(); };
     T.bus.on('select', follow);
+    // Until something is chosen, the state is what stands in the address.
+    const url = new URL(location.href);
+    for (const name of ['embed', '__theme']) url.searchParams.delete(name);
+    link.href = url.href;
+    // The frame shows this part and nothing else: whatever leads away opens beside its page.
+    document.addEventListener('click', event => {
+      const leads = event.target.closest('a[href]');
+      if (leads) Object.assign(leads, {target: '_blank', rel: 'noopener'});
+    }, true);
     const stand = () => {
       const main = document.querySelector('.gradio-container main');
       if (!main) { requestAnimationFrame(stand); return; }
-      follow();
       main.append(link);
     };
     document.addEventListener('DOMContentLoaded', stand);
@@ -22,15 +30,15 @@
   }
 
   const LINK = 44, LEAST = 120, WIDE = 900;
-  const idOf = ({element}) => element.closest('.block[id]').id.replace(/^plot-/, '');
   const frame = views => {
     const url = new URL(T.link());
-    url.searchParams.set('embed', views.map(idOf).join(','));
-    const height = Math.max(LEAST, Math.ceil(views.reduce((sum, {element}) => sum + element.closest('.block[id]').offsetHeight + 16, LINK)));
+    url.searchParams.set('embed', views.map(({name}) => name).join(','));
+    const height = Math.max(LEAST, Math.ceil(views.flatMap(({elements}) => elements).reduce((sum, {offsetHeight}) => sum + offsetHeight + 16, LINK)));
     const address = url.href.replace(/%2C/g, ',').replace(/&/g, '&amp;').replace(/"/g, '&quot;');
     return `<iframe src="${address}" width="${WIDE}" height="${height}" style="border:0;max-width:100%" loading="lazy" title="Tokenarium"></iframe>`;
   };
-  // Asks which of the views in sight shall be shown, and gives the text to paste.
+  // Asks which of the views in sight shall be shown, each with its ``name`` in an address, what it is
+  // called and its ``elements``, and gives the text to paste.
   T.embedding = views => {
     const dialog = make('dialog', 'tk-embedding'), code = make('textarea', '', {readOnly: true, rows: 5}), choices = make('div', 'tk-embed-choices');
     dialog.setAttribute('aria-label', 'Embed');

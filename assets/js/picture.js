@@ -23,7 +23,7 @@
     return url.href;
   };
   // What stands under every picture, from what a figure says of its run.
-  T.credits = ({prompt, caption}, wide) => [prompt && `Prompt: “${prompt}”`, caption, T.state.run && T.link()]
+  T.credits = ({prompt, caption}, wide) => [prompt && `Prompt: “${prompt}”`, caption, (T.state.run || T.linked) && T.link()]
     .filter(Boolean).flatMap(text => T.wrapped(text, wide));
   const titleOf = element => element.closest('.tk-figure')?.querySelector('h2')?.textContent ?? '';
 
@@ -54,10 +54,10 @@
   const TYPES = {png: 'image/png', svg: 'image/svg+xml', csv: 'text/csv'};
   const WORDS = {png: 'Picture (PNG)', svg: 'Picture (SVG)', csv: 'Table of what is drawn (CSV)'};
   const views = new Set();
-  const save = async ({name, formats}, format) => {
+  const save = async ({name, formats, run = () => T.state.run}, format) => {
     T.say('Preparing…', 600_000);
     try {
-      T.download(await formats[format](), `${name() ?? 'tokenarium'}${T.state.run ? `-${T.state.run}` : ''}.${format}`, TYPES[format]);
+      T.download(await formats[format](), [name() ?? 'tokenarium', run()].filter(Boolean).join('-') + `.${format}`, TYPES[format]);
       T.say('Saved.');
     } catch (error) { T.say(`Not saved: ${error?.message ?? error}`, 15_000); }
   };

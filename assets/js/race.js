@@ -7,7 +7,7 @@
   T.race = (element, props, watch) => {
     const range = element.querySelector('input'), told = element.querySelector('output'), play = element.querySelector('.tk-play');
     const speed = element.querySelector('.tk-speed'), host = element.querySelector('.tk-racers');
-    let lanes = [], whole = 1, frame = 0, moving = false;
+    let lanes = [], meta = {}, run = '', whole = 1, frame = 0, moving = false;
 
     const draw = share => {
       const now = share * whole;
@@ -44,6 +44,7 @@
       stop();
       const value = props.value ? JSON.parse(props.value) : {};
       element.classList.toggle('tk-nothing', !value.lanes?.length);
+      ({meta = {}, run = ''} = value);
       if (!value.lanes?.length) { lanes = []; host.textContent = ''; return; }
       const ends = value.lanes.map(lane => lane.ends.at(-1) ?? 0), order = [...ends].sort((one, other) => one - other);
       whole = Math.max(1e-6, ...ends);
@@ -66,6 +67,12 @@
       range.value = 1000;
       draw(1);
     };
+    // A row for every token: in which lane, after what time, and what became of the guess.
+    const rows = () => lanes.flatMap(lane => lane.texts.map((text, token) => {
+      const round = lane.upTo.findIndex(sum => sum > token) - 1;
+      return {lane: lane.title, note: lane.note, token, text, fate: lane.marks[token], round, 'time (ms)': lane.ends[round]};
+    }));
+    T.snapshot({element, name: 'race', title: () => 'Race', root: () => lanes.length ? host : null, rows, of: () => ({meta, run})});
     range.addEventListener('input', () => { stop(); draw(Number(range.value) / 1000); });
     play.addEventListener('click', () => { if (moving) stop(); else start(); });
     build();

@@ -56,7 +56,7 @@
   // Prompt, model and seed, as the figures of the same run have them.
   const meta = () => [...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.layout?.meta)
     .find(found => found?.caption?.endsWith(`run ${T.state.run}`)) ?? {caption: `Tokenarium · run ${T.state.run ?? 'in part'}`};
-  const composed = (root, title) => {
+  const composed = (root, title, about) => {
     const {classList} = document.body, dark = classList.contains('dark');
     classList.remove('dark'); // as it looks on white; nothing is painted before it is put back
     root.classList.add('tk-snap');
@@ -64,7 +64,7 @@
       const svg = document.createElementNS(NS, 'svg'), paper = shape('rect', {fill: '#fff'}, svg), inside = shape('g', {transform: `translate(${AROUND} ${AROUND + TITLE})`}, svg);
       const [width, tall] = root instanceof SVGElement ? tree(root, inside) : words(root, inside), wide = Math.max(LEAST, width) + 2 * AROUND;
       shape('text', {x: AROUND, y: AROUND + 12, 'font-size': 15, 'font-weight': 700, fill: '#1f2937'}, svg, title);
-      const credits = T.credits(meta(), wide - 2 * AROUND), from = AROUND + TITLE + tall + 10;
+      const credits = T.credits(about, wide - 2 * AROUND), from = AROUND + TITLE + tall + 10;
       credits.forEach((text, place) => shape('text', {x: AROUND, y: from + LINE * (place + .7), 'font-size': 10, fill: '#4b5563'}, svg, text));
       const size = {width: wide, height: from + LINE * credits.length + AROUND};
       for (const part of [svg, paper]) for (const [name, value] of Object.entries(size)) part.setAttribute(name, Math.ceil(value));
@@ -82,12 +82,13 @@
     canvas.getContext('2d').drawImage(image, 0, 0, canvas.width, canvas.height);
     return new Promise(done => canvas.toBlob(done, 'image/png'));
   };
-  // ``root`` gives the element that is drawn now, or null; ``csv``, if any, its rows.
-  T.snapshot = ({element, name, title, root, rows}) => T.savable({
-    element, title, name: () => root() && `tokenarium-${name}`,
+  // ``root`` gives the element that is drawn now, or null; ``rows``, if any, its table; ``of``, where
+  // it is of another run than the page, what stands under the picture and in the name of the file.
+  T.snapshot = ({element, name, title, root, rows, of = () => ({meta: meta(), run: T.state.run})}) => T.savable({
+    element, title, run: () => of().run, name: () => root() && `tokenarium-${name}`,
     formats: {
-      png: () => png(...composed(root(), title())),
-      svg: () => composed(root(), title())[0],
+      png: () => png(...composed(root(), title(), of().meta)),
+      svg: () => composed(root(), title(), of().meta)[0],
       ...rows && {csv: () => T.csv(rows())},
     },
   });

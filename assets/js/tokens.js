@@ -39,19 +39,23 @@
       history.replaceState({}, '', url.href.replaceAll('%2C', ','));
     };
 
+    // What is saved: all of the text, and tokenizers of the visitor's own, which no address has.
+    T.whatIsSaved = () => String(new URLSearchParams({with: state.with.join(','), text: state.text}));
+
     // The form.
     const area = Object.assign(make('textarea'), {rows: 3, maxLength: 4000, spellcheck: false, dir: 'auto'});
-    const form = root.appendChild(make('div', 'tk-cuts-form'));
+    const form = root.appendChild(make('div', 'tk-cuts-form tk-part'));
     form.append(label('Text', area, 'tk-cuts-text'));
     const chips = form.appendChild(make('div', 'tk-cuts-chips'));
     const trouble = root.appendChild(make('p', 'tk-status tk-error'));
     trouble.setAttribute('role', 'alert');
     trouble.hidden = true;
-    const said = root.appendChild(make('p', 'tk-sentence'));
+    const said = root.appendChild(make('p', 'tk-sentence tk-part'));
+    said.id = 'cuts-said';
     said.setAttribute('aria-live', 'polite');
-    const draw = T.cutStrip(root.appendChild(make('div', 'tk-cuts-strip')));
-    const counts = root.appendChild(make('div'));
-    const tabs = root.appendChild(make('div', 'tk-cuts-tabs')), panel = root.appendChild(make('div', 'tk-cuts-panel'));
+    const draw = T.cutStrip(root.appendChild(Object.assign(make('div', 'tk-cuts-strip tk-part'), {id: 'cuts-strip'})));
+    const counts = root.appendChild(Object.assign(make('div', 'tk-part'), {id: 'cuts-counts'}));
+    const tabs = root.appendChild(make('div', 'tk-cuts-tabs tk-part')), panel = root.appendChild(make('div', 'tk-cuts-panel tk-part'));
     tabs.setAttribute('role', 'tablist');
     panel.setAttribute('role', 'tabpanel');
     panel.id = 'cuts-panel';

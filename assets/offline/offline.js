@@ -1,7 +1,7 @@
 // The page of a stored run without a server: one selection, and for every place in it what the file has.
 (() => {
   const bus = new EventTarget(), state = {};
-  const SIZES = {token: 'tokens', query: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds'};
+  const SIZES = {token: 'tokens', query: 'tokens', layer: 'layers', head: 'heads', step: 'steps', round: 'rounds', place: 'places'};
   const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, {detail}));
   const on = (name, listener) => bus.addEventListener(name, event => listener(event.detail));
   const select = patch => {
@@ -18,12 +18,12 @@
   const nothing = () => {};
   const T = window.tokenarium = {
     bus: {on, emit}, state, select, tell: nothing, settle: nothing, running: {}, fromAddress: () => ({}),
-    address: () => new URL(location.href), page: {slug: '', arrows: 'token'}, alone: true,
+    address: () => new URL(location.href), page: {slug: '', arrows: 'token'}, alone: true, pressed: {arrived: nothing},
   };
 
   // The file's value for what is chosen. Of steps the last one before that is kept.
-  const changed = (part, wanted) => {
-    const found = structuredClone(part.value);
+  const changed = (value, wanted) => {
+    const found = structuredClone(value);
     for (const [path, value] of wanted) {
       if (!path.length) return value;
       const last = path.at(-1), place = path.slice(0, -1).reduce((at, name) => at[name], found);
@@ -50,7 +50,7 @@
       key = now;
       const wanted = part.changes[key];
       element.classList.toggle('tk-left-out', !wanted);
-      props.value = sent(wanted ? changed(part, wanted) : null);
+      props.value = sent(wanted ? changed(part.value, wanted) : null);
       for (const watcher of watchers) watcher();
     };
     if (part.by.length && part.component !== 'strip') follow(); // a strip is sent whole at first
@@ -70,6 +70,16 @@
     };
     draw();
     on('place', draw);
+  };
+
+  // The Compare page asks for other measures: the file has what is different by each.
+  T.offlineCompare = (element, props, watch) => {
+    const {first, places, heads} = props.value, heard = [];
+    T.compare(element, props, (_, listener) => heard.push(listener), () => {
+      const {metric, measure, number} = props.value;
+      props.value = {...changed(first, [...places[metric] ?? [], ...heads[measure] ?? []]), number};
+      heard.forEach(listener => listener());
+    });
   };
 
   T.begin = ({state: first, arrows, parts, trees, steps}) => {

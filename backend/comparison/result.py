@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,12 @@ from tokenarium.backend.runs.run import Run
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FIGURES = "tokenarium.ui.figures.beside"
-"""Looked up when a figure is asked for: runs are compared without the interface."""
+    from tokenarium.backend.runs.export import TableFormat
+
+FIGURES, OFFLINE = "tokenarium.ui.figures.beside", "tokenarium.ui.offline.beside"
+MARKS = "tokenarium.ui.figures.marks"
+"""Looked up when a figure or page is asked for: runs are compared without the interface."""
+FORMATS = ("html", "json", "ipynb", "csv", "parquet")
 
 Floats = NDArray[np.float64]
 
@@ -226,6 +231,70 @@ class RunComparison:
             UserError: if there is no such figure, or nothing to draw in it.
         """
         return import_module(FIGURES).figure(self, name, **choices)
+
+    def notebook(self) -> str:
+        """Return a notebook (nbformat 4.5, JSON) that computes the runs again and compares them."""
+        from tokenarium.backend.comparison.export import as_notebook
+
+        return as_notebook(self)
+
+    def html(self) -> str:
+        """Return the comparison as one HTML page with linked views, for a browser without network.
+
+        Raises:
+            UserError: if it is above 25 MB.
+        """
+        page: str = import_module(OFFLINE).html(self)
+        return page
+
+    def save(
+        self,
+        path: str | Path,
+        format: str = "",  # noqa: A002 - the field's word
+        figure: str = "",
+        **choices: Any,
+    ) -> Path:
+        """Write the comparison, or the marks of one figure, to a file and return its path.
+
+        Args:
+            path: where; an older file is replaced.
+            format: ``html``, ``json``, ``ipynb``, ``csv`` or ``parquet`` (the last two a ZIP of all
+                tables); of a figure ``csv``; empty to go by the path's ending.
+            figure: one of ``figures``, such as ``places``; empty for all.
+            choices: of the figure, such as ``measure``.
+
+        Raises:
+            UserError: if the format or figure is unknown.
+            OSError: if the file cannot be written.
+        """
+        target = Path(path)
+        wanted = format or target.suffix.removeprefix(".")
+        if not figure and not choices:
+            target.write_bytes(self.file(wanted))
+            return target
+        if wanted != "csv":
+            raise UserError(f"format={wanted!r} of a figure: a comparison saves it as csv")
+        marks: str = import_module(MARKS).marks_csv(self.figure(figure, **choices))
+        target.write_text(marks, "utf-8")
+        return target
+
+    def file(self, wanted: str) -> bytes:
+        """Return the content of the file that ``save`` writes in a format.
+
+        Raises:
+            UserError: if the format is unknown.
+        """
+        from tokenarium.backend.comparison import export
+
+        if wanted in ("csv", "parquet"):
+            return export.as_tables(self, cast("TableFormat", wanted))
+        if wanted == "html":
+            return self.html().encode()
+        if wanted == "ipynb":
+            return self.notebook().encode()
+        if wanted == "json":
+            return export.as_json(self).encode()
+        raise UserError(f"format={wanted!r} is unknown: choose {', '.join(FORMATS)}")
 
     @cached_property
     def _tables(self) -> "dict[str, pa.Table]":

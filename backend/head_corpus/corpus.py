@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tokenarium.backend.analysis.taxonomy import MEASURES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 VERSION = 1
 """Raised when a measure's meaning changes; what an older version measured is not read."""
@@ -83,6 +87,35 @@ class HeadCorpus:
                     np.int32
                 ),
             )
+
+    def table(self) -> "pa.Table":
+        """Return a row for every head and measure: its statistics, and the text it is strongest on.
+
+        What has no value is null.
+        """
+        import pyarrow as pa
+
+        measure, layer, head = np.indices(self.mean.shape).reshape(3, -1)
+        texts = (*self.about.texts, None)  # -1 stands for none
+        columns = {
+            "layer": layer.astype(np.int32),
+            "head": head.astype(np.int32),
+            "measure": [MEASURED[at] for at in measure.tolist()],
+            "mean": self.mean.ravel(),
+            "deviation": self.deviation.ravel(),
+            **{
+                f"quantile_{at}": values.ravel()
+                for at, values in zip(QUANTILES, self.quantiles, strict=True)
+            },
+            "n": self.count.ravel(),
+            "strongest_text": [texts[at] for at in self.strongest.ravel().tolist()],
+        }
+        return pa.table(
+            {
+                name: pa.array(values, from_pandas=isinstance(values, np.ndarray))
+                for name, values in columns.items()
+            }
+        )
 
     def save(self, folder: Path) -> None:
         """Write both files; a folder that is missing is made."""

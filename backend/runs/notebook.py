@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections.abc import Sequence
 from pprint import pformat
 from typing import Any
 
@@ -24,21 +25,26 @@ def as_notebook(run: Run) -> str:
     Args:
         run: as computed or opened.
     """
-    cells = [_words(_title(run)), _code(_asking(run)), _code("run = lab.run(request)\nrun")]
+    asked = f"{asking(run)}\nrun = lab.run(request)\nrun"
+    cells = [words(_title(run)), code("from tokenarium import Lab\n\nlab = Lab()"), code(asked)]
     if compared := _numbers(run):
         cells += [
-            _words("The stored run had these numbers; another processor rounds otherwise."),
-            _code(_comparing(compared)),
+            words("That run had these numbers; another processor rounds otherwise."),
+            code(_comparing(compared)),
         ]
     if names := run.figures:
         cells += [
-            _words(f"Figures of this kind of run: {', '.join(f'`{name}`' for name in names)}."),
-            _code(f"run.figure({names[0]!r})"),
+            words(f"Figures of this kind of run: {', '.join(f'`{name}`' for name in names)}."),
+            code(f"run.figure({names[0]!r})"),
         ]
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"
+    return packed(cells)
+
+
+def packed(cells: Sequence[dict[str, Any]]) -> str:
+    """Return cells as a notebook."""
+    numbered = [{**cell, "id": f"cell-{number}"} for number, cell in enumerate(cells)]
     python = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    content = {"cells": cells, "metadata": {"kernelspec": python}, **NBFORMAT}
+    content = {"cells": numbered, "metadata": {"kernelspec": python}, **NBFORMAT}
     return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
 
 
@@ -48,18 +54,19 @@ def _title(run: Run) -> str:
     kind = KINDS.find(run.request.kind)
     return (
         f"# {kind.title}: {getattr(run.request, 'model', '')}\n\n"
-        f"Run `{run.id}`, stored {run.created:%Y-%m-%d}, computed in {run.duration_ms:.0f} ms"
+        f"Run `{run.id}` of {run.created:%Y-%m-%d}, computed in {run.duration_ms:.0f} ms"
         f"{' by ' + ', '.join(versions) if versions else ''}. "
         "It needs the package `tokenarium` and, for a model that is not shipped, that model."
     )
 
 
-def _asking(run: Run) -> str:
+def asking(run: Run) -> str:
+    """Return the lines that ask ``lab`` for the same as a run, every field written out."""
     name = type(run.request).__name__
     values = run.request.model_dump(mode="json", exclude={"kind"})
     written = textwrap.indent(pformat(values, sort_dicts=False, width=88), "").strip()
     return (
-        f"from tokenarium import Lab, {name}\n\nasked = {written}\nlab = Lab()\n"
+        f"from tokenarium import {name}\n\nasked = {written}\n"
         f"request = lab.request({name}, **asked)"
     )
 
@@ -82,11 +89,13 @@ def _comparing(stored: dict[str, float]) -> str:
     )
 
 
-def _words(text: str) -> dict[str, Any]:
+def words(text: str) -> dict[str, Any]:
+    """Return a cell of Markdown."""
     return {"cell_type": "markdown", "metadata": {}, "source": text}
 
 
-def _code(text: str) -> dict[str, Any]:
+def code(text: str) -> dict[str, Any]:
+    """Return a cell of Python."""
     return {
         "cell_type": "code",
         "execution_count": None,

@@ -1,5 +1,8 @@
 """The Audit page: a fault found where it stands, figures of an engine, both opened again."""
 
+import json
+from pathlib import Path
+
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
@@ -8,13 +11,15 @@ from tests.browser.conftest import Visit
 def test_a_fault_is_found_and_figures_are_read_and_open_again(visit: Visit) -> None:
     page = visit("audit", wait=False)
     page.get_by_role("button", name="One word changed").click()
-    report = page.locator("#audit-json")
-    expect(report).to_be_hidden()
     page.locator("#audit-go").click()
     expect(page.locator("#audit-said")).to_contain_text("Wrong")
     expect(page.locator("#audit-text [data-mark=wrong]").first).to_have_text("garden")
-    expect(report).to_be_visible()
+    page.wait_for_url("**/audit?run=*")
     address = page.url
+    page.get_by_role("button", name="Save", exact=True).click()
+    with page.expect_download() as started:
+        page.get_by_role("menuitem", name="Numbers and their definitions (JSON)").click()
+    assert json.loads(Path(started.value.path()).read_text("utf-8"))["kind"] == "audit"
     page.get_by_role("button", name="vLLM, detailed").click()
     page.locator("#import-read").click()
     expect(page.locator("#import-said")).to_contain_text("19 of 38 drafted tokens accepted")
@@ -29,3 +34,10 @@ def test_a_fault_is_found_and_figures_are_read_and_open_again(visit: Visit) -> N
     expect(again.locator("#audit-prompt textarea")).to_have_value(
         "Once upon a time there was a little girl named Lily. She loved to play outside."
     )
+
+    framed = visit(f"{address.split('/')[-1]}&embed=sentence,text", wait=False)
+    expect(framed.locator("#audit-said")).to_contain_text("Wrong")
+    for hidden in ("#audit-go", "#audit-prompt", "#import-log", "#actions", "#plot-audit-gaps"):
+        expect(framed.locator(hidden).first).to_be_hidden()
+    back = framed.get_by_role("link", name="Open in Tokenarium")
+    expect(back).to_have_attribute("href", address)

@@ -2,25 +2,31 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser.conftest import FLAGS, STEP_MS
-from tokenarium.backend import Lab, Run, Settings, TraceResult
+from tests.labs import shipped_lab
+from tokenarium.backend import Lab, Run, TraceResult
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
-    with Lab(Settings(database="duckdb:///:memory:", device="cpu")) as lab:
-        yield lab.open("example-small-model")
+def lab() -> Iterator[Lab]:
+    with shipped_lab() as made:
+        yield made
 
 
-@pytest.fixture
-def opened(run: Run, chromium: str, tmp_path: Path) -> Iterator[Page]:
-    """Yield the file as opened; a page that logs an error or asks for anything fails."""
-    path = run.save(tmp_path / "run.html", views=["strip", "card", "heads", "attention"])
+@pytest.fixture(scope="module")
+def run(lab: Lab) -> Run:
+    return lab.open("example-small-model")
+
+
+@contextmanager
+def opened_file(path: Path, chromium: str) -> Iterator[Page]:
+    """Yield a file as opened; a page that logs an error or asks for anything fails."""
     asked: list[str] = []
     errors: list[str] = []
     with sync_playwright() as playwright:
@@ -30,11 +36,18 @@ def opened(run: Run, chromium: str, tmp_path: Path) -> Iterator[Page]:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready]", timeout=STEP_MS)
-        page.locator("#plot-map .main-svg").first.wait_for()
         yield page
         browser.close()
     assert asked == [path.as_uri()]
     assert not errors
+
+
+@pytest.fixture
+def opened(run: Run, chromium: str, tmp_path: Path) -> Iterator[Page]:
+    path = run.save(tmp_path / "run.html", views=["strip", "card", "heads", "attention"])
+    with opened_file(path, chromium) as page:
+        page.locator("#plot-map .main-svg").first.wait_for()
+        yield page
 
 
 def test_views_of_the_file_follow_each_other(opened: Page, run: Run) -> None:
@@ -56,3 +69,22 @@ def test_views_of_the_file_follow_each_other(opened: Page, run: Run) -> None:
     assert 0 < drawn <= float(seen[seen == seen].max())
     opened.get_by_role("radio", name="entropy", exact=True).click()
     expect(opened.locator("#strip .tk-readout")).to_contain_text("entropy")
+
+
+def test_a_race_and_its_comparison_are_one_file(lab: Lab, chromium: str, tmp_path: Path) -> None:
+    found = lab.compare(["example-said-before", "example-half-a-model"])
+    path = found.save(tmp_path / "race.html")
+    with opened_file(path, chromium) as page:
+        expect(page.locator(".tk-racer")).to_have_count(3)
+        expect(page.locator(".tk-compare-said")).to_contain_text("differ most in accepted guesses")
+        page.locator("#compare-places .main-svg").first.wait_for()
+        page.get_by_label("Measure").select_option("drafted")
+        expect(page.locator(".tk-compare-said")).to_contain_text("in drafted tokens")
+        before = page.locator(".tk-place-stack[data-selected]").get_attribute("data-place")
+        page.locator(".tk-compare-text").press("ArrowRight")
+        stack = page.locator(".tk-place-stack[data-selected]")
+        assert int(stack.get_attribute("data-place") or -1) == int(before or 0) + 1
+        page.get_by_label("Time of the race").fill("0")
+        expect(page.locator(".tk-racer .tk-sub").first).to_contain_text("0 tokens")
+        page.set_viewport_size({"width": 390, "height": 800})
+        expect(page.locator("html")).to_have_js_property("scrollWidth", 390)

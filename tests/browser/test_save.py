@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
@@ -220,6 +220,54 @@ def test_parts_stand_in_a_frame_of_another_site_and_lead_back(
     assert "embed" not in back
     assert {"run=example-first-token", "token=4"} <= set(urlsplit(back).query.split("&"))
     assert other.frames[-1].url.startswith("chrome-error"), "the whole page is not framed"
+    other.close()
+
+
+PAGES = {
+    "tokens?text=a+b+cafe&embed=strip": ("#cuts-strip .tk-cut", ".tk-cuts-form, #cuts-counts"),
+    "heads?layer=3&head=5&embed=head": ("#usual-head h2", ".tk-usual-bar, #usual-list"),
+    "compare?runs=example-one-wrong-word,example-said-twice&embed=text": (
+        ".tk-place-stack", ".tk-compare-runs, #compare-said, #compare-places, #compare-table",
+    ),
+}  # fmt: skip
+"""By address, what a frame shows and what it hides."""
+
+
+def test_pages_of_no_run_give_parts_of_theirs_too(
+    browser: Browser, app: App, visit: Visit, another_site: Callable[[str], str]
+) -> None:
+    page = visit(next(iter(PAGES)).partition("&embed")[0], wait=False)
+    page.locator("#cuts-strip .tk-cut").first.wait_for()
+    page.get_by_role("button", name="Save", exact=True).press("ArrowDown")
+    with page.expect_download() as started:
+        page.get_by_role("menuitem", name="under each tokenizer: Table").press("Enter")
+    head, *pieces = rows(Path(started.value.path()).read_text("utf-8"))
+    assert head == ["tokenizer", "token", "text", "tokens", "ids", "bytes"]
+    for title in {piece[0] for piece in pieces}:
+        assert "".join(piece[2] for piece in pieces if piece[0] == title) == "a b cafe"
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("menuitem", name="Embed in another page").click()
+    dialog = page.get_by_role("dialog", name="Embed")
+    for box in dialog.get_by_role("checkbox").all():
+        box.uncheck()
+    dialog.get_by_label("The text under each tokenizer").check()
+    assert (
+        f"{app.url}/{next(iter(PAGES))}".replace("&", "&amp;")
+        in dialog.get_by_role("textbox").input_value()
+    )
+
+    frames = "".join(f"<iframe width=900 src='{app.url}/{address}'></iframe>" for address in PAGES)
+    other = browser.new_page()
+    other.goto(another_site(frames))
+    for number, (address, (seen, hidden)) in enumerate(PAGES.items()):
+        framed = other.frame_locator("iframe").nth(number)
+        framed.locator(seen).first.wait_for()
+        for each in [*framed.locator(hidden).all(), *framed.locator(".tk-head, #actions").all()]:
+            assert not each.is_visible(), address
+        back = framed.get_by_role("link", name="Open in Tokenarium").get_attribute("href")
+        assert back is not None
+        asked = address.partition("&embed")[0].replace("+", "%20")
+        assert unquote(asked) in unquote(back.replace("+", "%20")), back
     other.close()
 
 

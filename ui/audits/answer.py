@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import gradio as gr
+from plotly.graph_objects import Figure
 
 from tokenarium.backend import (
     AuditRequest,
@@ -26,6 +26,8 @@ from tokenarium.ui.components.plot import figure_json
 from tokenarium.ui.components.sentence import status, told
 from tokenarium.ui.figures import audit as audit_figures
 from tokenarium.ui.figures.imports import by_place
+from tokenarium.ui.figures.picture import beginning, credit
+from tokenarium.ui.figures.style import caption
 from tokenarium.ui.why.number import of_run
 
 Shown = dict[str, Any]
@@ -86,26 +88,34 @@ def taken(lab: Lab, run_id: str, visitor: str) -> Shown:
 
 def shown(lab: Lab, run: Run, visitor: str) -> Shown:
     """Return the parts that show a run; none of a run of another kind."""
-    result, saving = run.result, {"saving": gr.update(visible=True)}
+    result = run.result
     if isinstance(result, AuditResult):
         model = run.request.model if isinstance(run.request, AuditRequest) else ""
-        return saving | {
+        return {
             "audit_said": of_run(audited.sentence_html(result, model), run.id),
             "audit_text": audited.tokens_html(result),
             "audit_checks": audited.checks_html(result),
-            **{
-                name: None if drawn is None else figure_json(drawn)
-                for name, drawn in audit_figures.figures(result).items()
-            },
+            **{name: _drawn(run, drawn) for name, drawn in audit_figures.figures(result).items()},
         }
     if isinstance(result, ImportResult):
         drawn = by_place(result)
         own = imported.own_runs(lab, visitor)
-        return saving | {
+        return {
             "import_said": of_run(imported.sentence_html(result), run.id),
             "import_rounds": imported.rounds_html(result),
             "import_lengths": of_run(imported.definitions_html(result, own), run.id),
             "import_checks": imported.checks_html(result),
-            "by_place": None if drawn is None else figure_json(drawn),
+            "by_place": _drawn(run, drawn),
         }
     return {}
+
+
+def _drawn(run: Run, figure: Figure | None) -> str | None:
+    """Return a figure as the browser reads it, with what stands under its picture."""
+    if figure is None:
+        return None
+    if isinstance(run.request, ImportRequest):
+        return figure_json(caption(figure, f"Tokenarium · run {run.id}"))
+    return figure_json(
+        caption(figure, credit(run.request, run.result, run.id), beginning(run.request))
+    )

@@ -34,7 +34,7 @@ class Parts:
         self.parts: dict[str, Any] = {}
         for name in ("running", "shown"):
             self.parts[name] = hidden()
-        self.where, self.saved = hidden(), hidden()
+        self.where = hidden()
         gr.HTML("<h2>Can this model have written this text?</h2>")
         self.examples = self._chips(audits(lab))
         self._audit_controls(lab)
@@ -44,12 +44,6 @@ class Parts:
                 with gr.Column(min_width=320):
                     self.parts[name] = plot(None, f"audit-{name}", *said)
         self._html("audit_checks")
-        self.parts["saving"] = gr.Row(visible=False)
-        with self.parts["saving"]:
-            self.saving = {
-                "run.json": gr.Button("Report (JSON)", size="sm", elem_id="audit-json"),
-                "run.html": gr.Button("Report (one page)", size="sm", elem_id="audit-html"),
-            }
         gr.HTML("<h2>What does another engine report?</h2>")
         self.import_examples = self._chips(IMPORTS)
         self._import_controls(formats)

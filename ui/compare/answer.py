@@ -13,9 +13,14 @@ from tokenarium.ui.compare.words import number, sentence
 from tokenarium.ui.components.plot import figure_json
 from tokenarium.ui.components.table import Cell, Column, Link, Number, table_html
 from tokenarium.ui.figures.beside import SELECTS
+from tokenarium.ui.figures.picture import credit_of
+from tokenarium.ui.figures.style import caption
 from tokenarium.ui.shell.stored import stored_runs
 from tokenarium.ui.text import one_line
 
+TEMPLATE = """<div class="tk-compare"><div class="tk-compare-said tk-part" id="compare-said"
+aria-live="polite"></div><div class="tk-compare-runs tk-part"></div>
+<div class="tk-compare-body"></div></div>"""
 PAGES = {
     "trace": "./",
     "decode": "decode",
@@ -49,6 +54,15 @@ def answer(
         UserError: if they cannot be compared.
     """
     found = lab.compare(ids, visitor=visitor)
+    return {
+        **shown(found, measure, heads),
+        "ids": list(ids),
+        "offers": offers(lab, found.kind, visitor, ids),
+    }
+
+
+def shown(found: RunComparison, measure: object = None, heads: object = None) -> dict[str, Any]:
+    """Return what is drawn of a comparison: by which measure of places and of heads."""
     name = (
         measure
         if isinstance(measure, str) and measure in found.measures
@@ -56,7 +70,6 @@ def answer(
     )
     selects = SELECTS[found.axis]
     return {
-        "ids": list(ids),
         "sentence": sentence(found, name),
         "axis": selects,
         "size": SIZES[selects],
@@ -71,7 +84,6 @@ def answer(
         "figures": _figures(found, name),
         "heads": _heads(found, heads),
         "table": _table(found, name, selects),
-        "offers": offers(lab, found.kind, visitor, ids),
     }
 
 
@@ -112,9 +124,12 @@ def _lane(found: RunComparison, at: int) -> dict[str, Any]:
 def _figures(found: RunComparison, measure: str) -> dict[str, str]:
     if not found.places:
         return {}
-    return {
-        name: figure_json(found.figure(name, measure=measure)) for name in ("places", "differences")
-    }
+    return {name: _drawn(found, name, measure) for name in ("places", "differences")}
+
+
+def _drawn(found: RunComparison, name: str, measure: str) -> str:
+    """Return a figure as the browser reads it, with what stands under its picture."""
+    return figure_json(caption(found.figure(name, measure=measure), *credit_of(found.runs)))
 
 
 def _heads(found: RunComparison, wanted: object) -> dict[str, Any] | None:
@@ -128,8 +143,7 @@ def _heads(found: RunComparison, wanted: object) -> dict[str, Any] | None:
         "values": [_sent(grid) for grid in values],
         "names": [lane.name for lane in found.lanes],
         "figures": {
-            each: figure_json(found.figure(each, measure=name))
-            for each in ("head_differences", "head_values")
+            each: _drawn(found, each, name) for each in ("head_differences", "head_values")
         },
     }
 

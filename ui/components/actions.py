@@ -1,7 +1,7 @@
 """What can be done with the shown run: copy its link, save it, change the theme."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ SAVE = (
     '<button type="button" class="tk-save" data-do="save">Save</button>'
     '<button type="button" data-do="link">Copy link</button>'
 )
-TOOLS = "window.tokenarium.tools(element);"
+TOOLS = "window.tokenarium.tools(element, {server});"
 EXPLAIN = "window.tokenarium.explain = (number, run) => server.explain_number({run, number});"
 KEYS = {
     "token": (("← →", "token, or word or sentence"), ("↑ ↓", "row of pixels"),
@@ -73,25 +73,45 @@ def actions(
     )
 
 
+@dataclass(frozen=True)
+class Offered:
+    """What can be taken from a page that is of no run."""
+
+    figures: bool
+    """Whether it has figures to save, of something that its address names."""
+    files: Mapping[str, str]
+    """By name, in the words of the menu."""
+    parts: Mapping[str, tuple[str, Sequence[str]]]
+    """By name in ``?embed=``, the title of a part and the ids of its elements."""
+
+
 def tools(
-    *, figures: bool, explain: Callable[[object, object], Mapping[str, str]] | None
+    offered: Offered,
+    export: Callable[[object, object], Mapping[str, str]],
+    explain: Callable[[object, object], Mapping[str, str]] | None,
 ) -> gr.HTML:
     """Return the buttons of a page that is of no run.
 
     Args:
-        figures: whether it has figures to save, of something that its address names.
+        offered: what can be taken from it.
+        export: turns the query of an address and the name of a file into what the browser saves.
         explain: as of ``actions``; None where no number of the page opens.
     """
+
+    def export_file(asked: dict[str, Any]) -> Mapping[str, str]:
+        return export(asked.get("query"), asked.get("file"))
 
     def explain_number(asked: dict[str, Any]) -> Mapping[str, str]:
         assert explain is not None
         return explain(asked.get("run"), asked.get("number"))
 
+    told = escape(json.dumps({"files": dict(offered.files), "parts": dict(offered.parts)}))
+    saves = bool(offered.figures or offered.files or offered.parts)
     return gr.HTML(
-        html_template=f'<div class="tk-actions">{SAVE * figures}{THEME}'
+        html_template=f'<div class="tk-actions" data-offered="{told}">{SAVE * saves}{THEME}'
         '<span class="tk-done" role="status"></span></div>',
         js_on_load=TOOLS + EXPLAIN * (explain is not None),
-        server_functions=[explain_number] if explain is not None else [],
+        server_functions=[export_file] + [explain_number] * (explain is not None),
         elem_id="actions",
     )
 

@@ -6,8 +6,17 @@ from typing import Any
 import gradio as gr
 import orjson
 
-from tokenarium.backend import STATUSES, SpeculationResult
+from tokenarium.backend import (
+    STATUSES,
+    Drafter,
+    Lab,
+    Rule,
+    Run,
+    SpeculateRequest,
+    SpeculationResult,
+)
 from tokenarium.ui.characters import displayed
+from tokenarium.ui.figures.picture import credit_of
 
 TEMPLATE = """
 <div class="tk-scrub">
@@ -23,17 +32,20 @@ TEMPLATE = """
 JS = "window.tokenarium.race(element, props, watch);"
 
 
-def race_value(runs: Sequence[tuple[str, str, SpeculationResult]]) -> str:
+def race_value(runs: Sequence[Run]) -> str:
     """Return what the browser replays, as JSON: see ``speculation_value``.
 
     Args:
-        runs: titles of drafter and rule, and result of each; the first has the run without drafts.
+        runs: of several drafters; the first one's run without drafts is the last lane.
     """
-    lanes = [_drafted(*run) for run in runs]
-    first = runs[0][-1] if runs else None
+    lanes = [_drafted(run) for run in runs]
+    first = _result(runs[0]) if runs else None
     if first is not None and len(first.plain_ids):
         lanes.append(_plain(first))
-    return orjson.dumps({"lanes": lanes}).decode()
+    said, prompt = credit_of(runs)
+    name = "-".join(run.id for run in runs)
+    meta = {"caption": said, "prompt": prompt}
+    return orjson.dumps({"lanes": lanes, "meta": meta, "run": name}).decode()
 
 
 def race(value: str | None) -> gr.HTML:
@@ -46,13 +58,21 @@ def race(value: str | None) -> gr.HTML:
     )
 
 
-def _drafted(title: str, rule: str, result: SpeculationResult) -> dict[str, Any]:
+def _result(run: Run) -> SpeculationResult:
+    assert isinstance(run.result, SpeculationResult)
+    return run.result
+
+
+def _drafted(run: Run) -> dict[str, Any]:
+    asked, result = run.request, _result(run)
+    assert isinstance(asked, SpeculateRequest)
+    titles = {each.slug: each.title for family in (Drafter, Rule) for each in Lab.methods(family)}
     rounds = result.rounds
     times = rounds["draft_ms"] + rounds["verify_ms"] + rounds["other_ms"]
     places = result.node_columns["status"][result.token_node]
     return {
-        "title": title,
-        "note": rule,
+        "title": titles[asked.drafter.slug],
+        "note": titles[asked.rule.slug],
         "texts": displayed(result.token_text),
         "marks": [STATUSES[place] for place in places],
         "counts": rounds["new_tokens"].tolist(),

@@ -31,6 +31,13 @@ def credit(request: Any, result: Any, run_id: str | None) -> str:
     return f"Tokenarium · {request.model} · {tokens}seed {request.seed} · {run}"
 
 
+def credit_of(runs: Sequence[Run]) -> tuple[str, str]:
+    """Return the same of runs beside each other, and the beginnings of their texts."""
+    each = (credit(run.request, run.result, run.id).partition(" · ")[2] for run in runs)
+    prompts = dict.fromkeys(filter(None, (beginning(run.request) for run in runs)))
+    return f"Tokenarium · {' | '.join(each)}", "” and “".join(prompts)
+
+
 def picture(run: Run, figure: Figure) -> Figure:
     """Return a figure of a run for a picture: its sentence above, prompt, model and run below.
 

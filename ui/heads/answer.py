@@ -77,6 +77,20 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: str = "") -> dict[str, A
     }
 
 
+def measured(lab: Lab, model: object) -> HeadCorpus:
+    """Return the measurement of a model, of the usual one where none is named.
+
+    Raises:
+        UserError: if it is not measured here.
+    """
+    about = _wanted(measured_models(lab.settings), model)
+    corpus = None if about is None else usual_heads(lab.settings, about.fingerprint)
+    if corpus is None:
+        named = str(model or DEFAULT_MODEL)[:60]
+        raise UserError(f"{named} is not measured here: python app.py heads {named} does it once")
+    return corpus
+
+
 def heads_html(corpus: HeadCorpus, by: str, find: str, *, low: bool) -> str:
     """Return the heads that a search finds, at most ``MOST_ROWS``, sorted by a measure's mean.
 

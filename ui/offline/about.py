@@ -1,5 +1,6 @@
 """What stands around the views: title, prompt, model, seed, when, and how to compute it again."""
 
+from collections.abc import Sequence
 from pprint import pformat
 from typing import Any
 
@@ -34,13 +35,13 @@ TITLES = {
 }
 
 
-def head(run: Run, style: str) -> str:
-    """Return the beginning of the document up to its body, with all styles."""
+def head(name: str, style: str) -> str:
+    """Return the beginning of the document ``name`` up to its body, with all styles."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title(run))} · Tokenarium</title><style>{style}</style></head><body>"
+        f"<title>{escape(name)} · Tokenarium</title><style>{style}</style></head><body>"
     )
 
 
@@ -63,9 +64,13 @@ def header(run: Run, sentence: str) -> str:
     said = " · ".join(f"{name} {escape(value)}" for name, value in facts if value)
     prompt = str(getattr(asked, "given_text", ""))
     quoted = f'<blockquote tabindex="0" aria-label="Prompt">{escape(prompt)}</blockquote>'
+    return heading(title(run), said, f"{sentence}{quoted if prompt else ''}")
+
+
+def heading(name: str, facts: str, more: str) -> str:
+    """Return what stands over the views; ``facts`` and ``more`` are HTML."""
     return (
-        f'<header><h1>{escape(title(run))}</h1><p class="tk-sub">{said}</p>{sentence}'
-        f"{quoted if prompt else ''}"
+        f'<header><h1>{escape(name)}</h1><p class="tk-sub">{facts}</p>{more}'
         '<noscript><p class="tk-status">The views need JavaScript; the tables do not.</p>'
         "</noscript>"
         '<p class="tk-wait tk-sub" role="status"></p></header>'
@@ -74,16 +79,34 @@ def header(run: Run, sentence: str) -> str:
 
 def foot(run: Run) -> str:
     """Return how the run was made, and the lines of Python that compute it again."""
-    name = type(run.request).__name__
-    values = run.request.model_dump(mode="json", exclude={"kind"})
-    asked = pformat(values, sort_dicts=False, width=88)
-    code = (
-        f"from tokenarium import Lab, {name}\n\nlab = Lab()\n"
-        f"run = lab.run(lab.request({name}, **{asked}))"
+    called = f"\n\nlab = Lab()\nrun = lab.run({_asked(run)})"
+    return ending(
+        f"from tokenarium import Lab, {type(run.request).__name__}{called}", facts_of(run)
     )
+
+
+def foot_of(runs: Sequence[Run]) -> str:
+    """Return the same of runs beside each other."""
+    names = ", ".join(sorted({"Lab", *(type(run.request).__name__ for run in runs)}))
+    asked = "".join(f"    lab.run({_asked(run)}),\n" for run in runs)
+    code = (
+        f"from tokenarium import {names}\n\nlab = Lab()\nruns = [\n{asked}]\n"
+        "found = lab.compare([run.id for run in runs])"
+    )
+    return ending(code, "".join(map(facts_of, runs)))
+
+
+def ending(code: str, facts: str) -> str:
+    """Return what stands under the views; ``facts`` is HTML."""
     return (
         "<footer><details><summary>Compute it again</summary>"
-        f'<pre tabindex="0">{escape(code)}</pre></details>{facts_of(run)}'
+        f'<pre tabindex="0">{escape(code)}</pre></details>{facts}'
         '<p class="tk-sub">Made with Tokenarium. This file works without a network; '
         "← → go through it, j k change the layer, [ ] the head.</p></footer>"
     )
+
+
+def _asked(run: Run) -> str:
+    name = type(run.request).__name__
+    values = run.request.model_dump(mode="json", exclude={"kind"})
+    return f"lab.request({name}, **{pformat(values, sort_dicts=False, width=88)})"

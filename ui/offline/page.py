@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import orjson
 import plotly
 
 from tokenarium.backend import Run, UserError
-from tokenarium.ui.offline.about import foot, head
+from tokenarium.ui.offline.about import foot, head, title
 from tokenarium.ui.offline.kinds import Offline, offline
 from tokenarium.ui.offline.part import Part
 from tokenarium.ui.offline.tables import tables_html
@@ -31,7 +32,7 @@ SCRIPTS = (
     "plot",
     "table",
 )
-MORE = ("place", "lanes", "tree", "speculation", "decoding", "keys")
+MORE = ("place", "lanes", "tree", "speculation", "decoding", "race", "compare", "keys")
 """The pages' own scripts, in the order in which they run."""
 TABLES = "tables"
 """The view that has every table of the run."""
@@ -58,7 +59,11 @@ def html(run: Run, views: Sequence[str] | None = None, layers: Sequence[int] | N
     sizes = {name: _parts(found.views[name]) for name in chosen if name != TABLES}
     parts = list(chain.from_iterable(sizes.values()))
     tables = tables_html(run) if TABLES in chosen else ""
-    page = _document(run, found, parts, tables)
+    told = {"arrows": found.arrows, "trees": found.trees, "steps": found.steps}
+    state = {"run": run.id, **found.state}
+    page = document(
+        title(run), found.header(run), parts, tables + foot(run), {**told, "state": state}
+    )
     if len(page.encode()) > MOST_BYTES:
         raise UserError(_too_large(len(page.encode()), sizes, found))
     return page
@@ -68,21 +73,25 @@ def _parts(make: Callable[[], list[Part]]) -> list[Part]:
     return make()
 
 
-def _document(run: Run, found: Offline, parts: Sequence[Part], tables: str) -> str:
-    told = {
-        "state": {"run": run.id, **found.state},
-        "arrows": found.arrows,
-        "trees": found.trees,
-        "steps": found.steps,
-        "parts": [part.packed() for part in parts],
-    }
+def document(
+    name: str, header: str, parts: Sequence[Part], after: str, told: Mapping[str, Any]
+) -> str:
+    """Return the file.
+
+    Args:
+        name: of the page.
+        header: HTML over the views.
+        parts: the views.
+        after: HTML under them.
+        told: what the scripts begin with beside the views: ``state``, ``arrows``.
+    """
+    content = {"trees": (), "steps": {}, **told, "parts": [part.packed() for part in parts]}
     hosts = "".join(f'<div data-part="{part.name}"></div>' for part in parts)
     plots, own = _scripts()
     return (
-        f"{head(run, _style())}<main>{found.header(run)}"
-        f"{hosts}{tables}{foot(run)}</main>"
+        f"{head(name, _style())}<main>{header}{hosts}{after}</main>"
         f"{_packed('tk-plotly', plots)}{_packed('tk-scripts', own)}"
-        f"{_packed('tk-run', squeezed(orjson.dumps(told)))}"
+        f"{_packed('tk-run', squeezed(orjson.dumps(content)))}"
         f"<script>{_asset('start.js')}</script></body></html>\n"
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tokenarium.backend import Run
+from tokenarium.backend import Run, RunComparison
 from tokenarium.ui.components.table import Column, table_html
 from tokenarium.ui.text import escape, one_line
 
@@ -11,17 +11,17 @@ MOST_ROWS = 512
 MOST_CELLS = 16_384
 
 
-def tables_html(run: Run) -> str:
-    """Return the tables of a run as HTML, folded; of the long ones how to get them."""
-    found = list(_tables(run))
-    return f'<details id="tk-tables"><summary>Tables of the run</summary>{"".join(found)}</details>'
+def tables_html(run: Run | RunComparison, name: str = "run") -> str:
+    """Return the tables of what has this name as HTML, folded; of long ones how to get them."""
+    found = "".join(_tables(run, name))
+    return f'<details id="tk-tables"><summary>Tables of the {name}</summary>{found}</details>'
 
 
-def _tables(run: Run) -> Iterator[str]:
+def _tables(run: Run | RunComparison, called: str) -> Iterator[str]:
     for name in run.tables:
         table = run.table(name)
         if table.num_rows > MOST_ROWS or table.num_rows * table.num_columns > MOST_CELLS:
-            call = f"run.table({name!r})"
+            call = f"{called}.table({name!r})"
             yield (
                 f'<p class="tk-sub">{escape(name)}: {table.num_rows:,} rows, not in this file '
                 f"(<code>{escape(call)}</code>).</p>"

@@ -1,7 +1,7 @@
 """The Audit page: a text of another engine judged by a model, and its figures by one measure."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import gradio as gr
@@ -10,22 +10,36 @@ from tokenarium.backend import AuditRequest, ImportRequest, UserError
 from tokenarium.ui.audits.answer import Shown, answered, opened, taken
 from tokenarium.ui.audits.examples import IMPORTS, audits
 from tokenarium.ui.audits.form import NAMES, audit_request
-from tokenarium.ui.audits.parts import Parts
+from tokenarium.ui.audits.parts import FIGURES, Parts
 from tokenarium.ui.components.sentence import status
+from tokenarium.ui.shell.embedding import ONLY_SHOWN, embedded
 from tokenarium.ui.shell.events import EAGER, QUIET
-from tokenarium.ui.shell.page import Page
-from tokenarium.ui.shell.saving import saved
+from tokenarium.ui.shell.page import Framed, Page
+from tokenarium.ui.shell.saving import WHOLE, saved
 from tokenarium.ui.shell.visitor import visitor_of
 
-ADDRESS = "id => { if (id) history.replaceState(null, '', `?run=${encodeURIComponent(id)}`); }"
-SAVE = "file => { if (file) window.tokenarium.download(file.text, file.name, file.type); }"
+ADDRESS = """id => { if (!id) return; window.tokenarium.state.run = id;
+const url = window.tokenarium.address();
+for (const name of ['of', 'example']) url.searchParams.delete(name);
+history.replaceState(null, '', url); }"""
 
 
 class Audit(Page):
     """Judges a text that somebody else generated, and reads what their engine reports."""
 
     path, title, order = "audit", "Audit", 7
-    numbers = True
+    figures = numbers = True
+    files = WHOLE
+    parts: ClassVar[Mapping[str, Framed]] = {
+        "sentence": Framed("Verdict", ("audit-said",)),
+        "text": Framed("Text with its tokens marked", ("audit-text",)),
+        **{name: Framed(title, (f"plot-audit-{name}",)) for name, (title, _) in FIGURES.items()},
+        "checks": Framed("Checks", ("audit-checks",)),
+        "import": Framed("What another engine reports", ("import-said", "import-rounds")),
+        "lengths": Framed("Acceptance lengths", ("import-lengths",)),
+        "by_place": Framed("Acceptance by place", ("plot-import-by-place",)),
+        "import_checks": Framed("Checks of the report", ("import-checks",)),
+    }
     kinds = (AuditRequest, ImportRequest)
     intro = (
         "A text, or figures of drafting, from another engine: can the model named have written "
@@ -61,17 +75,15 @@ class Audit(Page):
             button.click(lambda t=text: t, None, made.parts["log"], queue=False, **EAGER)
         made.file.file(lambda sent: str(sent or ""), made.file, made.parts["log"], queue=False,
                        **EAGER)  # fmt: skip
-        for name, button in made.saving.items():
-            told = button.click(
-                lambda run_id, n=name: self._saved(run_id, n),
-                made.parts["shown"],
-                [made.saved, made.parts["audit_status"]],
-                queue=False,
-                **EAGER,
-            )
-            told.then(None, made.saved, None, js=SAVE, **QUIET)
         where = "() => [window.location.search]"
-        blocks.load(self._opening(made), made.where, every, js=where, **EAGER)
+        opened = blocks.load(self._opening(made), made.where, every, js=where, **EAGER)
+        opened.then(None, made.parts["shown"], None, js=ADDRESS, **QUIET)
+
+    def saved(self, asked: Mapping[str, str], name: str) -> dict[str, str]:
+        """Return a file of the audit or import that the address names."""
+        if not (run_id := asked.get("run")):
+            raise UserError("nothing is shown yet: audit or import something first")
+        return saved(self.lab, {}, [run_id], name)
 
     def _audit(self, visitor: str, *values: Any) -> Iterator[Shown]:
         try:
@@ -96,6 +108,9 @@ class Audit(Page):
 
         # Gradio hands the request over in its place among the parameters.
         def handle(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+            if embedded(request):
+                yield made.values({"audit_status": status(ONLY_SHOWN, "error")})
+                return
             for found in ask(visitor_of(self.lab, request), *values):
                 yield made.values(found)
 
@@ -115,16 +130,10 @@ class Audit(Page):
         return load
 
     def _cancel(self, run_id: str, request: gr.Request) -> str:
+        if embedded(request):
+            return status(ONLY_SHOWN, "error")
         try:
             stopped = run_id and self.lab.cancel(run_id, visitor=visitor_of(self.lab, request))
         except UserError as error:
             return status(str(error), "error")
         return status("Cancelled." if stopped else "Nothing is running now.")
-
-    def _saved(self, run_id: object, name: str) -> tuple[Any, str]:
-        if not isinstance(run_id, str) or not run_id:
-            return None, status("Audit or import something first.", "error")
-        try:
-            return saved(self.lab, {}, [run_id], name), ""
-        except UserError as error:
-            return None, status(str(error), "error")

@@ -1,17 +1,17 @@
 """Compare: two to six stored runs of one kind, aligned, with one selection for all."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import gradio as gr
 
 from tokenarium.backend import UserError
-from tokenarium.ui.compare.answer import address_of, answer, named, offers
+from tokenarium.ui.compare.answer import TEMPLATE, address_of, answer, named, offers
 from tokenarium.ui.shell.events import EAGER
-from tokenarium.ui.shell.page import Page
+from tokenarium.ui.shell.page import Framed, Page
+from tokenarium.ui.shell.saving import COMPARED, compared
 from tokenarium.ui.shell.visitor import visitor_of
 
-TEMPLATE = """<div class="tk-compare"><div class="tk-compare-said" aria-live="polite"></div>
-<div class="tk-compare-runs"></div><div class="tk-compare-body"></div></div>"""
 JS = """window.tokenarium.compare(element, props, watch, event => trigger(event));
 // 'ask'
 """
@@ -23,6 +23,16 @@ class Compare(Page):
     path, title, order = "compare", "Compare", 30
     intro = "Two to six stored runs of one kind beside each other: what differs, and where."
     figures = numbers = True
+    files = COMPARED
+    parts: ClassVar[Mapping[str, Framed]] = {
+        "sentence": Framed("What differs", ("compare-said",)),
+        "text": Framed("Texts, place by place", ("compare-bar", "compare-text", "compare-readout")),
+        "places": Framed("All runs", ("compare-places",)),
+        "differences": Framed("Difference", ("compare-differences",)),
+        "head_differences": Framed("Heads: difference", ("compare-head_differences",)),
+        "head_values": Framed("Heads: every run", ("compare-head_values",)),
+        "table": Framed("Where they differ most", ("compare-table",)),
+    }
 
     def build(self, blocks: gr.Blocks) -> None:  # noqa: ARG002 - the browser asks by itself
         """Make the one component, which asks for what its address names."""
@@ -34,6 +44,11 @@ class Compare(Page):
             elem_classes="tk-block",
         )
         shown.ask(self._answer, shown, shown, **EAGER)
+
+    def saved(self, asked: Mapping[str, str], name: str) -> dict[str, str]:
+        """Return a file of the runs that the address names."""
+        ids = [each.strip() for each in asked.get("runs", "").split(",") if each.strip()]
+        return compared(self.lab, ids, name)
 
     def _answer(self, asked: object, request: gr.Request) -> dict[str, Any]:
         """Return what is shown, or in ``refused`` why it cannot be, with the runs there are."""

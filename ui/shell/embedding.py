@@ -121,7 +121,7 @@ def _refused(words: str) -> HTMLResponse:
 def _head(ids: Sequence[str]) -> bytes:
     """Return a style that hides everything but the parts, and what the scripts are to know."""
     kept = f":is({','.join(f'#{each}' for each in ids)})"
-    boxes = "main :is(.block,.row,.column,.form,.tabs,.tab-wrapper)"
+    boxes = "main :is(.block,.row,.column,.form,.tabs,.tab-wrapper,.tk-part)"
     style = f"{boxes}:not({kept}):not({kept} *):not(:has({kept})){{display:none!important}}"
     told = json.dumps({"ids": list(ids)})
     return f"<style>{style}</style><script>window.tokenariumEmbed={told}</script>".encode()

@@ -1,11 +1,22 @@
 """A page that asks for no run, such as one that lists the runs there are."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import gradio as gr
 
 from tokenarium.backend import Lab, ModelRequest
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A part of a page that may stand in a frame of another site."""
+
+    title: str
+    ids: tuple[str, ...]
+    """Of the elements that it is made of; what stands beside them has the class ``tk-part``."""
 
 
 class Page(ABC):
@@ -28,9 +39,25 @@ class Page(ABC):
     """Whether it has figures to save, of something that its address names."""
     numbers: ClassVar[bool] = False
     """Whether numbers on it open what they are, each of a run that it names."""
+    files: ClassVar[Mapping[str, str]] = {}
+    """By name, what ``saved`` gives, in the words of the menu."""
+    parts: ClassVar[Mapping[str, Framed]] = {}
+    """By name, as in ``?embed=``."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+
+    def saved(self, asked: Mapping[str, str], name: str) -> dict[str, str]:
+        """Return a file of what an address shows, as the browser takes it.
+
+        Args:
+            asked: what stands in the address.
+            name: one of ``files``.
+
+        Raises:
+            UserError: if there is nothing to save.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def build(self, blocks: gr.Blocks) -> None:

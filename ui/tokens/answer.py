@@ -1,11 +1,14 @@
 """What the Tokens page answers a browser, whatever it sends."""
 
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from tokenarium.backend import (
     Lab,
+    Run,
     SegmenterSpec,
     TokenizeRequest,
     UserError,
@@ -29,6 +32,10 @@ TEXT = (
     "naïve cafés, Übergrößen, привет, こんにちは and 🙂 are not."
 )
 MOST_WORD = 60
+
+
+SHOWN = ("cut", "languages", "merges")
+"""Parts that are made without a model's weights: all that a frame of another site may ask for."""
 
 
 def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> dict[str, Any]:
@@ -84,11 +91,34 @@ def text_of(asked: Mapping[str, Any]) -> str:
     return given[:MOST_CHARACTERS] if isinstance(given, str) and given else TEXT
 
 
+def cut_run(lab: Lab, asked: Mapping[str, Any]) -> Run:
+    """Return what the page shows at first as a run, which is in no store: files are made of it.
+
+    Raises:
+        UserError: if a tokenizer cannot be had.
+    """
+    begun = time.perf_counter()
+    request = _request(lab, asked, tokenizers_of(lab, asked))
+    result = lab.tokenizers.tokenize(request)
+    taken_ms = 1e3 * (time.perf_counter() - begun)
+    return Run("tokens", request, result, datetime.now(UTC), taken_ms, {}, cached=False)
+
+
+def _request(
+    lab: Lab, asked: Mapping[str, Any], vocabularies: Sequence[Vocabulary]
+) -> TokenizeRequest:
+    return lab.request(
+        TokenizeRequest,
+        text=text_of(asked),
+        tokenizers=tuple(each.name for each in vocabularies),
+        segmenters=(SegmenterSpec(slug="native"),),
+    )
+
+
 def _cut(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
-    text, vocabularies = text_of(asked), tokenizers_of(lab, asked)
-    names = tuple(each.name for each in vocabularies)
-    native = (SegmenterSpec(slug="native"),)
-    request = lab.request(TokenizeRequest, text=text, tokenizers=names, segmenters=native)
+    vocabularies = tokenizers_of(lab, asked)
+    request = _request(lab, asked, vocabularies)
+    text, names = request.text, request.tokenizers
     result = lab.tokenizers.tokenize(request)
     titles = [each.title for each in vocabularies]
     return {

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tokenarium.backend import (
     Drafter,
     DrafterSpec,
     Lab,
+    Run,
     SpeculateEstimate,
     SpeculateRequest,
     SpeculationResult,
@@ -185,6 +187,8 @@ def test_early_exit_says_before_a_run_when_it_pays() -> None:
 
 
 def test_plain_decoding_is_timed_token_by_token(result: SpeculationResult) -> None:
-    plain = json.loads(race_value([("x", "y", result)]))["lanes"][-1]
+    asked = SpeculateRequest(model="m", text="a")
+    run = Run("r", asked, result, datetime.now(UTC), 1.0, {}, cached=False)
+    plain = json.loads(race_value([run]))["lanes"][-1]
     assert len(plain["texts"]) == len(plain["ends"]) == len(result.plain_ids)
     assert plain["ends"][-1] == pytest.approx(float(result.plain_step_ms.sum()), abs=0.1)
