@@ -27,7 +27,6 @@ from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.shell.sessions import MOST_SESSIONS, KeepLittle
 from tokenarium.ui.shell.web import served
 from tokenarium.ui.shell.wiring import Wiring
-from tokenarium.ui.why.explain import said_number
 
 TITLE = "Tokenarium"
 ENDPOINTS = "endpoints"
@@ -94,7 +93,7 @@ def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage] | type[Page]) -> None
         made = page(lab)
         parts = {name: (each.title, each.ids) for name, each in page.parts.items()}
         offered = Offered(page.figures, page.files, parts)
-        tools(offered, partial(saved_of, made), partial(said_number, lab) if page.numbers else None)
+        tools(offered, partial(saved_of, made), made.explained if page.numbers else None)
         made.build(blocks)
         if parts:
             found = {name: Part(each.ids, None) for name, each in page.parts.items()}

@@ -22,8 +22,10 @@ from tokenarium.ui.components.judged_table import judged_sentence, judged_table
 from tokenarium.ui.heads.answer import answer as usual
 from tokenarium.ui.offline.kinds import offline
 from tokenarium.ui.pages import find_pages
+from tokenarium.ui.pages.tokens import Tokens
 from tokenarium.ui.shell.section import MAIN
 from tokenarium.ui.theme import ASSETS
+from tokenarium.ui.tokens.answer import answer as tokens
 from tokenarium.ui.why.decode import DECODE
 from tokenarium.ui.why.explain import explained, said_number
 from tokenarium.ui.why.formulas import FORMULAS
@@ -232,3 +234,38 @@ def test_files_have_numbers_as_plain_text(lab: Lab) -> None:
         text = made.header(run) + str([part.value for part in made.views[view]()])
         assert "tk-sentence" in text
         assert "data-why" not in text
+
+
+def test_every_number_of_the_tokens_page_is_given_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, text = Tokens(lab), "Some “naïve” words: 12 & <b>"
+    cut = tokens(lab, {"do": "cut", "text": text, "with": ["bundled/target"]})["counts"]
+    tables = {"cut": cut}
+    asked = {
+        "score": {"text": text, "segmenters": ["longest_match"]},
+        "byte": {"prefix": "The ca"},
+        "letters": {"words": "berry"},
+    }
+    for do, more in asked.items():
+        found: dict[str, Any] = {"busy": True}
+        while "busy" in found:
+            found = tokens(lab, {"do": do, "model": "bundled/target", "run": True, **more})
+        tables[do] = found["html"]
+    least = {"cut": 6, "score": 4 + 3, "byte": 3, "letters": 5}
+    for do, html in tables.items():
+        [of] = map(unescape, re.findall(r'<div data-run="([^"]+)">', html))
+        numbers = MARK.findall(html)
+        assert len(numbers) >= least[do], do
+        for written, said in numbers[:20]:
+            told = page.explained(of, unescape(written))
+            assert "error" not in told, told
+            assert printed(lab, told["python"], monkeypatch) == told["value"]
+            assert_shown(said, float(told["value"]))
+            assert told["title"]
+            assert told["meaning"]
+    [of] = map(unescape, re.findall(r'<div data-run="([^"]+)">', cut))
+    for wrong in ("tokens 9", "tokens", "tokens 0]", "__class__", "quantities"):
+        assert re.search("press one|choose from", page.explained(of, wrong)["error"]), wrong
+    for nothing in ("cut:", "cut:text=a", "cut:text=a&with=nowhere%2Fnone"):
+        assert set(page.explained(nothing, "tokens 0")) == {"error"}

@@ -11,7 +11,8 @@ from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.page import Framed, Page
 from tokenarium.ui.shell.saving import WHOLE, saved_run
 from tokenarium.ui.shell.visitor import visitor_of
-from tokenarium.ui.tokens.answer import SHOWN, answer, cut_run
+from tokenarium.ui.tokens.answer import SHOWN, answer, text_of, tokenizers_of
+from tokenarium.ui.why.cut import OF, cut_run, explained_cut
 
 GIVEN = "given/"
 """How the names of tokenizers begin that a visitor gave or trained."""
@@ -26,7 +27,7 @@ class Tokens(Page):
     """A text under several tokenizers, languages, segmentations, and next bytes."""
 
     path, title, order = "tokens", "Tokens", 5
-    figures = True
+    figures = numbers = True
     files: ClassVar[Mapping[str, str]] = {
         name: title for name, title in WHOLE.items() if name != "everything.json"
     }
@@ -54,7 +55,18 @@ class Tokens(Page):
         names = [each for each in asked.get("with", "").split(",") if each]
         if name == "run.ipynb" and any(each.startswith(GIVEN) for each in names):
             raise UserError("a tokenizer of yours is kept here only: leave it out, or save tables")
-        return saved_run(cut_run(self.lab, {"text": asked.get("text"), "with": names}), name)
+        wanted = {"text": asked.get("text"), "with": names}
+        found = tuple(each.name for each in tokenizers_of(self.lab, wanted))
+        return saved_run(cut_run(self.lab, text_of(wanted), found), name)
+
+    def explained(self, run: object, written: object) -> Mapping[str, str]:
+        """Return what opens at a number: of a stored run, or of the text under its tokenizers."""
+        if not isinstance(run, str) or not run.startswith(OF):
+            return super().explained(run, written)
+        try:
+            return explained_cut(self.lab, run.removeprefix(OF), str(written))
+        except UserError as error:
+            return {"error": str(error)}
 
     def _answer(self, asked: object, request: gr.Request) -> dict[str, Any]:
         """Return what a part of the page shows, whatever a browser sent."""

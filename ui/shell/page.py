@@ -8,6 +8,7 @@ from typing import ClassVar
 import gradio as gr
 
 from tokenarium.backend import Lab, ModelRequest
+from tokenarium.ui.why.explain import said_number
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Page(ABC):
             UserError: if there is nothing to save.
         """
         raise NotImplementedError
+
+    def explained(self, run: object, written: object) -> Mapping[str, str]:
+        """Return what opens at a number of the page, or in ``error`` why nothing does."""
+        return said_number(self.lab, run, written)
 
     @abstractmethod
     def build(self, blocks: gr.Blocks) -> None:

@@ -1,16 +1,12 @@
 """What the Tokens page answers a browser, whatever it sends."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tokenarium.backend import (
     Lab,
-    Run,
-    SegmenterSpec,
-    TokenizeRequest,
+    TokenizeResult,
     UserError,
     Visitor,
     Vocabulary,
@@ -24,6 +20,8 @@ from tokenarium.ui.tokens.mixture import mixed
 from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
 from tokenarium.ui.tokens.sizes import sizes
 from tokenarium.ui.tokens.tables import counts_html, growth_html, languages_html, steps_html
+from tokenarium.ui.why.cut import cut_name, cut_run
+from tokenarium.ui.why.number import of_run
 
 MOST_CHARACTERS = 4_000
 MOST_TOKENIZERS = 4
@@ -91,35 +89,11 @@ def text_of(asked: Mapping[str, Any]) -> str:
     return given[:MOST_CHARACTERS] if isinstance(given, str) and given else TEXT
 
 
-def cut_run(lab: Lab, asked: Mapping[str, Any]) -> Run:
-    """Return what the page shows at first as a run, which is in no store: files are made of it.
-
-    Raises:
-        UserError: if a tokenizer cannot be had.
-    """
-    begun = time.perf_counter()
-    request = _request(lab, asked, tokenizers_of(lab, asked))
-    result = lab.tokenizers.tokenize(request)
-    taken_ms = 1e3 * (time.perf_counter() - begun)
-    return Run("tokens", request, result, datetime.now(UTC), taken_ms, {}, cached=False)
-
-
-def _request(
-    lab: Lab, asked: Mapping[str, Any], vocabularies: Sequence[Vocabulary]
-) -> TokenizeRequest:
-    return lab.request(
-        TokenizeRequest,
-        text=text_of(asked),
-        tokenizers=tuple(each.name for each in vocabularies),
-        segmenters=(SegmenterSpec(slug="native"),),
-    )
-
-
 def _cut(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
     vocabularies = tokenizers_of(lab, asked)
-    request = _request(lab, asked, vocabularies)
-    text, names = request.text, request.tokenizers
-    result = lab.tokenizers.tokenize(request)
+    text, names = text_of(asked), tuple(each.name for each in vocabularies)
+    result = cut_run(lab, text, names).result
+    assert isinstance(result, TokenizeResult)
     titles = [each.title for each in vocabularies]
     return {
         "text": text,
@@ -127,7 +101,7 @@ def _cut(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
         "offered": lab.tokenizers.offered(),
         "strip": strip_of(result, text, vocabularies),
         "said": _said(titles, result.tokens.tolist(), result.text_bytes),
-        "counts": counts_html(result, titles),
+        "counts": of_run(counts_html(result, titles), cut_name(text, names)),
         "steps": steps_html(vocabularies),
         "hosted": lab.settings.hosted,
     }

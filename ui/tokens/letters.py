@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenarium.backend import CharactersRequest, CharactersResult, Lab, Visitor
-from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import many
 from tokenarium.ui.tokens.runs import models_of, started
+from tokenarium.ui.why.number import of_run, source
 
 MOST_WORDS = 64
 
@@ -32,7 +33,7 @@ def letters(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[
         **shown,
         "run": found.id,
         "said": _said(found.result, request.model),
-        "html": _table(found.result),
+        "html": of_run(_table(found.result), found.id),
     }
 
 
@@ -71,6 +72,7 @@ def _table(result: CharactersResult) -> str:
         row: list[Cell] = [result.word[number], result.letter[number]]
         for name in names[2:]:
             value = getattr(result, name)[number]
-            row.append(f"{value:+.2f}" if name == "margin_nats" else str(int(value)))
+            said = f"{value:+.2f}" if name == "margin_nats" else str(int(value))
+            row.append(Number(said, source(name, number)))
         rows.append(row)
     return table_html(columns, rows, "Each question", "")

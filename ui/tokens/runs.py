@@ -25,8 +25,9 @@ from tokenarium.backend import (
     by_word,
     word_spans,
 )
-from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import one_line
+from tokenarium.ui.why.number import of_run, source
 
 WAIT_S = 0.8
 MOST_SCORED = 1_500
@@ -69,7 +70,7 @@ def scored(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[s
     return {
         **shown,
         "run": found.id,
-        "html": _costs_html(found.result, titles),
+        "html": of_run(_costs_html(found.result, titles), found.id),
         "words": _words(found.result, text[:MOST_SCORED], titles),
         "notes": list(found.result.notes),
     }
@@ -85,7 +86,8 @@ def next_bytes(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> di
     if isinstance(found, dict):
         return {**shown, **found}
     assert isinstance(found.result, NextByteResult)
-    return {**shown, "run": found.id, **_bytes(found.result)}
+    drawn = _bytes(found.result)
+    return {**shown, "run": found.id, **drawn, "html": of_run(drawn["html"], found.id)}
 
 
 def cancelled(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
@@ -147,10 +149,12 @@ def _costs_html(result: TokenizeResult, titles: Mapping[str, str]) -> str:
         rows.append(
             [
                 title,
-                f"{tokens:,}",
-                f"{cost:.3f}",
-                f"{cost - native:+.3f}" if number else "",
-                f"{per_token:.2f}",
+                Number(f"{tokens:,}", source("tokens", number)),
+                Number(f"{cost:.3f}", source("nats_per_byte", number)),
+                Number(f"{cost - native:+.3f}", source("more_than_native", number))
+                if number
+                else "",
+                Number(f"{per_token:.2f}", source("nats_per_token", number)),
                 "yes" if result.canonical[number] else "no",
             ]
         )
@@ -160,7 +164,7 @@ def _costs_html(result: TokenizeResult, titles: Mapping[str, str]) -> str:
 
 def _words(result: TokenizeResult, text: str, titles: Mapping[str, str]) -> dict[str, Any]:
     """Return the nats of each word under each segmentation, beside how it is cut."""
-    source = text.encode()
+    whole = text.encode()
     spans = word_spans(text)
     rows = []
     for number, slug in enumerate(result.segmenter):
@@ -171,18 +175,18 @@ def _words(result: TokenizeResult, text: str, titles: Mapping[str, str]) -> dict
             {
                 "title": titles.get(slug.partition("(")[0], slug),
                 "nats": [round(float(value), 2) for value in sums],
-                "cuts": [_cut(source, places, begin, end) for begin, end in spans.tolist()],
+                "cuts": [_cut(whole, places, begin, end) for begin, end in spans.tolist()],
             }
         )
-    words = [source[begin:end].decode() for begin, end in spans.tolist()]
+    words = [whole[begin:end].decode() for begin, end in spans.tolist()]
     return {"words": [one_line(word) for word in words], "rows": rows}
 
 
-def _cut(source: bytes, places: Any, begin: int, end: int) -> str:
+def _cut(text: bytes, places: Any, begin: int, end: int) -> str:
     """Return a word with a bar at every cut inside of it."""
     inside = sorted({int(stop) for stop in places[:, 1] if begin < stop < end})
     ends: Sequence[int] = [begin, *inside, end]
-    parts = [source[a:b] for a, b in pairwise(ends)]
+    parts = [text[a:b] for a, b in pairwise(ends)]
     return "|".join(one_line(part.decode("utf-8", "tokenarium_hexadecimal")) for part in parts)
 
 
@@ -208,11 +212,16 @@ def _bytes(result: NextByteResult) -> dict[str, Any]:
         Column("share", "Of the probability of all covers."),
     ]
     tokens = "".join(result.prefix_text)
-    source = tokens.encode()
+    spelled = tokens.encode()
     rows: list[list[Cell]] = [
-        [str(place), _part(source[place:]), f"{count:,}", f"{share:.2%}"]
-        for place, count, share in zip(
-            result.cut_byte.tolist(), result.cut_tokens.tolist(), result.cut_share, strict=True
+        [
+            Number(str(place), source("cut_byte", at)),
+            _part(spelled[place:]),
+            Number(f"{count:,}", source("cut_tokens", at)),
+            Number(f"{share:.2%}", source("cut_share", at)),
+        ]
+        for at, (place, count, share) in enumerate(
+            zip(result.cut_byte.tolist(), result.cut_tokens.tolist(), result.cut_share, strict=True)
         )
         if share >= 5e-5
     ]

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tokenarium.backend import Parallel, Point, Premium, TokenizeResult, Vocabulary
-from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.why.number import source
 
 _COUNTED = ("tokens", "bytes_per_token", "fertility", "continued_words", "byte_fallback")
 _SHARES = ("continued_words", "byte_fallback")
@@ -27,8 +28,10 @@ def counts_html(result: TokenizeResult, titles: Sequence[str]) -> str:
         shown: list[Cell] = [title]
         for name in _COUNTED:
             value = float(getattr(result, name)[number])
-            shown.append(_number(value, share=name in _SHARES, whole=name == "tokens"))
-        shown.append(f"{result.text_characters / result.tokens[number]:.2f}")
+            said = _number(value, share=name in _SHARES, whole=name == "tokens")
+            shown.append(said if value != value else Number(said, source(name, number)))
+        characters = f"{result.text_characters / result.tokens[number]:.2f}"
+        shown.append(Number(characters, source("characters_per_token", number)))
         rows.append(shown)
     caption = (
         f"{result.text_characters:,} characters, {result.text_bytes:,} bytes, "

@@ -1,6 +1,6 @@
 """What opens at a number: its definition, the slice it came from, its value, Python for it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from string import Formatter
 from typing import Any
 
@@ -51,18 +51,32 @@ def explained(lab: Lab, run_id: str, written: str) -> dict[str, str]:
         UserError: if there is no such run, number or place.
     """
     run = lab.open(run_id)
+    shipped = any(example.run_id == run.id for example in lab.examples(run.request.kind))
+    found = of_result(run, written, lambda expression: python(run.id, expression))
+    return {**found, "note": ELSEWHERE if lab.settings.hosted and not shipped else ""}
+
+
+def of_result(run: Run, written: str, lines: Callable[[str], str]) -> dict[str, str]:
+    """Return the same of a run that is at hand, without its note.
+
+    Args:
+        run: of any kind.
+        written: as of ``explained``.
+        lines: turns a line of Python about ``result`` into all that print it.
+
+    Raises:
+        UserError: if there is no such number or place.
+    """
     name, places = _read(written)
     formula = FORMULAS.get(run.request.kind, {}).get(name)
     expression = _place(run.result, name, places) if formula is None else _filled(formula, places)
     value = _value(run, expression, written)
-    shipped = any(example.run_id == run.id for example in lab.examples(run.request.kind))
     defined = run.result.quantities()[name if formula is None else formula.field]
     return {
         **_definition(defined, formula),
         "slice": expression.replace("result.", ""),
         "value": str(value),
-        "python": python(run.id, expression),
-        "note": ELSEWHERE if lab.settings.hosted and not shipped else "",
+        "python": lines(expression),
     }
 
 

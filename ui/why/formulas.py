@@ -11,6 +11,7 @@ from tokenarium.ui.why.decode import DECODE
 from tokenarium.ui.why.editing import EDIT
 from tokenarium.ui.why.formula import Formula
 from tokenarium.ui.why.speculate import SPECULATE
+from tokenarium.ui.why.tokenization import TOKENIZE
 
 _HERE = {
     "sink": ("sink_score", "sink score"),
@@ -220,5 +221,6 @@ FORMULAS: Mapping[str, Mapping[str, Formula]] = {
     "edit": EDIT,
     "audit": AUDIT,
     "import": IMPORT,
+    "tokenize": TOKENIZE,
 }
 """By kind of run and name."""
