@@ -22,6 +22,9 @@ LANE: Final = np.dtype(
 SMALL: Final = np.dtype([("passes", np.int32), ("token_steps", np.int32), ("seconds", np.float32)])
 """What a lane spent with the small model."""
 
+TRIALS: Final = np.dtype([("trials", np.int32), ("right", np.int32)])
+"""How often a lane was written, and how many answer rightly."""
+
 
 def arrays(lanes: Sequence[Lane]) -> dict[str, Any]:
     """Return the quantities that are made of the lanes' own records, by name."""

@@ -62,6 +62,17 @@ class DecodedLane:
     """Of the small model, or the drafter's; 0 without one."""
     right: bool | None
     """Whether it answers its prompt; None where no answer is known."""
+    trials: int
+    """How often it was written, by other seeds too; 0 where no answer is known."""
+    trials_right: int
+    """How many of them answer rightly."""
+
+    @property
+    def right_interval(self) -> tuple[float, float]:
+        """Between which shares of right answers the true one lies, at 95 % (Wilson, 1927)."""
+        from tokenarium.backend.judging.counting import wilson
+
+        return wilson(self.trials_right, self.trials)
 
     @staticmethod
     def of(result: "DecodeResult", lane: int) -> "DecodedLane":
@@ -72,7 +83,7 @@ class DecodedLane:
         cost = result.lane_columns[lane]
         ids = tokens["token_id"][own]
         writer, small, right = result.writer, result.small_columns, result.right
-        ahead = result.read_ahead
+        ahead, tried = result.read_ahead, result.trial_columns
         return DecodedLane(
             number=lane,
             strategy=result.strategies[lane],
@@ -108,5 +119,7 @@ class DecodedLane:
             written_by_small=np.zeros(len(own), np.bool_) if writer is None else writer[own] == 1,
             guessed=np.zeros(len(own), np.bool_) if ahead is None else ahead[own] == 1,
             small_passes=0 if small is None else int(small["passes"][lane]),
+            trials=0 if tried is None else int(tried["trials"][lane]),
+            trials_right=0 if tried is None else int(tried["right"][lane]),
             right=None if right is None or right[lane] < 0 else bool(right[lane]),
         )

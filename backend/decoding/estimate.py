@@ -75,9 +75,9 @@ def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstim
         LaneCost(
             one.slug,
             one.title,
-            one.most_passes(new),
-            one.most_token_steps(new) + (number > 0) * tree,
-            one.most_small_passes(new) + (number > 0) * guesses,
+            request.trials_of(one) * one.most_passes(new),
+            request.trials_of(one) * (one.most_token_steps(new) + (number > 0) * tree),
+            request.trials_of(one) * (one.most_small_passes(new) + (number > 0) * guesses),
             soft_premise(results) if one.embeds else "",
         )
         for number, one in enumerate(request.lanes)

@@ -100,6 +100,15 @@ class DecodeRequest(TextRequest):
         json_schema_extra={"since": 2},
     )
 
+    trials: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Where the prompt has an answer: how often a lane that draws is written, by "
+        "seeds from the seed on; how many are right is counted, and the first is shown.",
+        json_schema_extra={"since": 3},
+    )
+
     policy: PolicySpec | None = Field(
         None,
         description="KV-cache policy under which every lane but the first is written; the first, "
@@ -243,6 +252,10 @@ class DecodeRequest(TextRequest):
         asked = tuple(spec.strategy for spec in self.strategies)
         first = asked[0].is_plain and not self.changed
         return asked if first else (asked[0].plain(), *asked)
+
+    def trials_of(self, strategy: Strategy) -> int:
+        """Return how often a lane is written: more than once only where that tells anything."""
+        return self.trials if self.answer and strategy.draws else 1
 
     @property
     def changed(self) -> bool:

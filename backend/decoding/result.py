@@ -174,6 +174,13 @@ class DecodeResult(Result):
         "Which passes a drafter saved.", since=3,
     )  # fmt: skip
 
+    trial_columns: NDArray[Any] | None = quantity(
+        "trials", "L", "",
+        "trials of each lane, by seeds from the run's on, the shown text being the first, and how "
+        "many of them are right; 0 trials where no answer is known, 1 where a lane draws nothing",
+        "How often each strategy answers rightly.", since=3,
+    )  # fmt: skip
+
     @property
     def imported(self) -> bool:
         """Whether another server wrote it: passes and time are unknown, entropies lower bounds."""

@@ -11,7 +11,7 @@ import torch
 from tokenarium.backend.cost.fits import past_context, refuse_unless_free
 from tokenarium.backend.decoding.allowed import Allowed, Vocabulary
 from tokenarium.backend.decoding.answer import answers
-from tokenarium.backend.decoding.arrays import LANE, arrays
+from tokenarium.backend.decoding.arrays import LANE, TRIALS, arrays
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.changed_run import changed_run
 from tokenarium.backend.decoding.constraint import Constraint
@@ -98,6 +98,7 @@ class _Run:
         self.allowed = None if own is None else self._allowing(own.constraint)
         self.lanes: list[Lane] = []
         self.took: list[float] = []
+        self.tried: list[tuple[int, int]] = []
         self.prefill_ms = float("nan")
         self.progress = ProgressReporter(emit, cancel, self._result)
 
@@ -107,26 +108,42 @@ class _Run:
         self._report("reading the prompt")
         self.stepper.begin(self.tokens.ids)
         self.prefill_ms = (time.perf_counter() - start) * 1e3
-        for strategy in self.strategies:
-            lane = self._lane(strategy, self._next_stepper(strategy))
+        for number, strategy in enumerate(self.strategies):
+            lane = self._lane(strategy, self._next_stepper(strategy, number))
             self.lanes.append(lane)
             start = time.perf_counter()
             lane.give(self.request.begin)
             if not lane.ended:
                 strategy.decode(lane)
             self.took.append(time.perf_counter() - start)
+            self.tried.append(self._tried(strategy, lane))
         return self._result()
 
-    def _next_stepper(self, strategy: Strategy) -> Stepper:
+    def _tried(self, strategy: Strategy, first: Lane) -> tuple[int, int]:
+        """Return how often a lane was written, by other seeds too, and how many are right."""
+        if first.right is None:
+            return 0, 0
+        count, right = self.request.trials_of(strategy), int(first.right(first.new))
+        for trial in range(1, count):
+            stepper = self._next_stepper(strategy, len(self.lanes) - 1)
+            lane = self._lane(strategy, stepper, trial)
+            lane.give(self.request.begin)
+            if not lane.ended:
+                strategy.decode(lane)
+            right += bool(lane.right and lane.right(lane.new))
+        return count, right
+
+    def _next_stepper(self, strategy: Strategy, number: int) -> Stepper:
         """Return what stands at the end of the prompt."""
-        if self.lanes and self.changed is not None:
+        if number and self.changed is not None:
             return self.changed.stepper(strategy)
         if self.lanes:
             self.stepper.restart()
         return self.stepper
 
-    def _lane(self, strategy: Strategy, stepper: Stepper) -> Lane:
+    def _lane(self, strategy: Strategy, stepper: Stepper, trial: int = 0) -> Lane:
         loaded, request = self.loaded, self.request
+        most = request.max_new_tokens
 
         def spell(ids: Any) -> str:
             return str(loaded.tokenizer.decode([key for key in ids if key >= 0]))
@@ -136,8 +153,8 @@ class _Run:
             strategy.pipeline(),
             StoppingCriteria(loaded, request.max_new_tokens, request.stop),
             end_of_text(loaded),
-            request.seed,
-            lambda lane: self._report("decoding", lane.step),
+            request.seed + trial,
+            lambda lane: self._report("decoding", most if trial else lane.step),
             spell,
             self._calibration(),
             self.allowed,
@@ -234,6 +251,7 @@ class _Run:
             lane_columns=self._costs(),
             prefill_ms=self.prefill_ms,
             right=self._right(),
+            trial_columns=np.array(self.tried + [(0, 0)] * (len(lanes) - len(self.tried)), TRIALS),
             notes=self.notes,
             **made,
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenarium.backend.decoding.arrays import LANE, SMALL
+from tokenarium.backend.decoding.arrays import LANE, SMALL, TRIALS
 from tokenarium.backend.decoding.journal import ACTIONS, BRANCH, JOURNAL, TOKEN
 from tokenarium.backend.decoding.next_token import ALTERNATIVES
 from tokenarium.backend.decoding.result import DecodeResult
@@ -87,6 +87,7 @@ def as_decoded(texts: Sequence[GivenText]) -> DecodeResult:
         read_ahead=np.zeros(count, np.int8),
         small_columns=np.zeros(len(texts), SMALL),
         right=np.full(len(texts), -1, np.int8),
+        trial_columns=np.zeros(len(texts), TRIALS),
         notes=(ID_NOTE, ENTROPY_NOTE, COST_NOTE),
         **_no_thresholds(),
     )

@@ -7,6 +7,9 @@ from tokenarium.ui.components.cost_card import card, peak, size
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, source
 
+LEAST_BASE, MOST_BASE = 0.2, 0.8
+"""Shares of right answers of plain decoding between which strategies are told apart by trials."""
+
 
 def decode_card(cost: DecodeEstimate) -> str:
     """Return passes of every lane and the time, as HTML."""
@@ -55,4 +58,28 @@ def decode_sentence(result: DecodeResult) -> str:
         passes = number(many(lane.passes, "pass", "passes"), source("lane_passes", lane.number))
         read = number(f"{lane.token_steps:,} tokens", source("lane_steps", lane.number))
         said.append(f"{escape(lane.title)} {where}, for {passes}, {read} read.")
+    said += _told_apart(result)
     return f'<p class="tk-sentence">{" ".join(said)}</p>'
+
+
+def _told_apart(result: DecodeResult) -> list[str]:
+    """Return whether trials tell the strategies apart, as sentences."""
+    plain, *others = [lane for lane in result.lanes if lane.number == 0 or lane.trials > 1]
+    if plain.trials < 2 or not others:
+        return []
+    base = plain.trials_right / plain.trials
+    if not LEAST_BASE <= base <= MOST_BASE:
+        return [
+            f"Plain decoding is right in {base:.0%} of its trials: outside 20 to 80 %, trials "
+            "tell little about strategies."
+        ]
+    low, high = plain.right_interval
+    apart = [
+        lane for lane in others if lane.right_interval[0] > high or lane.right_interval[1] < low
+    ]
+    names = ", ".join(escape(lane.title) for lane in apart)
+    return [
+        f"By their trials' intervals {names} {'differs' if len(apart) == 1 else 'differ'} from it."
+        if apart
+        else "The intervals of right answers overlap with its own: no difference shows."
+    ]

@@ -19,13 +19,15 @@ def build(controls: Controls, lab: Lab) -> None:
     constraint.build(controls, lab)
     policies = {one.slug: one for one in lab.methods(Policy)}
     changes = {one.slug: one for one in lab.methods(Intervention)}
-    controls.add(
-        "answer",
-        gr.Textbox(
-            "", label="Right answer", max_lines=1, elem_id="answer",
-            info="Where the prompt has one: lanes then say whether they are right.",
-        ),
-    )  # fmt: skip
+    with gr.Row():
+        controls.add(
+            "answer",
+            gr.Textbox(
+                "", label="Right answer", max_lines=1, elem_id="answer", scale=2,
+                info="Where the prompt has one: lanes then say whether they are right.",
+            ),
+        )  # fmt: skip
+        controls.field(DecodeRequest, "trials")
     _build_drafter(controls, lab)
     with gr.Row():
         controls.add(
@@ -92,6 +94,7 @@ def chosen(asked: Values) -> Values:
     """Return what a request says of them."""
     found: dict[str, Any] = {"constraint": constraint.chosen(asked)}
     found["answer"] = str(asked.get("answer") or "")
+    found["trials"] = int(number(asked.get("trials"), 1, 64, 1)) if found["answer"] else 1
     if slug := asked.get("policy"):
         own = {"slug": slug, "parameters": asked["policy_parameters"].get(str(slug), {})}
         unit = choice(asked["budget_unit"], tuple(UNITS), "tokens")
@@ -117,6 +120,7 @@ def again(request: DecodeRequest) -> Values:
     return {
         **constraint.again(request),
         "answer": request.answer,
+        "trials": request.trials,
         **_drafter_again(request),
         "policy": own.slug if own is not None else "",
         "policy_parameters": {own.slug: own.parameters} if own is not None else {},

@@ -148,7 +148,7 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
     known = lane.entropy_nats[np.isfinite(lane.entropy_nats)]
     cost = [many(len(lane.token_ids), "token")]
     if lane.right is not None:
-        cost.insert(0, "right" if lane.right else "wrong")
+        cost.insert(0, score_words(lane) or ("right" if lane.right else "wrong"))
     if lane.passes >= 0:
         cost += [many(lane.passes, "pass", "passes"), f"{lane.seconds:.2f} s"]
     guessed = np.flatnonzero(lane.guessed).tolist()
@@ -175,6 +175,16 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
         "ended": ENDED.get(lane.ended, ""),
         "remarks": _remarks(result, lane),
     }
+
+
+def score_words(lane: DecodedLane) -> str:
+    """Return how many trials of a lane are right; empty where it was written once."""
+    if lane.trials < 2:
+        return ""
+    low, high = (round(100 * share) for share in lane.right_interval)
+    share = round(100 * lane.trials_right / lane.trials)
+    counted = f"right in {lane.trials_right} of {lane.trials} trials"
+    return f"{counted} ({share} %, 95 % interval {low} to {high} %)"
 
 
 def _remarks(result: DecodeResult, lane: DecodedLane) -> list[dict[str, Any]]:
