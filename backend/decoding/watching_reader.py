@@ -46,7 +46,7 @@ class WatchingReader(TreeReader):
         check: Callable[[], None] = lambda: None,
         watch: Collection[Watched] = (),
         layers: int | None = None,
-        keep_states: bool = False,
+        keep_states: Sequence[int] | None = None,
     ) -> None:
         super().__init__(loaded, capacity, check, layers, keep_states=keep_states)
         self.watch = frozenset(watch)
