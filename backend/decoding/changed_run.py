@@ -22,7 +22,6 @@ from tokenarium.backend.observe.layer import Change
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.draft_state import DraftReader, DraftState
 from tokenarium.backend.speculation.drafter import Drafter
-from tokenarium.backend.speculation.exit_reader import ExitReader
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.state_heads.opening import open_head
 from tokenarium.backend.speculation.vocabulary import compare, logits_width
@@ -108,17 +107,15 @@ def _drafted(
         )
 
     def made(strategy: Strategy) -> Stepper:
-        counters, count = Counters(), len(loaded.layers)
+        counters = Counters()
         head = open_head(loaded, drafter.head) if source == "target_states" else None
-        kept = (drafter.watches(count) or None) if head is None else head.state_layers
+        kept = None if head is None else head.state_layers
         target = WatchingReader(loaded, room, check, keep_states=kept)
         reader: DraftReader | None = None
         if head is not None:
             reader = head.reader(target.states, room)
-        elif drafter.shares_cache:
-            reader = ExitReader(target, drafter.layers(count), drafter.watches(count))
-        elif source == "target_layers":
-            reader = TreeReader(loaded, room, check, drafter.layers(count))
+        elif source == "target_layers":  # a cache of its own: the target's is read ahead here
+            reader = TreeReader(loaded, room, check, drafter.layers(len(loaded.layers)))
         elif draft is not None:
             reader = TreeReader(draft, room, check)
 
