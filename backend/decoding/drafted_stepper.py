@@ -27,6 +27,7 @@ class CountedReader:
     def __init__(self, reader: DraftReader, counters: Counters) -> None:
         self._reader, self._counters = reader, counters
         self.layers = reader.layers
+        self.most: int | None = getattr(reader, "most", None)  # that one block guesses
 
     @property
     def parents(self) -> list[int]:

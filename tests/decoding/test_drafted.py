@@ -10,6 +10,7 @@ import torch
 
 from tests.contracts.test_strategies import TEXT, models  # noqa: F401
 from tests.decoding.table import TableReader, lane_of, random_table
+from tests.speculation.heads import every_model_has_a_head  # noqa: F401
 from tests.speculation.test_vocabulary import changed
 from tokenarium.backend.decoding.drafted_stepper import DraftedStepper
 from tokenarium.backend.decoding.request import DecodeRequest, StrategySpec
@@ -63,6 +64,14 @@ def test_every_drafter_leaves_greedy_text_and_sampled_text_as_they_are(
 ) -> None:
     same(drafted(models("llama"), "greedy", drafter))
     same(drafted(models("llama"), StrategySpec("sampling", temperature=0.6, top_p=0.9), drafter))
+
+
+@pytest.mark.parametrize("drafter", ["feature_head", "eagle3", "mtp", "dflash"])
+def test_a_head_leaves_the_text_as_it_is(
+    drafter: str,
+    models: Models,  # noqa: F811
+) -> None:
+    same(drafted(models("llama"), "greedy", drafter, draft_len=6))
 
 
 @pytest.mark.parametrize("strategy", ABLE, ids=lambda strategy: strategy.slug)
