@@ -166,7 +166,7 @@
       jump.onclick = () => go(Math.min(...apart), value.lanes.findIndex(each => each.apart === Math.min(...apart)), 'pushState');
       const most = Math.max(.5, value.most);
       lanes = value.lanes.map((each, number) => {
-        const box = make('section', 'tk-dec-lane'), head = make('h3', ''), strip = make('div', 'tk-dec-strip');
+        const box = make('section', 'tk-dec-lane'), head = make('h2', ''), strip = make('div', 'tk-dec-strip');
         head.append(make('span', '', each.title), make('span', 'tk-note', number || value.imported ? each.note : ['plain', each.note].filter(Boolean).join(' · ')));
         const spans = each.texts.map((text, index) => {
           const span = make('span', 'tk-dec-token', text);

@@ -137,7 +137,9 @@
       const found = details.open && figure();
       if (!found) { host.replaceChildren(); return; }
       const tables = tablesOf(found.data, found.layout), {label = ''} = found.layout.meta ?? {};
-      host.replaceChildren(...tables.map(table => turned(table, `${label}.`)));
+      // Two tables of one name are told apart by a number, as regions of a page must be.
+      const names = tables.map(({name}) => name ?? ''), count = at => names.slice(0, at).filter(name => name === names[at]).length;
+      host.replaceChildren(...tables.map((table, at) => turned(count(at) ? {...table, name: `${names[at]} (${count(at) + 1})`.trim()} : table, `${label}.`)));
     };
     details.addEventListener('toggle', fill);
     return fill;
@@ -145,8 +147,11 @@
   T.numbers.tablesOf = tablesOf;
   T.numbers.parts = {plain, axisOf, decoded, list};
 
-  // What scrolls can be reached by the keyboard, and is named.
+  // What scrolls can be reached by the keyboard, and is named; in a window of another size too.
+  const named = new WeakMap(), sized = new ResizeObserver(entries => entries.forEach(({target}) => T.scrolls(target, named.get(target))));
   T.scrolls = (element, name) => {
+    if (!named.has(element)) sized.observe(element);
+    named.set(element, name);
     const scrolls = element.scrollWidth > element.clientWidth + 1 || element.scrollHeight > element.clientHeight + 1;
     if (scrolls === (element.getAttribute('role') === 'region')) return;
     if (!scrolls) { for (const key of ['role', 'tabindex', 'aria-label']) element.removeAttribute(key); return; }

@@ -119,5 +119,5 @@ def chance_strip(found: Faithfulness, what: str, name: str) -> go.Figure:
         title={"text": "fall of the log probability (nats)", "standoff": 4}, zeroline=True
     )
     figure.update_yaxes(visible=False, range=[-1, 1])
-    label = f"Check against chance: the map {found.verdict}"
+    label = f"Check of {what}s against chance: the map {found.verdict}"
     return finish(figure, 220, name, label)
