@@ -96,7 +96,7 @@ if TYPE_CHECKING:
     )
     from tokenarium.backend.cache.verdict import CacheVerdict, Judged, cache_verdict
     from tokenarium.backend.classes.classes import Classes, ClassTable, StartedClass, class_code
-    from tokenarium.backend.comparison.compare import compare_runs, refuse_ids
+    from tokenarium.backend.comparison.compare import comparable, compare_runs, refuse_ids
     from tokenarium.backend.comparison.result import Largest, PlaceMeasure, RunComparison
     from tokenarium.backend.comparison.spans import Alignment, Tokens, align
     from tokenarium.backend.cost.evidence import Estimate

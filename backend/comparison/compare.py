@@ -24,6 +24,11 @@ def refuse_ids(ids: Sequence[str]) -> None:
         raise UserError(f"ids has {twice} twice: a run does not differ from itself, leave one out")
 
 
+def comparable(run: Run) -> bool:
+    """Return whether runs of this kind can be laid beside each other."""
+    return bool(KINDS.find(run.request.kind).compare)
+
+
 def compare_runs(runs: Sequence[Run]) -> RunComparison:
     """Lay stored runs beside the first of them.
 

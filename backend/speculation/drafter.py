@@ -85,10 +85,12 @@ class Drafter(Method):
         """Return after how many of the target's ``count`` layers it looks at the text's states."""
         return ()
 
-    def agreement(self, state: "DraftState", rounds: int) -> "NDArray[Any] | None":  # noqa: ARG002
+    def agreement(self, state: "DraftState", rounds: int) -> "NDArray[Any]":  # noqa: ARG002
         """Return by round how often each layer said the text [R, L], NaN where it did not look;
-        None where it never does."""
-        return None
+        [R, 0] where it never does."""
+        import numpy as np
+
+        return np.empty((rounds, 0), np.float32)
 
     def begin(self, state: "DraftState") -> None:
         """Prepare for a run from the prompt, ``state.ids``, before the first round."""

@@ -21,12 +21,12 @@ from tests.contracts.visits import (
 )
 from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
-from tokenarium.backend import Lab, UserError
+from tokenarium.backend import Lab, UserError, comparable
 from tokenarium.ui.page import build
 from tokenarium.ui.shell.drawing import BETWEEN
 from tokenarium.ui.shell.following import CANCELLED
 from tokenarium.ui.shell.handlers import NOTHING_RUNS
-from tokenarium.ui.shell.saving import offered
+from tokenarium.ui.shell.saving import COMPARED, offered
 from tokenarium.ui.shell.section import MAIN, RunPage
 
 LARGEST_BYTES = 264_000
@@ -187,7 +187,10 @@ def test_what_a_page_offers_to_save_can_be_saved(
         told = found.handlers.export(slug, ids, name)
         assert set(told) - {"text", "base64"} == {"name", "type"}, told
         assert told["name"].startswith(f"tokenarium-{ids.split(BETWEEN)[0]}")
-        if BETWEEN in ids:
+        if BETWEEN in ids and name in COMPARED and comparable(lab.open(ids.split(BETWEEN)[0])):
+            whole = content(told)
+            assert all(each in whole for each in ids.split(BETWEEN))
+        elif BETWEEN in ids:
             assert len(unzipped(told)) == len(ids.split(BETWEEN))
         elif name in found.page.sections[slug].files:
             table = told["text"].splitlines()
@@ -196,6 +199,13 @@ def test_what_a_page_offers_to_save_can_be_saved(
         assert "nowhere" in found.handlers.export(slug, "nowhere", name)["error"]
     for wrong in ("run.pdf", None, []):
         assert "choose" in found.handlers.export(slug, ids, wrong)["error"]
+
+
+def content(told: dict[str, str]) -> str:
+    """Return the text of a file, or what a ZIP holds as text."""
+    if "text" in told:
+        return told["text"]
+    return "".join(each.decode("latin-1") for each in unzipped(told).values())
 
 
 def unzipped(told: dict[str, str]) -> dict[str, bytes]:

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tokenarium.backend import Lab, Run, UserError, as_json, as_tables, compare_runs, refuse_ids
+from tokenarium.backend import (
+    Lab,
+    Run,
+    UserError,
+    as_json,
+    as_tables,
+    comparable,
+    compare_runs,
+    refuse_ids,
+)
 from tokenarium.ui.shell.page import Page
 from tokenarium.ui.shell.section import File, Section
 
@@ -51,7 +60,8 @@ def saved(lab: Lab, files: Mapping[str, File], ids: Sequence[str], name: str) ->
         lab: that has the runs.
         files: tables of the section's own.
         ids: of one run, or of several, such as those of a race: page, notebook, numbers and tables
-            are of all beside each other, other files come in one ZIP.
+            are of all beside each other where runs of their kind can be compared; other files
+            come in one ZIP.
         name: one of ``offered``.
 
     Returns:
@@ -60,7 +70,7 @@ def saved(lab: Lab, files: Mapping[str, File], ids: Sequence[str], name: str) ->
     Raises:
         UserError: if there is no such run or file.
     """
-    if len(ids) > 1 and name in COMPARED:
+    if len(ids) > 1 and name in COMPARED and comparable(lab.open(ids[0])):
         return compared(lab, ids, name)
     made = [_made(lab, files, each, name) for each in ids]
     if len(made) == 1:

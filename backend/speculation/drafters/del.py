@@ -110,7 +110,7 @@ class DEL(Drafter):
         state.memory["drafted"] = len(state.ids), tree.tokens[1:], shares
         return tree
 
-    def agreement(self, state: "DraftState", rounds: int) -> "NDArray[Any] | None":
+    def agreement(self, state: "DraftState", rounds: int) -> "NDArray[Any]":
         """Return by round a_l of every layer [R, L], NaN where it was not tried."""
         import numpy as np
 
