@@ -42,7 +42,8 @@ def quick_products(loaded: LoadedModel) -> Iterator[None]:
     if loaded.dtype != torch.float32 or loaded.device.type != "cpu" or not onednn_is_faster():
         yield
         return
-    parts = linear_layers(loaded)
+    head = loaded.model.get_output_embeddings()
+    parts = (*linear_layers(loaded), *([head] if type(head) is nn.Linear else []))
     with replaced(parts, [_by_onednn(part) for part in parts]):
         yield
 
