@@ -2,7 +2,7 @@
 
 import inspect
 import numbers
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -78,6 +78,10 @@ def _fits(value: Any, annotation: Any) -> bool:
         return any(isinstance(value, type(each)) for each in inside)
     if origin is type:
         return isinstance(value, type)
+    if isinstance(origin, type) and issubclass(origin, Mapping) and len(inside) == 2:
+        pairs = value.items() if isinstance(value, origin) else ()
+        fit = (_fits(each, of) for pair in pairs for each, of in zip(pair, inside, strict=True))
+        return isinstance(value, origin) and all(fit)
     if isinstance(origin, type) and issubclass(origin, Iterable) and len(inside) == 1:
         return isinstance(value, origin) and all(_fits(each, inside[0]) for each in value)
     return isinstance(value, annotation) if isinstance(annotation, type) else True
@@ -95,4 +99,6 @@ def _words(annotation: Any) -> str:
         return ", ".join(map(str, inside))
     if isinstance(origin, type) and issubclass(origin, Collection) and len(inside) == 1:
         return f"a list of {_words(inside[0])}"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"a dictionary of {' and '.join(map(_words, inside))}"
     return "a class" if origin is type else f"a {getattr(annotation, '__name__', annotation)}"

@@ -1,7 +1,7 @@
 """A public method refuses arguments of another type in words, and takes those it can use."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +29,9 @@ class _Facade(_Base):
     def made(self, kind: type[Any], order: Any = None) -> object:
         return kind, order
 
+    def named(self, texts: Mapping[str, str]) -> int:
+        return len(texts)
+
     @staticmethod
     def still(name: str) -> str:
         return name
@@ -47,6 +50,9 @@ WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("share", (0.5, "a", None), {}, "words=None .*: give text"),
     ("share", (0.5,), {"kind": 1}, "kind=1 .*: give a, b"),
     ("made", (5,), {}, "kind=5 .*: give a class"),
+    ("named", ("x",), {}, "texts='x' .*: give a dictionary of text and text"),
+    ("named", ({"a": 1},), {}, "texts={'a': 1} .*: give a dictionary of text and text"),
+    ("named", ({1: "a"},), {}, "texts={1: 'a'} .*: give a dictionary of text and text"),
     ("still", (None,), {}, "name=None .*: give text"),
     ("yielded", ({},), {}, "name={} .*: give text"),
     ("inherited", (), {}, "inherited takes other arguments: missing"),
@@ -65,6 +71,7 @@ def test_what_fits_is_passed_on_as_it_is():
     assert facade.many(["a"], np.int64(2)) == 3
     assert facade.many(("a",), None) == 1
     assert facade.share(1, "a", kind="c", more={}) == "1 ('a',) c {'more': {}}"
+    assert facade.named({"a": "b"}) == 1
     assert facade.made(int, object) == (int, object)
     name = Visitor("x", "9.9.9.9")
     assert facade.inherited(name) is name

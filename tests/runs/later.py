@@ -15,6 +15,7 @@ MARGIN = 0.25
 
 def with_margin(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> type[Result]:
     """Let results of ``kind`` have a ``margin`` from now on, and its runs measure it."""
+    compute = imported(kind.compute)  # before: what it imports must be the class as it is
     old = kind.result_class
     version = old.schema_version + 1
     margin = quantity("margin", "", "nats", "top 1 - top 2", "How sure.", since=version)
@@ -26,7 +27,6 @@ def with_margin(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> type[Result]:
         namespace={"schema_version": version, "__module__": old.__module__},
     )
     set_result_class(kind, new, monkeypatch)
-    compute = imported(kind.compute)
 
     @functools.wraps(compute)
     def measured(*arguments: Any) -> Result:
