@@ -4,17 +4,18 @@
   if (T.newTokensView) return;
 
   T.newTokensView = tools => {
-    const {ask, make, label, picked, pressed, input, error, busy, open} = tools;
-    const mine = {words: ''};
+    const {ask, make, label, picked, pressed, input, error, busy, open, ran} = tools;
+    const mine = {asked: false};
     return (host, value) => {
       const bar = make('div', 'tk-cuts-bar'), out = make('div');
-      mine.model ??= value.models[0];
+      mine.model ??= value.models.includes(value.model) ? value.model : value.models[0];
       mine.passage ??= value.passage;
+      mine.words ??= value.words ?? '';
       const models = picked(value.models.map(name => [name, name]), mine.model);
       const passage = Object.assign(make('textarea'), {rows: 4, value: mine.passage, spellcheck: false, dir: 'auto', maxLength: 4000});
       const words = input('text', mine.words, {placeholder: 'those that save most'}), most = input('number', mine.most ?? value.most, {min: 1, max: 32, step: 1});
       const begin = () => {
-        Object.assign(mine, {model: models.value, passage: passage.value, words: words.value, most: Number(most.value)});
+        Object.assign(mine, {model: models.value, passage: passage.value, words: words.value, most: Number(most.value), asked: true});
         ask('added', {...mine, run: true});
       };
       bar.append(label('Model', models), label('Words', words, 'tk-cuts-wide'), label('New tokens at most', most), pressed('Swap', begin));
@@ -23,7 +24,21 @@
       methods.append(...value.methods.map(([, title, explained]) => make('li', '', `${title}: ${explained}`)));
       if (value.error) error(out, value.error);
       if (value.busy) busy(out, 'added', value, () => { if (open() === 'added') ask('added', {...mine, run: true}); });
-      if (value.said) { out.appendChild(make('p', 'tk-sentence', value.said)); out.insertAdjacentHTML('beforeend', value.html); }
+      if (value.said && !value.error) {
+        if (mine.asked) ran(value.run);
+        if (value.about) out.appendChild(make('p', 'tk-sub', value.about));
+        out.appendChild(make('p', 'tk-sentence', value.said));
+        const list = out.appendChild(make('table', 'tk-cuts-bars')), most = Math.max(...value.bars.map(([, nats]) => nats));
+        list.innerHTML = '<caption class="tk-unseen">Nats per byte of the text, by the rows of its new tokens</caption><thead><tr><th scope="col">rows</th><th scope="col">nats per byte</th></tr></thead><tbody></tbody>';
+        for (const [name, nats] of value.bars) {
+          const row = list.tBodies[0].insertRow();
+          row.appendChild(Object.assign(make('th', '', name), {scope: 'row'}));
+          const cell = row.insertCell(), fill = cell.appendChild(make('i'));
+          fill.style.width = `${(100 * nats / most).toFixed(1)}%`;
+          cell.appendChild(make('span', '', nats.toFixed(3)));
+        }
+        out.insertAdjacentHTML('beforeend', value.html);
+      }
       host.replaceChildren(label('Text to score', passage, 'tk-cuts-text'), bar, cost, methods, out);
     };
   };

@@ -18,7 +18,7 @@
   T.cuts = (element, props, watch, trigger) => {
     const root = element.querySelector('.tk-cuts');
     const query = () => new URL(location.href).searchParams;
-    let number = 0, waiting = new Map(), sent = null, later = 0, state = {with: query().get('with')?.split(',').filter(Boolean) ?? [], text: query().get('text') ?? ''};
+    let number = 0, waiting = new Map(), sent = null, later = 0, state = {with: query().get('with')?.split(',').filter(Boolean) ?? [], text: query().get('text') ?? '', run: query().get('run') ?? ''};
 
     // One question at a time; a newer one of a kind takes the place of one that waits.
     const send = () => {
@@ -36,6 +36,7 @@
       put('with', state.own ? state.with.filter(name => !name.startsWith('given/')).join(',') : '');
       put('text', state.typed && state.text.length <= LONGEST_ADDRESS ? state.text : '');
       put('view', state.view === 'languages' ? '' : state.view);
+      put('run', state.view === 'added' ? state.run : '');
       history.replaceState({}, '', url.href.replaceAll('%2C', ','));
     };
 
@@ -99,7 +100,7 @@
     };
 
     // The views below.
-    const views = T.tokenViews({panel, ask, add, state: () => state, make, label, picked, pressed, input, poll: POLL_MS});
+    const views = T.tokenViews({panel, ask, add, ran: run => { state.run = run; address(); }, state: () => state, make, label, picked, pressed, input, poll: POLL_MS});
     const open = (name, focus) => {
       state.view = name;
       for (const tab of tabs.children) {

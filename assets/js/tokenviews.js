@@ -3,7 +3,7 @@
   const T = window.tokenarium;
   if (T.tokenViews) return;
 
-  T.tokenViews = ({panel, ask, add, state, make, label, picked, pressed, input, poll}) => {
+  T.tokenViews = ({panel, ask, add, ran, state, make, label, picked, pressed, input, poll}) => {
     const made = {}, kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}, letters: {task: 'count'}, train: {kind: 'bpe', size: 500, words: true}};
     let now = '', asked = '';
     const box = name => (made[name] ??= make('div', 'tk-cuts-view'));
@@ -170,9 +170,9 @@
 
     const mixture = T.mixtureView({ask, state, make, label, picked, pressed, input, error});
     const sizes = T.sizesView({ask, state, make, label, picked, pressed, input, error});
-    const added = T.newTokensView({ask, make, label, picked, pressed, input, error, busy, open: () => now});
+    const added = T.newTokensView({ask, make, label, picked, pressed, input, error, busy, ran, open: () => now});
     const shows = {languages, score, byte, merges, train, letters, mixture, sizes, added};
-    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), added: () => ({})};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), added: () => ({open: state().run ?? ''})};
     const open = name => {
       now = name;
       panel.replaceChildren(box(name));

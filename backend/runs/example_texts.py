@@ -24,6 +24,11 @@ GEESE = (
     "and the miller's youngest daughter counted their feathers while the kettle sang beside a "
     "broken violin. Nobody in the village knew why the geese had come so early that year."
 )
+OCEAN = (
+    "Oceanographers study the photosynthesis of seaweed and the electrolysis of seawater. Seaweed "
+    "grows by photosynthesis; electrolysis of seawater gives hydrogen and chlorine. The "
+    "oceanographers measured photosynthesis in seaweed again, and wrote of the electrolysis."
+)
 ONCE = "Once upon a time there was a little girl who"
 SHORE = (
     Message(role="system", content="You answer in one short sentence."),

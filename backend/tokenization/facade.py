@@ -10,6 +10,7 @@ from tokenarium.backend.models.names import BUNDLED, available, folder, resolve
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken
 from tokenarium.backend.settings import Settings
+from tokenarium.backend.tokenization.allowance import Allowance
 from tokenarium.backend.tokenization.bpe import refuse_without_merges, steps
 from tokenarium.backend.tokenization.languages import (
     Parallel,
@@ -54,6 +55,7 @@ class Tokenizers:
 
     def __init__(self, settings: Settings, registry: ModelRegistry) -> None:
         self._settings, self._shelf = settings, registry.vocabularies
+        self._allowance = Allowance(settings.hosted_max_seconds if settings.hosted else None)
 
     def offered(self) -> dict[str, str]:
         """Return titles by name of the tokenizers that are on this machine.
@@ -222,7 +224,8 @@ class Tokenizers:
             words: whether no token goes beyond a word.
 
         Raises:
-            UserError: if a text is too long or too short, or a language unknown.
+            UserError: if a text is too long or too short, or a language unknown; in hosted mode
+                also if it takes longer than a visitor may compute, or two are computed already.
         """
         most = HOSTED_MOST_CHARACTERS if self._settings.hosted else MOST_CHARACTERS
         with told_in_words():
@@ -231,7 +234,8 @@ class Tokenizers:
                 raise ValueError(
                     f"the texts have {count:,} characters: at most {4 * most:,} are read here"
                 )
-            return trained(samples, parallel_text(), against, size, words=words)
+            with self._allowance.turn("give shorter texts, or fewer languages") as check:
+                return trained(samples, parallel_text(), against, size, words=words, check=check)
 
     def samples(self) -> tuple[Sample, ...]:
         """Return texts of several kinds that are at hand, for what compares kinds of text."""
@@ -248,7 +252,8 @@ class Tokenizers:
 
         Raises:
             UserError: if the tokenizer has no merges, samples are too long, or a number is out of
-                range.
+                range; in hosted mode also if it takes longer than a visitor may compute, or two
+                are computed already.
         """
         most = HOSTED_MOST_CHARACTERS if self._settings.hosted else MOST_CHARACTERS
         with told_in_words():
@@ -257,7 +262,8 @@ class Tokenizers:
                 raise ValueError(
                     f"the samples have {count:,} characters: at most {2 * most:,} are read here"
                 )
-            return mixture(self._shelf.get(name), samples, merges)
+            with self._allowance.turn("take fewer merges, or shorter samples") as check:
+                return mixture(self._shelf.get(name), samples, merges, check)
 
     def tokenize(self, request: TokenizeRequest) -> TokenizeResult:
         """Return what a request without a model asks for, at once; nothing is stored.

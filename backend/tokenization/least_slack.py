@@ -1,5 +1,6 @@
 """A linear programme: shares of a mixture under which a list of choices needs the least excuse."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,9 @@ class LeastSlack:
     """What no shares go below."""
 
 
-def least_slack(margins: Floats, choice: Places, rival: Places) -> LeastSlack:
+def least_slack(
+    margins: Floats, choice: Places, rival: Places, check: Callable[[], None] = lambda: None
+) -> LeastSlack:
     """Return shares a that minimise sum v + sum w with margins a + v[choice] + w[rival] >= 0.
 
     A primal-dual interior-point method with predictor and corrector (Mehrotra, 1992) from a
@@ -40,6 +43,7 @@ def least_slack(margins: Floats, choice: Places, rival: Places) -> LeastSlack:
         margins: [m, n] of constraint and part of the mixture: how far the choice leads.
         choice: [m] number of the choice.
         rival: [m] number of the rival; a pair of both stands once.
+        check: called at every step; what it raises ends the computation.
     """
     count, parts = margins.shape
     if not count:
@@ -52,6 +56,7 @@ def least_slack(margins: Floats, choice: Places, rival: Places) -> LeastSlack:
     for _ in range(MOST_STEPS):
         if slack - bound <= GAP * (1 + slack) or not point.inside:
             break
+        check()
         point = programme.step(point)
         found, above, below = programme.certified(point)
         if above < slack:

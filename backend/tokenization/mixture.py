@@ -5,7 +5,7 @@ Paper: Hayase et al., 2024, arXiv:2407.16607.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,7 @@ def mixture(
     vocabulary: Vocabulary,
     samples: Mapping[str, str],
     merges: int,
+    check: Callable[[], None] = lambda: None,
 ) -> Mixture:
     """Return the shares of kinds of text in what a tokenizer was trained on.
 
@@ -81,6 +82,7 @@ def mixture(
         vocabulary: of byte-pair encoding.
         samples: 2 to 8 texts by name; counts are by byte, so their lengths may differ.
         merges: how many of the list are looked at, the first that stand in a sample.
+        check: called at every step; what it raises ends the computation.
 
     Raises:
         ValueError: if the tokenizer has no merges, a sample no pair, or a number is out of range.
@@ -106,13 +108,13 @@ def mixture(
     per_thousand = 1_000 / np.maximum(spoken.sum(0), 1)  # of each draw's own bytes
     pairs = PairCounts(words, weights * per_thousand)
     listed = sorted(vocabulary.merges.items(), key=lambda item: item[1].rank)
-    margins, choices, rivals, stands = _constraints(pairs, listed, merges)
+    margins, choices, rivals, stands = _constraints(pairs, listed, merges, check)
     if not len(choices):
         raise ValueError(
             "no merge of this tokenizer leads or lags in these samples: give longer samples, or "
             "kinds of text that differ more"
         )
-    found = [least_slack(margins[:, draw], choices, rivals) for draw in range(DRAWS + 1)]
+    found = [least_slack(margins[:, draw], choices, rivals, check) for draw in range(DRAWS + 1)]
     return _mixture(samples, found, margins[:, 0], (choices, rivals), stands, notes)
 
 
@@ -162,6 +164,7 @@ def _constraints(
     pairs: PairCounts,
     listed: Sequence[tuple[tuple[int, int], Merge]],
     wanted: int,
+    check: Callable[[], None],
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
     """Return [m, R, n] leads of merges over rivals, which these are, and where merges stand.
 
@@ -171,6 +174,7 @@ def _constraints(
     for pair, merge in listed:
         if seen == wanted:
             break
+        check()
         mine = pairs.of(pair)
         stands.append(mine[0] > 0)
         if mine[0].any():

@@ -4,7 +4,7 @@ Papers: Petrov et al., 2023, arXiv:2305.15425 (premium); Arnett et al., 2025, ar
 tokenizer for each language, trained on equal bytes).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -79,6 +79,7 @@ def trained(
     size: int,
     *,
     words: bool,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[SizeCurve, ...]:
     """Return the curves of a BPE tokenizer for each language, trained on equal bytes of its own.
 
@@ -91,6 +92,7 @@ def trained(
         against: code of the language that stands for 1.
         size: entries at most.
         words: whether no token goes beyond a word.
+        check: called before each language; what it raises ends the computation.
 
     Raises:
         ValueError: if a language is unknown, a sample too short, or a number out of range.
@@ -110,17 +112,12 @@ def trained(
         raise ValueError(
             f"the text in {known[short].name} has {equal:,} bytes: give at least {LEAST_BYTES:,}"
         )
-    made = {
-        code: train(
-            text.encode()[:equal].decode("utf-8", "ignore"),
-            "bpe",
-            size,
-            words=words,
-            name=code,
-            title=known[code].name,
-        )
-        for code, text in samples.items()
-    }
+    made: dict[str, Vocabulary] = {}
+    for code, text in samples.items():
+        check()
+        read_of = text.encode()[:equal].decode("utf-8", "ignore")
+        title = known[code].name
+        made[code] = train(read_of, "bpe", size, words=words, name=code, title=title)
     sizes = sizes_of(len(made[against].merge_list), POINTS)
     chosen = [known[code] for code in samples]
     tokens = np.array([tokens_at(made[text.code], text, sizes) for text in chosen])

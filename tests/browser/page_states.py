@@ -91,6 +91,10 @@ def next_byte(page: Page) -> None:
     page.wait_for_selector(".tk-cuts-bars")
 
 
+def swapped(page: Page) -> None:
+    expect(page.locator("#cuts-panel .tk-cuts-bars tbody tr")).to_have_count(4)
+
+
 def judged(page: Page) -> None:
     explored(page)
     page.locator("#judge").click()
@@ -185,6 +189,9 @@ STATES = {
     ),
     "tokens": State("tokens", languages, "#cuts .tk-cut-strip"),
     "next byte": State("tokens?view=byte", next_byte, "#cuts .tk-cut-strip"),
+    "new tokens": State(
+        "tokens?view=added&run=example-rare-words-whole", swapped, "#cuts .tk-cut-strip"
+    ),
     "endpoints": State("endpoints", lambda page: None, "h1"),
 }
 

@@ -67,3 +67,33 @@ def test_a_model_scores_cuts_and_says_the_next_byte(visit: Visit) -> None:
     page.get_by_role("button", name="Draw").click()
     expect(panel.locator(".tk-sentence")).to_contain_text("the most of 29 languages")
     expect(panel.locator(".main-svg").first).to_be_visible()
+
+
+def test_new_tokens_are_swapped_in_and_found_again_at_their_address(visit: Visit) -> None:
+    page = visit("tokens?view=added", wait=False)
+    panel = page.get_by_role("tabpanel")
+    said, bars = panel.locator(".tk-sentence"), panel.locator(".tk-cuts-bars tbody tr")
+    expect(panel).to_contain_text("Rare words, whole, an example.")
+    expect(said).to_contain_text("With 4 new tokens the text goes from 45 to 39 tokens")
+    assert "run=" not in page.url
+    panel.get_by_label("Model", exact=True).select_option("bundled/draft")
+    panel.get_by_label("Text to score").fill("The seaweed and the seawater saw seaweed.")
+    words = panel.get_by_label("Words", exact=True)
+    words.fill("fish")
+    panel.get_by_role("button", name="Swap").click()
+    alert = panel.get_by_role("alert")
+    expect(alert).to_contain_text("words has 'fish', which is no word of the text")
+    expect(bars).to_have_count(0)
+    words.fill("seaweed")
+    panel.get_by_role("button", name="Swap").click()
+    expect(said).to_contain_text("With 1 new token the text goes from ")
+    expect(bars).to_have_count(4)
+    expect(bars.first).to_contain_text("as it is")
+    before = bars.all_inner_texts()
+    assert "view=added&run=" in page.url
+    page.reload()
+    expect(words).to_have_value("seaweed")
+    expect(panel.get_by_label("Model", exact=True)).to_have_value("bundled/draft")
+    assert bars.all_inner_texts() == before
+    page.get_by_role("tab", name="Merges").click()
+    assert "run=" not in page.url

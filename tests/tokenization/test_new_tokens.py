@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tokenization.toys import SETTINGS, bundled
+from tests.tokenization.toys import SETTINGS, TEXTS, bpe, bundled, sentencepiece
 from tests.trace.conftest import Twins, twins
 from tokenarium.backend import InitialiserSpec, Lab, NewTokensRequest, NewTokensResult, UserError
 from tokenarium.backend.tokenization.new_tokens.added import _scale, added, tables_of
 from tokenarium.backend.tokenization.new_tokens.initialiser import Initialiser, NewTokens, Rows
+from tokenarium.backend.tokenization.new_tokens.words import words_of
 from tokenarium.backend.tokenization.scoring import surprisals
 from tokenarium.backend.tokenization.segmentation import read
 
@@ -150,6 +151,27 @@ def test_the_run_counts_words_and_costs(lab: Lab, result: NewTokensResult) -> No
     change = ((result.new_nats - result.native_nats) * result.occurrences).sum(1)
     np.testing.assert_allclose(whole - native_nats, change + result.elsewhere_nats, atol=1e-3)
     assert all(len(each.split("|")) == 3 for each in result.similar)
+
+
+@pytest.mark.parametrize("text", [TEXTS[0], TEXTS[1], TEXTS[3], "aab ab; aab a_1 <0x41> ab"])
+def test_words_are_found_without_pre_tokens_and_are_all_of_the_text(text: str) -> None:
+    reading = read(sentencepiece(), text)
+    assert len(reading.pieces) == 1
+    words = words_of(reading)
+    assert [key for word in words for key in word] == list(reading.native)
+    spelled = [b"".join(reading.vocabulary.spelled[k] for k in word).decode() for word in words]
+    assert "".join(spelled).removeprefix(" ") == text
+    assert all(word.strip().isalpha() for word in spelled if any(map(str.isalpha, word)))
+    for word in text.replace(",", " ").replace(";", " ").split():
+        assert not word.isalpha() or word in map(str.strip, spelled)
+
+
+def test_a_token_beyond_a_word_keeps_its_words_together() -> None:
+    vocabulary = bpe([("a", "Ġ"), ("aĠ", "b")], "abĠ,")
+    words = words_of(read(vocabulary, "ab a b, bb"))
+    assert [b"".join(vocabulary.spelled[k] for k in word) for word in words] == [
+        b"ab", b" a b", b",", b" bb",
+    ]  # fmt: skip
 
 
 def test_words_are_chosen_by_name(lab: Lab) -> None:

@@ -248,3 +248,30 @@ def test_new_tokens_are_swapped_in_and_the_best_rows_named(lab: Lab) -> None:
     assert "sea|we|ed" in found["html"]
     wrong = finished(lab, "added", passage=passage, model=TARGET, words="fish")
     assert "which is no word of the text" in wrong["error"]
+    again = ask(lab, "added", open=found["run"])
+    assert {**again, "about": ""} == {**found, "about": ""}
+    assert (again["passage"], again["words"], again["model"]) == (passage, "seaweed", TARGET)
+    native, *rows = (nats for _, nats in found["bars"])
+    result = lab.open(found["run"]).result
+    assert rows == result.nats_per_byte.tolist()
+    assert native == result.native_nats_per_byte
+
+
+def test_the_view_of_new_tokens_opens_with_its_example(lab: Lab) -> None:
+    (example,) = lab.examples("new_tokens")
+    found = ask(lab, "added")
+    assert found["run"] == example.run_id
+    assert found["passage"] == example.request.text
+    assert found["about"].endswith(example.teaser)
+    assert len(found["bars"]) == 4
+    other = ask(lab, "added", open=lab.examples("trace")[0].run_id)
+    assert "is not of new tokens" in other["error"]
+    assert "is not stored" in ask(lab, "added", open="nowhere<b>")["error"]
+
+
+@pytest.mark.parametrize("do", ["score", "byte", "letters", "mixture", "sizes", "added", "train"])
+def test_a_form_is_whole_beside_an_error(lab: Lab, do: str) -> None:
+    wrong = {"text": "a", "model": "no/such", "tokenizer": "no/such", "corpus": "", "prefix": "a"}
+    found = ask(lab, do, run=True, passage="a", words="planet", **wrong)
+    assert found.pop("error")
+    assert found.keys() >= ask(lab, do).keys()

@@ -3,50 +3,79 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tokenarium.backend import Lab, NewTokensRequest, NewTokensResult, Visitor
+from tokenarium.backend import (
+    Lab,
+    NewTokensRequest,
+    NewTokensResult,
+    Run,
+    UserError,
+    Visitor,
+)
 from tokenarium.ui.components.table import Cell, Column, table_html
 from tokenarium.ui.text import many, one_line
 from tokenarium.ui.tokens.runs import models_of, started, tooltip
 
 MOST = 8
-TEXT = (
-    "Oceanographers study the photosynthesis of seaweed and the electrolysis of seawater. Seaweed "
-    "grows by photosynthesis; electrolysis of seawater gives hydrogen and chlorine. The "
-    "oceanographers measured photosynthesis in seaweed again, and wrote of the electrolysis."
-)
 
 
 def new_tokens(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
-    """Return what words cost as single tokens by each initialiser, or how far that is."""
+    """Return what words cost as single tokens by each initialiser, or how far that is.
+
+    Without ``run`` it is the stored run that ``open`` names, or the shipped example.
+    """
     methods = lab.methods("initialiser")
     shown: dict[str, Any] = {
         "models": models_of(lab),
         "methods": [[m.slug, m.title, tooltip(m)] for m in methods],
-        "passage": TEXT,
+        "passage": "",
         "most": MOST,
     }
+    examples = lab.examples(NewTokensRequest.kind)
     if not asked.get("run"):
-        return shown
+        name = asked.get("open")
+        named = name[:200] if isinstance(name, str) and name else ""
+        if not named and not examples:
+            return shown
+        example = next((e for e in examples if e.run_id == (named or examples[0].run_id)), None)
+        run = lab.open(named or examples[0].run_id, visitor=visitor)
+        about = f"{example.title}, an example. {example.teaser}" if example else ""
+        return {**shown, **_shown(lab, run), "about": about}
     words = str(asked.get("words") or "").replace(",", " ").split()
     most = asked.get("most")
     request = lab.request(
         NewTokensRequest,
         model=str(asked.get("model") or ""),
-        text=str(asked.get("passage") or TEXT),
+        text=str(asked.get("passage") or ""),
         words=tuple(dict.fromkeys(words)),
         most=most if isinstance(most, int) else MOST,
     )
     found = started(lab, request, visitor)
-    if isinstance(found, dict):
-        return {**shown, **found}
-    assert isinstance(found.result, NewTokensResult)
-    titles = {each.slug: each.title for each in methods}
-    named = [titles.get(name.partition("(")[0], name) for name in found.result.initialiser]
+    return {**shown, **(found if isinstance(found, dict) else _shown(lab, found))}
+
+
+def _shown(lab: Lab, run: Run) -> dict[str, Any]:
+    """Return what is drawn of a run, and what it was asked.
+
+    Raises:
+        UserError: if it is of another kind.
+    """
+    result, request = run.result, run.request
+    if not isinstance(result, NewTokensResult) or not isinstance(request, NewTokensRequest):
+        raise UserError(
+            f"run {one_line(run.id)} is not of new tokens: open it from the Library, or press Swap"
+        )
+    titles = {each.slug: each.title for each in lab.methods("initialiser")}
+    named = [titles.get(name.partition("(")[0], name) for name in result.initialiser]
+    costs = [result.native_nats_per_byte, *map(float, result.nats_per_byte)]
     return {
-        **shown,
-        "run": found.id,
-        "said": _said(found.result, named),
-        "html": _methods(found.result, named) + _tokens(found.result, named),
+        "run": run.id,
+        "model": request.model,
+        "passage": request.text,
+        "words": " ".join(request.words),
+        "most": request.most,
+        "said": _said(result, named),
+        "bars": [list(each) for each in zip(["as it is", *named], costs, strict=True)],
+        "html": _methods(result, named) + _tokens(result, named),
     }
 
 

@@ -65,7 +65,11 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
     try:
         return {**shown, **parts[do]()}
     except UserError as error:
-        return {**shown, "error": str(error)}
+        form = {name: value for name, value in asked.items() if name not in ("run", "open")}
+        if len(form) == len(asked) or do == "cancel":
+            return {**shown, "error": str(error)}
+        # What a form is made of is the same whether or not it could be answered.
+        return {**answer(lab, form, visitor), "error": str(error)}
 
 
 def tokenizers_of(lab: Lab, asked: Mapping[str, Any]) -> list[Vocabulary]:

@@ -16,13 +16,13 @@ from tokenarium.backend.tokenization.new_tokens.added import added, tables_of
 from tokenarium.backend.tokenization.new_tokens.initialiser import NewTokens, Rows
 from tokenarium.backend.tokenization.new_tokens.request import InitialiserSpec, NewTokensRequest
 from tokenarium.backend.tokenization.new_tokens.result import NewTokensResult
+from tokenarium.backend.tokenization.new_tokens.words import Pieces, words_of
 from tokenarium.backend.tokenization.scoring import beginning, surprisals
-from tokenarium.backend.tokenization.segmentation import Reading, read
+from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
 ROWS = 64
 """Texts that are embedded at once."""
-Pieces = tuple[int, ...]
 
 
 @torch.inference_mode()
@@ -77,28 +77,6 @@ def swap(
     return _result(request, vocabulary, words, new, plain, rows, nats)
 
 
-def words_of(reading: Reading) -> list[Pieces]:
-    """Return the native tokens of each pre-token.
-
-    Raises:
-        ValueError: if the tokenizer does not cut the text into words first.
-    """
-    if not reading.spelled or reading.added or len(reading.pieces) < 2:
-        raise ValueError(
-            f"new tokens need a tokenizer that cuts this text into words and changes nothing, and "
-            f"{reading.vocabulary.title} does not: choose another model, such as "
-            "smollm2-135m-instruct, or a text of several words"
-        )
-    found, at = [], 0
-    for piece in reading.pieces:
-        taken: list[int] = []
-        while sum(len(reading.vocabulary.spelled[k]) for k in taken) < len(piece):
-            taken.append(reading.native[at])
-            at += 1
-        found.append(tuple(taken))
-    return found
-
-
 def chosen(
     request: NewTokensRequest, words: Sequence[Pieces], vocabulary: Vocabulary
 ) -> tuple[Pieces, ...]:
@@ -108,7 +86,7 @@ def chosen(
         ValueError: if a word is not there, or one token already.
     """
     often = Counter(words)
-    spelled = {pieces: b"".join(vocabulary.spelled[k] for k in pieces).decode() for pieces in often}
+    spelled = {pieces: _text(vocabulary, pieces, "") for pieces in often}
     if not request.words:
         several = [p for p in often if len(p) > 1 and spelled[p].strip().isalpha()]
         several.sort(key=lambda pieces: -often[pieces] * (len(pieces) - 1))

@@ -1,0 +1,41 @@
+"""What a visitor of a public page may compute without a run: for so long, and so many at once."""
+
+import pytest
+
+from tests.tokenization.toys import BUNDLED
+from tokenarium.backend import Lab, Settings, UserError
+from tokenarium.backend.tokenization.allowance import AT_ONCE, Allowance
+
+SAMPLES = {"one": "the old king. the sea. " * 9, "two": "der alte Mann. das Meer. " * 9}
+TEXTS = {"en": "the old king saw it. " * 150, "de": "der alte Mann sah es. " * 150}
+
+
+def test_long_computations_of_visitors_end_in_words() -> None:
+    settings = Settings(
+        database="duckdb:///:memory:", device="cpu", hosted=True, hosted_max_seconds=1e-9
+    )
+    with Lab(settings) as lab:
+        for _ in range(AT_ONCE + 1):  # a turn that has failed is given back
+            with pytest.raises(UserError, match="1e-09 s allowed here: take fewer merges"):
+                lab.tokenizers.mixture(BUNDLED, SAMPLES, 20)
+            with pytest.raises(UserError, match="allowed here: give shorter texts"):
+                lab.tokenizers.trained_curves(TEXTS, size=280)
+
+
+def test_more_than_so_many_at_once_are_refused() -> None:
+    allowance = Allowance(60)
+    with allowance.turn("wait") as check, allowance.turn("wait"):
+        check()
+        with (
+            pytest.raises(ValueError, match="2 computations of this kind are going on here"),
+            allowance.turn("wait"),
+        ):
+            pass
+    with allowance.turn("wait") as check:
+        check()
+
+
+def test_nothing_is_limited_on_a_machine_of_ones_own() -> None:
+    allowance = Allowance(None)
+    with allowance.turn("a") as check, allowance.turn("b"), allowance.turn("c"):
+        check()
