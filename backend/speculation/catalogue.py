@@ -59,7 +59,7 @@ def _of_drafter(drafter: type[Drafter]) -> tuple[str, ...]:
 
 def _of_rule(rule: type[Rule]) -> tuple[str, ...]:
     return (
-        rule.title,
+        rule.title + _variant(rule),
         f"`{rule.slug}`",
         rule.promise,
         "0" if rule.greedy_only else "above 0",
@@ -68,7 +68,7 @@ def _of_rule(rule: type[Rule]) -> tuple[str, ...]:
     )
 
 
-def _variant(method: type[Drafter] | type[StopRule]) -> str:
+def _variant(method: type[Drafter] | type[Rule] | type[StopRule]) -> str:
     return "" if method.differs == "no" else " (variant)"
 
 

@@ -18,6 +18,7 @@ from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.exit_reader import ExitReader
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import Rule
+from tokenarium.backend.speculation.second_reading import JudgedProbs, SecondReading
 from tokenarium.backend.speculation.state_heads.opening import open_head
 from tokenarium.backend.speculation.tree import TokenTree
 from tokenarium.backend.speculation.verify import ComputedTests, Verification, verify_with
@@ -32,6 +33,9 @@ class Round:
     logits: Tensor
     """[n, V] of the target after ``tree.verified()``."""
     targets: "TargetProbs"
+    judged: Mapping[int, Tensor]
+    """By verified node, what the run's rule tested by: ``targets``, or what it made of them and of
+    a second reading, which is then in ``JudgedProbs.again``."""
     tests: ComputedTests
     """Of the run's rule: those that verification needed, and others when they are asked for."""
     verification: Verification
@@ -104,6 +108,7 @@ class Speculator:
         self.target, self.drafter, self.state, self.rule = target, drafter, state, rule
         self.random = random
         self._draft_len, self._tree_budget = state.draft_len, state.tree_budget
+        self._second = SecondReading(rule, target.loaded) if rule.rereads else None
 
     @classmethod
     def of_models(
@@ -183,17 +188,21 @@ class Speculator:
         clock.append(time.perf_counter())
         row = {node: row for row, node in enumerate(tree.verified())}
         kv_tokens = target.length
-        logits = target.read(
-            [tree.tokens[node] for node in row],
-            [row.get(tree.parents[node], -1) for node in row],
-        )
+        tokens, again = [tree.tokens[node] for node in row], None
+        if self._second is not None and len(row) > 1:
+            logits, again = self._second.read(target, tokens)
+        else:
+            logits = target.read(tokens, [row.get(tree.parents[node], -1) for node in row])
         wait(device)
         clock.append(time.perf_counter())
         self.drafter.update(state, tree, logits)
         clock.append(time.perf_counter())
         accept_uniforms, next_uniforms = self.random.random((2, len(tree)))
         targets = TargetProbs(state, tree, logits)
-        tests = ComputedTests(self.rule, tree, targets, next_uniforms)
+        judged: Mapping[int, Tensor] = targets
+        if again is not None:
+            judged = JudgedProbs.of(self.rule, targets, state, tree, again)
+        tests = ComputedTests(self.rule, tree, judged, next_uniforms)
         found = verify_with(self.rule, tree.tokens, tests.children, tests, accept_uniforms)
         target.keep([row[node] for node in found.path])
         state.keep(found.path)
@@ -205,6 +214,7 @@ class Speculator:
             tree=tree,
             logits=logits,
             targets=targets,
+            judged=judged,
             tests=tests,
             verification=found,
             accept_uniforms=accept_uniforms,

@@ -61,6 +61,8 @@ def bias(
 ) -> Bias:
     """Return exactly how far a rule's output is from the target, for random distributions.
 
+    Where a rule has the target read a draft twice, the second reading is random too.
+
     Args:
         rule: may be one that is not made for the draw.
         draw: how children are chosen.
@@ -72,7 +74,9 @@ def bias(
     """
     children = min(children, rule.max_children or children)
     targets, drafts = random_distributions(pairs, vocabulary, seed)
-    found = outputs(rule, targets, drafts, draw, children, mistake)
+    again, _ = random_distributions(pairs, vocabulary, seed + 1)
+    tested = rule.of_readings(targets, again)
+    found = outputs(rule, tested, drafts, draw, children, mistake)
     far = found.distance(targets)
     return Bias(
         float(far.mean()),

@@ -94,6 +94,9 @@ class Rule(Method):
     reads_model: ClassVar[bool] = False
     """Whether it reads more of the model than distributions: it is then judged where it is a run's
     own rule, and not beside others, which would slow every round."""
+    rereads: ClassVar[str] = ""
+    """Text after which the target reads the drafted chain once more in the verifying pass, for
+    ``of_readings``; empty where it reads once. For rules of one child that read the model."""
     needs_draft_probs: ClassVar[bool] = True
     """Whether it reads the draft's probability of a child; where it does not, drawn nodes may be
     pruned."""
@@ -110,6 +113,15 @@ class Rule(Method):
     def of_model(self, loaded: "LoadedModel") -> Self:  # noqa: ARG002
         """Return the rule for a target; one that knows its tokens by more than ids says so here."""
         return self
+
+    def of_readings(self, target: "Tensor", again: "Tensor") -> "Tensor":  # noqa: ARG002
+        """Return the distributions [F, V] that children are tested by; the target's here.
+
+        Args:
+            target: [F, V] the target's distributions after F nodes, processed.
+            again: [F, V] those of the second reading, where the rule asks for one.
+        """
+        return target
 
     def acceptance_tests(
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"

@@ -57,7 +57,7 @@ class RunLog:
     def add(self, round_: Round, kept: int) -> None:
         """Add a round, of whose tokens ``kept`` belong to the text."""
         self._added.append((round_, kept))
-        self._held += round_.logits.nbytes
+        self._held += round_.logits.nbytes * (1 if round_.judged is round_.targets else 3)
         self._held += sum(probs.nbytes for probs in round_.tree.draft_probs.values())
         if self._held > MOST_HELD:
             self._judge_all()
@@ -81,7 +81,9 @@ class RunLog:
     @torch.inference_mode()
     def _judge(self, place: int, round_: Round) -> None:
         start = time.perf_counter()
-        found = evaluate_rules(self._rules, round_.tree, round_.targets, round_.next_uniforms)
+        found = evaluate_rules(
+            self._rules, round_.tree, round_.targets, round_.next_uniforms, round_.judged
+        )
         self.columns["judged_accept"][place] = _one_more(found.accept_probs)
         self.columns["judged_next"][place] = _one_more(found.next_tokens.astype(np.int32))
         self.rounds[place]["explain_ms"] += (time.perf_counter() - start) * 1e3

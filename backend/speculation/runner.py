@@ -111,7 +111,9 @@ class _Run:
         others = valid_rules(type(self.drafter), request.temperature)
         own = type(self.rule)
         rules = tuple(
-            rule().of_model(loaded) for rule in others if rule is own or not rule.reads_model
+            self.speculator.rule if rule is own else rule().of_model(loaded)
+            for rule in others
+            if rule is own or not rule.reads_model
         )
         self.rules = rules
         self.log = RunLog(rules)

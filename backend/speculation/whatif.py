@@ -49,6 +49,7 @@ def evaluate_rules(
     tree: TokenTree,
     targets: Mapping[int, Tensor],
     next_uniforms: Sequence[float] | NDArray[np.float64],
+    judged: Mapping[int, Tensor] | None = None,
 ) -> RuleEvaluation:
     """Evaluate several rules at every verified node of a tree, nodes of one width at once.
 
@@ -57,6 +58,8 @@ def evaluate_rules(
         tree: with the distributions that children were drawn from, where there are.
         targets: by verified node, the target's distribution [V] after it.
         next_uniforms: by node, the number in [0, 1) that samples what follows it, for every rule.
+        judged: by verified node, what rules that had it read a second time test by; None where
+            there is no such rule.
     """
     accept_probs = np.full((len(tree), len(rules)), np.nan)
     token = np.full((len(tree), len(rules)), UNKNOWN)
@@ -70,7 +73,10 @@ def evaluate_rules(
             if not group.children.size:
                 token[group.nodes, column] = bonus.cpu()
             elif group.draft is not None or not rule.needs_draft_probs:
-                tests = rule.acceptance_tests(group.target, group.draft, group.tokens)
+                target = group.target
+                if judged is not None and rule.rereads:
+                    target = torch.stack([judged[node] for node in group.nodes])
+                tests = rule.acceptance_tests(target, group.draft, group.tokens)
                 width = group.tokens.shape[1]
                 accept_probs[group.children, column] = _stacked(islice(tests, width))
                 if not rule.one_sample:

@@ -129,7 +129,7 @@ def test_neighbours_that_lend_nothing_leave_speculative_sampling_and_others_bias
     assert few.accepted + 0.05 < more.accepted
 
 
-@pytest.mark.parametrize("slug", ["ensemble", "grouped", "lantern"])
+@pytest.mark.parametrize("slug", ["ensemble", "grouped", "lantern", "reflective"])
 def test_relaxed_rules_that_read_the_draft_declare_how_far_others_are_off(slug):
     found = bias(Rule.registry.find(slug)(), "deterministic")
     declared = Rule.registry.find(slug).measured_bias["deterministic"]

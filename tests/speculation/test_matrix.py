@@ -23,6 +23,7 @@ ONE_CHILD = {
     "ensemble",
     "grouped",
     "lantern",
+    "reflective",
     "speculative_sampling",
     "multi_round",
     "k_seq",

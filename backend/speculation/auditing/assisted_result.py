@@ -103,6 +103,7 @@ def _round(recorded: AssistedRound, rule: Rule, processors: Processors) -> Round
         tree=tree,
         logits=recorded.target_scores,
         targets=targets,
+        judged=targets,
         tests=tests,
         verification=_verification(recorded, tests),
         accept_uniforms=unknown,
