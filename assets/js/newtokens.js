@@ -4,7 +4,7 @@
   if (T.newTokensView) return;
 
   T.newTokensView = tools => {
-    const {ask, make, label, picked, pressed, input, error, busy, open, ran} = tools;
+    const {ask, make, label, picked, pressed, input, error, busy, ran} = tools;
     const mine = {asked: false};
     return (host, value) => {
       const bar = make('div', 'tk-cuts-bar'), out = make('div');
@@ -23,7 +23,7 @@
       const methods = make('ul', 'tk-cuts-means');
       methods.append(...value.methods.map(([, title, explained]) => make('li', '', `${title}: ${explained}`)));
       if (value.error) error(out, value.error);
-      if (value.busy) busy(out, 'added', value, () => { if (open() === 'added') ask('added', {...mine, run: true}); });
+      if (value.busy) busy(out, 'added', value, () => ask('added', {...mine, run: true}));
       if (value.said && !value.error) {
         if (mine.asked) ran(value.run);
         if (value.about) out.appendChild(make('p', 'tk-sub', value.about));

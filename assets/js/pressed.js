@@ -62,12 +62,11 @@
   };
   document.addEventListener('click', press, true);
 
-  // An address that names a run of a lower section alone opens there; a visitor who moved meanwhile stays.
+  // A link opens at the section whose run it names last; a visitor who moved meanwhile, or comes back, stays.
   const land = () => {
-    const named = T.fromAddress();
-    if (named.run || scrollY || new URL(location.href).searchParams.has('lesson')) return;
-    const title = Object.keys(named).map(key => document.getElementById(`${key}-section`)).find(Boolean);
-    title?.scrollIntoView({block: 'start'});
+    const [visit] = performance.getEntriesByType('navigation');
+    if (visit?.type !== 'navigate' || scrollY || new URL(location.href).searchParams.has('lesson')) return;
+    document.getElementById(`${T.named().at(-1)}-section`)?.scrollIntoView({block: 'start'});
   };
   const drawn = frames => new Promise(done => {
     const next = left => left ? (document.hidden ? setTimeout : requestAnimationFrame)(() => next(left - 1)) : setTimeout(done);

@@ -16,12 +16,14 @@
   const state = {}, home = {};
   // By section (run, sweep, race): what goes on or was stopped, and whether it is to be found again.
   const running = {}, lost = {};
-  let sections = ['run'], asked = 0, opening = 0, send = () => {};
+  let sections = ['run'], latest = null, asked = 0, opening = 0, send = () => {};
 
   const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, {detail}));
   const on = (name, listener) => bus.addEventListener(name, event => listener(event.detail));
 
   const names = () => [...sections, ...KEYS.slice(1)];
+  // Sections whose runs an address names, in its order.
+  const named = url => [...url.searchParams.keys()].filter(key => sections.includes(key));
   // What goes on is found again by the address, before what is still shown until it has something.
   const value = key => sections.includes(key) && !lost[key] && running[key] ? running[key] : state[key];
   const address = () => {
@@ -32,6 +34,9 @@
       else url.searchParams.set(key, found);
     }
     if (url.searchParams.has('run')) ASKED.forEach(name => url.searchParams.delete(name));
+    // Of several sections the one that was asked last stands last: a link opens there.
+    const last = url.searchParams.get(latest);
+    if (last && named(url).length > 1) { url.searchParams.delete(latest); url.searchParams.set(latest, last); }
     return url;
   };
   const fromAddress = () => {
@@ -88,6 +93,7 @@
   const open = (section, id) => {
     if (!id) return;
     opening = ++asked;
+    latest = section;
     send('pick', {...told(), runs: {...told().runs, [section]: id}, fresh: true, reply: asked});
   };
 
@@ -107,7 +113,7 @@
     const {section = 'run', why} = message;
     if (why === 'arrived') { window.tokenarium.pressed.arrived(); return; }
     if (why === 'moved') { location.replace(message.to); return; } // another page shows such runs
-    if (why === 'start') { running[section] = message.id; lost[section] = false; remember(ASKED.some(name => new URL(location.href).searchParams.has(name)) ? 'replaceState' : 'pushState'); emit('going', {section, on: true}); return; }
+    if (why === 'start') { latest = section; running[section] = message.id; lost[section] = false; remember(ASKED.some(name => new URL(location.href).searchParams.has(name)) ? 'replaceState' : 'pushState'); emit('going', {section, on: true}); return; }
     if (why === 'stop') {
       // A part that is shown can still be explored; no address leads to it.
       if (section === 'run' && state.partial) lost[section] = true; else delete running[section];
@@ -149,6 +155,7 @@
     const first = props.value;
     if (first?.shown) {
       sections = first.sections ?? sections;
+      latest = named(new URL(location.href)).at(-1) ?? null;
       window.tokenarium.page = {slug: first.page ?? '', arrows: first.arrows ?? 'token'};
       if (first.why) show(first);
     }
@@ -164,6 +171,7 @@
 
   window.tokenarium = {
     bus: {on, emit}, state, running, select, open, viewed, settle, show, tell, told, fromAddress, address, connect,
+    named: () => named(new URL(location.href)),
     page: {slug: '', arrows: 'token'},
   };
 })();

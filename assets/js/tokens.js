@@ -135,6 +135,7 @@
       if (value.do === 'give' && value.name) { add(value.name); return; }
       if (value.do !== 'cut') { views.show(value); return; }
       if (value.error) return;
+      if (!area.value) area.placeholder = value.text; // what is counted where the box was emptied
       if (!state.typed && document.activeElement !== area) area.value = value.text;
       state = {...state, text: state.text || value.text, with: value.with, steps: value.steps};
       said.textContent = value.said;

@@ -4,17 +4,20 @@
   if (T.tokenViews) return;
 
   T.tokenViews = ({panel, ask, add, ran, state, make, label, picked, pressed, input, poll}) => {
-    const made = {}, kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}, letters: {task: 'count'}, train: {kind: 'bpe', size: 500, words: true}};
+    const made = {}, paused = {}, ended = new Set(), kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}, letters: {task: 'count'}, train: {kind: 'bpe', size: 500, words: true}};
     let now = '', asked = '';
     const box = name => (made[name] ??= make('div', 'tk-cuts-view'));
     const error = (host, words) => { const line = host.appendChild(make('p', 'tk-status tk-error', words)); line.setAttribute('role', 'alert'); };
 
+    // A run is asked for again until it is there: not one that was cancelled, which would begin anew, and
+    // while another view is open not before this one is opened again.
     const busy = (host, kind, value, again) => {
-      const line = host.appendChild(make('div', 'tk-status')), bar = make('progress');
-      bar.value = value.share;
+      const line = host.appendChild(make('div', 'tk-status')), bar = make('progress'), over = () => line.replaceChildren(make('span', '', 'Cancelled.'));
       line.setAttribute('role', 'status');
-      line.append(bar, make('span', '', value.doing), pressed('Cancel', () => ask('cancel', {run: value.busy})));
-      setTimeout(again, poll);
+      if (ended.has(value.busy)) { over(); return; }
+      bar.value = value.share;
+      line.append(bar, make('span', '', value.doing), pressed('Cancel', () => { ended.add(value.busy); over(); ask('cancel', {run: value.busy}); }));
+      setTimeout(() => { if (ended.has(value.busy)) return; if (now === kind) again(); else paused[kind] = again; }, poll);
     };
 
     const languages = (host, value) => {
@@ -71,7 +74,7 @@
       bar.append(label('Model', models), label('Seed', seed), pressed('Score', begin));
       const cost = make('p', 'tk-sub', `One pass of the model over the first ${value.most.toLocaleString('en')} characters for each segmenter; single bytes are the longest. The sum of -ln p over the tokens of one segmentation, by bytes: an upper bound of what the bytes cost.`);
       if (value.error) error(out, value.error);
-      if (value.busy) busy(out, 'score', value, () => { if (now === 'score') ask('score', {...mine, run: true}); });
+      if (value.busy) busy(out, 'score', value, () => ask('score', {...mine, run: true}));
       if (value.html) {
         out.innerHTML = value.html;
         words(out, value.words);
@@ -91,7 +94,7 @@
       press.type = 'submit';
       bar.append(label('Model', models), label('Prefix, which may end inside a word', prefix, 'tk-cuts-wide'), press);
       if (value.error) error(out, value.error);
-      if (value.busy) busy(out, 'byte', value, () => { if (now === 'byte') ask('byte', {...mine, run: true}); });
+      if (value.busy) busy(out, 'byte', value, () => ask('byte', {...mine, run: true}));
       if (value.bars) {
         out.appendChild(make('p', 'tk-sentence', value.said));
         out.appendChild(make('p', 'tk-sub', `The prefix alone is cut ${value.cut.join(' | ')}`));
@@ -163,14 +166,14 @@
       bar.append(label('Model', models), label('Question', task), pressed('Ask', begin));
       const cost = make('p', 'tk-sub', 'One pass of the model for each question, two questions for each word, four answered ones before each. The answers are scored by their probability; nothing is generated.');
       if (value.error) error(out, value.error);
-      if (value.busy) busy(out, 'letters', value, () => { if (now === 'letters') ask('letters', {...mine, run: true}); });
+      if (value.busy) busy(out, 'letters', value, () => ask('letters', {...mine, run: true}));
       if (value.said) { out.appendChild(make('p', 'tk-sentence', value.said)); out.insertAdjacentHTML('beforeend', value.html); }
       host.replaceChildren(label('Words', words, 'tk-cuts-text'), bar, cost, out);
     };
 
     const mixture = T.mixtureView({ask, state, make, label, picked, pressed, input, error});
     const sizes = T.sizesView({ask, state, make, label, picked, pressed, input, error});
-    const added = T.newTokensView({ask, make, label, picked, pressed, input, error, busy, ran, open: () => now});
+    const added = T.newTokensView({ask, make, label, picked, pressed, input, error, busy, ran});
     const shows = {languages, score, byte, merges, train, letters, mixture, sizes, added};
     const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), added: () => ({open: state().run ?? ''})};
     const open = name => {
@@ -178,6 +181,8 @@
       panel.replaceChildren(box(name));
       if (name === 'steps') { box(name).innerHTML = state().steps; return; }
       if (!box(name).childElementCount) ask(name, begin[name]());
+      paused[name]?.();
+      delete paused[name];
     };
     const show = value => { if (shows[value.do]) shows[value.do](box(value.do), value); };
     const stale = () => {

@@ -53,3 +53,19 @@ def test_a_link_to_a_lower_section_opens_there_and_empty_ones_take_no_room(visit
     assert abs(page.evaluate(top, "patch-section")) < 40
     expect(page.locator("#patch-sentence")).to_be_visible()
     expect(page.locator("#plot-patch_residual .main-svg").first).to_be_visible()
+
+
+def test_a_link_opens_at_the_section_that_it_names_last(visit: Visit) -> None:
+    top = "id => document.getElementById(id).getBoundingClientRect().top"
+    text, patch = "run=example-why-warsaw", "patch=example-where-paris-is"
+    page = visit(f"why?{text}&{patch}", wait=False)
+    page.wait_for_function("() => scrollY > 0")
+    assert abs(page.evaluate(top, "patch-section")) < 40
+    page.evaluate("scrollTo(0, 0)")
+    page.locator(".tk-attributed [data-select]").first.click()
+    assert page.url.index("run=") < page.url.index("patch=")
+
+    page = visit(f"why?{patch}&{text}", wait=False)
+    page.locator("#plot-patch_residual .main-svg").first.wait_for()
+    page.wait_for_timeout(500)
+    assert page.evaluate("scrollY") == 0

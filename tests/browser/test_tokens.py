@@ -97,3 +97,25 @@ def test_new_tokens_are_swapped_in_and_found_again_at_their_address(visit: Visit
     assert bars.all_inner_texts() == before
     page.get_by_role("tab", name="Merges").click()
     assert "run=" not in page.url
+
+
+def test_a_refused_and_a_cancelled_swap_are_said_and_the_next_one_goes_on(visit: Visit) -> None:
+    page = visit("tokens?view=added", wait=False)
+    panel = page.get_by_role("tabpanel")
+    model = panel.get_by_label("Model", exact=True)
+    model.select_option("bundled/target")
+    page.get_by_label("Words", exact=True).fill("<script>alert(1)</script>")
+    page.get_by_role("button", name="Swap").click()
+    expect(panel.get_by_role("alert")).to_contain_text("no word of the text")
+    expect(model).to_have_value("bundled/target")
+    page.get_by_label("Words", exact=True).fill("")
+    model.select_option("local/deep")
+    page.get_by_role("button", name="Swap").click()
+    panel.get_by_role("button", name="Cancel").click()
+    expect(panel.get_by_text("ancelled")).to_be_visible()
+    page.wait_for_timeout(2500)
+    expect(panel.locator("progress")).to_have_count(0)
+    shown = panel.locator("select").first.evaluate(
+        "list => parseFloat(getComputedStyle(list).paddingRight)"
+    )
+    assert shown >= 28

@@ -20,6 +20,7 @@ GONE = "Unexpected error 404"
 ABORTED = (
     GONE,
     "AbortError: signal is aborted",
+    "AbortError: BodyStreamBuffer was aborted",
     "onnection errored out",
     "TypeError: network error",
 )

@@ -153,10 +153,26 @@ def test_next_bytes_are_shown_with_the_finding(lab: Lab) -> None:
         ("give", {"state": "no", "title": "x"}, "is no tokenizer.json"),
         ("merges", {"tokenizer": "given/none"}, "is not here any more"),
         ("score", {"run": True, "text": "a", "model": "no/such"}, "no/such"),
+        ("letters", {"run": True, "words": " , ", "model": TARGET}, "words is empty: give 1 to 64"),
     ],
 )
 def test_errors_are_said(lab: Lab, do: str, more: dict[str, Any], words: str) -> None:
     assert words in ask(lab, do, **more)["error"]
+
+
+@pytest.mark.parametrize("do", ["score", "byte", "letters", "added"])
+def test_a_refused_view_says_what_can_be_asked(lab: Lab, do: str) -> None:
+    form = ask(lab, do)
+    refused = ask(lab, do, run=True, text="a", passage="oaks", words="oak", model="no/such")
+    assert "no/such" in refused.pop("error")
+    assert refused == form
+    assert TARGET in refused["models"]
+
+
+@pytest.mark.parametrize(("do", "name"), [("byte", "prefix"), ("added", "passage")])
+def test_an_emptied_field_is_no_example(lab: Lab, do: str, name: str) -> None:
+    found = finished(lab, do, model=TARGET, **{name: ""})
+    assert "error" in found
 
 
 @pytest.mark.parametrize("sent", [None, 5, "x", [], {}, [None, {"a": 1}]])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tokenarium.backend import CharactersRequest, CharactersResult, Lab, Visitor
+from tokenarium.backend import CharactersRequest, CharactersResult, Lab, UserError, Visitor
 from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import many
 from tokenarium.ui.tokens.runs import models_of, started
@@ -19,6 +19,8 @@ def letters(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[
     if not asked.get("run"):
         return shown
     words = str(asked.get("words") or "").replace(",", " ").split()[:MOST_WORDS]
+    if not words:
+        raise UserError(f"words is empty: give 1 to {MOST_WORDS}")
     request = lab.request(
         CharactersRequest,
         model=str(asked.get("model") or ""),

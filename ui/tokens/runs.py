@@ -78,7 +78,8 @@ def scored(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[s
 
 def next_bytes(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
     """Return the next byte of a prefix, or how far that is."""
-    prefix, model = str(asked.get("prefix") or PREFIX)[:1_000], str(asked.get("model") or "")
+    given, model = asked.get("prefix"), str(asked.get("model") or "")
+    prefix = given[:1_000] if isinstance(given, str) else PREFIX
     shown: dict[str, Any] = {"models": models_of(lab), "prefix": prefix}
     if not asked.get("run"):
         return shown
