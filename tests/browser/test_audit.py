@@ -41,3 +41,11 @@ def test_a_fault_is_found_and_figures_are_read_and_open_again(visit: Visit) -> N
         expect(framed.locator(hidden).first).to_be_hidden()
     back = framed.get_by_role("link", name="Open in Tokenarium")
     expect(back).to_have_attribute("href", address)
+
+
+def test_a_file_can_be_chosen_in_a_narrow_window(visit: Visit) -> None:
+    page = visit("audit", wait=False)
+    page.set_viewport_size({"width": 390, "height": 844})
+    box = page.locator(".tk-import-file").bounding_box()
+    assert box is not None
+    assert box["width"] > 200
