@@ -6,6 +6,7 @@ from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.runs.examples import FOLDER, read
 from tokenarium.backend.runs.kind import KINDS, Example, kind_of
 from tokenarium.backend.runs.lab import Lab
+from tokenarium.backend.tokenization.new_tokens.result import NewTokensResult
 from tokenarium.backend.trace.result import TraceResult
 
 REMEDY = "run 'make examples' and commit assets/examples"
@@ -69,3 +70,23 @@ def cache_run_is_computed_again(example: Example, lab: Lab) -> None:
     np.testing.assert_allclose(
         shipped.kl_nats[:, :few], computed.kl_nats, rtol=1e-3, atol=1e-4, err_msg=REMEDY
     )
+
+
+def new_tokens_are_computed_again(example: Example, lab: Lab) -> None:
+    """Check that the same words become tokens again, at the same cost."""
+    run = read(example)
+    source = lab._registry.resolve(example.request.model)
+    weights, _ = run.environment["fingerprint"].split()  # the other is of its tokenizer
+    assert weights == lab._registry.fingerprint(source), REMEDY
+    shipped = run.result
+    assert isinstance(shipped, NewTokensResult)
+    lab._repository.delete(example.run_id)
+    computed = lab.run(example.request)
+    assert not computed.cached
+    assert isinstance(computed.result, NewTokensResult)
+    for field in ("new_token", "pieces", "initialiser", "native_tokens", "tokens", "text_bytes"):
+        assert getattr(computed.result, field) == getattr(shipped, field), REMEDY
+    cost = computed.result.native_nats_per_byte
+    np.testing.assert_allclose(shipped.native_nats_per_byte, cost, rtol=1e-3)
+    for name, array in computed.result.arrays().items():
+        np.testing.assert_allclose(shipped.arrays()[name], array, rtol=5e-3, atol=5e-3)

@@ -23,3 +23,8 @@ def test_trace_is_what_the_code_computes(example: Example, lab: Lab) -> None:
 @pytest.mark.parametrize("example", shipped.of("cache", bundled=False), ids=lambda e: e.slug)
 def test_cache_run_is_what_the_code_computes(example: Example, lab: Lab) -> None:
     shipped.cache_run_is_computed_again(example, lab)
+
+
+@pytest.mark.parametrize("example", shipped.of("new_tokens", bundled=False), ids=lambda e: e.slug)
+def test_new_tokens_cost_what_the_code_computes(example: Example, lab: Lab) -> None:
+    shipped.new_tokens_are_computed_again(example, lab)
