@@ -97,8 +97,8 @@ RULES = (
     _rule(
         "ensemble",
         "mixes the other way round",
-        "self.weight * target + (1 - self.weight) * draft",
-        "(1 - self.weight) * target + self.weight * draft",
+        "(draft * (1 - self.weight)).add_(target * self.weight)",
+        "(target * (1 - self.weight)).add_(draft * self.weight)",
     ),
 )
 

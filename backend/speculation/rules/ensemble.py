@@ -58,5 +58,6 @@ class Ensemble(Rule):
 
     def mixture(self, target: "Tensor", draft: "Tensor") -> "Tensor":
         """Return the distributions [F, V] that the text has where children are drawn."""
-        mixed = draft.lerp(target, self.weight).mul_(target > 0)
+        # Not lerp, whose last digit depends on where in a tensor a number lies.
+        mixed = (draft * (1 - self.weight)).add_(target * self.weight).mul_(target > 0)
         return mixed.div_(mixed.sum(-1, keepdim=True))

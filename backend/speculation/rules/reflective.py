@@ -60,7 +60,7 @@ class Reflective(Rule):
         if self.weight == 0:
             return target
         if self.arithmetic:
-            fused = target.lerp(again, self.weight)
+            fused = target * (1 - self.weight) + again * self.weight
         else:
             fused = target.pow(1 - self.weight) * again.pow(self.weight)
         fused = fused * (target > 0)
