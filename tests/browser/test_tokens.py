@@ -109,6 +109,8 @@ def test_a_refused_and_a_cancelled_swap_are_said_and_the_next_one_goes_on(visit:
     expect(panel.get_by_role("alert")).to_contain_text("no word of the text")
     expect(model).to_have_value("bundled/target")
     page.get_by_label("Words", exact=True).fill("")
+    passage = panel.get_by_label("Text to score")
+    passage.fill(" ".join([passage.input_value()] * 12))
     model.select_option("local/deep")
     page.get_by_role("button", name="Swap").click()
     panel.get_by_role("button", name="Cancel").click()
