@@ -64,10 +64,12 @@ class Parts:
         with gr.Row():
             self._add("prompt", gr.Textbox(
                 "", label="Prompt", lines=4, max_lines=8, elem_id="audit-prompt",
+                min_width=260,
                 placeholder="What was continued.",
             ))  # fmt: skip
             self._add("continuation", gr.Textbox(
                 "", label="Generated text", lines=4, max_lines=8, elem_id="audit-continuation",
+                min_width=260,
                 placeholder="What the other engine wrote after it, its first space included.",
             ))  # fmt: skip
         with gr.Accordion("Token ids and log probabilities: they say more than text", open=False):
@@ -78,15 +80,15 @@ class Parts:
             names = [info.name for info in lab.models()]
             self._add("model", gr.Dropdown(
                 names, value=lab.preselected().name, label="Model said to have written it",
-                allow_custom_value=True, elem_id="audit-model",
+                allow_custom_value=True, elem_id="audit-model", min_width=260,
             ))  # fmt: skip
             self._add("temperature", gr.Slider(
                 0, 5, 0, step=0.05, label="Temperature", info="0 took the likeliest token.",
-                elem_id="audit-temperature",
+                elem_id="audit-temperature", min_width=260,
             ))  # fmt: skip
             self._add("generated_in", gr.Dropdown(
                 list(FORMATS), value=FORMATS[0], label="Number format it was generated in",
-                elem_id="audit-format",
+                elem_id="audit-format", min_width=260,
             ))  # fmt: skip
         with gr.Accordion("Other sampling settings", open=False), gr.Row():
             self._add("dtype", gr.Dropdown(list(FORMATS[1:]), value=FORMATS[1], label="Read in"))
