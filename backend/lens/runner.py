@@ -14,7 +14,6 @@ from tokenarium.backend.lens.request import LensRequest
 from tokenarium.backend.lens.result import LensResult
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens, decode_each, tokenise
-from tokenarium.backend.observe.products import quick_products
 from tokenarium.backend.observe.residuals import residuals
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
@@ -188,6 +187,6 @@ def _streams(draft: _Draft, block: slice, progress: ProgressReporter) -> dict[in
         progress.report("reading layers", number, len(loaded.layers), partial=False)
 
     ids = torch.tensor(draft.tokens.ids[: rows[-1] + 1], device=loaded.device)
-    with residuals(loaded.layers, see), quick_products(loaded):
+    with residuals(loaded.layers, see):
         loaded.body(input_ids=ids[None], use_cache=False)
     return streams

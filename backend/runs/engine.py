@@ -2,10 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tokenarium.backend.environment import describe
 from tokenarium.backend.models.names import ModelSource
@@ -15,6 +15,9 @@ from tokenarium.backend.runs.lending import ModelLender
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.result import Result
 from tokenarium.backend.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenarium.backend.models.loaded import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,25 @@ class LocalEngine:
                 else:
                     reports.event(event)
 
-            with time_limit(self._settings, cancel):
+            with time_limit(self._settings, cancel), _quick(used):
                 started = time.perf_counter()
                 more = [each for each in (lent.beside, lent.vocabularies) if each]
                 result = compute(request, loaded, limit, emit, cancel, *more)
                 duration_ms = (time.perf_counter() - started) * 1000
             cancel.check()
         return Computed(result, duration_ms, environment)
+
+
+@contextmanager
+def _quick(models: Sequence["LoadedModel"]) -> Iterator[None]:
+    """Let models multiply by the quickest library that torch has for them."""
+    with ExitStack() as products:
+        if models:
+            from tokenarium.backend.observe.products import quick_products
+
+            for model in models:
+                products.enter_context(quick_products(model))
+        yield
 
 
 @contextmanager

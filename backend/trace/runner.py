@@ -13,7 +13,6 @@ from tokenarium.backend.models.text import decode_each, tokenise
 from tokenarium.backend.models.uneven_layers import layers_apart
 from tokenarium.backend.observe import recording
 from tokenarium.backend.observe.kept_attention import Reading
-from tokenarium.backend.observe.products import quick_products
 from tokenarium.backend.observe.residuals import residuals
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
@@ -68,23 +67,22 @@ def trace(
         emit, cancel, lambda: result(False), lambda: draft.nbytes, PARTIAL_SECONDS
     )
     ids = torch.tensor(tokens.ids, device=loaded.device)
-    with quick_products(loaded):
-        streams = _read(request, loaded, ids, draft, progress)
-        final = streams.pop(draft.layers)
-        predict(
-            loaded,
-            final,
-            streams,
-            ids,
-            draft,
-            lambda done, total: progress.report("predicting", done, total),
+    streams = _read(request, loaded, ids, draft, progress)
+    final = streams.pop(draft.layers)
+    predict(
+        loaded,
+        final,
+        streams,
+        ids,
+        draft,
+        lambda done, total: progress.report("predicting", done, total),
+    )
+    if request.logit_lens and not streams:
+        draft.notes.append(
+            "the logit lens was computed while the model read the text a second time: the "
+            "residual streams of all layers are too large to keep at once"
         )
-        if request.logit_lens and not streams:
-            draft.notes.append(
-                "the logit lens was computed while the model read the text a second time: the "
-                "residual streams of all layers are too large to keep at once"
-            )
-            lens_by_second_pass(loaded, ids, final, draft, progress.report)
+        lens_by_second_pass(loaded, ids, final, draft, progress.report)
     return result(finished=True)
 
 

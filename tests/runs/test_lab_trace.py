@@ -1,12 +1,16 @@
 """The real reader behind the lab, on a tiny model."""
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.functional import linear
 
 from tests.runs.conftest import MODEL, until
 from tokenarium.backend.errors import UserError
+from tokenarium.backend.observe import products
 from tokenarium.backend.region.request import RegionRequest
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Progress
 from tokenarium.backend.runs.lab import Lab
@@ -124,3 +128,24 @@ def test_region_is_the_trace_seen_closer(lab: Lab) -> None:
                 key_stop=1,
             )
         )
+
+
+def test_the_model_of_a_run_multiplies_by_the_quicker_library_and_is_as_before_after_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: set[int] = set()
+
+    def product(given: torch.Tensor, weight: torch.Tensor, bias: Any) -> torch.Tensor:
+        used.add(weight.data_ptr())
+        return linear(given, weight, bias)
+
+    expected = lab.run(asked()).result
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "_product", lambda: product)
+    lab.delete(lab.run(asked()).id)
+    found = lab.run(asked()).result
+    np.testing.assert_allclose(found.surprisal_nats, expected.surprisal_nats, rtol=1e-5)
+    with lab._registry.use(lab._registry.resolve(MODEL), "float32") as loaded:
+        parts = (*products.linear_layers(loaded), loaded.model.get_output_embeddings())
+        assert {part.weight.data_ptr() for part in parts} == used
+        assert not any("forward" in vars(part) for part in parts)
