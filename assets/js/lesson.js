@@ -51,7 +51,7 @@
     fold.setAttribute('aria-controls', 'lesson-inside');
     element.append(aside);
 
-    let now = null, shown = null, over = false, looked = false, judged = 0, timer = 0, given = 0;
+    let now = null, shown = null, over = false, looked = false, waits = false, judged = 0, timer = 0, given = 0;
     const folded = on => {
       aside.classList.toggle('tk-folded', on);
       fold.setAttribute('aria-expanded', String(!on));
@@ -81,13 +81,16 @@
     };
     const judge = async () => {
       const mine = ++judged, question = shown?.asks ? answer() : null;
-      if (!shown || over || !ready || T.running.run) return;
+      if (!shown || over) return;
+      // An answer that is given before the page stands is judged once it does.
+      waits = Boolean(shown.asks) && (!ready || Boolean(T.running.run));
+      if (!ready || T.running.run) return;
       const found = await server.lesson_check({...now, state: T.told(), answer: question});
       if (mine === judged) hear(found);
     };
     const settle = () => {
       if (ready && shown && !looked) { looked = true; look(shown.look); }
-      if (shown && !shown.asks) judge();
+      if (shown && (!shown.asks || waits)) judge();
     };
     const later = () => { clearTimeout(timer); timer = setTimeout(settle, WAIT_MS); };
     const answer = () => body.querySelector('#lesson-answer')?.value ?? body.querySelector('[name=lesson-answer]:checked')?.value ?? '';
@@ -131,7 +134,7 @@
         return;
       }
       shown = found;
-      over = looked = false;
+      over = looked = waits = false;
       line.textContent = found.do;
       where.textContent = `${found.title} · step ${now.step} of ${found.names.length}`;
       name.textContent = found.name;
