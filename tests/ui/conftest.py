@@ -159,6 +159,7 @@ def _use(registry: ModelRegistry, source: object, dtype: str) -> Iterator[Simple
     yield SimpleNamespace(
         context=512,
         device=SimpleNamespace(type="cpu"),
+        dtype=dtype,
         fingerprint=registry.fingerprint(source),
         weights="",
     )
