@@ -107,12 +107,15 @@
   // What was played or dragged through has come to rest.
   const settle = () => { remember('replaceState'); tell(); };
 
-  // A message of Python: ``why`` it comes says what becomes of the history.
+  // A message of Python: ``why`` it comes says what becomes of the history. The last message of a
+  // stream comes twice: a page that is left goes once.
+  let left = false;
   const show = message => {
+    if (left) return;
     if (message.reply !== undefined && message.reply !== null && message.reply !== asked) return; // a newer question waits
     const {section = 'run', why} = message;
     if (why === 'arrived') { window.tokenarium.pressed.arrived(); return; }
-    if (why === 'moved') { location.replace(message.to); return; } // another page shows such runs
+    if (why === 'moved') { left = true; location.replace(message.to); return; } // another page shows such runs
     if (why === 'start') { latest = section; running[section] = message.id; lost[section] = false; remember(ASKED.some(name => new URL(location.href).searchParams.has(name)) ? 'replaceState' : 'pushState'); emit('going', {section, on: true}); return; }
     if (why === 'stop') {
       // A part that is shown can still be explored; no address leads to it.

@@ -72,9 +72,18 @@ def test_the_step_is_one_for_lanes_and_figures(visit: Visit) -> None:
 
 
 def test_an_address_with_a_run_of_another_kind_leads_to_its_page(visit: Visit, app: App) -> None:
-    page = visit("speculate?run=example-what-is-kept", wait=False)
+    page = visit("about:blank", wait=False)
+    asked: list[str] = []
+    page.on(
+        "request", lambda request: request.is_navigation_request() and asked.append(request.url)
+    )
+    page.goto(f"{app.url}/speculate?run=example-what-is-kept")
     page.wait_for_url(f"{app.url}/cache?run=example-what-is-kept")
     expect(page.locator(".tk-lane")).to_have_count(5)
+    # The message that leads there comes twice; the page goes once.
+    assert asked == [
+        f"{app.url}/{name}?run=example-what-is-kept" for name in ("speculate", "cache")
+    ]
 
 
 def test_views_that_are_closed_cost_no_nodes(visit: Visit) -> None:
