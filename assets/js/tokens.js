@@ -71,13 +71,13 @@
     const add = name => { if (name && !state.with.includes(name) && state.with.length < MOST) use([...state.with, name]); };
     const more = value => {
       const left = Object.entries(value.offered).filter(([name]) => !state.with.includes(name));
-      const list = picked([['', 'Add a tokenizer'], ...left, ['file', 'A tokenizer.json of yours'], ['name', 'Another model or folder']], '');
+      const list = picked([['', 'Add a tokenizer'], ...left, ['file', 'A tokenizer.json of yours'], ['name', 'Another model, folder or file']], '');
       list.setAttribute('aria-label', 'Add a tokenizer');
       list.addEventListener('change', () => {
         if (list.value === 'file') { list.value = ''; file.click(); return; }
         if (list.value !== 'name') { add(list.value); return; }
-        const typed = input('text', '', {placeholder: 'openai-community/gpt2 or a path'});
-        typed.setAttribute('aria-label', 'Name of a model, or path of a folder or tokenizer.json');
+        const typed = input('text', '', {placeholder: 'openai-community/gpt2, or a path such as /data/cl100k_base.tiktoken'});
+        typed.setAttribute('aria-label', 'Name of a model, or path of a folder, tokenizer.json or .tiktoken file');
         typed.addEventListener('keydown', event => { if (event.key === 'Enter') { event.preventDefault(); add(typed.value.trim()); } });
         list.replaceWith(typed, pressed('Add', () => add(typed.value.trim())));
         typed.focus();

@@ -49,7 +49,8 @@ class TokenizeRequest(ModelRequest):
         min_length=1,
         max_length=MOST_TOKENIZERS,
         description="Names of models whose tokenizers are read, or outside a public page the path "
-        "of a tokenizer.json.",
+        "of a tokenizer.json, or of a file of tiktoken named by its encoding, such as "
+        "cl100k_base.tiktoken.",
     )
     segmenters: tuple[SegmenterSpec, ...] = Field(
         (SegmenterSpec(slug="native"),),

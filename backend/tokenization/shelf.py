@@ -13,6 +13,7 @@ from tokenarium.backend.models.names import OFFERED, ModelSource, folder, resolv
 from tokenarium.backend.models.refusal import ModelRefused, refusing
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.tokenization.engine import Engine, InProcess, Isolated
+from tokenarium.backend.tokenization.tiktoken_file import SUFFIX, tokenizer_json
 from tokenarium.backend.tokenization.vocabulary import Vocabulary, vocabulary_of
 
 GIVEN = "given/"
@@ -75,7 +76,7 @@ class VocabularyShelf:
 
         Args:
             name: of a model, ``given/...`` of one that was given, or outside hosted mode the path
-                of a tokenizer.json or its folder.
+                of a tokenizer.json, its folder, or a file of tiktoken named by its encoding.
 
         Raises:
             ValueError: if there is none, or it cannot be read, with the remedy.
@@ -100,7 +101,7 @@ class VocabularyShelf:
                 if key in self._read:
                     self._read.move_to_end(key)
                     return self._read[key]
-            made = _made(file.read_text(encoding="utf-8"), name, title)
+            made = _made(_state(file), name, title)
         with self._lock:
             self._read[key] = made
             while len(self._read) > MOST_KEPT:
@@ -110,7 +111,7 @@ class VocabularyShelf:
     def _file_of(self, name: str) -> tuple[Path, str]:
         path = Path(name)
         if not self._settings.hosted and path.is_absolute():
-            if path.suffix == ".json":
+            if path.suffix in (".json", SUFFIX):
                 if not path.is_file():
                     raise ValueError(f"tokenizer={name!r} is no file: check the path")
                 return path, path.stem
@@ -132,6 +133,13 @@ class VocabularyShelf:
         with suppress(Exception):  # whatever is wrong with it, it is not there
             return Path(hf_hub_download(source.hub_id, _FILE))
         return None
+
+
+def _state(file: Path) -> str:
+    """Return the tokenizer.json of a file."""
+    if file.suffix == SUFFIX:
+        return tokenizer_json(file.read_bytes(), file.stem)
+    return file.read_text(encoding="utf-8")
 
 
 def _made(state: str, name: str, title: str) -> Vocabulary:
