@@ -90,6 +90,10 @@
       if (one.order >= 0) parts.push(facts([
         ['small model', share(one.q_raw), 'Probability by the draft after what stands before it.'],
         ['large model', share(one.p_raw), 'Probability by the target after what stands before it.'],
+        ...one.again === undefined ? [] : [
+          ['large model again', share(one.again), 'Probability by the target in its second reading, which follows the draft and asks to correct it.'],
+          ['mean of both', share(one.p_used), 'What the rule makes of both readings of the large model, and tests the guess by.'],
+        ],
         ['at its turn', `${share(one.q_used)} / ${share(one.p_used)}`, 'The same two, small / large, once its elder siblings have failed.'],
         ['accepted with', share(one.accept_prob), 'Probability that the rule accepts it at its turn.'],
         ['number drawn', plain(one.u), 'It is accepted if this is below the probability; rules that draw one token look for it instead.'],
@@ -104,15 +108,20 @@
         ['in what was left', share(one.p_used), 'Probability in the distribution that it was really drawn from.'],
       ]));
       if (from) {
-        const sides = make('div', 'tk-expect');
-        sides.append(bars('Small model', from.draft, one.text, one.q_raw), bars('Large model', from.target, one.text, one.p_raw, one.parent));
-        parts.push(make('h4', 'tk-card-part tk-after', `After “${from.text}”`), sides, facts(distributions(from)));
+        const sides = make('div', 'tk-expect'), small = bars('Small model', from.draft, one.text, one.q_raw);
+        const large = title => bars(title, from.target, one.text, one.p_raw, one.parent);
+        // What the large model said before it had read the draft, beside what it says when asked to correct it.
+        const twice = from.second?.length, readings = make('div', 'tk-expect tk-readings');
+        if (twice) readings.append(large('Large model, first'), bars('asked to correct', from.second, one.text, one.again));
+        sides.append(small, ...twice ? [] : [large('Large model')]);
+        parts.push(make('h4', 'tk-card-part tk-after', `After “${from.text}”`), ...twice ? [readings] : [], sides, facts(distributions(from)));
       }
       if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-card-part tk-after', 'After this token'), facts(distributions(one)));
       card.replaceChildren(...parts);
       T.speculating = {round: tree.round, node: index};
     };
     const distributions = one => [
+      ...one.second?.length ? [['both readings', share(one.again_overlap), 'Sum of the smaller of both probabilities: how much of what the large model says it says again when asked to correct the draft.']] : [],
       ['entropy', `${plain(one.draft_entropy)} / ${plain(one.target_entropy)} nats`, 'How unsure the small / the large model is.'],
       ['divergence', `${plain(one.kl_nats)} nats`, 'KL(large || small): how far apart their distributions are.'],
       ['overlap', share(one.tv_overlap), 'Sum of the smaller of both probabilities: the chance that one drawn guess is accepted.'],

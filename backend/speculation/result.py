@@ -23,7 +23,7 @@ Integers = NDArray[np.int32]
 class SpeculationResult(Result):
     """A text continued by drafting and verifying, with every tree."""
 
-    schema_version: ClassVar[int] = 3
+    schema_version: ClassVar[int] = 4
 
     drafter: str = quantity("drafter", "", "", "slug as asked", "Which method drafted.")
     rule: str = quantity("acceptance rule", "", "", "slug as asked", "Which rule accepted.")
@@ -138,6 +138,40 @@ class SpeculationResult(Result):
         "where it was not tried",
         "How often the first layers alone would have said the text, as known in each round.",
         since=3,
+    )
+    second_prob: Floats | None = quantity(
+        "probability in a second reading",
+        "N",
+        "",
+        "the target's probability of a drafted token after its parent, once it has read the draft "
+        "and the rule's text after it; NaN where nothing was read twice",
+        "What the target would say in its place when asked to correct the draft.",
+        since=4,
+    )
+    second_overlap: Floats | None = quantity(
+        "overlap of both readings",
+        "N",
+        "",
+        "sum of min(p, p') over the tokens after a node, p' of the second reading; NaN where there "
+        "is none",
+        "How much of what the target says it says again when asked to correct the draft.",
+        since=4,
+    )
+    second_top_ids: Integers | None = quantity(
+        "first choices in a second reading",
+        "N,A",
+        "",
+        "most likely first; -1 where nothing was read twice",
+        "What the target would say after a node when asked to correct the draft.",
+        since=4,
+    )
+    second_top: Floats | None = quantity(
+        "their probabilities",
+        "N,A",
+        "",
+        "after temperature and penalty",
+        "How sure the target is in its second reading.",
+        since=4,
     )
     plain_ids: Integers = quantity(
         "plain new token", "n", "", "autoregressive decoding; empty where not asked",

@@ -1,27 +1,21 @@
 """The log of a run: every round and node with its probabilities, random numbers and outcome."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tokenarium.backend.cost.run_memory import MOST_HELD
 from tokenarium.backend.speculation.engine import Round
-from tokenarium.backend.speculation.node_schema import NODE, ROUND, STATUSES
-from tokenarium.backend.speculation.replay import outcomes
+from tokenarium.backend.speculation.node_schema import NODE, ROUND
+from tokenarium.backend.speculation.round_rows import ALTERNATIVES, RoundRows
 from tokenarium.backend.speculation.rule import Rule
-from tokenarium.backend.speculation.tree import ROOT
 from tokenarium.backend.speculation.whatif import evaluate_rules
 
-ALTERNATIVES = 5
-_AT_ONCE = 16
-"""Nodes whose distributions are described in one go: more would need much memory at once."""
-_UNKNOWN = {"parent": -1, "draw_order": -1, "sibling_rank": -1, "target_argmax": -1,
-            "target_rank": -1}  # fmt: skip
+_SECOND = ("second_prob", "second_overlap", "second_top_ids", "second_top")
+"""Columns of nodes that are known where the run's rule had its chains read twice."""
 
 
 class RunLog:
@@ -44,6 +38,7 @@ class RunLog:
                 "target_top",
                 "draft_top_ids",
                 "draft_top",
+                *_SECOND,
                 "judged_accept",
                 "judged_next",
             )
@@ -91,13 +86,14 @@ class RunLog:
     @torch.inference_mode()
     def _record(self, round_: Round, kept: int) -> None:
         start = time.perf_counter()
-        rows = _RoundRows(round_, self.count, len(self.rounds))
+        rows = RoundRows(round_, self.count, len(self.rounds))
         rows.fill_drafted(self._index_of)
         rows.fill_distributions()
+        rows.fill_second_reading()
         rows.fill_tests()
         rows.fill_status(kept)
         self.nodes.append(np.concatenate((rows.nodes, rows.last())))
-        for name, values in rows.tops.items():
+        for name, values in {**rows.tops, **rows.second}.items():
             self.columns[name].append(_one_more(values))
         shape = (len(round_.tree) + 1, len(self._rules))
         self.columns["judged_accept"].append(np.full(shape, np.nan))
@@ -123,6 +119,13 @@ class RunLog:
             self._judge_all()
         self._record_all()
         wide, many = ALTERNATIVES, len(self._rules)
+        twice = any(rule.rereads for rule in self._rules)
+        second = {
+            "second_prob": np.zeros(0, np.float32),
+            "second_overlap": np.zeros(0, np.float32),
+            "second_top_ids": np.zeros((0, wide), np.int32),
+            "second_top": np.zeros((0, wide), np.float32),
+        }
         empty: dict[str, NDArray[Any]] = {
             "target_top_ids": np.zeros((0, wide), np.int32),
             "target_top": np.zeros((0, wide), np.float32),
@@ -130,6 +133,7 @@ class RunLog:
             "draft_top": np.zeros((0, wide), np.float32),
             "judged_accept": np.zeros((0, many), np.float64),
             "judged_next": np.zeros((0, many), np.int32),
+            **(second if twice else {}),
         }
         found: dict[str, NDArray[Any]] = {
             name: np.concatenate([none, *self.columns[name]]) for name, none in empty.items()
@@ -140,128 +144,7 @@ class RunLog:
         return found
 
 
-class _RoundRows:
-    """The rows of one round's tree, filled column by column."""
-
-    def __init__(self, round_: Round, first: int, number: int) -> None:
-        self.round, self.first = round_, first
-        tree = round_.tree
-        self.nodes = _blank(len(tree))
-        self.nodes["id"] = first + np.arange(len(tree))
-        self.nodes["round"] = number
-        self.tops = {
-            "target_top_ids": np.full((len(tree), ALTERNATIVES), -1, np.int32),
-            "target_top": np.full((len(tree), ALTERNATIVES), np.nan, np.float32),
-            "draft_top_ids": np.full((len(tree), ALTERNATIVES), -1, np.int32),
-            "draft_top": np.full((len(tree), ALTERNATIVES), np.nan, np.float32),
-        }
-        self.verified = tree.verified()
-        self.target_probs = dict(zip(self.verified, round_.targets.soft(), strict=True))
-        self.children: list[list[int]] = [[] for _ in tree.tokens]  # pruned ones too
-        for node, parent in enumerate(tree.parents):
-            if node:
-                self.children[parent].append(node)
-
-    def fill_drafted(self, index_of: Callable[[str], int]) -> None:
-        """Fill in what each node is, and its probabilities q and p after its parent."""
-        tree, rows = self.round.tree, self.nodes
-        rows["token_id"] = tree.tokens
-        rows["est_value"] = tree.values
-        rows["source"] = [index_of(source) for source in tree.sources]
-        rows["u"], rows["u_next"] = self.round.accept_uniforms, self.round.next_uniforms
-        rows["u"][ROOT] = np.nan
-        rows["logq_path"][ROOT] = 0
-        rows["p_accept_path"][ROOT] = rows["p_reach"][ROOT] = 1
-        for parent, children in enumerate(self.children):
-            if not children:
-                continue
-            tokens = torch.tensor([tree.tokens[child] for child in children])
-            rows["parent"][children] = self.first + parent
-            rows["depth"][children] = rows["depth"][parent] + 1
-            rows["draw_order"][children] = np.arange(len(children))
-            target, draft = self.target_probs.get(parent), tree.draft_probs.get(parent)
-            if target is not None:
-                p = target[tokens.to(target.device)]
-                rows["p_raw"][children] = _numpy(p)
-                rows["target_rank"][children] = _numpy((target > p[:, None]).sum(1))
-            if draft is not None:
-                q = _numpy(draft[tokens.to(draft.device)])
-                rows["q_raw"][children] = q
-                rows["sibling_rank"][children] = np.argsort(np.argsort(-q, kind="stable"))
-                with np.errstate(divide="ignore"):
-                    rows["logq_path"][children] = rows["logq_path"][parent] + np.log(q)
-            else:
-                rows["sibling_rank"][children] = rows["draw_order"][children]
-
-    def fill_distributions(self) -> None:
-        """Fill in what the distributions p and q after each node are like, many nodes at once."""
-        for start in range(0, len(self.verified), _AT_ONCE):
-            nodes = self.verified[start : start + _AT_ONCE]
-            p = torch.stack([self.target_probs[node] for node in nodes])
-            plogp = _times_log(p, p).sum(-1)
-            self._describe("target", nodes, p, plogp)
-            self.nodes["target_argmax"][nodes] = self.tops["target_top_ids"][nodes, 0]
-            known = [row for row, node in enumerate(nodes) if node in self.round.tree.draft_probs]
-            if not known:
-                continue
-            drafted = [nodes[row] for row in known]
-            q = torch.stack([self.round.tree.draft_probs[node] for node in drafted])
-            self._describe("draft", drafted, q, _times_log(q, q).sum(-1))
-            p = p if len(known) == len(nodes) else p[known]
-            divergence = (plogp[known] - _times_log(p, q).sum(-1)).clamp_min(0)
-            never = ((q == 0) & (p > 0)).any(-1)
-            self.nodes["kl_nats"][drafted] = _numpy(divergence.masked_fill(never, torch.inf))
-            self.nodes["tv_overlap"][drafted] = _numpy(torch.minimum(p, q).sum(-1))
-
-    def _describe(self, whose: str, nodes: list[int], probs: Tensor, plogp: Tensor) -> None:
-        values, ids = probs.topk(min(ALTERNATIVES, probs.shape[-1]), -1)
-        self.tops[f"{whose}_top_ids"][nodes, : ids.shape[-1]] = _numpy(ids)
-        self.tops[f"{whose}_top"][nodes, : ids.shape[-1]] = _numpy(values)
-        self.nodes[f"{whose}_entropy"][nodes] = _numpy((-plogp).clamp_min(0))
-
-    def fill_tests(self) -> None:
-        """Fill in every acceptance test, also those that verification did not come to."""
-        rows, tests = self.nodes, self.round.tests
-        for parent in self.verified:
-            reach = float(rows["p_accept_path"][parent])
-            if not tests.children[parent]:
-                continue
-            for child, test in zip(tests.children[parent], tests.tests(parent), strict=True):
-                rows["p_used"][child], rows["q_used"][child] = test.target_prob, test.draft_prob
-                rows["accept_prob"][child] = test.accept_prob
-                rows["p_reach"][child] = reach
-                rows["p_accept_path"][child] = reach * test.accept_prob
-                reach *= 1 - test.accept_prob
-
-    def fill_status(self, kept: int) -> None:
-        """Fill in the outcome of every node."""
-        tree, found = self.round.tree, self.round.verification
-        cut = found.path[1 + kept :]
-        words = outcomes(found, tree.parents, set(self.verified))
-        self.nodes["status"] = [STATUSES.index(word) for word in words]
-        self.nodes["status"][cut] = STATUSES.index("cut")
-        whole = kept > len(found.path) - 1
-        ending = "bonus" if found.ending == "bonus" else "residual_resample"
-        self.ending = ending if whole else "cut"
-
-    def last(self) -> NDArray[Any]:
-        """Return the row of the token that follows the accepted path."""
-        found, rows = self.round.verification, _blank(1)
-        parent = found.path[-1]
-        p = self.target_probs[parent]
-        rows["id"], rows["round"] = self.first + len(self.nodes), self.nodes["round"][0]
-        rows["parent"], rows["depth"] = self.first + parent, len(found.path)
-        rows["token_id"], rows["status"] = found.token, STATUSES.index(self.ending)
-        rows["p_raw"] = float(p[found.token])
-        rows["target_rank"] = int((p > p[found.token]).sum())
-        bonus = found.ending == "bonus"
-        used = self.round.targets[parent] if bonus else self.round.tests.residual(parent)
-        rows["p_used"] = float(used[found.token])
-        rows["u_next"] = self.round.next_uniforms[parent]
-        return rows
-
-
-def _round(round_: Round, nodes: _RoundRows, kept: int, explain_ms: float) -> NDArray[Any]:
+def _round(round_: Round, nodes: RoundRows, kept: int, explain_ms: float) -> NDArray[Any]:
     rows = np.zeros(1, ROUND)
     depths = nodes.nodes["depth"][nodes.verified]
     beside = len(nodes.verified) - 1
@@ -284,27 +167,7 @@ def _round(round_: Round, nodes: _RoundRows, kept: int, explain_ms: float) -> ND
     return rows
 
 
-def _blank(count: int) -> NDArray[Any]:
-    rows = np.zeros(count, NODE)
-    for name in NODE.names or ():
-        if rows.dtype[name].kind == "f":
-            rows[name] = np.nan
-    for name, value in _UNKNOWN.items():
-        rows[name] = value
-    return rows
-
-
 def _one_more(values: NDArray[Any]) -> NDArray[Any]:
     """Add the row of the token that ends a round, of which nothing more is known."""
     blank = np.full_like(values[:1], np.nan if values.dtype.kind == "f" else -1)
     return np.concatenate((values, blank))
-
-
-def _times_log(p: Tensor, q: Tensor) -> Tensor:
-    """Return p ln q, 0 where p is; the logarithm of an exact 0 is slow, so it is never taken."""
-    return q.clamp_min(torch.finfo(q.dtype).tiny).log_().mul_(p)
-
-
-def _numpy(values: Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = values.cpu().numpy()
-    return array

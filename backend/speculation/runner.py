@@ -198,7 +198,8 @@ class _Run:
     def _result(self, *, judged: bool = True) -> SpeculationResult:
         loaded, request = self.loaded, self.request
         arrays: dict[str, Any] = self.log.arrays(judged=judged)
-        tops = (arrays["target_top_ids"], arrays["draft_top_ids"], arrays["judged_next"])
+        named = ("target_top_ids", "draft_top_ids", "second_top_ids", "judged_next")
+        tops = [arrays[name] for name in named if name in arrays]
         alone = np.asarray(self.plain, np.int32)
         shown = np.concatenate([arrays["node_columns"]["token_id"], alone, *map(np.ravel, tops)])
         known = [int(key) for key in np.unique(shown) if key >= 0]

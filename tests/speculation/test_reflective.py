@@ -167,3 +167,37 @@ def test_log_holds_both_probabilities_and_verifies_again_as_the_run_did(reflecti
         differ += int((judged[1:, 0] != judged[1:, 1]).sum())
         first += count + 1
     assert differ > 5, "other rules are judged by the first reading"
+
+
+def test_log_holds_what_the_second_reading_said(target: LoadedModel, reflective: Run) -> None:
+    ids, rounds, rule = reflective
+    log, between = RunLog((rule,)), SecondReading(rule, target).between
+    for each in rounds:
+        log.add(each, len(each.tokens))
+    found = log.arrays()
+    first, length, checked = 0, len(PROMPT), 0
+    for each in rounds:
+        drafted = each.tree.tokens[1:]
+        text = [*ids[:length], *drafted, *between, *drafted]
+        with torch.inference_mode():
+            probs = (target.model(torch.tensor([text])).logits[0].float() / 0.9).softmax(-1).numpy()
+        copy = length + len(drafted) + len(between)
+        for place, token in enumerate(drafted):
+            one, again = probs[length - 1 + place], probs[copy - 1 + place]
+            node = first + place
+            assert found["second_prob"][node + 1] == pytest.approx(again[token], abs=2e-5)
+            overlap = np.minimum(one, again).sum()
+            assert found["second_overlap"][node] == pytest.approx(overlap, abs=2e-4)
+            top = found["second_top"][node]
+            np.testing.assert_allclose(top, np.sort(again)[::-1][: len(top)], atol=2e-5)
+            np.testing.assert_allclose(again[found["second_top_ids"][node]], top, atol=2e-5)
+            checked += int(abs(again[token] - one[token]) > 1e-4)
+        last = first + len(drafted)
+        for name in ("second_overlap", "second_prob"):
+            assert np.isnan(found[name][[last, last + 1][name == "second_prob"]])
+        assert np.isnan(found["second_prob"][first]), "a root is not tested"
+        assert (found["second_top_ids"][last : last + 2] == -1).all()
+        first, length = last + 2, length + len(each.tokens)
+    assert checked > 5, "both readings differ"
+    plain = RunLog((SpeculativeSampling(),))
+    assert not any(name.startswith("second") for name in plain.arrays())

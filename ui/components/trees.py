@@ -74,6 +74,18 @@ def _node(result: SpeculationResult, place: int, first: int) -> dict[str, Any]:
         **{name: _number(row[name]) for name in _SHOWN},
         "target": _tops(result, "target", place),
         "draft": _tops(result, "draft", place),
+        **_second_reading(result, place),
+    }
+
+
+def _second_reading(result: SpeculationResult, place: int) -> dict[str, Any]:
+    """Return what the target said when it read the draft again; nothing where it did not."""
+    if result.second_prob is None or result.second_overlap is None:
+        return {}
+    return {
+        "again": _number(result.second_prob[place]),
+        "again_overlap": _number(result.second_overlap[place]),
+        "second": _tops(result, "second", place),
     }
 
 

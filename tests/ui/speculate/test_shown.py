@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.ui.browser_stub import Visit
-from tests.ui.speculate.conftest import guesses, run_of
+from tests.ui.speculate.conftest import guesses, ran, run_of
 from tests.ui.test_sentence import words
 from tokenarium.backend import (
     FAMILIES,
@@ -96,6 +96,25 @@ def test_why_tells_the_numbers_that_decided(lab: Lab, result: SpeculationResult)
         assert (node["u"] < node["accept_prob"]) == (node["status"] == "accepted")
         assert f"{node['accept_prob']:.3g}" in node["why"]
         assert side in node["why"]
+
+
+def test_a_chain_that_was_read_twice_shows_both_distributions(
+    lab: Lab, page: Visit, result: SpeculationResult
+) -> None:
+    asked = {"drafter": "early_exit", "rule": "reflective", "max_new_tokens": 6}
+    run = lab.open(run_of(ran(page, **asked))).result
+    assert isinstance(run, SpeculationResult)
+    assert run.second_prob is not None
+    assert run.second_top is not None
+    nodes = tree_value(run, 0, {})["nodes"]
+    root, guess = nodes[0], nodes[1]
+    assert [share for _, share in root["second"]] == pytest.approx(run.second_top[0], rel=1e-4)
+    assert guess["again"] == pytest.approx(float(run.second_prob[1]), rel=1e-4)
+    assert [text for text, _ in root["second"]] != [text for text, _ in root["target"]] or (
+        root["second"] != root["target"]
+    )
+    assert 0 < root["again_overlap"] < 1
+    assert "second" not in tree_value(result, 0, {})["nodes"][0]
 
 
 def test_what_if_shows_every_other_rule_that_is_right(lab: Lab, shown: dict[str, Any]) -> None:
