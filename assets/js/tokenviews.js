@@ -141,7 +141,7 @@
       const mine = kept.train, bar = make('div', 'tk-cuts-bar'), out = make('div');
       if (value.paragraphs) Object.assign(mine, {paragraphs: value.paragraphs, languages: value.languages});
       const corpus = Object.assign(make('textarea'), {rows: 4, value: mine.corpus ?? mine.paragraphs?.en ?? '', spellcheck: false, dir: 'auto', maxLength: 400000});
-      const fill = picked([['', 'choose'], ...(mine.languages ?? []), ['all', 'all languages']], ''), kind = picked([['bpe', 'BPE'], ['unigram', 'Unigram'], ['wordpiece', 'WordPiece']], mine.kind);
+      const fill = picked([['', 'choose'], ...(mine.languages ?? []), ['all', 'all languages']], ''), kind = picked([['bpe', 'BPE'], ['unigram', 'Unigram'], ['wordpiece', 'WordPiece'], ['lib', 'LiB']], mine.kind);
       const size = input('number', mine.size, {min: 260, max: 32000, step: 1}), whole = input('checkbox', '', {checked: mine.words});
       fill.addEventListener('change', () => { corpus.value = fill.value === 'all' ? Object.values(mine.paragraphs).join('\n') : mine.paragraphs[fill.value] ?? corpus.value; });
       const file = input('file', '', {accept: '.txt,text/plain'});

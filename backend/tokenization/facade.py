@@ -25,19 +25,9 @@ from tokenarium.backend.tokenization.result import TokenizeResult
 from tokenarium.backend.tokenization.runner import tokenize
 from tokenarium.backend.tokenization.samples import Sample, own_samples
 from tokenarium.backend.tokenization.segmentation import read
-from tokenarium.backend.tokenization.shelf import GIVEN
 from tokenarium.backend.tokenization.size_curves import SizeCurve, cut_off, trained
-from tokenarium.backend.tokenization.training import (
-    HOSTED_MOST_CHARACTERS,
-    MOST_CHARACTERS,
-    TITLES,
-    Kind,
-    Point,
-    digest_of,
-    growth,
-    sizes_of,
-    train,
-)
+from tokenarium.backend.tokenization.trained import Training
+from tokenarium.backend.tokenization.training import HOSTED_MOST_CHARACTERS, MOST_CHARACTERS
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
 MOST_PLAYED = 1_000
@@ -45,7 +35,7 @@ MOST_PLAYED = 1_000
 
 
 @checks_arguments
-class Tokenizers:
+class Tokenizers(Training):
     """Tokenizers by name; safe to use from many threads.
 
     Args:
@@ -152,43 +142,6 @@ class Tokenizers:
             played = _played([vocabulary.symbols(piece) for piece in reading.pieces], vocabulary)
             texts = vocabulary.spelled
         return tuple(tuple(_shown(texts[key]) for key in each) for each in played)
-
-    def train(self, text: str, kind: Kind, size: int, *, words: bool = True) -> Vocabulary:
-        """Train a tokenizer on a text and keep it in memory; the same text gives the same one.
-
-        Args:
-            text: about a second a megabyte.
-            kind: ``bpe``, ``unigram`` or ``wordpiece``.
-            size: entries wanted; fewer where the text has no more to merge.
-            words: whether no token goes beyond a word.
-
-        Raises:
-            UserError: if the text is too long or too short, or a value out of range.
-        """
-        most = HOSTED_MOST_CHARACTERS if self._settings.hosted else MOST_CHARACTERS
-        with told_in_words():
-            if len(text) > most:
-                raise ValueError(
-                    f"the text has {len(text):,} characters: at most {most:,} are trained on here"
-                )
-            name = GIVEN + digest_of(text, kind, size, words=words)
-            title = f"{TITLES.get(kind, kind)} {size:,}" + ("" if words else ", beyond words")
-            return self._shelf.keep(train(text, kind, size, words=words, name=name, title=title))
-
-    def growth(self, name: str, text: str) -> tuple[Point, ...]:
-        """Return how many tokens a text is under the first merges of a tokenizer, from none to all.
-
-        Empty for a tokenizer without merges, or one that changes the text first.
-
-        Raises:
-            UserError: if there is no such tokenizer.
-        """
-        with told_in_words():
-            vocabulary = self._shelf.get(name)
-            reading = read(vocabulary, text)
-            if not vocabulary.merges or not reading.spelled:
-                return ()
-            return growth(vocabulary, reading, sizes_of(len(vocabulary.merge_list)))
 
     def cut_off_curves(self, name: str, against: str = "en") -> tuple[SizeCurve, ...]:
         """Return tokens and premium of each language while a tokenizer's list of merges grows.

@@ -1,11 +1,11 @@
-"""Training a tokenizer on a text: BPE, Unigram or WordPiece, by the ``tokenizers`` library.
+"""Training a tokenizer on a text: BPE, Unigram or WordPiece by the ``tokenizers`` library, or LiB.
 
 Papers: Sennrich et al., 2016, arXiv:1508.07909 (BPE); Kudo, 2018, arXiv:1804.10959 (Unigram);
-Schuster & Nakajima, 2012 (WordPiece).
+Schuster & Nakajima, 2012 (WordPiece); Yang, 2024, arXiv:2403.00417 (LiB).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, get_args
@@ -16,11 +16,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenarium.backend.models.refusal import refusing
 from tokenarium.backend.tokenization.bpe import merged
 from tokenarium.backend.tokenization.engine import InProcess
+from tokenarium.backend.tokenization.less_is_better import train_lib
 from tokenarium.backend.tokenization.segmentation import Reading
 from tokenarium.backend.tokenization.vocabulary import Vocabulary, vocabulary_of
 
-Kind = Literal["bpe", "unigram", "wordpiece"]
-TITLES = {"bpe": "BPE", "unigram": "Unigram", "wordpiece": "WordPiece"}
+Kind = Literal["bpe", "unigram", "wordpiece", "lib"]
+TITLES = {"bpe": "BPE", "unigram": "Unigram", "wordpiece": "WordPiece", "lib": "LiB"}
 MOST_CHARACTERS = 400_000
 HOSTED_MOST_CHARACTERS = 100_000
 LEAST_SIZE, MOST_SIZE = 260, 32_000
@@ -35,10 +36,19 @@ class Point:
     tokens: int
 
 
-def train(text: str, kind: Kind, size: int, *, words: bool, name: str, title: str) -> Vocabulary:
+def train(
+    text: str,
+    kind: Kind,
+    size: int,
+    *,
+    words: bool,
+    name: str,
+    title: str,
+    check: Callable[[], None] = lambda: None,
+) -> Vocabulary:
     """Return a tokenizer that is trained on a text; the same text gives the same one.
 
-    BPE and Unigram begin with all 256 bytes, so that they spell any text; WordPiece with the
+    BPE, Unigram and LiB begin with all 256 bytes, so that they spell any text; WordPiece with the
     characters of the text, others are unknown to it.
 
     Args:
@@ -48,6 +58,7 @@ def train(text: str, kind: Kind, size: int, *, words: bool, name: str, title: st
         words: whether no token goes beyond a word; otherwise none goes beyond a line.
         name: of the vocabulary.
         title: for people.
+        check: called before each epoch of LiB; what it raises ends the training.
 
     Raises:
         ValueError: if the text gives none.
@@ -58,6 +69,8 @@ def train(text: str, kind: Kind, size: int, *, words: bool, name: str, title: st
         raise ValueError(f"size={size} is out of range: choose from {LEAST_SIZE} to {MOST_SIZE:,}")
     if not text.strip():
         raise ValueError("the text to train on is empty: give at least one word")
+    if kind == "lib":
+        return train_lib(text, size, words=words, name=name, title=title, check=check)
     core, trainer = _prepared(kind, size, words=words)
     with refusing("no tokenizer can be trained on this text", "give a longer one"):
         core.train_from_iterator(text.splitlines(keepends=True), trainer)

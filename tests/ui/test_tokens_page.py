@@ -198,6 +198,20 @@ def test_a_tokenizer_is_trained_and_used(lab: Lab) -> None:
     assert "size=5" in ask(lab, "train", run=True, corpus=corpus, kind="bpe", size=5)["error"]
 
 
+def test_lib_is_trained_beside_bpe_and_says_its_epochs(lab: Lab) -> None:
+    corpus = "the old king and the old queen. " * 20
+    more = {"run": True, "corpus": corpus, "size": 280, "words": False}
+    found = ask(lab, "train", kind="lib", text="the old king <b>", **more)
+    made = lab.tokenizers.get(found["name"])
+    other = lab.tokenizers.train(corpus, "bpe", len(made.entries), words=False)
+    [mine], [theirs] = (each.engine.encode(["the old king <b>"]) for each in (made, other))
+    assert f"{len(mine)} tokens under it and {len(theirs)} under BPE of" in found["html"]
+    assert found["html"].count("<tr>") == 1 + len(lab.tokenizers.epochs(made.name))
+    again = answer(lab, {"do": "cut", "with": [made.name], "text": "the old king"})
+    assert again["strip"]["rows"][0]["title"] == "LiB 280, beyond words"
+    assert "LiB, byte-level" in again["steps"]
+
+
 def test_letters_are_asked_for_beside_the_usual_answer(lab: Lab) -> None:
     found = finished(lab, "letters", words="planet, letter", model=TARGET, task="count")
     assert found["said"].startswith("bundled/target prefers the right answer to ")

@@ -15,6 +15,7 @@ from tokenarium.backend import (
 from tokenarium.ui.text import many, one_line
 from tokenarium.ui.tokens.added import new_tokens
 from tokenarium.ui.tokens.cuts import strip_of
+from tokenarium.ui.tokens.epochs import epochs_html
 from tokenarium.ui.tokens.letters import letters
 from tokenarium.ui.tokens.mixture import mixed
 from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
@@ -156,15 +157,14 @@ def _trained(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
     if not asked.get("run"):
         return shown
     size = asked.get("size")
+    corpus, words = str(asked.get("corpus") or ""), asked.get("words") is not False
     made = lab.tokenizers.train(
-        str(asked.get("corpus") or ""),
-        asked.get("kind", "bpe"),
-        size if isinstance(size, int) else 0,
-        words=asked.get("words") is not False,
+        corpus, asked.get("kind", "bpe"), size if isinstance(size, int) else 0, words=words
     )
-    points = lab.tokenizers.growth(made.name, text_of(asked))
-    return {
-        "name": made.name,
-        "title": made.title,
-        "html": growth_html(made, points, len(text_of(asked).encode())),
-    }
+    text = text_of(asked)
+    html = (
+        epochs_html(lab, made, corpus, text, words=words)
+        if lab.tokenizers.epochs(made.name)
+        else growth_html(made, lab.tokenizers.growth(made.name, text), len(text.encode()))
+    )
+    return {"name": made.name, "title": made.title, "html": html}
