@@ -1,6 +1,7 @@
 """The request for a text written by several strategies."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -277,6 +278,11 @@ class DecodeRequest(TextRequest):
         elif drafter is not None and drafter.source == "target_layers":
             found.append(SmallModel(share=drafter.layers(100) / 100))
         return tuple(dict.fromkeys(found))
+
+    @property
+    def files_read(self) -> tuple[Path, ...]:
+        """Those of the draft heads, where a drafter is one."""
+        return () if self.drafter is None else type(self.drafter.drafter).files()
 
     @property
     def methods(self) -> dict[str, tuple[str, ...]]:

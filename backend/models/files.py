@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import struct
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,17 @@ def sha256_of(file: Path) -> str:
             if cancel is not None:
                 cancel.check()
     return digest.hexdigest()
+
+
+def digest_of(file: Path) -> str:
+    """Return a file's SHA-256, read once for each state of it."""
+    state = file.stat()
+    return _digest_in_state(file, (state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=256)
+def _digest_in_state(file: Path, _state: tuple[int, int]) -> str:
+    return sha256_of(file)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tokenarium.backend.models.files import digest_of
 from tokenarium.backend.models.names import ModelSource, folder
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.events import CancelToken, Event, Progress
@@ -84,10 +85,10 @@ class ModelLender:
         self._registry.prepare(source, watch)
 
     def digests(self, request: ModelRequest) -> tuple[str, ...]:
-        """Return the SHA-256 of each tokenizer that a request reads without weights."""
-        return tuple(
-            self._registry.vocabularies.get(name).digest for name in request.tokenizers_read
-        )
+        """Return the SHA-256 of each tokenizer that a request reads without weights, and of each
+        file that it reads beside models."""
+        read = (self._registry.vocabularies.get(name).digest for name in request.tokenizers_read)
+        return (*read, *map(digest_of, request.files_read))
 
     def rendered(self, request: ModelRequest, source: ModelSource) -> tuple[str, ...]:
         """Return the digest of the ids of what the model's chat template writes, where it does."""

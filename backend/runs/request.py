@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -91,6 +92,11 @@ class ModelRequest(Request):
     @property
     def tokenizers_read(self) -> tuple[str, ...]:
         """Names of tokenizers that are read without weights; its runner is handed them by name."""
+        return ()
+
+    @property
+    def files_read(self) -> tuple[Path, ...]:
+        """Files beside the models that the result depends on; they belong to the key."""
         return ()
 
     @property

@@ -1,7 +1,6 @@
-"""Where trained draft heads lie, and which one belongs to a model."""
+"""Which trained draft head belongs to a model."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from torch.nn.functional import cosine_similarity
 
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.pretraining.draft_head.head import EXAMPLE_ROWS, DraftHead, example_ids
-from tokenarium.backend.settings import Settings
+from tokenarium.backend.speculation import head_folders
 from tokenarium.backend.speculation.vocabulary import logits_width
 
-SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "heads"
+WEIGHTS = "head.safetensors"
 ALIKE = 0.9
 """Least cosine, on average, of a model's embeddings to those that a head was trained with. Other
 roundings and light tuning of one model stay above .99, unrelated models near 0."""
@@ -30,11 +29,6 @@ class FoundHead:
     vocabulary: Tensor
     """[N] ids of the target."""
     name: str
-
-
-def own_folder() -> Path:
-    """Return the folder where heads of the user's own are looked for, a folder for each."""
-    return Settings().cache_dir.expanduser() / "draft_heads"
 
 
 def find_head(loaded: LoadedModel) -> FoundHead:
@@ -62,22 +56,16 @@ def matching_folder(loaded: LoadedModel) -> Path | None:
     """Return the folder of a model's head; None where there is none."""
     embedding: Any = loaded.model.get_input_embeddings()
     rows = embedding.weight
-    for folder in _folders():
+    for folder in head_folders.every():
+        if not (folder / WEIGHTS).is_file():
+            continue
         config = json.loads((folder / "config.json").read_text("utf-8"))
         sizes = (config.get("vocab_size"), config["hidden_size"])
         if sizes != (len(rows), rows.shape[1]) or logits_width(loaded) != len(rows):
             continue
-        with safe_open(folder / "head.safetensors", "pt") as file:
+        with safe_open(folder / WEIGHTS, "pt") as file:
             known = file.get_tensor(EXAMPLE_ROWS).float()
         here = rows[example_ids(len(rows))].float().to(known.device)
         if float(cosine_similarity(here, known, dim=-1).mean()) >= ALIKE:
             return folder
     return None
-
-
-def _folders() -> Iterator[Path]:
-    for place in (own_folder(), SHIPPED):
-        if place.is_dir():
-            for folder in sorted(place.iterdir()):
-                if (folder / "head.safetensors").is_file() and (folder / "config.json").is_file():
-                    yield folder

@@ -1,9 +1,11 @@
 """What a drafter declares, and how it proposes a tree."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tokenarium.backend.runs.method import Method
 from tokenarium.backend.runs.registry import Registry, modules_of
+from tokenarium.backend.speculation import head_folders
 from tokenarium.backend.speculation.tree import Draw, TokenTree
 
 if TYPE_CHECKING:
@@ -76,6 +78,11 @@ class Drafter(Method):
     assisted_rule: ClassVar[str] = ""
     """Rule that transformers' assisted generation, which drafts alike, accepts by above temperature
     0; empty where it does not draft so."""
+
+    @classmethod
+    def files(cls) -> tuple[Path, ...]:
+        """Return the files beside the models that decide what it drafts: those of draft heads."""
+        return head_folders.files() if cls.source == "target_states" else ()
 
     def layers(self, count: int) -> int:
         """Return how many of the target's ``count`` layers it runs, where they are its source."""

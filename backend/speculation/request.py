@@ -1,5 +1,6 @@
 """The request for a speculative run."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -152,6 +153,11 @@ class SpeculateRequest(TextRequest):
         """The draft model, where the drafter has one."""
         source = Drafter.registry.find(self.drafter.slug).source
         return (self.draft_model,) if source == "draft_model" else ()
+
+    @property
+    def files_read(self) -> tuple[Path, ...]:
+        """Those of the draft heads, where the drafter is one."""
+        return Drafter.registry.find(self.drafter.slug).files()
 
     @property
     def processors(self) -> "Processors":

@@ -1,5 +1,6 @@
 """A draft head in a run: what it reads, whose it is, and who guessed in every round."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import torch
 from tests.contracts.test_drafters import rounds
 from tests.speculation.conftest import Starts, loaded_from, text_ids
 from tests.speculation.heads import matching_folder, random_head
+from tokenarium.backend import Lab
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.jobs import CancelToken
-from tokenarium.backend.speculation import draft_heads
+from tokenarium.backend.settings import Settings
+from tokenarium.backend.speculation import draft_heads, head_folders
 from tokenarium.backend.speculation.auditing.draft_checks import DraftedChildren
 from tokenarium.backend.speculation.auditing.plain_head import PlainHead
 from tokenarium.backend.speculation.auditing.plain_reader import PlainReader
@@ -139,7 +142,7 @@ def test_a_head_belongs_to_the_model_that_it_was_trained_with(
         weights.weight.normal_(generator=torch.Generator().manual_seed(9))
     random_head(target, tmp_path / "heads" / "own")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(draft_heads, "own_folder", lambda: tmp_path / "heads")
+        patch.setattr(head_folders, "own_folder", lambda: tmp_path / "heads")
         assert matching_folder(target) == tmp_path / "heads" / "own"
         assert matching_folder(other) is None
 
@@ -150,3 +153,25 @@ def test_a_model_without_a_head_is_refused_with_what_to_do(
     monkeypatch.setattr(draft_heads, "matching_folder", lambda _: None)
     with pytest.raises(ValueError, match=r"no draft head is at hand.*choose smollm2.*train one"):
         run(target, drafter="feature_head")
+
+
+def test_a_run_is_found_again_as_long_as_its_head_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads, target = tmp_path / "heads", loaded_from(tmp_path / "models" / "small")
+    monkeypatch.setattr(head_folders, "own_folder", lambda: heads)
+    random_head(target, heads / "own")
+    settings = Settings(database="duckdb:///:memory:", models_dir=tmp_path / "models")
+    with closing(Lab(settings)) as lab:
+
+        def again(drafter: str) -> bool:
+            asked = SpeculateRequest(
+                model=target.name, text=PROMPT, drafter=drafter, rule="greedy", max_new_tokens=4
+            )
+            return lab.run(asked).cached
+
+        drafters = ("feature_head", "prompt_lookup")
+        assert [again(one) for one in drafters] == [False, False]
+        assert [again(one) for one in drafters] == [True, True]
+        random_head(target, heads / "own", seed=1)
+        assert [again(one) for one in drafters] == [False, True], "only what a head drafted is new"

@@ -15,7 +15,7 @@ from tests.speculation.conftest import Starts, text_ids
 from tests.speculation.heads import random_speculator
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.jobs import CancelToken
-from tokenarium.backend.speculation import draft_heads
+from tokenarium.backend.speculation import head_folders
 from tokenarium.backend.speculation.auditing.draft_checks import DraftedChildren
 from tokenarium.backend.speculation.auditing.plain_head import plain_head
 from tokenarium.backend.speculation.auditing.plain_reader import PlainReader
@@ -245,7 +245,7 @@ def test_a_run_is_audited_and_equal_to_plain_decoding(
 def test_a_folder_is_for_the_model_that_it_names_and_its_sizes(
     target: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(draft_heads, "own_folder", lambda: tmp_path)
+    monkeypatch.setattr(head_folders, "own_folder", lambda: tmp_path)
     with pytest.raises(ValueError, match=r"no head of kind mtp is at hand.*put a folder"):
         fitting_folder(target, "mtp")
     other = {"verifier": {"name_or_path": "anyone/other-model"}}

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from tokenarium.backend.pretraining.draft_head.evaluation import Judge, summary
-from tokenarium.backend.pretraining.draft_head.head import DraftHead
+from tokenarium.backend.pretraining.draft_head.head import DraftHead, shrink
 from tokenarium.backend.pretraining.draft_head.ragged import (
     HeldOut,
     Prompts,
@@ -75,6 +75,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     four.add_argument("--head", type=Path, required=True, help="folder with head.safetensors")
     _target(four)
     four.set_defaults(command=_judge)
+
+    five = commands.add_parser(
+        "shrink", help="write a head's matrices in eight bits: half the file"
+    )
+    five.add_argument("--head", type=Path, required=True, help="folder with head.safetensors")
+    five.add_argument("--out", type=Path, required=True, help="folder that is not there yet")
+    five.set_defaults(command=lambda given: shrink(given.head, given.out))
 
 
 _NUMBERS = [f.name for f in fields(Plan) if f.name not in ("past_gate", "minutes")]

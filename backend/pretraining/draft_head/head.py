@@ -7,6 +7,7 @@ guesses of a chain read g in place of h (Li et al., 2024, arXiv:2401.15077).
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
+from tokenarium.backend.pretraining.draft_head.eight_bits import in_eight_bits, restored
 from tokenarium.backend.pretraining.draft_head.target import Target, rotary, rotate
 
 EXAMPLE_ROWS = "target_rows"
@@ -55,7 +57,7 @@ class Shape:
 
 
 class DraftHead(nn.Module):
-    """See the module. Parameters are float32 while training and bfloat16 in a file."""
+    """See the module. Parameters are float32 while training; a file has bfloat16 or eight bits."""
 
     cos: torch.Tensor
     sin: torch.Tensor
@@ -172,8 +174,22 @@ class DraftHead(nn.Module):
         tensors = load_file(folder / "head.safetensors")
         vocabulary = tensors.pop("vocabulary").long()
         tensors.pop(EXAMPLE_ROWS, None)
-        head.load_state_dict({name: x.float() for name, x in tensors.items()})
+        head.load_state_dict(restored(tensors))
         return head, vocabulary
+
+
+def shrink(folder: Path, out: Path) -> None:
+    """Copy a head's folder with its matrices in eight bits; what else it holds stays.
+
+    Raises: FileExistsError if ``out`` is there already.
+    """
+    shutil.copytree(folder, out)
+    tensors = load_file(out / "head.safetensors")
+    kept = {name: tensors.pop(name) for name in ("vocabulary", EXAMPLE_ROWS)}
+    save_file(in_eight_bits(tensors) | kept, out / "head.safetensors")
+    config = json.loads((out / "config.json").read_text("utf-8"))
+    text = json.dumps(config | {"format": 3}, indent=2)
+    (out / "config.json").write_text(text + "\n", "utf-8")
 
 
 def chain_mask(length: int, step: int, device: torch.device) -> torch.Tensor:

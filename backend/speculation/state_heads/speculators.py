@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig
 
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.speculation import draft_heads
+from tokenarium.backend.speculation import head_folders
 from tokenarium.backend.speculation.vocabulary import logits_width
 
 LAYERS = ("llama", "qwen3")
@@ -73,7 +73,7 @@ def fitting_folder(loaded: LoadedModel, kind: str) -> Path:
 
 def folders() -> Iterator[Path]:
     """Yield folders that say that they are a head of the format."""
-    place = draft_heads.own_folder()
+    place = head_folders.own_folder()
     if not place.is_dir():
         return
     for folder in sorted(place.iterdir()):
