@@ -10,13 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tokenarium.backend.benchmark.recall import AnswerAttention, AnswerReader, RecallTrack
 from tokenarium.backend.benchmark.task import Exercise
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.full_model import divergence
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.generating import wait
 from tokenarium.backend.models.loaded import LoadedModel
-from tokenarium.backend.observe import AttentionCall, Recorder, recording
+from tokenarium.backend.observe import recording
 
 ROWS = 64
 """Rows of logits compared with the full model's at once."""
@@ -43,6 +45,9 @@ class Answered:
     """[n] bytes of the cache after each of them."""
     prefill_ms: float
     """Wall time of reading context and question."""
+    recall: Floats
+    """[n] the full model's attention to what was kept and read where each token is predicted, mean
+    over layers and KV heads; NaN where it is not looked at."""
 
 
 def readings(exercise: Exercise, query_aware: bool) -> list[tuple[int, ...]]:
@@ -68,26 +73,37 @@ class Watcher(Protocol):
         """Write down what the reading left."""
 
 
-class _Checked(Recorder):
-    """Attends as the model does, and can be stopped in every layer."""
+@dataclass(frozen=True)
+class FullReading:
+    """What the full model makes of an exercise with an answer of n tokens."""
 
-    def __init__(self, check: Callable[[], None]) -> None:
-        super().__init__()
-        self._check = check
-
-    def attend(self, call: AttentionCall) -> Tensor:
-        self._check()
-        return super().attend(call)
+    states: Tensor
+    """[n, D] final states from which it predicts the answer's tokens."""
+    attention: AnswerAttention
+    """What it looks at there."""
 
 
 @torch.inference_mode()
-def full_states(loaded: LoadedModel, exercise: Exercise, check: Callable[[], None]) -> Tensor:
-    """Return the final states [n, D] from which the full model predicts the answer's tokens."""
+def full_reading(
+    loaded: LoadedModel, exercise: Exercise, check: Callable[[], None], most_bytes: int = 0
+) -> FullReading:
+    """Read an exercise with the full model.
+
+    Args:
+        loaded: nobody else uses it meanwhile.
+        exercise: what is read.
+        check: called in every layer; raises to stop.
+        most_bytes: what its attention may take; it is that of some of the answer's tokens, of one
+            at the least.
+    """
     ids = [*exercise.prompt, *exercise.answer[:-1]]
-    with recording(_Checked(check)):
+    layout = capabilities.layers(loaded)
+    reader = AnswerReader(exercise, check, most_bytes, 4 * layout.attending * layout.kv_heads)
+    with recording(reader):
         out = loaded.body(input_ids=torch.tensor([ids], device=loaded.device), use_cache=False)
     states: Tensor = out.last_hidden_state[0, len(exercise.prompt) - 1 :]
-    return states.clone()  # not a view of those of the whole prompt
+    # States are no view of those of the whole prompt.
+    return FullReading(states.clone(), reader.found)
 
 
 @dataclass(frozen=True)
@@ -112,19 +128,20 @@ class Evaluation:
 
     @torch.inference_mode()
     def answer(
-        self, exercise: Exercise, states: Tensor, watcher: Watcher | None = None
+        self, exercise: Exercise, full: FullReading, watcher: Watcher | None = None
     ) -> Answered:
         """Read an exercise, then its answer token by token.
 
         Args:
             exercise: what is read.
-            states: [n, D] of ``full_states``.
+            full: of ``full_reading``.
             watcher: sees every reading, outside of what is timed.
         """
         sequence = CachedSequence(self.loaded, self.policy, self.budget, self.seed, self.check)
+        track = RecallTrack(full.attention, len(exercise.prompt), len(exercise.answer))
         prefill_ms = 0.0
         for part in readings(exercise, self.query_aware):
-            logits, took = _timed(sequence, part, watcher)
+            logits, took = _timed(sequence, part, track, watcher)
             prefill_ms += took
         others = torch.tensor(exercise.others, device=logits.device, dtype=torch.long)
         chosen = bool((logits[exercise.answer[0]] > logits[others]).all())
@@ -133,12 +150,14 @@ class Evaluation:
         step_ms, cache_bytes = [], []
         for place, token in enumerate(exercise.answer):
             rows.append(logits)
-            logits, took = _timed(sequence, (token,), watcher)
+            logits, took = _timed(sequence, (token,), track, watcher)
             step_ms.append(took)
             cache_bytes.append(sequence.cache_bytes)
             if len(rows) == ROWS or place + 1 == len(exercise.answer):
                 here = slice(place + 1 - len(rows), place + 1)
-                measured.append(_compare(self.loaded, states[here], rows, exercise.answer[here]))
+                measured.append(
+                    _compare(self.loaded, full.states[here], rows, exercise.answer[here])
+                )
                 rows = []
         found = {name: np.concatenate([part[name] for part in measured]) for name in measured[0]}
         return Answered(
@@ -150,11 +169,12 @@ class Evaluation:
             step_ms=np.asarray(step_ms, np.float32),
             cache_bytes=np.asarray(cache_bytes, np.float32),
             prefill_ms=prefill_ms,
+            recall=track.recall,
         )
 
 
 def _timed(
-    sequence: CachedSequence, ids: tuple[int, ...], watcher: Watcher | None
+    sequence: CachedSequence, ids: tuple[int, ...], track: RecallTrack, watcher: Watcher | None
 ) -> tuple[Tensor, float]:
     """Return the logits [V], float32, after reading tokens, and the milliseconds it took."""
     device = sequence.loaded.device
@@ -165,8 +185,10 @@ def _timed(
     logits = sequence.read(list(ids))
     wait(device)
     took_ms = (time.perf_counter() - start) * 1e3
+    track.look(sequence)
     if watcher is not None:
         watcher.after(sequence, took_ms)
+        track.forgotten(sequence)
     return logits.float(), took_ms
 
 

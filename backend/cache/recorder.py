@@ -150,7 +150,8 @@ class CacheRecorder(Recorder):
             choice = run.policy.selects(evictor.view(cache))
             if choice is not None:
                 return self._attend_selected(call, entries, choice), cache
-        wants = "attention" in run.needs and acts
+        # An oracle acts in no layer with a window, and looks at all of them.
+        wants = "attention" in run.needs and (acts or not run.free_windows)
         if acts and cache.window is not None:
             out, weights = attend_within(call, entries, run.positions, cache.window, wants)
         else:

@@ -85,7 +85,7 @@ def _measures(
     def rows(name: str) -> Floats:
         return np.array(
             [
-                [getattr(result, name)[point] if point >= 0 else np.nan for point in row]
+                [_number(result, name, point) for point in row]
                 for result, row in zip(results, at, strict=True)
             ],
             np.float64,
@@ -94,6 +94,11 @@ def _measures(
     said = {
         "accuracy": ("accuracy", "", "Share of right answers."),
         "kl_nats": ("divergence from the full cache", "nats", "How far the prediction moves."),
+        "attention_recall": (
+            "attention recall",
+            "",
+            "How much of what the full model looks at was still there.",
+        ),
         "perplexity": ("perplexity", "", "How many tokens the model hesitates between, in effect."),
         "cache_bytes": ("cache", "bytes", "What the cache really takes."),
         "step_ms_p50": ("time per token", "ms", "Median over all answer tokens."),
@@ -109,4 +114,11 @@ def _measures(
             at=np.array(at, np.int32)[..., None],
         )
         for name, (title, unit, meaning) in said.items()
+        if any(getattr(result, name) is not None for result in results)
     }
+
+
+def _number(result: SweepResult, name: str, point: int) -> float:
+    """Return a number of a point; NaN where there is none, or an older version lacks it."""
+    found = getattr(result, name)
+    return np.nan if point < 0 or found is None else float(found[point])

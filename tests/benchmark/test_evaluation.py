@@ -8,7 +8,7 @@ from tokenarium.backend.benchmark.evaluation import (
     ROWS,
     Answered,
     Evaluation,
-    full_states,
+    full_reading,
     readings,
 )
 from tokenarium.backend.benchmark.task import Exercise
@@ -21,10 +21,10 @@ LONG = Exercise(tuple(IDS[:50]), tuple(IDS[50:60]), tuple(IDS[60:]))
 
 
 def run(loaded, slug: str, budget: int, exercise: Exercise = LONG, aware: bool = True) -> Answered:
-    states = full_states(loaded, exercise, lambda: None)
+    full = full_reading(loaded, exercise, lambda: None, 1 << 20)
     policy = Policy.registry.find(slug)()
     reading = Evaluation(loaded, policy, budget, 0, aware, lambda: None)
-    return reading.answer(exercise, states)
+    return reading.answer(exercise, full)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mistral"])
@@ -89,10 +89,8 @@ def test_cancelled_it_stops(twins, calls: int) -> None:
             raise Cancelled("enough")
 
     def both() -> None:
-        states = full_states(loaded, LONG, check)
-        Evaluation(loaded, Policy.registry.find("recent")(), 12, 0, True, check).answer(
-            LONG, states
-        )
+        full = full_reading(loaded, LONG, check)
+        Evaluation(loaded, Policy.registry.find("recent")(), 12, 0, True, check).answer(LONG, full)
 
     with pytest.raises(Cancelled):
         both()

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers.utils import logging
 
 from tests.benchmarks.grid_table import Grid, Measured, write
 from tokenarium.backend.benchmark.conversation import asks_in_turns
-from tokenarium.backend.benchmark.evaluation import Evaluation, full_states
+from tokenarium.backend.benchmark.evaluation import Evaluation, FullReading, full_reading
+from tokenarium.backend.benchmark.recall import MOST_BYTES
 from tokenarium.backend.benchmark.task import Exercise, Task
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.policy import Policy
@@ -115,9 +115,9 @@ def measure(
             if not wanted:
                 continue
             exercise = _exercise(loaded, task, plan.length, trial)
-            states = full_states(loaded, exercise, lambda: None)
+            full = full_reading(loaded, exercise, lambda: None, MOST_BYTES)
             for key in wanted:
-                found[key] = _measured(loaded, key, exercise, states)
+                found[key] = _measured(loaded, key, exercise, full)
                 keep(file, loaded.fingerprint, plan.length, key, found[key])
                 done += 1
                 each = (time.monotonic() - started) / done
@@ -160,20 +160,21 @@ def _exercise(loaded: LoadedModel, slug: str, length: int, trial: int) -> Exerci
     return task.exercise(loaded, length, depth, _seed(trial), chat)
 
 
-def _measured(loaded: LoadedModel, key: Key, exercise: Exercise, states: Tensor) -> Measured:
+def _measured(loaded: LoadedModel, key: Key, exercise: Exercise, full: FullReading) -> Measured:
     """Read an exercise under a policy; where that is refused, say why."""
     _, slug, ratio, trial = key
     policy = Policy.registry.find(slug)()
     budget = tokens_per_head(ratio, "ratio", len(exercise.prompt), CacheSizes.of(loaded, 0))
     try:
         reading = Evaluation(loaded, policy, budget, _seed(trial), True, lambda: None)
-        answered = reading.answer(exercise, states)
+        answered = reading.answer(exercise, full)
     except ValueError as error:
         return Measured(refused=str(error))
     return Measured(
         kl_nats=float(answered.kl.astype(np.float64).mean()),
         right_tokens=float(answered.likeliest.mean()),
         cache_bytes=float(answered.cache_bytes.astype(np.float64).mean()),
+        recall=float(answered.recall.astype(np.float64).mean()),
     )
 
 

@@ -25,6 +25,8 @@ nats, mean over the tokens of an answer; means over all exercises with 95 % inte
 over the {n} exercises, which are few: read no small gaps); those of one task are too few for one.
 *Against random* is the mean of the differences from `{base}` on the same exercises: an interval
 without 0 is told apart from chance.
+*Attention recall* is the full model's attention to what was kept and read where the answer's tokens
+are predicted, mean over layers and heads; what became a part of another entry counts as lost.
 *Bytes* are what the cache held, of the full cache's. {unfinished}
 """
 
@@ -36,6 +38,8 @@ class Measured:
     kl_nats: float = float("nan")
     right_tokens: float = float("nan")
     cache_bytes: float = float("nan")
+    recall: float = float("nan")
+    """Of the full model's attention, at the tokens from which the answer is predicted."""
     refused: str = ""
 
 
@@ -106,6 +110,7 @@ def _table(grid: Grid, budget: float) -> list[str]:
     titles = [Task.registry.find(task).title for task in grid.tasks]
     columns = ["policy", "what it does", "bytes", "divergence", "against random", "right tokens"]
     columns += [f"divergence: {title.lower()}" for title in titles]
+    columns += ["attention recall"]
     slugs = list(dict.fromkeys(slug for _, slug, _, _ in grid.found))
     rows, refused = [], []
     for slug in slugs:
@@ -125,6 +130,7 @@ def _line(grid: Grid, slug: str, budget: float) -> str:
     shares = [one.cache_bytes / full[key].cache_bytes for key, one in own.items() if key in full]
     both = [one.kl_nats - base[key].kl_nats for key, one in own.items() if key in base]
     right = [one.right_tokens for one in own.values()]
+    recall = [one.recall for one in own.values() if np.isfinite(one.recall)]
     by_task = [[one.kl_nats for (at, _), one in own.items() if at == task] for task in grid.tasks]
     return _row(
         policy.title,
@@ -134,6 +140,7 @@ def _line(grid: Grid, slug: str, budget: float) -> str:
         "-" if slug == BASE or not both else _mean(both, sign=True),
         f"{np.mean(right):.2f}",
         *(f"{np.mean(values):.2f}" if values else "-" for values in by_task),
+        f"{np.mean(recall):.1%}" if recall else "-",
     )
 
 

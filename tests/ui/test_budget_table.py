@@ -11,6 +11,7 @@ from tokenarium.backend import QUALITY_MEASURES, SweepRequest
 from tokenarium.ui.components.budget_table import budget_answer, sentence
 from tokenarium.ui.components.quality import line_of, quality_value
 from tokenarium.ui.figures.tradeoff import tradeoff
+from tokenarium.ui.panels.cache.tradeoff import lacking, points_table
 
 ASKED = SweepRequest(model="m", task="passkey", policies=("recent", "h2o"))
 RESULT = swept(
@@ -90,3 +91,17 @@ def test_line_is_drawn_and_in_sight() -> None:
     assert figure.layout.meta["quality"] == {"line": 0.7, "higher": False}
     assert not tradeoff(RESULT, "kl", "bytes").layout.shapes
     assert all(quality_value(name, 0.5)["title"] for name in QUALITY_MEASURES)
+
+
+def test_a_measure_that_an_older_version_lacks_is_said_and_never_drawn() -> None:
+    older = swept(
+        {"full": {1.0: [0.0] * 2}, "h2o": {0.5: [0.01] * 2}},
+        attention_recall=None,
+        trial_attention_recall=None,
+    )
+    said = words(lacking(older, "recall"))
+    assert "without attention recall: delete it in the Library, and sweep again" in said
+    assert lacking(older, "kl") == lacking(RESULT, "recall") == ""
+    assert older.choose("recall", at_least=0.9).budgets == ()
+    assert not tradeoff(older, "recall", "bytes").data
+    assert "n/a" in points_table(older)

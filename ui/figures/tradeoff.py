@@ -26,7 +26,7 @@ def tradeoff(
     chosen = QUALITY_MEASURES[measure]
     definition = result.quantities()[chosen.field]
     x = result.cache_bytes / 2**20 if against == "bytes" else result.step_ms_p50
-    y = getattr(result, chosen.field)
+    y = chosen.of(result)
     figure = go.Figure()
     for number, title in enumerate(result.titles):
         ratios = sorted({float(r) for r in result.ratio[result.policy == number]})

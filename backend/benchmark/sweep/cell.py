@@ -6,9 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tokenarium.backend.benchmark.evaluation import Answered, Evaluation
+from tokenarium.backend.benchmark.evaluation import Answered, Evaluation, FullReading
 from tokenarium.backend.benchmark.sweep.course import Course
 from tokenarium.backend.benchmark.sweep.exercise_quantities import LENGTHS
 from tokenarium.backend.benchmark.sweep.long_prompts import bytes_at
@@ -51,6 +50,7 @@ class Cell:
     perplexity: float = NAN
     kl_nats: float = NAN
     top1_agree: float = NAN
+    attention_recall: float = NAN
     cache_bytes: float = NAN
     prefill_ms: float = NAN
     step_ms_p50: float = NAN
@@ -87,6 +87,7 @@ class Cell:
             perplexity=float(np.exp(every.astype(np.float64).mean())),
             kl_nats=float(np.concatenate([each.kl for each in found]).mean()),
             top1_agree=float(np.concatenate([each.agree for each in found]).mean()),
+            attention_recall=_known_mean(np.concatenate([each.recall for each in found])),
             cache_bytes=_mean([each.cache_bytes.mean() for each in found]),
             prefill_ms=float(np.median([each.prefill_ms for each in found])),
             step_ms_p50=float(np.quantile(step_ms, 0.5)),
@@ -94,6 +95,9 @@ class Cell:
             each={
                 "trial_kl_nats": _means([one.kl for one in found]),
                 "trial_top1_agree": _means([one.agree for one in found]),
+                "trial_attention_recall": np.asarray(
+                    [_known_mean(one.recall) for one in found], np.float32
+                ),
                 "trial_token_accuracy": _means([one.likeliest for one in found]),
                 "trial_surprisal_nats": _means([one.surprisal for one in found]),
             },
@@ -106,8 +110,8 @@ class Trials:
 
     loaded: LoadedModel
     exercises: Sequence[Exercise]
-    states: Sequence[Tensor]
-    """Of the full model for each exercise."""
+    full: Sequence[FullReading]
+    """What the full model makes of each exercise."""
     seed: int
     """Of the first exercise; each later one has the next."""
     query_aware: bool
@@ -143,7 +147,7 @@ class Trials:
             first = trial == 0 and self.query_aware
             course = Course(self.loaded, policy, budget, exercise) if first else None
             answered = self._reading(policy, budget, trial).answer(
-                exercise, self.states[trial], course
+                exercise, self.full[trial], course
             )
             if course is not None:
                 took_ms = answered.prefill_ms + float(answered.step_ms.sum())
@@ -191,6 +195,11 @@ def _by_part(edges: NDArray[np.int32], found: list[Answered]) -> NDArray[np.floa
 
 def _means(found: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     return np.asarray([each.astype(np.float64).mean() for each in found], np.float32)
+
+
+def _known_mean(values: NDArray[np.float32]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.astype(np.float64).mean()) if len(known) else NAN
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -41,6 +41,14 @@ class QualityMeasure:
     usual: tuple[float, ...]
     """Where a line may begin, the strictest first; of perplexity, times that of the full cache."""
 
+    def of(self, result: "SweepResult") -> NDArray[np.float32]:
+        """Return the means [C] of a sweep; NaN where an older version did not measure them."""
+        found = getattr(result, self.field)
+        if found is None:
+            return np.full(len(result.policy), np.nan, np.float32)
+        means: NDArray[np.float32] = found
+        return means
+
 
 QUALITY_MEASURES = {
     "kl": QualityMeasure(
@@ -52,6 +60,13 @@ QUALITY_MEASURES = {
     ),
     "agree": QualityMeasure(
         "agreement with the full cache", "top1_agree", "trial_top1_agree", higher=True, usual=SHARES
+    ),
+    "recall": QualityMeasure(
+        "attention recall",
+        "attention_recall",
+        "trial_attention_recall",
+        higher=True,
+        usual=(0.99, 0.95, *SHARES),
     ),
     "accuracy": QualityMeasure(
         "accuracy", "accuracy", "trial_token_accuracy", higher=True, usual=SHARES
@@ -130,7 +145,7 @@ def choose_budget(
         result: of a sweep, finished or not.
         measure: a name in ``QUALITY_MEASURES``.
         at_most: the line of ``kl`` (nats) or ``perplexity``.
-        at_least: the line of ``agree``, ``accuracy`` or ``tokens``, 0 to 1.
+        at_least: the line of ``agree``, ``recall``, ``accuracy`` or ``tokens``, 0 to 1.
 
     Raises: ValueError where the measure is unknown, or the line is not its own.
     """
@@ -138,7 +153,7 @@ def choose_budget(
     budgets = tuple(
         _of_policy(result, number, chosen, line)
         for number in range(len(result.policies))
-        if np.isfinite(result.kl_nats[result.policy == number]).any()
+        if np.isfinite(chosen.of(result)[result.policy == number]).any()
     )
     return BudgetChoice(measure, line, chosen.higher, budgets)
 
@@ -152,7 +167,7 @@ def usual_line(result: "SweepResult", measure: str) -> float:
         lines = (
             tuple(float(f"{times * full.mean():.3g}") for times in lines) if len(full) else (1.0,)
         )
-    values = getattr(result, chosen.field)[result.policy > 0]
+    values = chosen.of(result)[result.policy > 0]
     for line in lines:
         if any(_holds(float(value), line, chosen) for value in values):
             return line
@@ -208,7 +223,7 @@ def _budgets(
     result: "SweepResult", number: int, measure: QualityMeasure
 ) -> Iterator[tuple[float, float, NDArray[np.intp]]]:
     """Yield budget, mean over depths and points of a policy, the largest budget first."""
-    values = getattr(result, measure.field)
+    values = measure.of(result)
     mine = (result.policy == number) & np.isfinite(values)
     for ratio in np.unique(result.ratio[mine])[::-1]:
         points = np.flatnonzero(mine & (result.ratio == ratio))

@@ -7,7 +7,7 @@ import numpy as np
 from tokenarium.backend.benchmark.evaluation import (
     Answered,
     Evaluation,
-    full_states,
+    full_reading,
     readings,
 )
 from tokenarium.backend.benchmark.sweep.exercises import exercises
@@ -111,7 +111,7 @@ def follow_point(
     ProgressReporter(emit, cancel).report(f"{spec.policy.title}: the first exercise", 0, 1)
     exercise = exercises(request, loaded, limit, depth, cancel.check)[0]
     budget = tokens_per_head(ratio, "ratio", len(exercise.prompt), CacheSizes.of(loaded, 0))
-    states = full_states(loaded, exercise, cancel.check)
+    full = full_reading(loaded, exercise, cancel.check)
     course = Course(loaded, spec.policy, budget, exercise)
     reading = Evaluation(loaded, spec.policy, budget, request.seed, True, cancel.check)
-    return course.result(reading.answer(exercise, states, course))
+    return course.result(reading.answer(exercise, full, course))

@@ -21,9 +21,9 @@ LENGTHS = (8_192, 32_768)
 """Tokens of a prompt at which the bytes of a budget are given."""
 
 
-def _trial(title: str, unit: str, formula: str, meaning: str) -> Any:
+def _trial(title: str, unit: str, formula: str, meaning: str, since: int = 3) -> Any:
     """Declare a number of every exercise of every point; NaN where the policy was refused."""
-    return quantity(title, "C,E", unit, formula, meaning, since=3)
+    return quantity(title, "C,E", unit, formula, meaning, since=since)
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,14 @@ class ExerciseQuantities(Result):
         "nats",
         "mean of -ln p(token) over the answer tokens of one exercise",
         "How unexpected this answer was.",
+    )
+    trial_attention_recall: Floats | None = _trial(
+        "attention recall of one exercise",
+        "",
+        "mean over answer tokens of one exercise, layers and KV heads of the full model's "
+        "attention to entries that the policy had kept and read",
+        "How much of what the full model looks at was still there in this exercise.",
+        since=4,
     )
     bytes_at: NDArray[np.float64] | None = quantity(
         "cache after a long prompt",

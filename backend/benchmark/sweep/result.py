@@ -51,7 +51,7 @@ def _each(title: str, unit: str, formula: str, meaning: str, source: str = "") -
 class SweepResult(ExerciseQuantities):
     """Quality, bytes and time of policies over budgets and depths."""
 
-    schema_version: ClassVar[int] = 3
+    schema_version: ClassVar[int] = 4
 
     policies: tuple[str, ...] = slugs_quantity("slugs; the full cache is first")
     titles: tuple[str, ...] = titles_quantity()
@@ -211,6 +211,16 @@ class SweepResult(ExerciseQuantities):
     layers: int | None = quantity(
         "layers", "", "", "of the model", "How many layers could be reduced.", since=2
     )
+    attention_recall: Floats | None = quantity(
+        "attention recall",
+        "C",
+        "",
+        "mean over answer tokens, layers and KV heads of the full model's attention, where it "
+        "predicts the token, to entries that the policy had kept and read there; of long answers "
+        "over tokens spread evenly, as many as fit",
+        "How much of what the full model looks at was still there.",
+        since=4,
+    )
 
     @property
     def finished(self) -> bool:
@@ -278,8 +288,8 @@ class SweepResult(ExerciseQuantities):
 _COUNTS = ("trials", "correct", "chosen", "acts_in")
 _MEANS = (
     "budget_tokens", "chance", "choice_chance", "first_probability", "token_accuracy",
-    "perplexity", "kl_nats", "top1_agree", "cache_bytes", "prefill_ms", "step_ms_p50",
-    "step_ms_p90",
+    "perplexity", "kl_nats", "top1_agree", "attention_recall", "cache_bytes", "prefill_ms",
+    "step_ms_p50", "step_ms_p90",
 )  # fmt: skip
 
 

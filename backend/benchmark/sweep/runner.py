@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tokenarium.backend.benchmark.conversation import asks_in_turns
-from tokenarium.backend.benchmark.evaluation import full_states
+from tokenarium.backend.benchmark.evaluation import full_reading
+from tokenarium.backend.benchmark.recall import MOST_BYTES
 from tokenarium.backend.benchmark.sweep.cell import Cell, Trials
 from tokenarium.backend.benchmark.sweep.exercises import exercises
 from tokenarium.backend.benchmark.sweep.parts import MeasuredPoint, grid, refuse_nothing_measured
@@ -175,8 +176,9 @@ class _Sweep:
     def _made(self, depth: float | None) -> Trials:
         request, check = self.request, self.progress.cancel.check
         made = exercises(request, self.loaded, self.limit, depth, check)
-        states = [full_states(self.loaded, each, check) for each in made]
-        return Trials(self.loaded, made, states, request.seed, request.query_aware, check)
+        most = MOST_BYTES // len(made)
+        full = [full_reading(self.loaded, each, check, most) for each in made]
+        return Trials(self.loaded, made, full, request.seed, request.query_aware, check)
 
     def _measure(self, trials: Trials, spec: PolicySpec, point: Point) -> Cell:
         doing = _words(spec, point, len(trials.exercises))

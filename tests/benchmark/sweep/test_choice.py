@@ -125,6 +125,15 @@ def test_usual_line_is_the_strictest_that_some_policy_holds() -> None:
     assert usual_line(swept({"full": FULL}), "agree") == 0.9
 
 
+def test_attention_recall_is_a_line_that_must_be_reached() -> None:
+    result = swept({"full": FULL, "h2o": {0.5: [0.25] * 8, 0.1: [0.5] * 8}})
+    own = result.choose("recall", at_least=0.7).budgets[1]
+    assert (own.ratio, own.value, own.holding) == (0.5, pytest.approx(0.75), 8)
+    assert usual_line(result, "recall") == 0.5
+    with pytest.raises(ValueError, match="takes at_least"):
+        result.choose("recall", at_most=0.7)
+
+
 def test_words_are_a_line_a_policy() -> None:
     said = str(swept({"full": FULL, "h2o": {0.5: LOW}, "recent": {0.5: HIGH}}).choose(at_most=0.1))
     assert said.splitlines() == [

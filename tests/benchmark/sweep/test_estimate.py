@@ -57,7 +57,7 @@ def test_points_and_passes_are_those_of_the_sweep(
     assert wanted.points == len(result.policy) == result.points
     assert wanted.exercises == len(PROMPTS)
     assert wanted.prompt_tokens == max(lengths)
-    alone = len(PROMPTS)  # full_states reads outside of a sequence
+    alone = len(PROMPTS)  # full_reading reads outside of a sequence
     assert sum(length > 1 for length in lengths) + alone == wanted.prefill_passes
 
 

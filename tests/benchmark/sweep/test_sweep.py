@@ -56,6 +56,11 @@ def test_every_point_of_the_grid_is_there_once(twins) -> None:
     np.testing.assert_allclose(result.kl_nats[:2], 0, atol=1e-5)
     assert (result.top1_agree[:2] == 1).all()
     assert (result.kl_nats[2:] > 1e-3).all()
+    recall, each = result.attention_recall, result.trial_attention_recall
+    np.testing.assert_allclose(recall[:2], 1, atol=1e-6)
+    np.testing.assert_allclose(recall, each.mean(1), rtol=1e-5)  # answers are equally long
+    assert (recall[[2, 3, 6, 7]] > recall[[4, 5, 8, 9]]).all()  # half the prompt, a fifth
+    assert 0 < recall.min() < recall[2:].max() < 1
     assert (result.cache_bytes[2:] < 0.8 * result.cache_bytes[0]).all()
     assert (result.step_ms_p90 >= result.step_ms_p50).all()
     again = SweepResult.from_stored(result.facts(), result.arrays())

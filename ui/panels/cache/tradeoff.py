@@ -9,6 +9,7 @@ from tokenarium.ui.components.quality import line_of, measure_of, quality_box, q
 from tokenarium.ui.components.table import Cell, Column, Link, Number, Numbers, table, table_html
 from tokenarium.ui.figures.tradeoff import tradeoff
 from tokenarium.ui.shell.panel import Panel, Scene, Values, choice
+from tokenarium.ui.text import escape
 from tokenarium.ui.why.number import of_run, source
 
 COLUMNS = (
@@ -19,6 +20,10 @@ COLUMNS = (
     Column("accuracy", "With its 95 % Wilson interval."),
     Column("right tokens", "Share of the answer's tokens that are the likeliest."),
     Column("KL to full", "Mean divergence from the full cache, in nats."),
+    Column(
+        "attention recall",
+        "The full model's attention to what was kept and read, where it predicts the answer.",
+    ),
     Column("cache", "Bytes held, mean."),
     Column("ms per token", "Median and 90th percentile."),
 )
@@ -70,11 +75,23 @@ class Points(Panel):
         return {
             "sweep_measure": measure,
             "sweep_line": quality_value(measure, line),
-            "sweep_choice": budget_answer(result, scene.request, chosen, timed=all(here)),
+            "sweep_choice": lacking(result, measure)
+            or budget_answer(result, scene.request, chosen, timed=all(here)),
             "sweep_bytes": scene.drawn(tradeoff(result, measure, "bytes", line)),
             "sweep_ms": scene.drawn(tradeoff(result, measure, "ms", line)),
-            "sweep_table": of_run(_table(result), run_id),
+            "sweep_table": of_run(points_table(result), run_id),
         }
+
+
+def lacking(result: SweepResult, measure: str) -> str:
+    """Return, as HTML, that an older version did not measure this; empty where it is there."""
+    chosen = QUALITY_MEASURES[measure]
+    if chosen.field not in result.missing:
+        return ""
+    return (
+        f'<p class="tk-sentence">This sweep was measured by an older version, without '
+        f"{escape(chosen.title)}: delete it in the Library, and sweep again.</p>"
+    )
 
 
 def _acting(result: SweepResult, n: int) -> str:
@@ -85,7 +102,8 @@ def _acting(result: SweepResult, n: int) -> str:
     return "" if acting == result.layers else f"; acts in {acting} of {result.layers} layers"
 
 
-def _table(result: SweepResult) -> str:
+def points_table(result: SweepResult) -> str:
+    """Return every measured point, as HTML."""
     rows: list[list[Cell]] = [
         [
             Link(result.titles[result.policy[n]], {"point": n}),
@@ -104,6 +122,7 @@ def _table(result: SweepResult) -> str:
             ),
             _one(result, "token_accuracy", n, ".2f"),
             _one(result, "kl_nats", n, ".3f"),
+            _one(result, "attention_recall", n, ".1%"),
             Number(f"{result.cache_bytes[n] / 2**20:.2f} MiB", source("cache_bytes", n)),
             Numbers(
                 (_one(result, "step_ms_p50", n, ".1f"), " (",
@@ -116,5 +135,6 @@ def _table(result: SweepResult) -> str:
     return table_html(COLUMNS, rows, "Every measured point", "Nothing measured yet.")
 
 
-def _one(result: SweepResult, field: str, n: int, form: str) -> Number:
-    return Number(format(getattr(result, field)[n], form), source(field, n))
+def _one(result: SweepResult, field: str, n: int, form: str) -> str | Number:
+    found = getattr(result, field)
+    return "n/a" if found is None else Number(format(found[n], form), source(field, n))
