@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from tokenarium.backend.attribution.game import Game
 from tokenarium.backend.attribution.reader import ZeroingValues
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
-from tokenarium.backend.observe.products import quick_products
 from tokenarium.kernels.attention_stats import attention_rows
 
 BATCH_TOKENS = 1024
@@ -81,8 +80,7 @@ def mixing_by_layer(game: Game) -> list[Tensor]:
     found = []
     for number, (layer, (args, named)) in enumerate(zip(loaded.layers, given, strict=True)):
         game.report("layers", number, len(given))
-        with quick_products(loaded):
-            found.append(_mixing(layer, args, named, len(game.ids)))
+        found.append(_mixing(layer, args, named, len(game.ids)))
     game.reader.passes += len(game.ids)
     game.reader.token_steps += len(game.ids) ** 2
     return found

@@ -1,7 +1,7 @@
 """A model that reads many changed texts, and says what it expects after each."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
 from tokenarium.backend.observe.fresh_rotary import rotary_switch
-from tokenarium.backend.observe.products import quick_products
 
 
 class Reader:
@@ -103,7 +102,7 @@ class Reader:
     def _read_whole(self) -> Tensor:
         cache: Any = DynamicCache() if self.shares else None
         tokens = torch.tensor([self.ids], device=self.loaded.device)
-        with recording(self._beginning), quick_products(self.loaded):
+        with recording(self._beginning):
             logits = self._logits(tokens, cache, [len(self.ids) - 1])[0]
         if cache is not None:
             self._layers = [(layer.keys, layer.values) for layer in cache.layers]
@@ -151,7 +150,7 @@ class Reader:
     def _multiplying(self, rounds: bool) -> AbstractContextManager[None]:
         if rounds and self._products:
             return self._products.rounded()
-        return quick_products(self.loaded)
+        return nullcontext()
 
     def _count(self, texts: int, steps: int) -> None:
         self.passes += texts

@@ -18,7 +18,6 @@ from tokenarium.backend.observe.attention import (
     plain_attention,
     recording,
 )
-from tokenarium.backend.observe.products import quick_products
 from tokenarium.backend.observe.residuals import residuals
 from tokenarium.backend.observe.writers import Writers, written
 
@@ -173,8 +172,7 @@ class Overwriter:
 
     def _body(self, count: int) -> Tensor:
         tokens = torch.tensor([self.ids], device=self.loaded.device).expand(count, -1)
-        with quick_products(self.loaded):
-            states = self.loaded.body(input_ids=tokens, use_cache=False).last_hidden_state
+        states = self.loaded.body(input_ids=tokens, use_cache=False).last_hidden_state
         self.passes += count
         self.token_steps += tokens.numel()
         return self.loaded.unembed(states[:, -1]).float()
