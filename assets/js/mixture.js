@@ -21,18 +21,7 @@
       const cost = make('p', 'tk-sub', 'At every step of its training BPE merged the pair that was commonest in the whole mixture. The shares are those under which the first merges need the least slack, given how common pairs are in these samples. They are shares among these kinds only. A few seconds; no model is read.');
       if (value.error) error(out, value.error);
       if (value.said) {
-        out.appendChild(make('p', 'tk-sentence', value.said));
-        const list = out.appendChild(make('table', 'tk-cuts-bars'));
-        list.innerHTML = '<caption class="tk-unseen">Shares of the training text</caption><tbody></tbody>';
-        for (const [name, share] of value.bars) {
-          const row = list.tBodies[0].insertRow();
-          row.appendChild(Object.assign(make('th', '', name), {scope: 'row'}));
-          const cell = row.insertCell(), fill = cell.appendChild(make('i'));
-          fill.style.width = `${(100 * share).toFixed(1)}%`;
-          cell.appendChild(make('span', '', `${(100 * share).toFixed(1)} %`));
-        }
-        out.insertAdjacentHTML('beforeend', value.html);
-        for (const note of value.notes) out.appendChild(make('p', 'tk-sub', `${note}.`));
+        out.insertAdjacentHTML('beforeend', value.said + value.html + value.notes.join(''));
       }
       host.replaceChildren(T.sampleChoice(tools, mine, value.samples ?? []), bar, cost, out);
     };

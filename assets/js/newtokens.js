@@ -27,17 +27,7 @@
       if (value.said && !value.error) {
         if (mine.asked) ran(value.run);
         if (value.about) out.appendChild(make('p', 'tk-sub', value.about));
-        out.appendChild(make('p', 'tk-sentence', value.said));
-        const list = out.appendChild(make('table', 'tk-cuts-bars')), most = Math.max(...value.bars.map(([, nats]) => nats));
-        list.innerHTML = '<caption class="tk-unseen">Nats per byte of the text, by the rows of its new tokens</caption><thead><tr><th scope="col">rows</th><th scope="col">nats per byte</th></tr></thead><tbody></tbody>';
-        for (const [name, nats] of value.bars) {
-          const row = list.tBodies[0].insertRow();
-          row.appendChild(Object.assign(make('th', '', name), {scope: 'row'}));
-          const cell = row.insertCell(), fill = cell.appendChild(make('i'));
-          fill.style.width = `${(100 * nats / most).toFixed(1)}%`;
-          cell.appendChild(make('span', '', nats.toFixed(3)));
-        }
-        out.insertAdjacentHTML('beforeend', value.html);
+        out.insertAdjacentHTML('beforeend', value.said + value.html);
       }
       host.replaceChildren(label('Text to score', passage, 'tk-cuts-text'), bar, cost, methods, out);
     };

@@ -43,7 +43,8 @@
       switched();
       if (value.error) error(out, value.error);
       if (value.said) {
-        out.append(make('p', 'tk-sentence', value.said), plot);
+        out.insertAdjacentHTML('beforeend', value.said);
+        out.append(plot);
         out.insertAdjacentHTML('beforeend', value.html);
       }
       host.replaceChildren(bar, more, out);

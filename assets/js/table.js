@@ -20,7 +20,7 @@
     const rows = [...table.tBodies[0].rows].map(row => Object.fromEntries([...row.cells].map((cell, at) => [unique[at], value(written(cell))])));
     T.download(T.csv(rows), `${name || 'table'}.csv`, 'text/csv');
   });
-  T.captionOf = table => table?.caption?.firstChild?.textContent || 'Table';
+  T.captionOf = table => [...table?.caption?.childNodes ?? []].filter(part => !part.classList?.contains('tk-csv')).map(part => part.textContent).join('') || 'Table';
   T.table = (element, props, watch) => {
     const host = element.querySelector('.tk-table-host');
     let drawn = '';

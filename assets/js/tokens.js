@@ -88,7 +88,7 @@
       chips.replaceChildren(...value.strip.rows.map(({title, name, tokens}, row) => {
         const chip = make('span', 'tk-cuts-chip');
         chip.style.setProperty('--lane', `var(--tk-lane-${row})`);
-        chip.append(make('i'), make('span', '', `${title}: ${tokens.length.toLocaleString('en')}`));
+        chip.append(make('i'), make('span', '', `${title}:`), T.number(tokens.length.toLocaleString('en'), `tokens ${row}`, value.of));
         if (value.strip.rows.length > 1) {
           const off = pressed('×', () => use(state.with.filter(each => each !== name)));
           off.setAttribute('aria-label', `Leave out ${title}`);
@@ -138,7 +138,8 @@
       if (!area.value) area.placeholder = value.text; // what is counted where the box was emptied
       if (!state.typed && document.activeElement !== area) area.value = value.text;
       state = {...state, text: state.text || value.text, with: value.with, steps: value.steps};
-      said.textContent = value.said;
+      said.dataset.run = value.of;
+      said.innerHTML = value.said;
       draw(value.strip);
       chipsOf(value);
       counts.innerHTML = value.counts;

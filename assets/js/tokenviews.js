@@ -32,7 +32,7 @@
       host.replaceChildren(bar, table);
     };
 
-    const words = (host, value) => {
+    const words = (host, value, run) => {
       const list = make('ol', 'tk-cuts-words'), [native, ...others] = value.rows;
       const which = picked(others.map((row, at) => [at, row.title]), 0);
       const paint = () => {
@@ -42,7 +42,9 @@
           const item = make('li'), change = extra[at];
           item.style.setProperty('--c', (Math.abs(change) / most * .7).toFixed(2));
           if (change < 0) item.dataset.less = '';
-          item.append(make('span', '', other.cuts[at]), make('small', '', `${change >= 0 ? '+' : '−'}${Math.abs(change).toFixed(1)}`));
+          const more = make('small');
+          more.append(T.number(`${change >= 0 ? '+' : '−'}${Math.abs(change).toFixed(1)}`, `word_more ${other.row} ${value.ends[at]} ${value.ends[at + 1]}`, run));
+          item.append(make('span', '', other.cuts[at]), more);
           item.title = `${word}: ${native.cuts[at]} costs ${native.nats[at]} nats, ${other.cuts[at]} ${other.nats[at]}`;
           return item;
         }));
@@ -77,7 +79,7 @@
       if (value.busy) busy(out, 'score', value, () => ask('score', {...mine, run: true}));
       if (value.html) {
         out.innerHTML = value.html;
-        words(out, value.words);
+        words(out, value.words, value.run);
         for (const note of value.notes) out.appendChild(make('p', 'tk-sub', `${note}.`));
       }
       host.replaceChildren(bar, set, cost, out);
@@ -95,16 +97,9 @@
       bar.append(label('Model', models), label('Prefix, which may end inside a word', prefix, 'tk-cuts-wide'), press);
       if (value.error) error(out, value.error);
       if (value.busy) busy(out, 'byte', value, () => ask('byte', {...mine, run: true}));
-      if (value.bars) {
-        out.appendChild(make('p', 'tk-sentence', value.said));
+      if (value.said) {
+        out.insertAdjacentHTML('beforeend', value.said);
         out.appendChild(make('p', 'tk-sub', `The prefix alone is cut ${value.cut.join(' | ')}`));
-        const list = out.appendChild(make('table', 'tk-cuts-bars'));
-        list.innerHTML = '<caption class="tk-unseen">Probability of the next byte</caption><thead><tr><th scope="col">byte</th><th scope="col">exact</th><th scope="col">next token alone</th></tr></thead><tbody></tbody>';
-        for (const [name, exact, naive] of value.bars) {
-          const row = list.tBodies[0].insertRow();
-          row.appendChild(Object.assign(make('th', '', name), {scope: 'row'}));
-          for (const p of [exact, naive]) { const cell = row.insertCell(), fill = cell.appendChild(make('i')); fill.style.width = `${(100 * p).toFixed(1)}%`; cell.appendChild(make('span', '', `${(100 * p).toFixed(1)} %`)); }
-        }
         out.insertAdjacentHTML('beforeend', value.html);
       }
       host.replaceChildren(bar, out);
@@ -167,7 +162,7 @@
       const cost = make('p', 'tk-sub', 'One pass of the model for each question, two questions for each word, four answered ones before each. The answers are scored by their probability; nothing is generated.');
       if (value.error) error(out, value.error);
       if (value.busy) busy(out, 'letters', value, () => ask('letters', {...mine, run: true}));
-      if (value.said) { out.appendChild(make('p', 'tk-sentence', value.said)); out.insertAdjacentHTML('beforeend', value.html); }
+      if (value.said) out.insertAdjacentHTML('beforeend', value.said + value.html);
       host.replaceChildren(label('Words', words, 'tk-cuts-text'), bar, cost, out);
     };
 

@@ -75,6 +75,13 @@
     } catch (error) { found = {error: `Not explained: ${error?.message ?? error}`}; }
     if (from === button) filled(...written(found));
   };
+  // A number that a script draws: its text, where it came from, and the run that it is of, if another.
+  T.number = (text, written, run) => {
+    const button = Object.assign(make('button', '', text), {type: 'button'});
+    button.dataset.why = written;
+    if (run) button.dataset.run = run;
+    return button;
+  };
   document.addEventListener('click', event => {
     const button = event.target.closest('[data-why]');
     if (!button) return;

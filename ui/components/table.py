@@ -50,18 +50,29 @@ class Number:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A cell of texts and numbers, one after another."""
+    """A cell, or a caption, of texts and numbers, one after another."""
 
     parts: tuple[str | Number, ...]
+
+    @property
+    def text(self) -> str:
+        """As it is read."""
+        return "".join(part if isinstance(part, str) else part.text for part in self.parts)
+
+    @property
+    def html(self) -> str:
+        """As it stands on the page."""
+        return "".join(map(_part, self.parts))
 
 
 Cell = str | Link | Copy | Number | Numbers
 
 
 def table_html(
-    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], caption: str, empty: str
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], caption: str | Numbers, empty: str
 ) -> str:
     """Return the table as HTML, every text in it escaped; ``empty`` is said where no row is."""
+    named = Numbers((caption,)) if isinstance(caption, str) else caption
     if not rows:
         return f'<p class="tk-sub">{escape(empty)}</p>'
     head = "".join(
@@ -71,8 +82,8 @@ def table_html(
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     # Where it is wider than the page it scrolls, and what scrolls must be reached by the keyboard.
     return (
-        f'<div class="tk-table" role="region" tabindex="0" aria-label="{escape(caption)}">'
-        f"<table><caption>{escape(caption)}{CSV}</caption>"
+        f'<div class="tk-table" role="region" tabindex="0" aria-label="{escape(named.text)}">'
+        f"<table><caption>{named.html}{CSV}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -98,8 +109,7 @@ def _cell(cell: Cell) -> str:
         named = f'title="{copied}">{escape(cell.text)}'
         return f'<td><button type="button" data-copy="{copied}" {named}</button></td>'
     if isinstance(cell, Number | Numbers):
-        parts = (cell,) if isinstance(cell, Number) else cell.parts
-        return f"<td>{''.join(map(_part, parts))}</td>"
+        return f"<td>{(Numbers((cell,)) if isinstance(cell, Number) else cell).html}</td>"
     told = escape(orjson.dumps(cell.select).decode())
     return f'<td><button type="button" data-select="{told}">{escape(cell.text)}</button></td>'
 

@@ -13,9 +13,7 @@ from tokenarium.ui.shell.saving import WHOLE, saved_run
 from tokenarium.ui.shell.visitor import visitor_of
 from tokenarium.ui.tokens.answer import SHOWN, answer, text_of, tokenizers_of
 from tokenarium.ui.why.cut import OF, cut_run, explained_cut
-
-GIVEN = "given/"
-"""How the names of tokenizers begin that a visitor gave or trained."""
+from tokenarium.ui.why.tokenizers import OURS
 
 TEMPLATE = """<div class="tk-cuts"></div>"""
 JS = """window.tokenarium.cuts(element, props, watch, event => trigger(event));
@@ -53,7 +51,7 @@ class Tokens(Page):
     def saved(self, asked: Mapping[str, str], name: str) -> dict[str, str]:
         """Return a file of the text under its tokenizers."""
         names = [each for each in asked.get("with", "").split(",") if each]
-        if name == "run.ipynb" and any(each.startswith(GIVEN) for each in names):
+        if name == "run.ipynb" and any(each.startswith(OURS) for each in names):
             raise UserError("a tokenizer of yours is kept here only: leave it out, or save tables")
         wanted = {"text": asked.get("text"), "with": names}
         found = tuple(each.name for each in tokenizers_of(self.lab, wanted))

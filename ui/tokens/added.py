@@ -11,9 +11,11 @@ from tokenarium.backend import (
     UserError,
     Visitor,
 )
-from tokenarium.ui.components.table import Cell, Column, table_html
-from tokenarium.ui.text import many, one_line
+from tokenarium.ui.components.table import Cell, Column, Number, table_html
+from tokenarium.ui.text import escape, many, one_line
+from tokenarium.ui.tokens.bars import Bar, bars_html, said_html
 from tokenarium.ui.tokens.runs import models_of, started, tooltip
+from tokenarium.ui.why.number import number, of_run, source
 
 MOST = 8
 
@@ -66,34 +68,51 @@ def _shown(lab: Lab, run: Run) -> dict[str, Any]:
         )
     titles = {each.slug: each.title for each in lab.methods("initialiser")}
     named = [titles.get(name.partition("(")[0], name) for name in result.initialiser]
-    costs = [result.native_nats_per_byte, *map(float, result.nats_per_byte)]
+    tables = _bars(result, named) + _methods(result, named) + _tokens(result, named)
     return {
         "run": run.id,
         "model": request.model,
         "passage": request.text,
         "words": " ".join(request.words),
         "most": request.most,
-        "said": _said(result, named),
-        "bars": [list(each) for each in zip(["as it is", *named], costs, strict=True)],
-        "html": _methods(result, named) + _tokens(result, named),
+        "said": of_run(said_html(_said(result, named)), run.id),
+        "html": of_run(tables, run.id),
     }
 
 
 def _said(result: NewTokensResult, named: list[str]) -> str:
     best = int(result.nats_per_byte.argmin())
-    native, found = result.native_nats_per_byte, float(result.nats_per_byte[best])
-    added = many(len(result.new_token), "new token")
-    words = (
-        f"With {added} the text goes from {result.native_tokens:,} to {result.tokens:,} tokens. It "
-        f"cost {native:.3f} nats per byte before; with the rows of “{named[best]}”, the best of "
-        f"{len(named)}, it costs {found:.3f} ({found / native - 1:+.0%})"
-    )
-    others = [
-        f"{name} {float(value):.3f}"
-        for place, (name, value) in enumerate(zip(named, result.nats_per_byte, strict=True))
-        if place != best
+    native = result.native_nats_per_byte
+    costs = [
+        number(f"{float(value):.3f}", source("nats_per_byte", place))
+        for place, value in enumerate(result.nats_per_byte)
     ]
+    more = number(
+        f"{float(result.nats_per_byte[best]) / native - 1:+.0%}", source("share_more", best)
+    )
+    about = f"the rows of “{escape(named[best])}”, the best of {len(named)}"
+    words = (
+        f"With {number(many(len(result.new_token), 'new token'), source('added'))} the text goes "
+        f"from {number(f'{result.native_tokens:,}', source('native_tokens'))} to "
+        f"{number(many(result.tokens, 'token'), source('tokens'))}. It cost "
+        f"{number(f'{native:.3f}', source('native_nats_per_byte'))} nats per byte before; with "
+        f"{about}, it costs {costs[best]} ({more})"
+    )
+    others = [f"{escape(name)} {costs[place]}" for place, name in enumerate(named) if place != best]
     return words + (f", with {', '.join(others)}." if others else ".")
+
+
+def _bars(result: NewTokensResult, named: list[str]) -> str:
+    most = max(result.native_nats_per_byte, float(result.nats_per_byte.max()))
+    sources = [source("native_nats_per_byte")]
+    sources += [source("nats_per_byte", place) for place in range(len(named))]
+    costs = [result.native_nats_per_byte, *map(float, result.nats_per_byte)]
+    rows = [
+        (name, [Bar(f"{cost:.3f}", of, cost / most)])
+        for name, cost, of in zip(["as it is", *named], costs, sources, strict=True)
+    ]
+    caption = "Nats per byte of the text, by the rows of its new tokens"
+    return bars_html(caption, rows, ("rows", "nats per byte"))
 
 
 def _methods(result: NewTokensResult, named: list[str]) -> str:
@@ -104,12 +123,20 @@ def _methods(result: NewTokensResult, named: list[str]) -> str:
         Column("more than native", "Nats per byte, less those of the text as the model knows it."),
         Column("elsewhere, nats", defined["elsewhere_nats"].formula),
     ]
-    rows: list[list[Cell]] = [["as it is", f"{result.native_nats_per_byte:.3f}", "", ""]]
+    native = Number(f"{result.native_nats_per_byte:.3f}", source("native_nats_per_byte"))
+    rows: list[list[Cell]] = [["as it is", native, "", ""]]
     for place, name in enumerate(named):
         value = float(result.nats_per_byte[place])
         more = value - result.native_nats_per_byte
         rest = float(result.elsewhere_nats[place])
-        rows.append([name, f"{value:.3f}", f"{more:+.3f}", f"{rest:+.1f}"])
+        rows.append(
+            [
+                name,
+                Number(f"{value:.3f}", source("nats_per_byte", place)),
+                Number(f"{more:+.3f}", source("more_than_before", place)),
+                Number(f"{rest:+.1f}", source("elsewhere_nats", place)),
+            ]
+        )
     return table_html(columns, rows, "The loss after the swap", "")
 
 
@@ -127,9 +154,12 @@ def _tokens(result: NewTokensResult, named: list[str]) -> str:
         [
             one_line(token),
             one_line(result.pieces[n]),
-            f"{result.occurrences[n]:,}",
-            f"{result.native_nats[n]:.2f}",
-            *(f"{value:.2f}" for value in result.new_nats[:, n]),
+            Number(f"{result.occurrences[n]:,}", source("occurrences", n)),
+            Number(f"{result.native_nats[n]:.2f}", source("native_nats", n)),
+            *(
+                Number(f"{value:.2f}", source("new_nats", row, n))
+                for row, value in enumerate(result.new_nats[:, n])
+            ),
             one_line(result.similar[n]) or "none",
         ]
         for n, token in enumerate(result.new_token)

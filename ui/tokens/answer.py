@@ -12,7 +12,7 @@ from tokenarium.backend import (
     Vocabulary,
     parallel_text,
 )
-from tokenarium.ui.text import many, one_line
+from tokenarium.ui.text import escape, many, one_line
 from tokenarium.ui.tokens.added import new_tokens
 from tokenarium.ui.tokens.cuts import strip_of
 from tokenarium.ui.tokens.epochs import epochs_html
@@ -21,8 +21,10 @@ from tokenarium.ui.tokens.mixture import mixed
 from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
 from tokenarium.ui.tokens.sizes import sizes
 from tokenarium.ui.tokens.tables import counts_html, growth_html, languages_html, steps_html
+from tokenarium.ui.why.answer import kept
 from tokenarium.ui.why.cut import cut_name, cut_run
-from tokenarium.ui.why.number import of_run
+from tokenarium.ui.why.number import number, of_run, source
+from tokenarium.ui.why.tokenizers import of_epochs, of_growth, of_languages, of_steps
 
 MOST_CHARACTERS = 4_000
 MOST_TOKENIZERS = 4
@@ -105,9 +107,10 @@ def _cut(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
         "with": list(names),
         "offered": lab.tokenizers.offered(),
         "strip": strip_of(result, text, vocabularies),
+        "of": cut_name(text, names),
         "said": _said(titles, result.tokens.tolist(), result.text_bytes),
         "counts": of_run(counts_html(result, titles), cut_name(text, names)),
-        "steps": steps_html(vocabularies),
+        "steps": of_run(steps_html(vocabularies), kept(lab).put(of_steps(lab, names))),
         "hosted": lab.settings.hosted,
     }
 
@@ -115,11 +118,17 @@ def _cut(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
 def _said(titles: list[str], tokens: list[int], size: int) -> str:
     few = min(range(len(tokens)), key=tokens.__getitem__)
     most = max(range(len(tokens)), key=tokens.__getitem__)
-    words = f"{many(size, 'byte')}: {many(tokens[few], 'token')} under {titles[few]}"
+    words = (
+        f"{number(many(size, 'byte'), source('text_bytes'))}: "
+        f"{number(many(tokens[few], 'token'), source('tokens', few))} under {escape(titles[few])}"
+    )
     if tokens[few] == tokens[most]:
         return words + (", as many under the others." if len(tokens) > 1 else ".")
-    times = tokens[most] / tokens[few]
-    return f"{words}, {tokens[most]:,} under {titles[most]}: {times:.2f} times as many."
+    times = number(f"{tokens[most] / tokens[few]:.2f}", source("tokens_times", most, few))
+    return (
+        f"{words}, {number(f'{tokens[most]:,}', source('tokens', most))} under "
+        f"{escape(titles[most])}: {times} times as many."
+    )
 
 
 def _languages(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,11 +138,14 @@ def _languages(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
     rate = asked.get("rate")
     price = float(rate) if isinstance(rate, int | float) and math.isfinite(rate) else 0.0
     found = [lab.tokenizers.premiums(each.name, str(against)) for each in vocabularies]
-    kept = [lab.tokenizers.kv_bytes_per_token(each.name) for each in vocabularies]
+    held = [lab.tokenizers.kv_bytes_per_token(each.name) for each in vocabularies]
+    price = max(price, 0.0)
+    names = [each.name for each in vocabularies]
+    of = kept(lab).put(of_languages(lab, names, str(against), price))
     return {
         "against": against,
         "languages": [[text.code, text.name] for text in parallel_text()],
-        "html": languages_html(found, vocabularies, max(price, 0.0), kept, str(against)),
+        "html": of_run(languages_html(found, vocabularies, price, held, str(against)), of),
     }
 
 
@@ -156,15 +168,18 @@ def _trained(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not asked.get("run"):
         return shown
-    size = asked.get("size")
+    wanted, kind = asked.get("size"), asked.get("kind", "bpe")
     corpus, words = str(asked.get("corpus") or ""), asked.get("words") is not False
-    made = lab.tokenizers.train(
-        corpus, asked.get("kind", "bpe"), size if isinstance(size, int) else 0, words=words
-    )
-    text = text_of(asked)
-    html = (
-        epochs_html(lab, made, corpus, text, words=words)
-        if lab.tokenizers.epochs(made.name)
-        else growth_html(made, lab.tokenizers.growth(made.name, text), len(text.encode()))
-    )
-    return {"name": made.name, "title": made.title, "html": html}
+    size = wanted if isinstance(wanted, int) else 0
+    made = lab.tokenizers.train(corpus, kind, size, words=words)
+    text, epochs = text_of(asked), lab.tokenizers.epochs(made.name)
+    if epochs:
+        other = lab.tokenizers.train(corpus, "bpe", len(made.entries), words=words)
+        html = epochs_html(made, other, epochs, text)
+        answered = of_epochs(lab, (made.name, other.name), epochs, text, (kind, size, words))
+    else:
+        points = lab.tokenizers.growth(made.name, text)
+        html = growth_html(made, points, len(text.encode()))
+        answered = of_growth(lab, made.name, points, text, (kind, size, words))
+    of = kept(lab).put(answered, corpus)
+    return {"name": made.name, "title": made.title, "html": of_run(html, of)}

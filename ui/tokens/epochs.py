@@ -2,36 +2,40 @@
 
 from collections.abc import Sequence
 
-from tokenarium.backend import Epoch, Lab, Vocabulary
-from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.backend import Epoch, Vocabulary
+from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import escape, many, one_line
+from tokenarium.ui.why.number import number, source
 
 SHOWN = 12
 
 
-def epochs_html(lab: Lab, made: Vocabulary, corpus: str, text: str, *, words: bool) -> str:
+def epochs_html(made: Vocabulary, other: Vocabulary, epochs: Sequence[Epoch], text: str) -> str:
     """Return the best units, the text above beside BPE, and the training text epoch by epoch.
 
     Args:
-        lab: who trains BPE beside it, with as many entries on the same text.
         made: a tokenizer of LiB.
-        corpus: that it was trained on.
+        other: one of BPE with as many entries, trained on the same text.
+        epochs: of the first.
         text: that the page shows.
-        words: whether no token goes beyond a word.
     """
-    other = lab.tokenizers.train(corpus, "bpe", len(made.entries), words=words)
     mine, theirs = (len(each.engine.encode([text])[0]) for each in (made, other))
     units = [spelled for spelled in made.spelled.values() if len(spelled) > 1]
     shown = (unit.decode("utf-8", "tokenarium_hexadecimal") for unit in units[:SHOWN])
     best = ", ".join(one_line(unit).replace(" ", "·") for unit in shown)
-    said = (
-        f"{made.title}: {len(made.entries):,} entries, all bytes and {many(len(units), 'unit')}"
-        f"{f'; the best are {best}' if units else ''}. The text above is {many(mine, 'token')} "
-        f"under it and {theirs:,} under BPE of {len(other.entries):,} entries, trained on the same "
-        f"text"
+    entries, others = (
+        number(f"{len(each.entries):,}", source(name))
+        for each, name in ((made, "made_entries"), (other, "other_entries"))
     )
-    table = _table(lab.tokenizers.epochs(made.name))
-    return f'<p class="tk-sub">{escape(said)}.</p>{table}'
+    said = (
+        f"{escape(made.title)}: {entries} entries, all bytes and "
+        f"{number(many(len(units), 'unit'), source('made_units'))}"
+        f"{f'; the best are {escape(best)}' if units else ''}. The text above is "
+        f"{number(many(mine, 'token'), source('made_tokens'))} under it and "
+        f"{number(f'{theirs:,}', source('other_tokens'))} under BPE of {others} entries, trained "
+        "on the same text"
+    )
+    return f'<p class="tk-sub">{said}.</p>{_table(epochs)}'
 
 
 def _table(epochs: Sequence[Epoch]) -> str:
@@ -46,7 +50,11 @@ def _table(epochs: Sequence[Epoch]) -> str:
         Column("units known", "Those on trial included; the last tenth is forgotten each time."),
     ]
     rows: list[list[Cell]] = [
-        [str(number), f"{epoch.tokens:,}", f"{epoch.units:,}"]
-        for number, epoch in enumerate(epochs, start=1)
+        [
+            str(place + 1),
+            Number(f"{epoch.tokens:,}", source("epoch_tokens", place)),
+            Number(f"{epoch.units:,}", source("epoch_units", place)),
+        ]
+        for place, epoch in enumerate(epochs)
     ]
     return table_html(columns, rows, "The training text as LiB learns to read it", "")

@@ -5,9 +5,10 @@ from typing import Any
 
 from tokenarium.backend import CharactersRequest, CharactersResult, Lab, UserError, Visitor
 from tokenarium.ui.components.table import Cell, Column, Number, table_html
-from tokenarium.ui.text import many
+from tokenarium.ui.text import escape, many
+from tokenarium.ui.tokens.bars import said_html
 from tokenarium.ui.tokens.runs import models_of, started
-from tokenarium.ui.why.number import of_run, source
+from tokenarium.ui.why.number import number, of_run, source
 
 MOST_WORDS = 64
 
@@ -34,17 +35,19 @@ def letters(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[
     return {
         **shown,
         "run": found.id,
-        "said": _said(found.result, request.model),
+        "said": of_run(said_html(_said(found.result, request.model)), found.id),
         "html": of_run(_table(found.result), found.id),
     }
 
 
 def _said(result: CharactersResult, model: str) -> str:
-    right = round(result.accuracy * len(result.word))
+    right = number(str(round(result.accuracy * len(result.word))), source("right_answers"))
+    asked = number(many(len(result.word), "question"), source("questions"))
     words = (
-        f"{model} prefers the right answer to {right} of {many(len(result.word), 'question')} "
-        f"({result.accuracy:.0%}); always saying {result.usual_answer} would be right "
-        f"{result.usual_accuracy:.0%} of the time."
+        f"{escape(model)} prefers the right answer to {right} of {asked} "
+        f"({number(f'{result.accuracy:.0%}', source('accuracy'))}); always saying "
+        f"{number(str(result.usual_answer), source('usual_answer'))} would be right "
+        f"{number(f'{result.usual_accuracy:.0%}', source('usual_accuracy'))} of the time."
     )
     low, high = result.slope_low_nats, result.slope_high_nats
     if result.slope_nats != result.slope_nats:
@@ -54,8 +57,13 @@ def _said(result: CharactersResult, model: str) -> str:
         finding = "letters inside of longer tokens are known less well"
     if low > 0:
         finding = "letters inside of longer tokens are known better"
-    return f"{words} For each letter that the token is longer, the margin changes by " + (
-        f"{result.slope_nats:+.2f} nats ({low:+.2f} to {high:+.2f}): {finding}."
+    slope, least, most = (
+        number(f"{getattr(result, name):+.2f}{unit}", source(name))
+        for name, unit in (("slope_nats", " nats"), ("slope_low_nats", ""), ("slope_high_nats", ""))
+    )
+    return (
+        f"{words} For each letter that the token is longer, the margin changes by {slope} "
+        f"({least} to {most}): {finding}."
     )
 
 
@@ -70,11 +78,11 @@ def _table(result: CharactersResult) -> str:
         for name in names
     ]
     rows: list[list[Cell]] = []
-    for number in range(len(result.word)):
-        row: list[Cell] = [result.word[number], result.letter[number]]
+    for place in range(len(result.word)):
+        row: list[Cell] = [result.word[place], result.letter[place]]
         for name in names[2:]:
-            value = getattr(result, name)[number]
+            value = getattr(result, name)[place]
             said = f"{value:+.2f}" if name == "margin_nats" else str(int(value))
-            row.append(Number(said, source(name, number)))
+            row.append(Number(said, source(name, place)))
         rows.append(row)
     return table_html(columns, rows, "Each question", "")

@@ -4,8 +4,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tokenarium.backend import Lab, Mixture
-from tokenarium.ui.components.table import Cell, Column, table_html
-from tokenarium.ui.text import many, one_line
+from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
+from tokenarium.ui.text import escape, many, one_line
+from tokenarium.ui.tokens.bars import Bar, bars_html, said_html
+from tokenarium.ui.why.answer import kept
+from tokenarium.ui.why.number import number, of_run, source
+from tokenarium.ui.why.tokenizer_numbers import HAYASE as PAPER
+from tokenarium.ui.why.tokenizers import of_mixture
 
 USUAL = ("English", "Python", "JavaScript")
 MERGES = 200
@@ -13,7 +18,6 @@ MOST_OWN = 8
 LITTLE = 2_000
 """Bytes of a sample below which the answer says that it is short."""
 UNEXPLAINED = 0.8
-PAPER = "Hayase et al., 2024, arXiv:2407.16607"
 
 
 def mixed(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,21 +30,20 @@ def mixed(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not asked.get("run"):
         return shown
-    merges = asked.get("merges")
+    wanted = asked.get("merges")
+    merges = wanted if isinstance(wanted, int) else MERGES
     samples = {name: offered[name].text for name in names_of(asked) if name in offered}
-    samples |= own_texts(asked, samples)
+    own = own_texts(asked, samples)
     name = str(asked.get("tokenizer") or "")
-    found = lab.tokenizers.mixture(name, samples, merges if isinstance(merges, int) else MERGES)
+    found = lab.tokenizers.mixture(name, samples | own, merges)
     title = lab.tokenizers.get(name).title
+    answer = of_mixture(found, name, [*samples], [*own], merges)
+    of = kept(lab).put(answer, *own.values())
     return {
         **shown,
-        "said": _said(found, title),
-        "bars": [
-            [one_line(each), float(share)]
-            for each, share in zip(found.names, found.shares, strict=True)
-        ],
-        "html": _table(found, title),
-        "notes": _notes(found),
+        "said": of_run(said_html(_said(found, title)), of),
+        "html": of_run(_bars(found) + _table(found, title), of),
+        "notes": [of_run(f'<p class="tk-sub">{note}.</p>', of) for note in _notes(found)],
     }
 
 
@@ -62,38 +65,62 @@ def own_texts(asked: Mapping[str, Any], taken: Collection[str] = ()) -> dict[str
     return found
 
 
+def _share(found: Mixture, name: str, place: int, digits: int = 0) -> Number:
+    """Return a share of a kind of text, or an end of its interval."""
+    field = {"share": "shares", "share_low": "low", "share_high": "high"}[name]
+    return Number(f"{getattr(found, field)[place]:.{digits}%}", source(name, place))
+
+
 def _said(found: Mixture, title: str) -> str:
     order = sorted(range(len(found.names)), key=lambda n: -found.shares[n])
-    parts = [
-        f"{one_line(found.names[n])} {found.shares[n]:.0%} ({found.low[n]:.0%} to "
-        f"{found.high[n]:.0%})"
-        for n in order
-        if found.shares[n] >= 0.005
-    ]
+    parts = []
+    for n in order:
+        if found.shares[n] >= 0.005:
+            share, low, high = (
+                number(each.text, each.of)
+                for each in (_share(found, f"share{end}", n) for end in ("", "_low", "_high"))
+            )
+            parts.append(f"{escape(one_line(found.names[n]))} {share} ({low} to {high})")
     others = len(order) - len(parts)
+    merges = number(many(found.merges, "merge"), source("merges"))
+    rest = number(many(others, "other kind"), source("others"))
     return (
-        f"Of these kinds of text, the first {many(found.merges, 'merge')} of {title} fit best to a "
+        f"Of these kinds of text, the first {merges} of {escape(title)} fit best to a "
         f"training text of {', '.join(parts)} by bytes"
-        + (f"; {many(others, 'other kind')} had under 0.5 %." if others else ".")
+        + (f"; {rest} had under 0.5 %." if others else ".")
     )
 
 
+def _bars(found: Mixture) -> str:
+    rows = []
+    for n, name in enumerate(found.names):
+        share = _share(found, "share", n, 1)
+        rows.append((one_line(name), [Bar(share.text, share.of, float(found.shares[n]))]))
+    return bars_html("Shares of the training text", rows)
+
+
 def _notes(found: Mixture) -> list[str]:
-    notes = list(found.notes)
+    notes = [escape(note) for note in found.notes]
     if found.explained < UNEXPLAINED:
+        explained = number(f"{found.explained:.0%}", source("explained"))
         notes.insert(
             0,
-            f"only {found.explained:.0%} of these merges stand in a sample that has a share: what "
+            f"only {explained} of these merges stand in a sample that has a share: what "
             "this tokenizer was trained on is not among the samples, and the shares say little",
         )
     short = [n for n, size in zip(found.names, found.sizes, strict=True) if size < LITTLE]
     if short:
-        words = ", ".join(one_line(name) for name in short)
+        words = ", ".join(escape(one_line(name)) for name in short)
         notes.append(f"few bytes, so uncertain: {words}; add longer texts of yours")
+    slack, bound, equal = (
+        number(f"{getattr(found, name):.1f}", source(name))
+        for name in ("slack", "bound", "equal_slack")
+    )
     notes.append(
-        f"{found.constraints:,} constraints need {found.slack:.1f} of slack in pairs per 1,000 "
-        f"bytes (no shares less than {found.bound:.1f}; equal shares {found.equal_slack:.1f}); "
-        f"left out because they stand in no sample: {many(found.unseen, 'merge')}"
+        f"{number(f'{found.constraints:,}', source('constraints'))} constraints need {slack} of "
+        f"slack in pairs per 1,000 bytes (no shares less than {bound}; equal shares {equal}); "
+        "left out because they stand in no sample: "
+        f"{number(many(found.unseen, 'merge'), source('unseen'))}"
     )
     return notes
 
@@ -113,10 +140,10 @@ def _table(found: Mixture, title: str) -> str:
     rows: list[list[Cell]] = [
         [
             one_line(name),
-            f"{found.shares[n]:.1%}",
-            f"{found.low[n]:.1%} to {found.high[n]:.1%}",
-            f"{found.stands[n]:.0%}",
-            f"{found.sizes[n]:,}",
+            _share(found, "share", n, 1),
+            Numbers((_share(found, "share_low", n, 1), " to ", _share(found, "share_high", n, 1))),
+            Number(f"{found.stands[n]:.0%}", source("stands", n)),
+            Number(f"{found.sizes[n]:,}", source("size", n)),
         ]
         for n, name in enumerate(found.names)
     ]

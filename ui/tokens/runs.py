@@ -25,9 +25,10 @@ from tokenarium.backend import (
     by_word,
     word_spans,
 )
-from tokenarium.ui.components.table import Cell, Column, Number, table_html
-from tokenarium.ui.text import one_line
-from tokenarium.ui.why.number import of_run, source
+from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
+from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.tokens.bars import Bar, bars_html, said_html
+from tokenarium.ui.why.number import number, of_run, source
 
 WAIT_S = 0.8
 MOST_SCORED = 1_500
@@ -87,8 +88,13 @@ def next_bytes(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> di
     if isinstance(found, dict):
         return {**shown, **found}
     assert isinstance(found.result, NextByteResult)
-    drawn = _bytes(found.result)
-    return {**shown, "run": found.id, **drawn, "html": of_run(drawn["html"], found.id)}
+    return {
+        **shown,
+        "run": found.id,
+        "cut": [one_line(token) for token in found.result.prefix_text],
+        "said": of_run(_said(found.result), found.id),
+        "html": of_run(_bars(found.result) + _places(found.result), found.id),
+    }
 
 
 def cancelled(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
@@ -140,26 +146,25 @@ def _costs_html(result: TokenizeResult, titles: Mapping[str, str]) -> str:
     ]
     native = float(result.nats_per_byte[0])
     rows: list[list[Cell]] = []
-    for number, slug in enumerate(result.segmenter):
+    for place, slug in enumerate(result.segmenter):
         title = titles.get(slug.partition("(")[0], slug)
-        cost, tokens = float(result.nats_per_byte[number]), int(result.tokens[number])
-        if result.refused[number]:
-            rows.append([title, "n/a", "n/a", result.refused[number], "n/a", "n/a"])
+        cost, tokens = float(result.nats_per_byte[place]), int(result.tokens[place])
+        if result.refused[place]:
+            rows.append([title, "n/a", "n/a", result.refused[place], "n/a", "n/a"])
             continue
         per_token = cost * result.text_bytes / tokens
         rows.append(
             [
                 title,
-                Number(f"{tokens:,}", source("tokens", number)),
-                Number(f"{cost:.3f}", source("nats_per_byte", number)),
-                Number(f"{cost - native:+.3f}", source("more_than_native", number))
-                if number
-                else "",
-                Number(f"{per_token:.2f}", source("nats_per_token", number)),
-                "yes" if result.canonical[number] else "no",
+                Number(f"{tokens:,}", source("tokens", place)),
+                Number(f"{cost:.3f}", source("nats_per_byte", place)),
+                Number(f"{cost - native:+.3f}", source("more_than_native", place)) if place else "",
+                Number(f"{per_token:.2f}", source("nats_per_token", place)),
+                "yes" if result.canonical[place] else "no",
             ]
         )
-    caption = f"What {result.text_bytes:,} bytes cost {result.tokenizer[0]} in each segmentation"
+    size = Number(f"{result.text_bytes:,}", source("text_bytes"))
+    caption = Numbers(("What ", size, f" bytes cost {result.tokenizer[0]} in each segmentation"))
     return table_html(columns, rows, caption, "")
 
 
@@ -168,19 +173,21 @@ def _words(result: TokenizeResult, text: str, titles: Mapping[str, str]) -> dict
     whole = text.encode()
     spans = word_spans(text)
     rows = []
-    for number, slug in enumerate(result.segmenter):
-        mine = result.segmentation == number
+    for row, slug in enumerate(result.segmenter):
+        mine = result.segmentation == row
         places = np.stack([result.start_byte[mine], result.stop_byte[mine]], 1)
         sums = by_word(text, places, result.surprisal_nats[mine])
         rows.append(
             {
                 "title": titles.get(slug.partition("(")[0], slug),
+                "row": row,
                 "nats": [round(float(value), 2) for value in sums],
                 "cuts": [_cut(whole, places, begin, end) for begin, end in spans.tolist()],
             }
         )
     words = [whole[begin:end].decode() for begin, end in spans.tolist()]
-    return {"words": [one_line(word) for word in words], "rows": rows}
+    ends = [0, *(spans[:-1, 1] + 1).tolist(), len(whole) + 1]
+    return {"words": [one_line(word) for word in words], "rows": rows, "ends": ends}
 
 
 def _cut(text: bytes, places: Any, begin: int, end: int) -> str:
@@ -191,29 +198,46 @@ def _cut(text: bytes, places: Any, begin: int, end: int) -> str:
     return "|".join(one_line(part.decode("utf-8", "tokenarium_hexadecimal")) for part in parts)
 
 
-def _bytes(result: NextByteResult) -> dict[str, Any]:
-    """Return bars of the likeliest bytes, the finding, and where the token begins."""
-    order = np.argsort(-np.maximum(result.exact, result.naive), kind="stable")[:TOP]
-    bars = [
-        [_byte(int(byte)), float(result.exact[byte]), float(result.naive[byte])]
-        for byte in sorted(order.tolist(), key=lambda byte: -result.exact[byte])
-    ]
+def _said(result: NextByteResult) -> str:
     exact, naive = int(result.exact.argmax()), int(result.naive.argmax())
-    said = (
-        f"After the bytes the likeliest is {_byte(exact)} at {result.exact[exact]:.1%}; the next "
-        f"token alone says {_byte(naive)} at {result.naive[naive]:.1%} and gives {_byte(exact)} "
-        f"{result.naive[exact]:.1%}. The two distributions are {result.total_variation:.2f} apart "
-        f"(0 same, 1 disjoint); {result.leaked:.2%} of the model's probability goes to "
-        "segmentations that its tokenizer never makes."
+    likely, short = escape(_byte(exact)), escape(_byte(naive))
+    shown = {
+        name: number(f"{getattr(result, field)[byte]:.1%}", source(field, byte))
+        for name, field, byte in (
+            ("exact", "exact", exact),
+            ("naive", "naive", naive),
+            ("of_exact", "naive", exact),
+        )
+    }
+    apart = number(f"{result.total_variation:.2f}", source("total_variation"))
+    leaked = number(f"{result.leaked:.2%}", source("leaked"))
+    return said_html(
+        f"After the bytes the likeliest is {likely} at {shown['exact']}; the next token alone says "
+        f"{short} at {shown['naive']} and gives {likely} {shown['of_exact']}. The two "
+        f"distributions are {apart} apart (0 same, 1 disjoint); {leaked} of the model's "
+        "probability goes to segmentations that its tokenizer never makes."
     )
+
+
+def _bars(result: NextByteResult) -> str:
+    """Return bars of the likeliest bytes."""
+    order = np.argsort(-np.maximum(result.exact, result.naive), kind="stable")[:TOP]
+    rows = []
+    for byte in sorted(order.tolist(), key=lambda byte: -result.exact[byte]):
+        shares = [(name, float(getattr(result, name)[byte])) for name in ("exact", "naive")]
+        bars = [Bar(f"{share:.1%}", source(name, byte), share) for name, share in shares]
+        rows.append((_byte(byte), bars))
+    return bars_html("Probability of the next byte", rows, ("byte", "exact", "next token alone"))
+
+
+def _places(result: NextByteResult) -> str:
     columns = [
         Column("token begins at byte", "Of the prefix; the last one is its end."),
         Column("what it begins with", "The part of the prefix that this token would hold."),
         Column("tokens", "Valid ones that begin there and reach beyond the prefix."),
         Column("share", "Of the probability of all covers."),
     ]
-    tokens = "".join(result.prefix_text)
-    spelled = tokens.encode()
+    spelled = "".join(result.prefix_text).encode()
     rows: list[list[Cell]] = [
         [
             Number(str(place), source("cut_byte", at)),
@@ -226,12 +250,7 @@ def _bytes(result: NextByteResult) -> dict[str, Any]:
         )
         if share >= 5e-5
     ]
-    return {
-        "said": said,
-        "bars": bars,
-        "cut": [one_line(token) for token in result.prefix_text],
-        "html": table_html(columns, rows, "Where the token begins that holds the next byte", ""),
-    }
+    return table_html(columns, rows, "Where the token begins that holds the next byte", "")
 
 
 def _part(part: bytes) -> str:

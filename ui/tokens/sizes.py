@@ -6,10 +6,14 @@ from typing import Any
 
 from tokenarium.backend import Lab, SizeCurve, UserError, parallel_text
 from tokenarium.ui.components.plot import figure_json
-from tokenarium.ui.components.table import Cell, Column, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
 from tokenarium.ui.figures.vocabulary_size import vocabulary_size
-from tokenarium.ui.text import one_line
+from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.tokens.bars import said_html
 from tokenarium.ui.tokens.mixture import own_texts
+from tokenarium.ui.why.answer import kept
+from tokenarium.ui.why.number import number, of_run, source
+from tokenarium.ui.why.tokenizers import of_cut_off, of_trained
 
 SIZE = 4_000
 _MARKED = (
@@ -30,24 +34,24 @@ def sizes(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
         return shown
     name = codes[against]
     if asked.get("source") == "train":
-        size = asked.get("size")
-        samples = {_code(title, codes): text for title, text in own_texts(asked).items()}
-        curves = lab.tokenizers.trained_curves(
-            samples,
-            against,
-            size if isinstance(size, int) else SIZE,
-            words=asked.get("words") is not False,
-        )
+        wanted, words = asked.get("size"), asked.get("words") is not False
+        size = wanted if isinstance(wanted, int) else SIZE
+        texts = own_texts(asked)
+        files = {_code(title, codes): title for title in texts}
+        samples = {code: texts[title] for code, title in files.items()}
+        curves = lab.tokenizers.trained_curves(samples, against, size, words=words)
+        of = kept(lab).put(of_trained(curves, files, against, size, words), *samples.values())
         said = _trained(curves, name)
     else:
         tokenizer = str(asked.get("tokenizer") or "")
         curves = lab.tokenizers.cut_off_curves(tokenizer, against)
+        of = kept(lab).put(of_cut_off(curves, tokenizer, against))
         said = _cut_off(curves, name, lab.tokenizers.get(tokenizer).title)
     return {
         **shown,
-        "said": said,
+        "said": of_run(said_html(said), of),
         "figure": figure_json(vocabulary_size(curves, name)),
-        "html": _table(curves, name),
+        "html": of_run(_table(curves, name), of),
     }
 
 
@@ -64,40 +68,54 @@ def _code(title: str, codes: Mapping[str, str]) -> str:
 
 
 def _cut_off(curves: Sequence[SizeCurve], against: str, title: str) -> str:
-    spelled = [curve for curve in curves if curve.premiums[-1].tokens]
-    most = max(spelled, key=lambda curve: curve.premiums[-1].value)
+    spelled = [place for place, curve in enumerate(curves) if curve.premiums[-1].tokens]
+    place = max(spelled, key=lambda place: curves[place].premiums[-1].value)
+    most, end = curves[place], len(curves[place].entries) - 1
     first, last = most.premiums[0], most.premiums[-1]
+    few = number(f"{most.entries[0]:,}", source("curve_entries", place, 0))
+    every = number(f"{most.entries[-1]:,}", source("curve_entries", place, end))
     return (
-        f"With {most.entries[0]:,} entries of {title} {most.text.name} takes {first.value:.2f} "
-        f"times as many tokens as {against}, with all {most.entries[-1]:,} it takes "
-        f"{last.value:.2f} times ({last.low:.2f} to {last.high:.2f}), the most of "
-        f"{len(spelled)} languages."
+        f"With {few} entries of {escape(title)} {escape(most.text.name)} takes "
+        f"{number(f'{first.value:.2f}', source('curve_premium', place, 0))} "
+        f"times as many tokens as {escape(against)}, with all {every} it takes "
+        f"{number(f'{last.value:.2f}', source('curve_premium', place, end))} times "
+        f"({number(f'{last.low:.2f}', source('curve_low', place, end))} to "
+        f"{number(f'{last.high:.2f}', source('curve_high', place, end))}), the most of "
+        f"{number(f'{len(spelled)} languages', source('spelled'))}."
     )
 
 
 def _trained(curves: Sequence[SizeCurve], against: str) -> str:
-    own = next(curve for curve in curves if curve.text.name == against)
-    goal, words = own.premiums[-2], []
-    for curve in curves:
-        if curve is own:
+    own = next(place for place, curve in enumerate(curves) if curve.text.name == against)
+    mine = curves[own]
+    goal, words = mine.premiums[-2], []
+    for place, curve in enumerate(curves):
+        if place == own:
             continue
-        entries = curve.entries_for(goal.tokens)
+        entries, name = curve.entries_for(goal.tokens), escape(curve.text.name)
+        most = source("curve_entries", place, len(curve.entries) - 1)
         words.append(
-            f"{curve.text.name} {entries:,.0f}"
+            f"{name} {number(f'{entries:,.0f}', source('entries_for', place, own))}"
             if entries == entries
-            else f"{curve.text.name} more than {curve.entries[-1]:,}"
+            else f"{name} more than {number(f'{curve.entries[-1]:,}', most)}"
         )
     values = [curve.premiums[-1].value for curve in curves]
     ended = [
-        f" {curve.text.name} has nothing more to merge after {curve.entries[-1]:,}."
+        f" {escape(curve.text.name)} has nothing more to merge after {curve.entries[-1]:,}."
         for curve in curves
-        if len(curve.entries) < len(own.entries)
+        if len(curve.entries) < len(mine.entries)
     ]
+    end = len(mine.entries) - 1
+    least = number(f"{min(values):.2f}", source("least_premium"))
+    largest = number(f"{max(values):.2f}", source("most_premium"))
     return (
         f"Each language with a tokenizer of its own, trained on as many bytes: with up to "
-        f"{own.entries[-1]:,} entries premiums to {against} end between {min(values):.2f} and "
-        f"{max(values):.2f}.{''.join(ended)} For as few tokens as {against} has with "
-        f"{own.entries[-2]:,} entries the others need: {', '.join(words)}."
+        f"{number(f'{mine.entries[-1]:,}', source('curve_entries', own, end))} entries premiums to "
+        f"{escape(against)} end between {least} and "
+        f"{largest}.{''.join(ended)} For as few tokens "
+        f"as {escape(against)} has with "
+        f"{number(f'{mine.entries[-2]:,}', source('curve_entries', own, end - 1))} entries the "
+        f"others need: {', '.join(words)}."
     )
 
 
@@ -109,11 +127,17 @@ def _table(curves: Sequence[SizeCurve], against: str) -> str:
     ]
     columns.append(Column("tokens at the end", "Of the eight sentences."))
     rows: list[list[Cell]] = []
-    for curve in sorted(curves, key=lambda curve: curve.premiums[-1].value):
+    for place in sorted(range(len(curves)), key=lambda n: curves[n].premiums[-1].value):
+        curve = curves[place]
         row: list[Cell] = [curve.text.name]
-        for each in curve.premiums:
-            shown = f"{each.value:.2f} ({each.low:.2f} to {each.high:.2f})"
-            row.append(shown if each.tokens else "left out")
+        for size, each in enumerate(curve.premiums):
+            shown = [
+                Number(f"{getattr(each, field):.2f}", source(f"curve_{name}", place, size))
+                for name, field in (("premium", "value"), ("low", "low"), ("high", "high"))
+            ]
+            parts = (shown[0], " (", shown[1], " to ", shown[2], ")")
+            row.append(Numbers(parts) if each.tokens else "left out")
         row += ["no more merges"] * (len(sizes) - len(curve.entries))
-        rows.append([*row, f"{curve.premiums[-1].tokens:,}"])
+        last = source("curve_tokens", place, len(curve.entries) - 1)
+        rows.append([*row, Number(f"{curve.premiums[-1].tokens:,}", last)])
     return table_html(columns, rows, f"Premium to {against} as the vocabulary grows", "")

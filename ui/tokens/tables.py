@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tokenarium.backend import Parallel, Point, Premium, TokenizeResult, Vocabulary
-from tokenarium.ui.components.table import Cell, Column, Number, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
 from tokenarium.ui.text import escape, one_line
-from tokenarium.ui.why.number import source
+from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.tokenizer_numbers import PETROV
 
 _COUNTED = ("tokens", "bytes_per_token", "fertility", "continued_words", "byte_fallback")
 _SHARES = ("continued_words", "byte_fallback")
@@ -22,22 +23,23 @@ def counts_html(result: TokenizeResult, titles: Sequence[str]) -> str:
     columns += [Column(defined[name].title, _meaning(defined[name])) for name in _COUNTED]
     columns.append(Column("characters per token", "Unicode code points of the text / tokens"))
     rows: list[list[Cell]] = []
-    for number, title in enumerate(titles):
-        if result.refused[number]:
+    for place, title in enumerate(titles):
+        if result.refused[place]:
             continue
         shown: list[Cell] = [title]
         for name in _COUNTED:
-            value = float(getattr(result, name)[number])
+            value = float(getattr(result, name)[place])
             said = _number(value, share=name in _SHARES, whole=name == "tokens")
-            shown.append(said if value != value else Number(said, source(name, number)))
-        characters = f"{result.text_characters / result.tokens[number]:.2f}"
-        shown.append(Number(characters, source("characters_per_token", number)))
+            shown.append(said if value != value else Number(said, source(name, place)))
+        characters = f"{result.text_characters / result.tokens[place]:.2f}"
+        shown.append(Number(characters, source("characters_per_token", place)))
         rows.append(shown)
-    caption = (
-        f"{result.text_characters:,} characters, {result.text_bytes:,} bytes, "
-        f"{result.text_words:,} words"
-    )
-    return table_html(columns, rows, caption, "Nothing is cut.")
+    parts: list[str | Number] = []
+    for unit in ("characters", "bytes", "words"):
+        count = getattr(result, f"text_{unit}")
+        parts += [", "] if parts else []
+        parts += [Number(f"{count:,}", source(f"text_{unit}")), f" {unit}"]
+    return table_html(columns, rows, Numbers(tuple(parts)), "Nothing is cut.")
 
 
 def steps_html(vocabularies: Sequence[Vocabulary]) -> str:
@@ -54,17 +56,20 @@ def steps_html(vocabularies: Sequence[Vocabulary]) -> str:
         ),
     ]
     rows: list[list[Cell]] = []
-    for each in vocabularies:
+    for place, each in enumerate(vocabularies):
         names = [one_line(name) for name in each.added.values()]
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        special: Cell = " ".join(names[:6]) or "none"
+        if len(names) > 6:
+            more = Number(f"{len(names) - 6}", source("more_added", place))
+            special = Numbers((f"{special} and ", more, " more"))
         rows.append(
             [
                 each.title,
                 f"{each.model}, {each.spelling.replace('_', '-')}",
-                f"{len(each.entries):,}",
-                f"{len(each.merge_list):,}",
+                Number(f"{len(each.entries):,}", source("entries", place)),
+                Number(f"{len(each.merge_list):,}", source("merges", place)),
                 *(_step(each.steps.get(name)) for name in _STEPS),
-                " ".join(names[:6]) + more or "none",
+                special,
             ]
         )
     return table_html(columns, rows, "What each tokenizer does", "No tokenizer is chosen.")
@@ -99,24 +104,35 @@ def languages_html(
             Column(
                 f"premium to {name}",
                 "Tokens / tokens of the other language; in brackets 95 % of 2,000 draws of eight "
-                "sentences anew, the same for both (Petrov et al., 2023, arXiv:2305.15425).",
+                f"sentences anew, the same for both ({PETROV}).",
             ),
         ]
     order = sorted(range(len(found[0])), key=lambda n: found[0][n][1].value)
     rows: list[list[Cell]] = []
-    for number in order:
-        text = found[0][number][0]
+    for place in order:
+        text = found[0][place][0]
         whole = "".join(text.sentences)
-        row: list[Cell] = [text.name, text.script, f"{len(whole):,}", f"{len(whole.encode()):,}"]
-        for each in found:
-            premium = each[number][1]
+        row: list[Cell] = [
+            text.name,
+            text.script,
+            Number(f"{len(whole):,}", source("language_characters", place)),
+            Number(f"{len(whole.encode()):,}", source("language_bytes", place)),
+        ]
+        for lane, each in enumerate(found):
+            premium = each[place][1]
             if not premium.tokens:
                 row += ["left out", "n/a"]
                 continue
-            row += [
-                f"{premium.tokens:,}",
-                f"{premium.value:.2f} ({premium.low:.2f} to {premium.high:.2f})",
-            ]
+            value, low, high = (
+                Number(f"{getattr(premium, field):.2f}", source(name, lane, place))
+                for name, field in (
+                    ("premium", "value"),
+                    ("premium_low", "low"),
+                    ("premium_high", "high"),
+                )
+            )
+            tokens = Number(f"{premium.tokens:,}", source("language_tokens", lane, place))
+            row += [tokens, Numbers((value, " (", low, " to ", high, ")"))]
         rows.append(row)
     caption = "The same eight sentences, fewest tokens under the first tokenizer first"
     return table_html(columns, rows, caption, "") + _means(found, vocabularies, rate, kv_bytes)
@@ -130,23 +146,29 @@ def growth_html(made: Vocabulary, points: Sequence[Point], size: int) -> str:
         points: tokens of the shown text under its first merges.
         size: bytes of that text.
     """
-    said = f"{made.title}: {len(made.entries):,} entries"
+    entries = number(f"{len(made.entries):,}", source("made_entries"))
+    said = f"{escape(made.title)}: {entries} entries"
     if made.merge_list:
         first = [made.bytes_of(left + right) for left, right in made.merge_list[:12]]
         texts = (each.decode("utf-8", "tokenarium_hexadecimal") for each in first)
         shown = ", ".join(one_line(text).replace(" ", "·") for text in texts)
-        said += f", {len(made.merge_list):,} merges; the first are {shown}"
+        merges = number(f"{len(made.merge_list):,}", source("made_merges"))
+        said += f", {merges} merges; the first are {escape(shown)}"
     columns = [
         Column("entries", "Of a vocabulary that stops there: the list of merges, cut off."),
         Column("tokens of the text above", "Under that vocabulary."),
         Column("bytes per token"),
     ]
     rows: list[list[Cell]] = [
-        [f"{point.entries:,}", f"{point.tokens:,}", f"{size / max(point.tokens, 1):.2f}"]
-        for point in points
+        [
+            Number(f"{point.entries:,}", source("point_entries", place)),
+            Number(f"{point.tokens:,}", source("point_tokens", place)),
+            Number(f"{size / max(point.tokens, 1):.2f}", source("point_bytes", place)),
+        ]
+        for place, point in enumerate(points)
     ]
     table = table_html(columns, rows, "The text above as the vocabulary grows", "") if rows else ""
-    return f'<p class="tk-sub">{escape(said)}.</p>{table}'
+    return f'<p class="tk-sub">{said}.</p>{table}'
 
 
 def _means(
@@ -157,21 +179,35 @@ def _means(
 ) -> str:
     """Return what the cheapest and the dearest language mean in price, context and memory."""
     parts = []
-    for each, vocabulary, size in zip(found, vocabularies, kv_bytes, strict=True):
-        spelled = [pair for pair in each if pair[1].tokens]
-        low, high = (pick(spelled, key=lambda pair: pair[1].tokens) for pick in (min, max))
-        names = f"{low[0].name} and {high[0].name}"
+    for lane, (each, vocabulary, size) in enumerate(
+        zip(found, vocabularies, kv_bytes, strict=True)
+    ):
+        spelled = [place for place, pair in enumerate(each) if pair[1].tokens]
+        ends = low, high = [
+            pick(spelled, key=lambda place: each[place][1].tokens) for pick in (min, max)
+        ]
+        cheap, dear = (escape(each[place][0].name) for place in ends)
+        count = [each[place][1].tokens for place in ends]
+        share = number(f"{count[0] / count[1]:.0%}", source("context_share", lane, low, high))
         words = (
-            f"{vocabulary.title}: the same context holds {low[1].tokens / high[1].tokens:.0%} as "
-            f"much text in {high[0].name} as in {low[0].name}"
+            f"{escape(vocabulary.title)}: the same context holds {share} as much text in {dear} as "
+            f"in {cheap}"
         )
         if rate > 0:
-            prices = (f"{rate * side[1].tokens / 1e3:,.2f}" for side in (low, high))
-            words += f"; a thousand such paragraphs in {names} cost {' and '.join(prices)}"
+            prices = (
+                number(f"{rate * tokens / 1e3:,.2f}", source("price", lane, place))
+                for place, tokens in zip(ends, count, strict=True)
+            )
+            words += (
+                f"; a thousand such paragraphs in {cheap} and {dear} cost {' and '.join(prices)}"
+            )
         if size:
-            kept = (f"{size * side[1].tokens / 2**20:,.1f}" for side in (low, high))
+            kept = (
+                number(f"{size * tokens / 2**20:,.1f}", source("kept_mib", lane, place))
+                for place, tokens in zip(ends, count, strict=True)
+            )
             words += f"; keys and values of one take {' and '.join(kept)} MiB at 16 bits"
-        parts.append(f"<li>{escape(words)}.</li>")
+        parts.append(f"<li>{words}.</li>")
     return f'<ul class="tk-cuts-means">{"".join(parts)}</ul>'
 
 

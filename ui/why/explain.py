@@ -16,6 +16,8 @@ from tokenarium.backend import (
     levels,
     trace_measures,
 )
+from tokenarium.ui.why.answer import OF as ANSWERED
+from tokenarium.ui.why.answer import kept
 from tokenarium.ui.why.formula import Formula
 from tokenarium.ui.why.formulas import FORMULAS
 from tokenarium.ui.why.usual import OF, explained_usual
@@ -83,9 +85,12 @@ def of_result(run: Run, written: str, lines: Callable[[str], str]) -> dict[str, 
 def said_number(lab: Lab, run: object, written: object) -> dict[str, str]:
     """Return what opens at a number as ``explained`` does, or in ``error`` why nothing does.
 
-    ``run`` may also be a measurement of heads: see ``usual.measurement``.
+    ``run`` may also be a measurement of heads (``usual.measurement``) or an answer that is kept for
+    a while (``answer.Kept``).
     """
     try:
+        if isinstance(run, str) and run.startswith(ANSWERED):
+            return kept(lab).explained(run, str(written))
         if isinstance(run, str) and run.startswith(OF):
             return explained_usual(lab, run.removeprefix(OF), str(written))
         return explained(lab, str(run), str(written))

@@ -11,7 +11,7 @@ from tokenarium.ui.why.decode import DECODE
 from tokenarium.ui.why.editing import EDIT
 from tokenarium.ui.why.formula import Formula
 from tokenarium.ui.why.speculate import SPECULATE
-from tokenarium.ui.why.tokenization import TOKENIZE
+from tokenarium.ui.why.tokenization import LETTERS, NEW_TOKENS, TOKENIZE
 
 _HERE = {
     "sink": ("sink_score", "sink score"),
@@ -222,5 +222,7 @@ FORMULAS: Mapping[str, Mapping[str, Formula]] = {
     "audit": AUDIT,
     "import": IMPORT,
     "tokenize": TOKENIZE,
+    "characters": LETTERS,
+    "new_tokens": NEW_TOKENS,
 }
 """By kind of run and name."""

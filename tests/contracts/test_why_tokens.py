@@ -1,0 +1,141 @@
+"""Every number of every view of the Tokens page opens, and its Python gives it again."""
+
+import contextlib
+import io
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tokenarium
+from tests.contracts.test_why import MARK, assert_shown
+from tokenarium.backend import Lab
+from tokenarium.ui.pages.tokens import Tokens
+from tokenarium.ui.tokens.answer import answer
+
+TEXT = "Some “naïve” words: 12 & <b>"
+OWN = {
+    "de.txt": "der alte Mann und das Meer. " * 90,
+    "English.txt": "the old man. " * 200,
+}
+"""Texts of the visitor's own, by the names of their files."""
+CORPUS = "the old king and the old queen. " * 20
+FILES = [{"title": title, "text": text} for title, text in OWN.items()]
+VIEWS: dict[str, dict[str, Any]] = {
+    "cut": {"text": TEXT, "with": ["bundled/target"]},
+    "languages": {"with": ["bundled/target"], "rate": 2, "against": "de"},
+    "score": {"text": TEXT, "segmenters": ["longest_match"], "model": "bundled/target"},
+    "byte": {"prefix": "The ca", "model": "bundled/target"},
+    "letters": {"words": "berry", "model": "bundled/target"},
+    "train": {"text": TEXT, "corpus": CORPUS, "kind": "bpe", "size": 280},
+    "train, LiB": {"text": TEXT, "corpus": CORPUS, "kind": "lib", "size": 280, "words": False},
+    "added": {},
+    "sizes": {"tokenizer": "bundled/target"},
+    "sizes, trained": {"source": "train", "own": FILES, "size": 300},
+    "mixture": {"tokenizer": "bundled/target", "samples": ["English"], "own": FILES, "merges": 20},
+}
+PLAIN = {
+    "languages": r"2,000|95 %|arXiv:2305\.15425|16 bits|bundled/target",
+    "byte": r"0 same, 1 disjoint|\b[Tt]he 0x\w\w|0x\w\w",
+    "mixture": r"0\.5 %|1,000 bytes|Middle 90 %|20 draws|\(\d\)",
+    "added": r"the best of \d",
+    "train": r"BPE 280|the first are .*",
+    "train, LiB": r"LiB 280|the best are .*?\.",
+}
+"""What a view says with digits in it that is no number of what it shows: units, rules, names."""
+LEAST = {
+    "cut": 9, "languages": 29 * 6, "score": 7, "byte": 8, "letters": 15, "train": 6, "added": 30,
+    "train, LiB": 12, "sizes": 29 * 4, "sizes, trained": 12, "mixture": 15,
+}  # fmt: skip
+"""Numbers that a view marks at least."""
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_number_of_a_view_is_given_again(
+    lab: Lab, view: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = shown(lab, view)
+    monkeypatch.setattr(tokenarium, "Lab", lambda: lab)
+    monkeypatch.chdir(tmp_path)
+    for name, text in {**OWN, "text.txt": CORPUS}.items():
+        Path(name).write_text(text)
+    page, made, seen = Tokens(lab), dict[str, dict[str, Any]](), 0
+    for html in parts:
+        assert_all_open(html, PLAIN.get(view, "^$"))
+        numbers = MARK.findall(html)
+        seen += len(numbers)
+        [of] = set(map(unescape, re.findall(r'<div data-run="([^"]+)">', html))) or {""}
+        for written, said in {name.split()[0]: (name, said) for name, said in numbers}.values():
+            told = page.explained(of, unescape(written))
+            assert "error" not in told, told
+            lines, _, last = told["python"].rpartition("\n")
+            if lines not in made:  # what several numbers are of is made once
+                exec(lines, made.setdefault(lines, {}))
+            heard = io.StringIO()
+            with contextlib.redirect_stdout(heard):
+                exec(last, made[lines])
+            assert heard.getvalue().strip() == told["value"], written
+            assert_shown(unescape(said), float(told["value"]))
+            assert told["title"]
+            assert told["meaning"]
+            assert told["slice"] in told["python"].replace("result.", "")
+        for wrong in ("tokens 9999999", "premium", "curve_low 0 0]", "__class__", "share 10000"):
+            if numbers:
+                assert "press one" in (error := page.explained(of, wrong)["error"]) or (
+                    "choose from" in error
+                )
+    assert seen >= LEAST[view]
+
+
+def test_an_answer_that_is_no_longer_kept_says_so(lab: Lab) -> None:
+    told = Tokens(lab).explained("kept:nothing", "premium 0 0")
+    assert set(told) == {"error"}
+    assert "no longer kept" in told["error"]
+
+
+def test_a_number_of_another_text_is_not_that_of_the_first(lab: Lab) -> None:
+    texts = [FILES, [{**FILES[0], "text": "ja, nein. " * 300}, FILES[1]]]
+    shares = []
+    for own in texts:
+        asked = {"tokenizer": "bundled/target", "own": own, "merges": 20, "run": True}
+        said = answer(lab, {"do": "mixture", **asked})["said"]
+        [of] = re.findall(r'<div data-run="([^"]+)">', said)
+        shares.append((of, Tokens(lab).explained(of, "size 0")["value"]))
+    assert len(set(shares)) == 2
+    assert shares[0][1] != shares[1][1]
+
+
+def shown(lab: Lab, view: str) -> list[str]:
+    """Return the HTML that a view shows, its run finished."""
+    found: dict[str, Any] = {"busy": True}
+    while "busy" in found:
+        do = view.partition(",")[0]
+        found = answer(lab, {"do": do, "run": do != "added", **VIEWS[view]})
+    assert "error" not in found, found
+    parts = [found.get(name) or "" for name in ("said", "html", "counts", "steps")]
+    parts += found.get("notes") if view == "mixture" else []
+    if view == "cut":
+        parts[0] = f'<div data-run="{found["of"]}">{parts[0]}</div>'
+    if view == "score":
+        [of] = re.findall(r'<div data-run="([^"]+)">', found["html"])
+        row, ends = found["words"]["rows"][1], found["words"]["ends"]
+        assert len(ends) == len(row["nats"]) + 1
+        more = [a - b for a, b in zip(row["nats"], found["words"]["rows"][0]["nats"], strict=True)]
+        parts.append(f'<div data-run="{of}">' + "".join(
+            f'<button data-why="word_more {row["row"]} {a} {b}">{value:+.1f}</button>'
+            for value, a, b in zip(more, ends, ends[1:], strict=False)
+        ) + "</div>")  # fmt: skip
+    return parts
+
+
+def assert_all_open(html: str, plain: str) -> None:
+    """Fail if a number in a cell, a bar or a finding opens nothing."""
+    left = MARK.sub("", html)
+    # The first cell of a row is what the others are of.
+    for cell in re.findall(r"</td><td>(.*?)(?=</td>)", left):
+        assert not re.fullmatch(r"[+-]?[\d.,]+ ?%?", re.sub("<[^>]+>", "", cell).strip()), cell
+    for sentence in re.findall(r"<(?:p|li|caption)[^>]*>(.*?)</(?:p|li|caption)>", left):
+        words = re.sub(plain, "", unescape(re.sub("<[^>]+>", "", sentence)))
+        assert not re.search(r"\d", words), words

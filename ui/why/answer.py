@@ -1,0 +1,136 @@
+"""What opens at a number of an answer that is stored nowhere, such as a table over languages.
+
+An answer is kept for a while under a name that its numbers carry as others carry the id of their
+run. It says how Python gives it again; numbers of it are lines about it, written here once.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from string import Formatter
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from tokenarium.backend import Lab, UserError
+
+OF = "kept:"
+"""Before an answer's name, where numbers of a run have its id."""
+MOST = 64
+"""Answers that are kept at a time, of all visitors."""
+_BUILTINS = {"len": len, "max": max, "min": min, "sum": sum, "round": round}
+
+
+@dataclass(frozen=True)
+class AnswerNumber:
+    """A number of an answer; ``{0}`` in ``expression`` is its first index."""
+
+    title: str
+    meaning: str
+    expression: str
+    """Python in which the names of the answer stand for its values."""
+    unit: str = ""
+    axes: str = ""
+    formula: str = ""
+    paper: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered, and how it is asked again."""
+
+    numbers: Mapping[str, AnswerNumber]
+    """By name, what a page marks."""
+    values: Callable[[], Mapping[str, Any]]
+    """Gives what the names in ``expression`` stand for: what was shown, or the same made again."""
+    lines: tuple[str, ...]
+    """Python that makes them again."""
+    note: str = ""
+
+
+class Kept:
+    """The latest answers; safe to use from many threads."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most, self._lock = most, Lock()
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
+
+    def put(self, answer: Answer, *apart: str) -> str:
+        """Keep an answer and return its name; the same question has the same one.
+
+        Args:
+            answer: to keep.
+            apart: what the lines do not say but another answer may differ in: who asks, a text.
+        """
+        asked = "\0".join((*answer.lines, *apart)).encode("utf-8", "surrogatepass")
+        name = hashlib.sha256(asked).hexdigest()[:24]
+        with self._lock:
+            self._answers[name] = answer
+            self._answers.move_to_end(name)
+            while len(self._answers) > self._most:
+                self._answers.popitem(last=False)
+        return OF + name
+
+    def explained(self, of: str, written: str) -> dict[str, str]:
+        """Return what a number of an answer is, with the same parts as ``explain.explained``.
+
+        Args:
+            of: what ``put`` returned, as the browser sends it.
+            written: ``Source.written()``; only names that are declared and whole numbers are taken.
+
+        Raises:
+            UserError: if the answer is no longer kept, or has no such number.
+        """
+        with self._lock:
+            answer = self._answers.get(of.removeprefix(OF))
+        if answer is None:
+            raise UserError(
+                "this answer is no longer kept: ask again on the page, and press the number"
+            )
+        name, *told = written[:200].split(" ")
+        number = answer.numbers.get(name)
+        if number is None or len(told) != _indices(number) or not all(map(str.isdecimal, told)):
+            raise UserError(
+                f"number={written[:60]!r} is none of this answer: press one on the page"
+            )
+        expression = number.expression.format(*map(int, told))
+        try:
+            # A line of ours with whole numbers in it; nothing else of the browser's is in it.
+            names = {"__builtins__": _BUILTINS, "np": np, **answer.values()}
+            value = eval(expression, names)  # noqa: S307
+        except (IndexError, OverflowError, ZeroDivisionError) as error:
+            raise UserError(
+                f"number={written[:60]!r} is none of this answer: press one on the page"
+            ) from error
+        head = ("import numpy as np", "") if "np." in expression else ()
+        return {
+            "title": number.title,
+            "meaning": number.meaning,
+            "of": "",
+            "formula": number.formula,
+            "axes": number.axes,
+            "unit": number.unit,
+            "paper": number.paper,
+            "slice": expression,
+            "value": str(value),
+            "python": "\n".join((*head, *answer.lines, f"print({expression})")),
+            "note": answer.note,
+        }
+
+
+def kept(lab: Lab) -> Kept:
+    """Return the answers that a lab's pages gave lately."""
+    with _lock:
+        return _kept.setdefault(lab, Kept())
+
+
+def _indices(number: AnswerNumber) -> int:
+    found = {part for _, part, _, _ in Formatter().parse(number.expression) if part is not None}
+    return len(found)
+
+
+_kept: WeakKeyDictionary[Lab, Kept] = WeakKeyDictionary()
+_lock = Lock()
