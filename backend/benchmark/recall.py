@@ -87,8 +87,9 @@ class RecallTrack:
     def __init__(self, full: AnswerAttention, prompt: int, answer: int) -> None:
         self._full, self._prompt = full, prompt
         self._rows = {token: row for row, token in enumerate(full.answer)}
+        # The answer's last token is read too, though nothing is predicted from it.
         self._gone = {
-            layer: torch.zeros(own.shape[0], own.shape[2], dtype=torch.bool, device=own.device)
+            layer: torch.zeros(own.shape[0], prompt + answer, dtype=torch.bool, device=own.device)
             for layer, own in full.weights.items()
         }
         self._dropped = 0
@@ -114,10 +115,10 @@ class RecallTrack:
     def _kept(self, sequence: CachedSequence, layer: int, row: int) -> float:
         """Return what the last query of a layer could read of the full model's attention."""
         weights = self._full.weights[layer][:, row]
-        lost = self._gone[layer]
+        lost = self._gone[layer][:, : weights.shape[1]]
         if (selected := sequence.selected.get(layer)) is not None:
-            lost = torch.ones_like(lost)
+            read = torch.zeros_like(lost)
             for head, positions in enumerate(selected.positions):
-                lost[head, positions] = False
-            lost |= self._gone[layer]
+                read[head, positions] = True
+            lost = lost | ~read
         return 1 - float(weights.where(lost, 0.0).sum(1).mean())

@@ -73,3 +73,10 @@ def test_of_a_long_answer_some_tokens_are_looked_at_and_of_any_one(twins) -> Non
     np.testing.assert_allclose(found[[0, 3, 5, 8]], every[[0, 3, 5, 8]], rtol=1e-6)
     assert reading(loaded, most_bytes=0).attention.answer == (0,)
     np.testing.assert_allclose(answered(loaded, "full", reading(loaded)).recall, 1, rtol=1e-6)
+
+
+def test_the_answers_last_token_may_be_dropped_too(twins) -> None:
+    loaded, _ = twins("llama")
+    found = answered(loaded, "knorm", reading(loaded)).recall  # protects no newest token
+    assert np.isfinite(found).all()
+    assert found.max() < 1
