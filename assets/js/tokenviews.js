@@ -74,7 +74,7 @@
         ask('score', {...mine, run: true});
       };
       bar.append(label('Model', models), label('Seed', seed), pressed('Score', begin));
-      const cost = make('p', 'tk-sub', `One pass of the model over the first ${value.most.toLocaleString('en')} characters for each segmenter; single bytes are the longest. The sum of -ln p over the tokens of one segmentation, by bytes: an upper bound of what the bytes cost.`);
+      const cost = make('p', 'tk-sub', `One pass of the model over the first ${value.most.toLocaleString('en')} characters for each segmenter; single bytes are the longest, and dynamic merges go a quarter, half and three quarters of the way to whole words. The sum of -ln p over the tokens of one segmentation, by bytes: an upper bound of what the bytes cost.`);
       if (value.error) error(out, value.error);
       if (value.busy) busy(out, 'score', value, () => ask('score', {...mine, run: true}));
       if (value.html) {

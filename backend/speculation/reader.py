@@ -120,15 +120,20 @@ class TreeReader:
 
     @torch.inference_mode()
     def read_states(
-        self, ids: Sequence[int], parents: Sequence[int], layers: int | None = None
+        self,
+        ids: Sequence[int],
+        parents: Sequence[int],
+        layers: int | None = None,
+        embeddings: Tensor | None = None,
     ) -> Tensor:
         """Read drafted tokens as ``read`` does, and return the final states [n, hidden].
 
         Args:
             layers: read only the first so many, and predict from there; the tokens are then to be
                 dropped by ``forget_after``.
+            embeddings: [n, hidden] that are read in place of the tokens' own; None for those.
         """
-        return self._read_drafted(ids, parents, layers=layers)
+        return self._read_drafted(ids, parents, embeddings, layers)
 
     def forget_after(self, count: int) -> None:
         """Drop all but the first ``count`` drafted tokens that were read."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenarium.backend.runs.result import Result, quantity
 
 RUST = "Rust et al., 2021, arXiv:2012.15613"
+DYNAMIC = "Feher et al., 2024, arXiv:2411.18553"
 LEMMA = "Phan et al., 2024, arXiv:2410.09303"
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -21,7 +22,7 @@ Integers = NDArray[np.int32]
 class TokenizeResult(Result):
     """One text under several tokenizers and segmenters."""
 
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     tokenizer: tuple[str, ...] = quantity(
         "tokenizer", "M", "", "as asked", "Which vocabulary the text is cut with."
@@ -109,6 +110,37 @@ class TokenizeResult(Result):
     notes: tuple[str, ...] = quantity(
         "notes", "", "", "as said by the run", "What was read otherwise than one might expect."
     )
+    units: Integers | None = quantity(
+        "vectors read",
+        "M",
+        "",
+        "number of units: tokens, or several of which the model reads the mean of their embeddings",
+        "How long the text is for the model.",
+        DYNAMIC,
+        since=2,
+    )
+    unit: Integers | None = quantity(
+        "unit",
+        "Q",
+        "",
+        "number of the unit of a token, from 0 in each segmentation",
+        "Which tokens are read as one vector once they are over.",
+        DYNAMIC,
+        since=2,
+    )
+
+    def more_at_starts(self, number: int) -> float:
+        """Return by how many nats tokens that begin a unit cost more than in segmentation 0.
+
+        Args:
+            number: of a segmentation that has the tokens of the first, joined to units.
+        Returns: the mean over those tokens; NaN where they have no probability.
+        """
+        assert self.unit is not None
+        mine = self.segmentation == number
+        begins = np.diff(self.unit[mine], prepend=-1) > 0
+        more = self.surprisal_nats[mine] - self.surprisal_nats[self.segmentation == 0]
+        return float(more[begins].astype(np.float64).mean())
 
 
 @dataclass(frozen=True)

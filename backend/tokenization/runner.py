@@ -1,7 +1,7 @@
 """Cut a text by every tokenizer and segmenter asked for, and let a model score the cuts."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -68,7 +68,10 @@ def rows_of(request: TokenizeRequest, vocabularies: Mapping[str, Vocabulary]) ->
         for spec in request.segmenters:
             try:
                 ids = spec.segmenter.segment(reading, request.seed)
-                yield Row(reading.vocabulary, spec, segmentation_of(reading, ids), "")
+                cut = segmentation_of(reading, ids)
+                if spec.segmenter.joins:
+                    cut = replace(cut, units=tuple(spec.segmenter.units(reading, ids)))
+                yield Row(reading.vocabulary, spec, cut, "")
             except ValueError as error:
                 yield Row(reading.vocabulary, spec, _NOTHING, str(error))
 
@@ -89,6 +92,7 @@ def _score(
     step: Callable[[int], None],
 ) -> list[str]:
     """Fill in the surprisal of each token that is the model's; return what is to be said."""
+    from tokenarium.backend.tokenization.merged_scoring import merged_surprisals
     from tokenarium.backend.tokenization.scoring import beginning, surprisals
 
     before, notes = beginning(loaded), []
@@ -108,7 +112,15 @@ def _score(
                 "scored"
             )
             continue
-        nats[number][:] = surprisals(loaded, row.cut.ids, before, partial(step, number))
+        if not row.cut.units:
+            nats[number][:] = surprisals(loaded, row.cut.ids, before, partial(step, number))
+            continue
+        try:
+            nats[number][:] = merged_surprisals(
+                loaded, row.cut.ids, row.cut.units, before, partial(step, number)
+            )
+        except ValueError as error:
+            notes.append(f"{spelled(row.spec)} is not scored: {error}")
     if all(np.isnan(each).all() for each in nats):
         raise ValueError(
             f"no tokenizer asked for is that of {loaded.name}, so that it can score nothing: add "
@@ -154,11 +166,19 @@ def _result(
         stop_byte=spans[:, 1].astype(np.int32),
         merge_rank=np.array(ranks, np.int32),
         surprisal_nats=np.concatenate(nats),
+        units=np.array([len(row.cut.units) or len(row.cut.ids) for row in rows], np.int32),
+        unit=np.concatenate([_units(row.cut) for row in rows]),
         text_bytes=size,
         text_characters=len(request.text),
         text_words=len(word_spans(request.text)),
         notes=notes,
     )
+
+
+def _units(cut: Segmentation) -> NDArray[np.int32]:
+    """Return [n] the number of the unit of each token."""
+    sizes = cut.units or (1,) * len(cut.ids)
+    return np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
 
 
 def _per_byte(nats: NDArray[np.float32], size: int) -> float:

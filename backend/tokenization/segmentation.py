@@ -48,6 +48,8 @@ class Segmentation:
     that spell one character in a normalised text the first has it whole."""
     canonical: bool
     """Whether it is what the tokenizer itself gives."""
+    units: tuple[int, ...] = ()
+    """Tokens of each vector that a model reads, where several are read as one; else empty."""
 
 
 def read(vocabulary: Vocabulary, text: str) -> Reading:

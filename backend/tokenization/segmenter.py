@@ -1,6 +1,6 @@
 """What a segmenter declares; everything else about it is derived from that."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -37,6 +37,8 @@ class Segmenter(Method):
     """Authors, year, arXiv id."""
     draws: ClassVar[bool] = False
     """Whether another seed gives another segmentation."""
+    joins: ClassVar[bool] = False
+    """Whether a model reads several tokens as one vector; ``units`` says which."""
 
     def cut(self, piece: bytes, vocabulary: Vocabulary, draw: np.random.Generator) -> list[int]:
         """Return the tokens of one pre-token.
@@ -59,6 +61,15 @@ class Segmenter(Method):
         self.refuse_unless_spelled(reading)
         draw = np.random.default_rng(seed)
         return self.joined(self.cut(piece, reading.vocabulary, draw) for piece in reading.pieces)
+
+    def units(self, reading: Reading, ids: Sequence[int]) -> list[int]:  # noqa: ARG002
+        """Return of how many tokens each vector is made that a model reads; they add up to all.
+
+        Args:
+            reading: the text as the tokenizer reads it.
+            ids: as ``segment`` gave them.
+        """
+        return [1] * len(ids)
 
     @staticmethod
     def joined(parts: Iterable[list[int]]) -> list[int]:

@@ -40,6 +40,19 @@ def test_decoding_gives_back_the_bytes_and_spans_tile_the_text(
 
 
 @every
+@kinds
+def test_units_are_all_of_the_tokens_and_joined_only_by_those_that_say_so(
+    segmenter: type[Segmenter], vocabulary: Vocabulary
+) -> None:
+    reading = read(vocabulary, TEXTS[1] * 2)
+    ids = segmenter().segment(reading, 3)
+    units = segmenter().units(reading, ids)
+    assert sum(units) == len(ids)
+    assert min(units) >= 1
+    assert (len(units) < len(ids)) == segmenter.joins
+
+
+@every
 def test_a_segmenter_draws_if_and_only_if_it_says_so(segmenter: type[Segmenter]) -> None:
     reading = read(bundled(), TEXTS[1] * 4)
     cuts = {tuple(segmenter().segment(reading, seed)) for seed in range(4)}

@@ -153,6 +153,23 @@ def test_segmentations_are_scored_and_shown_by_word(lab: Lab) -> None:
     assert single["cuts"][0] == "T|h|e"
     assert sum(single["nats"]) > sum(native["nats"])
     assert lab.open(found["run"]).request.model == TARGET
+    assert "vectors read" not in found["html"]
+
+
+def test_dynamic_merges_are_scored_at_steps_and_cut_where_units_end(lab: Lab) -> None:
+    text = "The seaweed and the seawater."
+    found = finished(
+        lab, "score", text=text, model=TARGET, segmenters=["dynamic_merges", "whole_words"]
+    )
+    rows = {row["title"]: row for row in found["words"]["rows"]}
+    assert [*rows] == [
+        "Native", "Dynamic merges (share=0.25)", "Dynamic merges", "Dynamic merges (share=0.75)",
+        "Whole words, merged",
+    ]  # fmt: skip
+    assert "vectors read" in found["html"]
+    assert "more at the first token of a unit" in found["html"]
+    assert any("|" in cut for cut in rows["Native"]["cuts"])
+    assert rows["Whole words, merged"]["cuts"] == ["The", "seaweed", "and", "the", "seawater|."]
 
 
 def test_next_bytes_are_shown_with_the_finding(lab: Lab) -> None:

@@ -18,6 +18,7 @@ from tokenarium.backend import (
     Queued,
     Run,
     Segmenter,
+    SegmenterSpec,
     TokenizeRequest,
     TokenizeResult,
     UserError,
@@ -34,6 +35,10 @@ WAIT_S = 0.8
 MOST_SCORED = 1_500
 """Characters of a text that is scored from here."""
 USUAL = ("native", "longest_match", "fewest", "dropped_merges", "stochastok")
+TRADED: Mapping[str, tuple[Mapping[str, float], ...]] = {
+    "dynamic_merges": ({"share": 0.25}, {}, {"share": 0.75})
+}
+"""Parameters of segmenters that are scored at several steps of a trade-off."""
 TOP = 8
 PREFIX = "The capital of Fra"
 
@@ -60,7 +65,7 @@ def scored(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[s
         model=model,
         text=text[:MOST_SCORED],
         tokenizers=(model,),
-        segmenters=("native", *(slug for slug in slugs if slug != "native")),
+        segmenters=("native", *_specs(slugs)),
         seed=seed if isinstance(seed, int) and 0 <= seed < 2**31 else 0,
     )
     found = started(lab, request, visitor)
@@ -135,6 +140,23 @@ def started(lab: Lab, request: ModelRequest, visitor: Visitor | str) -> Run | di
     return {"busy": ticket.id, "doing": doing, "share": share}
 
 
+def _specs(slugs: Sequence[str]) -> list[SegmenterSpec]:
+    """Return the segmenters other than the native one, those with a trade-off at its steps."""
+    return [
+        SegmenterSpec(slug=slug, parameters=dict(parameters))
+        for slug in slugs
+        if slug != "native"
+        for parameters in TRADED.get(slug, ({},))
+    ]
+
+
+def _titled(written: str, titles: Mapping[str, str]) -> str:
+    """Return the title of a segmenter, with the parameters that are not its defaults."""
+    slug, _, inside = written.partition("(")
+    title = titles.get(slug, slug)
+    return f"{title} ({inside}" if inside else title
+
+
 def _costs_html(result: TokenizeResult, titles: Mapping[str, str]) -> str:
     columns = [
         Column("segmenter"),
@@ -144,28 +166,49 @@ def _costs_html(result: TokenizeResult, titles: Mapping[str, str]) -> str:
         Column("nats per token", "Sum of -ln p / tokens: says little across segmentations."),
         Column("canonical", "Whether it is what the tokenizer itself gives."),
     ]
+    units = result.tokens if result.units is None else result.units
+    merged = bool((units != result.tokens).any())
+    if merged:
+        columns[2:2] = [Column("vectors read", type(result).quantities()["units"].formula)]
+        columns.append(
+            Column(
+                "more at the first token of a unit",
+                "Mean -ln p of tokens that begin a unit, less that of the same tokens as they are: "
+                "what the units before them are understood the worse.",
+            )
+        )
     native = float(result.nats_per_byte[0])
     rows: list[list[Cell]] = []
     for place, slug in enumerate(result.segmenter):
-        title = titles.get(slug.partition("(")[0], slug)
+        title = _titled(slug, titles)
         cost, tokens = float(result.nats_per_byte[place]), int(result.tokens[place])
         if result.refused[place]:
-            rows.append([title, "n/a", "n/a", result.refused[place], "n/a", "n/a"])
+            row: list[Cell] = [title, "n/a", "n/a", result.refused[place], "n/a", "n/a"]
+            rows.append([*row[:2], "n/a", *row[2:], ""] if merged else row)
             continue
         per_token = cost * result.text_bytes / tokens
-        rows.append(
-            [
-                title,
-                Number(f"{tokens:,}", source("tokens", place)),
-                Number(f"{cost:.3f}", source("nats_per_byte", place)),
-                Number(f"{cost - native:+.3f}", source("more_than_native", place)) if place else "",
-                Number(f"{per_token:.2f}", source("nats_per_token", place)),
-                "yes" if result.canonical[place] else "no",
-            ]
-        )
+        joins = int(units[place]) < tokens
+        row = [title, Number(f"{tokens:,}", source("tokens", place))]
+        if merged:
+            row.append(Number(f"{int(units[place]):,}", source("units", place)))
+        row += [
+            _shown(f"{cost:.3f}", "nats_per_byte", place),
+            _shown(f"{cost - native:+.3f}", "more_than_native", place) if place else "",
+            _shown(f"{per_token:.2f}", "nats_per_token", place),
+            "yes" if result.canonical[place] else "no",
+        ]
+        if merged:
+            more = result.more_at_starts(place) if joins else 0.0
+            row.append(_shown(f"{more:+.3f}", "more_at_starts", place) if joins else "")
+        rows.append(row)
     size = Number(f"{result.text_bytes:,}", source("text_bytes"))
     caption = Numbers(("What ", size, f" bytes cost {result.tokenizer[0]} in each segmentation"))
     return table_html(columns, rows, caption, "")
+
+
+def _shown(text: str, field: str, row: int) -> Cell:
+    """Return a number of a segmentation; what was not scored is said so."""
+    return "n/a" if "nan" in text else Number(text, source(field, row))
 
 
 def _words(result: TokenizeResult, text: str, titles: Mapping[str, str]) -> dict[str, Any]:
@@ -177,9 +220,12 @@ def _words(result: TokenizeResult, text: str, titles: Mapping[str, str]) -> dict
         mine = result.segmentation == row
         places = np.stack([result.start_byte[mine], result.stop_byte[mine]], 1)
         sums = by_word(text, places, result.surprisal_nats[mine])
+        if result.unit is not None:
+            last = np.diff(result.unit[mine], append=-1) != 0
+            places = places[last]  # where a unit ends, the text is cut
         rows.append(
             {
-                "title": titles.get(slug.partition("(")[0], slug),
+                "title": _titled(slug, titles),
                 "row": row,
                 "nats": [round(float(value), 2) for value in sums],
                 "cuts": [_cut(whole, places, begin, end) for begin, end in spans.tolist()],

@@ -27,6 +27,20 @@ TOKENIZE = {
         "Nats per byte, less those of the native segmentation.",
         "result.nats_per_byte[{0}] - result.nats_per_byte[0]",
     ),
+    "vectors_saved": Formula(
+        "units",
+        "vectors saved",
+        "Tokens that no vector of their own is read for, over tokens.",
+        "100 * (1 - result.units[{0}] / result.tokens[{0}])",
+        "%",
+    ),
+    "more_at_starts": Formula(
+        "surprisal_nats",
+        "more at the first token of a unit",
+        "The mean over tokens that begin a unit of -ln p, less that of the same token as it is.",
+        "result.more_at_starts({0})",
+        "nats",
+    ),
     "nats_per_token": Formula(
         "nats_per_byte",
         "nats per token",

@@ -16,10 +16,11 @@ from tokenarium.backend.tokenization.new_tokens.added import added, tables_of
 from tokenarium.backend.tokenization.new_tokens.initialiser import NewTokens, Rows
 from tokenarium.backend.tokenization.new_tokens.request import InitialiserSpec, NewTokensRequest
 from tokenarium.backend.tokenization.new_tokens.result import NewTokensResult
-from tokenarium.backend.tokenization.new_tokens.words import Pieces, words_of
+from tokenarium.backend.tokenization.new_tokens.words import words_of
 from tokenarium.backend.tokenization.scoring import beginning, surprisals
 from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
+from tokenarium.backend.tokenization.word_groups import Pieces
 
 ROWS = 64
 """Texts that are embedded at once."""

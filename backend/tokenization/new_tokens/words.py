@@ -1,48 +1,20 @@
 """Words of a text, as the native tokens that spell each of them."""
 
-import re
-from itertools import accumulate
-
 from tokenarium.backend.tokenization.segmentation import Reading
-
-Pieces = tuple[int, ...]
-_WORDS = re.compile(r" ?[^\W\d_]+| ?\d+| ?[^\w\s]+|\s+(?=\s)|\s+|_+")
-"""Letters, digits or signs, with a space before them; what is between them."""
+from tokenarium.backend.tokenization.word_groups import Pieces, word_groups
 
 
 def words_of(reading: Reading) -> list[Pieces]:
     """Return the native tokens of each word; together they are all of the text.
 
-    Words are the pre-tokens of the tokenizer. One that writes spaces into its tokens, as
-    SentencePiece does, may have none that end where words do, or none at all: there a word begins
-    at a space and wherever letters, digits and signs meet, if a token begins there too.
-
     Raises:
         ValueError: if the tokenizer changes the text, or that is one word only.
     """
-    vocabulary = reading.vocabulary
-    spelled = [vocabulary.spelled.get(key, b"") for key in reading.native]
-    ends = _ends(reading)
-    if not reading.spelled or len(ends & {*accumulate(map(len, spelled))}) < 2:
+    found = word_groups(reading) if reading.spelled else []
+    if len(found) < 2:
         raise ValueError(
             f"new tokens need a tokenizer that changes nothing and a text of several words, and "
-            f"{vocabulary.title} has none such here: choose another model, such as "
+            f"{reading.vocabulary.title} has none such here: choose another model, such as "
             "smollm2-135m-instruct, or give a text of several words"
         )
-    found: list[Pieces] = []
-    taken: list[int] = []
-    for key, place in zip(reading.native, accumulate(map(len, spelled)), strict=True):
-        taken.append(key)
-        if place in ends:
-            found.append(tuple(taken))
-            taken = []
     return found
-
-
-def _ends(reading: Reading) -> set[int]:
-    """Return where words end, in bytes of the pre-tokens."""
-    pieces = reading.pieces
-    if reading.vocabulary.spelling != "byte_level" or len(pieces) < 2:
-        text = b"".join(pieces).decode("utf-8", "surrogateescape")
-        pieces = tuple(w.encode("utf-8", "surrogateescape") for w in _WORDS.findall(text))
-    return {*accumulate(map(len, pieces))}
