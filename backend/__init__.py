@@ -216,6 +216,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.text_audit.result import AuditResult
     from tokenarium.backend.tokenization.characters_result import CharactersResult
     from tokenarium.backend.tokenization.counts import by_word, word_spans
+    from tokenarium.backend.tokenization.domains import DomainComparison, DomainWord
     from tokenarium.backend.tokenization.languages import Parallel, Premium, parallel_text
     from tokenarium.backend.tokenization.less_is_better import Epoch
     from tokenarium.backend.tokenization.mixture import Mixture
@@ -224,6 +225,7 @@ if TYPE_CHECKING:
         NewTokensRequest,
     )
     from tokenarium.backend.tokenization.new_tokens.result import NewTokensResult
+    from tokenarium.backend.tokenization.noise import Ratio, Stability
     from tokenarium.backend.tokenization.request import (
         CharactersRequest,
         NextByteRequest,

@@ -136,7 +136,7 @@
       const mine = kept.train, bar = make('div', 'tk-cuts-bar'), out = make('div');
       if (value.paragraphs) Object.assign(mine, {paragraphs: value.paragraphs, languages: value.languages});
       const corpus = Object.assign(make('textarea'), {rows: 4, value: mine.corpus ?? mine.paragraphs?.en ?? '', spellcheck: false, dir: 'auto', maxLength: 400000});
-      const fill = picked([['', 'choose'], ...(mine.languages ?? []), ['all', 'all languages']], ''), kind = picked([['bpe', 'BPE'], ['unigram', 'Unigram'], ['wordpiece', 'WordPiece'], ['lib', 'LiB']], mine.kind);
+      const fill = picked([['', 'choose'], ...(mine.languages ?? []), ['all', 'all languages']], ''), kind = picked([['bpe', 'BPE'], ['unigram', 'Unigram'], ['wordpiece', 'WordPiece'], ['lib', 'LiB'], ['characters', 'character-level BPE']], mine.kind);
       const size = input('number', mine.size, {min: 260, max: 32000, step: 1}), whole = input('checkbox', '', {checked: mine.words});
       fill.addEventListener('change', () => { corpus.value = fill.value === 'all' ? Object.values(mine.paragraphs).join('\n') : mine.paragraphs[fill.value] ?? corpus.value; });
       const file = input('file', '', {accept: '.txt,text/plain'});
@@ -168,9 +168,10 @@
 
     const mixture = T.mixtureView({ask, state, make, label, picked, pressed, input, error});
     const sizes = T.sizesView({ask, state, make, label, picked, pressed, input, error});
+    const domain = T.domainView({ask, add, make, label, picked, pressed, input, error});
     const added = T.newTokensView({ask, make, label, picked, pressed, input, error, busy, ran});
-    const shows = {languages, score, byte, merges, train, letters, mixture, sizes, added};
-    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), added: () => ({open: state().run ?? ''})};
+    const shows = {languages, score, byte, merges, train, letters, mixture, sizes, domain, added};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), domain: () => ({}), added: () => ({open: state().run ?? ''})};
     const open = name => {
       now = name;
       panel.replaceChildren(box(name));

@@ -1,12 +1,15 @@
 """Tokenizers that are trained on texts as a page asks for them: at once, kept in memory."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from tokenarium.backend.errors import told_in_words
 from tokenarium.backend.runs.message import refuse_surrogate
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.tokenization.allowance import Allowance
+from tokenarium.backend.tokenization.domains import DomainComparison, compared, equal_bytes
 from tokenarium.backend.tokenization.less_is_better import Epoch
+from tokenarium.backend.tokenization.noise import Noise, Stability, stability
 from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.shelf import GIVEN, VocabularyShelf
 from tokenarium.backend.tokenization.training import (
@@ -35,7 +38,8 @@ class Training:
 
         Args:
             text: about a second a megabyte; LiB takes three for every 100,000 characters.
-            kind: ``bpe``, ``unigram``, ``wordpiece`` or ``lib``.
+            kind: ``bpe``, ``unigram``, ``wordpiece``, ``lib``, or ``characters``: BPE whose tokens
+                have at most three bytes.
             size: entries wanted; fewer where the text has no more to merge.
             words: whether no token goes beyond a word.
 
@@ -81,3 +85,76 @@ class Training:
             if not vocabulary.merges or not reading.spelled:
                 return ()
             return growth(vocabulary, reading, sizes_of(len(vocabulary.merge_list)))
+
+    def domain(
+        self,
+        texts: Mapping[str, str],
+        size: int = 1_000,
+        *,
+        noise: Noise = "ocr",
+        share: float = 0.02,
+        beside: Sequence[str] = (),
+    ) -> DomainComparison:
+        """Return what a tokenizer of a domain saves against a general one, and how it stands noise.
+
+        Both are trained on as many bytes, and kept in memory; the last fifth of each text is
+        counted. A character-level one is trained on the domain's text, as large as these.
+
+        Args:
+            texts: two by name, of at least 4,000 bytes; the domain's first, then a general one.
+            size: entries of each tokenizer.
+            noise: errors in the held-out text of the domain: ``ocr`` or ``typed``.
+            share: chance of an error at each place that can have one, 0 to 1.
+            beside: names of other tokenizers that are counted too.
+
+        Raises:
+            UserError: if a text is too long or too short, or a value out of range; in hosted mode
+                also if it takes longer than a visitor may compute, or two are computed already.
+        """
+        most = HOSTED_MOST_CHARACTERS if self._settings.hosted else MOST_CHARACTERS
+        with told_in_words():
+            count = sum(map(len, texts.values()))
+            if count > 2 * most:
+                raise ValueError(
+                    f"the texts have {count:,} characters: at most {2 * most:,} are read here"
+                )
+            for text in texts.values():
+                refuse_surrogate("text", text)
+            others = [self._shelf.get(name) for name in beside]
+            with self._allowance.turn("give shorter texts") as check:
+                parts, held_out = equal_bytes(texts)
+                (first, mine), (second, theirs) = parts.items()
+                made = [
+                    self._made(mine, "bpe", size, f"BPE of {first}"),
+                    self._made(theirs, "bpe", size, f"BPE of {second}"),
+                    self._made(mine, "characters", size, f"character-level BPE of {first}"),
+                ]
+                equal = min(len(part.encode()) for part in parts.values())
+                return compared([*made, *others], equal, held_out, noise, share, check)
+
+    def noise(
+        self, name: str, text: str, noise: Noise = "ocr", share: float = 0.02, seed: int = 0
+    ) -> Stability:
+        """Return how much of a tokenizer's cut of a text stands errors in it.
+
+        Args:
+            name: of the tokenizer.
+            text: without errors.
+            noise: ``ocr`` (letters taken for others) or ``typed``.
+            share: chance of an error at each place that can have one, 0 to 1.
+            seed: of where the errors are.
+
+        Raises:
+            UserError: if there is no such tokenizer, no error is made, or a value is out of range.
+        """
+        with told_in_words():
+            if len(text) > HOSTED_MOST_CHARACTERS:
+                raise ValueError(
+                    f"the text has {len(text):,} characters: at most {HOSTED_MOST_CHARACTERS:,} "
+                    "are read here"
+                )
+            return stability(self._shelf.get(name), text, noise, share, seed)
+
+    def _made(self, text: str, kind: Kind, size: int, title: str) -> Vocabulary:
+        name = GIVEN + digest_of(text, f"{title} {kind}", size, words=True)
+        return self._shelf.keep(train(text, kind, size, words=True, name=name, title=title))

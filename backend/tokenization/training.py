@@ -1,7 +1,8 @@
 """Training a tokenizer on a text: BPE, Unigram or WordPiece by the ``tokenizers`` library, or LiB.
 
 Papers: Sennrich et al., 2016, arXiv:1508.07909 (BPE); Kudo, 2018, arXiv:1804.10959 (Unigram);
-Schuster & Nakajima, 2012 (WordPiece); Yang, 2024, arXiv:2403.00417 (LiB).
+Schuster & Nakajima, 2012 (WordPiece); Yang, 2024, arXiv:2403.00417 (LiB);
+Bommarito et al., 2025, arXiv:2503.17247 (character-level BPE).
 """
 
 from collections import Counter
@@ -20,8 +21,16 @@ from tokenarium.backend.tokenization.less_is_better import train_lib
 from tokenarium.backend.tokenization.segmentation import Reading
 from tokenarium.backend.tokenization.vocabulary import Vocabulary, vocabulary_of
 
-Kind = Literal["bpe", "unigram", "wordpiece", "lib"]
-TITLES = {"bpe": "BPE", "unigram": "Unigram", "wordpiece": "WordPiece", "lib": "LiB"}
+Kind = Literal["bpe", "unigram", "wordpiece", "lib", "characters"]
+TITLES = {
+    "bpe": "BPE",
+    "unigram": "Unigram",
+    "wordpiece": "WordPiece",
+    "lib": "LiB",
+    "characters": "Character-level BPE",
+}
+LONGEST_CHARACTERS = 3
+"""Bytes of a token of character-level BPE (Bommarito et al., 2025: one to three characters)."""
 MOST_CHARACTERS = 400_000
 HOSTED_MOST_CHARACTERS = 100_000
 LEAST_SIZE, MOST_SIZE = 260, 32_000
@@ -71,14 +80,27 @@ def train(
         raise ValueError("the text to train on is empty: give at least one word")
     if kind == "lib":
         return train_lib(text, size, words=words, name=name, title=title, check=check)
-    core, trainer = _prepared(kind, size, words=words)
-    with refusing("no tokenizer can be trained on this text", "give a longer one"):
-        core.train_from_iterator(text.splitlines(keepends=True), trainer)
-        state = core.to_str()
+    made = _trained(text, kind, size, words=words)
+    if kind == "characters" and max(map(len, made.get_vocab())) > LONGEST_CHARACTERS:
+        made = _trained(text, kind, size, words=words, below=LONGEST_CHARACTERS)
+    state = made.to_str()
     return vocabulary_of(state, name, title, InProcess(Tokenizer.from_str(state)))
 
 
-def _prepared(kind: Kind, size: int, *, words: bool) -> tuple[Tokenizer, Any]:
+def _trained(
+    text: str, kind: Kind, size: int, *, words: bool, below: int = LONGEST_CHARACTERS + 1
+) -> Tokenizer:
+    """Return a tokenizer; ``below`` is for character-level ones.
+
+    The library (0.23) makes tokens shorter than the limit, not as long as that.
+    """
+    core, trainer = _prepared(kind, size, below, words=words)
+    with refusing("no tokenizer can be trained on this text", "give a longer one"):
+        core.train_from_iterator(text.splitlines(keepends=True), trainer)
+    return core
+
+
+def _prepared(kind: Kind, size: int, below: int, *, words: bool) -> tuple[Tokenizer, Any]:
     if kind == "wordpiece":
         core = Tokenizer(models.WordPiece(unk_token=_UNKNOWN))
         core.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -86,12 +108,13 @@ def _prepared(kind: Kind, size: int, *, words: bool) -> tuple[Tokenizer, Any]:
         return core, trainers.WordPieceTrainer(
             vocab_size=size, show_progress=False, special_tokens=[_UNKNOWN]
         )
-    core = Tokenizer(models.BPE() if kind == "bpe" else models.Unigram())
+    core = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=words)
     core.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer if kind == "bpe" else trainers.UnigramTrainer
-    return core, trainer(vocab_size=size, show_progress=False, initial_alphabet=alphabet)
+    trainer = trainers.UnigramTrainer if kind == "unigram" else trainers.BpeTrainer
+    longest: dict[str, Any] = {"max_token_length": below} if kind == "characters" else {}
+    return core, trainer(vocab_size=size, show_progress=False, initial_alphabet=alphabet, **longest)
 
 
 def digest_of(text: str, kind: str, size: int, *, words: bool) -> str:

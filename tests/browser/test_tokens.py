@@ -69,6 +69,27 @@ def test_a_model_scores_cuts_and_says_the_next_byte(visit: Visit) -> None:
     expect(panel.locator(".main-svg").first).to_be_visible()
 
 
+def test_a_domain_is_compared_with_a_file_and_lib_is_trained(visit: Visit, tmp_path: Path) -> None:
+    page = visit("tokens?with=bundled/target&view=domain", wait=False)
+    panel = page.get_by_role("tabpanel")
+    mine = tmp_path / "law.txt"
+    mine.write_text("The lessee shall indemnify the lessor hereunder.\n" * 120)
+    general = panel.get_by_label("General", exact=True)
+    with page.expect_file_chooser() as chooser:
+        general.select_option("file")
+    chooser.value.set_files(mine)
+    expect(general).to_have_value("law.txt")
+    panel.get_by_role("button", name="Compare").click()
+    expect(panel.locator(".tk-sentence")).to_contain_text("on held-out Python the tokenizer of")
+    expect(panel.locator("table")).to_have_count(3)
+    page.get_by_role("tab", name="Train one").click()
+    panel.get_by_label("Kind", exact=True).select_option("lib")
+    panel.get_by_role("button", name="Train", exact=True).click()
+    expect(panel.locator("tbody tr")).to_have_count(20)
+    panel.get_by_role("button", name="Add it to the tokenizers above").click()
+    expect(page.locator(".tk-cuts-chip").last).to_contain_text("LiB 500")
+
+
 def test_new_tokens_are_swapped_in_and_found_again_at_their_address(visit: Visit) -> None:
     page = visit("tokens?view=added", wait=False)
     panel = page.get_by_role("tabpanel")

@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.tokenization.toys import SETTINGS, TEXTS
-from tokenarium.backend import Lab, UserError
+from tests.tokenization.toys import TEXTS, tokenizers
+from tokenarium.backend import UserError
 from tokenarium.backend.tokenization.less_is_better import cut, gain, learn, pieces_of, train_lib
 from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.segmenters.longest_match import LongestMatch
@@ -119,13 +119,13 @@ def test_units_go_beyond_words_unless_told(learned: Vocabulary) -> None:
 
 def test_the_lab_trains_it_and_says_how_it_learned() -> None:
     text = "the old king and the old queen saw the sea.\n" * 6
-    with Lab(SETTINGS) as lab:
-        made = lab.tokenizers.train(text, "lib", 300)
-        assert (made.title, made.model, len(made.entries) <= 300) == ("LiB 300", "LiB", True)
-        assert lab.tokenizers.get(made.name) is made
-        epochs = lab.tokenizers.epochs(made.name)
-        assert epochs[0].tokens == len(text)
-        assert epochs[-1].tokens < len(text) / 2
-        assert lab.tokenizers.epochs(lab.tokenizers.train(text, "bpe", 300).name) == ()
-        with pytest.raises(UserError, match="unpaired surrogate"):
-            lab.tokenizers.train("a \ud83d b", "lib", 300)
+    found = tokenizers()
+    made = found.train(text, "lib", 300)
+    assert (made.title, made.model, len(made.entries) <= 300) == ("LiB 300", "LiB", True)
+    assert found.get(made.name) is made
+    epochs = found.epochs(made.name)
+    assert epochs[0].tokens == len(text)
+    assert epochs[-1].tokens < len(text) / 2
+    assert found.epochs(found.train(text, "bpe", 300).name) == ()
+    with pytest.raises(UserError, match="unpaired surrogate"):
+        found.train("a \ud83d b", "lib", 300)

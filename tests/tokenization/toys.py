@@ -1,11 +1,13 @@
 """Small tokenizers that tests train and write themselves."""
 
 import json
+from types import SimpleNamespace
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.tokenization.engine import InProcess
+from tokenarium.backend.tokenization.facade import Tokenizers
 from tokenarium.backend.tokenization.shelf import VocabularyShelf
 from tokenarium.backend.tokenization.vocabulary import Vocabulary, vocabulary_of
 
@@ -21,6 +23,11 @@ TEXTS = (
 
 def bundled() -> Vocabulary:
     return VocabularyShelf(SETTINGS).get(BUNDLED)
+
+
+def tokenizers() -> Tokenizers:
+    """Return what ``lab.tokenizers`` is, without a lab."""
+    return Tokenizers(SETTINGS, SimpleNamespace(vocabularies=VocabularyShelf(SETTINGS)))
 
 
 def vocabulary(tokenizer: Tokenizer) -> Vocabulary:

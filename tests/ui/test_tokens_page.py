@@ -304,6 +304,28 @@ def test_each_language_is_trained_on_a_file_that_is_named_by_it(lab: Lab) -> Non
     assert "name each file by it" in other["error"]
 
 
+def test_a_domain_is_compared_on_text_that_none_was_trained_on(lab: Lab) -> None:
+    begun = ask(lab, "domain")
+    assert begun["usual"] == ["Python", "English"]
+    assert {name for name, _ in begun["samples"]} == {"English", "Python", "JavaScript"}
+    law = "".join(
+        f"The lessee shall, {n}, indemnify the lessor <b> hereunder.\n" for n in range(90)
+    )
+    own = [{"title": "law.txt", "text": law}]
+    more = {"run": True, "domain": "law.txt", "general": "English", "own": own, "size": 500}
+    found = ask(lab, "domain", noise="typed", share=5, **more)
+    texts = {"law.txt": law, "English": lab.tokenizers.samples()[0].text}
+    result = lab.tokenizers.domain(texts, 500, noise="typed", share=0.05, beside=[TARGET])
+    mine = result.ratios[0]
+    assert f"takes {mine.value:.2f} times as many tokens as that of English" in found["said"]
+    assert f"What {result.noise[0].errors} errors change in held-out law.txt" in found["html"]
+    assert found["html"].count("Bundled target") == 2
+    assert "<b>" not in found["html"]
+    assert [name for name, _ in found["made"]] == list(result.tokenizers[:3])
+    assert "both texts are" in ask(lab, "domain", **{**more, "domain": "English"})["error"]
+    assert "is no text here" in ask(lab, "domain", **{**more, "domain": "<b>x"})["error"]
+
+
 def test_new_tokens_are_swapped_in_and_the_best_rows_named(lab: Lab) -> None:
     assert {slug for slug, _, _ in ask(lab, "added")["methods"]} >= {"token_adapt", "random_row"}
     passage = "The seaweed and the seawater saw seaweed."
@@ -334,7 +356,9 @@ def test_the_view_of_new_tokens_opens_with_its_example(lab: Lab) -> None:
     assert "is not stored" in ask(lab, "added", open="nowhere<b>")["error"]
 
 
-@pytest.mark.parametrize("do", ["score", "byte", "letters", "mixture", "sizes", "added", "train"])
+@pytest.mark.parametrize(
+    "do", ["score", "byte", "letters", "mixture", "sizes", "domain", "added", "train"]
+)
 def test_a_form_is_whole_beside_an_error(lab: Lab, do: str) -> None:
     wrong = {"text": "a", "model": "no/such", "tokenizer": "no/such", "corpus": "", "prefix": "a"}
     found = ask(lab, do, run=True, passage="a", words="planet", **wrong)

@@ -60,6 +60,7 @@ NAMES = (
     "samples",
     "mixture",
     "sizes",
+    "domain",
     "newtokens",
     "tokenviews",
     "tokens",

@@ -15,6 +15,7 @@ from tokenarium.backend import (
 from tokenarium.ui.text import escape, many, one_line
 from tokenarium.ui.tokens.added import new_tokens
 from tokenarium.ui.tokens.cuts import strip_of
+from tokenarium.ui.tokens.domain import domains
 from tokenarium.ui.tokens.epochs import epochs_html
 from tokenarium.ui.tokens.letters import letters
 from tokenarium.ui.tokens.mixture import mixed
@@ -56,6 +57,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "train": lambda: _trained(lab, asked),
         "mixture": lambda: mixed(lab, asked),
         "sizes": lambda: sizes(lab, asked),
+        "domain": lambda: domains(lab, asked),
         "added": lambda: new_tokens(lab, asked, visitor),
         "score": lambda: scored(lab, asked, visitor),
         "letters": lambda: letters(lab, asked, visitor),
