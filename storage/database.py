@@ -19,6 +19,10 @@ from tokenarium.storage.upgrade import copy_beside, migrate, older_than
 
 MAGIC = b"DUCK"
 MAGIC_OFFSET = 8
+PAGE_CACHE = "256MB"
+"""Most of a database file that DuckDB keeps in memory; without it, as much as 80 % of the machine's
+holds. Opening one of 150 runs of 3 MB took no longer with it. What a transaction needs beyond goes
+to a folder beside the file."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def _open_duckdb(url: URL) -> Database:
     older = copy = None
     if path != ":memory:":
         older, copy = _look_into(Path(path))
-    root = _connect(path, config={**url.query, **LOCKED_DOWN})
+    bounded = {} if path == ":memory:" else {"memory_limit": PAGE_CACHE}
+    root = _connect(path, config={**bounded, **url.query, **LOCKED_DOWN})
 
     def new_connection() -> Any:
         from duckdb_engine import ConnectionWrapper

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenarium.backend import UserError, address_of
 from tokenarium.ui.shell.answers import Shares, words_of
+from tokenarium.ui.shell.unread import waits
 from tokenarium.ui.shell.visitor import CALLER, COOKIE, is_name, passed_on
 
 API = "gradio_api/"
@@ -30,6 +31,10 @@ _READ = re.compile(
 )
 _SENT = re.compile(
     r"gradio_api/(queue/join|run/[^/]+|call/(v2/)?[^/]+|cancel|reset|component_server|mcp(/.*)?)"
+)
+_ANSWER = re.compile(r"gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
+_NOT_HERE = (
+    "no answer waits under this event: it was read, or waited too long; ask again and read at once"
 )
 _SIGN_IN = re.compile(r"login/(huggingface|callback)|logout")
 _PAGE = (
@@ -84,7 +89,9 @@ class Guard:
         open_here = path in self._pages or _READ.fullmatch(path)
         signing_in = self._sign_in and _SIGN_IN.fullmatch(path)
         read = method in ("GET", "HEAD") and (open_here or signing_in)
-        if read or (path == MCP and method == "DELETE"):  # the end of a session
+        if read and (called := _ANSWER.fullmatch(path)) and not waits(scope["app"], called[1]):
+            await refused(scope, receive, send, 404, _NOT_HERE)
+        elif read or (path == MCP and method == "DELETE"):  # the end of a session
             await self._app(scope, receive, send)
         elif method == "POST" and _SENT.fullmatch(path):
             await self._post(path, scope, receive, send)

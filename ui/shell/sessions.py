@@ -10,6 +10,8 @@ from typing import Any
 
 from gradio.state_holder import SessionState, StateHolder
 
+from tokenarium.ui.shell.unread import keep_few_unread
+
 MOST_SESSIONS = 2_000
 """Newest sessions that are kept; one that is older begins anew with its next event."""
 
@@ -53,7 +55,7 @@ class LeanSessions(StateHolder):
 
 
 class KeepLittle:
-    """ASGI middleware that gives the application such sessions before the first is made."""
+    """ASGI middleware that gives the application such sessions, and mailboxes, before the first."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -67,4 +69,5 @@ class KeepLittle:
             lean.set_blocks(holder.blocks)
             lean.session_data.update(holder.session_data)
             served.state_holder = lean
+            keep_few_unread(served)
         await self.app(scope, receive, send)
