@@ -160,6 +160,10 @@ if TYPE_CHECKING:
     from tokenarium.backend.patching.result import PatchResult
     from tokenarium.backend.probe.request import ProbeRequest
     from tokenarium.backend.probe.result import ProbeResult
+    from tokenarium.backend.reduction.estimate import ReduceEstimate
+    from tokenarium.backend.reduction.reduction import Reduction
+    from tokenarium.backend.reduction.request import ReduceRequest, ReductionSpec
+    from tokenarium.backend.reduction.result import ReduceResult
     from tokenarium.backend.region.request import RegionRequest
     from tokenarium.backend.region.result import RegionResult
     from tokenarium.backend.runs.events import (

@@ -121,7 +121,7 @@ COLUMNS = {
     ("class_passes", "step"): "number of the step that was passed, from 1 on",
     ("class_passes", "passed"): "when it was passed first",
     ("tags", "tag"): "a word that somebody gave the run, by which it is found",
-    ("methods", "family"): "policy, drafter, rule, intervention, task or segmenter",
+    ("methods", "family"): "policy, drafter, rule, intervention, task, segmenter or reduction",
     ("methods", "method"): "slug of a method of this family that the run uses",
     ("tokens", "position"): "t, from 0",
     ("tokens", "token_id"): "the tokenizer's number of token t",

@@ -168,6 +168,7 @@ STATES = {
     ),
     "patch": State("why?patch=example-where-paris-is", drawn("patch_residual")),
     "ablate": State("why?ablate=example-without-a-part", drawn("ablation_heads")),
+    "reduce": State("why?reduce=example-half-of-the-channels", drawn("reduction_loss")),
     "audit": State("audit", audited, "#audit-go"),
     "library": State("library", searched, "#library tr[data-run]"),
     "compared traces": State(

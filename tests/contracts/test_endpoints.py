@@ -64,6 +64,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "attribute": {"text": TEXT, "unit": "token"},
     "patch": {"text": f"{TEXT} She", "other": f"{TEXT.replace('girl', 'boy')} He"},
     "ablate": {"text": TEXT, "ablation": "resample", "draws": 2},
+    "reduce": {"reduction": "cats", "tokens": 16},
     "edit": {"text": TEXT, "edits": [[3, 4, " green"]], "max_new_tokens": 3},
 }
 

@@ -121,6 +121,15 @@ def test_a_run_is_reopened_with_every_control_as_it_was_asked(
     assert page.path != "cache" or "oracle" in told
 
 
+def one_asked(found: Visit, slug: str) -> Any:
+    """Return what a section asks for, where its controls are filled and it asks one thing."""
+    try:
+        asked = found.page.sections[slug].requests(found.asked())
+    except UserError:
+        return None
+    return asked[0] if len(asked) == 1 else None
+
+
 @pages
 def test_a_run_is_reopened_with_every_parameter_as_it_was_asked(
     lab: Lab, page: type[RunPage]
@@ -138,12 +147,19 @@ def test_a_run_is_reopened_with_every_parameter_as_it_was_asked(
                         if (each["slug"], one["name"]) == (group["slug"], field["name"]):
                             one["value"] = _moved(field)
                 fresh.values[form] = groups
-                (wanted,) = fresh.page.requests(fresh.asked())
-                (usual,) = found.page.requests(found.asked())
-                assert wanted != usual
-                back = visit(lab, page)
-                back.take(back.page.filled(wanted))
-                assert list(back.page.requests(back.asked())) == [wanted], field["name"]
+                changed = {
+                    slug: wanted
+                    for slug in found.page.sections
+                    if (wanted := one_asked(fresh, slug)) != one_asked(found, slug)
+                }
+                assert changed, field["name"]
+                if MAIN in changed:  # other sections may share its controls
+                    changed = {MAIN: changed[MAIN]}
+                for slug, wanted in changed.items():
+                    back = visit(lab, page)
+                    section = back.page.sections[slug]
+                    back.take(section.filled(wanted))
+                    assert list(section.requests(back.asked())) == [wanted], field["name"]
 
 
 @sections

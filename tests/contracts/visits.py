@@ -14,6 +14,8 @@ SECTIONS = [(page, slug) for page in PAGES for slug in (MAIN, *(s.slug for s in 
 SHORT = {
     "text": "The old king saw it.",
     "patch_other": "The young queen saw it!",
+    "reduce_text": "passages",
+    "reduce_tokens": 16,
     "max_new_tokens": 3,
 }
 LONG = {

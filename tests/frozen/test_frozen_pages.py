@@ -156,4 +156,4 @@ def test_the_map_draws_stored_regions(own: Frozen) -> None:
 
 def test_every_section_with_runs_is_reached(visits: dict[Any, Visit]) -> None:
     sections = {slug for visit in visits.values() for slug in visit.page.sections}
-    assert sections == {MAIN, "sweep", "race", "edit", "patch", "ablate", "methods"}
+    assert sections == {MAIN, "sweep", "race", "edit", "patch", "ablate", "methods", "reduce"}

@@ -5,6 +5,7 @@ from typing import Any
 from tokenarium.backend import (
     AttributeResult,
     CacheResult,
+    ReduceResult,
     Run,
     SpeculationResult,
     SweepResult,
@@ -53,6 +54,20 @@ def units_csv(run: Run) -> str:
             "start": result.units[:, 0].tolist(),
             "stop": result.units[:, 1].tolist(),
             **{name: getattr(result, name).tolist() for name in ("scores", "low", "high")},
+        }
+    )
+
+
+def reduced_csv(run: Run) -> str:
+    """Return every reduced model with its cost and loss."""
+    result = run.result
+    assert isinstance(result, ReduceResult)
+    measured = ("setting", "cost", "loss_nats")
+    return csv_columns(
+        {
+            "curve": [result.series[number] for number in result.point_series],
+            "model": list(result.point_label),
+            **{name: getattr(result, name).tolist() for name in measured},
         }
     )
 

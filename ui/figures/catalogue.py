@@ -20,6 +20,7 @@ from tokenarium.backend import (
     JudgeResult,
     PatchResult,
     PolicyRun,
+    ReduceResult,
     Run,
     SpeculationResult,
     SweepResult,
@@ -36,6 +37,7 @@ from tokenarium.ui.figures.editing import cost_of_edit, errors_of_edit
 from tokenarium.ui.figures.imports import by_place
 from tokenarium.ui.figures.judging import judged_line
 from tokenarium.ui.figures.patching import TITLES, patched_cells
+from tokenarium.ui.figures.reduction import cut_where, loss_by_cost
 from tokenarium.ui.figures.speculation import NAMES, figures
 from tokenarium.ui.text import one_line
 
@@ -202,6 +204,15 @@ def _errors_of_edit(run: Run) -> go.Figure | None:
     return errors_of_edit(run.result)
 
 
+def _reduced(draw: Callable[[ReduceResult], go.Figure]) -> Draw:
+    def drawn(run: Run) -> go.Figure:
+        assert isinstance(run.result, ReduceResult)
+        return draw(run.result)
+
+    drawn.__doc__ = draw.__doc__
+    return drawn
+
+
 def _audited(name: str) -> Draw:
     def drawn(run: Run) -> go.Figure | None:
         assert isinstance(run.result, AuditResult)
@@ -261,6 +272,7 @@ FIGURES: Mapping[str, Mapping[str, Draw]] = {
         "parts": _cut_out(part_falls),
         "check": _cut_out(head_check),
     },
+    "reduce": {"loss": _reduced(loss_by_cost), "where": _reduced(cut_where)},
     "judge": {"judged": _judged},
     "audit": {name: _audited(name) for name in audit.NAMES},
     "import": {"by_place": _by_place},

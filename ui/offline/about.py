@@ -24,6 +24,7 @@ TITLES = {
     "attribute": "What made a token likely, for",
     "patch": "Two prompts patched into each other, read by",
     "ablate": "Parts cut out of",
+    "reduce": "Computing less, by",
     "judge": "A text judged by",
     "audit": "A text of another engine, read by",
     "tokenize": "What a text is cut into",

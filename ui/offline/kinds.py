@@ -15,6 +15,8 @@ from tokenarium.backend import (
     ImportResult,
     JudgeResult,
     PatchResult,
+    ReduceRequest,
+    ReduceResult,
     Run,
     SpeculationResult,
     SweepResult,
@@ -28,6 +30,7 @@ from tokenarium.ui.components.decode_card import decode_sentence
 from tokenarium.ui.components.edited import edited_sentence
 from tokenarium.ui.components.judged_table import judged_sentence
 from tokenarium.ui.components.patching import patch_sentence
+from tokenarium.ui.components.reduction import reduction_sentence
 from tokenarium.ui.components.sentence import sentence
 from tokenarium.ui.components.speculate_tables import speculate_sentence
 from tokenarium.ui.figures import catalogue
@@ -119,6 +122,15 @@ def _figure(run: Run, name: str) -> list[Part]:
     return [figure_part(name, label.partition(";")[0], "", drawn)]
 
 
+_SENTENCES: Mapping[type, Callable[[Any], str]] = {
+    DecodeResult: decode_sentence,
+    EditResult: edited_sentence,
+    AttributeResult: attribution_sentence,
+    AblateResult: ablation_sentence,
+    JudgeResult: judged_sentence,
+}
+
+
 def _sentence(run: Run) -> str:
     result = run.result
     if isinstance(result, TraceResult):
@@ -129,18 +141,13 @@ def _sentence(run: Run) -> str:
         return speculate_sentence(result)
     if isinstance(result, AuditResult | ImportResult):
         return audit.sentence(run)
-    if isinstance(result, DecodeResult):
-        return decode_sentence(result)
-    if isinstance(result, EditResult):
-        return edited_sentence(result)
-    if isinstance(result, AttributeResult):
-        return attribution_sentence(result)
     if isinstance(result, PatchResult):
         return patch_sentence(result, str(getattr(run.request, "into", "")))
-    if isinstance(result, AblateResult):
-        return ablation_sentence(result)
-    if isinstance(result, JudgeResult):
-        return judged_sentence(result)
+    if isinstance(result, ReduceResult):
+        assert isinstance(run.request, ReduceRequest)
+        return reduction_sentence(result, run.request.reduction.slug)
+    if type(result) in _SENTENCES:
+        return _SENTENCES[type(result)](result)
     if isinstance(result, SweepResult) and result.verdict:
         said = f"{result.verdict[0].upper()}{result.verdict[1:]}."
         return f'<p class="tk-sentence">{escape(said)}</p>'

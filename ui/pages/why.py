@@ -26,6 +26,7 @@ from tokenarium.ui.components.turns import shown_again
 from tokenarium.ui.pages.ablate import Ablate
 from tokenarium.ui.pages.methods import Methods
 from tokenarium.ui.pages.patch import Patch
+from tokenarium.ui.pages.reduce import Reduce
 from tokenarium.ui.panels.attribution.bars import Bars
 from tokenarium.ui.panels.attribution.map import Map
 from tokenarium.ui.panels.attribution.scene import AttributionScene
@@ -47,7 +48,7 @@ class Why(RunPage):
     text_hint = "Type or paste a text; its last token is explained."
     kinds = (AttributeRequest,)
     panels = (Map, Bars)
-    beside = (Methods, Patch, Ablate)
+    beside = (Methods, Patch, Ablate, Reduce)
     files: ClassVar[dict[str, File]] = {"units.csv": File("Table of units (CSV)", units_csv)}
 
     def __init__(self, lab: Lab) -> None:

@@ -1,0 +1,1 @@
+"""Models that compute less: fewer layers, MLP channels or attended keys, and what that costs."""
