@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.cost.evidence import Estimate
     from tokenarium.backend.decoding.constraint import Constraint
     from tokenarium.backend.decoding.decoded_lane import DecodedLane
+    from tokenarium.backend.decoding.drawing import Drawing
     from tokenarium.backend.decoding.estimate import DecodeEstimate
     from tokenarium.backend.decoding.fork import fork
     from tokenarium.backend.decoding.journal import ACTIONS, MEANINGS

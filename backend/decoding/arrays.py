@@ -6,9 +6,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.decoding.drawing import Drawing, points_of
 from tokenarium.backend.decoding.journal import BRANCH, TOKEN
 from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.next_token import ALTERNATIVES
+from tokenarium.backend.decoding.premise import NO_PREMISE, PREMISE, Premise
 
 LANE: Final = np.dtype(
     [
@@ -26,8 +28,13 @@ TRIALS: Final = np.dtype([("trials", np.int32), ("right", np.int32)])
 """How often a lane was written, and how many answer rightly."""
 
 
-def arrays(lanes: Sequence[Lane]) -> dict[str, Any]:
-    """Return the quantities that are made of the lanes' own records, by name."""
+def arrays(lanes: Sequence[Lane], premises: Sequence[tuple[Premise | None, int]]) -> dict[str, Any]:
+    """Return the quantities that are made of the lanes' own records, by name.
+
+    Args:
+        lanes: as far as they were written.
+        premises: of each lane, and the passes that measuring it took.
+    """
     reasons: dict[str, int] = {}
     journals = [lane.journal.array(number, reasons) for number, lane in enumerate(lanes)]
     widest = max((len(lane.pipeline.names) for lane in lanes), default=1)
@@ -53,6 +60,7 @@ def arrays(lanes: Sequence[Lane]) -> dict[str, Any]:
         "tokens_left": np.full((count, widest), -1, np.int32),
         "stage_entropy_nats": np.full((count, widest), np.nan, np.float32),
     }
+    found.update(_drawn(lanes, premises))
     records = [made for lane in lanes for made in lane.records]
     for row, made in enumerate(records):
         own = len(made.left)
@@ -86,3 +94,36 @@ def _branches(lane: Lane, number: int) -> NDArray[np.void]:
         row["log_prob"] = sum(branch.log_probs[branch.own :])
         row["score"] = branch.score
     return found
+
+
+def nothing_drawn(lanes: int) -> dict[str, Any]:
+    """Return premises and drawings of lanes that have none, by name."""
+    return {
+        "premise_columns": np.array([NO_PREMISE] * lanes, PREMISE),
+        "premise_words": ((),) * lanes,
+        "drawing_words": (),
+        "drawing_lane": np.zeros(0, np.int32),
+        "drawing_points": points_of([]),
+    }
+
+
+def _drawn(lanes: Sequence[Lane], premises: Sequence[tuple[Premise | None, int]]) -> dict[str, Any]:
+    """Return premises, and all that is drawn beside the texts."""
+    columns = np.array([NO_PREMISE] * len(lanes), PREMISE)
+    drawings: list[tuple[int, Drawing]] = []
+    words: list[tuple[str, ...]] = []
+    for number, (lane, (premise, passes)) in enumerate(zip(lanes, premises, strict=True)):
+        words.append(() if premise is None else (premise.claim, premise.measured))
+        if premise is not None:
+            holds = -1 if premise.holds is None else int(premise.holds)
+            place = -1 if premise.drawing is None else len(drawings)
+            columns[number] = premise.value, premise.bound, premise.below, holds, passes, place
+            drawings += [] if premise.drawing is None else [(number, premise.drawing)]
+        drawings += [(number, drawing) for drawing in lane.drawings]
+    return {
+        "premise_columns": columns,
+        "premise_words": tuple(words),
+        "drawing_words": tuple(drawing.words for _, drawing in drawings),
+        "drawing_lane": np.array([number for number, _ in drawings], np.int32),
+        "drawing_points": points_of([drawing for _, drawing in drawings]),
+    }

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenarium.backend.decoding.drawing import Drawing, drawing_of
+from tokenarium.backend.decoding.premise import NO_PREMISE, PREMISE, Premise
+
 if TYPE_CHECKING:
     from tokenarium.backend.decoding.result import DecodeResult
 
@@ -60,6 +63,13 @@ class DecodedLane:
     """[n] whether a drafter guessed it, so that what follows it cost no pass of its own."""
     small_passes: int
     """Of the small model, or the drafter's; 0 without one."""
+    premise: Premise | None
+    """Whether what the strategy builds on holds; None where nothing is asked of the model, and in
+    runs of an earlier version."""
+    premise_passes: int
+    """That measuring it took."""
+    drawings: tuple[Drawing, ...]
+    """What the strategy drew beside its text."""
     right: bool | None
     """Whether it answers its prompt; None where no answer is known."""
     trials: int
@@ -84,6 +94,8 @@ class DecodedLane:
         ids = tokens["token_id"][own]
         writer, small, right = result.writer, result.small_columns, result.right
         ahead, tried = result.read_ahead, result.trial_columns
+        known, measured = _drawings(result, lane), _premise_row(result, lane)
+        premise = _premise(result, lane, known)
         return DecodedLane(
             number=lane,
             strategy=result.strategies[lane],
@@ -118,8 +130,38 @@ class DecodedLane:
             branches=result.branch_columns[result.branch_columns["lane"] == lane],
             written_by_small=np.zeros(len(own), np.bool_) if writer is None else writer[own] == 1,
             guessed=np.zeros(len(own), np.bool_) if ahead is None else ahead[own] == 1,
+            premise=premise,
+            premise_passes=0 if premise is None else int(measured["passes"]),
+            drawings=tuple(drawing for key, drawing in known.items() if key != measured["drawing"]),
             small_passes=0 if small is None else int(small["passes"][lane]),
             trials=0 if tried is None else int(tried["trials"][lane]),
             trials_right=0 if tried is None else int(tried["right"][lane]),
             right=None if right is None or right[lane] < 0 else bool(right[lane]),
         )
+
+
+def _drawings(result: "DecodeResult", lane: int) -> dict[int, Drawing]:
+    """Return a lane's drawings by their numbers."""
+    points, words, lanes = result.drawing_points, result.drawing_words, result.drawing_lane
+    if points is None or words is None or lanes is None:
+        return {}
+    numbers = np.flatnonzero(lanes == lane).tolist()
+    return {key: drawing_of(words[key], points[points["drawing"] == key]) for key in numbers}
+
+
+def _premise_row(result: "DecodeResult", lane: int) -> Any:
+    if result.premise_columns is None:
+        return np.array(NO_PREMISE, PREMISE)
+    return result.premise_columns[lane]
+
+
+def _premise(result: "DecodeResult", lane: int, known: dict[int, Drawing]) -> Premise | None:
+    """Return what was found of a lane's premise; None where nothing was asked."""
+    if result.premise_words is None or not result.premise_words[lane]:
+        return None
+    row = _premise_row(result, lane)
+    claim, measured = result.premise_words[lane]
+    value, bound = float(row["value"]), float(row["bound"])
+    return Premise(
+        claim, measured, value, bound, bool(row["below"]), known.get(int(row["drawing"]))
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tokenarium.backend.cost.evidence import Evidence
-from tokenarium.backend.decoding.premise import soft_premise
+from tokenarium.backend.decoding.premise import known_before
 from tokenarium.backend.decoding.request import DecodeRequest
 from tokenarium.backend.decoding.result import DecodeResult
 from tokenarium.backend.errors import UserError
@@ -22,7 +22,9 @@ class LaneCost:
     small_passes: int = 0
     """Of the small model, where there is one."""
     premise: str = ""
-    """Whether what the strategy builds on holds for this model; empty where nothing is asked."""
+    """What an earlier run found of the strategy's premise; empty where nothing is asked."""
+    premise_passes: int = 0
+    """The most that measuring it takes."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstim
             request.trials_of(one) * one.most_passes(new),
             request.trials_of(one) * (one.most_token_steps(new) + (number > 0) * tree),
             request.trials_of(one) * (one.most_small_passes(new) + (number > 0) * guesses),
-            soft_premise(results) if one.embeds else "",
+            known_before(results, one.slug) if one.builds_on and number else "",
+            one.most_premise_passes(new) if number else 0,
         )
         for number, one in enumerate(request.lanes)
     )
@@ -89,7 +92,7 @@ def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstim
             paces.append(1e3 * float(seconds.sum()) / int(passes.sum()))
     if not paces:
         return DecodeEstimate(lanes)
-    total = float(np.median(paces)) * sum(lane.passes for lane in lanes)
+    total = float(np.median(paces)) * sum(lane.passes + lane.premise_passes for lane in lanes)
     return DecodeEstimate(lanes, len(paces), total)
 
 

@@ -12,6 +12,7 @@ from tokenarium.backend.decoding.branch import Branch
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.changed_logits import Change, ChangedLogits
 from tokenarium.backend.decoding.constraint import Constraint
+from tokenarium.backend.decoding.drawing import Drawing
 from tokenarium.backend.decoding.journal import Action, Journal
 from tokenarium.backend.decoding.next_token import NextToken
 from tokenarium.backend.decoding.pipeline import Pipeline
@@ -66,6 +67,8 @@ class LaneText:
         self.calibration, self.allowed = calibration, allowed
         self.encode, self.right = encode, right
         self._allowing, self._under = allowing, dict[Constraint, Allowed]()
+        self.drawings: list[Drawing] = []
+        """What the strategy draws beside its text."""
         self.lines: dict[str, float] = {}
         """Thresholds in force, in nats, by what happens there."""
         self._stopping = stopping

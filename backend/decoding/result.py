@@ -26,7 +26,7 @@ Integers = NDArray[np.int32]
 class DecodeResult(Result):
     """A prompt continued by several strategies, with every decision."""
 
-    schema_version: ClassVar[int] = 3
+    schema_version: ClassVar[int] = 4
 
     strategies: tuple[str, ...] = quantity(
         "strategies", "L", "", "slugs", "Which strategy wrote each lane; plain decoding is first."
@@ -179,6 +179,29 @@ class DecodeResult(Result):
         "trials of each lane, by seeds from the run's on, the shown text being the first, and how "
         "many of them are right; 0 trials where no answer is known, 1 where a lane draws nothing",
         "How often each strategy answers rightly.", since=3,
+    )  # fmt: skip
+
+    premise_columns: NDArray[Any] | None = quantity(
+        "premises", "L", "",
+        "value and the bound it is compared with; below: 1 where the premise holds at or below the "
+        "bound, 0 where at or above; holds: 1 where it does, 0 where not, -1 where it was not "
+        "measured; passes that measuring took; drawing: its number, -1 for none",
+        "Whether what each strategy builds on holds for this model.", since=4,
+    )  # fmt: skip
+    premise_words: tuple[tuple[str, ...], ...] | None = quantity(
+        "premises in words", "L", "", "the claim, and what was measured; nothing without a premise",
+        "What each strategy builds on.", since=4,
+    )  # fmt: skip
+    drawing_words: tuple[tuple[str, ...], ...] | None = quantity(
+        "drawings in words", "", "", "title, titles of the axes, and names of the series of each",
+        "What is drawn beside the texts.", since=4,
+    )  # fmt: skip
+    drawing_lane: Integers | None = quantity(
+        "lane of a drawing", "", "", "number of the lane", "Whose drawing it is.", since=4,
+    )  # fmt: skip
+    drawing_points: NDArray[Any] | None = quantity(
+        "points of drawings", "", "", "drawing, series within it, and x and y on its axes",
+        "The numbers of premises and searches, as they are drawn.", since=4,
     )  # fmt: skip
 
     @property

@@ -17,6 +17,7 @@ from tokenarium.backend.decoding.changed_run import changed_run
 from tokenarium.backend.decoding.constraint import Constraint
 from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.memory import Place, bytes_of_decoding
+from tokenarium.backend.decoding.premise import Premise
 from tokenarium.backend.decoding.prompt import prompt_of, refuse_unknown
 from tokenarium.backend.decoding.request import DecodeRequest
 from tokenarium.backend.decoding.result import DecodeResult
@@ -99,6 +100,8 @@ class _Run:
         self.lanes: list[Lane] = []
         self.took: list[float] = []
         self.tried: list[tuple[int, int]] = []
+        self.premises: dict[int, tuple[Premise | None, int]] = {}
+        """Of lanes, and the passes that measuring took."""
         self.prefill_ms = float("nan")
         self.progress = ProgressReporter(emit, cancel, self._result)
 
@@ -117,7 +120,22 @@ class _Run:
                 strategy.decode(lane)
             self.took.append(time.perf_counter() - start)
             self.tried.append(self._tried(strategy, lane))
+            if number == 0:
+                self._measure_premises()
         return self._result()
+
+    def _measure_premises(self) -> None:
+        """Measure what strategies build on, by the unchanged model, before they write."""
+        for number, strategy in enumerate(self.strategies):
+            if not number or not strategy.builds_on:
+                continue
+            self._report("measuring what strategies build on")
+            self.stepper.restart()
+            lane = self._lane(strategy, self.stepper)
+            self.premises[number] = (
+                strategy.premise(lane),
+                sum(passes for passes, *_ in (lane.spent_in_all, lane.small_spent)),
+            )
 
     def _tried(self, strategy: Strategy, first: Lane) -> tuple[int, int]:
         """Return how often a lane was written, by other seeds too, and how many are right."""
@@ -220,7 +238,7 @@ class _Run:
     def _result(self) -> DecodeResult:
         loaded, lanes = self.loaded, self.lanes
         ran = self.strategies[: len(lanes)]
-        made = arrays(lanes)
+        made = arrays(lanes, [self.premises.get(lane, (None, 0)) for lane in range(len(lanes))])
         shown = np.concatenate(
             [
                 made["token_columns"]["token_id"],

@@ -49,16 +49,20 @@ class Second:
         """
         if not plain.tokens:
             return plain
-        self._after([*self.prompt, *plain.tokens])
-        rows = self.stepper.logits_before(len(plain.tokens))
-        path, said = [*self.prompt], []
-        for row, token in zip(rows, plain.tokens, strict=True):
-            said.append(NextToken(row, [*path], Pipeline(), True))
-            path.append(token)
+        said = self.along(plain.tokens)
         return Calibration(
             np.array([one.entropy_nats for one in said], np.float32),
             np.array([one.varentropy_nats2 for one in said], np.float32),
         )
+
+    def along(self, tokens: Sequence[int]) -> list[NextToken]:
+        """Return what it says before each of some tokens after the prompt; one pass."""
+        self._after([*self.prompt, *tokens])
+        path, said = [*self.prompt], []
+        for row, token in zip(self.stepper.logits_before(len(tokens)), tokens, strict=True):
+            said.append(NextToken(row, [*path], Pipeline(), True))
+            path.append(token)
+        return said
 
     def _after(self, text: Sequence[int]) -> Tensor:
         """Return the logits [V] after a text that begins with the prompt."""

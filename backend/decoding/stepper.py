@@ -1,6 +1,6 @@
 """One model, step by step: read on, try branches over the shared text, keep one, go back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -120,6 +120,11 @@ class Stepper:
         """Return the logits [count, V] after the tokens that stand before the newest ones."""
         return self._unembed(torch.stack(self._states[-count - 1 : -1]))
 
+    def rows_before(self, count: int) -> Iterator[Tensor]:
+        """Yield the logits [V] of ``logits_before`` one by one, for texts of any length."""
+        for state in self._states[-count - 1 : -1]:
+            yield self._unembed(state[None])[0]
+
     def feed(self, ids: Sequence[int], embeddings: Tensor | None = None) -> None:
         """Read on in one pass.
 
@@ -178,14 +183,15 @@ class Stepper:
         """Return the rows [V, hidden] of the unembedding, one a token."""
         return self._reader.vocabulary_keys()
 
-    def early_logits(self, layers: Sequence[int], normed: bool = True) -> Tensor:
+    def early_logits(self, layers: Sequence[int], normed: bool = True, back: int = 0) -> Tensor:
         """Return the logits [n, V] after the text as earlier layers would have them.
 
         Args:
             layers: [n] from 1, the number of layers that are run.
             normed: whether the final norm is applied.
+            back: tokens of the text before its newest one.
         """
-        states = self.seen().layers
+        states = self.seen(back).layers
         assert states is not None, "the strategy does not declare that it watches layers"
         return self._reader.early_logits(states[[layer - 1 for layer in layers]], normed)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.decoding.calibration import Calibration
     from tokenarium.backend.decoding.lane import Lane
     from tokenarium.backend.decoding.pipeline import Pipeline
+    from tokenarium.backend.decoding.premise import Premise
     from tokenarium.backend.decoding.region import Region
     from tokenarium.backend.decoding.small_model import SmallModel
     from tokenarium.backend.decoding.watching_reader import Watched
@@ -75,6 +76,8 @@ class Strategy(Method):
     """Parameters with which it writes what plain decoding writes."""
     published: ClassVar[Mapping[str, Any]] = {}
     """The paper's values of parameters whose defaults follow the model: offered as a preset."""
+    builds_on: ClassVar[str] = ""
+    """What it takes for granted about a model, as a clause; empty where nothing is measured."""
 
     def pipeline(self) -> "Pipeline":
         """Return what is done to every distribution before a token is chosen."""
@@ -103,6 +106,19 @@ class Strategy(Method):
             calibration: how unsure the model was where plain decoding wrote.
         """
         return ()
+
+    def premise(self, lane: "Lane") -> "Premise | None":  # noqa: ARG002
+        """Measure what it builds on, before it writes; None where nothing is asked of the model.
+
+        Args:
+            lane: at the end of the prompt, with the text and entropies of plain decoding in
+                ``calibration``; what is read in it is gone afterwards.
+        """
+        return None
+
+    def most_premise_passes(self, new_tokens: int) -> int:  # noqa: ARG002
+        """Return the most passes that measuring its premise takes."""
+        return 0
 
     def most_passes(self, new_tokens: int) -> int:
         """Return the most forward passes that ``new_tokens`` may take, the prompt's not counted."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenarium.backend.decoding.arrays import LANE, SMALL, TRIALS
+from tokenarium.backend.decoding.arrays import LANE, SMALL, TRIALS, nothing_drawn
 from tokenarium.backend.decoding.journal import ACTIONS, BRANCH, JOURNAL, TOKEN
 from tokenarium.backend.decoding.next_token import ALTERNATIVES
 from tokenarium.backend.decoding.result import DecodeResult
@@ -88,6 +88,7 @@ def as_decoded(texts: Sequence[GivenText]) -> DecodeResult:
         small_columns=np.zeros(len(texts), SMALL),
         right=np.full(len(texts), -1, np.int8),
         trial_columns=np.zeros(len(texts), TRIALS),
+        **nothing_drawn(len(texts)),
         notes=(ID_NOTE, ENTROPY_NOTE, COST_NOTE),
         **_no_thresholds(),
     )

@@ -117,6 +117,35 @@ def test_neutral_parameters_write_what_plain_decoding_writes(
 
 
 @EVERY
+def test_what_it_builds_on_is_measured_by_a_lane_that_has_not_written(
+    strategy: type[Strategy],
+) -> None:
+    table = random_table(V, 5)
+    plain = lane_of(strategy().plain(), TableReader(table), most=24)
+    strategy().plain().decode(plain)
+    known = Calibration(
+        np.array([made.entropy_nats for made in plain.records], np.float32),
+        np.array([made.varentropy_nats2 for made in plain.records], np.float32),
+        np.array([-made.log_prob for made in plain.records], np.float32),
+        tuple(plain.new),
+    )
+    lane = lane_of(strategy(), TableReader(table), most=24, calibration=known)
+    premise = strategy().premise(lane)
+    if not strategy.builds_on:
+        assert premise is None
+        return
+    assert premise is not None
+    assert premise.claim == strategy.builds_on
+    assert premise.claim[0].islower()
+    assert not premise.claim.endswith(".")
+    passes = lane.spent_in_all[0] + lane.small_spent[0]
+    assert passes <= strategy().most_premise_passes(24) + strategy().most_small_passes(24)
+    if premise.holds is not None:
+        assert premise.drawing is not None
+        assert all(len(one.x) == len(one.y) for one in premise.drawing.series)
+
+
+@EVERY
 @pytest.mark.parametrize("chain", [None, "only one after another"])
 def test_counters_are_the_passes_that_ran(strategy: type[Strategy], chain: str | None) -> None:
     reader = TableReader(random_table(V, 5), chain)

@@ -22,6 +22,7 @@ from tokenarium.ui.components.decoding import branch_of, place_of_road
 from tokenarium.ui.components.response import is_response
 from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.panels.decode.doubt import Doubt
+from tokenarium.ui.panels.decode.premises import Premises
 from tokenarium.ui.panels.decode.roads import Roads
 from tokenarium.ui.panels.decode.scene import DecodeScene
 from tokenarium.ui.panels.decode.writing import Writing
@@ -52,7 +53,7 @@ class Decode(RunPage):
     )
     arrows = "step"
     kinds = (DecodeRequest, LogprobsRequest)
-    panels = (Writing, Roads, Doubt)
+    panels = (Premises, Writing, Roads, Doubt)
     partial_every_s: ClassVar[float] = 0.4
     first_partial_s: ClassVar[float] = 0.001
 

@@ -81,6 +81,18 @@ DECODE = {
         "result.lanes[{0}].passes",
         "passes",
     ),
+    "premise_value": Formula(
+        "premise_columns",
+        "what was measured of a premise",
+        "The sentence beside it says of what, and along which steps of plain decoding.",
+        "result.lanes[{0}].premise.value",
+    ),
+    "premise_bound": Formula(
+        "premise_columns",
+        "bound of a premise",
+        "What the measured number is compared with.",
+        "result.lanes[{0}].premise.bound",
+    ),
     "lane_steps": Formula(
         "lane_columns",
         "tokens read by a lane",

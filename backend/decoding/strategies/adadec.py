@@ -9,6 +9,7 @@ from tokenarium.backend.decoding.strategy import Strategy
 if TYPE_CHECKING:
     from tokenarium.backend.decoding.calibration import Calibration
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
     from tokenarium.backend.decoding.region import Region
 
 
@@ -30,6 +31,7 @@ class AdaDec(Strategy):
         "one for each model from tokens whose right answer is known"
     )
     branches = True
+    builds_on = "the model is unsure at few steps, where looking ahead is worth its passes"
     neutral: ClassVar[dict[str, Any]] = {"candidates": 1}
     published: ClassVar[dict[str, Any]] = {"threshold": 1.321, "candidates": 3, "look_ahead": 5}
 
@@ -58,6 +60,14 @@ class AdaDec(Strategy):
         from tokenarium.backend.decoding.region import Region
 
         return (Region("looks ahead", (self._line(calibration), float("inf"))),)
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count the steps at which it would pause."""
+        from tokenarium.backend.decoding.premise import doubt_is_rare
+
+        known = lane.calibration
+        values = known.entropy_nats.tolist()
+        return doubt_is_rare(self.builds_on, values, self._line(known), "entropy")
 
     def step(self, lane: "Lane") -> None:
         """Take the likeliest token, or look ahead first."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class Cascade(TwoModels):
@@ -30,6 +31,7 @@ class Cascade(TwoModels):
         "is the same statistic along the large model's own text"
     )
     branches = True
+    builds_on = "the small model says the same as the large one at most steps"
     neutral: ClassVar[dict[str, Any]] = {"defer": "always"}
 
     defer: Literal["unsure", "always", "never"] = Field(
@@ -58,6 +60,12 @@ class Cascade(TwoModels):
         if self.statistic == "quantile":
             return float(np.quantile(values, self.quantile))
         return float(values.mean() if self.statistic == "mean" else values.sum())
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count where the small model would have said the same."""
+        from tokenarium.backend.decoding.agreement import agreement
+
+        return agreement(self.builds_on, lane)
 
     def decode(self, lane: "Lane") -> None:
         """Let the small model write, then decide."""

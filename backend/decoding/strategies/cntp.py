@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.decoding.branch import Branch
     from tokenarium.backend.decoding.calibration import Calibration
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
     from tokenarium.backend.decoding.region import Region
 
 PUNCTUATION = ".,\n?!:;)]}"
@@ -34,6 +35,7 @@ class Cntp(SampledStrategy):
         "ends after a number of tokens too"
     )
     branches = True
+    builds_on = "the model is unsure at few steps, where several trials are worth their passes"
     neutral: ClassVar[dict[str, Any]] = {"max_trials": 1}
     published: ClassVar[dict[str, Any]] = {"low_nats": 0.01, "high_nats": 1.5, "max_trials": 10}
 
@@ -75,6 +77,14 @@ class Cntp(SampledStrategy):
             Region("more trials", (low, max(low, high))),
             Region("most trials", (max(low, high), float("inf"))),
         )
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count the steps at which the entropy is in the range where trials grow."""
+        from tokenarium.backend.decoding.premise import doubt_is_rare
+
+        known = lane.calibration
+        values = known.entropy_nats.tolist()
+        return doubt_is_rare(self.builds_on, values, self._lines(known)[0], "entropy")
 
     def trials(self, entropy: float, low: float, high: float) -> int:
         """Return how many trials an entropy asks for."""

@@ -9,6 +9,7 @@ from tokenarium.backend.decoding.strategy import Strategy
 if TYPE_CHECKING:
     from tokenarium.backend.decoding.branch import Branch
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class EarlyExitReasoning(Strategy):
@@ -29,6 +30,7 @@ class EarlyExitReasoning(Strategy):
         "while it writes, and no training is done"
     )
     branches = True
+    builds_on = "the answer settles before the text is over"
     neutral: ClassVar[dict[str, Any]] = {"every": 0}
 
     every: int = Field(8, ge=0, le=512, description="Tokens between two questions; 0 asks never.")
@@ -42,6 +44,24 @@ class EarlyExitReasoning(Strategy):
         """The exit string is read token by token, as branches are."""
         asked = new_tokens // self.every if self.every else 0
         return new_tokens + asked * (len(self.exit_text) + self.answer_tokens)
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Ask for the answer at places along plain decoding, and see from where on it stays."""
+        from tokenarium.backend.decoding.settled import settled
+
+        ids = lane.encode(self.exit_text)
+        return settled(
+            self.builds_on,
+            lane,
+            lambda: self._asked(lane, ids).tokens[len(ids) :],
+            len(ids) + self.answer_tokens if ids else 0,
+        )
+
+    def most_premise_passes(self, new_tokens: int) -> int:
+        """Every place is read up to, and the exit string and the answer token by token."""
+        from tokenarium.backend.decoding.settled import MOST_CUTS
+
+        return min(MOST_CUTS, new_tokens) * (1 + len(self.exit_text) + self.answer_tokens)
 
     def decode(self, lane: "Lane") -> None:
         """Write greedily, and ask on the way."""

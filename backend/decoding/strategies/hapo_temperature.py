@@ -10,6 +10,7 @@ from tokenarium.backend.decoding.strategy import SampledStrategy
 if TYPE_CHECKING:
     from tokenarium.backend.decoding.lane import Lane
     from tokenarium.backend.decoding.pipeline import Pipeline
+    from tokenarium.backend.decoding.premise import Premise
 
 LEAST_PAST = 8
 """Steps before which the temperature is the plain one: too few to say what is usual."""
@@ -36,6 +37,7 @@ class HapoTemperature(SampledStrategy):
         "statistics are of the steps of this text, the paper's of a batch in training; the first "
         f"{LEAST_PAST} steps have the plain temperature"
     )
+    builds_on = "the model is more unsure than usual at few steps, and these are warmer"
     neutral: ClassVar[dict[str, Any]] = {"tau": 0.0}
     published: ClassVar[dict[str, Any]] = {"tau": 0.05, "pivot": 0.8}
 
@@ -53,6 +55,36 @@ class HapoTemperature(SampledStrategy):
 
         self._past.clear()
         return AdaptiveTemperature(**self.sampling(), factor=self._factor)
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count the steps of plain decoding that would be warmer."""
+        from tokenarium.backend.decoding.drawing import Drawing, Series
+        from tokenarium.backend.decoding.premise import (
+            LEAST_STEPS,
+            MOST_SHARE,
+            Premise,
+            too_short,
+        )
+
+        known = [_log(value) for value in lane.calibration.entropy_nats.tolist()]
+        if len(known) < LEAST_PAST + LEAST_STEPS:
+            return too_short(self.builds_on, len(known), LEAST_PAST + LEAST_STEPS)
+        past = range(LEAST_PAST, len(known))
+        factors = [1 + self.tau * standing(known[step], known[:step], self.pivot) for step in past]
+        warmer = sum(factor > 1 for factor in factors)
+        return Premise(
+            self.builds_on,
+            f"at {warmer} of {len(factors)} steps of plain decoding the temperature would rise, by "
+            f"up to {max(factors) - 1:.0%}, and fall by up to {1 - min(factors):.0%}",
+            warmer / len(factors),
+            MOST_SHARE,
+            drawing=Drawing(
+                "Temperature along plain decoding",
+                "step",
+                "factor of the temperature",
+                (Series("plain decoding", [float(step + 1) for step in past], factors),),
+            ),
+        )
 
     def step(self, lane: "Lane") -> None:
         """Draw, and remember how unsure the model was."""

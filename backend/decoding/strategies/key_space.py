@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class KeySpace(SampledStrategy):
@@ -32,6 +33,7 @@ class KeySpace(SampledStrategy):
         "the paper lists what was explored in the prompt, so that the query moves away from those "
         "rows; here the logits of alike rows are lowered, and the prompt stays"
     )
+    builds_on = "tokens in the middle of the ranking are there because their rows are alike"
     neutral: ClassVar[dict[str, Any]] = {"push": 0.0}
 
     push: float = Field(5.0, ge=0, le=100, description="Taken off a logit at cosine 1.")
@@ -62,6 +64,16 @@ class KeySpace(SampledStrategy):
                 words = "cosine of its row with the likeliest one's"
                 lane.consider(found, [float(near[token]) for token in found], words)
             lane.take(lane.drawn())
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Compare rows of middle ranks with those of random tokens; one pass."""
+        from tokenarium.backend.decoding.alike_rows import alike_rows
+
+        return alike_rows(self.builds_on, lane)
+
+    def most_premise_passes(self, new_tokens: int) -> int:
+        """One over the text of plain decoding."""
+        return min(1, new_tokens)
 
     def cosines(self, keys: "Tensor", token: int) -> "Tensor":
         """Return the cosine [V] of every row with that of a token.

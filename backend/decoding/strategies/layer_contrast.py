@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class LayerContrast(Strategy):
@@ -33,6 +34,7 @@ class LayerContrast(Strategy):
         "preset leaves it out, as the authors' code does"
     )
     watches = ("layers",)
+    builds_on = "earlier layers already say something of the next token, which late layers add to"
     neutral: ClassVar[dict[str, Any]] = {"weight": 0.0}
     published: ClassVar[dict[str, Any]] = {"normed": False, "repetition_penalty": 1.2}
 
@@ -81,6 +83,16 @@ class LayerContrast(Strategy):
         while not lane.ended:
             token = lane.now.best
             lane.take(token, score=float(layers[chosen[0]]) if layers else float("nan"))
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count where earlier layers have the likeliest token of the last; one pass."""
+        from tokenarium.backend.decoding.layers_agree import layers_agree
+
+        return layers_agree(self.builds_on, lane, self.candidates, self.normed)
+
+    def most_premise_passes(self, new_tokens: int) -> int:
+        """One over the text of plain decoding."""
+        return min(1, new_tokens)
 
     def contrast(self, logits: "Tensor", early: "Tensor") -> "tuple[int, Tensor]":
         """Return which of the earlier layers is farthest, and the contrasted logits [V].

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.decoding.calibration import Calibration
     from tokenarium.backend.decoding.lane import Lane
     from tokenarium.backend.decoding.pipeline import Pipeline
+    from tokenarium.backend.decoding.premise import Premise
     from tokenarium.backend.decoding.region import Region
 
 Quadrant = Literal["sure", "flat", "forked", "lost", "between"]
@@ -42,6 +43,7 @@ class Quadrants(SampledStrategy):
         "they do in the code; where both are high it is drawn cooler, and no question is asked"
     )
     branches = True
+    builds_on = "entropy and varentropy are high or low apart from each other"
     neutral: ClassVar[dict[str, Any]] = {"low": 0.0, "high": 1.0}
     published: ClassVar[dict[str, Any]] = {
         "low_nats": 0.3,
@@ -121,6 +123,38 @@ class Quadrants(SampledStrategy):
         for name, nats in (("sure below", low), ("doubtful above", high)):
             if abs(nats) < NEVER:
                 lane.line(name, nats)
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count which of the four corners plain decoding ever comes to."""
+        from tokenarium.backend.decoding.drawing import Drawing, Series
+        from tokenarium.backend.decoding.premise import LEAST_STEPS, Premise, too_short
+
+        known = lane.calibration
+        entropy, varentropy = known.entropy_nats.tolist(), known.varentropy_nats2.tolist()
+        steps = [*zip(entropy, varentropy, strict=True)]
+        if len(steps) < LEAST_STEPS:
+            return too_short(self.builds_on, len(steps))
+        regions = self.regions(known)
+        found = {one.name: [step for step in steps if one.has(*step)] for one in regions}
+        inside = [step for own in found.values() for step in own]
+        found["between"] = [step for step in steps if step not in inside]
+        counts = ", ".join(f"{len(own)} {name}" for name, own in found.items())
+        return Premise(
+            self.builds_on,
+            f"of {len(steps)} steps of plain decoding: {counts}",
+            float(sum(bool(found[one.name]) for one in regions)),
+            float(len(regions)),
+            below=False,
+            drawing=Drawing(
+                "Steps of plain decoding by corner",
+                "entropy, nats",
+                "varentropy, nats^2",
+                tuple(
+                    Series(name, [x for x, _ in own], [y for _, y in own])
+                    for name, own in found.items()
+                ),
+            ),
+        )
 
     def regions(self, calibration: "Calibration") -> "tuple[Region, ...]":
         """The four corners; between them it is plainly sampled."""

@@ -8,6 +8,7 @@ from tokenarium.backend.decoding.two_models import TwoModels
 
 if TYPE_CHECKING:
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class R2R(TwoModels):
@@ -27,6 +28,7 @@ class R2R(TwoModels):
         "the paper's router is trained on tokens at which the texts of both models part; here the "
         "small model's entropy decides, by a quantile along the text of plain decoding"
     )
+    builds_on = "the small model says the same as the large one at most steps"
     neutral: ClassVar[dict[str, Any]] = {"route": "always"}
     published: ClassVar[dict[str, Any]] = {"threshold": 0.45}
 
@@ -42,6 +44,12 @@ class R2R(TwoModels):
     threshold: float = Field(
         0.0, ge=0, le=20, description="Entropy to hand over above, in nats; 0 takes the quantile."
     )
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count where the small model would have said the same."""
+        from tokenarium.backend.decoding.agreement import agreement
+
+        return agreement(self.builds_on, lane)
 
     def decode(self, lane: "Lane") -> None:
         """Route every token."""

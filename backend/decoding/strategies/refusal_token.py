@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class RefusalToken(Strategy):
@@ -32,6 +33,7 @@ class RefusalToken(Strategy):
         "the paper trains a token for refusals; here the first tokens of openers that one names "
         "stand for it, so that any model has the dial"
     )
+    builds_on = "openers of a refusal are within reach at the first token"
     neutral: ClassVar[dict[str, Any]] = {"push": 0.0, "threshold": 0.0}
     published: ClassVar[dict[str, Any]] = {"push": 0.0, "threshold": 0.5}
 
@@ -55,6 +57,47 @@ class RefusalToken(Strategy):
         listed = [one.strip() for one in self.openers.split(",") if one.strip()]
         spelled = [lane.encode(text) for one in listed for text in (one, f" {one}")]
         return sorted({ids[0] for ids in spelled if ids})
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Look where openers stand after the prompt; no pass."""
+        from math import log10
+
+        import torch
+
+        from tokenarium.backend.decoding.drawing import Drawing, Series
+        from tokenarium.backend.decoding.premise import Premise
+
+        opening = self.opening(lane)
+        if not opening:
+            return Premise(self.builds_on, "no opener is named")
+        now = lane.next_token(lane.stepper.logits, [*lane.stepper.ids])
+        log_probs = torch.log_softmax(now.logits, -1)
+        top = float(log_probs.max())
+        ranks = [log10(1 + now.rank(token)) for token in opening]
+        gap, mass = top - float(log_probs[opening].max()), float(now.probs[opening].sum())
+        shown = now.top_ids.tolist()
+        likeliest = [log10(1 + rank) for rank in range(len(shown))]
+        series = [
+            Series("likeliest tokens", likeliest, log_probs[shown].tolist()),
+            Series("openers", ranks, log_probs[opening].tolist()),
+        ]
+        if not self.threshold:
+            ends = [0.0, max([*ranks, *likeliest])]
+            series.append(Series("within reach of the push", ends, [top - self.push] * 2))
+        return Premise(
+            self.builds_on,
+            f"openers have {100 * mass:.3g} % at the first token; the likeliest of them is "
+            f"{gap:.2f} nats below the likeliest token, the push is {self.push:g}",
+            mass if self.threshold else gap,
+            self.threshold or self.push,
+            below=not self.threshold,
+            drawing=Drawing(
+                "The first token: openers of a refusal among all",
+                "log10 of the rank, from 1",
+                "ln p",
+                tuple(series),
+            ),
+        )
 
     def decode(self, lane: "Lane") -> None:
         """Decide at the first token, and go on greedily."""

@@ -7,7 +7,11 @@ from pydantic import Field
 from tokenarium.backend.decoding.strategy import Strategy
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.next_token import NextToken
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class SoftThinking(Strategy):
@@ -28,6 +32,7 @@ class SoftThinking(Strategy):
         "a small model does not recover from mixtures of unlike tokens"
     )
     embeds = True
+    builds_on = "mixtures of embeddings, one after another, are read as tokens are"
     neutral: ClassVar[dict[str, Any]] = {"soft_steps": 0}
     published: ClassVar[dict[str, Any]] = {
         "tokens": 10,
@@ -49,6 +54,18 @@ class SoftThinking(Strategy):
         4, ge=1, le=1024, description="Cold steps in a row after which it is soft no more."
     )
 
+    def premise(self, lane: "Lane") -> "Premise":
+        """Read its mixtures one after another, whatever the entropy."""
+        from tokenarium.backend.decoding.soft_premise import read_as_tokens
+
+        return read_as_tokens(self.builds_on, lane, lambda now: self._mixed(lane, now))
+
+    def most_premise_passes(self, new_tokens: int) -> int:
+        """A pass a mixture."""
+        from tokenarium.backend.decoding.soft_premise import MOST_MIXTURES
+
+        return min(MOST_MIXTURES, new_tokens)
+
     def decode(self, lane: "Lane") -> None:
         """Take soft steps where it may, hard ones elsewhere."""
         from tokenarium.backend.decoding.soft import embedding_of, mixture, take_mixture
@@ -68,3 +85,9 @@ class SoftThinking(Strategy):
             take_mixture(lane, ids, weights, embedding_of(lane, ids, weights))
         while not lane.ended:
             lane.take(lane.now.best)
+
+    def _mixed(self, lane: "Lane", now: "NextToken") -> "Tensor | None":
+        from tokenarium.backend.decoding.soft import embedding_of, mixture
+
+        ids, weights = mixture(now.probs, self.tokens, self.least)
+        return embedding_of(lane, ids, weights) if len(ids) > 1 else None

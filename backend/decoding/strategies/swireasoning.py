@@ -7,7 +7,11 @@ from pydantic import Field
 from tokenarium.backend.decoding.strategy import Strategy
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.next_token import NextToken
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class SwiReasoning(Strategy):
@@ -29,6 +33,7 @@ class SwiReasoning(Strategy):
         "model's own; no end-of-thinking token is put in"
     )
     embeds = True
+    builds_on = "mixtures of embeddings, one after another, are read as tokens are"
     neutral: ClassVar[dict[str, Any]] = {"most_switches": 0}
     published: ClassVar[dict[str, Any]] = {"dwell": 512, "quantile": 1.0, "tokens": 50}
 
@@ -40,6 +45,18 @@ class SwiReasoning(Strategy):
         0.7, ge=0, le=1, description="Entropy quantile above which it does not turn to mixtures."
     )
     tokens: int = Field(10, ge=1, le=50, description="Most tokens that are mixed.")
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Read its mixtures one after another, whatever the entropy."""
+        from tokenarium.backend.decoding.soft_premise import read_as_tokens
+
+        return read_as_tokens(self.builds_on, lane, lambda now: self._mixed(lane, now))
+
+    def most_premise_passes(self, new_tokens: int) -> int:
+        """A pass a mixture."""
+        from tokenarium.backend.decoding.soft_premise import MOST_MIXTURES
+
+        return min(MOST_MIXTURES, new_tokens)
 
     def decode(self, lane: "Lane") -> None:
         """Run the two modes until the text is over."""
@@ -64,3 +81,9 @@ class SwiReasoning(Strategy):
                 take_mixture(lane, ids, weights, embedding_of(lane, ids, weights))
             else:
                 lane.take(now.best)
+
+    def _mixed(self, lane: "Lane", now: "NextToken") -> "Tensor | None":
+        from tokenarium.backend.decoding.soft import embedding_of, mixture
+
+        ids, weights = mixture(now.probs, self.tokens)
+        return embedding_of(lane, ids, weights) if len(ids) > 1 else None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class Uscd(Strategy):
@@ -34,6 +35,7 @@ class Uscd(Strategy):
         "published number hangs on the size of the vocabulary; where no lame prompt is given, it "
         "is what follows the last line break of the prompt"
     )
+    builds_on = "the model is unsure at few steps, and p stays at the others"
     neutral: ClassVar[dict[str, Any]] = {"weight": 0.0}
     published: ClassVar[dict[str, Any]] = {"threshold": 0.0035}
 
@@ -92,10 +94,31 @@ class Uscd(Strategy):
             words = "" if self.certain(now.probs) else "unsure: contrasted with the lame prompt"
             lane.take(now.best, score=spread, reason=words)
 
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count the steps at which the lame prompt would be asked; one pass over plain decoding."""
+        from tokenarium.backend.decoding.premise import doubt_is_rare
+
+        tokens = lane.calibration.tokens
+        spreads: list[float] = []
+        line = float("nan")
+        if tokens:
+            lane.stepper.feed(tokens)
+            for row in lane.stepper.rows_before(len(tokens)):
+                spreads.append(float(row.float().softmax(-1).std(correction=0)))
+                line = self._line(len(row))
+        what = "standard deviation of p"
+        return doubt_is_rare(self.builds_on, spreads, line, what, "", above=False)
+
+    def most_premise_passes(self, new_tokens: int) -> int:
+        """One over the text of plain decoding."""
+        return min(1, new_tokens)
+
     def certain(self, probs: "Tensor") -> bool:
         """Return whether p stays as it is: its standard deviation is about sqrt(sum p^2 / V)."""
-        line = self.threshold or self.sure / len(probs) ** 0.5
-        return float(probs.std(correction=0)) > line
+        return float(probs.std(correction=0)) > self._line(len(probs))
+
+    def _line(self, vocabulary: int) -> float:
+        return self.threshold or self.sure / vocabulary**0.5
 
     def contrast(self, probs: "Tensor", lame: "Tensor") -> "Tensor":
         """Return weights [V] in place of p [V], by p and what follows the lame prompt [V]."""

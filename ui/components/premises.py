@@ -1,0 +1,34 @@
+"""What strategies take for granted about a model, and whether it holds there, in words."""
+
+from tokenarium.backend import DecodeResult
+from tokenarium.ui.text import escape, many
+from tokenarium.ui.why.number import number, source
+
+VERDICTS = {True: "holds", False: "does not hold here", None: "was not measured"}
+
+NOTHING = "None of these strategies builds on something that is measured of a model."
+IMPORTED = "Another server wrote this: what its model lacks cannot be measured here."
+
+
+def premises(result: DecodeResult) -> str:
+    """Return a line for each strategy that builds on something, as HTML."""
+    lines = []
+    for lane in result.lanes:
+        premise = lane.premise
+        if premise is None:
+            continue
+        verdict = f"<mark>{VERDICTS[False]}</mark>" if premise.holds is False else ""
+        compared = ""
+        if premise.holds is not None:
+            value = number(f"{premise.value:.3g}", source("premise_value", lane.number))
+            bound = number(f"{premise.bound:.3g}", source("premise_bound", lane.number))
+            side = "at most" if premise.below else "at least"
+            spent = many(lane.premise_passes, "pass", "passes")
+            compared = f" ({value}, it holds at {side} {bound}; {spent})"
+        lines.append(
+            f"<li><b>{escape(lane.title)}</b> builds on this: {escape(premise.claim)}. "
+            f"It {verdict or VERDICTS[premise.holds]}: {escape(premise.measured)}{compared}.</li>"
+        )
+    if not lines:
+        return f'<p class="tk-sub">{IMPORTED if result.imported else NOTHING}</p>'
+    return f'<ul class="tk-premises tk-sentence">{"".join(lines)}</ul>'

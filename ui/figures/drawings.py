@@ -1,0 +1,53 @@
+"""What strategies draw: premises and searches, one above the other."""
+
+from collections.abc import Sequence
+
+from plotly import graph_objects as go
+from plotly.subplots import make_subplots
+
+from tokenarium.backend import Drawing
+from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
+from tokenarium.ui.text import plotly_text
+
+COLOURS = (GREY, RED, BLUE, AMBER, GREEN)
+ROW = 230
+"""Height of a drawing, in pixels."""
+JOINED = 40
+"""Points of a series from which on they are a line alone."""
+
+
+def drawings(found: Sequence[tuple[str, Drawing]], name: str, label: str) -> go.Figure | None:
+    """Draw each under the name of its lane; None without any.
+
+    Args:
+        found: titles of lanes, and what is drawn of each.
+        name: of an exported picture.
+        label: what the figure shows, for screen readers.
+    """
+    if not found:
+        return None
+    titles = [plotly_text(f"{title}: {drawing.title}") for title, drawing in found]
+    figure = make_subplots(
+        rows=len(found), cols=1, subplot_titles=titles, vertical_spacing=0.32 / len(found)
+    )
+    for row, (_, drawing) in enumerate(found, 1):
+        for place, series in enumerate(drawing.series):
+            line = len(series.x) > JOINED or len(series.x) == 2
+            figure.add_trace(
+                go.Scatter(
+                    x=list(series.x),
+                    y=list(series.y),
+                    name=plotly_text(series.name),
+                    mode="lines" if line else "markers",
+                    line={"width": 1.5, "color": COLOURS[place % len(COLOURS)]},
+                    marker={"size": 7, "color": COLOURS[place % len(COLOURS)]},
+                    hovertemplate="%{x:.3g}, %{y:.3g}<extra>%{fullData.name}</extra>",
+                ),
+                row=row,
+                col=1,
+            )
+        figure.update_xaxes(title=plotly_text(drawing.x), row=row, col=1)
+        figure.update_yaxes(title=plotly_text(drawing.y), row=row, col=1)
+    figure.update_annotations(font={"size": 12}, x=0, xanchor="left")
+    made = finish(figure, ROW * len(found) + 90, name, label)
+    return made.update_layout(margin={"t": 60, "l": 56})
