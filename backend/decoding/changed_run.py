@@ -22,6 +22,7 @@ from tokenarium.backend.observe.layer import Change
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.draft_state import DraftReader, DraftState
 from tokenarium.backend.speculation.drafter import Drafter
+from tokenarium.backend.speculation.nested_reader import draft_reader
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.state_heads.opening import open_head
 from tokenarium.backend.speculation.vocabulary import compare, logits_width
@@ -117,7 +118,7 @@ def _drafted(
         elif source == "target_layers":  # a cache of its own: the target's is read ahead here
             reader = TreeReader(loaded, room, check, drafter.layers(len(loaded.layers)))
         elif draft is not None:
-            reader = TreeReader(draft, room, check)
+            reader = draft_reader(drafter, TreeReader(draft, room, check))
 
         def state(prompt: list[int], draft_len: int) -> DraftState:
             return DraftState(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -26,8 +26,13 @@ class CountedReader:
 
     def __init__(self, reader: DraftReader, counters: Counters) -> None:
         self._reader, self._counters = reader, counters
-        self.layers = reader.layers
+        self.exits: tuple[int, ...] = getattr(reader, "exits", ())  # of a nested draft
         self.most: int | None = getattr(reader, "most", None)  # that one block guesses
+
+    @property
+    def layers(self) -> int:
+        """As of the reader."""
+        return self._reader.layers
 
     @property
     def parents(self) -> list[int]:
@@ -41,6 +46,11 @@ class CountedReader:
     def read(self, ids: Sequence[int], parents: Sequence[int]) -> Tensor:
         """Read drafted tokens, and return the logits after each [n, V]."""
         return self._counted(lambda: self._reader.read(ids, parents), len(ids))
+
+    def deeper(self) -> Tensor:
+        """Return the logits [V] after the last token by the next exit of a nested draft."""
+        reader: Any = self._reader
+        return self._counted(reader.deeper, 1)
 
     def keep(self, path: Sequence[int]) -> int:
         """Keep a path of drafted tokens."""

@@ -86,11 +86,12 @@ class WatchingReader(TreeReader):
         ids: Sequence[int],
         positions: Sequence[int],
         embeddings: Tensor | None = None,
-        layers: int | None = None,
+        stop: int | None = None,
+        given: tuple[int, Tensor] | None = None,
     ) -> Tensor:
         self._rows = []
         with self._layers() as states:
-            hidden = super()._forward(ids, positions, embeddings, layers)
+            hidden = super()._forward(ids, positions, embeddings, stop, given)
         count = min(len(ids), LAST)
         of_layers: list[Tensor | None] = [None] * count
         if states:

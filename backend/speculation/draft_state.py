@@ -20,8 +20,9 @@ from tokenarium.backend.speculation.vocabulary import SharedVocabulary
 class DraftReader(Protocol):
     """What reads for a drafter: a model with its cache, or a head over the target's states."""
 
-    layers: int
-    """Layers that it runs."""
+    @property
+    def layers(self) -> int:
+        """Layers that it runs."""
 
     @property
     def parents(self) -> list[int]:
@@ -97,6 +98,15 @@ class DraftState:
         penalty = self.processors.repetition_penalty != 1
         paths = [self.prefix(tree, node) for node in nodes] if penalty else None
         return self.processors.soft_probs(self.logits(tree, nodes), paths)
+
+    def deeper(self, tree: TokenTree, node: int) -> Tensor:
+        """Return the distribution [V] that a nested draft's next exit gives after the same node."""
+        reader: Any = self.reader
+        logits = reader.deeper()[None]
+        paths = [self.prefix(tree, node)] if self.processors.repetition_penalty != 1 else None
+        return self.processors.soft_probs(
+            self.shared.logits(logits) if self.shared else logits, paths
+        )[0]
 
     def prefix(self, tree: TokenTree, node: int) -> list[int]:
         """Return all tokens up to a node, itself included."""

@@ -69,6 +69,9 @@ class Drafter(Method):
     shares_cache: ClassVar[bool] = False
     """Whether, drafting by the target's layers, it reads with the target's own keys and values in
     place of a cache of its own."""
+    nested: ClassVar[bool] = False
+    """Whether it leaves its draft model after few layers where these are sure: its reader knows
+    ``exits``, and a source's last word is how many layers said the token."""
     branches: ClassVar[bool] = True
     """Whether a node may get several children; a chain has one each."""
     prunes: ClassVar[bool] = False
@@ -87,6 +90,11 @@ class Drafter(Method):
     def layers(self, count: int) -> int:
         """Return how many of the target's ``count`` layers it runs, where they are its source."""
         return count
+
+    def exits(self, count: int) -> tuple[int, ...]:
+        """Return after how many of its draft model's ``count`` layers it may leave, all the last;
+        of a drafter that is nested."""
+        return (count,)
 
     def watches(self, count: int) -> tuple[int, ...]:  # noqa: ARG002
         """Return after how many of the target's ``count`` layers it looks at the text's states."""

@@ -16,6 +16,7 @@ from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.draft_state import DraftReader, DraftState
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.exit_reader import ExitReader
+from tokenarium.backend.speculation.nested_reader import draft_reader
 from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.backend.speculation.rule import Rule
 from tokenarium.backend.speculation.second_reading import JudgedProbs, SecondReading
@@ -149,7 +150,7 @@ class Speculator:
         elif drafter.source == "target_layers":
             reader = TreeReader(loaded, room, check, drafter.layers(count))
         elif draft is not None:
-            reader = TreeReader(draft, room, check)
+            reader = draft_reader(drafter, TreeReader(draft, room, check))
         state = DraftState(
             ids=list(ids),
             vocabulary=logits_width(loaded),

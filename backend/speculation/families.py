@@ -36,8 +36,8 @@ FAMILIES = (
     Family(
         "A chain from a smaller model",
         "A second model writes ahead; a stop rule says how far.",
-        ("draft_chain", "spec_dec_pp", "llmcad"),
-        "SpecDec++'s trained head, S2D's nested sizes",
+        ("draft_chain", "spec_dec_pp", "llmcad", "s2d"),
+        "SpecDec++'s trained head",
     ),
     Family(
         "A tree from a smaller model",

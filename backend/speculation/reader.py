@@ -1,13 +1,11 @@
 """A model that reads a text and then a tree of drafted tokens, of which one path is kept."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.models import capabilities
@@ -15,6 +13,7 @@ from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.rotary_crossing import refuse_crossing
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
+from tokenarium.backend.speculation.layer_span import layer_span
 from tokenarium.kernels.tree_attention import Ancestry, tree_attention
 
 
@@ -95,7 +94,7 @@ class TreeReader:
             self.keep(range(len(ids)))
         else:
             self.length = len(ids)
-            hidden = self._forward(ids, range(len(ids)), embeddings)
+            hidden = self.normed(self._forward(ids, range(len(ids)), embeddings))
         return hidden
 
     @torch.inference_mode()
@@ -117,6 +116,58 @@ class TreeReader:
         """Return the states [n, s] that are kept, of the text's tokens from ``start`` on."""
         assert self._states is not None
         return self._states[0][0, start : self.length]
+
+    @torch.inference_mode()
+    def read_span(
+        self,
+        ids: Sequence[int],
+        parents: Sequence[int] | None,
+        stop: int,
+        given: tuple[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Read drafted tokens by some layers, and return the residual after them [n, hidden].
+
+        Tokens whose other layers are not read by further calls are to be dropped by
+        ``forget_after``.
+
+        Args:
+            ids: [n] tokens.
+            parents: [n] as of ``read``; None where they are the text from its start.
+            stop: of the layers, counted from the first.
+            given: how many layers read these very tokens before, at these places, and the residual
+                [n, hidden] that they left; their keys and values are where they wrote them.
+        """
+        if parents is None:
+            assert not self.parents
+            self.length = len(ids)
+            return self._forward(ids, range(len(ids)), stop=stop, given=given)
+        return self._forward(ids, self._place(ids, parents), stop=stop, given=given)
+
+    @torch.inference_mode()
+    def read_on(self, ids: Sequence[int], residual: Tensor, layers: int) -> Tensor:
+        """Read a drafted chain on from where its first layers left it; return the logits [n, V].
+
+        Args:
+            ids: [n] tokens after the text, one after another; no others are held.
+            residual: [m, hidden] after the first ``layers`` layers of the first m of them, which
+                ``read_span`` read; of the other tokens these layers are read now.
+            layers: how many.
+        """
+        self.forget_after(0)
+        known = len(residual)
+        if known < len(ids):
+            self._place(ids[:known], range(-1, known - 1))
+            new = self.read_span(ids[known:], range(known - 1, len(ids) - 1), layers)
+            residual = torch.cat([residual, new])
+            self.forget_after(0)
+        positions = self._place(ids, range(-1, len(ids) - 1))
+        hidden = self._forward(ids, positions, given=(layers, residual))
+        return self.loaded.unembed(self.normed(hidden))
+
+    def normed(self, residual: Tensor) -> Tensor:
+        """Return residuals [n, hidden] after the model's final norm."""
+        norm = self.loaded.final_norm
+        return residual if norm is None else norm(residual)
 
     @torch.inference_mode()
     def read_states(
@@ -169,6 +220,11 @@ class TreeReader:
         embeddings: Tensor | None = None,
         layers: int | None = None,
     ) -> Tensor:
+        positions = self._place(ids, parents)
+        return self.normed(self._forward(ids, positions, embeddings, layers))
+
+    def _place(self, ids: Sequence[int], parents: Sequence[int]) -> list[int]:
+        """Hold drafted tokens after their parents, and return their positions."""
         before = len(self.parents)
         if self.chain_only is not None and list(parents) != list(
             range(before - 1, before + len(ids) - 1)
@@ -180,17 +236,17 @@ class TreeReader:
         for parent in parents:
             self.parents.append(parent)
             self.depths.append(0 if parent < 0 else self.depths[parent] + 1)
-        positions = [self.length + depth for depth in self.depths[before:]]
-        return self._forward(ids, positions, embeddings, layers)
+        return [self.length + depth for depth in self.depths[before:]]
 
     def _forward(
         self,
         ids: Sequence[int],
         positions: Sequence[int],
         embeddings: Tensor | None = None,
-        layers: int | None = None,
+        stop: int | None = None,
+        given: tuple[int, Tensor] | None = None,
     ) -> Tensor:
-        """Return the final states [n, hidden], normed."""
+        """Return the residual [n, hidden] after the last layer, or after ``stop``."""
         loaded, last = self.loaded, max(positions)
         if last >= loaded.context and not loaded.reads_past_context:
             raise ValueError(
@@ -203,24 +259,23 @@ class TreeReader:
         )
         held = self.length + len(self.parents)
         self._cache.advance(held - len(ids) - self._cache.get_seq_length())
-        stop, kept = layers or self.layers, None if layers else self._kept
-        leaving = _leaving(loaded.layers, stop, kept or ())
-        given: dict[str, Tensor] = (
-            {"input_ids": torch.tensor([list(ids)], device=loaded.device)}
-            if embeddings is None
-            else {"inputs_embeds": embeddings[None]}
-        )
-        with recording(_Keeper(self)), leaving as states, suppress(_StopError):
+        last_layer, kept = stop or self.layers, None if stop else self._kept
+        inputs: dict[str, Tensor] = {}
+        if embeddings is None:
+            inputs["input_ids"] = torch.tensor([list(ids)], device=loaded.device)
+        else:
+            inputs["inputs_embeds"] = embeddings[None]
+        span = layer_span(loaded.layers, last_layer, kept or (), given)
+        with recording(_Keeper(self)), span as states:
             loaded.body(
-                **given,
+                **inputs,
                 position_ids=torch.tensor([list(positions)], device=loaded.device),
                 past_key_values=self._cache,
                 use_cache=True,
             )
-        hidden = states[stop]
-        hidden = hidden if loaded.final_norm is None else loaded.final_norm(hidden)
+        hidden = states[last_layer]
         if kept is not None and self._states is not None:
-            beside = [states[layer] for layer in kept] or [hidden]
+            beside = [states[layer] for layer in kept] or [self.normed(hidden)]
             self.room(0, self._states, torch.cat(beside, -1)[None])
         return hidden
 
@@ -285,44 +340,3 @@ class _Keeper(Recorder):
             sinks=call.sinks,
             window=call.window or call.declared_window,
         )[None]
-
-
-class _StopError(Exception):
-    """The last layer that was asked for is done."""
-
-
-@contextmanager
-def _leaving(
-    layers: Sequence[nn.Module], last: int, beside: Sequence[int]
-) -> Iterator[dict[int, Tensor]]:
-    """Stop a forward pass after ``last`` layers, and yield the residual stream [n, hidden] after
-    so many and after each number of ``beside``; 0 is before the first."""
-    states: dict[int, Tensor] = {}
-
-    def keep(count: int, output: Any) -> None:
-        states[count] = (output if isinstance(output, Tensor) else output[0])[0]
-        if count == last:
-            raise _StopError
-
-    def after(count: int) -> Callable[..., None]:
-        return lambda _, __, output: keep(count, output)
-
-    handles = [
-        layers[count - 1].register_forward_hook(after(count))
-        for count in sorted({last, *beside} - {0})
-    ]
-    if 0 in beside:
-        handles.append(
-            layers[0].register_forward_pre_hook(
-                _first_input(lambda x: keep(0, x)), with_kwargs=True
-            )
-        )
-    try:
-        yield states
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _first_input(seen: Callable[[Any], None]) -> Callable[..., None]:
-    return lambda _, given, named: seen(given[0] if given else named["hidden_states"])

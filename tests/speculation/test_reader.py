@@ -132,6 +132,36 @@ def test_early_exit_is_a_model_of_that_many_layers(family, saved):
     assert whole > 100 * SAME
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("known", [0, 3])
+def test_a_chain_read_on_from_stored_states_is_a_full_pass(family, known, saved):
+    """What the first layers left is not computed again, and the logits are the same."""
+    model, asked = saved(family), []
+    tree_reader = TreeReader(model.loaded, 8, lambda: asked.append(1))
+    text, twin = some_ids(21, 5), model.twin()
+    tree_reader.extend(text)
+    for seed, kept in ((1, 2), (2, 4), (3, 1)):
+        chain = some_ids(4, seed)
+        states = [
+            tree_reader.read_span([token], [place - 1], 2)
+            for place, token in enumerate(chain[:known])
+        ]
+        width = model.loaded.model.config.hidden_size
+        residual = torch.cat([torch.zeros(0, width), *states])
+        asked.clear()
+        logits = tree_reader.read_on(chain, residual, 2)
+        assert len(asked) == (3 - 2) + 2, "the tokens that are new, and the last layer of all"
+        for place in range(4):
+            assert difference(logits[place], alone(twin, text + chain[: place + 1])) < SAME
+        wrong = tree_reader.read_on(chain, torch.ones(4, width), 2)
+        assert difference(wrong[3], alone(twin, text + chain)) > 1000 * SAME
+        tree_reader.read_on(chain, residual, 2)
+        tree_reader.keep(range(kept))
+        text += chain[:kept]
+        assert difference(tree_reader.extend([5]), alone(twin, [*text, 5])) < SAME
+        text.append(5)
+
+
 def test_bfloat16_is_as_near_to_float32_as_its_own_plain_model(saved):
     model = saved("llama", "bfloat16")
     exact, rounded = model.twin(), model.twin(dtype=torch.bfloat16, attn_implementation="sdpa")

@@ -70,7 +70,7 @@ def audit(
     def own(place: DraftedChildren) -> Tensor:
         if head is not None:
             return head(place)
-        early = drafter.source == "target_layers"
+        early = drafter.source == "target_layers" or drafter.nested
         return plain(int(place.source.rpartition(" ")[2]) if early else None)(place.before)
 
     def probs(place: DraftedChildren) -> Tensor:
