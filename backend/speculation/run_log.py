@@ -119,13 +119,6 @@ class RunLog:
             self._judge_all()
         self._record_all()
         wide, many = ALTERNATIVES, len(self._rules)
-        twice = any(rule.rereads for rule in self._rules)
-        second = {
-            "second_prob": np.zeros(0, np.float32),
-            "second_overlap": np.zeros(0, np.float32),
-            "second_top_ids": np.zeros((0, wide), np.int32),
-            "second_top": np.zeros((0, wide), np.float32),
-        }
         empty: dict[str, NDArray[Any]] = {
             "target_top_ids": np.zeros((0, wide), np.int32),
             "target_top": np.zeros((0, wide), np.float32),
@@ -133,7 +126,10 @@ class RunLog:
             "draft_top": np.zeros((0, wide), np.float32),
             "judged_accept": np.zeros((0, many), np.float64),
             "judged_next": np.zeros((0, many), np.int32),
-            **(second if twice else {}),
+            "second_prob": np.zeros(0, np.float32),
+            "second_overlap": np.zeros(0, np.float32),
+            "second_top_ids": np.zeros((0, wide), np.int32),
+            "second_top": np.zeros((0, wide), np.float32),
         }
         found: dict[str, NDArray[Any]] = {
             name: np.concatenate([none, *self.columns[name]]) for name, none in empty.items()

@@ -3,6 +3,8 @@
 from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from tokenarium.backend import REASONS, STATUSES, SpeculationResult, replay_round, tree_rows
 from tokenarium.ui.text import one_line
 
@@ -81,6 +83,8 @@ def _node(result: SpeculationResult, place: int, first: int) -> dict[str, Any]:
 def _second_reading(result: SpeculationResult, place: int) -> dict[str, Any]:
     """Return what the target said when it read the draft again; nothing where it did not."""
     if result.second_prob is None or result.second_overlap is None:
+        return {}
+    if np.isnan(result.second_overlap).all():  # the rule reads nothing twice
         return {}
     return {
         "again": _number(result.second_prob[place]),
