@@ -1,7 +1,6 @@
 """All pages as one Gradio application."""
 
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -25,6 +24,7 @@ from tokenarium.ui.shell.page import Page
 from tokenarium.ui.shell.saving import saved_of
 from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.shell.sessions import MOST_SESSIONS, KeepLittle
+from tokenarium.ui.shell.visitor import visitor_of
 from tokenarium.ui.shell.web import served
 from tokenarium.ui.shell.wiring import Wiring
 
@@ -93,7 +93,12 @@ def _page(blocks: gr.Blocks, lab: Lab, page: type[RunPage] | type[Page]) -> None
         made = page(lab)
         parts = {name: (each.title, each.ids) for name, each in page.parts.items()}
         offered = Offered(page.figures, page.files, parts)
-        tools(offered, partial(saved_of, made), made.explained if page.numbers else None)
+
+        def export(asked: dict[str, Any], request: gr.Request) -> dict[str, str]:
+            visitor = visitor_of(lab, request, asked)
+            return saved_of(made, asked.get("query"), asked.get("file"), visitor)
+
+        tools(offered, export, made.explained if page.numbers else None)
         made.build(blocks)
         if parts:
             found = {name: Part(each.ids, None) for name, each in page.parts.items()}

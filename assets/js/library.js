@@ -84,7 +84,7 @@
       if (found.rows === undefined || found.reply !== asked) return;
       if (found.act && found.said === 'Deleted.') compared.delete(found.run);
       page = found.page;
-      count.textContent = found.count;
+      count.innerHTML = found.count;
       element.querySelector('[data-do="before"]').disabled = !page;
       element.querySelector('[data-do="next"]').disabled = !found.more;
       element.querySelector('.tk-lib-turn').hidden = !page && !found.more;

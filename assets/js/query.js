@@ -40,7 +40,7 @@
       names.forEach((name, place) => { const each = cell('th', name, numeric[place]); each.scope = 'col'; head.append(each); });
       for (let place = 0; place < rows; place += 1) {
         const row = body.insertRow();
-        columns.forEach((column, at) => { const value = column[place]; row.append(cell('td', value === null ? 'NULL' : typeof value === 'number' ? number(value) : value, numeric[at])); });
+        columns.forEach((column, at) => { const value = column[place]; const made = row.appendChild(cell('td', value === null ? 'NULL' : typeof value === 'number' ? '' : value, numeric[at])); if (typeof value === 'number') made.append(T.number(number(value), `column_${at} ${place}`, answer.of)); });
       }
       table.replaceChildren(made);
       table.hidden = !rows;

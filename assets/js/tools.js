@@ -32,7 +32,7 @@
     const seen = () => Object.entries(parts).map(([name, [named, ids]]) => ({name, named, elements: ids.map(id => document.getElementById(id)).filter(each => each?.checkVisibility() && each.clientHeight)})).filter(({elements}) => elements.length);
     const item = (text, go) => ({items: [{text, go}]});
     return () => [
-      {title: 'This page', rows: Object.entries(files).map(([file, text]) => item(text, () => T.saveFile(() => server.export_file({query: T.whatIsSaved?.() ?? location.search, file}))))},
+      {title: 'This page', rows: Object.entries(files).map(([file, text]) => item(text, () => T.saveFile(() => server.export_file({query: T.whatIsSaved?.() ?? location.search, file, visitor: T.visitor}))))},
       {title: 'In sight', rows: T.inSight()},
       {title: 'Share', rows: [item('Copy link to what is shown', copy), ...seen().length ? [item('Embed in another page', () => T.embedding(seen()))] : []]},
     ];

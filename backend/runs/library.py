@@ -5,12 +5,16 @@ from typing import Any
 
 from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.runs.examples import declared
+from tokenarium.backend.runs.export import TableFormat, table_file
 from tokenarium.backend.runs.labels import checked_note, checked_tags, moment, refuse_many
+from tokenarium.backend.runs.listed_table import listed_table
 from tokenarium.backend.runs.stored_runs import StoredRuns
 from tokenarium.storage.contents import StoreContents
 from tokenarium.storage.listing import Choices, Wanted
 from tokenarium.storage.record import ListedRun
 
+MOST_LISTED = 10_000
+"""Runs in a file of the list."""
 Moment = datetime | date | str | None
 """A moment in UTC, a day, or a text such as 2026-03-01."""
 
@@ -55,6 +59,27 @@ class Library(StoredRuns):
             raise UserError(f"limit={limit}, offset={offset}: give 0 or more for both")
         wanted = _wanted(kind, text, model, method, tag, pinned, since, until)
         return self._repository.search(wanted, visitor=visitor, limit=limit, offset=offset)
+
+    def search_file(
+        self,
+        format: TableFormat = "csv",  # noqa: A002
+        *,
+        visitor: str = "",
+        **wanted: Any,
+    ) -> bytes:
+        """Return what ``search`` finds as a table in a file: one row a run, without its arrays.
+
+        Args:
+            format: ``csv`` or ``parquet``.
+            visitor: private name of who asks.
+            wanted: ``kind``, ``text``, ``model`` and so on, as ``search`` takes them; at most
+                10,000 runs, the newest.
+
+        Raises:
+            UserError: if the format is unknown, or as ``search`` does.
+        """
+        found = self.search(visitor=visitor, **{"limit": MOST_LISTED, **wanted})
+        return table_file(listed_table(found), format)
 
     def count(self, *, visitor: str = "", **wanted: Any) -> int:
         """Return how many runs ``search`` finds, whatever its limit.

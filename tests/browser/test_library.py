@@ -77,6 +77,19 @@ def test_query_is_answered_drawn_saved_and_refused_in_words(visit: Visit, app: A
         page.get_by_role("button", name="CSV").first.click()
     with saved.value.path().open(newline="") as file:
         assert len(list(csv.reader(file))) == 11
+    page.locator("#query tbody [data-why]").first.click()
+    why = page.locator(".tk-source")
+    expect(why).to_contain_text("columns[")
+    expect(why).to_contain_text("lab.query(")
+    page.keyboard.press("Escape")
+    page.locator("#library [data-why^=took]").first.click()
+    expect(why).to_contain_text("time of computing")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Save", exact=True).click()
+    with page.expect_download() as listed:
+        page.get_by_role("menuitem", name="The list, as it is filtered (CSV)").click()
+    with listed.value.path().open(newline="") as file:
+        assert len(list(csv.reader(file))) == 1 + page.evaluate(LIST)
     for attack in ("COPY runs TO 'x.csv'", "SELECT * FROM read_csv('/etc/passwd')"):
         page.locator("#sql").fill(attack)
         page.locator("#sql").press("Control+Enter")

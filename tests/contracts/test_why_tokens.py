@@ -1,7 +1,5 @@
 """Every number of every view of the Tokens page opens, and its Python gives it again."""
 
-import contextlib
-import io
 import re
 from html import unescape
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 import pytest
 
 import tokenarium
-from tests.contracts.test_why import MARK, assert_shown
+from tests.contracts.opening import assert_all_open, given_again
 from tokenarium.backend import Lab
 from tokenarium.ui.pages.tokens import Tokens
 from tokenarium.ui.tokens.answer import answer
@@ -64,25 +62,11 @@ def test_every_number_of_a_view_is_given_again(
     page, made, seen = Tokens(lab), dict[str, dict[str, Any]](), 0
     for html in parts:
         assert_all_open(html, PLAIN.get(view, "^$"))
-        numbers = MARK.findall(html)
-        seen += len(numbers)
+        marked = given_again(page, html, made)
+        seen += marked
         [of] = set(map(unescape, re.findall(r'<div data-run="([^"]+)">', html))) or {""}
-        for written, said in {name.split()[0]: (name, said) for name, said in numbers}.values():
-            told = page.explained(of, unescape(written))
-            assert "error" not in told, told
-            lines, _, last = told["python"].rpartition("\n")
-            if lines not in made:  # what several numbers are of is made once
-                exec(lines, made.setdefault(lines, {}))
-            heard = io.StringIO()
-            with contextlib.redirect_stdout(heard):
-                exec(last, made[lines])
-            assert heard.getvalue().strip() == told["value"], written
-            assert_shown(unescape(said), float(told["value"]))
-            assert told["title"]
-            assert told["meaning"]
-            assert told["slice"] in told["python"].replace("result.", "")
         for wrong in ("tokens 9999999", "premium", "curve_low 0 0]", "__class__", "share 10000"):
-            if numbers:
+            if marked:
                 assert "press one" in (error := page.explained(of, wrong)["error"]) or (
                     "choose from" in error
                 )
@@ -128,14 +112,3 @@ def shown(lab: Lab, view: str) -> list[str]:
             for value, a, b in zip(more, ends, ends[1:], strict=False)
         ) + "</div>")  # fmt: skip
     return parts
-
-
-def assert_all_open(html: str, plain: str) -> None:
-    """Fail if a number in a cell, a bar or a finding opens nothing."""
-    left = MARK.sub("", html)
-    # The first cell of a row is what the others are of.
-    for cell in re.findall(r"</td><td>(.*?)(?=</td>)", left):
-        assert not re.fullmatch(r"[+-]?[\d.,]+ ?%?", re.sub("<[^>]+>", "", cell).strip()), cell
-    for sentence in re.findall(r"<(?:p|li|caption)[^>]*>(.*?)</(?:p|li|caption)>", left):
-        words = re.sub(plain, "", unescape(re.sub("<[^>]+>", "", sentence)))
-        assert not re.search(r"\d", words), words

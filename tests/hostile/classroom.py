@@ -1,11 +1,13 @@
 """``python -m tests.hostile.classroom``: twenty students behind one address press Run at once.
 
-Starts the application as a host would, begins a class, and lets every student of it run a text of
-their own at the same moment. Prints when the first, the middle and the last had an answer, and how
-many had none. Ends with 1 where one was refused or waited longer than ``WITHIN_S``.
+Starts the application as a host would, begins a class, and lets every student of it run the live
+step of a lesson at the same moment, each changing what the step asks for in a way of their own.
+Prints when the first, the middle and the last had an answer, how many had none, and what it took of
+a processor. Ends with 1 where one was refused or waited longer than ``WITHIN_S``.
 """
 
 import argparse
+import os
 import secrets
 import statistics
 import subprocess
@@ -18,34 +20,60 @@ from typing import Any
 
 import httpx
 
-from tests.hostile.flood import _free_port, _wait, ask
-from tokenarium.backend.settings import PROJECT
+from tests.hostile.flood import _free_port, _wait, ask_for
+from tests.load.processes import processor_seconds
+from tokenarium.backend import Lab
+from tokenarium.backend.environment import processor
+from tokenarium.backend.settings import PROJECT, Settings
+from tokenarium.ui.lessons.lesson import Step
+from tokenarium.ui.lessons.reading import lessons
 
 STUDENTS = 20
 WITHIN_S = 180.0
 SCHOOL = "8.8.4.4"
-TEXT = "The old lighthouse keeper climbed the stairs every evening, and counted them. " * 6
+CHANGES = {
+    "text": lambda number, before: f"Student {number} reads. {before}",
+    "budget": lambda number, _: 12 + number,
+    "draft_len": lambda number, before: (before + number) % 16 + 1,
+}
+"""What a student changes, by the field that the step names: as different as it allows."""
 
 
 def main() -> None:
     """Measure it."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--model", default="smollm2-135m-instruct", help="what they run")
-    model = options.parse_args().model
+    options.add_argument("--model", default="", help="in place of the step's own")
+    options.add_argument("--lesson", default="sink", choices=lessons(), help="whose live step")
+    options.add_argument("--models-dir", default="", help="where the model is, if not at hand")
+    given = options.parse_args()
+    kind, asked, field = live_step(given.lesson)
+    asked |= {"model": given.model} if given.model else {}
     with tempfile.TemporaryDirectory() as place:
         port = _free_port()
         command = [
             *(sys.executable, "app.py", "--hosted", "--behind-proxy", "--port", str(port)),
             *("--database", f"duckdb:///{Path(place) / 'runs.duckdb'}", "--device", "cpu"),
         ]
+        if given.models_dir:
+            command += ["--models-dir", given.models_dir, "--hosted-models", asked["model"]]
         with (Path(place) / "log").open("wb") as log:
             app = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log)
         try:
-            well = _measured(f"http://127.0.0.1:{port}", model)
+            well = _measured(f"http://127.0.0.1:{port}", app.pid, (kind, asked, field))
         finally:
             app.terminate()
             app.wait(20)
     sys.exit(not well)
+
+
+def live_step(slug: str) -> tuple[str, dict[str, Any], str]:
+    """Return endpoint and request of the run that a live step shows, and what is changed."""
+    step: Step = next(each for each in lessons()[slug].steps if each.live)
+    [changed] = (each.parameters["changed"] for each in step.checks if each.name == "own_run")
+    with Lab(Settings(database="duckdb:///:memory:", device="cpu", fetch=False)) as lab:
+        request = lab.open(step.state["run"]).request
+        [endpoint] = (each.endpoint for each in lab.kinds() if each.request is type(request))
+    return endpoint, request.model_dump(mode="json"), str(changed)
 
 
 def begin_class(http: httpx.Client) -> str:
@@ -64,22 +92,30 @@ def begin_class(http: httpx.Client) -> str:
     return str(answer.json()["code"])
 
 
-def _measured(url: str, model: str) -> bool:
+def _measured(url: str, pid: int, step: tuple[str, dict[str, Any], str]) -> bool:
+    endpoint, asked, field = step
+
+    def own(number: int) -> dict[str, Any]:
+        return asked | {field: CHANGES[field](number, asked[field])}
+
     took: dict[int, float | None] = {}
     with httpx.Client(base_url=url, timeout=300) as http:
         _wait(http)
         code = begin_class(http)
         group = f"; tokenarium_class={code}"
-        alone = ask(http, f"alone {TEXT}", SCHOOL, secrets.token_hex(16) + group, model)
+        began = time.monotonic()
+        alone = ask_for(http, endpoint, own(STUDENTS), SCHOOL, secrets.token_hex(16) + group)
         assert alone is not None, "one student alone was refused"
+        first = time.monotonic() - began
 
     def press(number: int) -> None:
-        with httpx.Client(base_url=url, timeout=300) as own:
+        with httpx.Client(base_url=url, timeout=600) as browser:
             began = time.monotonic()
             name = secrets.token_hex(16) + group
-            run = ask(own, f"Student {number}: {TEXT}", SCHOOL, name, model)
+            run = ask_for(browser, endpoint, own(number), SCHOOL, name)
             took[number] = None if run is None else time.monotonic() - began
 
+    spent = processor_seconds([pid])
     students = [threading.Thread(target=press, args=(n,)) for n in range(STUDENTS)]
     for student in students:
         student.start()
@@ -88,10 +124,14 @@ def _measured(url: str, model: str) -> bool:
     done = sorted(seconds for seconds in took.values() if seconds is not None)
     refused = STUDENTS - len(done)
     middle = statistics.median(done) if done else 0.0
-    first, last = min(done, default=0.0), max(done, default=0.0)
+    soonest, last = min(done, default=0.0), max(done, default=0.0)
+    spent = processor_seconds([pid]) - spent
     sys.stdout.write(
-        f"{len(done)} of {STUDENTS} students had an answer, the first after {first:.1f} s, the "
-        f"middle one after {middle:.1f}, the last after {last:.1f}; {refused} were refused.\n"
+        f"{asked['model']}, {endpoint}, each another {field}: {len(done)} of {STUDENTS} students "
+        f"had an answer, the first after {soonest:.1f} s, the middle one after {middle:.1f}, "
+        f"the last after {last:.1f}; {refused} were refused. It took {spent:.1f} s of "
+        f"{processor()}, at a load of {os.getloadavg()[0]:.1f}; the first alone, for whom the "
+        f"model was loaded, waited {first:.1f} s.\n"
     )
     sys.stdout.flush()
     return not refused and last <= WITHIN_S

@@ -57,12 +57,18 @@ def ask(
     http: httpx.Client, text: str, address: str, name: str, model: str = "bundled/target"
 ) -> dict[str, Any] | None:
     """Return the run of a text; None where it is refused."""
+    return ask_for(http, "trace", {"model": model, "text": text}, address, name)
+
+
+def ask_for(
+    http: httpx.Client, endpoint: str, asked: dict[str, Any], address: str, name: str
+) -> dict[str, Any] | None:
+    """Return a run of any kind; None where it is refused."""
     headers = {"x-forwarded-for": address, "cookie": f"tokenarium_visitor={name}"}
-    asked = {"model": model, "text": text}
-    began = http.post("/gradio_api/call/v2/trace", json=asked, headers=headers)
+    began = http.post(f"/gradio_api/call/v2/{endpoint}", json=asked, headers=headers)
     if began.status_code != 200:
         return None
-    place = f"/gradio_api/call/trace/{began.json()['event_id']}"
+    place = f"/gradio_api/call/{endpoint}/{began.json()['event_id']}"
     found, event = None, ""
     with http.stream("GET", place, headers=headers) as lines:
         for line in lines.iter_lines():

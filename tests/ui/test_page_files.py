@@ -15,13 +15,16 @@ import pytest
 
 from tests.labs import shipped_lab
 from tests.runs.test_run_files import executed
-from tokenarium.backend import MEASURED, Lab
+from tokenarium.backend import MEASURED, Lab, TraceRequest, Visitor
 from tokenarium.ui.audits.parts import Parts
 from tokenarium.ui.heads.answer import measured
+from tokenarium.ui.lessons.reading import lessons
 from tokenarium.ui.pages import every_page
 from tokenarium.ui.pages.audit import Audit
 from tokenarium.ui.pages.compare import Compare
 from tokenarium.ui.pages.heads import Heads
+from tokenarium.ui.pages.learn import Learn
+from tokenarium.ui.pages.library import Library
 from tokenarium.ui.pages.tokens import Tokens
 from tokenarium.ui.shell.embedding import ONLY_SHOWN
 from tokenarium.ui.shell.page import Page
@@ -82,11 +85,59 @@ def test_what_an_address_does_not_have_is_said(lab: Lab, page: type[Page]) -> No
         assert saved_of(page(lab), "run=&runs=", "run.json").keys() == {"error"}
 
 
+class Bare(Page):
+    """A page that has no files."""
+
+    path, title, order, intro = "bare", "Bare", 90, "A page of this test."
+
+    def build(self, blocks: gr.Blocks) -> None:
+        """Show nothing."""
+
+
 def test_pages_without_files_say_so(lab: Lab) -> None:
     without = [each for each in every_page() if issubclass(each, Page) and not each.files]
-    assert without
-    for page in without:
+    for page in (Bare, *without):
         assert "choose none" in saved_of(page(lab), "", "run.json")["error"]
+
+
+def test_the_list_of_runs_is_saved_as_it_is_filtered_and_to_whom_it_is(lab: Lab) -> None:
+    query = "?kind=trace&text=lighthouse&pinned="
+    content = bytes_of(saved_of(Library(lab), query, "runs.parquet"))
+    read = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
+    found = lab.search(kind="trace", text="lighthouse", limit=1_000)
+    assert len(found) > 1
+    for one, run in zip(read, found, strict=True):
+        assert (one["id"], one["text"], one["created"]) == (run.id, run.text, run.created)
+        assert (one["duration_ms"], one["array_bytes"]) == (run.duration_ms, run.array_bytes)
+    text = bytes_of(saved_of(Library(lab), query, "runs.csv")).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["id"] for row in rows] == [run.id for run in found]
+    assert json.loads(rows[0]["tags"]) == list(found[0].tags)
+    [kept] = [run for run in lab.search(kind="cache", limit=50) if run.id.endswith("what-is-kept")]
+    text = bytes_of(saved_of(Library(lab), "?kind=cache", "runs.csv")).decode()
+    [row] = [row for row in csv.DictReader(io.StringIO(text)) if row["id"] == kept.id]
+    assert "policy:h2o" in json.loads(row["methods"])
+    assert "is no date" in saved_of(Library(lab), "?since=soon", "runs.csv")["error"]
+
+
+def test_a_visitor_saves_no_list_of_anothers_runs() -> None:
+    with shipped_lab(hosted=True) as hosted:
+        request = hosted.request(TraceRequest, model="bundled/draft", text="a heron waits")
+        run = hosted.run(request, visitor="anna")
+        lists = {
+            name: bytes_of(saved_of(Library(hosted), "", "runs.csv", Visitor(name))).decode()
+            for name in ("anna", "bert")
+        }
+    assert run.id in lists["anna"]
+    assert run.id not in lists["bert"]
+
+
+def test_every_lesson_is_saved_as_its_hand_out(lab: Lab) -> None:
+    page = Learn(lab)
+    assert list(page.files) == [f"{slug}.html" for slug in lessons()]
+    text = bytes_of(saved_of(page, "", "sink.html")).decode()
+    assert lessons()["sink"].title in text
+    assert "<script" not in text
 
 
 def test_nothing_is_computed_in_a_frame(lab: Lab) -> None:

@@ -87,19 +87,19 @@ class Offered:
 
 def tools(
     offered: Offered,
-    export: Callable[[object, object], Mapping[str, str]],
+    export: Callable[[dict[str, Any], gr.Request], Mapping[str, str]],
     explain: Callable[[object, object], Mapping[str, str]] | None,
 ) -> gr.HTML:
     """Return the buttons of a page that is of no run.
 
     Args:
         offered: what can be taken from it.
-        export: turns the query of an address and the name of a file into what the browser saves.
+        export: turns ``query`` of an address and the name of a ``file`` into what is saved.
         explain: as of ``actions``; None where no number of the page opens.
     """
 
-    def export_file(asked: dict[str, Any]) -> Mapping[str, str]:
-        return export(asked.get("query"), asked.get("file"))
+    def export_file(asked: dict[str, Any], request: gr.Request) -> Mapping[str, str]:
+        return export(asked, request)
 
     def explain_number(asked: dict[str, Any]) -> Mapping[str, str]:
         assert explain is not None

@@ -7,6 +7,9 @@ from tokenarium.backend import Lab, UserError, Visitor
 from tokenarium.ui.library.asked import AT_ONCE, Asked
 from tokenarium.ui.library.rows import Row, rows_html, titles
 from tokenarium.ui.text import many
+from tokenarium.ui.why.answer import kept
+from tokenarium.ui.why.library import of_list
+from tokenarium.ui.why.number import number, of_run, source
 
 NONE_YET = "No run is stored yet: press Run on Explore, Cache or Speculate, and find it here."
 NONE_SUCH = "No stored run fulfils all of this: take a filter away, or press Clear."
@@ -28,17 +31,19 @@ def listed(
     try:
         found = lab.count(visitor=visitor, **asked.wanted)
         page = max(0, min(asked.page, (found - 1) // AT_ONCE))
-        runs = lab.search(visitor=visitor, limit=AT_ONCE, offset=page * AT_ONCE, **asked.wanted)
+        offset = page * AT_ONCE
+        runs = lab.search(visitor=visitor, limit=AT_ONCE, offset=offset, **asked.wanted)
+        of = kept(lab).put(of_list(runs, found, asked.wanted, AT_ONCE, offset), visitor)
         hosted = lab.settings.hosted
         rows = [
             Row(run, lab.is_example(run.id), not hosted or run.owner == str(visitor), not hosted)
             for run in runs
         ]
         answer |= {
-            "rows": rows_html(rows, NONE_SUCH if asked.filters else NONE_YET),
+            "rows": rows_html(rows, NONE_SUCH if asked.filters else NONE_YET, of),
             "page": page,
             "more": (page + 1) * AT_ONCE < found,
-            "count": _counted(page, len(runs), found),
+            "count": of_run(_counted(page, len(runs), found), of),
         }
         if arrived or changed:
             answer["choices"] = _choices(lab, visitor)
@@ -102,7 +107,8 @@ def _title(name: str, value: str) -> str:
 
 
 def _counted(page: int, shown: int, found: int) -> str:
+    every = number(many(found, "run"), source("found"))
     if found <= shown:
-        return many(found, "run") if found else ""
+        return every if found else ""
     first = page * AT_ONCE + 1
-    return f"{first:,} to {first + shown - 1:,} of {many(found, 'run')}"
+    return f"{first:,} to {first + shown - 1:,} of {every}"

@@ -9,6 +9,8 @@ from tokenarium.backend import Lab, UserError, Visitor
 from tokenarium.ui.components.plot import figure_json
 from tokenarium.ui.figures.query import Cell, query_figure
 from tokenarium.ui.text import many
+from tokenarium.ui.why.answer import kept
+from tokenarium.ui.why.library import of_query
 
 SHOWN = 200
 """Rows that the page shows; all that came are drawn."""
@@ -31,10 +33,15 @@ def answered(lab: Lab, sql: str, visitor: Visitor) -> dict[str, Any]:
             f"the result has {found.num_columns} columns: select at most {MOST_COLUMNS}"
         )
     columns = [[_cell(value) for value in column.to_pylist()] for column in found.columns]
+    numeric = [any(isinstance(cell, int | float) for cell in column) for column in columns]
+    shown = [
+        column[:SHOWN] if counts else [] for column, counts in zip(columns, numeric, strict=True)
+    ]
     return {
+        "of": kept(lab).put(of_query(sql, found.column_names, shown), visitor),
         "names": _distinct(found.column_names),
         "columns": columns,
-        "numeric": [any(isinstance(cell, int | float) for cell in column) for column in columns],
+        "numeric": numeric,
         "said": _said(found.num_rows, str(found.schema.metadata[b"truncated"], "ascii") == "true"),
     }
 

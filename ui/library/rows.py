@@ -7,6 +7,7 @@ from functools import cache
 from tokenarium.backend import Lab, ListedRun
 from tokenarium.ui.shell.section import place_of
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.why.number import number, source
 
 LONGEST_TEXT = 110
 HEADINGS = ("Compare", "Text", "Kind", "Model", "Methods", "Stored (UTC)", "Took", "Arrays", "")
@@ -24,15 +25,21 @@ class Row:
     """Whether runs can be pinned here."""
 
 
-def rows_html(rows: Sequence[Row], empty: str) -> str:
-    """Return the list, every text in it escaped; ``empty`` is said where no run is."""
+def rows_html(rows: Sequence[Row], empty: str, of: str = "") -> str:
+    """Return the list, every text in it escaped.
+
+    Args:
+        rows: in order.
+        empty: said where no run is.
+        of: the answer that its numbers are of.
+    """
     if not rows:
         return f'<p class="tk-lib-empty">{escape(empty)}</p>'
     head = "".join(
         f'<th scope="col">{name or chr(60) + "span class=tk-unseen>Change</span>"}</th>'
         for name in HEADINGS
     )
-    body = "".join(map(_row, rows))
+    body = "".join(_row(row, place, of) for place, row in enumerate(rows))
     return (
         '<table class="tk-lib-table"><caption class="tk-unseen">Stored runs, newest first'
         f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -76,7 +83,12 @@ def address_of(kind: str) -> str:
     return f"{place[0] or './'}?{place[1]}=" if place else ""
 
 
-def _row(row: Row) -> str:
+def measured(text: str, name: str, *index: int, of: str = "") -> str:
+    """Return a size or a time that opens what it is: its unit is part of the number's name."""
+    return number(text, source(f"{name}_{text.rpartition(' ')[2]}", *index), of)
+
+
+def _row(row: Row, place: int, of: str) -> str:
     run, run_id = row.run, escape(row.run.id)
     methods = "".join(
         f'<button type="button" data-do="method" data-value="{escape(slug)}" '
@@ -84,7 +96,7 @@ def _row(row: Row) -> str:
         for family, slugs in run.methods.items()
         for slug in slugs
     )
-    kept = "dropped" if run.arrays_dropped else size(run.array_bytes)
+    kept = size(run.array_bytes)
     cells = (
         f'<input type="checkbox" data-compare="{escape(run.kind)}" '
         f'aria-label="Compare {escape(short(run.text, 40))}">',
@@ -93,8 +105,8 @@ def _row(row: Row) -> str:
         escape(run.model),
         methods,
         f"{run.created:%Y-%m-%d %H:%M}",
-        duration(run.duration_ms),
-        kept,
+        measured(duration(run.duration_ms), "took", place, of=of),
+        "dropped" if run.arrays_dropped else measured(kept, "arrays", place, of=of),
         _changes(row),
     )
     return (

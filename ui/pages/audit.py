@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 
-from tokenarium.backend import AuditRequest, ImportRequest, UserError
+from tokenarium.backend import AuditRequest, ImportRequest, UserError, Visitor
 from tokenarium.ui.audits.answer import Shown, answered, opened, taken
 from tokenarium.ui.audits.examples import IMPORTS, audits
 from tokenarium.ui.audits.form import NAMES, audit_request
@@ -79,7 +79,7 @@ class Audit(Page):
         opened = blocks.load(self._opening(made), made.where, every, js=where, **EAGER)
         opened.then(None, made.parts["shown"], None, js=ADDRESS, **QUIET)
 
-    def saved(self, asked: Mapping[str, str], name: str) -> dict[str, str]:
+    def saved(self, asked: Mapping[str, str], name: str, visitor: Visitor) -> dict[str, str]:  # noqa: ARG002
         """Return a file of the audit or import that the address names."""
         if not (run_id := asked.get("run")):
             raise UserError("nothing is shown yet: audit or import something first")

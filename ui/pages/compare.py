@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from tokenarium.backend import UserError
+from tokenarium.backend import UserError, Visitor
 from tokenarium.ui.compare.answer import TEMPLATE, address_of, answer, named, offers
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.page import Framed, Page
@@ -45,7 +45,7 @@ class Compare(Page):
         )
         shown.ask(self._answer, shown, shown, **EAGER)
 
-    def saved(self, asked: Mapping[str, str], name: str) -> dict[str, str]:
+    def saved(self, asked: Mapping[str, str], name: str, visitor: Visitor) -> dict[str, str]:  # noqa: ARG002
         """Return a file of the runs that the address names."""
         ids = [each.strip() for each in asked.get("runs", "").split(",") if each.strip()]
         return compared(self.lab, ids, name)

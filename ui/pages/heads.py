@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from tokenarium.backend import table_file
+from tokenarium.backend import Visitor, table_file
 from tokenarium.ui.heads.answer import answer, measured
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.page import Framed, Page
@@ -51,7 +51,7 @@ class Heads(Page):
         )
         shown.ask(self._answer, shown, shown, queue=False, **EAGER)
 
-    def saved(self, asked: Mapping[str, str], name: str) -> dict[str, str]:
+    def saved(self, asked: Mapping[str, str], name: str, visitor: Visitor) -> dict[str, str]:  # noqa: ARG002
         """Return the measurement of the model that the address names as a table."""
         corpus = measured(self.lab, asked.get("model"))
         stem = "tokenarium-heads-" + re.sub(r"[^\w.-]+", "-", corpus.about.model)

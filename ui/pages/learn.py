@@ -1,14 +1,17 @@
 """The Learn page: the lessons, what each is about, and how far this browser came."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import gradio as gr
 
+from tokenarium.backend import Visitor
 from tokenarium.ui.classes.classroom import classroom
 from tokenarium.ui.lessons.handout import handout
 from tokenarium.ui.lessons.lesson import Lesson
 from tokenarium.ui.lessons.reading import lessons
 from tokenarium.ui.shell.page import Page
+from tokenarium.ui.shell.saving import sent
 from tokenarium.ui.text import escape
 
 JS = "window.tokenarium.learn(element, server);"
@@ -23,10 +26,19 @@ class Learn(Page):
     """Lists the lessons."""
 
     path, title, order = "learn", "Learn", 12
+    files: ClassVar[Mapping[str, str]] = {
+        f"{lesson.slug}.html": f"Hand-out: {lesson.title} (web page, offline)"
+        for lesson in lessons().values()
+    }
     intro: ClassVar[str] = (
         "Lessons beside the real pages: do something, and see at once whether it shows what it "
         "should."
     )
+
+    def saved(self, asked: Mapping[str, str], name: str, visitor: Visitor) -> dict[str, str]:  # noqa: ARG002
+        """Return the hand-out of a lesson: prose, pictures of its runs, questions and answers."""
+        lesson = lessons()[name.removesuffix(".html")]
+        return sent(f"tokenarium-{name}", handout(self.lab, lesson))
 
     def build(self, blocks: gr.Blocks) -> None:  # noqa: ARG002
         """Make the cards, which are the same for everybody; the browser adds what was passed."""

@@ -1,6 +1,6 @@
 """The Library page: every stored run, what the store holds, and SQL over the same tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -14,7 +14,11 @@ from tokenarium.ui.library.parts import query_box, run_list
 from tokenarium.ui.library.query import answered, cells, drawn, file_of, usual
 from tokenarium.ui.shell.events import EAGER, QUIET
 from tokenarium.ui.shell.page import Page
+from tokenarium.ui.shell.saving import sent
 from tokenarium.ui.shell.visitor import visitor_of
+from tokenarium.ui.why.answer import kept
+from tokenarium.ui.why.library import of_contents
+from tokenarium.ui.why.number import of_run
 
 Told = dict[str, Any]
 AT_ONCE = 4
@@ -25,6 +29,11 @@ class Library(Page):
     """Lists stored runs and answers queries over them."""
 
     path, title, order = "library", "Library", 10
+    numbers = True
+    files: ClassVar[Mapping[str, str]] = {
+        "runs.csv": "The list, as it is filtered (CSV)",
+        "runs.parquet": "The list, as it is filtered (Parquet)",
+    }
     intro: ClassVar[str] = "Every stored run: find it, open it, keep it, compare it, count over it."
 
     def build(self, blocks: gr.Blocks) -> None:
@@ -55,6 +64,15 @@ class Library(Page):
         box.file(self._seen(self._file), box, box, **long)
         box.draw(self._seen(self._draw), box, [box, figure], queue=False, **EAGER)
 
+    def saved(self, asked: Mapping[str, str], name: str, visitor: Visitor) -> dict[str, str]:
+        """Return the runs that the address finds as a table, without their arrays."""
+        wanted = Asked.read({"filters": dict(asked)}).wanted
+        if name == "runs.csv":
+            content = self.lab.search_file("csv", visitor=visitor, **wanted).decode()
+            return sent("tokenarium-runs.csv", content)
+        content_bytes = self.lab.search_file("parquet", visitor=visitor, **wanted)
+        return sent("tokenarium-runs.parquet", content_bytes)
+
     def _seen(self, handler: Callable[[Told, Visitor], Any]) -> Callable[..., Any]:
         """Return a handler that knows who asks, and reads what a browser sent as a mapping."""
 
@@ -76,7 +94,9 @@ class Library(Page):
 
     def _held(self, visitor: Visitor) -> str:
         try:
-            return holdings_html(self.lab.contents(visitor=visitor), self.lab.settings)
+            held = self.lab.contents(visitor=visitor)
+            of = kept(self.lab).put(of_contents(self.lab, held), visitor)
+            return of_run(holdings_html(held, self.lab.settings), of)
         except UserError:
             return ""
 

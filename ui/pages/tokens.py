@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from tokenarium.backend import UserError
+from tokenarium.backend import UserError, Visitor
 from tokenarium.ui.shell.embedding import ONLY_SHOWN, embedded
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.page import Framed, Page
@@ -48,7 +48,7 @@ class Tokens(Page):
         )
         shown.ask(self._answer, shown, shown, queue=False, **EAGER)
 
-    def saved(self, asked: Mapping[str, str], name: str) -> dict[str, str]:
+    def saved(self, asked: Mapping[str, str], name: str, visitor: Visitor) -> dict[str, str]:  # noqa: ARG002
         """Return a file of the text under its tokenizers."""
         names = [each for each in asked.get("with", "").split(",") if each]
         if name == "run.ipynb" and any(each.startswith(OURS) for each in names):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import gradio as gr
 
-from tokenarium.backend import Lab, ModelRequest
+from tokenarium.backend import Lab, ModelRequest, Visitor
 from tokenarium.ui.why.explain import said_number
 
 
@@ -48,12 +48,13 @@ class Page(ABC):
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
 
-    def saved(self, asked: Mapping[str, str], name: str) -> dict[str, str]:
+    def saved(self, asked: Mapping[str, str], name: str, visitor: Visitor) -> dict[str, str]:
         """Return a file of what an address shows, as the browser takes it.
 
         Args:
             asked: what stands in the address.
             name: one of ``files``.
+            visitor: who asks.
 
         Raises:
             UserError: if there is nothing to save.

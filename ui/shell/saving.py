@@ -11,6 +11,7 @@ from tokenarium.backend import (
     Lab,
     Run,
     UserError,
+    Visitor,
     as_json,
     as_tables,
     comparable,
@@ -20,6 +21,7 @@ from tokenarium.backend import (
 from tokenarium.ui.shell.page import Page
 from tokenarium.ui.shell.section import File, Section
 
+NOBODY = Visitor("")
 TYPES = {
     "json": "application/json",
     "ipynb": "application/x-ipynb+json",
@@ -105,14 +107,14 @@ def compared(lab: Lab, ids: Sequence[str], name: str) -> dict[str, str]:
     return sent(f"{stem}.{ending}", content.decode())
 
 
-def saved_of(page: Page, query: object, name: object) -> dict[str, str]:
+def saved_of(page: Page, query: object, name: object, visitor: Visitor = NOBODY) -> dict[str, str]:
     """Return a file of what a page shows at an address, or in ``error`` why there is none."""
     asked = dict(parse_qsl(str(query or "").removeprefix("?")))
     try:
         if name not in page.files:
             there = ", ".join(page.files) or "none"
             raise UserError(f"file={str(name)[:60]!r} is none of this page: choose {there}")
-        return page.saved(asked, str(name))
+        return page.saved(asked, str(name), visitor)
     except UserError as error:
         return {"error": str(error)}
 
