@@ -84,9 +84,10 @@ if TYPE_CHECKING:
     from tokenarium.backend.cache.decision_quantities import NEVER, NO_HEAD
     from tokenarium.backend.cache.estimate import CacheEstimate
     from tokenarium.backend.cache.policy import Policy
-    from tokenarium.backend.cache.policy_run import PolicyRun, Scores
+    from tokenarium.backend.cache.policy_run import PolicyRun, Scores, Searched
     from tokenarium.backend.cache.request import CacheRequest, PolicySpec
     from tokenarium.backend.cache.result import CacheResult
+    from tokenarium.backend.cache.terms import LAYERS_ALIKE
     from tokenarium.backend.cache.token_roles import (
         KINDS,
         Protected,

@@ -1,7 +1,9 @@
 """What policies decided: which entries were dropped, read and scored, and which were missed.
 
 P policies, S steps, L layers, G key-value heads, T tokens of the prompt, R recorded choices, Q
-recorded selections, M merged tokens, N recorded steps of noise, n most missed entries.
+recorded selections, M merged tokens, N recorded steps of noise, n most missed entries, K ranges
+that searches looked at, C heads whose entries are clustered, B
+pairs of neighbouring layers.
 """
 
 from dataclasses import dataclass
@@ -55,6 +57,60 @@ class DecisionQuantities(Result):
         "",
         "bit p, the highest of each byte first: whether the step read the entry of position p",
         "What a policy that keeps everything looked at.",
+    )
+    search_at: Integers | None = quantity(
+        "what searches looked at",
+        "K,8",
+        "",
+        "policy, step, layer, KV head, level (0 the coarsest), first position of a range, the one "
+        "after its last, and 1 where the search went on inside or its tokens are read; every n-th "
+        "step, so that they stay under 2 MiB for each policy",
+        "How a policy that searches found what it reads.",
+        since=6,
+    )
+    search_scores: Floats | None = quantity(
+        "scores of what searches looked at",
+        "K",
+        "",
+        "as the policy scores the range; of HiP the logit of its middle token, q k without the "
+        "scaling, mean over queries and over the query heads of the KV head",
+        "Why the search went on here and not there.",
+        since=6,
+    )
+    cluster_at: Integers | None = quantity(
+        "clustered heads",
+        "C,3",
+        "",
+        "policy, layer, KV head; only of policies that cluster, every n-th layer, so that they "
+        "stay under 2 MiB for each policy",
+        "Whose clusters are recorded.",
+        since=6,
+    )
+    clusters: Integers | None = quantity(
+        "cluster",
+        "C,T",
+        "",
+        "number of the cluster of each token of the prompt, from 1; 0 where it is in none",
+        "Which tokens a policy reads together or not at all.",
+        since=6,
+    )
+    neighbours: Integers | None = quantity(
+        "neighbouring layers",
+        "B,3",
+        "",
+        "policy, lower layer, upper layer; only of policies that let layers share entries",
+        "Which layers are compared.",
+        since=6,
+    )
+    likeness: Floats | None = quantity(
+        "likeness of neighbouring layers",
+        "B,2",
+        "",
+        "cosine of the two layers' keys of one token in one KV head, after position encoding, mean "
+        "over the prompt's tokens and the heads; the same of values",
+        "Whether layers are alike, as sharing their entries takes for granted.",
+        "Liu et al., 2024, arXiv:2405.14366",
+        since=6,
     )
     score_at: Integers = quantity(
         "recorded choices",

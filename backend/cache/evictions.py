@@ -1,5 +1,6 @@
 """What is dropped from the layers of a run or left unread, and when."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.layer_cache import LayerCache
-from tokenarium.backend.cache.layer_view import Choice, LayerView
+from tokenarium.backend.cache.layer_view import Choice, LayerView, SearchLevel
 from tokenarium.backend.cache.merging import merge
 from tokenarium.backend.cache.packed_entries import PackedEntries
 from tokenarium.backend.cache.paired_entries import paired
@@ -41,6 +42,8 @@ class Selected:
     """G original positions [n_g], ascending."""
     scores: Tensor | None = None
     """[G, S] what all entries were chosen by; where asked for."""
+    levels: Sequence[SearchLevel] = ()
+    """What was looked at to find them; none where nothing is searched."""
 
 
 class Evictor:

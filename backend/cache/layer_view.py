@@ -24,6 +24,20 @@ class UndeclaredNeedError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class SearchLevel:
+    """What one level of a search looked at: n ranges of entries of each KV head."""
+
+    starts: Tensor
+    """[G, n] first entry of each range."""
+    stops: Tensor
+    """[G, n] the entry after its last; equal to its start where there is no such range."""
+    scores: Tensor
+    """[G, n] what it was judged by; higher is better."""
+    opened: Tensor
+    """[G, n] bool: whether the search went on inside, or what it holds is read."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """Which entries of a layer are kept, or read at a step."""
 
@@ -39,6 +53,8 @@ class Choice:
     None leaves them."""
     block: int = 1
     """Consecutive entries that an index stands for; more than one where blocks are read."""
+    levels: "Sequence[SearchLevel]" = ()
+    """What was looked at to find them, the coarsest level first; none where nothing is searched."""
 
     def repeated(self, layers: int) -> "Choice":
         """Return the same choice for the heads of so many layers."""

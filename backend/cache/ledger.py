@@ -11,6 +11,11 @@ from torch import Tensor
 from tokenarium.backend.cache.decision_quantities import NEVER, NO_HEAD
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.evictions import Dropped
+from tokenarium.backend.cache.grouping_record import (
+    MOST_CLUSTER_BYTES,
+    MOST_SEARCH_BYTES,
+    GroupingRecord,
+)
 from tokenarium.backend.cache.result import CacheResult
 
 MOST_SCORE_BYTES = MOST_SELECTED_BYTES = 32 * 2**20
@@ -61,6 +66,7 @@ class Ledger:
         self._merged = [np.zeros((0, 6), np.int32)]
         self._noise_at: list[tuple[int, int, int]] = []
         self._noise = [np.zeros((0, self.places), np.uint8)]
+        self._grouping = GroupingRecord(steps)
 
     @staticmethod
     def size_bytes(policies: int, steps: int, layers: int, heads: int, prompt: int) -> int:
@@ -70,7 +76,9 @@ class Ledger:
         records = policies * steps * layers * heads * _RECORD_BYTES
         recorded = min(records, MOST_SCORE_BYTES) + min(places * steps // 8, MOST_SELECTED_BYTES)
         noise = min(policies * steps * layers * (prompt + steps), MOST_NOISE_BYTES)
-        return 2 * places + numbers + recorded + noise + 20 * NEEDED * policies
+        clusters = min(4 * layers * heads * prompt, MOST_CLUSTER_BYTES)
+        grouping = policies * (MOST_SEARCH_BYTES + clusters)
+        return 2 * places + numbers + recorded + noise + grouping + 20 * NEEDED * policies
 
     @property
     def nbytes(self) -> int:
@@ -80,7 +88,8 @@ class Ledger:
         noise = len(self._noise_at) * self.places
         records = len(self._records) * _RECORD_BYTES
         merged = sum(rows.nbytes for rows in self._merged)
-        return self.evicted_at.nbytes + numbers + records + selected + noise + merged
+        grouping = self._grouping.nbytes
+        return self.evicted_at.nbytes + numbers + records + selected + noise + merged + grouping
 
     def wants_scores(self, step: int) -> bool:
         """Whether the scores of a step are recorded."""
@@ -123,6 +132,7 @@ class Ledger:
             if choice.scores is not None and choice.among is not None:
                 self._record(number, choice, choice.scores, choice.among, expected)
         sequence.dropped.clear()
+        self._grouping.took(number, step, sequence)
         for layer, read in self.read_by(sequence).items():
             if step % self._every_selection == 0:
                 self._selected_at.append((number, step, layer))
@@ -234,6 +244,7 @@ class Ledger:
             **per_step,
             **dict[str, Any]((name, self.numbers[name].copy()) for name in _PER_POLICY),
             **self._scores(),
+            **dict[str, Any](self._grouping.arrays(self.prompt)),
             **known,
         )
 

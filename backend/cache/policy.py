@@ -360,6 +360,23 @@ class Policy(Method):
         """
         return ()
 
+    def likeness(self, shared: Mapping[str, Any]) -> "Sequence[tuple[int, int, float, float]]":
+        """Return how alike neighbouring layers are, of a prompt that was read.
+
+        Each is the lower layer, the upper one, and the mean cosines of their keys and values.
+
+        Args:
+            shared: what the policy keeps for all layers of the run.
+        """
+        return ()
+
+    def clusters_of(self, view: "LayerView") -> "Tensor | None":
+        """Return [G, S] the number of each entry's cluster, from 1; 0 for those in none.
+
+        Asked once the prompt was read, so that a run can draw them; None where there are none.
+        """
+        return None
+
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return how many first tokens and how many newest entries are never dropped.
 

@@ -37,6 +37,23 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """What a search of one head looked at: n ranges of tokens."""
+
+    step: int
+    level: Integers
+    """[n] 0 for the coarsest."""
+    first: Integers
+    """[n] where each begins."""
+    stop: Integers
+    """[n] the position after its last."""
+    opened: NDArray[np.bool_]
+    """[n] whether the search went on inside; of the last level, whether it is read."""
+    scores: Floats
+    """[n] what it was judged by."""
+
+
+@dataclass(frozen=True)
 class PolicyRun:
     """One policy's part of a result; nothing is copied."""
 
@@ -140,6 +157,38 @@ class PolicyRun:
             return None
         read = np.unpackbits(self.result.selected_bits[rows[0], head])
         return np.flatnonzero(read).astype(np.int32)
+
+    def searched(self, step: int, layer: int, head: int) -> Searched | None:
+        """Return the latest recorded search up to a step; None where there is none."""
+        at, scores = self.result.search_at, self.result.search_scores
+        if at is None or scores is None:
+            return None
+        rows = np.flatnonzero((at[:, [0, 2, 3]] == (self.number, layer, head)).all(1))
+        rows = rows[at[rows, 1] <= step]
+        if not len(rows):
+            return None
+        rows = rows[at[rows, 1] == at[rows, 1].max()]
+        own = at[rows]
+        opened = own[:, 7].astype(np.bool_)
+        return Searched(int(own[0, 1]), own[:, 4], own[:, 5], own[:, 6], opened, scores[rows])
+
+    def clusters(self, layer: int, head: int) -> Integers | None:
+        """Return [T] the number of each prompt token's cluster, 0 for none; None if unknown."""
+        at, clusters = self.result.cluster_at, self.result.clusters
+        if at is None or clusters is None:
+            return None
+        rows = np.flatnonzero((at == (self.number, layer, head)).all(1))
+        return clusters[rows[0]] if len(rows) else None
+
+    @property
+    def likeness(self) -> tuple[tuple[int, int, float, float], ...]:
+        """Lower layer, upper layer, and mean cosine of keys and of values, of neighbours; empty
+        where the policy compares none."""
+        at, cosines = self.result.neighbours, self.result.likeness
+        if at is None or cosines is None:
+            return ()
+        rows = np.flatnonzero(at[:, 0] == self.number)
+        return tuple((*at[row, 1:].tolist(), *cosines[row].tolist()) for row in rows)
 
     def score(self, step: int, layer: int, head: int) -> Scores | None:
         """Return the scores of the latest recorded choice up to a step; None where there is none.

@@ -181,7 +181,7 @@ class CacheRecorder(Recorder):
             for g, own in chosen
         ]
         scores = choice.scores if run.keep_scores else None
-        run.selected[call.layer] = Selected(positions, scores)
+        run.selected[call.layer] = Selected(positions, scores, choice.levels)
         return gather_attention(
             call.q[0],
             entries.attended("keys"),

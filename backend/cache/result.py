@@ -19,7 +19,7 @@ from tokenarium.backend.runs.result import quantity
 class CacheResult(DecisionQuantities, StepQuantities):
     """The same prompt continued under several policies."""
 
-    schema_version: ClassVar[int] = 5
+    schema_version: ClassVar[int] = 6
     oldest_readable: ClassVar[int] = 2
 
     notes: tuple[tuple[str, ...], ...] = quantity(

@@ -32,6 +32,9 @@ NEEDS: frozenset[Need] = frozenset(get_args(Need))
 CONTENT: frozenset[Need] = frozenset({"keys", "values", "queries", "rotary", "surprisal"})
 """Needs that only a text and a model can meet; the others the null model can meet too."""
 
+LAYERS_ALIKE = 0.5
+"""Mean cosine of two layers' entries below which they have little in common."""
+
 
 class Protected(NamedTuple):
     """How many entries a policy never drops."""

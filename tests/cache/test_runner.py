@@ -202,6 +202,7 @@ def test_result_comes_back_from_its_stored_form(found) -> None:
     sizes = {"P": 5, "S": 12, "L": 3, "G": 2, "T": 61, "T+S": 73, "n": 256}
     sizes |= {"R": len(found.score_at), "N": len(found.noise_at), "Q": 0, "(T+S)/8": 10}
     sizes["M"] = len(found.merged_at)
+    sizes |= {"K": 0, "C": 0, "B": 0}  # none of these policies searches, clusters or pairs
     for name, quantity in found.quantities().items():
         if isinstance(value := getattr(found, name), np.ndarray):
             shape = tuple(sizes.get(axis, axis) for axis in quantity.axes.split(","))

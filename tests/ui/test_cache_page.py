@@ -21,6 +21,8 @@ from tokenarium.ui.shell.stored import stored_runs
 
 PROMPT = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG AGAIN"
 STEPS = 6
+GROUPING = {"cache_likeness", "cache_search", "cache_clusters"}
+"""Drawn where the policy has them."""
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +176,8 @@ def test_another_head_is_shown_without_the_model(
     page.open(run_of(shown))
     monkeypatch.setattr(ModelRegistry, "use", None)  # no model can be had
     found = page.pick(layer=0, head=1, policy="full")
-    assert set(found) == {"lanes", "cache_map", "cache_scores", "cache_heads", "drawn"}
+    held = {"lanes", "cache_map", "cache_scores", "cache_heads"}
+    assert set(found) == held | GROUPING | {"drawn"}
     assert "layer 0, KV head 1" in json.loads(found["cache_map"])["layout"]["meta"]["label"]
     assert "nowhere" in page.pick(run="nowhere", runs={"run": "nowhere"})["status"]
 
@@ -184,7 +187,7 @@ def test_another_step_changes_no_map_of_tokens(page: Visit) -> None:
     assert page.told["steps"] == STEPS
     assert page.told["step"] == 0
     found = page.pick(step=2)
-    assert set(found) == {"cache_scores", "cache_heads", "drawn"}
+    assert set(found) == {"cache_scores", "cache_heads", "drawn"} | GROUPING
     assert found["drawn"]["place"]["step"] == 2
 
 

@@ -29,7 +29,17 @@ from tokenarium.backend import (
     protected,
 )
 from tokenarium.ui.characters import named
-from tokenarium.ui.figures import attention, audit, eviction, heads, heavy, lines, sinks, tradeoff
+from tokenarium.ui.figures import (
+    attention,
+    audit,
+    eviction,
+    grouping,
+    heads,
+    heavy,
+    lines,
+    sinks,
+    tradeoff,
+)
 from tokenarium.ui.figures.ablation import head_check, head_falls, part_falls
 from tokenarium.ui.figures.attribution import check_strip, score_bars
 from tokenarium.ui.figures.decoding import scatter
@@ -109,6 +119,18 @@ def _scores(
 ) -> go.Figure | None:
     """Draw how a policy scored the text at its last recorded choice, with the threshold."""
     return eviction.scores(_policy(run, policy), step, layer, head)
+
+
+def _search(
+    run: Run, policy: str = "", step: int = 0, layer: int = 0, head: int = 0
+) -> go.Figure | None:
+    """Draw what a policy that searches looked at, level by level, to find what a step reads."""
+    return grouping.search_tree(_policy(run, policy), step, layer, head)
+
+
+def _likeness(run: Run, policy: str = "") -> go.Figure | None:
+    """Draw how alike neighbouring layers are, of a policy that lets them share entries."""
+    return grouping.likeness_bars(_policy(run, policy))
 
 
 def _policy(run: Run, policy: str) -> PolicyRun:
@@ -259,6 +281,8 @@ FIGURES: Mapping[str, Mapping[str, Draw]] = {
         "time": _whole(eviction.time_line),
         "held": _held,
         "scores": _scores,
+        "search": _search,
+        "likeness": _likeness,
     },
     "speculate": {name: _guessed(name) for name in NAMES},
     "sweep": {"tradeoff": _tradeoff},

@@ -12,7 +12,7 @@ from tokenarium.backend.cache.terms import Need, Protected
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_view import Choice, LayerView
+    from tokenarium.backend.cache.layer_view import Choice, LayerView, SearchLevel
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,11 @@ class HiP(BlockPolicy):
         high = max(low, (entries - newest - more) // block)
         every = count_of(entries, block)
         sought = view.budget // block + count_of(more, block) - low - (every - high)
-        found = self.search(view, Protected(low, high), sought)[-1]
-        chosen = found.starts.gather(1, found.opened)
+        levels = self.search(view, Protected(low, high), sought)
+        chosen = levels[-1].starts.gather(1, levels[-1].opened)
         always = _spans(low, high, every, view.groups, view.device)
-        return Choice([*_joined(chosen, always).sort(1).values], block=block)
+        looked = [_of_entries(level, block, high, entries) for level in levels]
+        return Choice([*_joined(chosen, always).sort(1).values], block=block, levels=looked)
 
     def search(self, view: "LayerView", between: Protected, sought: int) -> list[Level]:
         """Return the levels of a search, the last one of single blocks.
@@ -132,6 +133,18 @@ class HiP(BlockPolicy):
         there = keys.gather(1, at[..., None].expand(-1, -1, keys.shape[2])).float()
         queries = view.queries.float().mean(1).view(view.groups, -1, keys.shape[2])
         return view.per_kv_head((queries @ there.mT).flatten(0, 1))
+
+
+def _of_entries(level: Level, block: int, high: int, entries: int) -> "SearchLevel":
+    """Return a level in entries in place of blocks; chunks end at the block ``high``."""
+    import torch
+
+    from tokenarium.backend.cache.layer_view import SearchLevel
+
+    stops = (level.starts + level.size).clamp(max=high).maximum(level.starts)
+    opened = torch.zeros_like(level.scores, dtype=torch.bool).scatter_(1, level.opened, value=True)
+    first, after = (level.starts * block).clamp(max=entries), (stops * block).clamp(max=entries)
+    return SearchLevel(first, after, level.scores, opened)
 
 
 def _spans(low: int, high: int, every: int, groups: int, device: Any) -> "Tensor":

@@ -1,21 +1,19 @@
 """Keep every token, and let pairs of layers share the directions of its keys and values."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from tokenarium.backend.cache.storage_form import StorageForm
 from tokenarium.backend.cache.storage_plan import StoragePlan
-from tokenarium.backend.cache.terms import Label, Need
+from tokenarium.backend.cache.terms import LAYERS_ALIKE, Label, Need
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tokenarium.backend.cache.layer_view import LayerView
-
-LIKE = 0.5
-"""Mean cosine of two layers below which they have little in common."""
+    from tokenarium.backend.cache.layer_view import Choice, LayerView
+    from tokenarium.kernels.attention_stats import AttentionStats
 
 
 class MiniCache(StorageForm):
@@ -56,11 +54,41 @@ class MiniCache(StorageForm):
         0.5, ge=0, le=1, description="Share of the layers below the first pair; the paper's half."
     )
     newest: int = Field(0, ge=0, le=65_536, description="Newest tokens that stay whole.")
+    _layers: int = PrivateAttr(0)
 
     @property
     def short_title(self) -> str:
         """Its title in that of a recipe."""
         return f"pairs from {self.from_layer:.0%} up"
+
+    def fitted(self, budget: int, layers: int, context: int) -> Self:
+        """Return the policy with the number of layers, after which it compares no more."""
+        own = super().fitted(budget, layers, context).model_copy()
+        own._layers = layers  # noqa: SLF001 - a copy of its own
+        return own
+
+    def observe_prompt(self, view: "LayerView", stats: "AttentionStats") -> None:
+        """Compare a layer with the one before, as both read the prompt: the method's premise."""
+        import torch.nn.functional as F
+
+        layer, before = view.shared.pop("before", (-2, {}))
+        own = {"keys": view.keys, "values": view.values}
+        if layer == view.layer - 1 and all(before[n].shape == own[n].shape for n in own):
+            both = [F.cosine_similarity(before[n].float(), own[n].float(), dim=2) for n in own]
+            keys, values = (float(cosine.mean()) for cosine in both)
+            view.shared.setdefault("neighbours", []).append((layer, view.layer, keys, values))
+        if view.layer < self._layers - 1:
+            view.shared["before"] = (view.layer, own)
+
+    def selects(self, view: "LayerView") -> "Choice | None":
+        """Read everything; what was compared is no longer needed."""
+        view.shared.pop("before", None)
+        return None
+
+    def likeness(self, shared: Mapping[str, Any]) -> Sequence[tuple[int, int, float, float]]:
+        """Return the mean cosines of all neighbouring layers, over tokens and KV heads."""
+        found: Sequence[tuple[int, int, float, float]] = shared.get("neighbours", ())
+        return found
 
     def plan(self, head_size: int) -> StoragePlan:
         """Return how many of the newest entries stay whole, and what share of the others."""
@@ -105,6 +133,6 @@ class MiniCache(StorageForm):
             f"mean cosine of the two layers of a pair: keys {keys:.2f}, values {values:.2f}, "
             f"{len(likeness)} pairs"
         )
-        if min(keys, values) >= LIKE:
+        if min(keys, values) >= LAYERS_ALIKE:
             return (said,)
         return (f"{said}; the method rests on layers that are alike, which these are not",)

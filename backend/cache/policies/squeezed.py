@@ -107,6 +107,10 @@ class Squeezed(Policy):
         scores = self.scores_at(view, last)  # [G, n, C]
         view.shared.setdefault("seen", []).append((scores, sizes, prefix))
 
+    def clusters_of(self, view: "LayerView") -> "Tensor | None":
+        """Return the clusters of the prefix."""
+        return view.state(CLUSTER).long() if "centroids" in view.memory else None
+
     def selects(self, view: "LayerView") -> "Choice | None":
         """Return the entries of the clusters above the threshold, and all that belong to none."""
         import torch

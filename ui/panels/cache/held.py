@@ -1,8 +1,10 @@
-"""What one head holds under a policy, and how the policy scores the text."""
+"""What one head holds under a policy, how the policy scores the text, and how it searched it."""
 
 from typing import ClassVar
 
 from tokenarium.ui.figures.eviction import held_by_head, held_map, scores
+from tokenarium.ui.panels.cache.grouping import FIGURES as FOUND
+from tokenarium.ui.panels.cache.grouping import grouping
 from tokenarium.ui.panels.cache.scene import CacheScene, protected, shown_run
 from tokenarium.ui.shell.panel import Panel, Values
 
@@ -23,14 +25,16 @@ FIGURES = {
 
 
 class Held(Panel):
-    """A map of tokens over steps; scores, and what every head holds, at the chosen step."""
+    """A map of tokens over steps; at a step scores, what heads hold, and how it was found."""
 
     slug = "held"
     uses: ClassVar[frozenset[str]] = frozenset({"layer", "head", "policy", "step"})
 
     def build(self) -> None:
-        """Make the figures."""
+        """Make the figures, and the place of a text with its clusters."""
         self.figures(FIGURES)
+        self.figures(FOUND)
+        self.html("cache_clusters")
 
     def draw(self, scene: CacheScene) -> Values:
         """Return all; another step changes no map of tokens."""
@@ -38,6 +42,7 @@ class Held(Panel):
         found = {
             "cache_scores": scene.drawn(scores(run, now.step, now.layer, now.head)),
             "cache_heads": scene.drawn(held_by_head(run, now.step)),
+            **grouping(scene),
         }
         if before and (before.layer, before.head, before.policy) == (
             now.layer,
