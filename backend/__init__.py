@@ -243,6 +243,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.tokenization.segmenter import Segmenter
     from tokenarium.backend.tokenization.size_curves import SizeCurve
     from tokenarium.backend.tokenization.training import Point
+    from tokenarium.backend.tokenization.turkish import TurkishCount, TurkishWords
     from tokenarium.backend.tokenization.vocabulary import Vocabulary
     from tokenarium.backend.trace.estimate import TraceEstimate
     from tokenarium.backend.trace.request import TraceRequest

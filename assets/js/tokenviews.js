@@ -4,7 +4,7 @@
   if (T.tokenViews) return;
 
   T.tokenViews = ({panel, ask, add, ran, state, make, label, picked, pressed, input, poll}) => {
-    const made = {}, paused = {}, ended = new Set(), kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}, letters: {task: 'count'}, train: {kind: 'bpe', size: 500, words: true}};
+    const made = {}, paused = {}, ended = new Set(), kept = {languages: {against: 'en', rate: 0}, score: {}, byte: {}, merges: {step: 0}, letters: {task: 'count'}, turkish: {source: 'shipped'}, train: {kind: 'bpe', size: 500, words: true}};
     let now = '', asked = '';
     const box = name => (made[name] ??= make('div', 'tk-cuts-view'));
     const error = (host, words) => { const line = host.appendChild(make('p', 'tk-status tk-error', words)); line.setAttribute('role', 'alert'); };
@@ -168,10 +168,11 @@
 
     const mixture = T.mixtureView({ask, state, make, label, picked, pressed, input, error});
     const sizes = T.sizesView({ask, state, make, label, picked, pressed, input, error});
+    const turkish = T.turkishView({ask, mine: kept.turkish, make, label, picked, error});
     const domain = T.domainView({ask, add, make, label, picked, pressed, input, error});
     const added = T.newTokensView({ask, make, label, picked, pressed, input, error, busy, ran});
-    const shows = {languages, score, byte, merges, train, letters, mixture, sizes, domain, added};
-    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), domain: () => ({}), added: () => ({open: state().run ?? ''})};
+    const shows = {languages, score, byte, merges, train, letters, mixture, sizes, domain, turkish, added};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), domain: () => ({}), turkish: () => ({source: kept.turkish.source}), added: () => ({open: state().run ?? ''})};
     const open = name => {
       now = name;
       panel.replaceChildren(box(name));
@@ -183,7 +184,7 @@
     const show = value => { if (shows[value.do]) shows[value.do](box(value.do), value); };
     const stale = () => {
       const names = state().with.join();
-      for (const name of ['languages', 'merges', ...(names === asked ? [] : ['mixture', 'sizes'])]) box(name).replaceChildren();
+      for (const name of ['languages', 'merges', 'turkish', ...(names === asked ? [] : ['mixture', 'sizes'])]) box(name).replaceChildren();
       asked = names;
       if (kept.merges.tokenizer && !state().with.includes(kept.merges.tokenizer)) delete kept.merges.tokenizer;
       if (begin[now] && !box(now).childElementCount) ask(now, begin[now]());

@@ -20,6 +20,7 @@ from tokenarium.backend.tokenization.languages import (
     premiums,
 )
 from tokenarium.backend.tokenization.mixture import Mixture, mixture
+from tokenarium.backend.tokenization.request import MOST_CHARACTERS as MOST_CHARACTERS_CUT
 from tokenarium.backend.tokenization.request import TokenizeRequest
 from tokenarium.backend.tokenization.result import TokenizeResult
 from tokenarium.backend.tokenization.runner import tokenize
@@ -28,6 +29,13 @@ from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.size_curves import SizeCurve, cut_off, trained
 from tokenarium.backend.tokenization.trained import Training
 from tokenarium.backend.tokenization.training import HOSTED_MOST_CHARACTERS, MOST_CHARACTERS
+from tokenarium.backend.tokenization.turkish import (
+    TurkishCount,
+    TurkishWords,
+    dictionary,
+    turkish,
+    words_known,
+)
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
 MOST_PLAYED = 1_000
@@ -190,6 +198,31 @@ class Tokenizers(Training):
             with self._allowance.turn("give shorter texts, or fewer languages") as check:
                 return trained(samples, parallel_text(), against, size, words=words, check=check)
 
+    def turkish(self, name: str, text: str | None = None) -> TurkishCount:
+        """Return how many tokens of a text are Turkish words, and how many roots or affixes.
+
+        Args:
+            name: of the tokenizer.
+            text: in Turkish, at most 20,000 characters; the paragraph that is shipped where None.
+
+        Raises:
+            UserError: if there is no such tokenizer, or the text is too long or has no letters.
+        """
+        with told_in_words():
+            return turkish(self._shelf.get(name), _turkish_text(text), dictionary())
+
+    def turkish_words(self, text: str | None = None) -> TurkishWords:
+        """Return what the dictionary of ``turkish`` knows of the words of a text themselves.
+
+        Args:
+            text: as of ``turkish``.
+
+        Raises:
+            UserError: if the text is too long or has no letters.
+        """
+        with told_in_words():
+            return words_known(_turkish_text(text), dictionary())
+
     def samples(self) -> tuple[Sample, ...]:
         """Return texts of several kinds that are at hand, for what compares kinds of text."""
         return own_samples()
@@ -239,6 +272,23 @@ def _played(pieces: Sequence[list[int]], vocabulary: Vocabulary) -> list[list[in
             now[place] = tokens
             found.append([key for each in now for key in each])
     return found
+
+
+def _turkish_text(text: str | None) -> str:
+    """Return a text to be counted in, or the shipped one.
+
+    Raises:
+        ValueError: if it is too long or has no letters.
+    """
+    if text is None:
+        return next(each.text for each in parallel_text() if each.code == "tr")
+    if len(text) > MOST_CHARACTERS_CUT:
+        raise ValueError(
+            f"the text has {len(text):,} characters: at most {MOST_CHARACTERS_CUT:,} are read here"
+        )
+    if not any(map(str.isalpha, text)):
+        raise ValueError("the text has no letters: give a text in Turkish")
+    return text
 
 
 def _shown(spelled: bytes) -> str:

@@ -32,6 +32,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "added": {},
     "sizes": {"tokenizer": "bundled/target"},
     "sizes, trained": {"source": "train", "own": FILES, "size": 300},
+    "turkish": {"with": ["bundled/target"]},
     "mixture": {"tokenizer": "bundled/target", "samples": ["English"], "own": FILES, "merges": 20},
 }
 PLAIN = {
@@ -45,7 +46,7 @@ PLAIN = {
 """What a view says with digits in it that is no number of what it shows: units, rules, names."""
 LEAST = {
     "cut": 9, "languages": 29 * 6, "score": 7, "byte": 8, "letters": 15, "train": 6, "added": 30,
-    "train, LiB": 12, "sizes": 29 * 4, "sizes, trained": 12, "mixture": 15,
+    "train, LiB": 12, "sizes": 29 * 4, "sizes, trained": 12, "mixture": 15, "turkish": 14,
 }  # fmt: skip
 """Numbers that a view marks at least."""
 
@@ -99,7 +100,8 @@ def shown(lab: Lab, view: str) -> list[str]:
         found = answer(lab, {"do": do, "run": do != "added", **VIEWS[view]})
     assert "error" not in found, found
     parts = [found.get(name) or "" for name in ("said", "html", "counts", "steps")]
-    parts += found.get("notes") if view == "mixture" else []
+    notes = found.get("notes") or []
+    parts += {"mixture": notes, "turkish": [notes]}.get(view, [])
     if view == "cut":
         parts[0] = f'<div data-run="{found["of"]}">{parts[0]}</div>'
     if view == "score":

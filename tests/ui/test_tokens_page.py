@@ -364,3 +364,14 @@ def test_a_form_is_whole_beside_an_error(lab: Lab, do: str) -> None:
     found = ask(lab, do, run=True, passage="a", words="planet", **wrong)
     assert found.pop("error")
     assert found.keys() >= ask(lab, do).keys()
+
+
+def test_a_turkish_text_is_counted_beside_its_own_words(lab: Lab, letters: str) -> None:
+    found = answer(lab, {"do": "turkish", "with": [TARGET, letters]})
+    assert found["html"].count("<tr>") == 1 + 3
+    assert "the words themselves, uncut" in found["html"]
+    assert "wrote themselves: small" in found["notes"]
+    own = ask(lab, "turkish", source="own", text="The <b>king</b> saw it.")
+    assert "too few to say" in own["said"]
+    assert "Unknown of this text: the, b, king, saw." in own["notes"]
+    assert "has no letters" in ask(lab, "turkish", source="own", text="12 !")["error"]

@@ -61,6 +61,7 @@ NAMES = (
     "mixture",
     "sizes",
     "domain",
+    "turkish",
     "newtokens",
     "tokenviews",
     "tokens",

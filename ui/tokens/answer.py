@@ -22,6 +22,7 @@ from tokenarium.ui.tokens.mixture import mixed
 from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
 from tokenarium.ui.tokens.sizes import sizes
 from tokenarium.ui.tokens.tables import counts_html, growth_html, languages_html, steps_html
+from tokenarium.ui.tokens.turkish import turkish
 from tokenarium.ui.why.answer import kept
 from tokenarium.ui.why.cut import cut_name, cut_run
 from tokenarium.ui.why.number import number, of_run, source
@@ -36,7 +37,7 @@ TEXT = (
 MOST_WORD = 60
 
 
-SHOWN = ("cut", "languages", "merges")
+SHOWN = ("cut", "languages", "merges", "turkish")
 """Parts that are made without a model's weights: all that a frame of another site may ask for."""
 
 
@@ -56,6 +57,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "give": lambda: _given(lab, asked),
         "train": lambda: _trained(lab, asked),
         "mixture": lambda: mixed(lab, asked),
+        "turkish": lambda: _turkish(lab, asked),
         "sizes": lambda: sizes(lab, asked),
         "domain": lambda: domains(lab, asked),
         "added": lambda: new_tokens(lab, asked, visitor),
@@ -149,6 +151,11 @@ def _languages(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
         "languages": [[text.code, text.name] for text in parallel_text()],
         "html": of_run(languages_html(found, vocabularies, price, held, str(against)), of),
     }
+
+
+def _turkish(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
+    own = asked.get("source") == "own"
+    return turkish(lab, tokenizers_of(lab, asked), text_of(asked) if own else None)
 
 
 def _merges(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from tokenarium.ui.why.answer import AnswerNumber
 
 PETROV = "Petrov et al., 2023, arXiv:2305.15425"
+BAYRAM = "Bayram et al., 2025, arXiv:2502.07057"
 HAYASE = "Hayase et al., 2024, arXiv:2407.16607"
 _DRAWN = "of 95 %: 2,000 draws of sentences anew, the same for both languages"
 _TEXT = '"".join(found[0][{0}][0].sentences)'
@@ -158,6 +159,52 @@ MIXTURE = {
             ("equal_slack", "slack of equal shares", "How much the answer is better than none."),
         )
     },
+}
+_COUNTED = "Tokens with letters, each once"
+_CONTROL = "Of the words of the text themselves, uncut, each once."
+TURKISH = {
+    "turkish_entries": AnswerNumber(
+        "entries", "Tokens of its model, special and added ones left out.", "entries[{0}]"
+    ),
+    "turkish_tokens": AnswerNumber(
+        "tokens", "Of the whole text, none added.", "found[{0}].tokens", "tokens"
+    ),
+    "turkish_distinct": AnswerNumber(
+        "distinct tokens",
+        "Each once; those without letters, such as signs and digits, are left out.",
+        "found[{0}].distinct",
+        "tokens",
+    ),
+    "percent_tr": AnswerNumber(
+        "%TR",
+        f"{_COUNTED}, that the dictionary has as words or builds of its roots and affixes.",
+        "found[{0}].percent_tr",
+        "%",
+        formula="distinct tokens that are words / distinct tokens",
+        paper=BAYRAM,
+    ),
+    "percent_pure": AnswerNumber(
+        "%Pure",
+        f"{_COUNTED}, that are a bare root or an affix of two letters or more.",
+        "found[{0}].percent_pure",
+        "%",
+        formula="distinct tokens that are a root or an affix / distinct tokens",
+        paper=BAYRAM,
+    ),
+    "words_distinct": AnswerNumber("distinct words", _CONTROL, "words.distinct", "words"),
+    "words_known": AnswerNumber(
+        "words that the dictionary knows", _CONTROL, "words.words", "words"
+    ),
+    "words_tr": AnswerNumber(
+        "%TR of the words", _CONTROL, "100 * words.words / words.distinct", "%"
+    ),
+    "words_pure": AnswerNumber(
+        "%Pure of the words", _CONTROL, "100 * words.pure / words.distinct", "%"
+    ),
+    "roots": AnswerNumber("roots of the dictionary", "Nouns and verbs.", "words.roots"),
+    "affixes": AnswerNumber(
+        "affixes of the dictionary", "Their forms by sound are not counted.", "words.affixes"
+    ),
 }
 _CURVE = "found[{0}].premiums[{1}]"
 CURVES = {

@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from tokenarium.backend import Epoch, Lab, Mixture, Point, SizeCurve
+from tokenarium.backend import (
+    Epoch,
+    Lab,
+    Mixture,
+    Point,
+    SizeCurve,
+    TurkishCount,
+    TurkishWords,
+)
 from tokenarium.ui.why.answer import Answer
 from tokenarium.ui.why.tokenizer_numbers import (
     CURVES,
@@ -11,6 +19,7 @@ from tokenarium.ui.why.tokenizer_numbers import (
     LANGUAGES,
     MIXTURE,
     STEPS,
+    TURKISH,
 )
 
 OURS = "given/"
@@ -136,6 +145,29 @@ def of_cut_off(found: Sequence[SizeCurve], name: str, against: str) -> Answer:
     """Return the curves of a tokenizer that is cut off as an answer."""
     lines = (*_LAB, f"found = lab.tokenizers.cut_off_curves({name!r}, {against!r})")
     return Answer(CURVES, lambda: {"found": found}, lines, _note((name,)))
+
+
+def of_turkish(
+    lab: Lab,
+    names: Sequence[str],
+    found: Sequence[TurkishCount],
+    words: TurkishWords,
+    text: str | None,
+) -> Answer:
+    """Return the counts of a Turkish text as an answer; ``text`` is None for the shipped one."""
+    lines = (
+        *_LAB,
+        f"names, text = {list(names)!r}, {text!r}",
+        "found = [lab.tokenizers.turkish(name, text) for name in names]",
+        "entries = [len(lab.tokenizers.get(name).entries) for name in names]",
+        "words = lab.tokenizers.turkish_words(text)",
+    )
+
+    def values() -> dict[str, object]:
+        entries = [len(lab.tokenizers.get(name).entries) for name in names]
+        return {"found": found, "entries": entries, "words": words}
+
+    return Answer(TURKISH, values, lines, _note(names))
 
 
 def of_trained(
