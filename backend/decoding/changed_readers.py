@@ -29,6 +29,15 @@ class _Plain:
         """Refuse: see ``refuse_apart``."""
         raise AssertionError("a strategy that reads embeddings was let through")
 
+    def slope(
+        self,
+        ids: Sequence[int],  # noqa: ARG002
+        embeddings: Tensor,  # noqa: ARG002
+        targets: int,  # noqa: ARG002
+    ) -> tuple[float, Tensor]:
+        """Refuse: see ``refuse_apart``."""
+        raise AssertionError("a strategy that watches gradients was let through")
+
     def early_logits(self, states: Tensor, normed: bool) -> Tensor:  # noqa: ARG002
         """Refuse: see ``refuse_apart``."""
         raise AssertionError("a strategy that watches layers was let through")

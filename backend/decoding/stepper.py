@@ -48,6 +48,10 @@ class Reader(Protocol):
         """Return the rows [V, hidden] that final states are multiplied with."""
         ...
 
+    def slope(self, ids: Sequence[int], embeddings: Tensor, targets: int) -> tuple[float, Tensor]:
+        """Return ln p of the last tokens of a text, and its gradient by embeddings before them."""
+        ...
+
     def early_logits(self, states: Tensor, normed: bool) -> Tensor:
         """Return the logits [n, V] of states [n, hidden] after earlier layers."""
         ...
@@ -174,6 +178,29 @@ class Stepper:
     def seen(self, back: int = 0) -> Seen:
         """Return what was seen while the newest token of the text was read, or one before it."""
         return self._seen[-1 - back]
+
+    def slope(
+        self, after: Sequence[int], targets: Sequence[int], embeddings: Tensor | None = None
+    ) -> tuple[float, Tensor]:
+        """Return ln p of targets after the text and more tokens, and its gradient [k, hidden].
+
+        One forward pass that reads the whole text anew; what is in the cache stays.
+
+        Args:
+            after: [k] tokens that follow the text, by whose embeddings the gradient is.
+            targets: tokens after those.
+            embeddings: [k, hidden] that are read in their place; None for the tokens' own.
+        """
+        self._forget()
+        given = self.embed(after) if embeddings is None else embeddings
+        ids = [max(token, 0) for token in (*self.ids, *after, *targets)]
+        start = perf_counter()
+        value, found = self._reader.slope(ids, given, len(targets))
+        wait(found.device)
+        self.counters.passes += 1
+        self.counters.token_steps += len(ids) - 1
+        self.counters.seconds += perf_counter() - start
+        return value, found
 
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Return the embeddings [n, hidden] of tokens, as ``feed`` reads them."""

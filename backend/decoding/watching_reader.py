@@ -12,8 +12,8 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall
 from tokenarium.backend.speculation.reader import TreeReader
 
-Watched = Literal["layers", "attention"]
-"""States after every layer, or attention weights of the last layer."""
+Watched = Literal["layers", "attention", "gradients"]
+"""States after every layer, attention weights of the last layer, or gradients by what is read."""
 LAST = 64
 """Tokens of a pass, its newest, that are looked at: of a prompt no more is asked for."""
 
@@ -75,6 +75,29 @@ class WatchingReader(TreeReader):
         """
         norm = self.loaded.final_norm
         return self.loaded.unembed(norm(states) if normed and norm is not None else states)
+
+    def slope(self, ids: Sequence[int], embeddings: Tensor, targets: int) -> tuple[float, Tensor]:
+        """Return ln p of the last tokens of a text, and its gradient by embeddings before them.
+
+        The text is read without the cache.
+
+        Args:
+            ids: [n] the whole text.
+            embeddings: [k, hidden] of the tokens that stand before the targets.
+            targets: how many tokens at the end of the text are predicted.
+        """
+        loaded = self.loaded
+        self.check()
+        end = len(ids) - targets
+        with torch.inference_mode(False), torch.enable_grad():
+            at = embeddings.detach().clone().requires_grad_(True)
+            around = self.embed(ids).detach().clone()
+            read = torch.cat([around[: end - len(at)], at, around[end : len(ids) - 1]])
+            states = loaded.body(inputs_embeds=read[None], use_cache=False).last_hidden_state
+            rows = torch.log_softmax(loaded.unembed(states[0, end - 1 :]).float(), -1)
+            value = rows[torch.arange(targets), torch.tensor(ids[end:])].sum()
+            (found,) = torch.autograd.grad(value, at)
+        return float(value.detach()), found.detach()
 
     def attending(self, call: AttentionCall, keys: Tensor) -> None:
         """Note the attention weights of the last layer."""

@@ -69,6 +69,24 @@ class TableReader:
     def embed(self, ids: Sequence[int]) -> Tensor:
         return torch.eye(len(self.table))[list(ids)]
 
+    def slope(self, ids: Sequence[int], embeddings: Tensor, targets: int) -> tuple[float, Tensor]:
+        self._count(ids[:-1])
+        end = len(ids) - targets
+        with torch.inference_mode(False), torch.enable_grad():
+            at = embeddings.detach().clone().requires_grad_(True)
+            read = torch.cat(
+                [torch.eye(len(self.table))[list(ids[: end - len(at)])], at,
+                 torch.eye(len(self.table))[list(ids[end:])]]
+            )  # fmt: skip
+            value: Tensor = sum(  # type: ignore[assignment]
+                torch.log_softmax(
+                    torch.einsum("a,b,abv->v", read[place - 2], read[place - 1], self.table), -1
+                )[ids[place]]
+                for place in range(end, len(ids))
+            )
+            (found,) = torch.autograd.grad(value, at)
+        return float(value.detach()), found
+
     def vocabulary_keys(self) -> Tensor:
         return torch.randn(len(self.table), 3, generator=torch.Generator().manual_seed(5))
 

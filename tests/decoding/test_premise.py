@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from tests.decoding.table import (
-    LAYERS,
     TableReader,
     lane_of,
     layer_logits,
@@ -19,6 +18,7 @@ from tests.decoding.table import (
 )
 from tokenarium.backend.decoding.calibration import Calibration
 from tokenarium.backend.decoding.lane import Lane
+from tokenarium.backend.decoding.layers_agree import layers_agree
 from tokenarium.backend.decoding.premise import Premise, doubt_is_rare, known_before
 from tokenarium.backend.decoding.settled import rewards, settled
 from tokenarium.backend.decoding.strategies.greedy import Greedy
@@ -139,17 +139,20 @@ def test_a_small_model_is_counted_along_plain_decoding() -> None:
 
 def test_earlier_layers_are_compared_with_the_last() -> None:
     table = random_table(V, 6)
-    strategy = LayerContrast()
-    premise, lane = measured(strategy, table)
+    layers = [1, 2, 3]
+    lane = lane_of(
+        LayerContrast(), TableReader(table), PROMPT, most=14, calibration=plain_of(table)
+    )
+    premise = layers_agree("layers agree", lane, lambda _: layers, True)
     text = [*PROMPT, *lane.calibration.tokens]
     rows = [table[text[place - 1], text[place]] for place in range(2, len(text) - 1)]
     last = [int(row.argmax()) for row in rows]
-    layers = strategy.candidates(LAYERS)
     shares = [
         np.mean([int(layer_logits(row)[layer - 1].argmax()) == top
                  for row, top in zip(rows, last, strict=True)])
         for layer in layers
     ]  # fmt: skip
+    assert min(shares) < max(shares)
     assert premise.value == pytest.approx(max(shares))
     guessed = Counter(last).most_common(1)[0][1]
     assert premise.bound == pytest.approx((guessed + 1) / len(rows))

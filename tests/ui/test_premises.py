@@ -16,6 +16,7 @@ from tokenarium.backend.speculation.reader import TreeReader
 from tokenarium.ui.components.decode_card import decode_card
 from tokenarium.ui.components.premises import premises
 from tokenarium.ui.figures.drawings import drawings
+from tokenarium.ui.panels.decode.doubt import Doubt
 from tokenarium.ui.panels.decode.premises import Premises
 from tokenarium.ui.shell.panel import Scene
 from tokenarium.ui.shell.selection import Chosen
@@ -112,6 +113,25 @@ def test_the_page_says_the_verdict_first_and_draws_it(lab: Lab, run: Run) -> Non
     assert unfinished["premise_figure"] is None
     older = replace(result, premise_columns=None, premise_words=None, drawing_points=None)
     assert "None of these strategies" in premises(older)
+
+
+def test_a_search_is_drawn_by_what_it_tried(lab: Lab) -> None:
+    spec = StrategySpec("magic_words", words=1, pool=64, iterations=0)
+    asked = DecodeRequest(model="bundled/draft", text="Once upon a time", strategies=[spec],
+                          max_new_tokens=4)  # fmt: skip
+    run = lab.run(asked)
+    result = result_of(run)
+    lane = result.lanes[1]
+    [curve] = lane.drawings
+    assert list(curve.series[0].x) == [0, 64]
+    given = [*result.prompt_ids.tolist(), int(lane.token_ids[0])]
+    wanted = int(result.lanes[0].top_ids[0, 9])  # rank 10
+    again = DecodeRequest(model="bundled/draft", text="as above", prompt_ids=given,
+                          max_new_tokens=1, begin=[wanted])  # fmt: skip
+    fresh = result_of(lab.run(again)).lanes[0].tokens["probability"][0]
+    assert np.exp(curve.series[0].y[-1]) == pytest.approx(fresh, rel=1e-4)
+    figure = Doubt(lab).draw(Scene(result, asked, Chosen(run.id), runs=(run,)))["search_figure"]
+    assert json.loads(figure)["data"][0]["name"] == "best words so far"
 
 
 def test_a_drawing_of_a_hostile_name_is_text() -> None:

@@ -1,6 +1,7 @@
 """In which way the model was unsure: entropy against varentropy, every step a dot."""
 
 from tokenarium.ui.figures.decoding import scatter
+from tokenarium.ui.figures.drawings import drawings
 from tokenarium.ui.panels.decode.scene import DecodeScene
 from tokenarium.ui.shell.panel import Panel, Values
 
@@ -18,7 +19,18 @@ class Doubt(Panel):
             "Right: many tokens could follow. High: a few likely ones against many unlikely ones. "
             "A click chooses the step.",
         )
+        self.figure(
+            "search_figure",
+            "What a strategy tried",
+            "How far a search came, by what it had tried until then.",
+        )
 
     def draw(self, scene: DecodeScene) -> Values:
-        """Return the figure, once the run is done."""
-        return {"doubt": scene.drawn(scatter(scene.result)) if scene.runs else None}
+        """Return the figures, once the run is done."""
+        if not scene.runs:
+            return {"doubt": None, "search_figure": None}
+        found = [(lane.title, one) for lane in scene.result.lanes for one in lane.drawings]
+        return {
+            "doubt": scene.drawn(scatter(scene.result)),
+            "search_figure": scene.drawn(drawings(found, "searches", "Curves of searches")),
+        }
