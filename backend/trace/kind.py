@@ -7,6 +7,8 @@ from tokenarium.backend.trace.request import TraceRequest
 
 TILES = 24
 """Fewer than usual: the attention of 270 heads is most of what is shipped."""
+SIDE = 32
+"""Of the small model's runs that stand beside another."""
 
 KIND = Kind(
     request=TraceRequest,
@@ -39,14 +41,14 @@ KIND = Kind(
             "one-wrong-word",
             "One wrong word",
             "Most of this is easy to guess; find the word that the model did not see coming.",
-            TraceRequest(model="bundled/target", text=RED_CAP, logit_lens=True),
+            TraceRequest(model="bundled/target", text=RED_CAP, tiles=SIDE, logit_lens=True),
         ),
         Example(
             "said-twice",
             "Said twice",
             "The second half repeats the first: compare how surprised the model is, where it "
             "looks.",
-            TraceRequest(model="bundled/target", text=GEESE, logit_lens=True),
+            TraceRequest(model="bundled/target", text=GEESE, tiles=SIDE, logit_lens=True),
         ),
     ),
 )
