@@ -223,6 +223,11 @@ if TYPE_CHECKING:
     from tokenarium.backend.tokenization.characters_result import CharactersResult
     from tokenarium.backend.tokenization.counts import by_word, word_spans
     from tokenarium.backend.tokenization.domains import DomainComparison, DomainWord
+    from tokenarium.backend.tokenization.extension import (
+        ExtendedLanguage,
+        Extension,
+        portuguese_text,
+    )
     from tokenarium.backend.tokenization.languages import Parallel, Premium, parallel_text
     from tokenarium.backend.tokenization.less_is_better import Epoch
     from tokenarium.backend.tokenization.mixture import Mixture

@@ -3,7 +3,7 @@
   const T = window.tokenarium;
   if (T.cuts) return;
   const make = (tag, name, text) => Object.assign(document.createElement(tag), {className: name ?? '', textContent: text ?? ''});
-  const VIEWS = [['languages', 'By language'], ['score', 'What a cut costs a model'], ['byte', 'Next byte'], ['letters', 'Letters'], ['merges', 'Merges'], ['train', 'Train one'], ['added', 'New tokens'], ['sizes', 'Vocabulary size'], ['mixture', 'Training text'], ['domain', 'Domain and noise'], ['turkish', 'Turkish'], ['steps', 'How they work']];
+  const VIEWS = [['languages', 'By language'], ['score', 'What a cut costs a model'], ['byte', 'Next byte'], ['letters', 'Letters'], ['merges', 'Merges'], ['train', 'Train one'], ['added', 'New tokens'], ['extended', 'Another language'], ['sizes', 'Vocabulary size'], ['mixture', 'Training text'], ['domain', 'Domain and noise'], ['turkish', 'Turkish'], ['steps', 'How they work']];
   const LONGEST_ADDRESS = 1200, POLL_MS = 700, MOST = 4;
   const label = (text, control, name) => { const box = make('label', `tk-cuts-field ${name ?? ''}`, ''); box.append(make('span', '', text), control); control.setAttribute('aria-label', text); return box; };
   const picked = (entries, chosen) => {

@@ -170,9 +170,10 @@
     const sizes = T.sizesView({ask, state, make, label, picked, pressed, input, error});
     const turkish = T.turkishView({ask, mine: kept.turkish, make, label, picked, error});
     const domain = T.domainView({ask, add, make, label, picked, pressed, input, error});
+    const extended = T.extendedView({ask, add, state, make, label, picked, pressed, input, error, busy});
     const added = T.newTokensView({ask, make, label, picked, pressed, input, error, busy, ran});
-    const shows = {languages, score, byte, merges, train, letters, mixture, sizes, domain, turkish, added};
-    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), domain: () => ({}), turkish: () => ({source: kept.turkish.source}), added: () => ({open: state().run ?? ''})};
+    const shows = {languages, score, byte, merges, train, letters, mixture, sizes, domain, turkish, extended, added};
+    const begin = {languages: () => kept.languages, merges: () => kept.merges, score: () => ({}), byte: () => ({}), train: () => ({}), letters: () => ({}), mixture: () => ({}), sizes: () => ({}), domain: () => ({}), turkish: () => ({source: kept.turkish.source}), extended: () => ({}), added: () => ({open: state().run ?? ''})};
     const open = name => {
       now = name;
       panel.replaceChildren(box(name));
@@ -184,7 +185,7 @@
     const show = value => { if (shows[value.do]) shows[value.do](box(value.do), value); };
     const stale = () => {
       const names = state().with.join();
-      for (const name of ['languages', 'merges', 'turkish', ...(names === asked ? [] : ['mixture', 'sizes'])]) box(name).replaceChildren();
+      for (const name of ['languages', 'merges', 'turkish', ...(names === asked ? [] : ['mixture', 'sizes', 'extended'])]) box(name).replaceChildren();
       asked = names;
       if (kept.merges.tokenizer && !state().with.includes(kept.merges.tokenizer)) delete kept.merges.tokenizer;
       if (begin[now] && !box(now).childElementCount) ask(now, begin[now]());

@@ -24,10 +24,20 @@ def merged(
         dropped: asked at every step for every pair that could be merged; true leaves it out of
             this step.
     """
+    return list(merged_places(symbols, merges, priority, dropped).values())
+
+
+def merged_places(
+    symbols: Sequence[int],
+    merges: dict[tuple[int, int], Merge],
+    priority: Callable[[Merge], int] = lambda merge: merge.rank,
+    dropped: Callable[[], bool] = lambda: False,
+) -> dict[int, int]:
+    """Return ``merged`` by the number of the symbol with which each token begins."""
     last: dict[int, int] = {}
     for last in _merging(symbols, merges, priority, dropped):  # noqa: B007 - the last one is wanted
         pass
-    return list(last.values())
+    return last
 
 
 def steps(

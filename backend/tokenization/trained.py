@@ -8,6 +8,13 @@ from tokenarium.backend.runs.message import refuse_surrogate
 from tokenarium.backend.settings import Settings
 from tokenarium.backend.tokenization.allowance import Allowance
 from tokenarium.backend.tokenization.domains import DomainComparison, compared, equal_bytes
+from tokenarium.backend.tokenization.extension import (
+    Extension,
+    extended,
+    extension,
+    trained_merges,
+)
+from tokenarium.backend.tokenization.languages import parallel_text
 from tokenarium.backend.tokenization.less_is_better import Epoch
 from tokenarium.backend.tokenization.noise import Noise, Stability, stability
 from tokenarium.backend.tokenization.segmentation import read
@@ -24,6 +31,8 @@ from tokenarium.backend.tokenization.training import (
     train,
 )
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
+
+MOST_MERGES = 8_000
 
 
 class Training:
@@ -154,6 +163,39 @@ class Training:
                     "are read here"
                 )
             return stability(self._shelf.get(name), text, noise, share, seed)
+
+    def extend(self, name: str, text: str, merges: int = 500) -> Extension:
+        """Return a tokenizer with merges of another language on top of its own, kept in memory.
+
+        Args:
+            name: of a tokenizer of byte-pair encoding.
+            text: in that language; about a second for every 20,000 characters.
+            merges: new tokens at most, 1 to 8,000; fewer where no pair stands twice.
+
+        Raises:
+            UserError: if the tokenizer has no merges or changes the text, the text is too long or
+                gives no merge, or the number is out of range; in hosted mode also if it takes
+                longer than a visitor may compute, or two are computed already.
+        """
+        with told_in_words():
+            if len(text) > HOSTED_MOST_CHARACTERS:
+                raise ValueError(
+                    f"the text has {len(text):,} characters: at most {HOSTED_MOST_CHARACTERS:,} "
+                    "are trained on here"
+                )
+            if not 1 <= merges <= MOST_MERGES:
+                raise ValueError(f"merges={merges} is out of range: choose 1 to {MOST_MERGES:,}")
+            old = self._shelf.get(name)
+            with self._allowance.turn("give a shorter text, or fewer merges") as check:
+                pairs = trained_merges(old, text, merges, check)
+                if not pairs:
+                    raise ValueError(
+                        "no pair of tokens stands twice in the text: give a longer one"
+                    )
+                digest = digest_of(text, f"{old.digest} extended", merges, words=True)
+                title = f"{old.title} and {len(pairs):,} more"
+                new = self._shelf.keep(extended(old, pairs, GIVEN + digest, title))
+                return extension(old, new, parallel_text(), len(text.encode()))
 
     def _made(self, text: str, kind: Kind, size: int, title: str) -> Vocabulary:
         name = GIVEN + digest_of(text, f"{title} {kind}", size, words=True)

@@ -181,9 +181,29 @@ def test_words_are_chosen_by_name(lab: Lab) -> None:
     assert lab.run(request).result.new_token == (" Seaweed",)
 
 
+def test_tokens_of_another_language_cost_what_their_pieces_say(lab: Lab) -> None:
+    """What is new is what an extended tokenizer cuts, and one way to make rows is enough."""
+    corpus = "a estação não é a estação; a nação e a canção. " * 3
+    asked = {"model": DRAFT, "text": "A canção da nação não é a estação.", "corpus": corpus}
+    request = NewTokensRequest(**asked, most=4, initialisers=["mean_of_pieces"])
+    found = lab.run(request).result
+    new = lab.tokenizers.get(lab.tokenizers.extend(DRAFT, corpus, 500).name)
+    native = read(bundled(), asked["text"]).native
+    cut = read(new, asked["text"]).native
+    assert found.native_tokens == len(native)
+    assert {*found.new_token} <= {new.spelled[key].decode() for key in cut}
+    lengths = [len(each.split("|")) for each in found.pieces]
+    saved = sum(n * (k - 1) for n, k in zip(found.occurrences, lengths, strict=True))
+    assert found.tokens == len(native) - saved
+    assert lab.run(NewTokensRequest(**asked, most=128)).result.tokens == len(cut)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"words": ("saw",), "corpus": "a b a b"}, "words and corpus are both given"),
+        ({"corpus": "a \ud83d"}, "corpus"),
+        ({"corpus": "não não não"}, "no token that is trained on corpus stands in this text"),
         ({"words": ("fish",)}, "words has 'fish', which is no word of the text"),
         ({"words": ("saw",)}, "words has 'saw', which is one token already"),
         ({"words": (" a",)}, "give words without spaces around them"),

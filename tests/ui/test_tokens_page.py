@@ -326,6 +326,28 @@ def test_a_domain_is_compared_on_text_that_none_was_trained_on(lab: Lab) -> None
     assert "is no text here" in ask(lab, "domain", **{**more, "domain": "<b>x"})["error"]
 
 
+def test_a_tokenizer_is_extended_by_another_language_and_the_model_asked(lab: Lab) -> None:
+    begun = ask(lab, "extended")
+    assert (begun["language"], begun["merges"]) == ("pt", 500)
+    more = {"corpus": begun["corpus"], "merges": 60, "tokenizer": TARGET}
+    found = ask(lab, "extended", run=True, **more)
+    made = lab.tokenizers.extend(TARGET, begun["corpus"], 60)
+    own = next(each for each in made.languages if each.text.code == "pt")
+    assert f"Portuguese goes from {own.before} to {own.after} tokens" in found["said"]
+    changed = [each for each in made.languages if each.after < each.before]
+    assert 3 < len(changed) < 20
+    assert found["html"].count("<tr>") == 2 + len(changed)
+    assert f"{len(made.languages) - len(changed) - 1} other languages stay" in found["html"]
+    assert found["name"] == made.name
+    for _ in range(200):
+        priced = ask(lab, "extended", **more, run="price", model=TARGET, most=6)
+        if "busy" not in priced:
+            break
+    assert "6 new tokens</button> the text goes from " in priced["price"]["said"]
+    assert "Mean of pieces" in priced["price"]["html"]
+    assert "stands twice" in ask(lab, "extended", run=True, **{**more, "corpus": "a"})["error"]
+
+
 def test_new_tokens_are_swapped_in_and_the_best_rows_named(lab: Lab) -> None:
     assert {slug for slug, _, _ in ask(lab, "added")["methods"]} >= {"token_adapt", "random_row"}
     passage = "The seaweed and the seawater saw seaweed."

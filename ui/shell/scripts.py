@@ -62,6 +62,7 @@ NAMES = (
     "sizes",
     "domain",
     "turkish",
+    "extended",
     "newtokens",
     "tokenviews",
     "tokens",

@@ -41,7 +41,7 @@ def new_tokens(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> di
         example = next((e for e in examples if e.run_id == (named or examples[0].run_id)), None)
         run = lab.open(named or examples[0].run_id, visitor=visitor)
         about = f"{example.title}, an example. {example.teaser}" if example else ""
-        return {**shown, **_shown(lab, run), "about": about}
+        return {**shown, **swapped(lab, run), "about": about}
     words = str(asked.get("words") or "").replace(",", " ").split()
     most = asked.get("most")
     request = lab.request(
@@ -52,10 +52,10 @@ def new_tokens(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> di
         most=most if isinstance(most, int) else MOST,
     )
     found = started(lab, request, visitor)
-    return {**shown, **(found if isinstance(found, dict) else _shown(lab, found))}
+    return {**shown, **(found if isinstance(found, dict) else swapped(lab, found))}
 
 
-def _shown(lab: Lab, run: Run) -> dict[str, Any]:
+def swapped(lab: Lab, run: Run) -> dict[str, Any]:
     """Return what is drawn of a run, and what it was asked.
 
     Raises:

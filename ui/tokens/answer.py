@@ -17,6 +17,7 @@ from tokenarium.ui.tokens.added import new_tokens
 from tokenarium.ui.tokens.cuts import strip_of
 from tokenarium.ui.tokens.domain import domains
 from tokenarium.ui.tokens.epochs import epochs_html
+from tokenarium.ui.tokens.extended import extensions
 from tokenarium.ui.tokens.letters import letters
 from tokenarium.ui.tokens.mixture import mixed
 from tokenarium.ui.tokens.runs import cancelled, next_bytes, scored
@@ -60,6 +61,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "turkish": lambda: _turkish(lab, asked),
         "sizes": lambda: sizes(lab, asked),
         "domain": lambda: domains(lab, asked),
+        "extended": lambda: extensions(lab, asked, visitor),
         "added": lambda: new_tokens(lab, asked, visitor),
         "score": lambda: scored(lab, asked, visitor),
         "letters": lambda: letters(lab, asked, visitor),

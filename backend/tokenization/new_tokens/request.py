@@ -1,8 +1,8 @@
 """The request for new tokens in an old model."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tokenarium.backend.runs.message import refuse_surrogate
 from tokenarium.backend.runs.method import Method
@@ -12,6 +12,8 @@ from tokenarium.backend.tokenization.new_tokens.initialiser import Initialiser
 
 MOST_CHARACTERS = 4_000
 MOST_TOKENS = 32
+MOST_LEARNED = 128
+MOST_CORPUS = 20_000
 
 
 class InitialiserSpec(MethodSpec[Initialiser]):
@@ -34,7 +36,21 @@ class NewTokensRequest(ModelRequest):
         description="Words of the text that become one token each; empty for those that save most.",
     )
     most: int = Field(
-        8, ge=1, le=MOST_TOKENS, description="New tokens where no words are named, at most."
+        8, ge=1, le=MOST_LEARNED, description="New tokens where no words are named, at most."
+    )
+    corpus: str = Field(
+        "",
+        max_length=MOST_CORPUS,
+        description="A text, in another language for example: merges are trained on it on top of "
+        "the model's own, and what they make of the text becomes new tokens; empty for words.",
+        json_schema_extra={"since": 2},
+    )
+    merges: int = Field(
+        500,
+        ge=1,
+        le=8_000,
+        description="Merges that are trained on `corpus`, at most.",
+        json_schema_extra={"since": 2},
     )
     initialisers: tuple[InitialiserSpec, ...] = Field(
         tuple(InitialiserSpec(slug=s) for s in ("token_adapt", "mean_of_pieces", "random_row")),
@@ -58,10 +74,16 @@ class NewTokensRequest(ModelRequest):
         """The initialisers."""
         return {"initialiser": tuple(dict.fromkeys(spec.slug for spec in self.initialisers))}
 
-    @field_validator("text", mode="before")
+    @field_validator("text", "corpus", mode="before")
     @classmethod
-    def _no_unpaired_surrogate(cls, text: object) -> object:
-        return refuse_surrogate("text", text)
+    def _no_unpaired_surrogate(cls, text: object, info: ValidationInfo) -> object:
+        return refuse_surrogate(info.field_name or "text", text)
+
+    @model_validator(mode="after")
+    def _words_or_merges(self) -> Self:
+        if self.words and self.corpus:
+            raise ValueError("words and corpus are both given: leave one empty")
+        return self
 
     @field_validator("words")
     @classmethod

@@ -12,6 +12,7 @@ from torch import Tensor
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
+from tokenarium.backend.tokenization.extension import regrouped, trained_merges
 from tokenarium.backend.tokenization.new_tokens.added import added, tables_of
 from tokenarium.backend.tokenization.new_tokens.initialiser import NewTokens, Rows
 from tokenarium.backend.tokenization.new_tokens.request import InitialiserSpec, NewTokensRequest
@@ -48,6 +49,9 @@ def swap(
     vocabulary = vocabularies[request.model]
     reading = read(vocabulary, request.text)
     words = words_of(reading)
+    if request.corpus:
+        pairs = trained_merges(vocabulary, request.corpus, request.merges, cancel.check)
+        words = regrouped(words, vocabulary, pairs)
     new = chosen(request, words, vocabulary)
     before, total = beginning(loaded), len(request.initialisers) + 1
     native = [key for pieces in words for key in pieces]
@@ -88,6 +92,15 @@ def chosen(
     """
     often = Counter(words)
     spelled = {pieces: _text(vocabulary, pieces, "") for pieces in often}
+    if request.corpus:
+        several = [pieces for pieces in often if len(pieces) > 1]
+        several.sort(key=lambda pieces: -often[pieces] * (len(pieces) - 1))
+        if not several:
+            raise ValueError(
+                "no token that is trained on corpus stands in this text: give a text in its "
+                "language, or a longer corpus"
+            )
+        return tuple(several[: request.most])
     if not request.words:
         several = [p for p in often if len(p) > 1 and spelled[p].strip().isalpha()]
         several.sort(key=lambda pieces: -often[pieces] * (len(pieces) - 1))
