@@ -143,7 +143,7 @@
       draw(value.strip);
       chipsOf(value);
       counts.innerHTML = value.counts;
-      if (!state.view) open(VIEWS.some(([name]) => name === query().get('view')) ? query().get('view') : 'languages');
+      if (!state.view) open(VIEWS.some(([name]) => name === query().get('view')) ? query().get('view') : state.run ? 'added' : 'languages');
       else if (state.view === 'steps') views.open('steps');
       T.pressed.arrived();
     };

@@ -118,6 +118,9 @@ def test_new_tokens_are_swapped_in_and_found_again_at_their_address(visit: Visit
     assert bars.all_inner_texts() == before
     page.get_by_role("tab", name="Merges").click()
     assert "run=" not in page.url
+    page.goto(page.url.partition("?")[0] + "?run=example-rare-words-whole")
+    expect(said).to_contain_text("With 4 new tokens the text goes from 45 to 39 tokens")
+    assert "view=added" in page.url
 
 
 def test_a_refused_and_a_cancelled_swap_are_said_and_the_next_one_goes_on(visit: Visit) -> None:

@@ -7,8 +7,9 @@ import pytest
 from tests.runs.conftest import MODEL, until
 from tests.runs.stand_in import CountRequest, Watch
 from tokenarium.backend.errors import UserError
-from tokenarium.backend.runs.events import Cancelled
+from tokenarium.backend.runs.events import Cancelled, Finished
 from tokenarium.backend.runs.lab import Lab
+from tokenarium.backend.runs.visitor import Visitor
 
 MakeLab = Callable[..., Lab]
 
@@ -131,6 +132,35 @@ def test_one_visitor_cannot_fill_the_queue(make_lab: MakeLab, watch: Watch) -> N
     watch.gate.set()
     first.join(10)
     assert not hosted.run(asked("two"), visitor="anna").cached
+
+
+def test_a_class_that_chooses_among_four_values_waits_for_four_runs(
+    make_lab: MakeLab, watch: Watch
+) -> None:
+    hosted = make_lab(hosted=True)
+    code = hosted.classes.begin("of a test").code
+
+    def student(number: int, group: str) -> Visitor:
+        return hosted.visitor(f"student {number}", "8.8.4.4", group=group)
+
+    watch.gate.clear()
+    texts = ["one", "two", "three", "four"]
+    tickets = [
+        hosted.start(asked(texts[number % 4]), visitor=student(number, code))
+        for number in range(20)
+    ]
+    until(lambda: watch.calls == ["one"])
+    hosted.start(asked("a neighbour in no class"), visitor=student(21, ""))
+    watch.gate.set()
+    runs = []
+    for number, ticket in enumerate(tickets):
+        events = list(hosted.follow(ticket.id, visitor=student(number, code)))
+        assert isinstance(events[-1], Finished)
+        runs.append(events[-1].run)
+    assert [run.request.text for run in runs] == texts * 5
+    assert len({run.id for run in runs}) == 20, "each student's run is the student's own"
+    assert sorted(set(watch.calls) - {"a neighbour in no class"}) == sorted(texts)
+    assert len(watch.calls) <= 5, "who chose the same waited for one run"
 
 
 def test_old_runs_of_visitors_are_deleted_and_shared_ones_kept(make_lab: MakeLab) -> None:

@@ -60,6 +60,7 @@ def test_runs_open_on_the_page_of_their_kind() -> None:
     assert address_of("cache") == "cache?run="
     assert address_of("speculate") == "speculate?run="
     assert address_of("trace") == "./?run="
+    assert address_of("new_tokens") == "tokens?run="
     assert address_of("gone") == ""
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from tokenarium.backend import UserError, Visitor
+from tokenarium.backend import NewTokensRequest, UserError, Visitor
 from tokenarium.ui.shell.embedding import ONLY_SHOWN, embedded
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.page import Framed, Page
@@ -25,6 +25,7 @@ class Tokens(Page):
     """A text under several tokenizers, languages, segmentations, and next bytes."""
 
     path, title, order = "tokens", "Tokens", 5
+    kinds = (NewTokensRequest,)
     figures = numbers = True
     files: ClassVar[Mapping[str, str]] = {
         name: title for name, title in WHOLE.items() if name != "everything.json"
