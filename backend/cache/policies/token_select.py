@@ -31,9 +31,9 @@ class TokenSelect(Policy):
     )
     paper: ClassVar[str] = "Wu et al., 2024, arXiv:2411.02886"
     differs: ClassVar[str] = (
-        "the prompt is read with full attention, not in chunks that select too; a choice is made "
-        "anew at every step, not reused while queries stay alike; and a head votes with the keys "
-        "of its own group, where the authors' kernel takes heads in turn"
+        "the prompt is read with full attention, not in chunks that select too; a vote is reused "
+        "where all heads' queries as one vector are alike; and a head votes with the keys of its "
+        "own group, where the authors' kernel takes heads in turn"
     )
     label: ClassVar[Label] = "select"
     when: ClassVar[When] = "never"
@@ -59,6 +59,16 @@ class TokenSelect(Policy):
         False,
         description="Whether votes scale q k as the model's attention does; the authors do not, "
         "which makes votes sharper.",
+    )
+
+    reuse: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="Cosine of a step's queries with those of the last vote, from which on what "
+        "was voted for then is read again without looking at the keys; left open, every step "
+        "votes, as by default in the authors' code, which offers 0.9.",
+        json_schema_extra={"since": 6},
     )
 
     def fitted(self, budget: int, layers: int, context: int) -> Self:
@@ -97,5 +107,38 @@ class TokenSelect(Policy):
         if max(view.counts) <= budget:
             return None
         first, newest = self.protects(view.budget, view.layer, view.prompt)
-        protected = Protected(first, newest + more)
-        return highest(self.scores(view), view, budget, protected, self.scope)
+        if self.reuse is not None and self._alike(view, self.reuse):
+            return self._again(view, first, newest + more)
+        choice = highest(
+            self.scores(view), view, budget, Protected(first, newest + more), self.scope
+        )
+        if self.reuse is not None:
+            view.memory["query"] = view.queries.float().mean(1).flatten()
+            voted = choice.indices[0]
+            inside = (voted >= first) & (voted < view.counts[0] - newest - more)
+            view.memory["voted"] = voted[inside]
+        return choice
+
+    @staticmethod
+    def _alike(view: "LayerView", least: float) -> bool:
+        """Return whether the step's queries are as those of the last vote."""
+        import torch.nn.functional as F
+
+        before = view.memory.get("query")
+        if before is None:
+            return False
+        query = view.queries.float().mean(1).flatten()
+        return float(F.cosine_similarity(query, before, dim=0)) >= least
+
+    @staticmethod
+    def _again(view: "LayerView", first: int, newest: int) -> "Choice":
+        """Return what was voted for before, with the tokens that are now always read."""
+        import torch
+
+        from tokenarium.backend.cache.layer_view import Choice
+
+        held, voted = view.counts[0], view.memory["voted"]
+        start = torch.arange(first, device=view.device)
+        end = torch.arange(held - newest, held, device=view.device)
+        chosen = torch.cat((start, voted, end)).unique()
+        return Choice([chosen] * view.groups)

@@ -36,6 +36,39 @@ def test_steps_read_what_heads_vote_for(twins, family, size, scaled):
     agree(live(loaded, policy, 9), expected(model, voted(9, 2, 3, factor)))
 
 
+def voted_again(budget, first, newest, least, told):
+    """The same, but a layer whose queries are as at its last vote reads what it read then."""
+    known = {}
+
+    def rule(layer, step, weights, q, k):
+        held, more = k.shape[1], q.shape[1] - 1
+        found = voted(budget, first, newest, 1.0)(layer, step, weights, q, k)
+        if found is None:
+            return None
+        query = q.double().mean(1).flatten()
+        before, inside = known.get(layer, (None, []))
+        always = {*range(first), *range(held - newest - more, held)}
+        again = before is not None and query @ before >= least * query.norm() * before.norm()
+        told.append(bool(again))
+        if again:
+            return [sorted({*inside, *always})] * len(k)
+        known[layer] = query, [at for at in found[0] if at not in always]
+        return found
+
+    return rule
+
+
+@pytest.mark.parametrize("least", [-1.0, 0.2, 1.0])
+def test_a_vote_is_read_again_while_queries_stay_alike(twins, least):
+    loaded, model = twins("llama")
+    told = []
+    policy = TokenSelect(first=2, newest=3, reuse=least)
+    agree(live(loaded, policy, 9), expected(model, voted_again(9, 2, 3, least, told)))
+    assert {-1.0: True, 0.2: True, 1.0: False}[least] in told
+    if least == 0.2:
+        assert told.count(False) > 3  # each of three layers votes at first
+
+
 def test_votes_of_a_group_may_be_joined_by_the_highest(twins):
     loaded, model = twins("llama")
     policy = TokenSelect(first=1, newest=1, reduction="max")
