@@ -60,7 +60,9 @@ def _default_port() -> int:
 def _offers_sign_in() -> bool:
     """Return whether the platform of a Space knows who a visitor is, if that visitor wants it."""
     needed = ("authlib", "itsdangerous")  # the platform installs them with Gradio
-    known = _on_a_space() and bool(os.environ.get("OAUTH_CLIENT_ID"))
+    # Without the secret anybody could sign the session of any account.
+    named = (os.environ.get(name) for name in ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"))
+    known = _on_a_space() and all(named)
     return known and all(find_spec(name) is not None for name in needed)
 
 

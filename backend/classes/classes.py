@@ -8,10 +8,12 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tokenarium.backend.arguments import checks_arguments
+from tokenarium.backend.classes.guesses import Guesses
 from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.storage import RunStore
 
@@ -27,6 +29,7 @@ LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Without those that are taken for others: I, L, O, 0, 1."""
 _DAY_S = 86_400.0
 _FRESH_S = 5.0
+_EXPIRE_EVERY_S = 600.0
 _SECRET = re.compile(r"[\w-]{43}", re.ASCII)
 
 
@@ -84,6 +87,9 @@ class Classes:
         self._lock = threading.Lock()
         self._begun: dict[str, list[float]] = {}
         self._codes: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
+        self._guesses = Guesses()
+        self._expired_at = float("-inf")
+        self.expire()
 
     def begin(self, title: str = "", address: str = "") -> StartedClass:
         """Begin a class.
@@ -95,7 +101,8 @@ class Classes:
         Raises:
             UserError: if the title is too long, or there are too many classes already.
         """
-        title = " ".join(title.split())
+        plain = title.encode("utf-8", "replace").decode().replace("\0", "␀")
+        title = " ".join(plain.split())
         if len(title) > LONGEST_TITLE:
             raise UserError(
                 f"title has {len(title)} characters and {LONGEST_TITLE} are allowed: shorten it"
@@ -143,17 +150,24 @@ class Classes:
             )
         return found[0]
 
-    def join(self, code: str, visitor: str) -> int:
+    def join(self, code: str, visitor: str, address: str = "") -> int:
         """Return a student's number in a class, a new one for whoever comes first now.
 
         Args:
             code: of the class.
             visitor: the student's private name.
+            address: where the student asks from; hosted, each has so many wrong codes.
 
         Raises:
-            UserError: if there is no such class, or it is full.
+            UserError: if there is no such class, it is full, or too many codes were wrong.
         """
-        self.title(code)
+        guesser = address if self._hosted else ""
+        self._guesses.refuse_many(guesser)
+        try:
+            self.title(code)
+        except UserError:
+            self._guesses.add(guesser, code[: LENGTH + 1])
+            raise
         with told_in_words():
             number = self._tables.member(code, _digest(f"{code} {visitor}"), MOST_STUDENTS)
         if number is None:
@@ -198,6 +212,19 @@ class Classes:
         with told_in_words():
             self._tables.delete(code)
         self._forget()
+
+    def expire(self) -> None:
+        """Delete the classes whose time is over, at most every ten minutes; later on a full disk.
+
+        Whoever asks for anything at all brings it about, so that nothing stays because nobody
+        begins another class.
+        """
+        with self._lock:
+            if time.monotonic() - self._expired_at < _EXPIRE_EVERY_S:
+                return
+            self._expired_at = time.monotonic()
+        with suppress(UserError):
+            self.forget_old()
 
     def forget_old(self) -> None:
         """Delete the classes whose time is over."""

@@ -138,6 +138,7 @@ class Lab(Library):
             forwarded: header X-Forwarded-For, which counts with ``behind_proxy`` only.
             group: code of the class that the visitor says to be in.
         """
+        self.classes.expire()
         address = address_of(peer, forwarded, behind_proxy=self.settings.behind_proxy)
         code = group if isinstance(group, str) and self.classes.has(group) else ""
         return Visitor(name, address, known=self._seen.known(name), group=code)

@@ -65,6 +65,11 @@ def test_signing_in_is_offered_where_the_platform_knows_accounts(
     monkeypatch.setenv("SPACE_ID", "someone/tokenarium")
     assert not Settings().sign_in
     monkeypatch.setenv("OAUTH_CLIENT_ID", "id")
+    for secret in (None, ""):  # anybody could sign the session of any account
+        if secret is not None:
+            monkeypatch.setenv("OAUTH_CLIENT_SECRET", secret)
+        assert not Settings().sign_in
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET", "a secret")
     assert Settings().sign_in
     assert not Settings(sign_in=False).sign_in
 

@@ -39,11 +39,11 @@ def space(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         yield app
 
 
-def cookie(subject: str) -> str:
-    """Return a session as Gradio signs it."""
+def cookie(subject: str, key: str = OAUTH["OAUTH_CLIENT_SECRET"]) -> str:
+    """Return a session as Gradio signs it, or as somebody does who has another key."""
     known = {"sub": subject, "preferred_username": subject, "name": subject}
     info = {"userinfo": known, "expires_at": int(time.time()) + 600}
-    secret = hashlib.sha256(f"{OAUTH['OAUTH_CLIENT_SECRET']}-v4".encode()).hexdigest()
+    secret = hashlib.sha256(f"{key}-v4".encode()).hexdigest()
     data = base64.b64encode(json.dumps({"oauth_info": info}).encode())
     return signing.TimestampSigner(secret).sign(data).decode()
 
@@ -74,3 +74,11 @@ def test_runs_belong_to_the_account_whatever_the_browser(space: SimpleNamespace)
     assert run_id(space, {"cookie": other}) not in mine
     forged = f"tokenarium_visitor={visitors[0]}; session={cookie('someone')[:-2]}xx"
     assert run_id(space, {"cookie": forged}) not in mine
+
+
+@pytest.mark.parametrize("key", ["", "id", "None", "A secret"])
+def test_a_session_signed_with_a_guessed_key_is_nobodys(space: SimpleNamespace, key: str) -> None:
+    """Without a secret Gradio signs with the empty one, which anybody could: see ``sign_in``."""
+    mine = run_id(space, {"cookie": f"tokenarium_visitor={'0' * 32}; session={cookie('someone')}"})
+    forged = f"tokenarium_visitor={'1' * 32}; session={cookie('someone', key)}"
+    assert run_id(space, {"cookie": forged}) not in (mine, "")

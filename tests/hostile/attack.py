@@ -17,12 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 from transformers.utils import logging as transformers_logging
 
+from tests.hostile.flood import free_port
 from tests.hostile.folders import change_json, copy, drawn, short
 from tests.hostile.parameters import calls, requests
+from tests.hostile.server_functions import answer, known_values, questions
 from tests.hostile.tokenizers import LOADED, STAGES, STUCK, TEMPLATES, texts, write_stage
 from tests.models.conftest import save_model
+from tests.ui.served import serving
 from tokenarium import Lab, Settings
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.events import Cancelled, CancelToken
@@ -104,10 +108,11 @@ def _kinds(lab: Lab, models: Path, seed: int, seconds: float) -> Iterator[Figure
             "requests": (_requests(lab, seed), 0.1),
             "requests that are run": (_runs(lab, seed + 1), 0.2),
             "calls": (calls(lab, seed, 4_000), 0.1),
+            "questions to functions of parts": (_questions(lab, seed), 0.1),
         }
         honest = Figures("honest runs meanwhile")
         for kind, (attempts, share) in parts.items():
-            figures, end = Figures(kind), time.monotonic() + share * seconds / 1.25
+            figures, end = Figures(kind), time.monotonic() + share * seconds / 1.35
             for number, (name, attempt) in enumerate(attempts):
                 figures.attempt(name, attempt)
                 if number % 10 == 0:
@@ -170,6 +175,21 @@ def _ran(lab: Lab, kind: type[ModelRequest], values: dict[str, Any]) -> None:
         lab.run(lab.request(kind, **values), cancel=cancel)
     finally:
         timer.cancel()
+
+
+def _questions(lab: Lab, seed: int) -> Iterator[Attempt]:
+    """Ask over HTTP, in local mode and as a host has it."""
+    for hosted in (False, True):
+        settings = lab.settings.model_copy(update={"hosted": hosted})
+        with serving(settings, free_port()) as app:
+            known = known_values(app.lab)
+            for name, body in questions(app.blocks, known, seed + hosted, 1_000):
+                yield name, partial(_asked, app.http, body)
+
+
+def _asked(http: httpx.Client, body: dict[str, Any]) -> None:
+    if words := answer(http, body):
+        raise UserError(words)
 
 
 def _read(lab: Lab, text: str) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from tests.hostile.flood import _free_port, _wait, ask_for
+from tests.hostile.flood import _wait, ask_for, free_port
 from tests.load.processes import processor_seconds
 from tokenarium.backend import Lab
 from tokenarium.backend.environment import processor
@@ -46,7 +46,7 @@ def main() -> None:
     kind, asked, changes = live_step(given.lesson, all_other=given.all_other)
     asked |= {"model": given.model} if given.model else {}
     with tempfile.TemporaryDirectory() as place:
-        port = _free_port()
+        port = free_port()
         command = [
             *(sys.executable, "app.py", "--hosted", "--behind-proxy", "--port", str(port)),
             *("--database", f"duckdb:///{Path(place) / 'runs.duckdb'}", "--device", "cpu"),

@@ -87,7 +87,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=120.0, help="time to flood")
     seconds = options.parse_args().seconds
     with tempfile.TemporaryDirectory() as place:
-        database, port = Path(place) / "runs.duckdb", _free_port()
+        database, port = Path(place) / "runs.duckdb", free_port()
         command = [
             *(sys.executable, "app.py", "--hosted", "--behind-proxy", "--port", str(port)),
             *("--database", f"duckdb:///{database}", "--no-fetch", "--device", "cpu"),
@@ -166,7 +166,8 @@ def _said(
     return middle <= WITHIN_RUNS
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

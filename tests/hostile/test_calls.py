@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from tests.hostile.server_functions import SECRET, answer, functions, known_values, questions
 from tests.labs import shipped_store
 from tests.ui.served import serving
 from tokenarium.backend import Lab, Settings, SpeculateRequest, TraceRequest, UserError
 
 API = "/gradio_api"
+QUESTIONS = 80
 CALLS = 24
 """Functions that are called, of some 75."""
-SECRET = "a-visitors-own-words"
-"""Stands in every text that is sent, and must not stand in the log."""
 ODD: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1e308, 2**70, 0.5, "", " ", SECRET, "\ud800" + SECRET, "\0"),
     *([], {}, [[]], [None], {"": None}, {"a": [SECRET]}, [SECRET] * 3, "x" * 300, "../" * 90),
@@ -112,3 +112,21 @@ def test_odd_arguments_of_the_lab_are_refused_in_words(served: SimpleNamespace, 
             ask()
         except UserError as error:
             assert str(error)  # noqa: PT017
+
+
+def test_functions_of_parts_answer_or_refuse_in_words(
+    served: SimpleNamespace, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    known, faults, asked = known_values(served.lab), [], set()
+    for name, body in questions(served.blocks, known, seed=5, count=QUESTIONS):
+        asked.add(body["fn_name"])
+        try:
+            answer(served.http, body)
+        except AssertionError as error:
+            faults.append((name, str(error)))
+    assert faults == []
+    assert asked == {name for _, name, _ in functions(served.blocks)}
+    heard = capfd.readouterr()
+    assert SECRET not in heard.out + heard.err + caplog.text
+    assert "Traceback" not in heard.err

@@ -11,13 +11,14 @@ from tokenarium.ui.page import build, launch_options
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[SimpleNamespace]:
-    """Serve the pages on a free port: ``http``, ``url``, ``blocks``, ``lab``, ``hosted``."""
+def serving(settings: Settings, port: int | None = None) -> Iterator[SimpleNamespace]:
+    """Serve the pages at a port: ``http``, ``url``, ``blocks``, ``lab``, ``hosted``."""
     with Lab(settings) as lab:
         blocks = build(lab).queue(api_open=False)
         _, url, _ = blocks.launch(
             prevent_thread_lock=True,
             server_name="127.0.0.1",
+            server_port=port,
             **{**launch_options(settings), "quiet": True},
         )
         try:

@@ -31,8 +31,9 @@ def classroom(lab: Lab, lessons: Sequence[Lesson]) -> gr.HTML:
         address = visitor_of(lab, request).address
         return _said(lambda: _begun(classes, _text(asked, "title"), address))
 
-    def class_join(asked: dict[str, Any]) -> dict[str, Any]:
-        return _said(lambda: _joined(classes, asked))
+    def class_join(asked: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        address = visitor_of(lab, request).address
+        return _said(lambda: _joined(classes, asked, address))
 
     def class_table(asked: dict[str, Any]) -> dict[str, Any]:
         return _said(lambda: _table(classes.table(_text(asked, "secret")), lessons))
@@ -96,12 +97,12 @@ def _begun(classes: Classes, title: str, address: str) -> dict[str, Any]:
     return {"code": begun.code, "secret": begun.secret, "until": f"{begun.until:%d %B %Y}"}
 
 
-def _joined(classes: Classes, asked: object) -> dict[str, Any]:
+def _joined(classes: Classes, asked: object, address: str) -> dict[str, Any]:
     code = class_code(_text(asked, "code"))
     name = hashed(asked.get("visitor") if isinstance(asked, dict) else None)
     if not name:
         raise UserError("your browser sent no name: reload the page and try again")
-    number = classes.join(code, name)
+    number = classes.join(code, name, address)
     return {"code": code, "number": number, "title": classes.title(code)}
 
 

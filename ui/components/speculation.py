@@ -104,12 +104,12 @@ def template() -> str:
     return TEMPLATE.format(marks=marks, fates=LEGEND)
 
 
-def speculation(value: str | None, tree: Callable[[str, int], dict[str, Any]]) -> gr.HTML:
+def speculation(value: str | None, tree: Callable[[object, object], dict[str, Any]]) -> gr.HTML:
     """Return the component; ``tree`` turns a run id and a round into that round's tree."""
 
     # The browser's functions take one argument.
     def tree_of(place: dict[str, Any]) -> dict[str, Any]:
-        return tree(place["run"], place["round"])
+        return tree(place.get("run"), place.get("round"))
 
     return gr.HTML(
         value,

@@ -216,7 +216,11 @@ def _why_not(path: str, kind: str, sent: bytes, scope: Scope) -> tuple[int, str]
     if route == "component_server":
         part = blocks.blocks.get(_number(asked.get("component_id")))
         known = getattr(getattr(part, str(asked.get("fn_name")), None), "_is_server_fn", False)
-        return None if known else (404, "no part of a page has this function")
+        if not known:
+            return 404, "no part of a page has this function"
+        if not isinstance(asked.get("data"), dict):  # what every function of a part takes
+            return 422, "data is not a JSON object: send one, as the page does"
+        return None
     way, _, name = route.rpartition("/")
     if way.startswith("call"):
         fn = _called(blocks.fns, None, name)

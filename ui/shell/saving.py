@@ -111,7 +111,7 @@ def saved_of(page: Page, query: object, name: object, visitor: Visitor = NOBODY)
     """Return a file of what a page shows at an address, or in ``error`` why there is none."""
     asked = dict(parse_qsl(str(query or "").removeprefix("?")))
     try:
-        if name not in page.files:
+        if str(name) not in page.files:
             there = ", ".join(page.files) or "none"
             raise UserError(f"file={str(name)[:60]!r} is none of this page: choose {there}")
         return page.saved(asked, str(name), visitor)
