@@ -1,4 +1,5 @@
-"""Command line of the recipes: the bundled models (``tokenizer`` to ``export``), ``draft-head``."""
+"""Command line of the recipes: the bundled models (``tokenizer`` to ``export``), ``draft-head``,
+``adapter``."""
 
 import argparse
 import os
@@ -11,6 +12,7 @@ import torch.distributed as dist
 from transformers import LlamaForCausalLM
 
 from tokenarium.backend.pretraining import corpus, measures, recipe, training
+from tokenarium.backend.pretraining.adapter import command as adapter
 from tokenarium.backend.pretraining.corpus import Windows
 from tokenarium.backend.pretraining.draft_head import command as draft_head
 from tokenarium.backend.pretraining.schedule import Schedule
@@ -79,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     five.set_defaults(command=_export)
 
     draft_head.add(commands.add_parser("draft-head", help="a draft head for a chat model"))
+    adapter.add(commands.add_parser("adapter", help="an adapter after a model's first layers"))
     return parser
 
 

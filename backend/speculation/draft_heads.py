@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.pretraining.adapter.adapter import FILE, Adapter
 from tokenarium.backend.pretraining.draft_head.head import EXAMPLE_ROWS, DraftHead, example_ids
 from tokenarium.backend.speculation import head_folders
 from tokenarium.backend.speculation.vocabulary import logits_width
@@ -54,16 +55,45 @@ def find_head(loaded: LoadedModel) -> FoundHead:
 
 def matching_folder(loaded: LoadedModel) -> Path | None:
     """Return the folder of a model's head; None where there is none."""
+    return _matching(loaded, WEIGHTS)
+
+
+def adapter_folder(loaded: LoadedModel) -> Path | None:
+    """Return the folder of a model's adapter; None where there is none."""
+    return _matching(loaded, FILE)
+
+
+def find_adapter(loaded: LoadedModel) -> tuple[Adapter, str]:
+    """Return the adapter that was trained for a model, in its format, and the adapter's name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    folder = adapter_folder(loaded)
+    if folder is None:
+        raise ValueError(
+            f"no adapter is at hand for model={loaded.name!r}: choose bundled/target, for which "
+            "one is shipped, or another drafter; or train one (python -m "
+            "tokenarium.backend.pretraining adapter --help) and put its folder into draft_heads "
+            "of Tokenarium's cache folder"
+        )
+    adapter = Adapter.load(folder).to(loaded.device).eval()
+    for weights in adapter.parameters():  # buffers stay float32: they turn positions
+        weights.data = weights.data.to(loaded.dtype)
+    return adapter, folder.name
+
+
+def _matching(loaded: LoadedModel, weights: str) -> Path | None:
     embedding: Any = loaded.model.get_input_embeddings()
     rows = embedding.weight
     for folder in head_folders.every():
-        if not (folder / WEIGHTS).is_file():
+        if not (folder / weights).is_file():
             continue
         config = json.loads((folder / "config.json").read_text("utf-8"))
         sizes = (config.get("vocab_size"), config["hidden_size"])
         if sizes != (len(rows), rows.shape[1]) or logits_width(loaded) != len(rows):
             continue
-        with safe_open(folder / WEIGHTS, "pt") as file:
+        with safe_open(folder / weights, "pt") as file:
             known = file.get_tensor(EXAMPLE_ROWS).float()
         here = rows[example_ids(len(rows))].float().to(known.device)
         if float(cosine_similarity(here, known, dim=-1).mean()) >= ALIKE:

@@ -69,6 +69,9 @@ class Drafter(Method):
     shares_cache: ClassVar[bool] = False
     """Whether, drafting by the target's layers, it reads with the target's own keys and values in
     place of a cache of its own."""
+    hands_on: ClassVar[bool] = False
+    """Whether the verifying pass goes on from the states that it left, by its reader's ``verify``:
+    what it computed of the target is not computed again."""
     nested: ClassVar[bool] = False
     """Whether it leaves its draft model after few layers where these are sure: its reader knows
     ``exits``, and a source's last word is how many layers said the token."""

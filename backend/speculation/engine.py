@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -144,7 +144,7 @@ class Speculator:
         target = TreeReader(loaded, room, check, keep_states=kept)
         reader: DraftReader | None = None
         if head is not None:
-            reader = head.reader(target.states, room)
+            reader = head.reader_beside(target, room)
         elif drafter.shares_cache:
             reader = ExitReader(target, drafter.layers(count), drafter.watches(count))
         elif drafter.source == "target_layers":
@@ -192,6 +192,9 @@ class Speculator:
         tokens, again = [tree.tokens[node] for node in row], None
         if self._second is not None and len(row) > 1:
             logits, again = self._second.read(target, tokens)
+        elif self.drafter.hands_on:
+            handing: Any = state.reader
+            logits = handing.verify(tokens)
         else:
             logits = target.read(tokens, [row.get(tree.parents[node], -1) for node in row])
         wait(device)

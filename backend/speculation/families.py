@@ -48,8 +48,7 @@ FAMILIES = (
     Family(
         "The target drafts with its own layers",
         "The first layers guess, all of them check.",
-        ("early_exit", "del"),
-        "Kangaroo's adapter",
+        ("early_exit", "del", "kangaroo"),
     ),
     Family(
         "Heads over the target's states",

@@ -6,8 +6,8 @@ from pathlib import Path
 from tokenarium.backend.settings import Settings
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "heads"
-WEIGHTS = ("head.safetensors", "model.safetensors")
-"""What a head's weights are called: in our format and in that of speculators."""
+WEIGHTS = ("head.safetensors", "adapter.safetensors", "model.safetensors")
+"""What weights are called: of our heads, of our adapters, and in the format of speculators."""
 
 
 def own_folder() -> Path:

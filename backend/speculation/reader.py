@@ -158,7 +158,7 @@ class TreeReader:
         if known < len(ids):
             self._place(ids[:known], range(-1, known - 1))
             new = self.read_span(ids[known:], range(known - 1, len(ids) - 1), layers)
-            residual = torch.cat([residual, new])
+            residual = torch.cat([residual, new]) if known else new
             self.forget_after(0)
         positions = self._place(ids, range(-1, len(ids) - 1))
         hidden = self._forward(ids, positions, given=(layers, residual))

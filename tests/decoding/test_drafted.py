@@ -66,7 +66,7 @@ def test_every_drafter_leaves_greedy_text_and_sampled_text_as_they_are(
     same(drafted(models("llama"), StrategySpec("sampling", temperature=0.6, top_p=0.9), drafter))
 
 
-@pytest.mark.parametrize("drafter", ["feature_head", "eagle3", "mtp", "dflash"])
+@pytest.mark.parametrize("drafter", ["feature_head", "eagle3", "mtp", "dflash", "kangaroo"])
 def test_a_head_leaves_the_text_as_it_is(
     drafter: str,
     models: Models,  # noqa: F811

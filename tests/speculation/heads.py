@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.pretraining.adapter.adapter import Adapter, AdapterShape
 from tokenarium.backend.pretraining.draft_head.head import DraftHead, Shape
 from tokenarium.backend.speculation import draft_heads
 from tokenarium.backend.speculation.draft_heads import matching_folder
@@ -30,6 +31,18 @@ def random_head(loaded: LoadedModel, folder: Path, seed: int = 0) -> Path:
     torch.nn.init.normal_(head.down.weight, std=0.2)
     ids = torch.arange(len(embedding.weight))
     head.save(folder, ids[ids % 7 != 6], embedding.weight, {"target": loaded.name})
+    return folder
+
+
+def random_adapter(loaded: LoadedModel, folder: Path, seed: int = 0) -> Path:
+    """Write an adapter for a model, over its first layer, with random weights."""
+    config: Any = loaded.model.config
+    embedding: Any = loaded.model.get_input_embeddings()
+    torch.manual_seed(seed)
+    adapter = Adapter(AdapterShape(1, config.hidden_size, 4, 2, 8, 1e-5))
+    for linear in (adapter.fc, adapter.out):
+        torch.nn.init.normal_(linear.weight, std=0.4)
+    adapter.save(folder, embedding.weight.detach(), {"target": loaded.name})
     return folder
 
 
@@ -116,7 +129,13 @@ def every_model_has_a_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         path = path.with_name(f"{path.name}-{kind}")
         return path if path.exists() else random_speculator(loaded, path, kind)
 
+    def adapting(loaded: LoadedModel) -> Path:
+        path = made(f"{loaded.fingerprint or id(loaded.model)}")
+        path = path.with_name(f"{path.name}-adapter")
+        return path if path.exists() else random_adapter(loaded, path)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(draft_heads, "matching_folder", matching)
+        patch.setattr(draft_heads, "adapter_folder", adapting)
         patch.setattr(speculators, "fitting_folder", fitting)
         yield

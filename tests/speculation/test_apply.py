@@ -244,6 +244,7 @@ def test_default_rules_are_lossless_and_read_the_draft_where_they_can() -> None:
         "feature_head": "speculative_sampling",
         "jacobi": "sample_and_match",
         "llmcad": "speculative_sampling",
+        "kangaroo": "speculative_sampling",
         "s2d": "speculative_sampling",
         "lookup_else": "sample_and_match",
         "spec_dec_pp": "speculative_sampling",

@@ -1,7 +1,8 @@
 """The target as the recipe reads it: fused projections, a cache allocated once, many rows."""
 
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional
+
+from tokenarium.backend.models.files import weight_files
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,12 @@ class Target:
     def load(
         cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.bfloat16
     ) -> "Target":
-        """Read ``config.json`` and ``model.safetensors`` of a folder in transformers' format."""
+        """Read ``config.json`` and the safetensors of a folder in transformers' format."""
         config = json.loads((folder / "config.json").read_text("utf-8"))
-        return cls(config, load_file(folder / "model.safetensors"), device, dtype)
+        weights: dict[str, torch.Tensor] = {}
+        for file in weight_files(folder):
+            weights |= load_file(file)
+        return cls(config, weights, device, dtype)
 
     def new_cache(self, rows: int, length: int) -> Cache:
         shape = (rows, self.groups, length, self.size)
@@ -105,9 +111,27 @@ class Target:
 
         return Cache([empty() for _ in self._layers], [empty() for _ in self._layers])
 
+    @property
+    def layers(self) -> int:
+        """How many layers it has."""
+        return len(self._layers)
+
     @torch.inference_mode()
     def read(self, ids: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
         """Read ids [B, T] from position 0; return the normed last hidden states [B, T, d]."""
+        return self._normed(deque(self._read(ids, cache), 1)[0])
+
+    @torch.inference_mode()
+    def read_with(self, ids: torch.Tensor, layers: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what ``read`` does, after the residual [B, T, d] after so many layers."""
+        after = list(self._read(ids, None))
+        return after[layers - 1], self._normed(after[-1])
+
+    def _normed(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.rms_norm(x, (self.width,), self.norm, self.eps)
+
+    def _read(self, ids: torch.Tensor, cache: Cache | None) -> Iterator[torch.Tensor]:
+        """Yield the residual [B, T, d] after every layer."""
         length = ids.shape[1]
         x = functional.embedding(ids, self.embedding)
         cos, sin = self._cos[:length], self._sin[:length]
@@ -120,7 +144,7 @@ class Target:
                 q, k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1), is_causal=True
             )
             x = self._finish(layer, x, mixed)
-        return functional.rms_norm(x, (self.width,), self.norm, self.eps)
+            yield x
 
     @torch.inference_mode()
     def step(self, ids: torch.Tensor, cache: Cache, position: int | torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from torch.nn import functional
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.speculation.auditing.draft_checks import DraftedChildren
 from tokenarium.backend.speculation.auditing.plain_reader import PlainReader
+from tokenarium.backend.speculation.state_heads.adapter import AdapterHead
 from tokenarium.backend.speculation.state_heads.dflash import DFlashHead
 from tokenarium.backend.speculation.state_heads.opening import open_head
 from tokenarium.backend.speculation.state_heads.state_head import StateHead
@@ -29,6 +30,8 @@ def plain_head(
     head = open_head(loaded, kind)
     if isinstance(head, DFlashHead):
         return PlainBlock(head, reader, text)
+    if isinstance(head, AdapterHead):
+        return PlainAdapter(head, reader, text)
     assert isinstance(head, StateHead)
     return PlainHead(head, reader, text, draft_len)
 
@@ -70,6 +73,25 @@ class PlainHead:
             hidden = functional.pad(known, (0, 0, 0, place.depth))
             guesses = head.unroll(hidden, place.before[1:], place.depth + 1)[-1]
         return head.logits(guesses[last : last + 1])[0].float()
+
+
+class PlainAdapter:
+    """An adapter over states of whole texts, without a cache; arguments as of ``PlainHead``."""
+
+    def __init__(self, head: AdapterHead, reader: PlainReader, text: Sequence[int]) -> None:
+        self._head, self._reader, self._text = head, reader, tuple(text)
+        self._guesses: Tensor | None = None
+
+    @torch.inference_mode()
+    def __call__(self, place: DraftedChildren) -> Tensor:
+        """Return the logits [V] of what comes at a place."""
+        head, count = self._head, len(place.before)
+        if place.before != self._text[:count]:
+            states = self._reader.residuals(place.before, head.state_layers)
+            return head.logits(head.guess(states)[-1:])[0].float()
+        if self._guesses is None:
+            self._guesses = head.guess(self._reader.residuals(self._text, head.state_layers))
+        return head.logits(self._guesses[count - 1 : count])[0].float()
 
 
 class PlainBlock:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.speculation.state_heads.adapter import AdapterHead
 from tokenarium.backend.speculation.state_heads.dflash import DFlashHead
 from tokenarium.backend.speculation.state_heads.eagle3 import Eagle3Head
 from tokenarium.backend.speculation.state_heads.mtp import MTPHead
@@ -11,6 +12,7 @@ from tokenarium.backend.speculation.state_heads.state_head import TargetHead
 
 _HEADS: dict[str, Callable[[LoadedModel], TargetHead]] = {
     "tokenarium": OwnHead,
+    "adapter": AdapterHead,
     "eagle3": Eagle3Head,
     "mtp": MTPHead,
     "dflash": DFlashHead,

@@ -13,6 +13,7 @@ from tokenarium.backend.pretraining.draft_head.head import chain_mask
 
 if TYPE_CHECKING:
     from tokenarium.backend.speculation.draft_state import DraftReader
+    from tokenarium.backend.speculation.reader import TreeReader
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """From a layer of the head, queries [1, H, m, D] of the last m rows, and keys and values [1, G, n,
@@ -53,6 +54,14 @@ class TargetHead(ABC):
             states: from a place on, the target's states [n, s] of the text that it reads.
             capacity: most places at once; caches grow where it does not suffice.
         """
+
+    def reader_beside(self, target: "TreeReader", capacity: int) -> "DraftReader":
+        """Return what reads a text with it where the target's reader does too: see ``reader``.
+
+        Args:
+            target: reads all of the text but its last token, and keeps the states of it.
+        """
+        return self.reader(target.states, capacity)
 
     def embedded(self, ids: Sequence[int]) -> Tensor:
         """Return embeddings [n, d] of tokens."""
