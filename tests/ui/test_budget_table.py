@@ -100,7 +100,7 @@ def test_a_measure_that_an_older_version_lacks_is_said_and_never_drawn() -> None
         trial_attention_recall=None,
     )
     said = words(lacking(older, "recall"))
-    assert "without attention recall: delete it in the Library, and sweep again" in said
+    assert "without attention recall: sweep again to have it" in said
     assert lacking(older, "kl") == lacking(RESULT, "recall") == ""
     assert older.choose("recall", at_least=0.9).budgets == ()
     assert not tradeoff(older, "recall", "bytes").data

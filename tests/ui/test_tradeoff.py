@@ -22,7 +22,7 @@ from tokenarium.backend import (
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.ui.figures.tradeoff import tradeoff
 from tokenarium.ui.pages.cache import Cache
-from tokenarium.ui.pages.sweep import PROMPT
+from tokenarium.ui.pages.sweep import PROMPT, Sweep
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,18 @@ def test_what_a_visitor_can_mend_is_one_line(
     assert set(last) == {"sweep.status"}
     assert 'role="alert"' in last["sweep.status"]
     assert said in words(last["sweep.status"])
+
+
+def test_a_sweep_of_an_older_version_is_measured_again_when_it_is_asked_for(
+    page: Visit, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, begin = [], Lab.start
+    asked = lambda lab, *given, **more: told.append(more["needs"]) or begin(lab, *given, **more)  # noqa: E731
+    monkeypatch.setattr(Lab, "start", asked)
+    assert sweep_of(swept(page)) == sweep_of(shown)  # this one has it, and is the answer
+    assert told == [Sweep.needs]
+    assert Sweep.needs <= set(SweepResult.quantities())
+    assert all(SweepResult.quantities()[name].since > 1 for name in Sweep.needs)
 
 
 def test_parameters_of_the_page_are_swept(lab: Lab, shown: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ class Sweep(Section):
         "that are done are not done again."
     )
     kinds = (SweepRequest,)
+    needs = frozenset({"attention_recall"})
     panels = (Points,)
     partial_every_s: ClassVar[float] = 0.0
     files: ClassVar[dict[str, File]] = {"points.csv": File("Table of points (CSV)", points_csv)}

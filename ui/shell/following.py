@@ -32,7 +32,7 @@ class Following(Drawing):
         ids: list[str] = []
         try:
             for request in wanted:
-                ticket = self.lab.start(request, visitor=asker.visitor)
+                ticket = self.lab.start(request, visitor=asker.visitor, needs=section.needs)
                 ids.append(ticket.id)
         except UserError as error:
             for started in ids:

@@ -40,6 +40,9 @@ class Section(ABC):
     kinds: ClassVar[tuple[type[ModelRequest], ...]]
     """The requests that it asks, and others whose runs it can show; the first one's runs are
     listed."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Quantities without which a stored run is no answer: one that an older version made without
+    them is computed again."""
     panels: ClassVar[tuple[type[Panel], ...]] = ()
     """Stand under one another, all in sight; a page's controls come after its first one."""
     partial_every_s: ClassVar[float] = 2.0

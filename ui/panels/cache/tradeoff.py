@@ -90,7 +90,7 @@ def lacking(result: SweepResult, measure: str) -> str:
         return ""
     return (
         f'<p class="tk-sentence">This sweep was measured by an older version, without '
-        f"{escape(chosen.title)}: delete it in the Library, and sweep again.</p>"
+        f"{escape(chosen.title)}: sweep again to have it.</p>"
     )
 
 
