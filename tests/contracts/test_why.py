@@ -34,6 +34,8 @@ from tokenarium.ui.why.number import number, source, unmarked
 MARK = re.compile(r'<button data-why="([^"]*)">([^<]*)</button>')
 ELSEWHERE = re.compile(r'<button data-why="([^"]*)" data-run="([^"]*)">([^<]*)</button>')
 SHOWN = re.compile(r"-?[\d,]+(?:\.\d+)?(?:e[-+]?\d+)?")
+RANDOM = re.compile(r"over [\d,]+ random pairs .*? below 1e-12")
+"""Of the table of rules, which is of no run."""
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 LEAST = {
     "trace": 15, "cache": 20, "speculate": 12,
@@ -54,6 +56,15 @@ def marked(values: Iterable[object], run_id: str = "") -> set[tuple[str, str]]:
     texts = (text for text in texts if (f'data-run="{run_id}"' in text) == bool(run_id))
     found = chain.from_iterable(MARK.findall(text) for text in texts)
     return {(unescape(written), unescape(text)) for written, text in found}
+
+
+def assert_captions_open(values: Iterable[object]) -> None:
+    """Fail if a number in the caption of a table opens nothing."""
+    for text in values:
+        if isinstance(text, str):
+            left = ELSEWHERE.sub("", MARK.sub("", text))
+            for caption in re.findall(r"<caption>(.*?)</caption>", left):
+                assert not re.search(r"\d", RANDOM.sub("", caption)), caption
 
 
 def printed(lab: Lab, lines: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -100,6 +111,7 @@ def test_python_at_every_marked_number_gives_it_again(
                 visit.open(example.run_id, section.slug)
                 own = "" if section.slug == MAIN else example.run_id
                 numbers = marked(visit.values.values(), own)
+                assert_captions_open(visit.values.values())
                 assert len(numbers) >= LEAST.get(kind, 0), (kind, example.run_id)
                 assert_given_again(lab, example.run_id, numbers, monkeypatch)
 

@@ -39,12 +39,16 @@ def cache_table(result: CacheResult) -> str:
         for run in runs
         if run.notes
     )
+    entries = many(result.budget_tokens, "entry", "entries")
+    prompt = many(len(result.prompt_ids), "prompt token")
     caption = (
-        f"Budget {many(result.budget_tokens, 'entry', 'entries')} per head, "
-        f"{many(len(result.prompt_ids), 'prompt token')}. "
-        "One prompt, not the distribution."
+        "Budget ",
+        Number(entries, source("budget_tokens")),
+        " per head, ",
+        Number(prompt, source("prompt_tokens")),
+        ". One prompt, not the distribution.",
     )
-    return table_html(COLUMNS, rows, caption, "Nothing measured yet.") + notes
+    return table_html(COLUMNS, rows, Numbers(caption), "Nothing measured yet.") + notes
 
 
 def _row(run: PolicyRun, base: PolicyRun) -> list[Cell]:

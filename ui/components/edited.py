@@ -4,7 +4,7 @@ import numpy as np
 
 from tokenarium.backend import EditEstimate, EditResult
 from tokenarium.ui.components.cost_card import card, size
-from tokenarium.ui.components.table import Cell, Column, Number, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, of_run, source
 
@@ -27,9 +27,13 @@ def edited_table(result: EditResult, run_id: str = "") -> str:
         run_id: whose numbers they are, where that is not the run that the page shows.
     """
     rows = [_row(result, place) for place in range(len(result.caches))]
-    caption = (
-        f"{many(len(result.prompt_ids), 'token')} before the edit, {len(result.edited_ids)} after. "
-        "One prompt, not the distribution."
+    caption = Numbers(
+        (
+            Number(many(len(result.prompt_ids), "token"), source("tokens_before")),
+            " before the edit, ",
+            Number(str(len(result.edited_ids)), source("tokens_after")),
+            " after. One prompt, not the distribution.",
+        )
     )
     notes = "".join(f'<p class="tk-sub">{escape(note)}</p>' for note in result.notes)
     told = place_of_edit(result) + table_html(COLUMNS, rows, caption, "Nothing yet.") + notes

@@ -108,8 +108,10 @@ def _how_sure(found: SpeculationVerdict | None) -> str:
     low, high, plain_low, plain_high = (
         number(f"{value:.1f}", source(name)) for name, value in ends.items()
     )
+    rounds = number(f"{with_.n}", source("drafted_n"))
+    steps = number(f"{without.n}", source("plain_n"))
     return (
-        f" n = {with_.n} rounds and {without.n} plain steps; 95% intervals "
+        f" n = {rounds} rounds and {steps} plain steps; 95% intervals "
         f"{low} to {high} and {plain_low} to {plain_high} ms a token."
     )
 

@@ -16,6 +16,8 @@ from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.panel import Scene, Values, number
 from tokenarium.ui.shell.section import File, Section
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.number import number as why_number
+from tokenarium.ui.why.number import source
 
 PROMPT = ""
 """The task that is none: the prompt of the page is continued."""
@@ -76,7 +78,10 @@ class Sweep(Section):
     def said(self, scene: Scene[SweepResult, SweepRequest]) -> str:
         """Return how many points are measured, and what they say."""
         result = scene.result
-        done = f"{len(result.policy)} of {result.points} points measured."
+        run = scene.runs[0].id if scene.runs else ""
+        measured = why_number(f"{len(result.policy)}", source("points_done"), run)
+        points = why_number(f"{result.points}", source("points"), run)
+        done = f"{measured} of {points} points measured."
         verdict = f" {result.verdict[0].upper()}{result.verdict[1:]}." if result.verdict else ""
         refused = sorted({reason for reason in result.refused if reason})[:4]
         left_out = "".join(f'<p class="tk-sub">{escape(reason)}</p>' for reason in refused)

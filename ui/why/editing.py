@@ -3,6 +3,12 @@
 from tokenarium.ui.why.formula import Formula
 
 EDIT = {
+    "tokens_before": Formula(
+        "prompt_ids", "tokens before the edit", "Of the prompt.", "len(result.prompt_ids)", "tokens"
+    ),
+    "tokens_after": Formula(
+        "edited_ids", "tokens after the edit", "Of the prompt.", "len(result.edited_ids)", "tokens"
+    ),
     "edit_kl": Formula(
         "kl_nats",
         "mean divergence from reading anew",

@@ -101,6 +101,13 @@ TRACE = {
     ),
 }
 CACHE = {
+    "prompt_tokens": Formula(
+        "prompt_ids",
+        "prompt tokens",
+        "How many are read first.",
+        "len(result.prompt_ids)",
+        "tokens",
+    ),
     "cache_share": Formula(
         "cache_bytes",
         "share of the other cache's bytes",
@@ -178,6 +185,15 @@ CACHE = {
         "np.nanmean(result.top1_agree[{0}, :{1}])",
     ),
 }
+SWEEP = {
+    "points_done": Formula(
+        "policy",
+        "points measured",
+        "Policies, budgets and depths that are done.",
+        "len(result.policy)",
+        "points",
+    )
+}
 JUDGE = {
     "judged_tokens": Formula(
         "judged", "judged tokens", "How many tokens count.", "result.judged.sum()", "tokens"
@@ -217,6 +233,7 @@ FORMULAS: Mapping[str, Mapping[str, Formula]] = {
     "logprobs": DECODE,
     "attribute": ATTRIBUTE,
     "ablate": ATTRIBUTE,
+    "sweep": SWEEP,
     "judge": JUDGE,
     "edit": EDIT,
     "audit": AUDIT,

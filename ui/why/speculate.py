@@ -46,6 +46,20 @@ SPECULATE = {
         f"{WITH_DRAFTS}.high",
         "ms",
     ),
+    "drafted_n": Formula(
+        "rounds",
+        "rounds",
+        "How many the interval is over.",
+        f"{WITH_DRAFTS}.n",
+        "rounds",
+    ),
+    "plain_n": Formula(
+        "plain_step_ms",
+        "plain steps",
+        "How many the interval is over.",
+        "batch_means(result.plain_step_ms).n",
+        "steps",
+    ),
     "plain_low": Formula(
         "plain_step_ms",
         "lower end of the 95% interval of a plain token's time",
