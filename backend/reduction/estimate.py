@@ -22,7 +22,7 @@ class ReduceEstimate:
     tokens: int
     """Of each of the two texts, at most."""
     readings: float
-    """Whole readings of a text, at most."""
+    """Whole readings of a text, about."""
     cost_title: str
     """Of what a share is computed."""
     total_ms: float | None = None
@@ -40,5 +40,6 @@ def estimate_run(request: ReduceRequest, evidence: Evidence) -> ReduceEstimate:
         assert isinstance(run.result, ReduceResult)
         if run.request.reduction.slug == request.reduction.slug:
             paces.append(run.duration_ms / (run.result.readings * run.result.length))
-    total = min(paces) * readings * request.tokens if paces else None
-    return ReduceEstimate(request.tokens, readings, method.cost_title, total)
+    tokens = min(request.tokens, method.most_tokens)
+    total = min(paces) * readings * tokens if paces else None
+    return ReduceEstimate(tokens, readings, method.cost_title, total)

@@ -103,8 +103,11 @@ class Reduction(Method):
     exact: ClassVar[str] = ""
     """Which of them is the best that there is, found by trying everything; empty for none."""
 
+    most_tokens: ClassVar[int] = 1024
+    """Tokens that it reads of each text at most."""
+
     def readings(self, layers: int) -> float:
-        """Return how often a text is read at most, in whole readings of a model of L layers."""
+        """Return about how often a text is read, in whole readings of a model of L layers."""
         raise NotImplementedError(f"{self.slug} does not say how often it reads a text")
 
     def reduce(self, bench: "Bench") -> Reduced:

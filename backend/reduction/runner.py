@@ -13,6 +13,7 @@ from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens
 from tokenarium.backend.observe.products import quick_products
 from tokenarium.backend.reduction.bench import Bench
+from tokenarium.backend.reduction.patterns import COPIES_TOKENS
 from tokenarium.backend.reduction.reduction import Point, Reduced, Reduction
 from tokenarium.backend.reduction.request import ReduceRequest
 from tokenarium.backend.reduction.result import ReduceResult
@@ -20,9 +21,6 @@ from tokenarium.backend.reduction.stepper import MOST_LOGITS, Stepper
 from tokenarium.backend.reduction.texts import two_texts
 from tokenarium.backend.runs.events import CancelToken, Event
 from tokenarium.backend.runs.progress import ProgressReporter
-
-COPIES_TOKENS = 4096
-"""Tokens of all copies of a text that a method may read at once."""
 
 
 class _Counter:
@@ -56,10 +54,9 @@ def reduce(
     """
     cancel.check()
     method: Reduction = request.reduction.method
-    first, held_out = two_texts(
-        loaded, request.model, request.text, request.tokens, request.seed, limit
-    )
-    _refuse_unless_fits(loaded, request.tokens)
+    tokens = min(request.tokens, method.most_tokens)
+    first, held_out = two_texts(loaded, request.model, request.text, tokens, request.seed, limit)
+    _refuse_unless_fits(loaded, tokens)
     layers = len(loaded.layers)
     count = _Counter(ProgressReporter(emit, cancel), round(layers * (method.readings(layers) + 7)))
     with quick_products(loaded):
@@ -103,6 +100,8 @@ def _result(
 ) -> ReduceResult:
     points, names = found.points, [*method.series]
     layers = len(points[0].computed)
+    cut = f"the first {len(tokens.ids)} tokens are read: every model on the way reads them"
+    few = (cut,) if len(tokens.ids) == method.most_tokens else ()
     without = np.full(layers, np.nan)
     thresholds = [without if each.threshold is None else each.threshold for each in points]
     differences = _differences(points[found.chosen], [points[number] for number in found.beside])
@@ -130,7 +129,7 @@ def _result(
         difference_low_nats=differences[:, 1],
         difference_high_nats=differences[:, 2],
         readings=readings,
-        notes=(*found.notes, *(tokens.notes if given else ())),
+        notes=(*few, *found.notes, *(tokens.notes if given else ())),
     )
 
 

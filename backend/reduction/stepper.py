@@ -31,7 +31,7 @@ class Stepper:
     def __init__(
         self, loaded: LoadedModel, ids: Sequence[int], count: Callable[[int], None]
     ) -> None:
-        self.loaded, self.ids, self._count = loaded, list(ids), count
+        self.loaded, self.ids, self.count = loaded, list(ids), count
         self._calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         self.states: Tensor
         """[1, T, D] what enters the first layer."""
@@ -61,7 +61,7 @@ class Stepper:
             output = module(states, *args[1:], **named)
         else:
             output = module(**{**named, "hidden_states": states})
-        self._count(len(states))
+        self.count(len(states))
         found: Tensor = output if isinstance(output, Tensor) else output[0]
         return found
 
@@ -79,7 +79,7 @@ class Stepper:
         start = 0
         size = 32
         while start < len(rows):
-            self._count(0)
+            self.count(0)
             part = rows[start : start + size]
             logits = self.loaded.unembed(part if norm is None else norm(part)).float()
             own = logits.gather(1, truth[start : start + size, None])[:, 0]
@@ -110,7 +110,7 @@ class Stepper:
         finally:
             for handle in handles:
                 handle.remove()
-        self._count(len(self.loaded.layers))
+        self.count(len(self.loaded.layers))
         logits = self.loaded.unembed(body.last_hidden_state[0, :-1]).float()
         own = logits.gather(1, tokens[0, 1:, None])[:, 0]
         found: NDArray[np.float64] = (torch.logsumexp(logits, 1) - own).double().cpu().numpy()

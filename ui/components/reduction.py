@@ -41,6 +41,8 @@ def _beside(result: ReduceResult, place: int) -> str:
         number(f"{low:+.3f}", source("difference_low_nats", place)),
         number(f"{high:+.3f}", source("difference_high_nats", place)),
     )
+    if low == high == 0:
+        return f"“{name}” is the same here ({shown})."
     verdict = "is worse" if low > 0 else "is better" if high < 0 else "cannot be told from it"
     return f"“{name}” {verdict}: {shown} (95 % interval {ends[0]} to {ends[1]})."
 
@@ -54,7 +56,7 @@ def reduction_card(cost: ReduceEstimate) -> str:
         time = f"about {said}, from runs of this model on this machine"
     facts = (
         ("Text", f"at most {many(cost.tokens, 'token')}, and as many to calibrate on"),
-        ("Passes", f"at most {cost.readings:,.0f} whole readings of a text"),
+        ("Passes", f"about {cost.readings:,.0f} whole readings of a text"),
         ("Counted", f"share of {cost.cost_title}"),
         ("Time", time),
     )

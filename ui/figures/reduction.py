@@ -12,7 +12,7 @@ COLOURS = (AMBER, BLUE, GREY, RED, "#8b5cf6", "#0891b2")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 WIDE = 3.0
 """Ratio of the largest loss to the least from which the axis is logarithmic."""
-LINE = 14
+LINE = 10
 """Characters of a line under a column."""
 ROW = 14
 """Pixels of a layer."""
@@ -88,7 +88,7 @@ def cut_where(result: ReduceResult) -> go.Figure:
     )
     figure.update_xaxes(
         tickvals=[2 * number + 0.5 for number in range(len(names))],
-        ticktext=[f"attention | MLP<br>{'<br>'.join(wrap(name, LINE))}" for name in names],
+        ticktext=[f"att. | MLP<br>{'<br>'.join(wrap(name, LINE))}" for name in names],
         tickangle=0,
         automargin=True,
         showgrid=False,
