@@ -43,7 +43,14 @@ def new_tokens(seed: int = 0) -> NewTokens:
 
     pieces = ((3, 4), (7,), (9, 10, 11))
     lengths = ((1, 3), (2,), (1, 1, 4))
-    return NewTokens(pieces, lengths, table, table * 2, embed, seed)
+    contexts = ((5, 6, 20), (), (8,))
+    return NewTokens(pieces, lengths, table, table * 2, embed, seed, contexts, encode)
+
+
+def encode(text: str) -> list[int]:
+    """Return two tokens of a table of 300 for each word, by its letters."""
+    word = text.strip()
+    return [sum(map(ord, word)) % 300, (7 * ord(word[-1]) + len(word)) % 300]
 
 
 @pytest.mark.parametrize("method", INITIALISERS, ids=lambda found: found.slug)

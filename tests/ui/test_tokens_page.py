@@ -355,6 +355,12 @@ def test_new_tokens_are_swapped_in_and_the_best_rows_named(lab: Lab) -> None:
     assert said(found).startswith("With 1 new token the text goes from ")
     assert "Mean of pieces" in said(found)
     assert "sea|we|ed" in found["html"]
+    typed = finished(
+        lab, "added", passage=passage, model=TARGET, words="seaweed", initialisers=["typed_terms"]
+    )
+    assert "the best of 1" in typed["said"]
+    assert "Semantic type" in typed["html"]
+    assert ask(lab, "added")["usual"] == ["token_adapt", "mean_of_pieces", "random_row"]
     wrong = finished(lab, "added", passage=passage, model=TARGET, words="fish")
     assert "which is no word of the text" in wrong["error"]
     again = ask(lab, "added", open=found["run"])

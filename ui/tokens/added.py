@@ -29,6 +29,7 @@ def new_tokens(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> di
     shown: dict[str, Any] = {
         "models": models_of(lab),
         "methods": [[m.slug, m.title, tooltip(m)] for m in methods],
+        "usual": [spec.slug for spec in NewTokensRequest.model_fields["initialisers"].default],
         "passage": "",
         "most": MOST,
     }
@@ -50,9 +51,17 @@ def new_tokens(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> di
         text=str(asked.get("passage") or ""),
         words=tuple(dict.fromkeys(words)),
         most=most if isinstance(most, int) else MOST,
+        **_initialisers(asked, [method.slug for method in methods]),
     )
     found = started(lab, request, visitor)
     return {**shown, **(found if isinstance(found, dict) else swapped(lab, found))}
+
+
+def _initialisers(asked: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
+    """Return those that are asked for, the usual ones where none is."""
+    wanted = asked.get("initialisers")
+    chosen = [slug for slug in wanted if slug in known] if isinstance(wanted, list) else []
+    return {"initialisers": tuple(dict.fromkeys(chosen))} if chosen else {}
 
 
 def swapped(lab: Lab, run: Run) -> dict[str, Any]:

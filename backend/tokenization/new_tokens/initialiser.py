@@ -26,6 +26,10 @@ class NewTokens:
     embed: Callable[[Sequence[Sequence[int]]], "Tensor"]
     """Returns [n, d] float32, a text embedding of each of n sequences of old tokens."""
     seed: int
+    contexts: tuple[tuple[int, ...], ...]
+    """Old tokens of the sentences in which each new one stands, its own pieces left out."""
+    encode: Callable[[str], Sequence[int]]
+    """Returns the old tokens of a text."""
 
 
 @dataclass(frozen=True)

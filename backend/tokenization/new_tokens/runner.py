@@ -69,6 +69,8 @@ def swap(
         table_out=second,
         embed=partial(_embed, loaded, before, cancel.check),
         seed=request.seed,
+        contexts=contexts(words, new, vocabulary),
+        encode=lambda text: read(vocabulary, text).native,
     )
     number = {pieces: place for place, pieces in enumerate(new)}
     rows, nats = [], []
@@ -118,6 +120,27 @@ def chosen(
             raise ValueError(f"words has {word!r}, which is one token already: choose another")
         found += [p for p in mine if len(p) > 1]
     return tuple(found)
+
+
+def contexts(
+    words: Sequence[Pieces], new: Sequence[Pieces], vocabulary: Vocabulary
+) -> tuple[Pieces, ...]:
+    """Return the other tokens of all sentences in which each new token stands.
+
+    A sentence ends with a word that has a full stop, a question or exclamation mark, or a new line.
+    """
+    sentences: list[list[Pieces]] = [[]]
+    for word in words:
+        sentences[-1].append(word)
+        if any(end in _text(vocabulary, word, "") for end in ".!?\n"):
+            sentences.append([])
+    return tuple(
+        tuple(
+            key for sentence in sentences if token in sentence
+            for word in sentence if word != token for key in word
+        )
+        for token in new
+    )  # fmt: skip
 
 
 def _embed(
