@@ -1,6 +1,7 @@
 """What every registered reduction must declare, refuse, and leave as it was."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tokenarium.backend.reduction.request import ReduceRequest, ReductionSpec
 from tokenarium.backend.reduction.result import ReduceResult
 from tokenarium.backend.reduction.runner import reduce
 from tokenarium.backend.runs.events import Cancelled, CancelToken
+from tokenarium.ui.figures.reduction import loss_by_cost
 
 __all__ = ["letters", "twins"]
 
@@ -124,6 +126,14 @@ def test_a_run_is_cancelled_under_way(twins: Any, method: type[Reduction]) -> No
     request = ReduceRequest(model="tiny", reduction=method.slug, tokens=24)
     with pytest.raises(Cancelled):
         reduce(request, loaded, 2048, stop, cancel)
+
+
+def test_a_curve_without_models_is_not_drawn(twins: Any) -> None:
+    loaded, _ = twins("llama")
+    result = run(loaded, "cats", tokens=16)
+    fewer = replace(result, series=(*result.series, "nothing enumerated"))
+    names = [line.name for line in loss_by_cost(fewer).data]
+    assert names == [*result.series, "nothing cut"]
 
 
 def test_texts_and_limits_are_refused_in_words(twins: Any) -> None:

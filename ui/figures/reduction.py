@@ -23,6 +23,8 @@ def loss_by_cost(result: ReduceResult) -> go.Figure:
     figure = go.Figure()
     for number, name in enumerate(result.series):
         points = result.of_series(name)
+        if not len(points):  # nothing was enumerated
+            continue
         exact = name == result.exact
         colour = GREEN if exact else COLOURS[number % len(COLOURS)]
         figure.add_scatter(

@@ -73,7 +73,7 @@ class EvoPress(Reduction):
         """Return those of the search, of single errors, and of every model where they are few."""
         found = 3.0 + layers
         for count in self._counts(layers):
-            later = self.generations * self.offspring * (1 / SHORT + 1 / 2)
+            later = self.generations * self.offspring * 1.5  # half of them on the whole text too
             found += self.offspring + later + DRAWN + 4
             number = comb(layers, count) ** 2
             found += 2 * number if number <= MOST_MODELS else 0
