@@ -1,5 +1,6 @@
 """Every number of the Library opens, and its Python gives it again; every page saves something."""
 
+import ast
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from tokenarium.ui.library.query import answered
 from tokenarium.ui.pages import every_page
 from tokenarium.ui.pages.library import Library
 from tokenarium.ui.shell.section import RunPage
+from tokenarium.ui.why.library import of_query
 
 NOBODY = Visitor("")
 
@@ -62,6 +64,16 @@ def test_every_number_of_a_query_is_given_again(quiet: Lab, page: Library) -> No
         )
         seen = given_again(page, f'<div data-run="{found["of"]}">{marks}</div>', {})
         assert seen >= len(found["columns"][0])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 1", 'SELECT\n1 AS "a"', '"""\nprint(1)\n"""', "'\n\\", "a\r\nb", 'b\n""', "é\n\u2028"],
+)
+def test_a_query_stands_in_python_as_it_was_asked(sql: str) -> None:
+    lines = of_query(sql, ["a"], [[1]]).lines
+    written = "\n".join(lines).partition("lab.query(")[2].rpartition(")\ncolumns")[0]
+    assert ast.literal_eval(written) == sql
 
 
 def test_a_list_of_one_visitor_is_not_that_of_another(quiet: Lab) -> None:

@@ -84,6 +84,14 @@ def of_contents(lab: Lab, held: StoreContents) -> Answer:
     )
 
 
+def _quoted(sql: str) -> str:
+    """Return a query as Python, on lines of its own where it has several."""
+    plain = sql.isprintable() or sql.replace("\n", "").isprintable()
+    if "\n" not in sql or not plain or any(sign in sql for sign in ('"""', "\\")) or sql[-1] == '"':
+        return repr(sql)
+    return f'"""{sql}"""'
+
+
 def of_query(sql: str, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> Answer:
     """Return the rows of a query as an answer.
 
@@ -105,7 +113,7 @@ def of_query(sql: str, names: Sequence[str], columns: Sequence[Sequence[Any]]) -
     }
     lines = (
         *_LAB,
-        f"found = lab.query({sql!r})",
+        f"found = lab.query({_quoted(sql)})",
         "columns = [column.to_pylist() for column in found.columns]",
     )
     return Answer(numbers, lambda: {"columns": columns}, lines, _OWN)

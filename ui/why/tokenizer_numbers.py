@@ -5,7 +5,7 @@ from tokenarium.ui.why.answer import AnswerNumber
 PETROV = "Petrov et al., 2023, arXiv:2305.15425"
 BAYRAM = "Bayram et al., 2025, arXiv:2502.07057"
 HAYASE = "Hayase et al., 2024, arXiv:2407.16607"
-_DRAWN = "of 95 %: 2,000 draws of sentences anew, the same for both languages"
+_DRAWN = "Of the 95 % interval: 2,000 draws of sentences anew, the same for both languages."
 _TEXT = '"".join(found[0][{0}][0].sentences)'
 _PREMIUM = "found[{0}][{1}][1]"
 LANGUAGES = {
