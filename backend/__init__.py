@@ -168,6 +168,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.reduction.result import ReduceResult
     from tokenarium.backend.region.request import RegionRequest
     from tokenarium.backend.region.result import RegionResult
+    from tokenarium.backend.runs.computations import Computations
     from tokenarium.backend.runs.events import (
         Cancelled,
         CancelToken,

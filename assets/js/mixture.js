@@ -4,7 +4,7 @@
   if (T.mixtureView) return;
 
   T.mixtureView = tools => {
-    const {ask, state, make, label, picked, pressed, input, error} = tools;
+    const {ask, busy, state, make, label, picked, pressed, input, error} = tools;
     const mine = {samples: null, own: []};
     return (host, value) => {
       const bar = make('div', 'tk-cuts-bar'), out = make('div');
@@ -20,6 +20,7 @@
       bar.append(label('Tokenizer', which), label('Merges', merges), pressed('Infer', begin));
       const cost = make('p', 'tk-sub', 'At every step of its training BPE merged the pair that was commonest in the whole mixture. The shares are those under which the first merges need the least slack, given how common pairs are in these samples. They are shares among these kinds only. A few seconds; no model is read.');
       if (value.error) error(out, value.error);
+      if (value.busy) busy(out, 'mixture', value, () => ask('mixture', {run: true, busy: value.busy}));
       if (value.said) {
         out.insertAdjacentHTML('beforeend', value.said + value.html + value.notes.join(''));
       }

@@ -4,7 +4,7 @@
   if (T.sizesView) return;
 
   T.sizesView = tools => {
-    const {ask, state, make, label, picked, pressed, input, error} = tools;
+    const {ask, busy, state, make, label, picked, pressed, input, error} = tools;
     const mine = {samples: [], own: [], source: 'cut', words: true};
     const plot = make('div', 'tk-block'), heard = [], props = {value: null};
     let made = false;
@@ -42,6 +42,7 @@
       bar.append(label('Vocabulary', source), tokenizer, entries, words, label('Against', against), pressed('Draw', begin));
       switched();
       if (value.error) error(out, value.error);
+      if (value.busy) busy(out, 'sizes', value, () => ask('sizes', {run: true, busy: value.busy, against: mine.against}));
       if (value.said) {
         out.insertAdjacentHTML('beforeend', value.said);
         out.append(plot);

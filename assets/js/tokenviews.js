@@ -15,7 +15,7 @@
       const line = host.appendChild(make('div', 'tk-status')), bar = make('progress'), over = () => line.replaceChildren(make('span', '', 'Cancelled.'));
       line.setAttribute('role', 'status');
       if (ended.has(value.busy)) { over(); return; }
-      bar.value = value.share;
+      if (value.share !== undefined) bar.value = value.share; // without one it only moves
       line.append(bar, make('span', '', value.doing), pressed('Cancel', () => { ended.add(value.busy); over(); ask('cancel', {run: value.busy}); }));
       setTimeout(() => { if (ended.has(value.busy)) return; if (now === kind) again(); else paused[kind] = again; }, poll);
     };
@@ -143,6 +143,7 @@
       file.addEventListener('change', async () => { if (file.files[0]) corpus.value = (await file.files[0].text()).slice(0, 400000); });
       const begin = () => { Object.assign(mine, {corpus: corpus.value, kind: kind.value, size: Number(size.value), words: whole.checked}); ask('train', {corpus: mine.corpus, kind: mine.kind, size: mine.size, words: mine.words, run: true}); };
       bar.append(label('Fill with the paragraph in', fill), label('or a text file', file), label('Kind', kind), label('Entries', size), label('No token beyond a word', whole), pressed('Train', begin));
+      if (value.busy) busy(out, 'train', value, () => ask('train', {run: true, busy: value.busy}));
       if (value.error) error(out, value.error);
       if (value.html) {
         out.innerHTML = value.html;
@@ -166,8 +167,8 @@
       host.replaceChildren(label('Words', words, 'tk-cuts-text'), bar, cost, out);
     };
 
-    const mixture = T.mixtureView({ask, state, make, label, picked, pressed, input, error});
-    const sizes = T.sizesView({ask, state, make, label, picked, pressed, input, error});
+    const mixture = T.mixtureView({ask, busy, state, make, label, picked, pressed, input, error});
+    const sizes = T.sizesView({ask, busy, state, make, label, picked, pressed, input, error});
     const turkish = T.turkishView({ask, mine: kept.turkish, make, label, picked, error});
     const domain = T.domainView({ask, add, make, label, picked, pressed, input, error});
     const extended = T.extendedView({ask, add, state, make, label, picked, pressed, input, error, busy});

@@ -27,7 +27,7 @@ from tokenarium.backend.tokenization.runner import tokenize
 from tokenarium.backend.tokenization.samples import Sample, own_samples
 from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.size_curves import SizeCurve, cut_off, trained
-from tokenarium.backend.tokenization.trained import Training
+from tokenarium.backend.tokenization.trained import LONGEST_TRAINING_S, Training
 from tokenarium.backend.tokenization.training import HOSTED_MOST_CHARACTERS, MOST_CHARACTERS
 from tokenarium.backend.tokenization.turkish import (
     TurkishCount,
@@ -196,7 +196,11 @@ class Tokenizers(Training):
                     f"the texts have {count:,} characters: at most {4 * most:,} are read here"
                 )
             with self._allowance.turn("give shorter texts, or fewer languages") as check:
-                return trained(samples, parallel_text(), against, size, words=words, check=check)
+                seconds = self._allowance.at_most(LONGEST_TRAINING_S)
+                return trained(
+                    samples, parallel_text(), against, size,
+                    words=words, check=check, seconds=seconds,
+                )  # fmt: skip
 
     def turkish(self, name: str, text: str | None = None) -> TurkishCount:
         """Return how many tokens of a text are Turkish words, and how many roots or affixes.

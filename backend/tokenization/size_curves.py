@@ -80,6 +80,7 @@ def trained(
     *,
     words: bool,
     check: Callable[[], None] = lambda: None,
+    seconds: float | None = None,
 ) -> tuple[SizeCurve, ...]:
     """Return the curves of a BPE tokenizer for each language, trained on equal bytes of its own.
 
@@ -93,6 +94,7 @@ def trained(
         size: entries at most.
         words: whether no token goes beyond a word.
         check: called before each language; what it raises ends the computation.
+        seconds: of each training, as of ``train``.
 
     Raises:
         ValueError: if a language is unknown, a sample too short, or a number out of range.
@@ -117,7 +119,9 @@ def trained(
         check()
         read_of = text.encode()[:equal].decode("utf-8", "ignore")
         title = known[code].name
-        made[code] = train(read_of, "bpe", size, words=words, name=code, title=title)
+        made[code] = train(
+            read_of, "bpe", size, words=words, name=code, title=title, seconds=seconds
+        )
     sizes = sizes_of(len(made[against].merge_list), POINTS)
     chosen = [known[code] for code in samples]
     tokens = np.array([tokens_at(made[text.code], text, sizes) for text in chosen])

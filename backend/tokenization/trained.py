@@ -33,6 +33,8 @@ from tokenarium.backend.tokenization.training import (
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
 MOST_MERGES = 8_000
+LONGEST_TRAINING_S = 60.0
+"""Processor time of the library, which takes about a second for a megabyte of words."""
 
 
 class Training:
@@ -54,7 +56,9 @@ class Training:
 
         Raises:
             UserError: if the text is too long or too short, or a value out of range; for LiB in
-                hosted mode also if it takes longer than a visitor may compute, or two are computed.
+                hosted mode also if two are computed already; if it takes more than a minute of a
+                processor, or in hosted mode longer than a visitor may compute.
+            Cancelled: if the run that asks was cancelled meanwhile.
         """
         most = HOSTED_MOST_CHARACTERS if self._settings.hosted else MOST_CHARACTERS
         with told_in_words():
@@ -65,7 +69,16 @@ class Training:
             refuse_surrogate("text", text)
             name = GIVEN + digest_of(text, kind, size, words=words)
             title = f"{TITLES.get(kind, kind)} {size:,}" + ("" if words else ", beyond words")
-            made = partial(train, text, kind, size, words=words, name=name, title=title)
+            made = partial(
+                train,
+                text,
+                kind,
+                size,
+                words=words,
+                name=name,
+                title=title,
+                seconds=self._allowance.at_most(LONGEST_TRAINING_S),
+            )
             if kind != "lib":
                 return self._shelf.keep(made())
             with self._allowance.turn("give a shorter text") as check:

@@ -14,7 +14,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tokenarium.backend.models.refusal import refusing
+from tokenarium.backend.models.isolation.process import TokenizerProcess, TokenizerStopped
+from tokenarium.backend.models.refusal import ModelRefused, refusing
+from tokenarium.backend.runs.events import CancelToken, current_cancel
 from tokenarium.backend.tokenization.bpe import merged
 from tokenarium.backend.tokenization.engine import InProcess
 from tokenarium.backend.tokenization.less_is_better import train_lib
@@ -54,6 +56,7 @@ def train(
     name: str,
     title: str,
     check: Callable[[], None] = lambda: None,
+    seconds: float | None = None,
 ) -> Vocabulary:
     """Return a tokenizer that is trained on a text; the same text gives the same one.
 
@@ -68,9 +71,11 @@ def train(
         name: of the vocabulary.
         title: for people.
         check: called before each epoch of LiB; what it raises ends the training.
+        seconds: processor time that the library may take, in a process of its own that is ended
+            then or when the run is cancelled; None for no limit, and none to end.
 
     Raises:
-        ValueError: if the text gives none.
+        ValueError: if the text gives none, or the time is over.
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind={kind!r} is unknown: choose {', '.join(get_args(Kind))}")
@@ -80,41 +85,66 @@ def train(
         raise ValueError("the text to train on is empty: give at least one word")
     if kind == "lib":
         return train_lib(text, size, words=words, name=name, title=title, check=check)
-    made = _trained(text, kind, size, words=words)
+    made = _trained(text, kind, size, words=words, seconds=seconds)
     if kind == "characters" and max(map(len, made.get_vocab())) > LONGEST_CHARACTERS:
-        made = _trained(text, kind, size, words=words, below=LONGEST_CHARACTERS)
+        below = LONGEST_CHARACTERS
+        made = _trained(text, kind, size, words=words, below=below, seconds=seconds)
     state = made.to_str()
     return vocabulary_of(state, name, title, InProcess(Tokenizer.from_str(state)))
 
 
 def _trained(
-    text: str, kind: Kind, size: int, *, words: bool, below: int = LONGEST_CHARACTERS + 1
+    text: str,
+    kind: Kind,
+    size: int,
+    *,
+    words: bool,
+    below: int = LONGEST_CHARACTERS + 1,
+    seconds: float | None = None,
 ) -> Tokenizer:
     """Return a tokenizer; ``below`` is for character-level ones.
 
     The library (0.23) makes tokens shorter than the limit, not as long as that.
     """
-    core, trainer = _prepared(kind, size, below, words=words)
+    core, trainer, options = _prepared(kind, size, below, words=words)
+    lines = text.splitlines(keepends=True)
     with refusing("no tokenizer can be trained on this text", "give a longer one"):
-        core.train_from_iterator(text.splitlines(keepends=True), trainer)
-    return core
+        if seconds is None:
+            core.train_from_iterator(lines, getattr(trainers, trainer)(**options))
+            return core
+        (current_cancel() or CancelToken()).check()
+        process = TokenizerProcess("this text", seconds)
+        asked: dict[str, Any] = {"core": core.to_str(), "lines": lines}
+        try:
+            asked |= {"trainer": trainer, "options": options}
+            return Tokenizer.from_str(process.ask(lambda: None, do="train", **asked))
+        except TokenizerStopped as error:
+            raise ModelRefused(
+                f"training takes longer than the {seconds:g} s of a processor allowed here, or "
+                "more memory: give a shorter text, or fewer entries"
+            ) from error
+        finally:
+            process.forget()
 
 
-def _prepared(kind: Kind, size: int, below: int, *, words: bool) -> tuple[Tokenizer, Any]:
+def _prepared(
+    kind: Kind, size: int, below: int, *, words: bool
+) -> tuple[Tokenizer, str, dict[str, Any]]:
+    """Return a tokenizer before its training, and the name and options of its trainer."""
     if kind == "wordpiece":
         core = Tokenizer(models.WordPiece(unk_token=_UNKNOWN))
         core.pre_tokenizer = pre_tokenizers.Whitespace()
         core.decoder = decoders.WordPiece()
-        return core, trainers.WordPieceTrainer(
-            vocab_size=size, show_progress=False, special_tokens=[_UNKNOWN]
-        )
+        marked: dict[str, Any] = {"special_tokens": [_UNKNOWN]}
+        return core, "WordPieceTrainer", {"vocab_size": size, "show_progress": False, **marked}
     core = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=words)
     core.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.UnigramTrainer if kind == "unigram" else trainers.BpeTrainer
-    longest: dict[str, Any] = {"max_token_length": below} if kind == "characters" else {}
-    return core, trainer(vocab_size=size, show_progress=False, initial_alphabet=alphabet, **longest)
+    trainer = "UnigramTrainer" if kind == "unigram" else "BpeTrainer"
+    options: dict[str, Any] = {"vocab_size": size, "show_progress": False}
+    options["initial_alphabet"] = alphabet
+    return core, trainer, options | ({"max_token_length": below} if kind == "characters" else {})
 
 
 def digest_of(text: str, kind: str, size: int, *, words: bool) -> str:

@@ -11,6 +11,7 @@ import tokenarium
 from tests.contracts.opening import assert_all_open, given_again
 from tokenarium.backend import Lab
 from tokenarium.ui.pages.tokens import Tokens
+from tokenarium.ui.tokens import apart
 from tokenarium.ui.tokens.answer import answer
 
 TEXT = "Some “naïve” words: 12 & <b>"
@@ -49,6 +50,12 @@ LEAST = {
     "train, LiB": 12, "sizes": 29 * 4, "sizes, trained": 12, "mixture": 15, "turkish": 14,
 }  # fmt: skip
 """Numbers that a view marks at least."""
+
+
+@pytest.fixture(autouse=True)
+def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is computed without a run is waited for."""
+    monkeypatch.setattr(apart, "WAIT_S", 60)
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -2,9 +2,11 @@
 
 import pytest
 
-from tests.tokenization.toys import BUNDLED
-from tokenarium.backend import Lab, Settings, UserError
+from tests.tokenization.toys import BUNDLED, SETTINGS
+from tokenarium.backend import Cancelled, CancelToken, Lab, Settings, UserError
+from tokenarium.backend.runs.events import cancelled_by
 from tokenarium.backend.tokenization.allowance import AT_ONCE, Allowance
+from tokenarium.backend.tokenization.training import train
 
 SAMPLES = {"one": "the old king. the sea. " * 9, "two": "der alte Mann. das Meer. " * 9}
 TEXTS = {"en": "the old king saw it. " * 150, "de": "der alte Mann sah es. " * 150}
@@ -20,6 +22,36 @@ def test_long_computations_of_visitors_end_in_words() -> None:
                 lab.tokenizers.mixture(BUNDLED, SAMPLES, 20)
             with pytest.raises(UserError, match="allowed here: give shorter texts"):
                 lab.tokenizers.trained_curves(TEXTS, size=280)
+
+
+def test_a_training_that_takes_long_ends_in_words() -> None:
+    settings = Settings(
+        database="duckdb:///:memory:", device="cpu", hosted=True, hosted_max_seconds=1e-9
+    )
+    with (
+        Lab(settings) as lab,
+        pytest.raises(UserError, match=r"1e-09 s of a processor allowed here"),
+    ):
+        lab.tokenizers.train("ab" * 40_000, "bpe", 32_000, words=False)
+
+
+def test_cancel_is_heard_within_mixture_curves_and_training() -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with Lab(SETTINGS) as lab, cancelled_by(cancel):
+        with pytest.raises(Cancelled):
+            lab.tokenizers.mixture(BUNDLED, SAMPLES, 20)
+        with pytest.raises(Cancelled):
+            lab.tokenizers.trained_curves(TEXTS, size=280)
+        with pytest.raises(Cancelled):
+            lab.tokenizers.train("the old king " * 9, "bpe", 280)
+
+
+def test_a_process_trains_what_is_trained_here() -> None:
+    made = [train("the old king " * 9, "bpe", 280, words=True, name="x", title="x", seconds=s)
+            for s in (None, 20.0)]  # fmt: skip
+    assert made[0].digest == made[1].digest
+    assert made[0].merge_list
 
 
 def test_more_than_so_many_at_once_are_refused() -> None:

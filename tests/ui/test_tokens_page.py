@@ -10,6 +10,7 @@ import pytest
 from tests.labs import shipped_store
 from tests.tokenization.toys import state_of_bpe
 from tokenarium.backend import Lab, Settings, TokenizeRequest
+from tokenarium.ui.tokens import apart
 from tokenarium.ui.tokens.answer import answer
 from tokenarium.ui.tokens.cuts import strip_of
 from tokenarium.ui.why.number import unmarked
@@ -22,6 +23,12 @@ def lab() -> Iterator[Lab]:
     settings = Settings(database=shipped_store(), device="cpu", hosted=False, fetch=False)
     with Lab(settings) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is computed without a run is waited for: ``test_a_view_that_computes`` asks again."""
+    monkeypatch.setattr(apart, "WAIT_S", 60)
 
 
 @pytest.fixture(scope="module")
@@ -403,3 +410,23 @@ def test_a_turkish_text_is_counted_beside_its_own_words(lab: Lab, letters: str) 
     assert "too few to say" in own["said"]
     assert "Unknown of this text: the, b, king, saw." in own["notes"]
     assert "has no letters" in ask(lab, "turkish", source="own", text="12 !")["error"]
+
+
+def test_a_view_that_computes_for_long_is_asked_again_and_cancelled(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "WAIT_S", 0)
+    asked = {"tokenizer": TARGET, "samples": ["English", "Python"], "merges": 20, "run": True}
+    begun = ask(lab, "mixture", **asked)
+    assert begun["samples"]
+    assert "said" not in begun
+    monkeypatch.setattr(apart, "WAIT_S", 60)
+    assert "share" in ask(lab, "mixture", run=True, busy=begun["busy"])["html"]
+    monkeypatch.setattr(apart, "WAIT_S", 0)
+    begun = ask(lab, "mixture", **{**asked, "merges": 1_000})
+    assert "error" not in ask(lab, "cancel", run=begun["busy"])
+    monkeypatch.setattr(apart, "WAIT_S", 60)
+    ended = ask(lab, "mixture", run=True, busy=begun["busy"])
+    assert "cancelled" in ended["error"]
+    assert ended["samples"]
+    assert "no longer here" in ask(lab, "sizes", run=True, busy="x")["error"]

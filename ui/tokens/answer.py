@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from tokenarium.backend import (
@@ -14,6 +15,7 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.text import escape, many, one_line
 from tokenarium.ui.tokens.added import new_tokens
+from tokenarium.ui.tokens.apart import apart
 from tokenarium.ui.tokens.cuts import strip_of
 from tokenarium.ui.tokens.domain import domains
 from tokenarium.ui.tokens.epochs import epochs_html
@@ -56,10 +58,10 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "languages": lambda: _languages(lab, asked),
         "merges": lambda: _merges(lab, asked),
         "give": lambda: _given(lab, asked),
-        "train": lambda: _trained(lab, asked),
-        "mixture": lambda: mixed(lab, asked),
+        "train": lambda: apart(lab, asked, partial(_trained, lab)),
+        "mixture": lambda: apart(lab, asked, partial(mixed, lab)),
         "turkish": lambda: _turkish(lab, asked),
-        "sizes": lambda: sizes(lab, asked),
+        "sizes": lambda: apart(lab, asked, partial(sizes, lab)),
         "domain": lambda: domains(lab, asked),
         "extended": lambda: extensions(lab, asked, visitor),
         "added": lambda: new_tokens(lab, asked, visitor),
@@ -74,7 +76,7 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
     try:
         return {**shown, **parts[do]()}
     except UserError as error:
-        form = {name: value for name, value in asked.items() if name not in ("run", "open")}
+        form = {name: value for name, value in asked.items() if name not in ("run", "open", "busy")}
         if len(form) == len(asked) or do == "cancel":
             return {**shown, "error": str(error)}
         # What a form is made of is the same whether or not it could be answered.

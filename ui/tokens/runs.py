@@ -28,6 +28,7 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.tokens.apart import ended
 from tokenarium.ui.tokens.bars import Bar, bars_html, said_html
 from tokenarium.ui.why.number import number, of_run, source
 
@@ -103,7 +104,9 @@ def next_bytes(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> di
 
 
 def cancelled(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
-    """Cancel a run in flight."""
+    """Cancel a run in flight, or what a view computes without one."""
+    if ended(lab, str(asked.get("run") or "")):
+        return {}
     lab.cancel(str(asked.get("run") or ""), visitor=visitor)
     return {}
 

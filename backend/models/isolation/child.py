@@ -13,7 +13,7 @@ import sys
 from array import array
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, trainers
 
 MEMORY_BYTES = 2 * 2**30
 """Most address space of this process."""
@@ -98,6 +98,13 @@ def _ids(texts: list[str]) -> list[list[int]]:
     return [one.ids for one in _tokenizer.encode_batch(texts, add_special_tokens=False)]
 
 
+def _train(core: str, trainer: str, options: dict[str, Any], lines: list[str]) -> str:
+    """Train a tokenizer that is made ready, and return it as a tokenizer.json."""
+    ready = Tokenizer.from_str(core)
+    ready.train_from_iterator(lines, getattr(trainers, trainer)(**options))
+    return str(ready.to_str())
+
+
 def _decode(rows: list[str], skip: bool) -> list[str]:
     assert _tokenizer is not None
     return _tokenizer.decode_batch([unpacked(row) for row in rows], skip_special_tokens=skip)
@@ -117,6 +124,7 @@ _DO: dict[str, Any] = {
     "encode": _encode,
     "read": _read,
     "ids": _ids,
+    "train": _train,
     "decode": _decode,
     "fill": _fill,
 }

@@ -45,10 +45,12 @@ class TokenizerProcess:
 
     Args:
         name: of the model, for messages.
+        cpu_s: processor time that a request may take, what it sends not counted; None for the
+            usual.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, cpu_s: float | None = None) -> None:
+        self.name, self._cpu_s = name, cpu_s
         self._lock = threading.Lock()
         self._running: _Running | None = None
 
@@ -99,7 +101,8 @@ class TokenizerProcess:
         assert self._running is not None
         line = json.dumps(asked)
         size = len(line) + (Path(asked["file"]).stat().st_size if "file" in asked else 0)
-        cpu_s = CPU_S + CPU_S_PER_MB * size / 1e6
+        cpu_s = CPU_S if self._cpu_s is None else self._cpu_s
+        cpu_s += CPU_S_PER_MB * size / 1e6
         line = json.dumps(asked | {"cpu_s": cpu_s})
         what = "chat template" if asked["do"] == "fill" else "tokenizer"
         self._running.send(line)
