@@ -367,7 +367,11 @@ def test_new_tokens_are_swapped_in_and_the_best_rows_named(lab: Lab) -> None:
     )
     assert "the best of 1" in typed["said"]
     assert "Semantic type" in typed["html"]
-    assert ask(lab, "added")["usual"] == ["token_adapt", "mean_of_pieces", "random_row"]
+    usual = ask(lab, "added")["usual"]
+    assert usual == ["token_adapt", "mean_of_pieces", "random_row"]
+    same = ask(lab, "added", run=True, passage=passage, model=TARGET, words="seaweed",
+               initialisers=usual[::-1])  # fmt: skip
+    assert same["run"] == found["run"]
     wrong = finished(lab, "added", passage=passage, model=TARGET, words="fish")
     assert "which is no word of the text" in wrong["error"]
     again = ask(lab, "added", open=found["run"])

@@ -29,7 +29,7 @@ def new_tokens(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> di
     shown: dict[str, Any] = {
         "models": models_of(lab),
         "methods": [[m.slug, m.title, tooltip(m)] for m in methods],
-        "usual": [spec.slug for spec in NewTokensRequest.model_fields["initialisers"].default],
+        "usual": _usual(),
         "passage": "",
         "most": MOST,
     }
@@ -58,10 +58,15 @@ def new_tokens(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> di
 
 
 def _initialisers(asked: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
-    """Return those that are asked for, the usual ones where none is."""
+    """Return those that are asked for, the usual ones first and alone where none is."""
     wanted = asked.get("initialisers")
-    chosen = [slug for slug in wanted if slug in known] if isinstance(wanted, list) else []
-    return {"initialisers": tuple(dict.fromkeys(chosen))} if chosen else {}
+    order = dict.fromkeys([*_usual(), *known])
+    chosen = tuple(slug for slug in order if isinstance(wanted, list) and slug in wanted)
+    return {"initialisers": chosen} if chosen else {}
+
+
+def _usual() -> list[str]:
+    return [spec.slug for spec in NewTokensRequest.model_fields["initialisers"].default]
 
 
 def swapped(lab: Lab, run: Run) -> dict[str, Any]:
