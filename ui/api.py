@@ -22,6 +22,7 @@ from tokenarium.backend import (
     UserError,
 )
 from tokenarium.ui.shell.visitor import visitor_of
+from tokenarium.ui.shell.without_files import Answer, look_for_no_files
 
 EVERYTHING = "Whether quantities of more than 10,000 numbers are returned too, unnamed."
 MOST_OF_ALL = 2**62
@@ -37,6 +38,7 @@ RETURNS = (
 
 def expose(lab: Lab) -> None:
     """Add an endpoint for every kind of run, and ``/run``, to the current ``gr.Blocks``."""
+    look_for_no_files()
     for kind in lab.kinds():
         api(endpoint(lab, kind), api_name=kind.endpoint)
     api(_stored(lab), api_name="run")
@@ -63,7 +65,7 @@ def endpoint(lab: Lab, kind: Kind) -> Callable[..., Iterator[dict[str, Any]]]:
                     found = lab.content(
                         event.run, visitor=visitor, quantities=quantities or (), most=most
                     )
-                    yield {"event": "finished", "run": found}
+                    yield Answer(event="finished", run=found)
                 elif seen := _as_dict(event):
                     yield seen
         except (UserError, Cancelled) as error:
@@ -100,7 +102,8 @@ def _stored(lab: Lab) -> Callable[..., dict[str, Any]]:
         most = MOST_OF_ALL if everything else MOST_NUMBERS
         try:
             visitor = visitor_of(lab, request)
-            return lab.content(run_id, visitor=visitor, quantities=quantities or (), most=most)
+            found = lab.content(run_id, visitor=visitor, quantities=quantities or (), most=most)
+            return Answer(found)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

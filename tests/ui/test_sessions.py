@@ -1,19 +1,27 @@
-"""What is kept of a session: nothing of what its events answered."""
+"""What is done with an answer: it stays with no session, and is not searched for files."""
 
 import gc
+import json
 import sys
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from gradio import processing_utils
+from gradio_client import utils as client_utils
 
 from tests.labs import shipped_store
 from tests.ui.served import serving
 from tokenarium.backend import Settings
 from tokenarium.ui.shell.sessions import MOST_SESSIONS, LeanSession
 from tokenarium.ui.shell.unread import Mailboxes
+from tokenarium.ui.shell.without_files import Answer
 
+RUN = "example-first-token"
+FILE = {"path": "a", "url": "/file=a", "meta": {"_type": "gradio.FileData"}}
+MOST_LOOKED_AT = 2_000
 TEXT = "The old king saw it, and went on. " * 20
 
 
@@ -73,3 +81,42 @@ def test_answers_that_nobody_fetches_hold_little(
     gone = served.http.get(places[0])
     assert gone.status_code == 404
     assert "waited too long" in gone.json()["detail"]
+
+
+def ask(served: SimpleNamespace, name: str, **asked: Any) -> dict[str, Any]:
+    """Return the last of what an endpoint answers."""
+    event = served.http.post(f"/gradio_api/call/v2/{name}", json=asked).json()["event_id"]
+    told = served.http.get(f"/gradio_api/call/{name}/{event}").text
+    lines = [line for line in told.splitlines() if line[:7] in ("data: [", "data: {")]
+    found = json.loads(lines[-1].removeprefix("data: "))
+    return found[0] if isinstance(found, list) else found
+
+
+@pytest.mark.parametrize("name", ["run", "trace"])
+def test_the_numbers_of_an_answer_are_not_looked_at(
+    served: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    looked, is_file = [0], client_utils.is_file_obj_with_meta
+
+    def counted(each: object) -> bool:
+        looked[0] += 1
+        return is_file(each)
+
+    monkeypatch.setattr(client_utils, "is_file_obj_with_meta", counted)
+    new = {"model": "bundled/target", "text": TEXT}
+    found = ask(served, name, **({"run_id": RUN} if name == "run" else new))
+    found = found if name == "run" else found["run"]
+    assert looked[0] < MOST_LOOKED_AT
+    expected = served.lab.content(found["id"])
+    assert len(json.dumps(expected["values"])) > 100_000
+    assert found["values"] == json.loads(json.dumps(expected["values"]))
+
+
+def test_files_of_anything_else_are_completed_as_before() -> None:
+    root = "http://here"
+    assert processing_utils.add_root_url([FILE, {"deep": [FILE]}], root, None) == [
+        {**FILE, "url": "http://here/file=a"},
+        {"deep": [{**FILE, "url": "http://here/file=a"}]},
+    ]
+    answer = Answer(run=[FILE])
+    assert processing_utils.add_root_url([answer], root, None)[0] is answer

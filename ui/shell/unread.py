@@ -7,7 +7,7 @@ and never reads could fill the memory with that.
 
 import time
 from asyncio import Queue
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +44,7 @@ class Mailbox(Queue[Any]):
     def __init__(self, boxes: "Mailboxes") -> None:
         super().__init__()
         self._boxes = boxes
+        self._weights: deque[int] = deque()
         self.bytes = self.large = 0
         """What they weigh, and how many of them are large."""
         self.since = 0.0
@@ -56,6 +57,7 @@ class Mailbox(Queue[Any]):
             self.since = time.monotonic()
         super()._put(item)
         added = weight(getattr(item, "output", None))
+        self._weights.append(added)
         self.bytes += added
         self.large += added > _LARGE_BYTES
         self.whole |= isinstance(item, ProcessCompletedMessage)
@@ -64,7 +66,7 @@ class Mailbox(Queue[Any]):
 
     def _get(self) -> Any:
         item = super()._get()
-        read = weight(getattr(item, "output", None))
+        read = self._weights.popleft()
         self.bytes -= read
         self.large -= read > _LARGE_BYTES
         if self.empty():
