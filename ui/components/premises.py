@@ -24,7 +24,7 @@ def premises(result: DecodeResult) -> str:
             bound = number(f"{premise.bound:.3g}", source("premise_bound", lane.number))
             side = "at most" if premise.below else "at least"
             spent = many(lane.premise_passes, "pass", "passes")
-            compared = f" ({value}, it holds at {side} {bound}; {spent})"
+            compared = f" ({value}, it needs {side} {bound}; {spent})"
         lines.append(
             f"<li><b>{escape(lane.title)}</b> builds on this: {escape(premise.claim)}. "
             f"It {verdict or VERDICTS[premise.holds]}: {escape(premise.measured)}{compared}.</li>"

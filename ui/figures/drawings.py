@@ -32,13 +32,14 @@ def drawings(found: Sequence[tuple[str, Drawing]], name: str, label: str) -> go.
     )
     for row, (_, drawing) in enumerate(found, 1):
         for place, series in enumerate(drawing.series):
+            alone = len(drawing.series) == 1
             line = len(series.x) > JOINED or len(series.x) == 2
             figure.add_trace(
                 go.Scatter(
                     x=list(series.x),
                     y=list(series.y),
                     name=plotly_text(series.name),
-                    mode="lines" if line else "markers",
+                    mode="lines" if line else "lines+markers" if alone else "markers",
                     line={"width": 1.5, "color": COLOURS[place % len(COLOURS)]},
                     marker={"size": 7, "color": COLOURS[place % len(COLOURS)]},
                     hovertemplate="%{x:.3g}, %{y:.3g}<extra>%{fullData.name}</extra>",
@@ -49,5 +50,7 @@ def drawings(found: Sequence[tuple[str, Drawing]], name: str, label: str) -> go.
         figure.update_xaxes(title=plotly_text(drawing.x), row=row, col=1)
         figure.update_yaxes(title=plotly_text(drawing.y), row=row, col=1)
     figure.update_annotations(font={"size": 12}, x=0, xanchor="left")
-    made = finish(figure, ROW * len(found) + 90, name, label)
-    return made.update_layout(margin={"t": 60, "l": 56})
+    made = finish(figure, ROW * len(found) + 120, name, label)
+    # Names of series above the first drawing's title, also where they stand beneath each other.
+    legend = {"yref": "container", "y": 1, "yanchor": "top"}
+    return made.update_layout(margin={"t": 112, "l": 56}, legend=legend)
