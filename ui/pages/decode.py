@@ -72,8 +72,7 @@ class Decode(RunPage):
                     f"Strategies (up to {MOST})",
                     multiselect=True,
                     max_choices=MOST,
-                    info="Plain decoding is the first lane, and is put there where you leave it "
-                    "out.",
+                    info="Plain decoding is always the first lane.",
                     elem_id="strategies",
                     scale=3,
                 ),
