@@ -209,5 +209,6 @@
       if (what === 'link') copy(card.querySelector('.tk-steps a').href, say);
       if (what === 'paper') paper(card.dataset.lesson, server, say);
     });
+    T.pressed.arrived(); // the cards stand, whatever the address says of a class
   };
 })();

@@ -89,6 +89,7 @@
       element.querySelector('[data-do="next"]').disabled = !found.more;
       element.querySelector('.tk-lib-turn').hidden = !page && !found.more;
       redraw(found.rows);
+      T.pressed.arrived();
     };
 
     const act = (target, does, words) => send('act', {do: does, run: target.closest('[data-run]').dataset.run, said: words});

@@ -63,6 +63,25 @@ def test_run_is_found_tagged_pinned_opened_and_deleted(library: Page) -> None:
     expect(page.locator(".tk-lib-empty")).to_contain_text("No stored run fulfils")
 
 
+@pytest.mark.parametrize(
+    ("address", "stands"),
+    [
+        ("library?kind=trace", "#library tr[data-run]"),
+        ("learn?class=ABCDEF", ".tk-lesson-card"),
+        ("audit?of=example-said-before", "#audit-said .tk-sentence, #audit-go"),
+    ],
+)
+def test_a_page_whose_address_says_something_hears_at_once(
+    visit: Visit, address: str, stands: str
+) -> None:
+    page = visit(address, wait=False)
+    page.locator(stands).first.wait_for()
+    page.evaluate("setTimeout(() => { window.late = true; }, 4000)")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("menuitem").first).to_be_visible()
+    assert not page.evaluate("window.late ?? false")
+
+
 def test_query_is_answered_drawn_saved_and_refused_in_words(visit: Visit, app: App) -> None:
     page = visit("library", wait=False)
     page.wait_for_function(f"{LIST} > 1")

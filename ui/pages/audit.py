@@ -78,6 +78,7 @@ class Audit(Page):
         where = "() => [window.location.search]"
         opened = blocks.load(self._opening(made), made.where, every, js=where, **EAGER)
         opened.then(None, made.parts["shown"], None, js=ADDRESS, **QUIET)
+        opened.then(None, js="() => window.tokenarium.pressed.arrived()", **QUIET)
 
     def saved(self, asked: Mapping[str, str], name: str, visitor: Visitor) -> dict[str, str]:  # noqa: ARG002
         """Return a file of the audit or import that the address names."""
