@@ -7,6 +7,7 @@ import zipfile
 from typing import Any
 
 import orjson
+from pyarrow.parquet import read_table
 
 from tests.contracts.visits import (
     LONG,
@@ -221,7 +222,13 @@ def content(told: dict[str, str]) -> str:
     """Return the text of a file, or what a ZIP holds as text."""
     if "text" in told:
         return told["text"]
-    return "".join(each.decode("latin-1") for each in unzipped(told).values())
+    return "".join(_text(name, each) for name, each in unzipped(told).items())
+
+
+def _text(name: str, held: bytes) -> str:
+    if name.endswith(".parquet"):  # compressed, an id may stand in pieces
+        return str(read_table(io.BytesIO(held)).to_pydict())
+    return held.decode()
 
 
 def unzipped(told: dict[str, str]) -> dict[str, bytes]:

@@ -57,8 +57,9 @@ def token_line(
         definition: shown under the value on hover.
     """
     at = drawn_positions(values)
+    narrow = at.astype(np.uint16 if len(values) <= 1 << 16 else np.int32)  # sent with the page
     return go.Scatter(
-        x=at,
+        x=narrow,
         y=values[at].astype(np.float32),
         name=name,
         mode="lines+markers" if len(values) <= 400 else "lines",
