@@ -21,10 +21,10 @@ def save_deep_model(folder: Path, layers: int = 48, chat_template: str | None = 
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(alphabet) + 1,
-        hidden_size=64,
+        hidden_size=128,
         intermediate_size=32,
         num_hidden_layers=layers,
-        num_attention_heads=16,
+        num_attention_heads=32,
         num_key_value_heads=2,
         max_position_embeddings=4096,
         bos_token_id=0,
