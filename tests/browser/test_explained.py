@@ -1,5 +1,7 @@
 """The Why page: a run, a click on another token, and the check beside every map."""
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit, choose_model, finished, open_controls, run_text
@@ -61,9 +63,11 @@ def test_a_link_opens_at_the_section_that_it_names_last(visit: Visit) -> None:
     page = visit(f"why?{text}&{patch}", wait=False)
     page.wait_for_function("() => scrollY > 0")
     assert abs(page.evaluate(top, "patch-section")) < 40
-    page.evaluate("scrollTo(0, 0)")
-    page.locator(".tk-attributed [data-select]").first.click()
     assert page.url.index("run=") < page.url.index("patch=")
+    page.evaluate("scrollTo(0, 0)")
+    # It asks why another word stands there: what was asked last stands last.
+    page.locator(".tk-attributed [data-select]").first.click()
+    page.wait_for_url(re.compile("patch=[^&]*&run="))
 
     page = visit(f"why?{patch}&{text}", wait=False)
     page.locator("#plot-patch_residual .main-svg").first.wait_for()
