@@ -5,7 +5,7 @@
   const LONGEST = 400000;
 
   T.domainView = tools => {
-    const {ask, add, make, label, picked, pressed, input, error} = tools;
+    const {ask, add, make, label, picked, pressed, input, error, busy} = tools;
     const mine = {own: [], noise: 'ocr'};
     return (host, value) => {
       const bar = make('div', 'tk-cuts-bar'), out = make('div');
@@ -44,6 +44,7 @@
       };
       bar.append(label('Entries', size), label('Errors', noise), label('of places, %', share), pressed('Compare', begin));
       const cost = make('p', 'tk-sub', 'Byte-pair encoding is trained on both texts, on as many bytes of each, and BPE whose tokens have at most three bytes on the domain. The last fifth of each text is counted, and the domain’s once more with letters misread or mistyped. The tokenizers above are counted too. A few seconds; no model is read.');
+      if (value.busy) busy(out, 'domain', value, () => ask('domain', {run: true, busy: value.busy}));
       if (value.error) error(out, value.error);
       if (value.said) {
         out.appendChild(make('p', 'tk-sentence', value.said));

@@ -26,7 +26,10 @@
       const cost = make('p', 'tk-sub', 'What the new tokens cost a model that was not trained with them: its own tokenizer is extended with the text above, and the paragraph in that language scored, with the rows of the new tokens made without training. One pass for each way to make them, and for TokenAdapt some sixty-five short texts for each new token.');
       const out = mine.asked === 'price' ? costs : saves;
       if (value.error) { out.replaceChildren(); error(out, value.error); }
-      if (value.busy) { costs.replaceChildren(); busy(costs, 'extended', value, () => ask('extended', {...mine, run: 'price'})); }
+      if (value.busy) {
+        out.replaceChildren();
+        busy(out, 'extended', value, () => ask('extended', mine.asked === 'price' ? {...mine, run: 'price'} : {run: true, busy: value.busy, language: mine.language}));
+      }
       if (value.said) {
         saves.replaceChildren(make('p', 'tk-sentence', value.said));
         saves.insertAdjacentHTML('beforeend', value.html);

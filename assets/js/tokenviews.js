@@ -170,7 +170,7 @@
     const mixture = T.mixtureView({ask, busy, state, make, label, picked, pressed, input, error});
     const sizes = T.sizesView({ask, busy, state, make, label, picked, pressed, input, error});
     const turkish = T.turkishView({ask, mine: kept.turkish, make, label, picked, error});
-    const domain = T.domainView({ask, add, make, label, picked, pressed, input, error});
+    const domain = T.domainView({ask, add, make, label, picked, pressed, input, error, busy});
     const extended = T.extendedView({ask, add, state, make, label, picked, pressed, input, error, busy});
     const added = T.newTokensView({ask, make, label, picked, pressed, input, error, busy, ran});
     const shows = {languages, score, byte, merges, train, letters, mixture, sizes, domain, turkish, extended, added};

@@ -102,7 +102,7 @@ def compared(
         held_out: texts by name, the domain's first.
         noise: ``ocr`` or ``typed``.
         share: chance of an error at each place that can have one.
-        check: called before each tokenizer; what it raises ends the computation.
+        check: called before each block of lines; what it raises ends the computation.
     """
     first, second = held_out
     parts = [blocks(text) for text in held_out.values()]
@@ -112,7 +112,7 @@ def compared(
     for vocabulary in vocabularies:
         check()
         tokens.append([_tokens(vocabulary, each) for each in parts])
-        stable.append(stability(vocabulary, held_out[first], noise, share))
+        stable.append(stability(vocabulary, held_out[first], noise, share, check=check))
     domain, general, *_ = tokens
     return DomainComparison(
         names=(first, second),

@@ -169,7 +169,13 @@ def regrouped(
     return found
 
 
-def extension(old: Vocabulary, new: Vocabulary, texts: Sequence[Parallel], size: int) -> Extension:
+def extension(
+    old: Vocabulary,
+    new: Vocabulary,
+    texts: Sequence[Parallel],
+    size: int,
+    check: Callable[[], None] = lambda: None,
+) -> Extension:
     """Return what an extended tokenizer saves.
 
     Args:
@@ -177,9 +183,11 @@ def extension(old: Vocabulary, new: Vocabulary, texts: Sequence[Parallel], size:
         new: the extended one.
         texts: the same sentences in several languages.
         size: bytes that the merges were trained on.
+        check: called before each language; what it raises ends the computation.
     """
     rows = []
     for text in texts:
+        check()
         before, after = (
             np.array([len(ids) for ids in each.engine.encode(list(text.sentences))], np.int64)
             for each in (old, new)

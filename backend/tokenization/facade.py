@@ -159,14 +159,18 @@ class Tokenizers(Training):
             against: code of the language that stands for 1.
 
         Raises:
-            UserError: if the tokenizer has no merges, or the language is unknown.
+            UserError: if the tokenizer has no merges, or the language is unknown; in hosted mode
+                also if it takes longer than a visitor may compute, or two are computed already.
+            Cancelled: if the run that asks was cancelled meanwhile.
         """
         every = parallel_text()
         with told_in_words():
             codes = [text.code for text in every]
             if against not in codes:
                 raise ValueError(f"language={against!r} is none of them: {', '.join(codes)}")
-            return cut_off(self._shelf.get(name), every, codes.index(against))
+            vocabulary = self._shelf.get(name)
+            with self._allowance.turn("choose a smaller tokenizer") as check:
+                return cut_off(vocabulary, every, codes.index(against), check)
 
     def trained_curves(
         self,

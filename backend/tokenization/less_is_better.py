@@ -30,6 +30,8 @@ LONGEST = 16
 _IN_STEP = 16
 """Tokens after which two readings must end at one place, or a unit is not judged there."""
 _BYTES = 256
+_CHECKED = 1_024
+"""Tokens that are read between two looks at whether to go on."""
 
 
 @dataclass(frozen=True)
@@ -92,21 +94,24 @@ def learn(
     Args:
         pieces: of the text; no unit goes beyond one.
         size: units at most.
-        check: called before each epoch; what it raises ends the learning.
+        check: called again and again while it reads; what it raises ends the learning.
         seed: of which pairs are remembered.
     """
     draw = np.random.default_rng(seed)
     places: dict[bytes, float] = {}
     epochs: list[Epoch] = []
     for number in range(EPOCHS):
-        check()
         remembers = number < EPOCHS - 1
         fresh: dict[bytes, None] = {}
-        moved, tokens = dict(places), 0
+        moved, tokens, since = dict(places), 0, _CHECKED
         for piece in pieces:
+            if since >= _CHECKED:
+                check()
+                since = 0
             ends = cut(piece, places)
             tokens += len(ends)
-            _judge(piece, ends, places, moved)
+            since += len(ends)
+            _judge(piece, ends, places, moved, check)
             if remembers:
                 fresh |= dict.fromkeys(_pairs(piece, ends, draw))
         epochs.append(Epoch(len(places), tokens))
@@ -171,7 +176,7 @@ def train_lib(
         words: whether no token goes beyond a word; otherwise none goes beyond a line.
         name: of the vocabulary.
         title: for people.
-        check: called before each epoch; what it raises ends the learning.
+        check: called again and again while it reads; what it raises ends the learning.
     """
     lines = text.splitlines(keepends=True)
     pieces = [piece for line in lines for piece in pieces_of(line, words=words)]
@@ -210,10 +215,16 @@ def _end(piece: bytes, start: int, units: Collection[bytes], longest: int) -> in
 
 
 def _judge(
-    piece: bytes, ends: Sequence[int], units: Collection[bytes], places: dict[bytes, float]
+    piece: bytes,
+    ends: Sequence[int],
+    units: Collection[bytes],
+    places: dict[bytes, float],
+    check: Callable[[], None],
 ) -> None:
     """Move each unit of a reading up or down, by what it saves."""
     for at, (start, stop) in enumerate(pairwise([0, *ends])):
+        if at % _CHECKED == _CHECKED - 1:
+            check()
         if stop - start > 1 and (saved := gain(piece, ends, at, units)) is not None:
             places[piece[start:stop]] *= 1 - STEP if saved > 0 else 1 + STEP
 

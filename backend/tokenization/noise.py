@@ -4,7 +4,7 @@ Paper: Bommarito et al., 2025, arXiv:2503.17247 (character-level tokenizers whos
 under errors). The measure is this program's: boundaries that both segmentations have, of all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -122,7 +122,12 @@ def agreement(
 
 
 def stability(
-    vocabulary: Vocabulary, text: str, noise: Noise = "ocr", share: float = 0.02, seed: int = 0
+    vocabulary: Vocabulary,
+    text: str,
+    noise: Noise = "ocr",
+    share: float = 0.02,
+    seed: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> Stability:
     """Return how much of the native segmentation of a text stands noise.
 
@@ -132,12 +137,14 @@ def stability(
         noise: ``ocr`` or ``typed``.
         share: chance of an error at each place that can have one.
         seed: of what is drawn; the same errors for every tokenizer.
+        check: called before each block; what it raises ends the computation.
 
     Raises:
         ValueError: if the noise makes no error in this text, or an argument is out of range.
     """
     rows = []
     for number, block in enumerate(blocks(text)):
+        check()
         wrong, edits = noised(block, noise, share, seed + number)
         readings = [read(vocabulary, each) for each in (block, wrong)]
         clean, dirty = (segmentation_of(each, each.native).spans for each in readings)

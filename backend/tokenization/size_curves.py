@@ -49,7 +49,10 @@ class SizeCurve:
 
 
 def cut_off(
-    vocabulary: Vocabulary, texts: Sequence[Parallel], against: int
+    vocabulary: Vocabulary,
+    texts: Sequence[Parallel],
+    against: int,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[SizeCurve, ...]:
     """Return the curves of one tokenizer whose list of merges is cut off ever later.
 
@@ -59,13 +62,14 @@ def cut_off(
         vocabulary: of byte-pair encoding.
         texts: the same sentences in several languages.
         against: number of the language that stands for 1.
+        check: called before each sentence; what it raises ends the computation.
 
     Raises:
         ValueError: if the tokenizer has no merges.
     """
     refuse_without_merges(vocabulary, "a vocabulary cut off after some merges")
     sizes = sizes_of(len(vocabulary.merge_list), POINTS)
-    tokens = np.array([tokens_at(vocabulary, text, sizes) for text in texts])
+    tokens = np.array([tokens_at(vocabulary, text, sizes, check) for text in texts])
     ranks = np.sort([merge.rank for merge in vocabulary.merges.values()])
     base = len(vocabulary.entries) - len(vocabulary.merges)
     entries = tuple(base + int(np.searchsorted(ranks, size)) for size in sizes)
@@ -93,7 +97,7 @@ def trained(
         against: code of the language that stands for 1.
         size: entries at most.
         words: whether no token goes beyond a word.
-        check: called before each language; what it raises ends the computation.
+        check: called before each training and sentence; what it raises ends the computation.
         seconds: of each training, as of ``train``.
 
     Raises:
@@ -124,7 +128,7 @@ def trained(
         )
     sizes = sizes_of(len(made[against].merge_list), POINTS)
     chosen = [known[code] for code in samples]
-    tokens = np.array([tokens_at(made[text.code], text, sizes) for text in chosen])
+    tokens = np.array([tokens_at(made[text.code], text, sizes, check) for text in chosen])
     base = len(made[against].entries) - len(made[against].merges)
     entries = tuple(base + size for size in sizes)
     whole = _curves(chosen, entries, tokens, [*samples].index(against))
@@ -135,7 +139,12 @@ def trained(
     )
 
 
-def tokens_at(vocabulary: Vocabulary, text: Parallel, sizes: Sequence[int]) -> NDArray[np.int64]:
+def tokens_at(
+    vocabulary: Vocabulary,
+    text: Parallel,
+    sizes: Sequence[int],
+    check: Callable[[], None] = lambda: None,
+) -> NDArray[np.int64]:
     """Return [sentences, sizes] tokens of each sentence after so many merges of the list.
 
     0 for all of a text that the vocabulary does not spell. Each sentence is merged once: BPE does
@@ -143,6 +152,7 @@ def tokens_at(vocabulary: Vocabulary, text: Parallel, sizes: Sequence[int]) -> N
     """
     found = np.zeros((len(text.sentences), len(sizes)), np.int64)
     for row, sentence in enumerate(text.sentences):
+        check()
         reading = read(vocabulary, sentence)
         if not reading.spelled:
             return np.zeros_like(found)

@@ -132,6 +132,7 @@ class Training:
         Raises:
             UserError: if a text is too long or too short, or a value out of range; in hosted mode
                 also if it takes longer than a visitor may compute, or two are computed already.
+            Cancelled: if the run that asks was cancelled meanwhile.
         """
         most = HOSTED_MOST_CHARACTERS if self._settings.hosted else MOST_CHARACTERS
         with told_in_words():
@@ -189,6 +190,7 @@ class Training:
             UserError: if the tokenizer has no merges or changes the text, the text is too long or
                 gives no merge, or the number is out of range; in hosted mode also if it takes
                 longer than a visitor may compute, or two are computed already.
+            Cancelled: if the run that asks was cancelled meanwhile.
         """
         with told_in_words():
             if len(text) > HOSTED_MOST_CHARACTERS:
@@ -208,8 +210,10 @@ class Training:
                 digest = digest_of(text, f"{old.digest} extended", merges, words=True)
                 title = f"{old.title} and {len(pairs):,} more"
                 new = self._shelf.keep(extended(old, pairs, GIVEN + digest, title))
-                return extension(old, new, parallel_text(), len(text.encode()))
+                return extension(old, new, parallel_text(), len(text.encode()), check)
 
     def _made(self, text: str, kind: Kind, size: int, title: str) -> Vocabulary:
         name = GIVEN + digest_of(text, f"{title} {kind}", size, words=True)
-        return self._shelf.keep(train(text, kind, size, words=True, name=name, title=title))
+        seconds = self._allowance.at_most(LONGEST_TRAINING_S)
+        made = train(text, kind, size, words=True, name=name, title=title, seconds=seconds)
+        return self._shelf.keep(made)

@@ -70,7 +70,7 @@ def train(
         words: whether no token goes beyond a word; otherwise none goes beyond a line.
         name: of the vocabulary.
         title: for people.
-        check: called before each epoch of LiB; what it raises ends the training.
+        check: called again and again while LiB learns; what it raises ends the training.
         seconds: processor time that the library may take, in a process of its own that is ended
             then or when the run is cancelled; None for no limit, and none to end.
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from tokenarium.backend.models.spelling import byte_alphabet
+from tokenarium.backend.runs.events import CancelToken, current_cancel
 from tokenarium.backend.tokenization.engine import Engine
 
 Spelling = Literal["byte_level", "sentencepiece", "wordpiece", "plain"]
@@ -76,7 +77,10 @@ class Vocabulary:
         """What each pair of ids becomes, in BPE."""
         ids = {entry: key for key, entry in self.entries.items()}
         found: dict[tuple[int, int], Merge] = {}
+        cancel = current_cancel() or CancelToken()  # half a million merges take seconds
         for rank, (left, right) in enumerate(self.merge_list):
+            if not rank % 4_096:
+                cancel.check()
             whole = ids.get(left + right)
             if left in ids and right in ids and whole is not None:
                 found.setdefault((ids[left], ids[right]), Merge(rank, whole))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tokenization.toys import BUNDLED, SETTINGS
+from tests.tokenization.toys import BUNDLED, SETTINGS, bpe
 from tokenarium.backend import Cancelled, CancelToken, Lab, Settings, UserError
 from tokenarium.backend.runs.events import cancelled_by
 from tokenarium.backend.tokenization.allowance import AT_ONCE, Allowance
@@ -35,10 +35,43 @@ def test_a_training_that_takes_long_ends_in_words() -> None:
         lab.tokenizers.train("ab" * 40_000, "bpe", 32_000, words=False)
 
 
-def test_cancel_is_heard_within_mixture_curves_and_training() -> None:
-    cancel = CancelToken()
-    cancel.cancel()
-    with Lab(SETTINGS) as lab, cancelled_by(cancel):
+class Late(CancelToken):
+    """Cancelled while the computation goes on: at a look of that number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.looks, self._number = 0, number
+
+    def check(self) -> None:
+        self.looks += 1
+        if self.looks == self._number:
+            self.cancel()
+        super().check()
+
+
+def test_cancel_is_heard_in_the_middle_of_every_long_computation() -> None:
+    lines = "".join(f"the old king saw {n} of the seas\n" for n in range(200))
+    texts = {"law": lines, "talk": lines[::-1]}
+    with Lab(SETTINGS) as lab:
+        kept, text = lab.tokenizers, lines[:2_000]
+        name = kept.train(lines, "bpe", 300).name
+        for compute, looks in (
+            (lambda: kept.train(text, "lib", 320), 9),
+            (lambda: kept.train(text, "lib", 320, words=False), 9),
+            (lambda: kept.train(lines[:6_000].replace("\n", "."), "lib", 320, words=False), 25),
+            (lambda: kept.cut_off_curves(name), 100),
+            (lambda: kept.domain(texts, 280), 20),
+            (lambda: kept.extend(BUNDLED, text, 20), 28),
+        ):
+            late = Late(looks)
+            with cancelled_by(late), pytest.raises(Cancelled):
+                compute()
+            assert late.looks == looks
+    once = CancelToken()
+    once.cancel()
+    with cancelled_by(once), pytest.raises(Cancelled):
+        _ = bpe([("a", "b")], "abĠ").merges
+    with Lab(SETTINGS) as lab, cancelled_by(once):
         with pytest.raises(Cancelled):
             lab.tokenizers.mixture(BUNDLED, SAMPLES, 20)
         with pytest.raises(Cancelled):

@@ -434,3 +434,26 @@ def test_a_view_that_computes_for_long_is_asked_again_and_cancelled(
     assert "cancelled" in ended["error"]
     assert ended["samples"]
     assert "no longer here" in ask(lab, "sizes", run=True, busy="x")["error"]
+
+
+@pytest.mark.parametrize(
+    ("do", "more"),
+    [
+        ("domain", {"domain": "Python", "general": "English", "size": 300}),
+        ("extended", {"tokenizer": TARGET, "corpus": "a informação da nação " * 40}),
+        ("sizes", {"tokenizer": TARGET}),
+        ("train", {"corpus": "the old king saw the sea. " * 200, "kind": "lib", "size": 300}),
+    ],
+)
+def test_domain_languages_curves_and_lib_are_cancelled_and_keep_their_form(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, do: str, more: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(apart, "WAIT_S", 0)
+    begun = ask(lab, do, run=True, **more)
+    assert begun["doing"] == "computing"
+    assert "error" not in ask(lab, "cancel", run=begun["busy"])
+    monkeypatch.setattr(apart, "WAIT_S", 60)
+    ended = ask(lab, do, run=True, busy=begun["busy"])
+    assert "cancelled" in ended["error"]
+    assert ended.keys() >= ask(lab, do).keys()
+    assert "said" not in ended

@@ -62,8 +62,8 @@ def answer(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str = "") -> d
         "mixture": lambda: apart(lab, asked, partial(mixed, lab)),
         "turkish": lambda: _turkish(lab, asked),
         "sizes": lambda: apart(lab, asked, partial(sizes, lab)),
-        "domain": lambda: domains(lab, asked),
-        "extended": lambda: extensions(lab, asked, visitor),
+        "domain": lambda: apart(lab, asked, partial(domains, lab)),
+        "extended": lambda: _extended(lab, asked, visitor),
         "added": lambda: new_tokens(lab, asked, visitor),
         "score": lambda: scored(lab, asked, visitor),
         "letters": lambda: letters(lab, asked, visitor),
@@ -155,6 +155,13 @@ def _languages(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
         "languages": [[text.code, text.name] for text in parallel_text()],
         "html": of_run(languages_html(found, vocabularies, price, held, str(against)), of),
     }
+
+
+def _extended(lab: Lab, asked: Mapping[str, Any], visitor: Visitor | str) -> dict[str, Any]:
+    """Return what a run says at once, and what is computed here when it is there."""
+    if asked.get("run") == "price":
+        return extensions(lab, asked, visitor)
+    return apart(lab, asked, lambda given: extensions(lab, given, visitor))
 
 
 def _turkish(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
