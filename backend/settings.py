@@ -124,6 +124,13 @@ class Settings(BaseSettings):
     worker_idle_seconds: float = Field(
         600.0, gt=0, description="Time without a run after which a worker is ended."
     )
+    worker_niceness: int = Field(
+        19,
+        ge=0,
+        le=19,
+        description="How far Ray's workers stand back for other programs of their machine, such as "
+        "the one that serves the pages: 0 not at all, 19 most.",
+    )
     statistics: Literal["auto", "panels", "native"] = Field(
         "auto",
         description="What computes statistics of attention and predictions on a CPU: panels "

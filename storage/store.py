@@ -175,6 +175,20 @@ class RunStore(ListedRuns):
 
         return self._open.read(found)
 
+    def created(self, run_id: str) -> datetime:
+        """Return when a run was made, without reading anything else of it.
+
+        Raises: RunNotFound.
+        """
+
+        def found(connection: Connection) -> datetime:
+            moment: datetime = one(
+                connection, select(RunRow.created).where(RunRow.id == run_id), run_id
+            ).created
+            return moment
+
+        return self._open.read(found)
+
     def arrays(self, run_id: str) -> dict[str, NDArray[Any]]:
         """Return a run's arrays by name, bit for bit as saved.
 

@@ -20,6 +20,7 @@ from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
 from tokenarium.ui.shell.header import TAGLINE, header
 from tokenarium.ui.shell.health import Health
 from tokenarium.ui.shell.hosts import Hosts, hosts_of
+from tokenarium.ui.shell.opened import Opened
 from tokenarium.ui.shell.page import Page
 from tokenarium.ui.shell.saving import saved_of
 from tokenarium.ui.shell.section import RunPage
@@ -68,6 +69,7 @@ def build(lab: Lab) -> gr.Blocks:
         blocks.growing = True
         blocks.embeds = {}  # type: ignore[attr-defined]
         blocks.why_not_ready = lab.why_not_ready  # type: ignore[attr-defined]
+        blocks.packed = lab.packed  # type: ignore[attr-defined]
         _page(blocks, lab, first)
     for page in others:
         with blocks.route(page.title, f"/{page.path}", show_in_navbar=False):
@@ -128,6 +130,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     options["app_kwargs"]["middleware"][:0] = [
         Middleware(Hosts, **hosts_of(settings)),
         Middleware(Health),
+        Middleware(Opened),
         Middleware(Embeds, pages=[*pages, ENDPOINTS]),
         guard,
         Middleware(KeepLittle),

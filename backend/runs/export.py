@@ -22,6 +22,8 @@ from tokenarium.backend.runs.tables import tables_of
 FORMAT = "tokenarium-run-1"
 MOST_NUMBERS = 10_000
 """Numbers of a quantity that is returned without being named."""
+MOST_OF_ALL = 2**62
+"""Numbers of a quantity, where all are returned."""
 TableFormat = Literal["csv", "parquet"]
 Format = Literal["json", "csv", "parquet", "ipynb"]
 

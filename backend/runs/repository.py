@@ -12,6 +12,7 @@ import pyarrow as pa
 from tokenarium.backend.environment import timing_identity
 from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.runs.kind import Kind, imported, kind_of
+from tokenarium.backend.runs.packed import Packed, PackedRuns
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.run_cache import RunCache
@@ -43,6 +44,7 @@ class RunRepository:
                 query_seconds=settings.query_seconds,
             )
         self._opened = RunCache()
+        self._packed = PackedRuns()
         self._expired_at = -_EXPIRE_EVERY_S
         self._expiring = threading.Lock()
         self.expire()
@@ -177,6 +179,21 @@ class RunRepository:
             run = self._run(self.store.record(run_id))
         hidden = run.owner and run.owner != visitor
         return dataclasses.replace(run, owner=_SOMEONE_ELSE) if hidden else run
+
+    def packed(self, run_id: str, write: Callable[[Run], bytes], name: str) -> Packed:
+        """Return a stored run as JSON, which is written once; knowing its id is the permission.
+
+        Args:
+            run_id: of the run.
+            write: returns the JSON of a run.
+            name: of that JSON, which another ``write`` has another of.
+
+        Raises:
+            UserError: as ``open`` does.
+        """
+        with told_in_words():
+            created = self.store.created(run_id)
+        return self._packed.get((run_id, created, name), lambda: write(self.open(run_id)))
 
     def search(
         self, wanted: Wanted, *, visitor: str = "", limit: int = 50, offset: int = 0

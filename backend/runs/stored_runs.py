@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, Literal, overload
 
+import orjson
 import pyarrow as pa
 
 from tokenarium.backend.comparison.compare import compare_runs, refuse_ids
@@ -11,6 +12,7 @@ from tokenarium.backend.environment import storage_note
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.export import (
     MOST_NUMBERS,
+    MOST_OF_ALL,
     Format,
     TableFormat,
     as_content,
@@ -20,6 +22,7 @@ from tokenarium.backend.runs.export import (
 )
 from tokenarium.backend.runs.in_flight import RunsInFlight, finished
 from tokenarium.backend.runs.kind import KINDS
+from tokenarium.backend.runs.packed import Packed
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.runs.serialization import lacking, refuse_unknown
 
@@ -118,6 +121,24 @@ class StoredRuns(RunsInFlight):
         if lacking(found, quantities):
             found = self.open(found.id, visitor=visitor, needs=quantities)
         return as_content(found, quantities, most)
+
+    def packed(self, run_id: str, *, everything: bool = False) -> Packed:
+        """Return what ``content`` does of a stored run, as JSON that is written once and kept.
+
+        Args:
+            run_id: of the run; knowing it is the permission.
+            everything: whether quantities of more than ``MOST_NUMBERS`` numbers are in it, too;
+                else they are named in ``left_out``.
+
+        Raises:
+            UserError: if there is no such run, or it cannot be read any more.
+        """
+        most = MOST_OF_ALL if everything else MOST_NUMBERS
+
+        def written(run: Run) -> bytes:
+            return orjson.dumps(as_content(run, most=most))
+
+        return self._repository.packed(run_id, written, "everything" if everything else "")
 
     def compare(self, ids: Sequence[str], *, visitor: str = "") -> RunComparison:
         """Lay stored runs of one kind beside each other; others differ from the first.

@@ -89,7 +89,8 @@ class _Cluster:
         if parameters := self._registry.info(name).parameters:
             options["memory"] = 4 * parameters + _OWN_BYTES
         worker = self._ray.remote(ModelWorker).options(**options)
-        return _RayWorker(self._ray, worker.remote(used, os.cpu_count() or 1))
+        made = worker.remote(used, _threads(), self._settings.worker_niceness)
+        return _RayWorker(self._ray, made)
 
     def memo(self) -> Memo:
         """Return what remembers parts: in a cluster an actor that outlives this program."""
@@ -116,6 +117,12 @@ class _Cluster:
             logging_level="error",
             namespace=_NAMESPACE,
         )
+
+
+def _threads() -> int:
+    """Return how many threads this program would compute with; Ray sets workers to fewer."""
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    return int(named) if named.isdecimal() and int(named) else os.cpu_count() or 1
 
 
 class _RayWorker:

@@ -14,6 +14,7 @@ from tokenarium.backend.runs.engine import Computed, LocalEngine, Reports
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Event, cancelled_by
 from tokenarium.backend.runs.lending import ModelLender
 from tokenarium.backend.runs.request import ModelRequest
+from tokenarium.backend.scale.priority import stand_back
 from tokenarium.backend.settings import Settings
 
 
@@ -56,11 +57,13 @@ class ModelWorker:
         settings: of the program that started it.
         threads: of each computation, as many as the program itself would use: their number decides
             in which order sums are made.
+        niceness: how far the process stands back for others.
     """
 
-    def __init__(self, settings: Settings, threads: int) -> None:
+    def __init__(self, settings: Settings, threads: int, niceness: int = 0) -> None:
         import torch
 
+        stand_back(niceness)
         torch.set_num_threads(threads)
         self._settings = settings
         self._registry = ModelRegistry(settings, _Digests())

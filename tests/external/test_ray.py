@@ -121,3 +121,13 @@ def test_a_sweep_is_measured_point_by_point_and_goes_on(labs: tuple[Lab, Lab]) -
     for name, array in expected.result.arrays().items():
         if name not in TIMES:
             np.testing.assert_array_equal(run.result.arrays()[name], array, err_msg=name)
+
+
+def test_workers_stand_back_for_the_program_that_answers(labs: tuple[Lab, Lab]) -> None:
+    there, _ = labs
+    there.run(TraceRequest(model=MODEL, text="Who goes first?"))
+    for pid in worker_pids(there):
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+        assert os.getsid(pid) != os.getsid(0)
+        shared = Path(f"/proc/{pid}/autogroup")
+        assert not shared.exists() or shared.read_text().split()[-1] == "19"

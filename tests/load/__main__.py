@@ -14,12 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from tests.load.checking import checked
 from tests.load.figures import table
 from tests.load.processes import Ray, Replica, ray_if_there, resident_megabytes
-from tests.load.visitors import Visitor, crowd
+from tests.load.visitors import Visitor, connected, crowd
 from tests.storage import server
 
 MOST_SECONDS = 420.0
@@ -109,7 +107,10 @@ def _measured(load: _Load, count: int, seconds: float) -> bool:
         known = examples(load.database)
         asyncio.run(_warm(load))
         visitors = crowd(count, known)
+        spent, began = time.process_time(), time.monotonic()
         asyncio.run(_live(load, visitors, seconds))
+        share = (time.process_time() - spent) / (time.monotonic() - began)
+        load.events.append(f"the visitors themselves took {share:.0%} of a processor")
         asked = [each for visitor in visitors for each in visitor.asked]
         found = checked(load.database, visitors)
     finally:
@@ -123,7 +124,7 @@ def _measured(load: _Load, count: int, seconds: float) -> bool:
 async def _warm(load: _Load) -> None:
     """Have each replica load its model once."""
     for number, replica in enumerate(load.replicas):
-        async with httpx.AsyncClient(base_url=replica.url, timeout=300) as http:
+        async with connected(replica.url) as http:
             await Visitor("runs", number, ()).once(http, seed=number)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import orjson
 
 
 @dataclass
@@ -13,7 +14,8 @@ class Asked:
     """One request as a visitor saw it."""
 
     kind: str
-    """``open`` for a stored run, ``trace`` for a small one, ``sweep``."""
+    """``open`` for a stored run at its address, ``endpoint`` for one through Gradio's queue,
+    ``trace`` for a small one, ``sweep``."""
     visitor: str
     text: str
     began: float
@@ -32,6 +34,21 @@ class Asked:
     def seconds(self) -> float:
         """Time until the answer."""
         return self.ended - self.began
+
+
+async def read(http: httpx.AsyncClient, headers: dict[str, str], asked: Asked) -> Asked:
+    """Open a stored run, ``asked.text``, at its address; writes into ``asked``."""
+    try:
+        answer = await http.get(f"/runs/{asked.text}.json", headers=headers)
+        if answer.status_code == 200:
+            asked.run = orjson.loads(answer.content)
+        else:
+            asked.refused = f"{answer.status_code}: {answer.text[:200]}"
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        asked.broken = type(error).__name__
+    finally:
+        asked.ended = time.monotonic()
+    return asked
 
 
 async def ask(
@@ -54,7 +71,7 @@ async def ask(
                 if line.startswith("event: "):
                     event = line.removeprefix("event: ")
                 elif line.startswith("data: "):
-                    _take(asked, event, json.loads(line.removeprefix("data: ")))
+                    _take(asked, event, orjson.loads(line.removeprefix("data: ")))
     except (httpx.HTTPError, OSError, ValueError) as error:
         asked.broken = type(error).__name__
     finally:

@@ -31,7 +31,7 @@ def checked(database: str, visitors: Sequence[Visitor]) -> Checked:
 def _is_own(asked: Asked) -> bool:
     """Return whether an answer is one to what was asked."""
     assert asked.run is not None
-    if asked.kind == "open":
+    if asked.kind in ("open", "endpoint"):
         return asked.run["id"] == asked.text
     request = asked.run["request"]
     return asked.text in (request.get("text"), *request.get("prompts", ()))

@@ -8,6 +8,14 @@ import numpy as np
 
 from tests.load.asking import Asked
 
+TITLES = {
+    "open": "open a stored run",
+    "endpoint": "open one through the endpoint",
+    "trace": "small run",
+    "sweep": "sweep",
+}
+"""Of what visitors ask, by kind."""
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -33,7 +41,7 @@ def table(
         ("lost, half, seen by others", f"{checked.lost}, {checked.half}, {checked.seen_by_others}"),
         ("runs stored", str(checked.stored)),
     ]
-    for kind, title in (("open", "open a stored run"), ("trace", "small run"), ("sweep", "sweep")):
+    for kind, title in TITLES.items():
         rows.append((f"{title}, ms p50 / p95 / p99", milliseconds(_of(asked, kind))))
     places = [place for each in asked for place in each.places]
     waited = sum(bool(each.places) for each in asked)

@@ -10,11 +10,9 @@ import json
 import tempfile
 from pathlib import Path
 
-import httpx
-
 from tests.load.asking import Asked
 from tests.load.processes import Ray, Replica, descendants, processor_seconds, ray_if_there
-from tests.load.visitors import KINDS, Visitor
+from tests.load.visitors import KINDS, Visitor, connected
 from tests.storage import server
 from tokenarium.backend.environment import processor
 
@@ -48,7 +46,7 @@ async def _measured(
     found = {}
     for number, kind in enumerate(KINDS):
         visitor = Visitor(kind, number, examples(database))
-        async with httpx.AsyncClient(base_url=replica.url, timeout=300) as http:
+        async with connected(replica.url) as http:
             for _ in range(3):  # what is loaded once
                 await visitor.once(http, seed=number)
             requests = []

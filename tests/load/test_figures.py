@@ -14,6 +14,7 @@ def asked(kind: str, visitor: str, seconds: float, **more: object) -> Asked:
 def test_a_table_counts_what_visitors_saw() -> None:
     requests = [
         *(asked("open", "a", number / 100) for number in range(1, 101)),
+        asked("endpoint", "a", 0.25),
         asked("trace", "b", 1.0, places=[3, 2, 1]),
         asked("trace", "b", 3.0, tried_again=True),
         asked("trace", "c", 8.0),
@@ -24,6 +25,7 @@ def test_a_table_counts_what_visitors_saw() -> None:
     for row in (
         "0, 1, 2",
         "505 / 950 / 990 of 100",
+        "250 / 250 / 250 of 1",
         "3,000 / 7,500 / 7,900 of 3",
         "none answered",
         "| 1, 3 |",
@@ -42,7 +44,7 @@ def test_what_is_said_of_a_request_is_taken_by_what_it_is() -> None:
     assert (one.places, one.tried_again, one.run) == ([2], True, None)
     _take(one, "complete", [{"event": "finished", "run": {"id": "r"}}])
     assert one.run == {"id": "r"}
-    two = Asked("open", "a", "text", 0.0)
+    two = Asked("endpoint", "a", "text", 0.0)
     _take(two, "complete", [{"id": "s", "values": {}}])
     _take(two, "error", None)
     assert (two.run, two.refused) == ({"id": "s", "values": {}}, "null")

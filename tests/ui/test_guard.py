@@ -190,6 +190,32 @@ def test_health_and_readiness_answer_a_probe_and_nothing_else(served: SimpleName
         assert served.http.get(f"{path}/x").status_code == 404
 
 
+def test_a_stored_run_has_an_address_of_its_own(served: SimpleNamespace) -> None:
+    lab = served.lab
+    run = lab.examples("trace")[0].run_id
+    found = served.http.get(f"/runs/{run}.json")
+    assert found.status_code == 200
+    assert found.headers["content-encoding"] == "gzip"
+    assert found.headers["x-content-type-options"] == "nosniff"
+    assert found.json() == lab.content(run)
+    plain = served.http.get(f"/runs/{run}.json", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert plain.content == found.content
+    same = {"if-none-match": found.headers["etag"]}
+    again = served.http.get(f"/runs/{run}.json", headers=same)
+    assert (again.status_code, again.content) == (304, b"")
+    whole = served.http.get(f"/runs/{run}.json?everything=1")
+    assert whole.json() == lab.content(run, most=2**62)
+    assert whole.headers["etag"] != found.headers["etag"]
+    assert served.http.head(f"/runs/{run}.json").content == b""
+    missing = served.http.get("/runs/no-such.json")
+    assert missing.status_code == 404
+    assert "no-such" in missing.json()["error"]
+    for path in ("/runs/a/b.json", "/runs/.json", f"/runs/{run}", "/runs/"):
+        assert served.http.get(path).status_code == 404, path
+    assert served.http.post(f"/runs/{run}.json", json={}).status_code == 404
+
+
 def test_tools_answer(served: SimpleNamespace) -> None:
     began = {
         "jsonrpc": "2.0",
