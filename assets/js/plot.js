@@ -52,9 +52,9 @@
     const cells = meta?.cells ? seenOf(host, meta.cells) : meta?.numbers?.across;
     return cells ? Math.floor((host.clientWidth - AXIS_AND_BAR) / cells) - AROUND : 0;
   };
-  // Numbers of a large map come as 16-bit steps.
-  const unpacked = ({bdata, shape}, {low, step}) => {
-    const places = new Uint16Array(Uint8Array.from(atob(bdata), sign => sign.charCodeAt(0)).buffer), across = Number(shape.split(',')[1]);
+  // Numbers of a large map come as steps of 16 bits, or of 8.
+  const unpacked = ({bdata, dtype, shape}, {low, step}) => {
+    const bytes = Uint8Array.from(atob(bdata), sign => sign.charCodeAt(0)), places = dtype === 'u1' ? bytes : new Uint16Array(bytes.buffer), across = Number(shape.split(',')[1]);
     const values = Float32Array.from(places, place => place ? low + step * (place - 1) : NaN);
     return Array.from({length: values.length / across}, (_, row) => values.subarray(row * across, (row + 1) * across));
   };
@@ -66,8 +66,8 @@
   const unwritten = (meta, room) => meta?.numbers && meta.numbers.characters * DIGIT > room;
   const filled = ({data, layout: {meta}}, room) => {
     if (unwritten(meta, room)) return data.map(({texttemplate, ...rest}) => rest);
-    if (!meta?.names && !meta?.cells && !meta?.steps && !meta?.texts) return data;
-    const [first, ...rest] = data;
+    if (!meta?.names && !meta?.cells && !meta?.steps && !meta?.texts && !meta?.alike) return data;
+    const [first, ...others] = data, rest = others.map(trace => trace.customdata === true ? {...trace, customdata: first.customdata} : trace);
     return [{...first, ...meta.steps && {z: unpacked(first.z, meta.steps)}, ...meta.texts && {text: worded(meta.texts)}, ...meta.names && {customdata: named(meta.names)}, ...meta.cells && {text: first.text.map(row => row.map(text => cut(text, room)))}}, ...rest];
   };
 

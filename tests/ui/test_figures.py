@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plotly import graph_objects as go
 from plotly.graph_objects import Figure
 
 from tests.ui.hand_made import HEADS, LAYERS, trace, unfinished
@@ -188,6 +189,35 @@ def test_a_map_of_one_number_survives_the_steps(value: float) -> None:
     steps = sent["layout"]["meta"]["steps"]
     read = np.where(raw == 0, np.nan, steps["low"] + steps["step"] * (raw - 1.0))
     assert np.array_equal(read, np.full(256 * 256, value), equal_nan=True)
+
+
+@pytest.mark.parametrize(("kinds", "dtype"), [(2, "u1"), (255, "u1"), (256, "f4")])
+def test_a_map_of_few_whole_numbers_is_sent_in_bytes(kinds: int, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    field = (rng.integers(0, kinds, (40, 40)) - 3).astype(np.float32)
+    field[0, :2] = -3, kinds - 4
+    field[1, 1] = np.nan
+    sent = json.loads(figure_json(go.Figure(go.Heatmap(z=field, x=np.arange(41) - 0.5))))
+    (heat,) = sent["data"]
+    assert (heat["z"]["dtype"], heat["x"]["dtype"]) == (dtype, "f4")
+    raw = np.frombuffer(base64.b64decode(heat["z"]["bdata"]), dtype).reshape(40, 40)
+    if dtype == "u1":
+        steps = sent["layout"]["meta"]["steps"]
+        raw = np.where(raw == 0, np.nan, steps["low"] + steps["step"] * (raw - 1.0))
+    assert np.array_equal(raw, field, equal_nan=True)
+
+
+def test_texts_that_lines_share_are_sent_once() -> None:
+    lines = [
+        go.Scatter(x=[0, 1], y=[0, 1], customdata=words)
+        for words in (["a", "b"], ["a", "b"], ["a", "c"])
+    ]
+    sent = json.loads(figure_json(go.Figure(lines)))
+    assert [line["customdata"] for line in sent["data"]] == [["a", "b"], True, ["a", "c"]]
+    assert sent["layout"]["meta"]["alike"]
+    alone = json.loads(figure_json(go.Figure(lines[1:])))
+    assert [line["customdata"] for line in alone["data"]] == [["a", "b"], ["a", "c"]]
+    assert "meta" not in alone["layout"]
 
 
 def test_a_small_map_is_sent_as_it_is(long: TraceResult) -> None:
