@@ -7,6 +7,7 @@ import zipfile
 from typing import Any
 
 import orjson
+import pytest
 from pyarrow.parquet import read_table
 
 from tests.contracts.visits import (
@@ -23,6 +24,7 @@ from tests.contracts.visits import (
 from tests.ui.browser_stub import Visit
 from tests.ui.test_sentence import words
 from tokenarium.backend import Lab, UserError, comparable
+from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.ui.page import build
 from tokenarium.ui.shell.drawing import BETWEEN
 from tokenarium.ui.shell.following import CANCELLED
@@ -163,7 +165,21 @@ def test_a_run_is_reopened_with_every_parameter_as_it_was_asked(
                     assert list(section.requests(back.asked())) == [wanted], field["name"]
 
 
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run tell how far it is again and again, and go on only to be cancelled."""
+    report = ProgressReporter.report
+
+    def again(self: ProgressReporter, *told: Any, **more: Any) -> None:
+        while True:
+            report(self, *told, **more)
+            self.cancel._event.wait(0.02)
+
+    monkeypatch.setattr(ProgressReporter, "report", again)
+
+
 @sections
+@pytest.mark.usefixtures("endless")
 def test_a_run_outlives_its_page_and_is_cancelled_with_words(
     lab: Lab, page: type[RunPage], slug: str
 ) -> None:
