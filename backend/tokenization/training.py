@@ -21,6 +21,7 @@ from tokenarium.backend.tokenization.bpe import merged
 from tokenarium.backend.tokenization.engine import InProcess
 from tokenarium.backend.tokenization.less_is_better import train_lib
 from tokenarium.backend.tokenization.segmentation import Reading
+from tokenarium.backend.tokenization.settled import letters_inside, settled
 from tokenarium.backend.tokenization.vocabulary import Vocabulary, vocabulary_of
 
 Kind = Literal["bpe", "unigram", "wordpiece", "lib", "characters"]
@@ -85,11 +86,10 @@ def train(
         raise ValueError("the text to train on is empty: give at least one word")
     if kind == "lib":
         return train_lib(text, size, words=words, name=name, title=title, check=check)
-    made = _trained(text, kind, size, words=words, seconds=seconds)
-    if kind == "characters" and max(map(len, made.get_vocab())) > LONGEST_CHARACTERS:
+    state = _trained(text, kind, size, words=words, seconds=seconds)
+    if kind == "characters" and _longest(state) > LONGEST_CHARACTERS:
         below = LONGEST_CHARACTERS
-        made = _trained(text, kind, size, words=words, below=below, seconds=seconds)
-    state = made.to_str()
+        state = _trained(text, kind, size, words=words, below=below, seconds=seconds)
     return vocabulary_of(state, name, title, InProcess(Tokenizer.from_str(state)))
 
 
@@ -101,23 +101,27 @@ def _trained(
     words: bool,
     below: int = LONGEST_CHARACTERS + 1,
     seconds: float | None = None,
-) -> Tokenizer:
-    """Return a tokenizer; ``below`` is for character-level ones.
+) -> str:
+    """Return a tokenizer.json; ``below`` is for character-level ones.
 
     The library (0.23) makes tokens shorter than the limit, not as long as that.
     """
     core, trainer, options = _prepared(kind, size, below, words=words)
     lines = text.splitlines(keepends=True)
+    letters: list[str] = []
+    if kind == "wordpiece":
+        letters = letters_inside(core, lines)
+        options["special_tokens"] = [_UNKNOWN, *letters]
     with refusing("no tokenizer can be trained on this text", "give a longer one"):
         if seconds is None:
             core.train_from_iterator(lines, getattr(trainers, trainer)(**options))
-            return core
+            return settled(core.to_str(), letters)
         (current_cancel() or CancelToken()).check()
         process = TokenizerProcess("this text", seconds)
         asked: dict[str, Any] = {"core": core.to_str(), "lines": lines}
         try:
             asked |= {"trainer": trainer, "options": options}
-            return Tokenizer.from_str(process.ask(lambda: None, do="train", **asked))
+            return settled(process.ask(lambda: None, do="train", **asked), letters)
         except TokenizerStopped as error:
             raise ModelRefused(
                 f"training takes longer than the {seconds:g} s of a processor allowed here, or "
@@ -125,6 +129,10 @@ def _trained(
             ) from error
         finally:
             process.forget()
+
+
+def _longest(state: str) -> int:
+    return max(map(len, Tokenizer.from_str(state).get_vocab()))
 
 
 def _prepared(

@@ -6,7 +6,7 @@ from tests.tokenization.toys import BUNDLED, SETTINGS, bpe
 from tokenarium.backend import Cancelled, CancelToken, Lab, Settings, UserError
 from tokenarium.backend.runs.events import cancelled_by
 from tokenarium.backend.tokenization.allowance import AT_ONCE, Allowance
-from tokenarium.backend.tokenization.training import train
+from tokenarium.backend.tokenization.training import Kind, train
 
 SAMPLES = {"one": "the old king. the sea. " * 9, "two": "der alte Mann. das Meer. " * 9}
 TEXTS = {"en": "the old king saw it. " * 150, "de": "der alte Mann sah es. " * 150}
@@ -80,11 +80,15 @@ def test_cancel_is_heard_in_the_middle_of_every_long_computation() -> None:
             lab.tokenizers.train("the old king " * 9, "bpe", 280)
 
 
-def test_a_process_trains_what_is_trained_here() -> None:
-    made = [train("the old king " * 9, "bpe", 280, words=True, name="x", title="x", seconds=s)
-            for s in (None, 20.0)]  # fmt: skip
-    assert made[0].digest == made[1].digest
-    assert made[0].merge_list
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece"])
+def test_a_process_trains_what_is_trained_here(kind: Kind) -> None:
+    """The library walks over words in an order of its own in each process."""
+    text = "the old king saw eine Übergröße of naïve cats; the queen saw 12 ships.\n" * 9
+    made = [train(text, kind, 330, words=True, name="x", title="x", seconds=s)
+            for s in (None, None, 20.0)]  # fmt: skip
+    assert len({each.digest for each in made}) == 1
+    assert made[0].entries == made[2].entries
+    assert made[0].merge_list or kind != "bpe"
 
 
 def test_more_than_so_many_at_once_are_refused() -> None:

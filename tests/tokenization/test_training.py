@@ -1,10 +1,15 @@
 """Tokenizers that are trained here: the same text gives the same one, and spells any other."""
 
+import json
+
+import numpy as np
 import pytest
+from tokenizers import Tokenizer, trainers
 
 from tokenarium.backend.tokenization.segmentation import read
 from tokenarium.backend.tokenization.segmenters.native import Native
-from tokenarium.backend.tokenization.training import Kind, growth, sizes_of, train
+from tokenarium.backend.tokenization.settled import settled
+from tokenarium.backend.tokenization.training import Kind, _prepared, growth, sizes_of, train
 from tokenarium.backend.tokenization.vocabulary import Vocabulary
 
 TEXT = "the old king and the old queen saw the sea; the king said nothing.\n" * 8
@@ -80,3 +85,40 @@ def test_an_empty_text_is_refused() -> None:
 def test_what_cannot_be_trained_is_refused(kind: Kind, size: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         made(kind, size)
+
+
+def test_scores_of_unigram_are_the_librarys_but_for_chance() -> None:
+    text = "the old king saw eine Übergröße of naïve cats; the queen saw 12 ships.\n" * 9
+    core, trainer, options = _prepared("unigram", 330, 4, words=True)
+    core.train_from_iterator(text.splitlines(keepends=True), getattr(trainers, trainer)(**options))
+    theirs = dict(json.loads(core.to_str())["model"]["vocab"])
+    state = settled(core.to_str())
+    mine = json.loads(state)["model"]["vocab"]
+    assert mine == sorted(mine, key=lambda each: (-each[1], each[0]))
+    assert {piece for piece, _ in mine} == theirs.keys()
+    shown = {piece for piece, _ in core.pre_tokenizer.pre_tokenize_str(text)}
+    inside = {letter for piece in shown for letter in piece}
+    unseen = sorted(
+        [piece, score] for piece, score in mine if piece not in inside and len(piece) == 1
+    )
+    assert len(unseen) > 150
+    steps = np.diff([score for _, score in unseen]) / 1e-4
+    assert steps.min() > 0.9
+    np.testing.assert_allclose(steps, steps.round(), atol=1e-6)
+    asked = min(theirs.values()) + 256 * 1e-4
+    for piece, score in mine:
+        apart = 0.0256 if len(piece) == 1 and theirs[piece] < asked else 5.1e-5
+        assert abs(score - theirs[piece]) <= apart
+    read_by = Tokenizer.from_str(state)
+    assert read_by.encode(text).tokens == core.encode(text).tokens
+
+
+def test_letters_inside_of_words_are_no_special_tokens() -> None:
+    vocabulary = made("wordpiece")
+    marked = [entry for entry in vocabulary.entries.values() if entry.startswith("##")]
+    letters = {
+        letter for word in TEXT.replace(";", " ").split() for letter in word[1:] if letter != "."
+    }
+    assert {entry[2:] for entry in marked if len(entry) == 3} == letters
+    assert len(vocabulary.added) == 1
+    assert marked[: len(letters)] == ["##" + letter for letter in sorted(letters)]
