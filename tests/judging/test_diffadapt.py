@@ -37,6 +37,7 @@ def adding(sure: dict[str, float], wrong: set[str]) -> Passage:
 
     def read(ids: list[int]) -> torch.Tensor:
         line = Signs().decode(ids).split("\n")
+        assert line[-1], "the end of its line is the end of an answer"
         asked = next(each for each in reversed(line) if "=" in each)
         before, _, said = asked.partition("=")
         one, two = (int(each) for each in before.split("+"))
@@ -84,14 +85,16 @@ def test_levels_are_those_of_a_model_that_adds(sure, wrong) -> None:
 def test_sums_are_of_their_level_and_solved_ones_are_right() -> None:
     draw = np.random.default_rng(0)
     for low, high in LEVELS.values():
-        for _ in range(20):
+        seen: set[int] = set()
+        for _ in range(40):
             asked, answer = _sum(draw, low, high)
             *solved, last = asked.split("\n")
             assert len(solved) == 4
             for line in (*solved, f"{last} {answer}"):
                 one, two, added = (int(each) for each in line.replace("=", "+").split("+"))
                 assert one + two == added
-                assert low <= min(one, two) <= max(one, two) <= high
+                seen |= {one, two}
+        assert seen == {*range(low, high + 1)}
 
 
 def test_an_answer_is_what_transformers_writes_greedily(twins) -> None:

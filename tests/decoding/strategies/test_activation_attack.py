@@ -26,9 +26,12 @@ def log_prob(table: torch.Tensor, read: torch.Tensor, targets: list[int]) -> tor
     return rows[torch.arange(len(targets)), torch.tensor(targets)].sum()
 
 
-@pytest.mark.parametrize("positions", [1, 2])
-def test_the_search_is_adam_on_the_loss(positions: int) -> None:
-    table, targets, tokens = random_table(V, 3), [5, 2, 7], [4, 6][:positions]
+@pytest.mark.parametrize(
+    ("positions", "targets", "ends"), [(1, [5, 2, 7], False), (2, [5, 2, 7], False), (1, [7], True)]
+)
+def test_the_search_is_adam_on_the_loss(positions: int, targets: list[int], ends: bool) -> None:
+    """It ends with the first step after which the targets are likelier than not."""
+    table, tokens = random_table(V, 3), [4, 6][:positions]
     clean = torch.eye(V)[tokens]
     strategy = ActivationAttack(positions=positions, steps=25, rate=0.1)
     lane = lane_of(strategy, TableReader(table), PROMPT, most=12)
@@ -48,6 +51,20 @@ def test_the_search_is_adam_on_the_loss(positions: int) -> None:
     torch.testing.assert_close(edit, twin.detach(), atol=2e-3, rtol=1e-3)
     assert values[0] == pytest.approx(float(log_prob(table, clean, targets)), abs=1e-5)
     assert values[-1] > values[0] + 1
+    assert (1 < len(curve) < 25) is ends
+
+
+def test_each_number_of_targets_goes_on_from_the_edit_before() -> None:
+    table, strategy = random_table(V, 0), ActivationAttack(targets=2, steps=60, wanted="fb")
+    lane = written(strategy, table, prompt=PROMPT, most=12)
+    one, two = lane.drawings[0].series
+    again = lane_of(strategy, TableReader(table), PROMPT, most=12)
+    token = [*again.calibration.tokens[:1], again.now.best][0]
+    clean = torch.eye(V)[[token]]
+    edit, curve = strategy._search(again, [token], clean, clean * 0, [5])
+    assert list(one.y) == pytest.approx(curve)
+    assert float(edit.abs().max()) > 0.1
+    assert two.y[0] == pytest.approx(float(log_prob(table, clean + edit, [5, 1])) / 2, abs=1e-4)
 
 
 def test_what_is_written_freely_is_counted_up_to_the_first_miss() -> None:
