@@ -6,6 +6,7 @@ import json
 import zipfile
 from typing import Any
 
+import gradio as gr
 import orjson
 import pytest
 from pyarrow.parquet import read_table
@@ -26,11 +27,14 @@ from tests.ui.test_sentence import words
 from tokenarium.backend import Lab, UserError, comparable
 from tokenarium.backend.runs.progress import ProgressReporter
 from tokenarium.ui.page import build
+from tokenarium.ui.pages.explore import Explore
 from tokenarium.ui.shell.drawing import BETWEEN
 from tokenarium.ui.shell.following import CANCELLED
 from tokenarium.ui.shell.handlers import NOTHING_RUNS
+from tokenarium.ui.shell.panel import AnyScene, Panel, Values
 from tokenarium.ui.shell.saving import COMPARED, offered
 from tokenarium.ui.shell.section import MAIN, RunPage
+from tokenarium.ui.shell.wiring import Wiring
 
 LARGEST_BYTES = 264_000
 ODD = ("kernel",)
@@ -47,6 +51,37 @@ def test_a_page_opens_with_the_example_of_its_kind(lab: Lab, page: type[RunPage]
     assert found.values["facts"]
     assert found.messages[0]["why"] == "first"
     assert found.messages[0]["example"] == example.run_id
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "words"),
+    [
+        ("text", "figure", "page 'Explore' has a control named 'text'"),
+        ("text", "control", "page 'Explore' has a control named 'text'"),
+        ("sentence", "figure", "page 'Explore' has a part of panel 'twice' named 'sentence'"),
+        ("facts", "html", "named 'facts', and another part or control of that name"),
+    ],
+)
+def test_two_parts_of_one_name_are_refused(lab: Lab, name: str, place: str, words: str) -> None:
+    class Twice(Panel):
+        slug = "twice"
+
+        def build(self) -> None:
+            if place == "figure":
+                self.figure(name, "A title", "")
+            elif place == "html":
+                self.html(name)
+            else:
+                self.control(name, gr.Textbox())
+
+        def draw(self, scene: AnyScene) -> Values:
+            return self.empty()
+
+    class Doubled(Explore):
+        panels = (Twice,)
+
+    with gr.Blocks() as blocks, pytest.raises(ValueError, match=words):
+        Wiring(Doubled(lab), lab, blocks)
 
 
 def test_a_page_is_sent_alone_and_small(lab: Lab) -> None:

@@ -1,5 +1,6 @@
 """Where everything stands on a page; the same on every page."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -41,10 +42,12 @@ class Layout:
             self._introduction(section)
             self._links(section)
             section.build(self.controls)
-            self.parts[self._named(section, "cost")] = self._html(section, "cost")
+            self._html(section, "cost")
             self.buttons[section.slug] = self._run_and_cancel(section, "sm")
             self._found(section)
-        self.parts |= self.controls.parts | self.controls.notes
+        self._refuse_twice(self.settings, self.controls.parts, "control")
+        self._add(self.controls.parts, "control")
+        self._add(self.controls.notes, "note")
         self._fill(self.handlers.first())
 
     def _introduction(self, section: Section) -> None:
@@ -87,7 +90,7 @@ class Layout:
                     controls.add("model", model)
                 with gr.Column(scale=1, min_width=240, elem_classes="tk-go"):
                     self.buttons[MAIN] = self._run_and_cancel(page, "md", change())
-            self.parts["status"] = self._html(page, "status")
+            self._html(page, "status")
             if note := _mode_note(lab):
                 gr.HTML(f'<p class="tk-sub">{escape(note)}</p>')
             with gr.Column(elem_id=CHANGE):
@@ -99,7 +102,7 @@ class Layout:
                     page.options(controls)
                     kind = page.kinds[0].kind
                     self.library = run_picker(lab, kind, "Open a stored run", "stored")
-                self.parts["cost"] = self._html(page, "cost")
+                self._html(page, "cost")
 
     def _chips(self) -> None:
         found = self.lab.examples(self.page.kinds[0].kind)
@@ -137,7 +140,7 @@ class Layout:
         main = section is self.page
         names = ("sentence",) if main else ("status", "sentence")
         for name in names:
-            self.parts[self._named(section, name)] = self._html(section, name)
+            self._html(section, name)
         if main and self.page.stories:
             stories(self.page.stories)
         with gr.Row(equal_height=False):
@@ -147,15 +150,16 @@ class Layout:
                     if main and not number:
                         self._run_bar()
                 if main and self.page.tabs:
-                    with gr.Tabs(elem_id="views") as self.parts["views"]:
+                    with gr.Tabs(elem_id="views") as views:
                         self.tabs = [self._tab(panel) for panel in self.page.tabs.values()]
-                self.parts[self._named(section, "facts")] = self._html(section, "facts")
+                    self._add({"views": views}, "part")
+                self._html(section, "facts")
             if main and self.page.at_side:
                 with gr.Column(scale=1, min_width=300):
                     for panel in self.page.at_side:
                         self._panel(panel)
         for name in ("drawn", "running"):
-            self.parts[self._named(section, name)] = hidden()
+            self._add({self._named(section, name): hidden()}, "part")
 
     def _tab(self, panel: Panel) -> gr.Tab:
         tab: gr.Tab
@@ -165,10 +169,21 @@ class Layout:
 
     def _panel(self, panel: Panel) -> None:
         panel.build()
-        assert not self.parts.keys() & panel.parts.keys()
-        assert not self.settings.keys() & panel.controls.keys()
-        self.parts |= panel.parts
+        self._refuse_twice(self.settings, panel.controls, f"control of panel {panel.slug!r}")
+        self._add(panel.parts, f"part of panel {panel.slug!r}")
         self.settings |= panel.controls
+
+    def _add(self, parts: Mapping[str, Any], what: str) -> None:
+        self._refuse_twice(self.parts, parts, what)
+        self.parts |= parts
+
+    def _refuse_twice(self, known: Mapping[str, Any], new: Mapping[str, Any], what: str) -> None:
+        """Refuse a name that the page has already: what is said to one would go to the other."""
+        if twice := sorted(known.keys() & new.keys()):
+            raise ValueError(
+                f"page {self.page.title!r} has a {what} named {', '.join(map(repr, twice))}, and "
+                "another part or control of that name: give one of them another name"
+            )
 
     def _actions(self) -> None:
         files = {
@@ -177,8 +192,10 @@ class Layout:
         }
         actions(self.handlers.export, self.handlers.explain, files, self.page.arrows)
 
-    def _html(self, section: Section, name: str) -> gr.HTML:
-        return gr.HTML("", elem_id=_id(section, name))
+    def _html(self, section: Section, name: str) -> None:
+        """Make a place for HTML and add it to the parts."""
+        made = gr.HTML("", elem_id=_id(section, name))
+        self._add({self._named(section, name): made}, "part")
 
     def _named(self, section: Section, name: str) -> str:
         return self.handlers.part(section, name)
