@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.decoding.estimate import DecodeEstimate
     from tokenarium.backend.decoding.fork import fork
     from tokenarium.backend.decoding.journal import ACTIONS, MEANINGS
+    from tokenarium.backend.decoding.reliability import LEAST_TRIALS, Reliability
     from tokenarium.backend.decoding.request import (
         ConstraintSpec,
         DecodeRequest,

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tokenarium.backend.decoding.drawing import Drawing, drawing_of
 from tokenarium.backend.decoding.premise import NO_PREMISE, PREMISE, Premise
 
 if TYPE_CHECKING:
+    from tokenarium.backend.decoding.reliability import Reliability
     from tokenarium.backend.decoding.result import DecodeResult
 
 
@@ -76,6 +78,15 @@ class DecodedLane:
     """How often it was written, by other seeds too; 0 where no answer is known."""
     trials_right: int
     """How many of them answer rightly."""
+    trial_rows: NDArray[Any] | None
+    """Of each trial, how sure the model was; None in runs of an earlier version."""
+
+    @cached_property
+    def reliability(self) -> "Reliability | None":
+        """Whether it is right as often as the model is sure; None with too few trials."""
+        from tokenarium.backend.decoding.reliability import Reliability
+
+        return None if self.trial_rows is None else Reliability.of(self.trial_rows)
 
     @property
     def right_interval(self) -> tuple[float, float]:
@@ -93,7 +104,7 @@ class DecodedLane:
         cost = result.lane_columns[lane]
         ids = tokens["token_id"][own]
         writer, small, right = result.writer, result.small_columns, result.right
-        ahead, tried = result.read_ahead, result.trial_columns
+        ahead, tried, rows = result.read_ahead, result.trial_columns, result.trial_rows
         known, measured = _drawings(result, lane), _premise_row(result, lane)
         premise = _premise(result, lane, known)
         return DecodedLane(
@@ -136,6 +147,7 @@ class DecodedLane:
             small_passes=0 if small is None else int(small["passes"][lane]),
             trials=0 if tried is None else int(tried["trials"][lane]),
             trials_right=0 if tried is None else int(tried["right"][lane]),
+            trial_rows=None if rows is None else rows[rows["lane"] == lane],
             right=None if right is None or right[lane] < 0 else bool(right[lane]),
         )
 

@@ -26,7 +26,7 @@ Integers = NDArray[np.int32]
 class DecodeResult(Result):
     """A prompt continued by several strategies, with every decision."""
 
-    schema_version: ClassVar[int] = 4
+    schema_version: ClassVar[int] = 5
 
     strategies: tuple[str, ...] = quantity(
         "strategies", "L", "", "slugs", "Which strategy wrote each lane; plain decoding is first."
@@ -202,6 +202,13 @@ class DecodeResult(Result):
     drawing_points: NDArray[Any] | None = quantity(
         "points of drawings", "", "", "drawing, series within it, and x and y on its axes",
         "The numbers of premises and searches, as they are drawn.", since=4,
+    )  # fmt: skip
+
+    trial_rows: NDArray[Any] | None = quantity(
+        "confidence of trials", "", "",
+        "lane; tokens of the first line that the trial wrote, the part that answers; log_prob: sum "
+        "of their ln p by the model at temperature 1; right: 1 or 0; nothing without an answer",
+        "How sure the model was of each answer, and which were right.", since=5,
     )  # fmt: skip
 
     @property

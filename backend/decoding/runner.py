@@ -10,7 +10,7 @@ import torch
 
 from tokenarium.backend.cost.fits import past_context, refuse_unless_free
 from tokenarium.backend.decoding.allowed import Allowed, Vocabulary
-from tokenarium.backend.decoding.answer import answers
+from tokenarium.backend.decoding.answer import answers, first_line
 from tokenarium.backend.decoding.arrays import LANE, TRIALS, arrays
 from tokenarium.backend.decoding.calibration import NOTHING, Calibration
 from tokenarium.backend.decoding.changed_run import changed_run
@@ -19,6 +19,7 @@ from tokenarium.backend.decoding.lane import Lane
 from tokenarium.backend.decoding.memory import Place, bytes_of_decoding
 from tokenarium.backend.decoding.premise import Premise
 from tokenarium.backend.decoding.prompt import prompt_of, refuse_unknown
+from tokenarium.backend.decoding.reliability import TRIAL
 from tokenarium.backend.decoding.request import DecodeRequest
 from tokenarium.backend.decoding.result import DecodeResult
 from tokenarium.backend.decoding.small_models import SmallModels
@@ -100,6 +101,7 @@ class _Run:
         self.lanes: list[Lane] = []
         self.took: list[float] = []
         self.tried: list[tuple[int, int]] = []
+        self.trial_rows: list[tuple[int, int, float, int]] = []
         self.premises: dict[int, tuple[Premise | None, int]] = {}
         """Of lanes, and the passes that measuring took."""
         self.prefill_ms = float("nan")
@@ -142,6 +144,7 @@ class _Run:
         if first.right is None:
             return 0, 0
         count, right = self.request.trials_of(strategy), int(first.right(first.new))
+        self.trial_rows.append(self._trial(first))
         for trial in range(1, count):
             stepper = self._next_stepper(strategy, len(self.lanes) - 1)
             lane = self._lane(strategy, stepper, trial)
@@ -149,7 +152,15 @@ class _Run:
             if not lane.ended:
                 strategy.decode(lane)
             right += bool(lane.right and lane.right(lane.new))
+            self.trial_rows.append(self._trial(lane))
         return count, right
+
+    def _trial(self, lane: Lane) -> tuple[int, int, float, int]:
+        """Return of a text whose lane it is of, how sure the model was, and whether it is right."""
+        assert lane.right is not None
+        count = first_line(lane.new, lane.spell)
+        sure = sum(made.log_prob for made in lane.records[:count])
+        return len(self.lanes) - 1, count, sure, int(lane.right(lane.new))
 
     def _next_stepper(self, strategy: Strategy, number: int) -> Stepper:
         """Return what stands at the end of the prompt."""
@@ -270,6 +281,7 @@ class _Run:
             prefill_ms=self.prefill_ms,
             right=self._right(),
             trial_columns=np.array(self.tried + [(0, 0)] * (len(lanes) - len(self.tried)), TRIALS),
+            trial_rows=np.array(self.trial_rows, TRIAL),
             notes=self.notes,
             **made,
         )

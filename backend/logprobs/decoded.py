@@ -8,6 +8,7 @@ import numpy as np
 from tokenarium.backend.decoding.arrays import LANE, SMALL, TRIALS, nothing_drawn
 from tokenarium.backend.decoding.journal import ACTIONS, BRANCH, JOURNAL, TOKEN
 from tokenarium.backend.decoding.next_token import ALTERNATIVES
+from tokenarium.backend.decoding.reliability import TRIAL
 from tokenarium.backend.decoding.result import DecodeResult
 from tokenarium.backend.logprobs.response import GivenText, GivenToken
 from tokenarium.backend.runs.read_text import without_turns
@@ -88,6 +89,7 @@ def as_decoded(texts: Sequence[GivenText]) -> DecodeResult:
         small_columns=np.zeros(len(texts), SMALL),
         right=np.full(len(texts), -1, np.int8),
         trial_columns=np.zeros(len(texts), TRIALS),
+        trial_rows=np.zeros(0, TRIAL),
         **nothing_drawn(len(texts)),
         notes=(ID_NOTE, ENTROPY_NOTE, COST_NOTE),
         **_no_thresholds(),

@@ -121,6 +121,7 @@ def test_every_number_of_a_decoded_step_opens_as_it_stands(lab: Lab) -> None:
     named = set(re.findall(r"'(\w+)'(?=\],\n|, found\.lane)", script))
     assert named == set(DECODE) - {
         "mean_entropy", "lane_passes", "lane_steps", "step_surprisal", "step_spent",
+        "trial_count", "trial_sure", "trial_right", "trial_error", "trial_end", "trial_chance",
         "premise_value", "premise_bound",  # in the drawing above the texts, as the lines' captions
     }  # fmt: skip
     run = lab.open("example-where-it-hesitates")

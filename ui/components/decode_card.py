@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tokenarium.backend import DecodeEstimate, DecodeResult
+from tokenarium.backend import LEAST_TRIALS, DecodeEstimate, DecodeResult
 from tokenarium.ui.components.cost_card import card, peak, size
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, source
@@ -17,6 +17,7 @@ def decode_card(cost: DecodeEstimate) -> str:
         (
             lane.title,
             f"at most {many(lane.passes, 'pass', 'passes')}, {lane.token_steps:,} tokens read"
+            + (f", the prompt {lane.rereads:,} times anew" if lane.rereads else "")
             + (f", {lane.small_passes:,} of the small model" if lane.small_passes else "")
             + (f"; {lane.premise}" if lane.premise else ""),
         )
@@ -58,7 +59,7 @@ def decode_sentence(result: DecodeResult) -> str:
         passes = number(many(lane.passes, "pass", "passes"), source("lane_passes", lane.number))
         read = number(f"{lane.token_steps:,} tokens", source("lane_steps", lane.number))
         said.append(f"{escape(lane.title)} {where}, for {passes}, {read} read.")
-    said += _told_apart(result)
+    said += _told_apart(result) + _calibrated(result)
     return f'<p class="tk-sentence">{" ".join(said)}</p>'
 
 
@@ -83,3 +84,34 @@ def _told_apart(result: DecodeResult) -> list[str]:
         if apart
         else "The intervals of right answers overlap with its own: no difference shows."
     ]
+
+
+def _calibrated(result: DecodeResult) -> list[str]:
+    """Return whether the model is right as often as it is sure, where trials tell, as sentences."""
+    said = []
+    for lane in result.lanes:
+        known = lane.reliability
+        if known is None:
+            continue
+
+        def of(name: str, value: float, *index: int, lane: int = lane.number) -> str:
+            return number(f"{value:.2f}", source(name, lane, *index))
+
+        low, high = (of("trial_end", end, place) for place, end in enumerate(known.interval))
+        more = known.error > known.null.high
+        trials = number(many(known.trials, "trial"), source("trial_count", lane.number))
+        said.append(
+            f"In {trials} of this prompt {escape(lane.title)} is sure by "
+            f"{of('trial_sure', known.mean_confidence)} and right in "
+            f"{of('trial_right', known.share_right)}: expected calibration error "
+            f"{of('trial_error', known.error)} (95 % interval {low} to {high}), "
+            f"{'above' if more else 'not above'} the "
+            f"{of('trial_chance', known.null.high)} that a calibrated model would show in so many."
+        )
+    few = [lane.trials for lane in result.lanes if 1 < lane.trials < LEAST_TRIALS]
+    if few:
+        said.append(
+            f"{many(max(few), 'trial')} of a prompt are too few to say whether the model is right "
+            f"as often as it is sure: ask for at least {LEAST_TRIALS}."
+        )
+    return said

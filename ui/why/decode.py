@@ -100,4 +100,41 @@ DECODE = {
         "result.lanes[{0}].token_steps",
         "tokens",
     ),
+    "trial_count": Formula(
+        "trial_rows",
+        "trials",
+        "Texts of this lane by seeds from the run's on.",
+        "result.lanes[{0}].reliability.trials",
+        "trials",
+    ),
+    "trial_sure": Formula(
+        "trial_rows",
+        "mean confidence of a lane",
+        "Confidence of a text: exp(mean ln p) of the tokens of its first line.",
+        "result.lanes[{0}].reliability.mean_confidence",
+    ),
+    "trial_right": Formula(
+        "trial_rows",
+        "share of right trials",
+        "Trials of this prompt alone.",
+        "result.lanes[{0}].reliability.share_right",
+    ),
+    "trial_error": Formula(
+        "trial_rows",
+        "expected calibration error",
+        "Trials in up to 5 bins by confidence; mean of |mean confidence - share right| over them.",
+        "result.lanes[{0}].reliability.error",
+    ),
+    "trial_end": Formula(
+        "trial_rows",
+        "end of the 95 % interval of the error",
+        "Trials drawn again, with replacement, 1,000 times; an absolute value is biased upwards.",
+        "result.lanes[{0}].reliability.interval[{1}]",
+    ),
+    "trial_chance": Formula(
+        "trial_rows",
+        "error of a calibrated model",
+        "97.5 % quantile of the error where every text is right with exactly its confidence.",
+        "result.lanes[{0}].reliability.null.high",
+    ),
 }

@@ -99,11 +99,12 @@ class CalibrationError(Measure):
 
     def bins(self, sure: "Numbers") -> "list[np.typing.NDArray[np.int_]]":
         """Return the places of each bin, least sure first; equal numbers, ties in their order."""
-        import numpy as np
+        from tokenarium.backend.judging.reliability import equal_bins
 
-        return np.array_split(np.argsort(sure, kind="stable"), BINS)
+        return equal_bins(sure, BINS)
 
     def error(self, sure: "Numbers", right: "Numbers") -> float:
         """Return the expected calibration error."""
-        apart = [abs(sure[own].sum() - right[own].sum()) for own in self.bins(sure)]
-        return float(sum(apart) / len(sure)) if len(sure) else float("nan")
+        from tokenarium.backend.judging.reliability import calibration_error
+
+        return calibration_error(sure, right, BINS)

@@ -17,7 +17,8 @@ class Doubt(Panel):
             "doubt",
             "How unsure, and in which way",
             "Right: many tokens could follow. High: a few likely ones against many unlikely ones. "
-            "A click chooses the step.",
+            "A click chooses the step. Beneath, where the prompt has an answer and 16 trials or "
+            "more: how often texts of about the same confidence are right.",
         )
         self.figure(
             "search_figure",
