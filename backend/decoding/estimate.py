@@ -25,6 +25,8 @@ class LaneCost:
     """What an earlier run found of the strategy's premise; empty where nothing is asked."""
     premise_passes: int = 0
     """The most that measuring it takes."""
+    rereads: int = 0
+    """Passes that read the prompt anew; its tokens are in ``token_steps`` where they are known."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def estimate_run(request: DecodeRequest, evidence: Evidence) -> DecodeEstimate:
     results = [run.result for run in evidence.measured(request)]
     found = estimate(request, [one for one in results if isinstance(one, DecodeResult)])
     try:
-        return _with_memory(found, request, evidence)
+        prompt = prompt_tokens(request, evidence)
+        found = _with_prompt(found, request, prompt)
+        return _with_memory(found, request, evidence, prompt)
     except UserError:
         return found
 
@@ -82,6 +86,7 @@ def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstim
             request.trials_of(one) * (one.most_small_passes(new) + (number > 0) * guesses),
             known_before(results, one.slug) if one.builds_on and number else "",
             one.most_premise_passes(new) if number else 0,
+            rereads=request.trials_of(one) * one.most_rereads(new),
         )
         for number, one in enumerate(request.lanes)
     )
@@ -96,8 +101,28 @@ def estimate(request: DecodeRequest, results: list[DecodeResult]) -> DecodeEstim
     return DecodeEstimate(lanes, len(paces), total)
 
 
+def prompt_tokens(request: DecodeRequest, evidence: Evidence) -> int:
+    """Return how long the prompt is; an error in words where its model is not on this machine."""
+    if request.prompt_ids:
+        return len(request.prompt_ids)
+    sketch = evidence.sketch(request)
+    return sketch.count_within(request, evidence.limit_of(request, sketch))
+
+
+def _with_prompt(found: DecodeEstimate, request: DecodeRequest, prompt: int) -> DecodeEstimate:
+    """Return an estimate in which passes that read the prompt anew have its tokens."""
+    length = prompt + len(request.begin)
+    return replace(
+        found,
+        lanes=tuple(
+            replace(lane, token_steps=lane.token_steps + lane.rereads * length)
+            for lane in found.lanes
+        ),
+    )
+
+
 def _with_memory(
-    found: DecodeEstimate, request: DecodeRequest, evidence: Evidence
+    found: DecodeEstimate, request: DecodeRequest, evidence: Evidence, prompt: int
 ) -> DecodeEstimate:
     """Return an estimate with the memory that the run takes, small models' by themselves."""
     import torch
@@ -108,9 +133,6 @@ def _with_memory(
     device, dtype = torch.device(evidence.device), getattr(torch, request.dtype)
     named = {name: request.model_copy(update={"model": name}) for name in request.beside}
     sketch = evidence.sketch(request)
-    prompt = len(request.prompt_ids) or sketch.count_within(
-        request, evidence.limit_of(request, sketch)
-    )
     own = Place(sketch.config, dtype, device)
     places = {
         name: Place(evidence.sketch(other).config, dtype, device) for name, other in named.items()

@@ -128,6 +128,13 @@ class Strategy(Method):
         """Return the most tokens that are read in those passes."""
         return self.most_passes(new_tokens)
 
+    def most_rereads(self, new_tokens: int) -> int:  # noqa: ARG002
+        """Return the most passes that read the prompt anew, as those with a gradient do.
+
+        Its tokens are not in ``most_token_steps``.
+        """
+        return 0
+
     def most_small_passes(self, new_tokens: int) -> int:  # noqa: ARG002
         """Return the most passes of the small model, where it has one."""
         return 0

@@ -56,12 +56,20 @@ class ActivationAttack(Strategy):
 
     def most_passes(self, new_tokens: int) -> int:
         """Each number of targets takes its steps and a text written freely."""
-        rungs = self.targets.bit_length() + 1
-        return new_tokens + rungs * (self.steps + 2 + self.targets) * (self.positions > 0)
+        return new_tokens + self._rungs * (self.steps + 2 + self.targets)
 
     def most_token_steps(self, new_tokens: int) -> int:
-        """Of edited positions and targets; gradients read the prompt anew on top."""
+        """Of edited positions and targets."""
         return new_tokens + self.most_passes(new_tokens) * (self.positions + self.targets)
+
+    def most_rereads(self, new_tokens: int) -> int:  # noqa: ARG002
+        """One gradient for every step of the search."""
+        return self._rungs * self.steps
+
+    @property
+    def _rungs(self) -> int:
+        """The most numbers of targets that are tried."""
+        return (self.targets.bit_length() + 1) * (self.positions > 0)
 
     def decode(self, lane: "Lane") -> None:
         """Search for an edit, read it, and go on greedily."""

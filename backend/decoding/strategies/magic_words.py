@@ -71,9 +71,13 @@ class MagicWords(Strategy):
         return new_tokens + grown + swapped + 2
 
     def most_token_steps(self, new_tokens: int) -> int:
-        """Of candidates, their words and the wanted text; prompts of gradients come on top."""
+        """Of candidates, their words and the wanted text."""
         tried = self.words * self.pool + self.iterations * self.swaps
         return new_tokens + (tried + self.words + self.iterations + 2) * (self.words + MOST_WANTED)
+
+    def most_rereads(self, new_tokens: int) -> int:  # noqa: ARG002
+        """One gradient for every word and for every iteration of swaps."""
+        return self.words + self.iterations if self.words else 0
 
     def decode(self, lane: "Lane") -> None:
         """Search, put the words after the prompt, and go on greedily."""
