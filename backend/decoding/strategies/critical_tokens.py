@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class CriticalTokens(TwoModels):
@@ -32,6 +33,7 @@ class CriticalTokens(TwoModels):
         "the paper fine-tunes one model on right and one on wrong answers, and trains a third by "
         "their contrast; here a small model stands for the wrong one, and the contrast chooses"
     )
+    builds_on = "few likeliest tokens lose most of their share by the contrast"
     neutral: ClassVar[dict[str, Any]] = {"weight": 0.0}
 
     weight: float = Field(1.0, ge=0, le=5, description="Share of the small model's ln p.")
@@ -41,6 +43,56 @@ class CriticalTokens(TwoModels):
     least: float = Field(
         0.1, ge=0, le=1, description="Leave out tokens below this share of the likeliest one."
     )
+
+    def most_premise_passes(self, new_tokens: int) -> int:  # noqa: ARG002
+        """Plain decoding is read once more; the small model's pass is counted with its others."""
+        return 1
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count the tokens of plain decoding that the contrast finds critical.
+
+        Whether another token there saves the answer is what trials say, where one is known.
+        """
+        import torch
+
+        from tokenarium.backend.decoding.drawing import Drawing, Series
+        from tokenarium.backend.decoding.premise import (
+            LEAST_STEPS,
+            MOST_SHARE,
+            Premise,
+            too_short,
+        )
+
+        tokens = lane.calibration.tokens
+        if len(tokens) < LEAST_STEPS:
+            return too_short(self.builds_on, len(tokens))
+        said = lane.second.along(tokens)
+        lane.stepper.feed(tokens)
+        shares, critical = list[float](), list[bool]()
+        for row, small, token in zip(
+            lane.stepper.rows_before(len(tokens)), said, tokens, strict=True
+        ):
+            left = torch.softmax(self.contrast(row.float(), small.logits), -1)
+            shares.append(float(left[token]))
+            critical.append(shares[-1] < self.below and int(left.argmax()) != token)
+        steps = [float(step + 1) for step in range(len(tokens))]
+        return Premise(
+            self.builds_on,
+            f"{sum(critical)} of {len(tokens)} tokens of plain decoding "
+            f"({sum(critical) / len(tokens):.0%}) are critical: the contrast leaves them less than "
+            f"{self.below:g}, and another one more",
+            sum(critical) / len(tokens),
+            MOST_SHARE,
+            drawing=Drawing(
+                "What the contrast leaves to the tokens of plain decoding",
+                "step",
+                "share after the contrast",
+                (
+                    Series("token that was taken", steps, shares),
+                    Series("critical below", [steps[0], steps[-1]], [self.below] * 2),
+                ),
+            ),
+        )
 
     def decode(self, lane: "Lane") -> None:
         """Contrast at every step."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from tokenarium.backend.decoding.branch import Branch
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 NEAR = 50
 """Likeliest tokens of a step whose meaning is compared with the phrases."""
@@ -34,6 +35,7 @@ class Guard(Beam):
         "phrases are named, where the paper finds them by a classifier of prompts; meaning is the "
         "cosine of the model's own mean input embeddings"
     )
+    builds_on = "few texts are near to a forbidden phrase by their embeddings"
     branches = True
     neutral: ClassVar[dict[str, Any]] = {"beams": 1, "phrases": ""}
 
@@ -45,6 +47,19 @@ class Guard(Beam):
     )
     least: float = Field(0.6, ge=0, le=1, description="Cosine from which on ln p falls.")
     window: int = Field(4, ge=1, le=32, description="Newest tokens whose mean is compared.")
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Compare the newest tokens of plain decoding with the phrases, at every step."""
+        import torch
+
+        from tokenarium.backend.decoding.premise import doubt_is_rare
+
+        tokens = [*lane.calibration.tokens]
+        near = [
+            float(self._nearest(lane, tokens[:step], torch.tensor([token])))
+            for step, token in enumerate(tokens)
+        ]
+        return doubt_is_rare(self.builds_on, near, self.least, "cosine with the nearest phrase", "")
 
     def log_probs(self, lane: "Lane", beam: "Branch | None") -> "Tensor":
         """Return ln p of every token [V], less its penalty."""

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
+MOST_APART = 2.0
+"""Factor between ranks up to which the law counts as met: our own line."""
 FITTED = 100
 """Likeliest tokens that the exponent of Zipf's law is fitted to, as published."""
 
@@ -35,6 +38,7 @@ class Mirostat(SampledStrategy):
         "the target is a quantile of the model's own entropy on this prompt, in nats; the paper "
         "names it in bits"
     )
+    builds_on = "probabilities fall with the rank as Zipf's law has it"
     neutral: ClassVar[dict[str, Any]] = {"target_nats": 20.0, "rate": 0.0}
     published: ClassVar[dict[str, Any]] = {"target_nats": 2.0794, "rate": 1.0}
 
@@ -52,6 +56,51 @@ class Mirostat(SampledStrategy):
         description="Which tokens stay: up to a rank by Zipf's law, as published, or those whose "
         "surprisal is not above the bound.",
     )
+
+    def most_premise_passes(self, new_tokens: int) -> int:  # noqa: ARG002
+        """Plain decoding is read once more."""
+        return 1
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Compare where Zipf's law cuts with where the surprisal itself passes the bound."""
+        import math
+
+        import torch
+
+        from tokenarium.backend.decoding.drawing import Drawing, Series
+        from tokenarium.backend.decoding.premise import LEAST_STEPS, Premise, too_short
+
+        tokens = lane.calibration.tokens
+        if len(tokens) < LEAST_STEPS:
+            return too_short(self.builds_on, len(tokens))
+        bound = 2 * (self.target_nats or lane.calibration.entropy(self.quantile))
+        lane.stepper.feed(tokens)
+        law, counted = list[float](), list[float]()
+        for row in lane.stepper.rows_before(len(tokens)):
+            logs = torch.log_softmax(row.double(), -1).sort(descending=True, stable=True).values
+            counted.append(float(max(1, int((-logs <= bound).sum()))))
+            law.append(float(zipf_rank(zipf_exponent(logs[:FITTED].tolist()), bound, len(logs))))
+        apart = sorted(abs(math.log(a / b)) for a, b in zip(law, counted, strict=True))
+        middle = math.exp(apart[len(apart) // 2])
+        steps = [float(step + 1) for step in range(len(tokens))]
+        return Premise(
+            self.builds_on,
+            f"along {len(tokens)} steps of plain decoding the law lets {min(law):,.0f} to "
+            f"{max(law):,.0f} tokens stay for a surprisal of {bound:.2f} nats, counted "
+            f"{min(counted):,.0f} to {max(counted):,.0f} do; at half of the steps they are more "
+            f"than a factor of {middle:.2f} apart",
+            middle,
+            MOST_APART,
+            drawing=Drawing(
+                "Tokens that stay along plain decoding",
+                "step",
+                "log10 of tokens that stay",
+                (
+                    Series("counted", steps, [math.log10(one) for one in counted]),
+                    Series("by Zipf's law", steps, [math.log10(one) for one in law]),
+                ),
+            ),
+        )
 
     def decode(self, lane: "Lane") -> None:
         """Draw, compare the surprisal with the target, and move the bound."""

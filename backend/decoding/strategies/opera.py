@@ -8,10 +8,17 @@ from pydantic import Field
 from tokenarium.backend.decoding.strategy import Strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from tokenarium.backend.decoding.branch import Branch
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
+    from tokenarium.backend.decoding.watching_reader import Seen
+
+MOST_SEEN = 64
+"""Steps of plain decoding that are looked at, its first."""
 
 
 class Opera(Strategy):
@@ -35,6 +42,7 @@ class Opera(Strategy):
         "tokens are weighed one by one, sigma follows the length, and a column's score is the "
         "geometric mean, which does not grow with the window; the preset takes the product and 50"
     )
+    builds_on = "newer tokens lean on one token before them for long at few steps, not as a rule"
     branches = True
     watches = ("attention",)
     neutral: ClassVar[dict[str, Any]] = {"weight": 0.0}
@@ -57,6 +65,49 @@ class Opera(Strategy):
     same: int = Field(6, ge=2, le=64, description="Steps that one column leads before going back.")
     recent: int = Field(8, ge=2, le=64, description="Newest steps that are counted.")
     returns: int = Field(3, ge=0, le=32, description="How often the text goes back at most.")
+
+    def most_premise_passes(self, new_tokens: int) -> int:  # noqa: ARG002
+        """Plain decoding is read once more."""
+        return 1
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count the steps of plain decoding at which one column has led for long."""
+        from tokenarium.backend.decoding.drawing import Drawing, Series
+        from tokenarium.backend.decoding.premise import (
+            LEAST_STEPS,
+            MOST_SHARE,
+            Premise,
+            too_short,
+        )
+
+        tokens = lane.calibration.tokens[:MOST_SEEN]
+        if len(tokens) < max(LEAST_STEPS, self.same + 1):
+            return too_short(
+                self.builds_on, len(lane.calibration.tokens), max(LEAST_STEPS, self.same + 1)
+            )
+        lane.stepper.feed(tokens)
+        seen = [lane.stepper.seen(back) for back in range(len(tokens))][::-1]
+        leading, long = [-1], 0
+        for step in range(1, len(tokens)):
+            first = step - min(step, self.window - 1)
+            leading.append(first + self.leading(self.among(seen[first : step + 1]))[0])
+            long += self._summary(leading, step + 1) is not None
+        share, steps = long / len(leading), [float(step + 1) for step in range(1, len(tokens))]
+        column, times = Counter(leading[1:]).most_common(1)[0]
+        return Premise(
+            self.builds_on,
+            f"at {long} of {len(leading)} steps of plain decoding ({share:.0%}) one of the newest "
+            f"tokens has led in {self.same} of the last {self.recent} steps; token {column + 1} "
+            f"leads most often, at {times}",
+            share,
+            MOST_SHARE,
+            drawing=Drawing(
+                "Which new token others lean on, along plain decoding",
+                "step",
+                "new token that leads",
+                (Series("leads", steps, [float(one + 1) for one in leading[1:]]),),
+            ),
+        )
 
     def most_passes(self, new_tokens: int) -> int:
         """Steps that were taken back are done again."""
@@ -111,10 +162,13 @@ class Opera(Strategy):
 
         Scaled by sigma; above the diagonal, where nothing is seen, it is 1.
         """
+        own = [lane.stepper.seen(back) for back in range(min(lane.step, self.window - 1))][::-1]
+        return self.among([*own, lane.stepper.node_seen(branch.nodes[-1])])
+
+    def among(self, seen: "Sequence[Seen]") -> "Tensor":
+        """Return attention [n, n] among n tokens, of the highest head, as ``rows`` has it."""
         import torch
 
-        own = [lane.stepper.seen(back) for back in range(min(lane.step, self.window - 1))][::-1]
-        seen = [*own, lane.stepper.node_seen(branch.nodes[-1])]
         count = len(seen)
         found = torch.ones(count, count)
         for place, one in enumerate(seen):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from tokenarium.backend.decoding.branch import Branch
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
 
 
 class Rectification(SampledStrategy):
@@ -31,6 +32,7 @@ class Rectification(SampledStrategy):
         "the chance of a dead end is counted in texts that are drawn, where the paper trains a "
         "value function; what is undesired is what breaks the request's constraint"
     )
+    builds_on = "some of the texts that are drawn keep the constraint"
     constrained = True
     branches = True
     neutral: ClassVar[dict[str, Any]] = {"rollouts": 0}
@@ -46,6 +48,36 @@ class Rectification(SampledStrategy):
     def most_token_steps(self, new_tokens: int) -> int:
         """All of them are read."""
         return new_tokens * (1 + self.candidates * (1 + self.rollouts * self.length))
+
+    def most_premise_passes(self, new_tokens: int) -> int:  # noqa: ARG002
+        """Texts are drawn from the prompt on."""
+        return 1 + self.length
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Count texts after the likeliest first tokens that keep the constraint."""
+        from tokenarium.backend.decoding.drawing import Drawing, Series
+        from tokenarium.backend.decoding.premise import Premise
+
+        if lane.allowed is None or not self.rollouts:
+            return Premise(self.builds_on, "no constraint is asked for, or no texts are drawn")
+        tokens = lane.now.likeliest(self.candidates)
+        kept = [1 - dead for dead in self._dead(lane, lane.fork(tokens))]
+        share, count = sum(kept) / len(kept), self.rollouts * len(kept)
+        return Premise(
+            self.builds_on,
+            f"{round(share * count)} of {count} texts of up to {self.length + 1} tokens keep it, "
+            f"drawn after the {len(kept)} likeliest first tokens; below one in {self.rollouts}, "
+            "the texts drawn after a token mostly find none",
+            share,
+            1 / self.rollouts,
+            below=False,
+            drawing=Drawing(
+                "Texts that keep the constraint",
+                "rank of the first token",
+                "share of drawn texts",
+                (Series("kept", [float(rank + 1) for rank in range(len(kept))], kept),),
+            ),
+        )
 
     def step(self, lane: "Lane") -> None:
         """Try the likeliest tokens, and draw from what they leave."""

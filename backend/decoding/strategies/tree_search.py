@@ -10,6 +10,12 @@ from tokenarium.backend.decoding.strategy import Strategy
 if TYPE_CHECKING:
     from tokenarium.backend.decoding.branch import Branch
     from tokenarium.backend.decoding.lane import Lane
+    from tokenarium.backend.decoding.premise import Premise
+
+TEXTS, MOST_READ = 16, 24
+"""Texts that its premise draws, and tokens of each."""
+LEAST_EACH = 3
+"""Right and wrong ones among them below which nothing is compared."""
 
 
 @dataclass(eq=False)
@@ -53,6 +59,7 @@ class TreeSearch(Strategy):
         "a search looks a number of tokens ahead and writes its best text before the next one; "
         "the paper's title and idea, with the selection rule of AlphaZero"
     )
+    builds_on = "the more confident a text, the likelier it is right"
     branches = True
     neutral: ClassVar = {"candidates": 1}
 
@@ -62,6 +69,62 @@ class TreeSearch(Strategy):
     explore: float = Field(
         1.0, ge=0, le=10, description="Weight c of what was rarely tried; 0 follows values alone."
     )
+
+    def most_premise_passes(self, new_tokens: int) -> int:
+        """Texts are drawn side by side."""
+        return min(new_tokens, MOST_READ)
+
+    def premise(self, lane: "Lane") -> "Premise":
+        """Draw texts, and compare the confidence of right and wrong ones."""
+        import math
+
+        import numpy as np
+
+        from tokenarium.backend.decoding.chance import chance_bound
+        from tokenarium.backend.decoding.drawing import Drawing, Series
+        from tokenarium.backend.decoding.premise import Premise
+
+        if lane.right is None:
+            return Premise(self.builds_on, "the prompt has no right answer to compare with")
+        made = lane.fork([lane.drawn_at(lane.now, None) for _ in range(TEXTS)])
+        for _ in range(min(lane.room, MOST_READ) - 1):
+            going = [one for one in made if one.tokens[-1] not in lane.ends]
+            if not going:
+                break
+            lane.grow({one: lane.drawn_after(one) for one in going})
+        sure = np.array([math.exp(sum(one.log_probs) / len(one.log_probs)) for one in made])
+        right = [lane.right(one.tokens) for one in made]
+        if not LEAST_EACH <= sum(right) <= TEXTS - LEAST_EACH:
+            few = f"{sum(right)} of {TEXTS} drawn texts are right, {LEAST_EACH} right and as many "
+            return Premise(self.builds_on, f"{few} wrong ones are needed to measure it")
+
+        def surer(flags: "np.typing.NDArray[np.float64]") -> float:
+            """Return how often a right text is surer than a wrong one, ties half."""
+            good, bad = sure[flags > 0], sure[flags == 0]
+            apart = good[:, None] - bad[None]
+            return float((apart > 0).mean() + (apart == 0).mean() / 2)
+
+        value = surer(np.asarray(right, np.float64))
+        bound = chance_bound(right, surer, lane.random)
+        points = {word: sure[np.array(right) == flag].tolist() for word, flag in
+                  (("wrong", False), ("right", True))}  # fmt: skip
+        return Premise(
+            self.builds_on,
+            f"{sum(right)} of {TEXTS} drawn texts are right; of pairs of a right and a wrong one "
+            f"the right one is the more confident in {value:.0%}, where chance alone gives up to "
+            f"{bound:.0%} in 95 % of orders",
+            value,
+            bound,
+            below=False,
+            drawing=Drawing(
+                "Confidence of drawn texts",
+                "confidence, exp(mean ln p)",
+                "1 where right",
+                tuple(
+                    Series(word, x, [float(word == "right")] * len(x)) for word, x in points.items()
+                ),
+            ),
+        )
 
     def most_passes(self, new_tokens: int) -> int:
         """A search may write a single token."""
