@@ -1,5 +1,6 @@
 """Read a response with log probabilities: chat completions, completions, and streams of either."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,8 +20,9 @@ def parse(text: str) -> Any:
 
     Raises: ValueError saying where it is no JSON.
     """
+    text = text.removeprefix("\ufeff")
     try:
-        return orjson.loads(text)
+        return _json(text)
     except orjson.JSONDecodeError as error:
         lines = [line.strip().removeprefix("data:").strip() for line in text.splitlines()]
         values = []
@@ -28,7 +30,7 @@ def parse(text: str) -> Any:
             if not line or line == "[DONE]":
                 continue
             try:
-                values.append(orjson.loads(line))
+                values.append(_json(line))
             except orjson.JSONDecodeError:
                 raise ValueError(
                     f"this is no JSON (line {number}: {error}): paste a whole response, or its "
@@ -39,6 +41,22 @@ def parse(text: str) -> Any:
                 "nothing was given: paste a response with logprobs, or choose a file"
             ) from error
         return values
+
+
+def _json(text: str) -> Any:
+    """Return JSON, in which numbers may be NaN or infinite, as Python writes them.
+
+    Raises: orjson.JSONDecodeError; also where it has half a character or what is too large.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        try:
+            value = json.loads(text)
+            orjson.dumps(value)  # refuses what a store and a browser could not hold
+        except (ValueError, TypeError, RecursionError):
+            raise error from None
+        return value
 
 
 def recognises(value: Any) -> bool:
@@ -158,9 +176,11 @@ def _chat(content: Any) -> list[GivenToken]:
 
 def _completion(given: Mapping[str, Any]) -> list[GivenToken]:
     tokens, logs = given["tokens"], given.get("token_logprobs")
-    tops = given.get("top_logprobs") or [None] * len(tokens)
-    if not (isinstance(logs, list) and isinstance(tops, list) and isinstance(tokens, list)):
+    if not (isinstance(logs, list) and isinstance(tokens, list)):
         raise ValueError("logprobs has tokens without token_logprobs: both are lists")
+    tops = given.get("top_logprobs") or [None] * len(tokens)
+    if not isinstance(tops, list):
+        raise ValueError(f"logprobs.top_logprobs is {_kind(tops)}, not a list")
     if not len(tokens) == len(logs) == len(tops):
         raise ValueError(
             f"logprobs has {len(tokens)} tokens, {len(logs)} token_logprobs and {len(tops)} "
