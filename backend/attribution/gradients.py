@@ -6,6 +6,7 @@ from torch import Tensor
 from tokenarium.backend.attribution.game import Game
 from tokenarium.backend.cost.fits import refuse_unless_free
 from tokenarium.backend.cost.work import Sizes
+from tokenarium.backend.models import capabilities
 
 
 def gradient(game: Game, embedded: Tensor) -> tuple[Tensor, Tensor]:
@@ -14,9 +15,11 @@ def gradient(game: Game, embedded: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         game: the text.
         embedded: [B, P, D].
-    Raises: ValueError where what autograd keeps does not fit into memory.
+    Raises: ValueError where what autograd keeps does not fit into memory, or the model does not
+        read a text from its embeddings.
     """
     loaded = game.loaded
+    capabilities.refuse_unless_embedded(loaded)
     _refuse_unless_fits(game, embedded.shape[0] * embedded.shape[1])
     with torch.inference_mode(False), torch.enable_grad():
         at = embedded.detach().clone().requires_grad_(True)

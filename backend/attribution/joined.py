@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from tokenarium.backend.attribution.rows import Row
+from tokenarium.backend.attribution.rows import BATCH_TOKENS, Row
+from tokenarium.backend.models.interface import asks_interface
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
 
@@ -164,6 +165,8 @@ def joins(loaded: LoadedModel, ids: Sequence[int]) -> bool:
     model = loaded.model
     if loaded.device.type != "cpu" or len(ids) < 3:  # elsewhere few large products are quicker
         return False
+    if not asks_interface(model) and loaded.context < BATCH_TOKENS:
+        return False  # its table of what a token sees ends before a pass does
     if model not in _tried:
         takes = inspect.signature(loaded.body.forward).parameters
         able = {"position_ids", "attention_mask"} <= takes.keys()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tokenarium.backend.attribution.game import Game
 from tokenarium.backend.attribution.reader import ZeroingValues
+from tokenarium.backend.models.handed_on import refuse_unless_one_stream
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
 from tokenarium.kernels.attention_stats import attention_rows
 
@@ -64,6 +65,7 @@ def mixing_by_layer(game: Game) -> list[Tensor]:
     Raises: ValueError where no layer attends.
     """
     loaded, given = game.loaded, []
+    refuse_unless_one_stream(loaded, "reading one layer again with values left out")
 
     def keep(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         given.append((args, named))

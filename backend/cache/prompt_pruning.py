@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.handed_on import refuse_unless_one_stream
 from tokenarium.backend.models.loaded import LoadedModel
 
 
@@ -34,6 +35,7 @@ class PromptPruner:
         self.into: Tensor | None = None
         """[T] the token that each has become a part of; None where none was joined."""
         self._given: Tensor | None = None  # those that the layer before has returned
+        refuse_unless_one_stream(loaded, "going on with some of a prompt's tokens")
         capabilities.refuse_unless_prunes(loaded, self)
 
     @contextmanager

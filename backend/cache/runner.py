@@ -19,7 +19,7 @@ from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.rotary_crossing import refuse_crossing, rotary_crossing
 from tokenarium.backend.models.text import tokenise
-from tokenarium.backend.models.uneven_layers import layers_apart
+from tokenarium.backend.models.uneven_layers import cached_apart, layers_apart
 from tokenarium.backend.runs.events import CancelToken, Event
 
 
@@ -45,7 +45,7 @@ def follow_policies(
     steps = len(given) or request.max_new_tokens
     notes = _beyond_context(loaded, len(tokens.ids), steps, bool(given))
     notes += _crossing(request, loaded, len(tokens.ids), steps)
-    notes += tuple(layers_apart(loaded))
+    notes += (*layers_apart(loaded), *cached_apart(loaded))
     layout = capabilities.layers(loaded)
     alone, heads = layout.windowed, layout.kv_heads
     budget = tokens_per_head(

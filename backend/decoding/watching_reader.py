@@ -8,8 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from tokenarium.backend.models import capabilities
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall
+from tokenarium.backend.observe.streams import stream
 from tokenarium.backend.speculation.reader import TreeReader
 
 Watched = Literal["layers", "attention", "gradients"]
@@ -87,6 +89,7 @@ class WatchingReader(TreeReader):
             targets: how many tokens at the end of the text are predicted.
         """
         loaded = self.loaded
+        capabilities.refuse_unless_embedded(loaded)
         self.check()
         end = len(ids) - targets
         with torch.inference_mode(False), torch.enable_grad():
@@ -132,8 +135,8 @@ class WatchingReader(TreeReader):
             yield states
             return
 
-        def note(_: Any, __: Any, output: Any) -> None:
-            states.append((output if isinstance(output, Tensor) else output[0])[0, -LAST:])
+        def note(layer: Any, _: Any, output: Any) -> None:
+            states.append(stream(layer, output)[0, -LAST:])
 
         handles = [layer.register_forward_hook(note) for layer in self.loaded.layers]
         try:

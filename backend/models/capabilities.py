@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from tokenarium.backend.models.loaded import LoadedModel, Verdict
 from tokenarium.backend.models.probes import (
     branches,
+    embedded,
     layout,
     observation,
     positions,
@@ -67,6 +68,15 @@ def refuse_unless_continues(loaded: LoadedModel, read: states.Read) -> None:
         ValueError: saying how far it is off.
     """
     _once(loaded, "continues", lambda: states.refuse_unless_continues(loaded, read))
+
+
+def refuse_unless_embedded(loaded: LoadedModel) -> None:
+    """Refuse a model that does not read a text from its embeddings as it does from token ids.
+
+    Raises:
+        ValueError: saying how far it is off.
+    """
+    _once(loaded, "embedded", lambda: embedded.refuse_unless_embedded(loaded))
 
 
 def why_chain_only(loaded: LoadedModel, read: branches.Read) -> str | None:

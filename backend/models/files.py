@@ -152,6 +152,16 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
+def tensor_names(folder: Path) -> list[str]:
+    """Return the names of the tensors that a model's safetensors files hold.
+
+    Raises:
+        ModelRefused: if a file is damaged.
+    """
+    headers = (_header(file, regular_size(file))[0] for file in weight_files(folder))
+    return [name for header in headers for name in header if name != "__metadata__"]
+
+
 def count_stored(file: Path) -> int:
     """Return how many numbers a safetensors file holds, once its header is found sound.
 

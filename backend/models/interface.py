@@ -12,6 +12,7 @@ from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.models.windows import windows_of
 from tokenarium.backend.observe import NAME
 from tokenarium.backend.observe.eager_attention import Undo, number_layers, observe_layers
+from tokenarium.backend.observe.streams import merge_streams
 
 
 def implementation_of(model: PreTrainedModel | type | tuple[type, ...]) -> str:
@@ -53,11 +54,22 @@ def asks_interface(model: PreTrainedModel) -> bool:
 def watch(model: PreTrainedModel, layers: tuple[nn.Module, ...]) -> Undo:
     """Let recorders see the attention of a model that computes it itself, or shares it.
 
+    Of several residual streams ``observe.streams`` merges what its layers hand on.
+
     Returns: what puts the layers back as they were.
     """
+    decoder: Any = model
+    forget = merge_streams(decoder.get_decoder(), layers)
     if asks_interface(model):
-        return number_layers(layers)
-    return observe_layers(layers, _windows(model.config))
+        leave = number_layers(layers)
+    else:
+        leave = observe_layers(layers, _windows(model.config))
+
+    def undo() -> None:
+        forget()
+        leave()
+
+    return undo
 
 
 def _windows(config: PretrainedConfig) -> list[int | None]:

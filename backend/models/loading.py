@@ -25,8 +25,16 @@ from tokenarium.backend.models.default import HUB_COPY
 from tokenarium.backend.models.dequantising import count_plain, how_to_read, make_plain
 from tokenarium.backend.models.download import fetch
 from tokenarium.backend.models.files import read_object, refuse_odd_files, regular_size
+from tokenarium.backend.models.handed_on import several_streams_note
 from tokenarium.backend.models.identity import DigestMemo, fingerprint
-from tokenarium.backend.models.image_text import auto_class, image_text_class, image_text_note
+from tokenarium.backend.models.image_text import (
+    TEXT_KEYS,
+    auto_class,
+    image_text_class,
+    image_text_note,
+    of_text,
+    text_alone,
+)
 from tokenarium.backend.models.interface import implementation_of, refusing_own_table, watch
 from tokenarium.backend.models.isolation.backend import isolate, try_file
 from tokenarium.backend.models.loaded import LoadedModel
@@ -116,6 +124,7 @@ def _load(
     _refuse_foreign_tokenizer(model, tokenizer, source.name)
     structure = find_structure(model)
     watch(model, structure.layers)
+    notes = (*notes, *several_streams_note(structure.layers))
     loaded = LoadedModel(
         name=source.name,
         model=model,
@@ -252,8 +261,10 @@ def _read_model(
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """Return the model, and what must be known of what was read."""
     install()
-    method = _method(folder, name)
+    whole, method = config, _method(folder, name)
     packed = how_to_read(method, device) if method else {}
+    if (text := text_alone(config)) is not None:
+        config, packed = text, packed | {"key_mapping": TEXT_KEYS}
     with (
         refusing(
             f"{name} could not be read", "check that config.json and the weights belong together"
@@ -277,8 +288,11 @@ def _read_model(
         else:
             model.to(device)
     refuse_missing(report["missing_keys"], model, name)
-    others = left_out(report["unexpected_keys"], model, name)
-    notes = image_text_note(config) or others
+    unexpected = report["unexpected_keys"]
+    if text is not None:
+        unexpected = of_text(unexpected, folder)
+    others = left_out(unexpected, model, name)
+    notes = image_text_note(whole) or others
     observed: PreTrainedModel = model.eval().requires_grad_(False)
     keep_fresh(observed)
     if rows := padded_rows(observed):

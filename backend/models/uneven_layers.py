@@ -6,8 +6,9 @@ from tokenarium.backend.models.loaded import LoadedModel
 
 
 def layers_apart(loaded: LoadedModel) -> list[str]:
-    """Return in words which layers have no attention, or fewer heads than others."""
-    heads = capabilities.layers(loaded).heads
+    """Return in words which layers have no attention, keys of others, or fewer heads."""
+    layout = capabilities.layers(loaded)
+    heads = layout.heads
     kinds = layer_kinds(loaded.model.config)
     others: dict[str, list[int]] = {}
     for layer, (kind, own) in enumerate(zip(kinds, heads, strict=True)):
@@ -18,6 +19,15 @@ def layers_apart(loaded: LoadedModel) -> list[str]:
         "keys or values, so their cells stay empty"
         for kind, layers in others.items()
     ]
+    sharing: dict[int, list[int]] = {}
+    for layer, of in enumerate(layout.shared_from):
+        if of is not None:
+            sharing.setdefault(of, []).append(layer)
+    words += [
+        f"layers {', '.join(map(str, layers))} make no keys and values of their own: they read "
+        f"those of layer {of}"
+        for of, layers in sharing.items()
+    ]
     counts = sorted({own for own in heads if own})
     if len(counts) > 1:
         each = " or ".join(f"{queries} on {groups}" for queries, groups in counts)
@@ -26,6 +36,16 @@ def layers_apart(loaded: LoadedModel) -> list[str]:
             "have stay empty"
         )
     return words
+
+
+def cached_apart(loaded: LoadedModel) -> list[str]:
+    """Say of a cache what it does where layers read the keys of others."""
+    if not any(of is not None for of in capabilities.layers(loaded).shared_from):
+        return []
+    return [
+        "the model keeps shared keys and values once; here a policy acts on them in each layer "
+        "that reads them, and bytes count them there again"
+    ]
 
 
 def refuse_uneven(loaded: LoadedModel, what: str) -> None:

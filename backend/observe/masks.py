@@ -5,7 +5,7 @@ is a band, which two integers describe.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,10 +27,29 @@ class Band:
     offset: int
     window: int | None
     declared: int | None = None
+    queries: int | None = field(default=None, compare=False)
+    """How many there are, so that rows can be cut out; None where that is not known."""
 
     def contiguous(self) -> "Band":
         """Return itself: ``generate`` asks this of the mask that goes with a static cache."""
         return self
+
+    def __getitem__(self, cut: Any) -> "Band":
+        """Return the band of the latest queries alone: [:, :, start:, :], as Gemma 4 cuts a mask.
+
+        Raises: TypeError for anything else.
+        """
+        everything = slice(None)
+        rows = cut[2] if isinstance(cut, tuple) and len(cut) == 4 else None
+        if (
+            not isinstance(rows, slice)
+            or self.queries is None
+            or (cut[0], cut[1], cut[3]) != (everything,) * 3
+            or rows.indices(self.queries)[1:] != (self.queries, 1)
+        ):
+            raise TypeError(f"a band of keys cannot be cut by {cut}: use a model that does not")
+        start = rows.indices(self.queries)[0]
+        return replace(self, offset=self.offset + start, queries=self.queries - start)
 
 
 def band_mask(
@@ -60,7 +79,7 @@ def band_mask(
         causal = window is None and mask_function is causal_mask_function
         if causal or _is_band(mask_function, q_length, kv_length, first, kv_offset, window, device):
             declared = local_size if _slides(mask_function, local_size, device) else None
-            return Band(offset=first - kv_offset, window=window, declared=declared)
+            return Band(first - kv_offset, window, declared, queries=q_length)
     return eager_mask(
         batch_size=batch_size,
         q_length=q_length,

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tokenarium.backend.models.handed_on import refuse_unless_one_stream
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe.attention import (
     AttentionCall,
@@ -65,6 +66,7 @@ class Overwriter:
         chosen: Sequence[Writers],
         report: Callable[[int, int], None],
     ) -> None:
+        refuse_unless_one_stream(loaded, "overwriting the residual stream")
         self.loaded, self.ids, self._chosen, self._report = loaded, list(ids), chosen, report
         self.residual: dict[int, Tensor] = {}
         """[T, D] entering each layer; L is what leaves the last."""

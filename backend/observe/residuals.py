@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tokenarium.backend.observe.streams import stream
+
 See = Callable[[int, Tensor], None]
 
 
@@ -14,15 +16,15 @@ def residuals(layers: Sequence[nn.Module], see: See) -> Iterator[None]:
     """Call ``see(l, residual)`` with the residual stream [B, T, D] entering layer l.
 
     Entry L is what leaves the last layer, before the final norm. The hooks are gone afterwards,
-    also when the forward pass was cut short.
+    also when the forward pass was cut short. Of several streams it is their merge.
     """
 
     def entering(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        see(0, args[0] if args else kwargs["hidden_states"])
+        see(0, stream(layers[0], args[0] if args else kwargs["hidden_states"]))
 
     def leaving(number: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
-            see(number, output if isinstance(output, Tensor) else output[0])
+        def hook(layer: nn.Module, _: Any, output: Any) -> None:
+            see(number, stream(layer, output))
 
         return hook
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from tokenarium.backend.models.handed_on import refuse_unless_one_stream
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe.residuals import residuals
 
@@ -40,6 +41,7 @@ def writers(loaded: LoadedModel, ids: Sequence[int]) -> tuple[Writers, ...]:
 
     Raises: ValueError where what the modules write does not add up to what leaves the layer.
     """
+    refuse_unless_one_stream(loaded, "adding up what layers write")
     found = []
     for choice in range(2):
         chosen = [_chosen(layer, choice) for layer in loaded.layers]

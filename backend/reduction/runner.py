@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tokenarium.backend.analysis.intervals import batch_means
 from tokenarium.backend.cost.fits import refuse_text_unless_fits, refuse_unless_free
-from tokenarium.backend.cost.work import Choices
+from tokenarium.backend.cost.work import Choices, Sizes
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens
 from tokenarium.backend.observe.products import quick_products
@@ -81,9 +81,8 @@ def reduce(
 
 def _refuse_unless_fits(loaded: LoadedModel, tokens: int) -> None:
     refuse_text_unless_fits(loaded, tokens, Choices(tiles=1, top_k=1, lens=False))
-    config = loaded.model.config.get_text_config()
-    width = int(config.hidden_size) + int(getattr(config, "intermediate_size", 0) or 0)
-    needed = 4 * (8 * width * max(tokens, COPIES_TOKENS) + 3 * MOST_LOGITS)
+    sizes = Sizes.of(loaded.model.config)
+    needed = 4 * (8 * (sizes.hidden + sizes.inner) * max(tokens, COPIES_TOKENS) + 3 * MOST_LOGITS)
     remedies = ("ask for fewer tokens", "choose a smaller model")
     refuse_unless_free(loaded.device, needed, "copies of the text", "the model", remedies)
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tokenarium.backend.models.handed_on import refuse_unless_one_stream
 from tokenarium.backend.models.loaded import LoadedModel
 
 MOST_LOGITS = 1 << 23
@@ -31,6 +32,7 @@ class Stepper:
     def __init__(
         self, loaded: LoadedModel, ids: Sequence[int], count: Callable[[int], None]
     ) -> None:
+        refuse_unless_one_stream(loaded, "reading layer by layer")
         self.loaded, self.ids, self.count = loaded, list(ids), count
         self._calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         self.states: Tensor

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tokenarium.backend.observe.streams import stream
+
 
 class _StopError(Exception):
     """The last layer that was asked for is done."""
@@ -32,7 +34,7 @@ def layer_span(
     states: dict[int, Tensor] = {}
 
     def keep(count: int, output: Any) -> None:
-        states[count] = (output if isinstance(output, Tensor) else output[0])[0]
+        states[count] = stream(layers[max(count - 1, 0)], output)[0]
         if count == stop:
             raise _StopError
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.models import capabilities
+from tokenarium.backend.models.handed_on import refuse_unless_one_stream
 from tokenarium.backend.models.layer_kinds import state_kinds
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.rotary_crossing import refuse_crossing
@@ -248,6 +249,8 @@ class TreeReader:
     ) -> Tensor:
         """Return the residual [n, hidden] after the last layer, or after ``stop``."""
         loaded, last = self.loaded, max(positions)
+        if given is not None:
+            refuse_unless_one_stream(loaded, "reading on from an inner layer")
         if last >= loaded.context and not loaded.reads_past_context:
             raise ValueError(
                 f"a token would stand at position {last}, but {loaded.name} has {loaded.context}: "
@@ -264,6 +267,7 @@ class TreeReader:
         if embeddings is None:
             inputs["input_ids"] = torch.tensor([list(ids)], device=loaded.device)
         else:
+            capabilities.refuse_unless_embedded(loaded)
             inputs["inputs_embeds"] = embeddings[None]
         span = layer_span(loaded.layers, last_layer, kept or (), given)
         with recording(_Keeper(self)), span as states:

@@ -38,8 +38,16 @@ UNEXPLAINED = """() => [...document.querySelectorAll('.tk-figure')]
     !(/\\w{3}.*[.]$/.test(said) && label.length > 10 && numbers && clean))"""
 """Figures without a sentence of what they show, without a name or without their numbers."""
 TOP = "query => document.querySelector(query).getBoundingClientRect().top + scrollY"
+SETTLED_PAGE = """() => document.querySelector('h1') && ![...document.querySelectorAll(
+  '[aria-busy=true], [role=tabpanel] [role=status]')].some(each => each.offsetParent)"""
+ACTS = ("Score", "Next byte", "Train", "Extend", "Draw", "Infer", "Compare", "Ask", "Cut", "Swap")
+"""What the buttons of a tab say that make something to look at."""
 FIRST = ("sinks", "speculate")
 """Those that are tried each time, in two looks."""
+
+
+def _declares_views(page: type[Any]) -> bool:
+    return issubclass(page, RunPage)
 
 
 def test_every_page_section_and_view_has_a_state() -> None:
@@ -67,9 +75,39 @@ def examine(visit: Visit, state: State, looks: list[tuple[int, bool]]) -> None:
     page = visit(state.address, wait=False)
     state.prepare(page)
     folded = {width: top_of(page, state.results, width) for width, _ in looks}
-    page.evaluate(UNFOLDED)
     page.add_style_tag(content=STILL)
     page.evaluate(AXE.read_text("utf-8"))
+    assert troubles(page, looks) == {}
+    assert folded[390] < 2 * 844, "results within two screens"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # thirteen tabs of Tokens in four looks
+@pytest.mark.parametrize("path", [page.path for page in every_page() if not _declares_views(page)])
+def test_axe_finds_nothing_in_any_tab_that_a_page_makes_by_itself(visit: Visit, path: str) -> None:
+    """Tabs are read from the page, and what they offer to do is done, so none is left out."""
+    page = visit(path, wait=False)
+    page.wait_for_function(SETTLED_PAGE)
+    page.add_style_tag(content=STILL)
+    page.evaluate(AXE.read_text("utf-8"))
+    tabs = page.get_by_role("tab")
+    wrong = {}
+    for number in range(tabs.count()):
+        page.set_viewport_size({"width": 1440, "height": 844})
+        tabs.nth(number).click()
+        page.wait_for_function(SETTLED_PAGE)
+        for press in page.get_by_role("tabpanel").get_by_role("button").all():
+            if (press.text_content() or "") in ACTS and press.is_enabled():
+                press.click()
+                page.wait_for_function(SETTLED_PAGE, timeout=120_000)
+        if found := troubles(page, LOOKS):
+            wrong[tabs.nth(number).text_content()] = found
+    assert wrong == {}
+
+
+def troubles(page: Page, looks: list[tuple[int, bool]]) -> dict[tuple[int, bool], Any]:
+    """Return what axe finds, by look, and where something scrolls sideways."""
+    page.evaluate(UNFOLDED)
     page.wait_for_timeout(1000)
     assert page.evaluate(UNEXPLAINED) == []
     wrong: dict[tuple[int, bool], Any] = {}
@@ -79,9 +117,9 @@ def examine(visit: Visit, state: State, looks: list[tuple[int, bool]]) -> None:
         page.evaluate(SETTLED)
         if found := page.evaluate(FOUND):
             wrong[width, dark] = found
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
-    assert wrong == {}
-    assert folded[390] < 2 * 844, "results within two screens"
+        if not page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+            wrong[width, dark] = [*wrong.get((width, dark), []), "scrolls sideways"]
+    return wrong
 
 
 def top_of(page: Page, query: str, width: int) -> float:

@@ -1,9 +1,11 @@
 """A tiny random model of any causal type that the installed transformers knows."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -13,6 +15,7 @@ from transformers import (
 )
 
 from tests.models.conftest import byte_tokenizer
+from tokenarium.backend.models.image_text import text_alone
 
 MOST_PARAMETERS = 100_000_000
 """Above, some size of a family is not among ``SIZES``: it is not built."""
@@ -108,9 +111,9 @@ OWN: dict[str, dict[str, Any]] = {
     "dots3_note_text": {"num_key_value_heads": 4},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
     "gemma3n_text": {
-        "num_kv_shared_layers": 0,
+        "num_kv_shared_layers": 2,
         "layer_types": ["sliding_attention", "full_attention"] * 2,
-        "activation_sparsity_pattern": [0.0] * 4,
+        "activation_sparsity_pattern": [0.95, 0.95, 0.0, 0.0],
         "intermediate_size": [96] * 4,
         "laurel_rank": 8,
     },
@@ -118,7 +121,7 @@ OWN: dict[str, dict[str, Any]] = {
         "global_head_dim": 32,
         "num_global_key_value_heads": 2,
         "layer_types": ["sliding_attention", "full_attention"] * 2,
-        "num_kv_shared_layers": 0,
+        "num_kv_shared_layers": 2,
     },
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "granite": {"residual_multiplier": 0.5},
@@ -205,6 +208,8 @@ def build(family: str, folder: Path) -> Path:
     Raises: ValueError where the model would be too large, and whatever the family raises.
     """
     config = small_config(family)
+    if text_alone(config) is not None:
+        return _around_text(config, folder)
     with torch.device("meta"):
         planned = AutoModelForCausalLM.from_config(config)
     count = sum(weights.numel() for weights in planned.parameters())
@@ -216,6 +221,23 @@ def build(family: str, folder: Path) -> Path:
         # Wide weights, so that what attention does shows in the logits.
         if weights.dim() > 1 and weights.is_floating_point() and "A_log" not in name:
             weights.data = torch.randn_like(weights) * (1.3 / weights.shape[-1] ** 0.5)
+        if name.endswith("correct_output_scale"):  # Gemma 3n: at 0 tokens are not looked up again
+            weights.data = torch.randn_like(weights)
     model.save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def _around_text(config: PretrainedConfig, folder: Path) -> Path:
+    """Save a whole model that cannot be built here: its text part, and something that sees."""
+    with TemporaryDirectory() as place:
+        text = build(config.get_text_config().model_type, Path(place) / "text")
+        weights = load_file(text / "model.safetensors")
+        config.text_config = type(config.get_text_config()).from_pretrained(text)
+    named = {key.replace("model.", "model.language_model.", 1): own for key, own in weights.items()}
+    named["model.vision_tower.stem.weight"] = torch.ones(2)
+    config.architectures = ["Gemma3nForConditionalGeneration"]
+    config.save_pretrained(folder)
+    save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
     byte_tokenizer().save_pretrained(folder)
     return folder

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tests.families.building import build
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.runner import follow_policies
+from tokenarium.backend.models.image_text import TEXT_KEYS, text_alone
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
@@ -60,8 +61,10 @@ def measure(family: str) -> Record:
 
 def _observed(loaded: LoadedModel, folder: Path) -> Record:
     found: Record = {"verdict": "loads", "why": ""}
+    text = text_alone(AutoConfig.from_pretrained(folder))
+    part = {} if text is None else {"config": text, "key_mapping": TEXT_KEYS}
     oracle = AutoModelForCausalLM.from_pretrained(
-        folder, attn_implementation="eager", dtype=torch.float32
+        folder, attn_implementation="eager", dtype=torch.float32, **part
     ).eval()
     found["trace"] = _try(lambda: _trace(loaded, oracle))
     found["full"] = _try(lambda: _full(loaded, oracle))

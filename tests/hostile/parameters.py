@@ -3,6 +3,7 @@
 import inspect
 import json
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -59,6 +60,12 @@ PLAIN = (str, int, float, list, dict, type(None))
 """What JSON can hold."""
 
 
+PYTHONS = re.compile(
+    r"values to unpack|invalid literal for|could not convert|broadcast|zero-size array|NoneType"
+    r"|math domain|division by zero|not in (list|tuple)$|index out of range|has no attribute"
+    r"|truth value|unsupported operand|keyword argument|size of tensor|Sizes of tensors|^'\w+'$"
+)
+"""What Python, NumPy or torch says where a refusal in words is due."""
 SPOILED = 0.75
 """Share of the requests in which something is odd; the others are drawn within the bounds."""
 ATTEMPTS = 40

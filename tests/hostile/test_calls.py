@@ -78,6 +78,18 @@ def test_odd_values_end_in_words_and_stay_out_of_the_log(
     assert "Traceback" not in told.err
 
 
+def test_a_session_that_asked_nothing_is_refused_and_nothing_is_logged(
+    served: SimpleNamespace, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for query in (f"?session_hash={SECRET}", "?session_hash=", "", "?session_hash=%00&x=1"):
+        told = served.http.get(f"{API}/queue/data{query}")
+        assert told.status_code == 404
+        assert "join the queue first" in told.json()["error"]
+    heard = capfd.readouterr()
+    assert SECRET not in heard.out + heard.err + caplog.text
+    assert "Traceback" not in heard.err
+
+
 def test_a_panic_and_a_defect_end_in_words(
     served: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from tests.hostile.drawing import values
 from tests.hostile.parameters import calls, requests
 from tests.labs import shipped_store
 from tokenarium import Lab, Settings
+from tokenarium.backend.benchmark.sweep.request import PointRequest
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.runs.method import FAMILIES
 
@@ -69,6 +70,17 @@ def test_every_public_method_refuses_odd_values_in_words(lab):
             _try(name, call)
     methods = {"lab.run", "lab.compare", "lab.note", "classes.join", "tokenizers.train"}
     assert methods <= called
+
+
+def test_a_point_of_a_sweep_that_is_several_is_refused_by_name(lab):
+    for name, given in {
+        "policies": {"policies": ["recent", "h2o"]},
+        "budgets": {"policies": ["recent"], "budgets": [0.5, 0.9]},
+        "depths": {"policies": ["recent"], "budgets": [0.5], "depths": [0.0, 1.0]},
+    }.items():
+        request = lab.request(PointRequest, model="bundled/draft", task="passkey", **given)
+        with pytest.raises(UserError, match=f"{name} has 2 values, and a point of a sweep has"):
+            lab.run(request)
 
 
 def test_no_name_of_a_model_is_refused_by_every_kind_that_needs_one(lab):

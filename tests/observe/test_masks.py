@@ -1,5 +1,6 @@
 """Masks as bands, and as tensors where no band would do."""
 
+import numpy as np
 import pytest
 import torch
 from transformers.masking_utils import (
@@ -55,3 +56,21 @@ def test_band_mask_of_padding_is_additive_and_without_it_a_band():
     mask = band_mask(1, 6, 6, attention_mask=padding, dtype=torch.float32)
     assert mask.dtype == torch.float32
     assert (mask[0, 0, 5] == 0).tolist() == [False, False, True, True, True, True]
+
+
+def test_the_latest_queries_of_a_band_are_cut_as_rows_of_a_mask():
+    function = sliding_window_causal_mask_function(5)
+    sizes = {"batch_size": 1, "q_length": 9, "kv_length": 12, "q_offset": 3}
+    band = band_mask(**sizes, mask_function=function, local_size=5)
+    mask = eager_mask(**sizes, mask_function=function)
+    for start in (0, -2, 4):
+        cut = band[:, :, start:, :]
+        rows = mask[0, 0, start:]
+        assert torch.equal(seen(cut, len(rows), 12), rows == 0)
+    assert band[:, :, -0:, :] == band
+
+
+@pytest.mark.parametrize("cut", [0, np.s_[:, :, :3, :], np.s_[:, :, ::2, :], np.s_[..., 1:]])
+def test_a_band_is_cut_in_no_other_way(cut):
+    with pytest.raises(TypeError, match="a band of keys cannot be cut"):
+        band_mask(1, 6, 6)[cut]

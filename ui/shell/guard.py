@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import get_route_path  # type: ignore[attr-defined]
@@ -14,11 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenarium.backend import UserError, address_of
 from tokenarium.ui.shell.answers import Shares, words_of
-from tokenarium.ui.shell.unread import waits
+from tokenarium.ui.shell.unread import knows, waits
 from tokenarium.ui.shell.visitor import CALLER, COOKIE, is_name, passed_on
 
 API = "gradio_api/"
 MCP = f"{API}mcp"
+STREAM = f"{API}queue/data"
 SENT_BYTES = 10 * 2**20
 """Most that a request may send: a text of 8 MB, and what else a page says."""
 HOSTED_SENT_BYTES = 2 * 2**20
@@ -36,6 +37,7 @@ _ANSWER = re.compile(r"gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
 _NOT_HERE = (
     "no answer waits under this event: it was read, or waited too long; ask again and read at once"
 )
+_NOBODY = "nothing was asked under this session_hash, or all of it was read: join the queue first"
 _SIGN_IN = re.compile(r"login/(huggingface|callback)|logout")
 _PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
@@ -91,6 +93,8 @@ class Guard:
         read = method in ("GET", "HEAD") and (open_here or signing_in)
         if read and (called := _ANSWER.fullmatch(path)) and not waits(scope["app"], called[1]):
             await refused(scope, receive, send, 404, _NOT_HERE)
+        elif read and path == STREAM and not knows(scope["app"], _caller(scope)):
+            await refused(scope, receive, send, 404, _NOBODY)
         elif read or (path == MCP and method == "DELETE"):  # the end of a session
             await self._app(scope, receive, send)
         elif method == "POST" and _SENT.fullmatch(path):
@@ -164,6 +168,10 @@ async def refused(scope: Scope, receive: Receive, send: Send, status: int, words
             _PAGE.format(words=escape(words), home=escape(f"{scope.get('root_path', '')}/")), status
         )
     await answer(scope, receive, send)
+
+
+def _caller(scope: Scope) -> str:
+    return QueryParams(scope.get("query_string", b"")).get("session_hash", "")
 
 
 def _nothing(path: str) -> tuple[int, str]:

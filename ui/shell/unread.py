@@ -157,6 +157,11 @@ def waits(app: Any, event: str) -> bool:
     return any(event in ids for ids in queue.pending_event_ids_session.values())
 
 
+def knows(app: Any, caller: str) -> bool:
+    """Return whether something waits, or is on its way, for a caller of an application."""
+    return caller in _queue_of(app).pending_messages_per_session
+
+
 def keep_few_unread(app: Any) -> None:
     """Give an application mailboxes that hold little, with what is in its own."""
     queue = _queue_of(app)

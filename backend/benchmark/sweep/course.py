@@ -107,6 +107,12 @@ def follow_point(
 
     Raises: ValueError where the exercise or the budget does not suit; Cancelled.
     """
+    for name in ("policies", "budgets", "depths"):
+        if (count := len(getattr(request, name))) != 1:
+            raise ValueError(
+                f"{name} has {count} values, and a point of a sweep has one: name one of them, or "
+                "ask for the whole sweep"
+            )
     (spec,), (ratio,), (depth,) = request.policies, request.budgets, request.depths
     ProgressReporter(emit, cancel).report(f"{spec.policy.title}: the first exercise", 0, 1)
     exercise = exercises(request, loaded, limit, depth, cancel.check)[0]

@@ -19,6 +19,8 @@ class Layout:
     """By layer that attends the most keys a query sees by design; None where it sees all."""
     heads: tuple[tuple[int, int] | None, ...]
     """By layer the query heads and the key-value heads; None where a layer does not attend."""
+    shared_from: tuple[int | None, ...] = ()
+    """By layer the earlier one whose keys and values it reads, making none of its own."""
 
     @property
     def most_heads(self) -> int:
@@ -46,10 +48,16 @@ class _Layers(Recorder):
         super().__init__()
         self.windows: dict[int, int | None] = {}
         self.heads: dict[int, tuple[int, int]] = {}
+        self.shared: dict[int, int] = {}
+        self._keys: dict[int, Tensor] = {}
 
     def attend(self, call: AttentionCall) -> Tensor:
         self.windows[call.layer] = call.declared_window
         self.heads[call.layer] = (call.q.shape[1], call.k.shape[1])
+        same = (of for of, keys in self._keys.items() if keys.data_ptr() == call.k.data_ptr())
+        if (first := next(same, None)) is not None:
+            self.shared[call.layer] = first
+        self._keys[call.layer] = call.k
         return super().attend(call)
 
 
@@ -62,4 +70,5 @@ def layout(loaded: LoadedModel) -> Layout:
         loaded.body(input_ids=ids, use_cache=False)
     heads = tuple(map(watch.heads.get, range(len(loaded.layers))))
     windowed = tuple(layer for layer, window in watch.windows.items() if window is not None)
-    return Layout(windowed, tuple(watch.windows.values()), heads)
+    shared = tuple(map(watch.shared.get, range(len(loaded.layers))))
+    return Layout(windowed, tuple(watch.windows.values()), heads, shared)

@@ -21,6 +21,7 @@ from tokenarium.backend.models.probes.weights import minus_infinities, why_not_n
 from tokenarium.backend.models.structure import embedding_entries
 from tokenarium.backend.observe import NAME, AttentionCall, Recorder, recording
 from tokenarium.backend.observe.attention import UnknownArgument
+from tokenarium.backend.observe.streams import stream as one_stream
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
 """Largest difference of logits allowed, as a share of the largest |logit|, by dtype."""
@@ -107,7 +108,7 @@ def _compared(loaded: LoadedModel, tokens: int) -> Verdict:
                 reference = _logits(loaded, ids)
             if not bool(torch.isfinite(reference).all()):
                 return Verdict(False, _overflow(loaded, stream), float("nan"))
-            hidden = stream.leaving[-1] if stream.leaving else None
+            hidden = one_stream(loaded.layers[-1], stream.leaving[-1]) if stream.leaving else None
             alone = hidden is not None and not _has_several_streams(loaded, hidden)
             rebuilt = _rebuild(loaded, hidden) if alone and hidden is not None else None
     except torch.OutOfMemoryError:
@@ -146,12 +147,8 @@ def _judge(
     attending = list(attention_layers(loaded.model.config))
     failure = None
     if counter.order != attending:
-        failure = (
-            f"attention was seen in layers {counter.order}, not once in each of {attending}: it "
-            "is computed otherwise than by queries, keys, softmax and values there, choose another "
-            "model"
-        )
-    elif _has_several_streams(loaded, stream.leaving[-1]):
+        failure = _unseen(counter.order, attending)
+    elif _has_several_streams(loaded, one_stream(loaded.layers[-1], stream.leaving[-1])):
         failure = (
             "it has several residual streams side by side, of which one could be shown: choose "
             "another model"
@@ -173,6 +170,26 @@ def _judge(
         f"logits equal to {compared} within {tolerance:g} of the largest, {_name(loaded.dtype)}, "
         f"{logits.shape[0]} tokens, {len(attending)} layers",
         difference,
+    )
+
+
+def _unseen(order: list[int], attending: list[int]) -> str:
+    """Return what is wrong with the layers that attention was seen in."""
+    if not order:
+        return (
+            f"attention was seen in layers [], in none of {attending}: they sum the text up in a "
+            "state, or attend otherwise than by queries, keys, softmax and values, so choose a "
+            "decoder with attention, such as llama or qwen3"
+        )
+    if len(order) > len(attending) and sorted(set(order)) == attending:
+        times = len(order) // len(attending)
+        return (
+            f"its layers attend {times} times each and take one map from another (differential "
+            "attention), which no single map of weights shows: choose another model"
+        )
+    return (
+        f"attention was seen in layers {order}, not once in each of {attending}: it is computed "
+        "otherwise than by queries, keys, softmax and values there, choose another model"
     )
 
 

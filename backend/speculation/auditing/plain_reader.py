@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall, Recorder, plain_attention, recording
+from tokenarium.backend.observe.streams import stream
 from tokenarium.backend.speculation.distribution import Processors
 from tokenarium.backend.speculation.vocabulary import SharedVocabulary
 
@@ -77,8 +78,8 @@ class PlainReader:
                 use_cache=False,
                 output_hidden_states=early,
             )
-        if early:
-            states = output.hidden_states[self._layers][0]
+        if early and self._layers is not None:
+            states = self._after(output, self._layers)[0]
             states = states if loaded.final_norm is None else loaded.final_norm(states)
         else:
             states = output.last_hidden_state[0]
@@ -103,9 +104,13 @@ class PlainReader:
                 )
         finally:
             handle.remove()
-        residual = last[0] if isinstance(last[0], Tensor) else last[0][0]
-        found = [*output.hidden_states[: len(loaded.layers)], residual]
+        found = [self._after(output, count) for count in range(len(loaded.layers))]
+        found.append(stream(loaded.layers[-1], last[0]))
         return torch.cat([found[count][0] for count in after], -1)
+
+    def _after(self, output: Any, count: int) -> Tensor:
+        """Return the residual [1, T, D] that a reading gave after so many layers."""
+        return stream(self._loaded.layers[max(count - 1, 0)], output.hidden_states[count])
 
 
 class CancelCheck(Recorder):
