@@ -1,10 +1,14 @@
 """From logits to the distribution that tokens are sampled from, and sampling from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from tokenarium.kernels.vocab_stats import draw, left_over, normalised
 
 
 @dataclass(frozen=True)
@@ -112,10 +116,6 @@ def _likeliest(probs: Tensor, share: float) -> Tensor:
     return above | (equal & (equal.cumsum(-1) <= room))
 
 
-_BLOCK = 256
-"""Tokens whose mass is summed before any is looked at one by one."""
-
-
 def sample(probs: Tensor, uniform: Tensor) -> Tensor:
     """Return the tokens [F] where the cumulated distributions pass ``uniform``; none has mass 0.
 
@@ -123,33 +123,7 @@ def sample(probs: Tensor, uniform: Tensor) -> Tensor:
         probs: [F, V], not necessarily of sum 1.
         uniform: [F] numbers in [0, 1), float64.
     """
-    vocabulary = probs.shape[-1]
-    if vocabulary <= 4 * _BLOCK:
-        edges = probs.double().cumsum(-1)
-        return _first_above(edges, edges[:, -1] * uniform)[0]
-    whole = vocabulary // _BLOCK * _BLOCK
-    masses = probs[:, :whole].unflatten(-1, (-1, _BLOCK)).sum(-1)
-    if whole < vocabulary:
-        masses = torch.cat([masses, probs[:, whole:].sum(-1, keepdim=True)], -1)
-    edges = masses.double().cumsum(-1)
-    block, inside = _first_above(edges, edges[:, -1] * uniform)
-    tokens = block[:, None] * _BLOCK + torch.arange(_BLOCK, device=probs.device)
-    within = probs.gather(-1, tokens.clamp_max(vocabulary - 1)).where(tokens < vocabulary, 0)
-    found, _ = _first_above(within.double().cumsum(-1), inside)
-    return block * _BLOCK + found
-
-
-def _first_above(edges: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first of ascending edges [F, n] above ``reach`` [F], and how far it reaches in.
-
-    The edge of what has no mass is that of the one before, so it is never first. Rounding may put
-    ``reach`` a little outside, where it would find nothing, or the mass 0 at the start.
-    """
-    total = edges[:, -1]
-    reach = torch.minimum(reach.clamp_min(0), torch.nextafter(total, torch.zeros_like(total)))
-    index = torch.searchsorted(edges, reach[:, None], right=True)
-    before = edges.gather(-1, (index - 1).clamp_min(0)).where(index > 0, 0)
-    return index[:, 0], reach - before[:, 0]
+    return draw(probs, uniform)
 
 
 def sample_one(probs: Tensor, uniform: float) -> int:
@@ -193,8 +167,31 @@ def residual(target: Tensor, draft: Tensor) -> Tensor:
     """Return the distributions [F, V] proportional to max(0, target - draft).
 
     Where that is 0 everywhere nothing can have been rejected, and the target's own is returned.
+    Within ``shared_residuals`` the same tensors give the same tensor.
     """
-    return _normalised((target - draft).clamp_(min=0), target)
+    known = _known.get()
+    if known is None:
+        return left_over(target, draft)
+    key = id(target), id(draft)
+    if key not in known:
+        known[key] = target, draft, left_over(target, draft)
+    return known[key][2]
+
+
+_known: ContextVar[dict[tuple[int, int], tuple[Tensor, Tensor, Tensor]] | None] = ContextVar(
+    "residuals", default=None
+)
+"""By the identities of target and draft, both, so that they live on, and their residual."""
+
+
+@contextmanager
+def shared_residuals() -> Iterator[None]:
+    """Compute each residual once, for rules that ask for the same; nobody may write into them."""
+    before = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(before)
 
 
 def without(probs: Tensor, tokens: Tensor) -> Tensor:
@@ -202,12 +199,4 @@ def without(probs: Tensor, tokens: Tensor) -> Tensor:
 
     Unchanged where nothing else has mass.
     """
-    return _normalised(probs.scatter(-1, tokens, 0), probs)
-
-
-def _normalised(masses: Tensor, otherwise: Tensor) -> Tensor:
-    """Return masses [F, V] divided by their sum, in place; ``otherwise`` where they are all 0."""
-    total = masses.sum(-1, keepdim=True)
-    if bool((total > 0).all()):
-        return masses.div_(total)
-    return torch.where(total > 0, masses / total, otherwise)
+    return normalised(probs.scatter(-1, tokens, 0), probs)

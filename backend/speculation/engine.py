@@ -57,6 +57,10 @@ class Round:
         return [self.tree.tokens[node] for node in found.path[1:]] + [found.token]
 
 
+_FEW = 8
+"""Nodes that are processed all at once: of more only those that verification comes to."""
+
+
 class TargetProbs(Mapping[int, Tensor]):
     """The target's distribution [V] after each verified node, computed when it is looked up."""
 
@@ -68,8 +72,11 @@ class TargetProbs(Mapping[int, Tensor]):
         # Now, before the text goes on.
         self._paths = [state.prefix(tree, node) for node in nodes] if penalty else None
         self._known: dict[int, Tensor] = {}
+        self._soft: Tensor | None = None
 
     def __getitem__(self, node: int) -> Tensor:
+        if node not in self._known and not self._processors.greedy and len(self) <= _FEW:
+            self.soft()
         if node not in self._known:
             row = self._rows[node]
             paths = self._paths and self._paths[row : row + 1]
@@ -77,8 +84,17 @@ class TargetProbs(Mapping[int, Tensor]):
         return self._known[node]
 
     def soft(self) -> Tensor:
-        """Return [n, V] distributions that are not one-hot: see ``Processors.soft_probs``."""
-        return self._processors.soft_probs(self._logits, self._paths)
+        """Return [n, V] distributions that are not one-hot: see ``Processors.soft_probs``.
+
+        Above temperature 0 they are the distributions themselves, which are kept.
+        """
+        if self._soft is not None:
+            return self._soft
+        probs = self._processors.soft_probs(self._logits, self._paths)
+        if not self._processors.greedy:
+            self._soft = probs
+            self._known = dict(zip(self._rows, probs, strict=True)) | self._known
+        return probs
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._rows)

@@ -1,6 +1,7 @@
 """The rows of one round's tree in the log of a run: every node with what is known of it."""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tokenarium.backend.speculation.node_schema import NODE, STATUSES
 from tokenarium.backend.speculation.replay import outcomes
 from tokenarium.backend.speculation.second_reading import JudgedProbs
 from tokenarium.backend.speculation.tree import ROOT
+from tokenarium.kernels.vocab_stats import ProbStats, prob_stats
 
 ALTERNATIVES = 5
 _AT_ONCE = 16
@@ -43,7 +45,8 @@ class RoundRows:
             for name in ("second_prob", "second_overlap")
         }
         self.verified = tree.verified()
-        self.target_probs = dict(zip(self.verified, round_.targets.soft(), strict=True))
+        self._soft = round_.targets.soft()  # [n, V]
+        self.target_probs = dict(zip(self.verified, self._soft, strict=True))
         self.children: list[list[int]] = [[] for _ in tree.tokens]  # pruned ones too
         for node, parent in enumerate(tree.parents):
             if node:
@@ -59,55 +62,74 @@ class RoundRows:
         rows["u"][ROOT] = np.nan
         rows["logq_path"][ROOT] = 0
         rows["p_accept_path"][ROOT] = rows["p_reach"][ROOT] = 1
+        self._fill_places()
+        below = np.arange(1, len(tree))
+        row_of = {node: row for row, node in enumerate(self.verified)}
+        read = [node for node in below if tree.parents[node] in row_of]
+        if read:
+            after = [row_of[tree.parents[node]] for node in read]
+            p = self._soft[after, [tree.tokens[node] for node in read]]
+            rows["p_raw"][read] = _numpy(p)
+            ranks = map(self._rank, [tree.parents[node] for node in read], p.tolist())
+            rows["target_rank"][read] = list(ranks)
+        drawn = [node for node in below if tree.parents[node] in tree.draft_probs]
+        if not drawn:
+            return
+        q = [tree.draft_probs[tree.parents[node]][tree.tokens[node]] for node in drawn]
+        rows["q_raw"][drawn] = _numpy(torch.stack(q))
+        with np.errstate(divide="ignore"):
+            logq = np.log(rows["q_raw"])
+        for node in drawn:
+            rows["logq_path"][node] = rows["logq_path"][tree.parents[node]] + logq[node]
+
+    def _fill_places(self) -> None:
+        """Fill in where each node stands in the tree; siblings by q where the draft gives one."""
+        tree, rows = self.round.tree, self.nodes
+        rows["parent"][1:] = self.first + np.asarray(tree.parents[1:], np.int64)
         for parent, children in enumerate(self.children):
-            if not children:
-                continue
-            tokens = torch.tensor([tree.tokens[child] for child in children])
-            rows["parent"][children] = self.first + parent
             rows["depth"][children] = rows["depth"][parent] + 1
-            rows["draw_order"][children] = np.arange(len(children))
-            target, draft = self.target_probs.get(parent), tree.draft_probs.get(parent)
-            if target is not None:
-                p = target[tokens.to(target.device)]
-                rows["p_raw"][children] = _numpy(p)
-                rows["target_rank"][children] = _numpy((target > p[:, None]).sum(1))
-            if draft is not None:
-                q = _numpy(draft[tokens.to(draft.device)])
-                rows["q_raw"][children] = q
+            rows["draw_order"][children] = rows["sibling_rank"][children] = range(len(children))
+            draft = tree.draft_probs.get(parent)
+            if draft is not None and len(children) > 1:
+                q = _numpy(draft[[tree.tokens[child] for child in children]])
                 rows["sibling_rank"][children] = np.argsort(np.argsort(-q, kind="stable"))
-                with np.errstate(divide="ignore"):
-                    rows["logq_path"][children] = rows["logq_path"][parent] + np.log(q)
-            else:
-                rows["sibling_rank"][children] = rows["draw_order"][children]
+
+    def _rank(self, node: int, prob: float) -> int:
+        """Return how many tokens the target finds likelier after a node."""
+        best = self.tops["target_top"][node]
+        if prob >= best[-1]:  # not where fewer are known
+            return int((best > prob).sum())
+        return int((self.target_probs[node] > prob).sum())
 
     def fill_distributions(self) -> None:
         """Fill in what the distributions p and q after each node are like, many nodes at once."""
         for start in range(0, len(self.verified), _AT_ONCE):
             nodes = self.verified[start : start + _AT_ONCE]
-            p = torch.stack([self.target_probs[node] for node in nodes])
-            plogp = _times_log(p, p).sum(-1)
-            self._describe("target", nodes, p, plogp)
+            p = self._soft[start : start + _AT_ONCE]
+            target = prob_stats(p, ALTERNATIVES)
+            self._describe("target", nodes, target)
             self.nodes["target_argmax"][nodes] = self.tops["target_top_ids"][nodes, 0]
             known = [row for row, node in enumerate(nodes) if node in self.round.tree.draft_probs]
             if not known:
                 continue
             drafted = [nodes[row] for row in known]
             q = torch.stack([self.round.tree.draft_probs[node] for node in drafted])
-            self._describe("draft", drafted, q, _times_log(q, q).sum(-1))
-            p = p if len(known) == len(nodes) else p[known]
-            divergence = (plogp[known] - _times_log(p, q).sum(-1)).clamp_min(0)
-            never = ((q == 0) & (p > 0)).any(-1)
-            self.nodes["kl_nats"][drafted] = _numpy(divergence.masked_fill(never, torch.inf))
-            self.nodes["tv_overlap"][drafted] = _numpy(torch.minimum(p, q).sum(-1))
+            draft = prob_stats(q, ALTERNATIVES, p if len(known) == len(nodes) else p[known])
+            self._describe("draft", drafted, draft)
+            assert draft.crossed is not None
+            assert draft.overlap is not None
+            divergence = (draft.crossed - target.entropy[known]).clamp_min(0)
+            self.nodes["kl_nats"][drafted] = _numpy(divergence)
+            self.nodes["tv_overlap"][drafted] = _numpy(draft.overlap)
 
-    def _describe(self, whose: str, nodes: list[int], probs: Tensor, plogp: Tensor) -> None:
-        self._fill_tops(whose, nodes, probs)
-        self.nodes[f"{whose}_entropy"][nodes] = _numpy((-plogp).clamp_min(0))
+    def _describe(self, whose: str, nodes: list[int], stats: ProbStats) -> None:
+        self._fill_tops(whose, nodes, stats)
+        self.nodes[f"{whose}_entropy"][nodes] = _numpy(stats.entropy)
 
-    def _fill_tops(self, whose: str, nodes: list[int], probs: Tensor) -> None:
-        values, ids = probs.topk(min(ALTERNATIVES, probs.shape[-1]), -1)
-        self.tops[f"{whose}_top_ids"][nodes, : ids.shape[-1]] = _numpy(ids)
-        self.tops[f"{whose}_top"][nodes, : ids.shape[-1]] = _numpy(values)
+    def _fill_tops(self, whose: str, nodes: list[int], stats: ProbStats) -> None:
+        wide = stats.top_ids.shape[-1]
+        self.tops[f"{whose}_top_ids"][nodes, :wide] = _numpy(stats.top_ids)
+        self.tops[f"{whose}_top"][nodes, :wide] = _numpy(stats.top_probs)
 
     def fill_second_reading(self) -> None:
         """Fill in what the target said of a chain that it read a second time."""
@@ -117,8 +139,10 @@ class RoundRows:
         nodes, tokens = list(again), self.round.tree.tokens
         probs = torch.stack([again[node] for node in nodes])
         first = torch.stack([self.target_probs[node] for node in nodes])
-        self._fill_tops("second", nodes, probs)
-        self.second["second_overlap"][nodes] = _numpy(torch.minimum(first, probs).sum(-1))
+        stats = prob_stats(probs, ALTERNATIVES, first)
+        assert stats.overlap is not None
+        self._fill_tops("second", nodes, stats)
+        self.second["second_overlap"][nodes] = _numpy(stats.overlap)
         for row, node in enumerate(nodes):
             for child in self.round.tests.children[node]:
                 self.second["second_prob"][child] = float(probs[row, tokens[child]])
@@ -128,9 +152,10 @@ class RoundRows:
         rows, tests = self.nodes, self.round.tests
         for parent in self.verified:
             reach = float(rows["p_accept_path"][parent])
-            if not tests.children[parent]:
-                continue
-            for child, test in zip(tests.children[parent], tests.tests(parent), strict=True):
+            children = tests.children[parent]
+            # No further than the last child: what follows is the residual, over the vocabulary.
+            made = islice(tests.tests(parent), len(children))
+            for child, test in zip(children, made, strict=True):
                 rows["p_used"][child], rows["q_used"][child] = test.target_prob, test.draft_prob
                 rows["accept_prob"][child] = test.accept_prob
                 rows["p_reach"][child] = reach
@@ -157,7 +182,7 @@ class RoundRows:
         rows["parent"], rows["depth"] = self.first + parent, len(found.path)
         rows["token_id"], rows["status"] = found.token, STATUSES.index(self.ending)
         rows["p_raw"] = float(p[found.token])
-        rows["target_rank"] = int((p > p[found.token]).sum())
+        rows["target_rank"] = self._rank(parent, float(p[found.token]))
         bonus = found.ending == "bonus"
         used = self.round.targets[parent] if bonus else self.round.tests.residual(parent)
         rows["p_used"] = float(used[found.token])
@@ -173,11 +198,6 @@ def _blank(count: int) -> NDArray[Any]:
     for name, value in _UNKNOWN.items():
         rows[name] = value
     return rows
-
-
-def _times_log(p: Tensor, q: Tensor) -> Tensor:
-    """Return p ln q, 0 where p is; the logarithm of an exact 0 is slow, so it is never taken."""
-    return q.clamp_min(torch.finfo(q.dtype).tiny).log_().mul_(p)
 
 
 def _numpy(values: Tensor) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """The log of a run: every round and node with its probabilities, random numbers and outcome."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from tokenarium.backend.speculation.engine import Round
 from tokenarium.backend.speculation.node_schema import NODE, ROUND
 from tokenarium.backend.speculation.round_rows import ALTERNATIVES, RoundRows
 from tokenarium.backend.speculation.rule import Rule
-from tokenarium.backend.speculation.whatif import evaluate_rules
+from tokenarium.backend.speculation.whatif import ReadTree, evaluate_trees
 
+_AT_ONCE = 24
+"""Nodes of several rounds that are judged in one go: more would need much memory at once."""
 _SECOND = ("second_prob", "second_overlap", "second_top_ids", "second_top")
 """Columns of nodes that are known where the run's rule had its chains read twice."""
 
@@ -52,7 +55,8 @@ class RunLog:
     def add(self, round_: Round, kept: int) -> None:
         """Add a round, of whose tokens ``kept`` belong to the text."""
         self._added.append((round_, kept))
-        self._held += round_.logits.nbytes * (1 if round_.judged is round_.targets else 3)
+        readings = 1 if round_.judged is round_.targets else 3
+        self._held += readings * (round_.logits.nbytes + 4 * round_.logits.numel())
         self._held += sum(probs.nbytes for probs in round_.tree.draft_probs.values())
         if self._held > MOST_HELD:
             self._judge_all()
@@ -69,26 +73,39 @@ class RunLog:
 
     def _judge_all(self) -> None:
         self._record_all()
-        for place, round_ in self._unjudged:
-            self._judge(place, round_)
-        self._unjudged, self._held = [], 0
+        while self._unjudged:
+            nodes = np.cumsum([len(round_.tree) for _, round_ in self._unjudged])
+            count = max(1, int((nodes <= _AT_ONCE).sum()))
+            self._judge(self._unjudged[:count])
+            del self._unjudged[:count]
+        self._held = 0
 
     @torch.inference_mode()
-    def _judge(self, place: int, round_: Round) -> None:
+    def _judge(self, some: Sequence[tuple[int, Round]]) -> None:
         start = time.perf_counter()
-        found = evaluate_rules(
-            self._rules, round_.tree, round_.targets, round_.next_uniforms, round_.judged
-        )
-        self.columns["judged_accept"][place] = _one_more(found.accept_probs)
-        self.columns["judged_next"][place] = _one_more(found.next_tokens.astype(np.int32))
-        self.rounds[place]["explain_ms"] += (time.perf_counter() - start) * 1e3
+        trees = [
+            ReadTree(
+                round_.tree,
+                round_.targets,
+                round_.next_uniforms,
+                None if round_.judged is round_.targets else round_.judged,
+            )
+            for _, round_ in some
+        ]
+        for (place, _), found in zip(some, evaluate_trees(self._rules, trees), strict=True):
+            self.columns["judged_accept"][place] = _one_more(found.accept_probs)
+            self.columns["judged_next"][place] = _one_more(found.next_tokens.astype(np.int32))
+        spent = (time.perf_counter() - start) * 1e3
+        for place, round_ in some:
+            share = len(round_.tree) / sum(len(other.tree) for _, other in some)
+            self.rounds[place]["explain_ms"] += spent * share
 
     @torch.inference_mode()
     def _record(self, round_: Round, kept: int) -> None:
         start = time.perf_counter()
         rows = RoundRows(round_, self.count, len(self.rounds))
-        rows.fill_drafted(self._index_of)
         rows.fill_distributions()
+        rows.fill_drafted(self._index_of)
         rows.fill_second_reading()
         rows.fill_tests()
         rows.fill_status(kept)

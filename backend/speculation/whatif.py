@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from math import isnan
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenarium.backend.speculation.distribution import sample
+from tokenarium.backend.speculation.distribution import sample, shared_residuals
 from tokenarium.backend.speculation.rule import AcceptanceTest, AcceptanceTests, Residual, Rule
 from tokenarium.backend.speculation.tree import TokenTree
 from tokenarium.backend.speculation.verify import Verification, verify_with
@@ -35,15 +35,30 @@ class RuleEvaluation:
 class _Group:
     """Nodes with the same number of children."""
 
-    nodes: list[int]
+    nodes: list[int]  # counted over all trees
     children: NDArray[np.int64]  # [F, k] nodes
     tokens: Tensor  # [F, k]
     target: Tensor  # [F, V]
     draft: Tensor | None  # [F, V]
+    judged: Tensor | None  # [F, V]
     uniform: Tensor  # [F]
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class ReadTree:
+    """A tree of N nodes that the target has read."""
+
+    tree: TokenTree
+    """With the distributions that children were drawn from, where there are."""
+    targets: Mapping[int, Tensor]
+    """By verified node, the target's distribution [V] after it."""
+    next_uniforms: Sequence[float] | NDArray[np.float64]
+    """[N] the number in [0, 1) that samples what follows a node, for every rule."""
+    judged: Mapping[int, Tensor] | None = None
+    """By verified node, what rules that had it read a second time test by; None where there is no
+    such rule."""
+
+
 def evaluate_rules(
     rules: Sequence[Rule],
     tree: TokenTree,
@@ -51,40 +66,60 @@ def evaluate_rules(
     next_uniforms: Sequence[float] | NDArray[np.float64],
     judged: Mapping[int, Tensor] | None = None,
 ) -> RuleEvaluation:
-    """Evaluate several rules at every verified node of a tree, nodes of one width at once.
+    """Evaluate several rules, which need not be exact for it, at every verified node of a tree.
 
-    Args:
-        rules: may be any, also such as are not exact for this tree.
-        tree: with the distributions that children were drawn from, where there are.
-        targets: by verified node, the target's distribution [V] after it.
-        next_uniforms: by node, the number in [0, 1) that samples what follows it, for every rule.
-        judged: by verified node, what rules that had it read a second time test by; None where
-            there is no such rule.
+    Arguments as of ``ReadTree``.
     """
-    accept_probs = np.full((len(tree), len(rules)), np.nan)
-    token = np.full((len(tree), len(rules)), UNKNOWN)
-    if not rules:
-        return RuleEvaluation(accept_probs, token)
-    for group in _groups(tree, targets, next_uniforms):
-        shared = Rule.bonus(rules[0], group.target, group.uniform)
-        for column, rule in enumerate(rules):
-            own = type(rule).bonus is not Rule.bonus
-            bonus = rule.bonus(group.target, group.uniform) if own else shared
-            if not group.children.size:
-                token[group.nodes, column] = bonus.cpu()
-            elif group.draft is not None or not rule.needs_draft_probs:
-                target = group.target
-                if judged is not None and rule.rereads:
-                    target = torch.stack([judged[node] for node in group.nodes])
-                tests = rule.acceptance_tests(target, group.draft, group.tokens)
-                width = group.tokens.shape[1]
-                accept_probs[group.children, column] = _stacked(islice(tests, width))
-                if not rule.one_sample:
-                    residual = next(tests)
-                    assert isinstance(residual, Residual)
-                    bonus = sample(residual.probs, group.uniform)
-                token[group.nodes, column] = bonus.cpu()
-    return RuleEvaluation(accept_probs, token)
+    [found] = evaluate_trees(rules, [ReadTree(tree, targets, next_uniforms, judged)])
+    return found
+
+
+@torch.inference_mode()
+def evaluate_trees(rules: Sequence[Rule], trees: Sequence[ReadTree]) -> list[RuleEvaluation]:
+    """Evaluate several rules at every verified node of trees, nodes of one width at once."""
+    starts = np.cumsum([0, *(len(each.tree) for each in trees)])
+    accept_probs = np.full((starts[-1], len(rules)), np.nan)
+    token = np.full((starts[-1], len(rules)), UNKNOWN)
+    for group in _groups(trees, starts) if rules else ():
+        drawn = _Drawn(group.uniform)
+        with shared_residuals():
+            for column, rule in enumerate(rules):
+                if type(rule).bonus is Rule.bonus:
+                    bonus = drawn(group.target)
+                else:
+                    bonus = rule.bonus(group.target, group.uniform).cpu().numpy()
+                if not group.children.size:
+                    token[group.nodes, column] = bonus
+                elif group.draft is not None or not rule.needs_draft_probs:
+                    target = group.target
+                    if group.judged is not None and rule.rereads:
+                        target = group.judged
+                    tests = rule.acceptance_tests(target, group.draft, group.tokens)
+                    width = group.tokens.shape[1]
+                    accept_probs[group.children, column] = _stacked(islice(tests, width))
+                    if not rule.one_sample:
+                        residual = next(tests)
+                        assert isinstance(residual, Residual)
+                        bonus = drawn(residual.probs)
+                    token[group.nodes, column] = bonus
+    return [
+        RuleEvaluation(accept_probs[start:stop], token[start:stop])
+        for start, stop in pairwise(starts)
+    ]
+
+
+class _Drawn:
+    """What the same numbers draw from distributions, each of which is drawn from once."""
+
+    def __init__(self, uniform: Tensor) -> None:
+        self._uniform = uniform
+        self._known: dict[int, tuple[Tensor, NDArray[np.int64]]] = {}
+
+    def __call__(self, probs: Tensor) -> NDArray[np.int64]:
+        """Return the tokens [F] drawn from distributions [F, V]."""
+        if id(probs) not in self._known:
+            self._known[id(probs)] = probs, sample(probs, self._uniform).cpu().numpy()
+        return self._known[id(probs)][1]
 
 
 def verify_stored(
@@ -149,24 +184,33 @@ def _stacked(tests: Iterator[AcceptanceTests | Residual]) -> NDArray[np.float64]
     return torch.stack(columns, -1).double().cpu().numpy()
 
 
-def _groups(
-    tree: TokenTree,
-    targets: Mapping[int, Tensor],
-    next_uniforms: Sequence[float] | NDArray[np.float64],
-) -> Iterator[_Group]:
-    children = tree.children_by_node()
-    groups: dict[tuple[int, bool], list[int]] = {}
-    for node in tree.verified():
-        drawn = bool(children[node]) and node in tree.draft_probs
-        groups.setdefault((len(children[node]), drawn), []).append(node)
-    for (_, with_draft), nodes in groups.items():
-        target = torch.stack([targets[node] for node in nodes])
-        below = np.array([children[node] for node in nodes], np.int64)
+def _groups(trees: Sequence[ReadTree], starts: NDArray[np.int64]) -> Iterator[_Group]:
+    groups: dict[tuple[int, bool, bool], list[tuple[int, int]]] = {}
+    children = [each.tree.children_by_node() for each in trees]
+    for number, (each, below) in enumerate(zip(trees, children, strict=True)):
+        for node in each.tree.verified():
+            drawn = bool(below[node]) and node in each.tree.draft_probs
+            key = len(below[node]), drawn, each.judged is not None
+            groups.setdefault(key, []).append((number, node))
+    for (_, with_draft, reread), found in groups.items():
+        here = [(trees[number], node) for number, node in found]
+        target = torch.stack([each.targets[node] for each, node in here])
+        draft = [each.tree.draft_probs[node] for each, node in here] if with_draft else None
+        again = [(each.judged or each.targets)[node] for each, node in here] if reread else None
+        below = [children[number][node] for number, node in found]
+        tokens = [
+            [each.tree.tokens[child] for child in each_below]
+            for (each, _), each_below in zip(here, below, strict=True)
+        ]
+        first = np.array([starts[number] for number, _ in found])
         yield _Group(
-            nodes,
-            below,
-            torch.from_numpy(np.array(tree.tokens)[below]).to(target.device),
+            [int(starts[number]) + node for number, node in found],
+            np.array(below, np.int64) + first[:, None],
+            torch.tensor(tokens, dtype=torch.long).to(target.device),
             target,
-            torch.stack([tree.draft_probs[node] for node in nodes]) if with_draft else None,
-            torch.tensor([next_uniforms[node] for node in nodes]).to(target.device, torch.double),
+            None if draft is None else torch.stack(draft),
+            None if again is None else torch.stack(again),
+            torch.tensor([each.next_uniforms[node] for each, node in here]).to(
+                target.device, torch.double
+            ),
         )

@@ -16,7 +16,9 @@ from tokenarium.kernels.attention_stats.declaration import AttentionStats, Axis,
 from tokenarium.kernels.attention_stats.inputs import AttentionInput
 from tokenarium.kernels.attention_stats.native import layer
 from tokenarium.kernels.attention_stats.native.library import Library
-from tokenarium.kernels.vocab_stats.declaration import VocabStats
+from tokenarium.kernels.vocab_stats import prob_reference
+from tokenarium.kernels.vocab_stats.declaration import ProbStats, VocabStats
+from tokenarium.kernels.vocab_stats.native import probs as native_probs
 from tokenarium.kernels.vocab_stats.native import rows
 from tokenarium.kernels.vocab_stats.reference import vocab_stats as reference_rows
 
@@ -53,6 +55,7 @@ def difference(library: Library) -> float:
         for case in cases
     ]
     off += [_rows_apart(library, dtype) for dtype in rows.TAKEN]
+    off.append(_probs_apart(library))
     return max(off, key=lambda value: (value != value, value))
 
 
@@ -70,6 +73,29 @@ def _rows_apart(library: Library, dtype: torch.dtype) -> float:
     other = rows.vocab_stats(library, *asked, keep_probs=True)
     names = [field.name for field in dataclasses.fields(VocabStats)]
     return _pairs_apart((getattr(one, name), getattr(other, name)) for name in names)
+
+
+def _probs_apart(library: Library) -> float:
+    """Compare what is said of rows of probabilities, some of them 0, some equal."""
+    probs, others = (
+        torch.randn(2, 4, 333, generator=torch.Generator().manual_seed(2)) * 4
+    ).softmax(-1)
+    probs[:, 40:44] = probs[:, 200:201]
+    probs[1, 7:90] = others[1, 5:90] = 0
+    probs[2, 100:] = 0
+    one = prob_reference.prob_stats(probs, 9, others)
+    other = native_probs.prob_stats(library, probs, 9, others)
+    names = [field.name for field in dataclasses.fields(ProbStats) if field.name != "top_ids"]
+    pairs = [(getattr(one, name), getattr(other, name)) for name in names]
+    named = probs.gather(-1, other.top_ids), one.top_probs
+    tokens = torch.tensor([42, 300, 200, 332])
+    near = (prob_reference.nearest_tokens(probs, tokens, 7),
+            native_probs.nearest_tokens(library, probs, tokens, 7))  # fmt: skip
+    uniform = torch.linspace(0, 0.99, 4, dtype=torch.double)
+    draws = prob_reference.draw(probs, uniform), native_probs.draw(library, probs, uniform)
+    left = (prob_reference.left_over(probs, others),
+            native_probs.left_over(library, probs, others))  # fmt: skip
+    return _pairs_apart([*pairs, named, near, draws, left])
 
 
 Found = tuple[Tensor, AttentionStats]

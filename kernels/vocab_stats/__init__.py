@@ -7,10 +7,26 @@ from torch import Tensor
 from tokenarium.kernels.attention_stats import paths
 from tokenarium.kernels.device import why_not_triton
 from tokenarium.kernels.vocab_stats import reference
-from tokenarium.kernels.vocab_stats.declaration import VocabStats
+from tokenarium.kernels.vocab_stats.declaration import ProbStats, VocabStats
 from tokenarium.kernels.vocab_stats.native import rows
+from tokenarium.kernels.vocab_stats.prob_reference import normalised
+from tokenarium.kernels.vocab_stats.probabilities import (
+    draw,
+    left_over,
+    nearest_tokens,
+    prob_stats,
+)
 
-__all__ = ["VocabStats", "vocab_stats"]
+__all__ = [
+    "ProbStats",
+    "VocabStats",
+    "draw",
+    "left_over",
+    "nearest_tokens",
+    "normalised",
+    "prob_stats",
+    "vocab_stats",
+]
 
 
 def vocab_stats(

@@ -35,3 +35,19 @@ class VocabStats:
             value = getattr(self, field.name)
             kept[field.name] = None if value is None else value[chosen]
         return VocabStats(**kept)
+
+
+@dataclass(frozen=True)
+class ProbStats:
+    """Statistics of R distributions p over V tokens, in nats.
+
+    ``entropy`` [R] is -sum p ln p; ``top_ids`` and ``top_probs`` [R, k] are by falling p;
+    ``crossed`` [R] is -sum r ln p of another distribution r, infinite where p lacks a token that r
+    has, and ``overlap`` [R] is sum min(p, r): None where there is no other.
+    """
+
+    entropy: Tensor
+    top_ids: Tensor
+    top_probs: Tensor
+    crossed: Tensor | None = None
+    overlap: Tensor | None = None

@@ -98,6 +98,11 @@ def test_what_does_not_compile_leaves_nothing_behind(
         ("VOCAB", "- mean * mean", "+ mean * mean"),
         ("VOCAB", "(x > of_target)", "(x >= of_target)"),
         ("VOCAB", "value > values[at - 1]", "value >= values[at - 1]"),
+        ("VOCAB", "2 * (s + s * square * series)", "2 * (s - s * square * series)"),
+        ("VOCAB", "(bits)(x == 0) & (bits)(y > 0)", "(bits)(x == 0) & (bits)(y > 1)"),
+        ("VOCAB", "ahead ? value <= than", "ahead ? value < than"),
+        ("VOCAB", "(below += p[at]) > reach", "(below += p[at]) > 0"),
+        ("VOCAB", "probs_at(p, at, size) - probs_at(q, at, size)", "probs_at(q, at, size)"),
     ],
 )
 def test_a_kernel_that_computes_something_else_is_not_used(

@@ -59,5 +59,7 @@ class Ensemble(Rule):
     def mixture(self, target: "Tensor", draft: "Tensor") -> "Tensor":
         """Return the distributions [F, V] that the text has where children are drawn."""
         # Not lerp, whose last digit depends on where in a tensor a number lies.
-        mixed = (draft * (1 - self.weight)).add_(target * self.weight).mul_(target > 0)
+        mixed = (draft * (1 - self.weight)).add_(target * self.weight)
+        if not bool(target.amin() > 0):
+            mixed.mul_(target.sign())
         return mixed.div_(mixed.sum(-1, keepdim=True))

@@ -73,32 +73,7 @@ class Grouped(Rule):
     def group(self, target: "Tensor", tokens: "Tensor") -> tuple["Tensor", "Tensor"]:
         """Return each token [F] and its neighbours by the target's probability, likeliest first, of
         equals the lower id: ids [F, 2 n + 1], and which of them there are."""
-        import torch
+        from tokenarium.kernels.vocab_stats import nearest_tokens
 
-        vocabulary, wide = target.shape[-1], self.neighbours
-        if target.dtype != torch.float32 or not wide:
-            order = torch.sort(target, dim=-1, descending=True, stable=True).indices
-            place = (order == tokens[:, None]).int().argmax(-1)
-            around = torch.arange(-wide, wide + 1, device=target.device)
-            places = place[:, None] + around
-            inside = (places >= 0) & (places < vocabulary)
-            return order.gather(-1, places.clamp(0, vocabulary - 1)), inside
-        # Row by row: what one row needs stays in a processor's cache.
-        found = torch.stack([self._around(row, at) for row, at in zip(target, tokens, strict=True)])
-        inside = (found >= 0) & (found < torch.iinfo(torch.int64).max)
-        return (vocabulary - 1 - (found & 0xFFFFFFFF)).where(inside, 0), inside
-
-    def _around(self, target: "Tensor", token: "Tensor") -> "Tensor":
-        """Return keys [2 n + 1] of a token and its neighbours under one distribution [V]; below 0
-        and the largest there is where there are none."""
-        import torch
-
-        vocabulary = target.shape[-1]
-        # Bits of positive floats are ordered as the floats; the lower half orders equals.
-        back = torch.arange(vocabulary - 1, -1, -1, device=target.device)
-        keys = (target.contiguous().view(torch.int32).long() << 32).add_(back)
-        own, most = keys[token], torch.iinfo(torch.int64).max
-        count = min(self.neighbours, vocabulary)
-        above = keys.where(keys > own, most).topk(count, largest=False).values.flip(-1)
-        below = keys.where(keys < own, -1).topk(count).values
-        return torch.cat([above, own[None], below])
+        found = nearest_tokens(target, tokens, self.neighbours)
+        return found.clamp_min(0), found >= 0

@@ -42,10 +42,13 @@ class Recursive(Rule):
         )
 
         assert draft is not None
-        for token in children.unbind(-1):
+        last = children.shape[-1] - 1
+        for rank, token in enumerate(children.unbind(-1)):
             target_prob, draft_prob = prob_of(target, token), prob_of(draft, token)
             yield AcceptanceTests(
                 acceptance_ratio(target_prob, draft_prob), target_prob, draft_prob
             )
-            target, draft = residual(target, draft), without(draft, token[:, None])
+            target = residual(target, draft)
+            if rank < last:
+                draft = without(draft, token[:, None])
         yield Residual(target)

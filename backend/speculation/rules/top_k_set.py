@@ -36,10 +36,11 @@ class TopKSet(Rule):
         """Yield each child's share of what its elder siblings leave."""
         from tokenarium.backend.speculation.distribution import acceptance_ratio, prob_of, without
 
-        left = target
-        for token in children.unbind(-1):
+        left, last = target, children.shape[-1] - 1
+        for rank, token in enumerate(children.unbind(-1)):
             target_prob = prob_of(left, token)
             accept = acceptance_ratio(target_prob, left.sum(-1))
             yield AcceptanceTests(accept, accept)
-            left = left.scatter(-1, token[:, None], 0)
+            if rank < last:
+                left = left.scatter(-1, token[:, None], 0)
         yield Residual(without(target, children))

@@ -55,11 +55,10 @@ class Typical(Rule):
         self, target: "Tensor", draft: "Tensor | None", children: "Tensor"
     ) -> Iterator[AcceptanceTests | Residual]:
         """Yield 1 for what is likely enough, 0 for the rest."""
-        import torch
-
         from tokenarium.backend.speculation.distribution import prob_of
+        from tokenarium.kernels.vocab_stats import prob_stats
 
-        entropy = -torch.xlogy(target, target).sum(-1)  # nats
+        entropy = prob_stats(target).entropy
         least = (self.entropy_factor * (-entropy).exp()).clamp_max(self.threshold)
         for token in children.unbind(-1):
             target_prob = prob_of(target, token)

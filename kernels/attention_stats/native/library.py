@@ -22,6 +22,18 @@ class Library(Protocol):
     def vocab_rows(self, rows: object, start: int, stop: int) -> None:
         """Compute some rows of logits; other threads may go on."""
 
+    def prob_rows(self, rows: object, start: int, stop: int) -> None:
+        """Compute some rows of probabilities; other threads may go on."""
+
+    def nearest(self, probs: int, size: int, token: int, count: int, ids: int) -> None:
+        """Write a token's neighbours by probability; arrays by address."""
+
+    def drawn(self, probs: int, size: int, uniform: float) -> int:
+        """Return the token that a number in [0, 1) draws."""
+
+    def left_over(self, probs: int, other: int, size: int, out: int) -> None:
+        """Write what one distribution has above another, as a distribution."""
+
 
 def _fields(kind: type, names: str) -> list[tuple[str, type]]:
     return [(name, kind) for name in names.split()]
@@ -65,6 +77,15 @@ class Rows(ctypes.Structure):
     )
 
 
+class Probs(ctypes.Structure):
+    """``Probs`` of ``vocab.c``, in its order."""
+
+    _fields_ = (
+        *_fields(_POINTER, "probs other entropy crossed overlap top_probs top_ids"),
+        *_fields(_INTEGER, "vocabulary stride other_stride k"),
+    )
+
+
 def load(path: Path) -> Library:
     """Open the compiled kernels.
 
@@ -81,4 +102,12 @@ def load(path: Path) -> Library:
     library.attention_add.restype = None
     library.vocab_rows.argtypes = [_POINTER, _INTEGER, _INTEGER]
     library.vocab_rows.restype = None
+    library.prob_rows.argtypes = [_POINTER, _INTEGER, _INTEGER]
+    library.prob_rows.restype = None
+    library.nearest.argtypes = [_POINTER, _INTEGER, _INTEGER, _INTEGER, _POINTER]
+    library.nearest.restype = None
+    library.drawn.argtypes = [_POINTER, _INTEGER, ctypes.c_double]
+    library.drawn.restype = _INTEGER
+    library.left_over.argtypes = [_POINTER, _POINTER, _INTEGER, _POINTER]
+    library.left_over.restype = None
     return cast(Library, library)

@@ -5,6 +5,8 @@
  *
  *     entropy = ln Z - sum e^x x / Z,   varentropy = sum e^x x^2 / Z - (sum e^x x / Z)^2
  *
+ * ``prob_rows`` and ``nearest`` read probabilities p in one pass each.
+ *
  * Vectors are summed over a strip and the strips in double. Single-threaded, no library calls that
  * lock; other rows may be computed meanwhile.
  */
@@ -148,4 +150,172 @@ static void one(const Rows *rows, int64_t row) {
 
 void vocab_rows(const Rows *rows, int64_t start, int64_t stop) {
     for (int64_t row = start; row < stop; row++) one(rows, row);
+}
+
+typedef struct {
+    const float *probs;     /* [rows, vocabulary] */
+    const float *other;     /* the same, or nothing */
+    float *entropy, *crossed, *overlap, *top_probs;
+    int64_t *top_ids;
+    int64_t vocabulary, stride, other_stride, k;
+} Probs;
+
+/* ln x for x from the smallest normal number on: x = 2^n m with m in [2/3, 4/3), and with
+ * s = (m - 1) / (m + 1), at most 1/5, ln m = 2 (s + s^3/3 + s^5/5 + s^7/7 + s^9/9), to 1e-8. */
+INLINE vec logarithm(vec x) {
+    bits n = ((bits)x - 0x3f2aaaab) >> 23;
+    vec m = (vec)((bits)x - (n << 23));
+    vec s = (m - 1.0f) / (m + 1.0f), square = s * s;
+    vec series = square * (1 / 9.f) + 1 / 7.f;
+    series = series * square + 1 / 5.f;
+    series = series * square + 1 / 3.f;
+    return __builtin_convertvector(n, vec) * 0.69314718f + 2 * (s + s * square * series);
+}
+
+INLINE vec probs_at(const float *row, int64_t at, int64_t size) {
+    return at + LANES <= size ? *(const vec *)(row + at) : fitted(row + at, size - at, 0);
+}
+
+/* Entropy and the k likeliest of p; beside another r: -sum r ln p, infinite where p lacks a token
+ * that r has, and sum min(p, r). */
+static void described(const Probs *rows, int64_t row) {
+    const int64_t size = rows->vocabulary, k = rows->k;
+    const float *p = rows->probs + row * rows->stride;
+    const float *other = rows->other ? rows->other + row * rows->other_stride : 0;
+    const vec least = (vec){0} + 1.17549435e-38f;
+    float *best = rows->top_probs + row * k;
+    int64_t *ids = rows->top_ids + row * k, held = 0;
+    double own = 0, crossed = 0, overlap = 0;
+    bits lacking = {0};
+    for (int64_t start = 0; start < size; start += STRIP) {
+        vec once = {0}, beside = {0}, both = {0}, most = {0};
+        int64_t stop = start + STRIP < size ? start + STRIP : size;
+        for (int64_t at = start; at < stop; at += LANES) {
+            vec x = probs_at(p, at, size), log_x = logarithm(larger(least, x));
+            once += x * log_x;
+            most = larger(x, most);
+            if (!other) continue;
+            vec y = probs_at(other, at, size);
+            beside += y * log_x;
+            both += (vec)(((bits)x & (x < y)) | ((bits)y & ~(x < y)));
+            lacking |= (bits)(x == 0) & (bits)(y > 0);
+        }
+        own += sum_of(once);
+        crossed += sum_of(beside);
+        overlap += sum_of(both);
+        if (k && (held < k || highest_of(most) > best[k - 1]))
+            for (int64_t at = start; at < stop; at++) enter(best, ids, &held, k, p[at], at);
+    }
+    int lacks = 0;
+    for (int n = 0; n < LANES; n++) lacks |= lacking[n];
+    rows->entropy[row] = (float)(own > 0 ? 0 : -own);
+    if (!other) return;
+    rows->crossed[row] = lacks ? INFINITY : (float)-crossed;
+    rows->overlap[row] = (float)overlap;
+}
+
+void prob_rows(const Probs *rows, int64_t start, int64_t stop) {
+    for (int64_t row = start; row < stop; row++) described(rows, row);
+}
+
+INLINE int nearer(float value, float than, int ahead) {
+    return ahead ? value <= than : value > than;
+}
+
+/* Puts a token among the n nearest on one side, the nearest first; ids come ascending, so that of
+ * equals the later is nearer to what is behind them, and farther from what is ahead. */
+static void approach(float *values, int64_t *ids, int64_t *held, int64_t n, float value, int64_t id,
+                     int ahead) {
+    if (*held == n && !nearer(value, values[n - 1], ahead)) return;
+    int64_t at = *held < n ? (*held)++ : n - 1;
+    for (; at && nearer(value, values[at - 1], ahead); at--) {
+        values[at] = values[at - 1];
+        ids[at] = ids[at - 1];
+    }
+    values[at] = value;
+    ids[at] = id;
+}
+
+/* The n tokens before and the n after one in the order of p, likeliest first, of equals the lower
+ * id: ids [2 n + 1], -1 where there is none. */
+void nearest(const float *p, int64_t size, int64_t token, int64_t n, int64_t *ids) {
+    float before[n ? n : 1], after[n ? n : 1];
+    int64_t likelier[n ? n : 1], others[n ? n : 1], ahead = 0, behind = 0;
+    const float own = p[token];
+    for (int64_t start = 0; n && start < size; start += STRIP) {
+        int64_t stop = start + STRIP < size ? start + STRIP : size;
+        float most = ahead < n ? INFINITY : before[n - 1], least = behind < n ? -1 : after[n - 1];
+        bits wanted = {0};
+        for (int64_t at = start; at < stop; at += LANES) {
+            vec x = at + LANES <= size ? *(const vec *)(p + at) : fitted(p + at, size - at, own);
+            wanted |= ((bits)(x >= own) & (bits)(x <= most)) | ((bits)(x <= own) & (bits)(x > least));
+        }
+        int any = 0;
+        for (int lane = 0; lane < LANES; lane++) any |= wanted[lane];
+        if (!any) continue;
+        for (int64_t at = start; at < stop; at++) {
+            float x = p[at];
+            if (x > own || (x == own && at < token))
+                approach(before, likelier, &ahead, n, x, at, 1);
+            else if (at != token)
+                approach(after, others, &behind, n, x, at, 0);
+        }
+    }
+    for (int64_t place = 0; place < n; place++) {
+        ids[n - 1 - place] = place < ahead ? likelier[place] : -1;
+        ids[n + 1 + place] = place < behind ? others[place] : -1;
+    }
+    ids[n] = token;
+}
+
+/* The first token at which the cumulated p passes uniform in [0, 1) of its sum; never one of 0. */
+int64_t drawn(const float *p, int64_t size, double uniform) {
+    double masses[size / STRIP + 1], total = 0, below = 0;
+    for (int64_t start = 0; start < size; start += STRIP) {
+        vec sum = {0};
+        int64_t stop = start + STRIP < size ? start + STRIP : size;
+        for (int64_t at = start; at < stop; at += LANES) sum += probs_at(p, at, size);
+        total += masses[start / STRIP] = sum_of(sum);
+    }
+    double reach = uniform * total;
+    int64_t found = size - 1;
+    for (int64_t start = 0; start < size; start += STRIP) {
+        double mass = masses[start / STRIP];
+        int64_t stop = start + STRIP < size ? start + STRIP : size;
+        if (!(mass > 0)) continue;
+        /* rounding may leave every strip below what is to be reached: the last with mass has it */
+        for (int64_t at = start; at < stop; at++)
+            if (p[at] > 0) found = at;
+        if (!(below + mass > reach)) {
+            below += mass;
+            continue;
+        }
+        for (int64_t at = start; at < stop; at++)
+            if (p[at] > 0 && (below += p[at]) > reach) return at;
+        return found;
+    }
+    return found;
+}
+
+/* Writes max(0, p - q) divided by its sum, p where that is 0. */
+void left_over(const float *p, const float *q, int64_t size, float *out) {
+    double total = 0;
+    for (int64_t start = 0; start < size; start += STRIP) {
+        vec sum = {0};
+        int64_t stop = start + STRIP < size ? start + STRIP : size;
+        for (int64_t at = start; at < stop; at += LANES) {
+            vec x = larger((vec){0}, probs_at(p, at, size) - probs_at(q, at, size));
+            sum += x;
+            if (at + LANES <= size) *(vec *)(out + at) = x;
+            else
+                for (int64_t n = 0; at + n < size; n++) out[at + n] = x[n];
+        }
+        total += sum_of(sum);
+    }
+    if (!(total > 0)) {
+        memcpy(out, p, size * sizeof *out);
+        return;
+    }
+    float divisor = (float)total;
+    for (int64_t at = 0; at < size; at++) out[at] /= divisor;
 }
