@@ -55,14 +55,19 @@ def test_every_model_is_what_hooks_apart_find(twins: Any, family: str) -> None:
         for site in range(2)
     ]  # fmt: skip
     expected = {
-        FOUND: nats[min(pairs, key=known.__getitem__)],  # of nine models 12 generations miss none
-        BEST: nats[min(pairs, key=lambda pair: nats[pair].mean())],
-        SINGLE: nats[single[0], single[1]],
-        UPPER: nats[1, 1],
+        FOUND: min(pairs, key=known.__getitem__),  # of nine models 12 generations miss none
+        BEST: min(pairs, key=lambda pair: nats[pair].mean()),
+        SINGLE: (single[0], single[1]),
+        UPPER: (1, 1),
     }
+    assert any(attention != mlp for attention, mlp in expected.values())
     at = {result.series[result.point_series[p]]: p for p in [result.chosen, *result.beside]}
-    for name, wanted in expected.items():
-        np.testing.assert_allclose(result.token_nats[at[name], 1:], wanted, atol=5e-4)
+    for name, (attention, mlp) in expected.items():
+        np.testing.assert_allclose(result.token_nats[at[name], 1:], nats[attention, mlp], atol=5e-4)
+        kept = np.ones((3, 2))
+        kept[attention, 0] = kept[mlp, 1] = 0
+        np.testing.assert_array_equal(result.computed[at[name]], kept)
+        assert result.cost[at[name]] == pytest.approx(2 / 3)  # layers of one size
     assert "; 0 of all read the calibration text better" in result.notes[0]
 
 
