@@ -4,7 +4,7 @@ import json
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit, chosen, finished, open_controls, run_text
+from tests.browser.conftest import Visit, choose_model, chosen, finished, open_controls, run_text
 
 TEXT = "The dog and the cat"
 
@@ -110,3 +110,25 @@ SEEN = """() => {
     .observe(lanes, {childList: true});
 }"""
 """Notes how many tokens there are whenever the lanes are drawn."""
+
+
+def test_what_a_strategy_builds_on_is_measured_and_found_again(visit: Visit) -> None:
+    page = opened(visit)
+    open_controls(page)
+    choose_model(page, "bundled/target")
+    page.locator("#max-new-tokens input").fill("12")
+    page.locator("#max-new-tokens input").press("Tab")
+    page.locator("#strategies input").fill("AdaDec")
+    page.keyboard.press("Enter")
+    run_text(page, TEXT)
+    said = page.locator("#premises li", has_text="AdaDec")
+    expect(said).to_contain_text("builds on this:")
+    expect(said).to_contain_text("it needs at")
+    figure = page.locator("#plot-premise_figure .main-svg").first
+    expect(figure).to_be_visible()
+    shown = said.inner_text()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    page.reload()
+    expect(said).to_have_text(shown)
+    expect(figure).to_be_visible()

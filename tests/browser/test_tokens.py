@@ -1,6 +1,7 @@
 """The Tokens page: typed, cut by a visitor's own file, read by arrow keys, asked for bytes."""
 
 from pathlib import Path
+from random import Random
 
 from playwright.sync_api import expect
 
@@ -82,6 +83,19 @@ def test_a_domain_is_compared_with_a_file_and_lib_is_trained(visit: Visit, tmp_p
     panel.get_by_role("button", name="Compare").click()
     expect(panel.locator(".tk-sentence")).to_contain_text("on held-out Python the tokenizer of")
     expect(panel.locator("table")).to_have_count(3)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    draw = Random(0)
+    words = ["".join(draw.choices("abcdefgh", k=7)) for _ in range(48_000)]
+    mine.write_text("".join(f"{' '.join(words[n : n + 8])}\n" for n in range(0, 48_000, 8)))
+    with page.expect_file_chooser() as chooser:
+        general.select_option("file")
+    chooser.value.set_files(mine)
+    panel.get_by_label("Entries", exact=True).fill("32000")
+    panel.get_by_role("button", name="Compare").click()
+    panel.get_by_role("button", name="Cancel").click()
+    expect(panel.get_by_text("Cancelled.")).to_be_visible()
     page.get_by_role("tab", name="Train one").click()
     panel.get_by_label("Kind", exact=True).select_option("lib")
     panel.get_by_role("button", name="Train", exact=True).click()
