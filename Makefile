@@ -1,6 +1,8 @@
 PORT ?= 7860
 PYTHON ?= python3
 VENV ?= .venv
+# Where `make grid` and `make families` compute: local, ray or ray://HOST:PORT.
+ENGINE ?= local
 WHEELS ?= dist
 BIN := $(VENV)/bin
 
@@ -92,11 +94,11 @@ bench: $(VENV)/.installed-test
 
 # Every policy at every budget on every task, with the default model; goes on where it was interrupted.
 grid: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.grid
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.grid --engine $(ENGINE)
 
 # Every causal type of the installed transformers; goes on where it was interrupted.
 families: $(VENV)/.installed-test
-	$(BIN)/python -m tests.families
+	$(BIN)/python -m tests.families --engine $(ENGINE)
 
 # Faults put into a copy one after another, each of which tests must see; writes docs/tests.md.
 mutations: $(VENV)/.installed-test

@@ -114,14 +114,16 @@ def _parser() -> argparse.ArgumentParser:
 def _add_audit(commands: Any) -> None:
     audit = commands.add_parser(
         "audit",
-        help="judge whether a model can have written the texts of a file; exit status by verdict",
-        description="Judge whether a model can have written the texts of a file. Ends with 0 where "
+        help="judge whether a model can have written the texts of files; exit status by verdict",
+        description="Judge whether a model can have written the texts of files. Ends with 0 where "
         "all are equal, tied or consistent, 1 where one is wrong, 2 where one cannot be read, and "
         "3 where it cannot be said.",
         epilog=_SETTINGS,
         allow_abbrev=False,
     )
-    audit.add_argument("file", metavar="FILE", type=Path, help="JSON lines; see docs/audit.md")
+    audit.add_argument(
+        "files", metavar="FILE", type=Path, nargs="+", help="JSON lines; see docs/audit.md"
+    )
     audit.add_argument("--model", default="", help="to read with; the one each line names")
     audit.add_argument(
         "--dtype",
@@ -250,11 +252,11 @@ def _heads(lab: Lab, asked: argparse.Namespace) -> None:
 
 
 def _audit(lab: Lab, asked: argparse.Namespace) -> int:
-    """Audit the texts of a file, one line each on stdout."""
-    from tokenarium.backend.text_audit.command import audit_file
+    """Audit the texts of files, one line each on stdout."""
+    from tokenarium.backend.text_audit.command import audit_files
 
     shown = sys.stderr if asked.json == "-" else sys.stdout
-    found = audit_file(lab, asked.file, asked.model, asked.dtype, _progress)
+    found = audit_files(lab, asked.files, asked.model, asked.dtype, _progress)
     _show("")
     for line in found.lines:
         shown.write(f"{line}\n")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tokenarium.backend.errors import UserError, told_in_words
-from tokenarium.backend.head_corpus.measuring import measure
+from tokenarium.backend.errors import UserError
+from tokenarium.backend.head_corpus.measuring import HeadParts
 from tokenarium.backend.head_corpus.stored import own_folder
 from tokenarium.backend.head_corpus.texts import TEXTS, read_texts
 from tokenarium.backend.runs.events import CancelToken, Event
@@ -26,7 +26,7 @@ def measure_heads(
     """Measure every head of a model over the texts of a file and return the folder of the result.
 
     Args:
-        lab: whose model it is; it is lent to nobody else meanwhile.
+        lab: whose model it is; texts are read wherever its runs are computed.
         model: name.
         texts: file, as ``read_texts`` takes it; None for those that come with the application.
         out: folder, where an older measurement is replaced; None for the one that pages look in.
@@ -39,17 +39,12 @@ def measure_heads(
     """
     of = read_texts(texts or TEXTS)
     folder = out or own_folder(lab.settings) / re.sub(r"[^\w.-]+", "-", model).strip("-.")
-    request = lab.request(TraceRequest, model=model, text=of[0])
+    request = lab.request(TraceRequest, model=model, text=of[0], overflow="exceed")
+    fingerprint = lab.fingerprint(request, emit=emit, cancel=cancel)
     try:
-        with told_in_words(), lab.models_of(request) as used:
-            corpus = measure(
-                used.model,
-                of,
-                limit=lab.settings.max_tokens,
-                emit=emit,
-                cancel=cancel,
-                partial=folder / PARTIAL,
-            )
+        parts = HeadParts(of, fingerprint, lab.settings.max_tokens, folder / PARTIAL)
+        with parts.kept_if_stopped():
+            corpus = lab.in_parts(parts, request, emit=emit, cancel=cancel)
         corpus.save(folder)
     except OSError as error:
         raise UserError(

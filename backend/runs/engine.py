@@ -12,6 +12,7 @@ from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.runs.events import CancelToken, ChildRun, Event
 from tokenarium.backend.runs.kind import imported, kind_of
 from tokenarium.backend.runs.lending import ModelLender
+from tokenarium.backend.runs.parts import Part, Parts, one_after_another
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.result import Result
 from tokenarium.backend.settings import Settings
@@ -51,7 +52,7 @@ class Engine(Protocol):
         source: ModelSource,
         reports: Reports,
         cancel: CancelToken,
-        part: Hashable | None = None,
+        part: Part | None = None,
     ) -> Computed:
         """Compute a run.
 
@@ -60,7 +61,30 @@ class Engine(Protocol):
             source: its model.
             reports: takes what is said meanwhile.
             cancel: stops it, within a layer of the model.
-            part: the part to compute, of a kind that has ``parts``; None for the whole.
+            part: the part to compute of work that has parts, whose model and limits are the
+                request's; None for the whole.
+
+        Raises:
+            Cancelled: if it was stopped.
+            UserError: what a person can mend.
+        """
+
+    def in_parts(
+        self,
+        parts: Parts,
+        request: ModelRequest,
+        source: ModelSource,
+        reports: Reports,
+        cancel: CancelToken,
+    ) -> Any:
+        """Compute work in parts and return the whole.
+
+        Args:
+            parts: the work; each part is handed over as soon as it is there.
+            request: whose models, number format and limits they are computed with.
+            source: its model.
+            reports: takes what is said meanwhile.
+            cancel: stops it, within a layer of the model; what is finished was handed over.
 
         Raises:
             Cancelled: if it was stopped.
@@ -87,13 +111,29 @@ class LocalEngine:
     def close(self) -> None:
         """Nothing to end: the models are the registry's."""
 
+    def in_parts(
+        self,
+        parts: Parts,
+        request: ModelRequest,
+        source: ModelSource,
+        reports: Reports,
+        cancel: CancelToken,
+    ) -> Any:
+        """Compute parts one after another in this thread; see ``Engine``."""
+
+        def compute(part: Hashable, said: Callable[[Event], None]) -> Any:
+            asked, told = Part(parts.compute, part), Reports(said, reports.child)
+            return self.compute(request, source, told, cancel, asked).result
+
+        return one_after_another(parts, compute, reports.event, cancel)
+
     def compute(
         self,
         request: ModelRequest,
         source: ModelSource,
         reports: Reports,
         cancel: CancelToken,
-        part: Hashable | None = None,
+        part: Part | None = None,
     ) -> Computed:
         """Compute a run in this thread; see ``Engine``."""
         with self._lender.lend(request, source, reports.event, cancel) as lent:
@@ -157,15 +197,14 @@ def time_limit(settings: Settings, cancel: CancelToken) -> Iterator[None]:
         timer.cancel()
 
 
-def _computing(request: ModelRequest, part: Hashable | None) -> Callable[..., Any]:
+def _computing(request: ModelRequest, part: Part | None) -> Callable[..., Any]:
     """Return what computes a run, or a part of it, of model, limit, events and ``CancelToken``."""
-    kind = kind_of(request)
     if part is None:
-        found: Callable[..., Any] = imported(kind.compute)
+        found: Callable[..., Any] = imported(kind_of(request).compute)
         return found
-    compute_part = imported(imported(kind.parts).compute)
+    compute_part = imported(part.compute)
 
     def compute(request: ModelRequest, *given: Any) -> Any:
-        return compute_part(request, part, *given)
+        return compute_part(request, part.of, *given)
 
     return compute

@@ -18,11 +18,16 @@ class Cancelled(Exception):  # noqa: N818 - an outcome asked for, not an error
 
 
 class CancelToken:
-    """Stops a request from another thread; checked at least once per layer of a forward pass."""
+    """Stops a request from another thread; checked at least once per layer of a forward pass.
 
-    def __init__(self) -> None:
+    Args:
+        whole: of what the request is a part of, which stops it, too.
+    """
+
+    def __init__(self, whole: "CancelToken | None" = None) -> None:
         self._event = threading.Event()
         self._reason = "cancelled"
+        self._whole = whole
 
     def cancel(self, reason: str = "cancelled") -> None:
         self._reason = reason
@@ -30,12 +35,14 @@ class CancelToken:
 
     @property
     def cancelled(self) -> bool:
-        return self._event.is_set()
+        return self._event.is_set() or (self._whole is not None and self._whole.cancelled)
 
     def check(self) -> None:
         """Raise ``Cancelled`` if the request was cancelled."""
         if self._event.is_set():
             raise Cancelled(self._reason)
+        if self._whole is not None:
+            self._whole.check()
 
 
 _cancel: ContextVar[CancelToken | None] = ContextVar("cancel", default=None)

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import Any
 
 from tokenarium.backend.errors import in_words, told_in_words
 from tokenarium.backend.models.names import NO_MODEL, ModelSource
@@ -14,6 +15,7 @@ from tokenarium.backend.runs.engine import Computed, Engine, LocalEngine, Report
 from tokenarium.backend.runs.events import (
     Cancelled,
     CancelToken,
+    Event,
     Finished,
     Queued,
     cancelled_by,
@@ -24,6 +26,7 @@ from tokenarium.backend.runs.kind import kind_of
 from tokenarium.backend.runs.lending import ModelLender
 from tokenarium.backend.runs.model_queue import ModelQueue
 from tokenarium.backend.runs.observed import ObservedRun, Observers
+from tokenarium.backend.runs.parts import Parts
 from tokenarium.backend.runs.places import Limits, Place
 from tokenarium.backend.runs.replicas import alone
 from tokenarium.backend.runs.repository import RunRepository
@@ -156,9 +159,25 @@ class RunExecutor:
         """Return the tickets of an owner's runs in flight, oldest first."""
         return self._jobs.of(owner)
 
+    @property
+    def at_once(self) -> int:
+        """How many runs of one model are computed at once."""
+        return self._engine.at_once
+
     def waiting(self, name: str | None) -> int:
         """Return how many runs wait for model ``name``, or for any."""
         return self._queue.waiting(name)
+
+    def in_parts(
+        self,
+        parts: Parts,
+        request: ModelRequest,
+        emit: Callable[[Event], None],
+        cancel: CancelToken,
+    ) -> Any:
+        """Compute work in parts where runs are computed, past the queue, and return the whole."""
+        source = self._source(request)
+        return self._engine.in_parts(parts, request, source, Reports(emit, lambda *_: None), cancel)
 
     def close(self) -> None:
         """Cancel what runs and wait for it briefly."""

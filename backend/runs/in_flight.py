@@ -1,7 +1,8 @@
 """Runs in flight: what a run will take, and starting, following and cancelling it."""
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 from tokenarium.backend.cost.evidence import Estimate, Evidence
 from tokenarium.backend.errors import UserError, told_in_words
@@ -186,6 +187,59 @@ class RunsInFlight:
     def waiting(self, model: str | None = None) -> int:
         """Return how many runs wait for ``model``, or for any."""
         return self._executor.waiting(model)
+
+    def in_parts(
+        self,
+        parts: Any,
+        request: ModelRequest,
+        *,
+        emit: Callable[[Event], None] = lambda _: None,
+        cancel: CancelToken | None = None,
+    ) -> Any:
+        """Compute work that consists of parts, and is no run, where runs are computed.
+
+        Local parts come one after another; with ``engine="ray"`` as many go on at once as there may
+        be workers of the model, and one whose worker ends is computed once more elsewhere.
+
+        Args:
+            parts: the work, see ``Parts``; it is handed each part as soon as it is there.
+            request: whose models, number format and limits the parts are computed with.
+            emit: receives progress.
+            cancel: stops it, within a layer of the model; what was handed over stays.
+        Returns: what ``parts.result()`` does at the end.
+
+        Raises:
+            UserError: what a person can mend.
+            Cancelled: if it was cancelled.
+        """
+        with told_in_words():
+            return self._executor.in_parts(parts, request, emit, cancel or CancelToken())
+
+    @property
+    def at_once(self) -> int:
+        """How many runs of one model are computed at once."""
+        return self._executor.at_once
+
+    def fingerprint(
+        self,
+        request: ModelRequest,
+        *,
+        emit: Callable[[Event], None] = lambda _: None,
+        cancel: CancelToken | None = None,
+    ) -> str:
+        """Return the SHA-256 over a request's model and its tokenizer, which is fetched if need be.
+
+        Raises:
+            UserError: if the model cannot be had.
+        """
+        with told_in_words():
+            source = self._registry.resolve(request.home)
+            found = self._registry.fingerprint(source)
+            if found is None:
+                lender = self._executor.lender
+                with lender.lend(request, source, emit, cancel or CancelToken()) as used:
+                    found = used.model.fingerprint
+        return found
 
     def estimate(self, request: ModelRequest, *, visitor: str = "") -> Estimate | None:
         """Return what a run will take; no weight is read. None where its kind cannot say.

@@ -7,13 +7,14 @@ models are those that this process holds or loads itself, and nothing of CUDA le
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.runs.engine import Computed, Engine, Reports
 from tokenarium.backend.runs.events import CancelToken, Event
+from tokenarium.backend.runs.parts import Part, Parts
 from tokenarium.backend.runs.request import ModelRequest
 
 MOST_S = 120
@@ -53,13 +54,24 @@ class _LentGpu:
     def close(self) -> None:
         """Nothing to end: the platform ends its processes."""
 
+    def in_parts(
+        self,
+        parts: Parts,
+        request: ModelRequest,
+        source: ModelSource,
+        reports: Reports,
+        cancel: CancelToken,
+    ) -> Any:
+        """Compute parts in this process, without a GPU: no visitor asks for such work."""
+        return _engines["local"].in_parts(parts, request, source, reports, cancel)
+
     def compute(
         self,
         request: ModelRequest,
         source: ModelSource,
         reports: Reports,
         cancel: CancelToken,
-        part: Hashable | None = None,  # noqa: ARG002 - there is one GPU, for whole runs
+        part: Part | None = None,  # noqa: ARG002 - there is one GPU, for whole runs
     ) -> Computed:
         """Compute a run there; it is left, and ends, at the first event after it is cancelled."""
         with closing(self._computed(request, source)) as there:

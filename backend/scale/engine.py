@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from tokenarium.backend.errors import UserError
 from tokenarium.backend.models.names import ModelSource
@@ -14,12 +14,11 @@ from tokenarium.backend.runs.engine import Computed, LocalEngine, Reports, time_
 from tokenarium.backend.runs.events import (
     CancelToken,
     Event,
-    Partial,
     Progress,
     Queued,
 )
 from tokenarium.backend.runs.kind import imported, kind_of
-from tokenarium.backend.runs.parts import Parts
+from tokenarium.backend.runs.parts import Part, Parts, Taking
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.runs.serialization import new_id
 from tokenarium.backend.scale.replicas import Replica, Replicas
@@ -97,7 +96,7 @@ class WorkersEngine:
         source: ModelSource,
         reports: Reports,
         cancel: CancelToken,
-        part: Hashable | None = None,
+        part: Part | None = None,
     ) -> Computed:
         """Compute a run; see ``Engine``.
 
@@ -106,12 +105,24 @@ class WorkersEngine:
         """
         if not request.reads_model:
             return self._local.compute(request, source, reports, cancel, part)
-        parts = kind_of(request).parts
-        if parts and part is None:
-            made: Parts = imported(parts)(request)
-            with time_limit(self._settings, cancel):
-                return _InParts(self, request, source, made, reports, cancel).compute()
-        return self.tried_twice(request, source, reports, cancel, part)
+        if part is not None or not (parts := kind_of(request).parts):
+            return self.tried_twice(request, source, reports, cancel, part)
+        began = time.perf_counter()
+        with time_limit(self._settings, cancel):
+            work = _InParts(self, request, source, imported(parts)(request), reports, cancel)
+            result = work.compute()
+        return Computed(result, (time.perf_counter() - began) * 1000, work.environment)
+
+    def in_parts(
+        self,
+        parts: Parts,
+        request: ModelRequest,
+        source: ModelSource,
+        reports: Reports,
+        cancel: CancelToken,
+    ) -> Any:
+        """Compute parts by as many workers as there are for the model; see ``Engine``."""
+        return _InParts(self, request, source, parts, reports, cancel).compute()
 
     def close(self) -> None:
         """End the workers."""
@@ -124,7 +135,7 @@ class WorkersEngine:
         source: ModelSource,
         reports: Reports,
         cancel: CancelToken,
-        part: Hashable | None,
+        part: Part | None,
     ) -> Computed:
         """Compute a run or a part; what a lost worker had of it counts for nothing."""
         event = reports.event
@@ -153,15 +164,17 @@ class WorkersEngine:
         raise AssertionError("the second try returns or raises")
 
     def remembered(self, source: ModelSource, parts: Parts, part: Hashable) -> str:
-        """Return the key of a part in the memo; empty where the model's content is not known."""
-        identity = self._identity(source)
-        return f"{identity} {parts.key(part)}" if identity else ""
+        """Return the key of a part in the memo; empty where it is not to be remembered, or the
+        model's content is not known."""
+        key = parts.key(part)
+        identity = self._identity(source) if key else None
+        return f"{identity} {key}" if identity else ""
 
 
 def _followed(
     replica: Replica,
     request: ModelRequest,
-    part: Hashable | None,
+    part: Part | None,
     event: Callable[[Event], None],
     children: list[tuple[Computed, ModelRequest]],
     cancel: CancelToken,
@@ -197,7 +210,7 @@ def _second(event: Callable[[Event], None]) -> Callable[[Event], None]:
 
 
 class _InParts:
-    """A run under way whose parts are computed by as many workers as there are for its model."""
+    """Work under way whose parts are computed by as many workers as there are for its model."""
 
     def __init__(
         self,
@@ -211,20 +224,16 @@ class _InParts:
         self._engine, self._request, self._source = engine, request, source
         self._parts, self._reports, self._cancel = parts, reports, cancel
         self._lock, self._stopped = threading.Lock(), CancelToken()
-        self._stages = list(parts.stages())
-        self._total = sum(map(len, self._stages))
-        self._done = 0
-        self._first: Computed | None = None
+        self._taking = Taking(parts, reports.event)
+        self.environment: dict[str, Any] = {}
+        """Of the part that was finished first; empty where there was nothing to compute."""
 
-    def compute(self) -> Computed:
+    def compute(self) -> Any:
         """Compute all; what is finished stays known although the rest is cancelled or fails."""
-        began = time.perf_counter()
-        for stage in self._stages:
+        for stage in self._taking.stages:
             self._at_once(stage)
             self._cancel.check()
-        assert self._first is not None
-        took_ms = (time.perf_counter() - began) * 1000
-        return Computed(self._parts.result(), took_ms, self._first.environment)
+        return self._parts.result()
 
     def _at_once(self, stage: Sequence[Hashable]) -> None:
         with ThreadPoolExecutor(self._engine.at_once) as pool:
@@ -249,23 +258,13 @@ class _InParts:
         key = self._engine.remembered(self._source, self._parts, part)
         computed = self._engine.memo.get(key) if key else None
         if computed is None:
-            said = Reports(self._said, self._reports.child)
+            said = Reports(self._taking.said, self._reports.child)
+            asked = Part(self._parts.compute, part)
             computed = self._engine.tried_twice(
-                self._request, self._source, said, self._stopped, part
+                self._request, self._source, said, self._stopped, asked
             )
             if key:
                 self._engine.memo.put(key, computed)
         with self._lock:
-            self._first = self._first or computed
-            self._parts.take(part, computed.result)
-            self._done += 1
-            self._reports.event(Progress(self._parts.doing(part), self._done, self._total))
-            if self._done < self._total:
-                self._reports.event(Partial(self._parts.result()))
-
-    def _said(self, event: Event) -> None:
-        """Pass on what a worker says of a part; how many parts are done is known here only."""
-        if isinstance(event, Progress):
-            event = Progress(event.doing, self._done, self._total)
-        if not isinstance(event, Partial):
-            self._reports.event(event)
+            self.environment = self.environment or computed.environment
+            self._taking.take(part, computed.result)

@@ -7,12 +7,13 @@ when one ends. A worker belongs to the program that started it and ends with it.
 import os
 import secrets
 import sys
-from collections.abc import Hashable
+import time
 from typing import Any
 
 from tokenarium.backend.environment import StartUpError
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.engine import LocalEngine
+from tokenarium.backend.runs.parts import Part
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.scale.engine import Memo, PartMemo, WorkersEngine
 from tokenarium.backend.scale.replicas import Bounds, Replicas
@@ -24,6 +25,8 @@ _MEMO = "parts"
 _NAMESPACE = "tokenarium"
 _CALLS_AT_ONCE = 4
 """A worker hears of Cancel while it is asked for news."""
+_TRIES, _AGAIN_S = 3, 2.0
+"""How often a cluster is tried to be connected to, and the pause between."""
 _OWN_BYTES = 2**30
 """Taken by a worker beside its weights: PyTorch, and the activations of a short text."""
 
@@ -86,11 +89,12 @@ class _Cluster:
         options: dict[str, Any] = {"num_cpus": 1, "max_concurrency": _CALLS_AT_ONCE}
         if self._settings.device in ("auto", "cuda") and self._ray.cluster_resources().get("GPU"):
             options["num_gpus"] = 1
-        if parameters := self._registry.info(name).parameters:
+        parameters = self._registry.info(name).parameters if name else 0
+        if parameters:
             options["memory"] = 4 * parameters + _OWN_BYTES
         worker = self._ray.remote(ModelWorker).options(**options)
-        made = worker.remote(used, _threads(), self._settings.worker_niceness)
-        return _RayWorker(self._ray, made)
+        before = os.getsid(0) if hasattr(os, "getsid") else 0
+        return _RayWorker(self._ray, worker.remote(used, _threads(), before))
 
     def memo(self) -> Memo:
         """Return what remembers parts: in a cluster an actor that outlives this program."""
@@ -105,9 +109,20 @@ class _Cluster:
         """End Ray, or the connection to it."""
         self._ray.shutdown()
 
+    def _connect(self) -> None:
+        """Connect to the cluster, which may have begun just now, or be busy."""
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                self._ray.init(self._settings.engine, namespace=_NAMESPACE, log_to_driver=False)
+                return
+            except (ConnectionError, RuntimeError):
+                if not left:
+                    raise
+                time.sleep(_AGAIN_S)
+
     def _begin(self) -> None:
         if self._remote:
-            self._ray.init(self._settings.engine, namespace=_NAMESPACE, log_to_driver=False)
+            self._connect()
             return
         self._ray.init(
             "local",
@@ -132,7 +147,7 @@ class _RayWorker:
         self._ray, self._actor = ray, actor
         self._beginning: Any = None
 
-    def begin(self, run: str, request: ModelRequest, part: Hashable | None) -> None:
+    def begin(self, run: str, request: ModelRequest, part: Part | None) -> None:
         """See ``Worker``; the actor begins once its process runs."""
         self._beginning = self._actor.begin.remote(run, request, part)
 

@@ -4,15 +4,16 @@ import logging
 import pickle
 import threading
 import traceback
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
 from tokenarium.backend.errors import in_words
+from tokenarium.backend.models.names import NO_MODEL
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.engine import Computed, LocalEngine, Reports
 from tokenarium.backend.runs.events import Cancelled, CancelToken, Event, cancelled_by
 from tokenarium.backend.runs.lending import ModelLender
+from tokenarium.backend.runs.parts import Part
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.scale.priority import stand_back
 from tokenarium.backend.settings import Settings
@@ -37,7 +38,7 @@ class News:
 class Worker(Protocol):
     """A worker as the program sees it; each method raises ``WorkerLost`` where it has ended."""
 
-    def begin(self, run: str, request: ModelRequest, part: Hashable | None) -> None:
+    def begin(self, run: str, request: ModelRequest, part: Part | None) -> None:
         """Begin to compute a run, or one part of it."""
 
     def news(self, run: str, wait_s: float) -> News:
@@ -57,20 +58,21 @@ class ModelWorker:
         settings: of the program that started it.
         threads: of each computation, as many as the program itself would use: their number decides
             in which order sums are made.
-        niceness: how far the process stands back for others.
+        before: session of the program, for which the process stands back.
     """
 
-    def __init__(self, settings: Settings, threads: int, niceness: int = 0) -> None:
+    def __init__(self, settings: Settings, threads: int, before: int | None = None) -> None:
         import torch
 
-        stand_back(niceness)
+        if before is not None:
+            stand_back(settings.worker_niceness, before)
         torch.set_num_threads(threads)
         self._settings = settings
         self._registry = ModelRegistry(settings, _Digests())
         self._engine = LocalEngine(settings, ModelLender(self._registry))
         self._runs: dict[str, _Run] = {}
 
-    def begin(self, run: str, request: ModelRequest, part: Hashable | None) -> None:
+    def begin(self, run: str, request: ModelRequest, part: Part | None) -> None:
         """See ``Worker``."""
         begun = self._runs[run] = _Run()
 
@@ -95,10 +97,10 @@ class ModelWorker:
         """Nothing to do: whoever started the process ends it."""
 
     def _outcome(
-        self, run: "_Run", request: ModelRequest, part: Hashable | None
+        self, run: "_Run", request: ModelRequest, part: Part | None
     ) -> Computed | BaseException:
         try:
-            source = self._registry.resolve(request.home)
+            source = self._registry.resolve(request.home) if request.home else NO_MODEL
             reports = Reports(run.event, run.child)
             with cancelled_by(run.cancel):
                 return self._engine.compute(request, source, reports, run.cancel, part)

@@ -1,6 +1,11 @@
-"""The command ``audit``: every text of a file judged, one line each, and an exit status."""
+"""The command ``audit``: every text of files judged, one line each, and an exit status.
 
-from collections.abc import Callable
+Each text is a run of its own: as many are computed at once as runs of a model are, and what was
+judged before comes from the store, so that a command that was interrupted goes on.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,20 +14,21 @@ from tokenarium.backend.errors import UserError, told_in_words
 from tokenarium.backend.imports.files import content_of
 from tokenarium.backend.imports.reader import Source
 from tokenarium.backend.imports.readers.generic import recorded_lines
-from tokenarium.backend.runs.events import Event, Finished
+from tokenarium.backend.runs.events import CancelToken, Event, Progress
 from tokenarium.backend.runs.request import DType
 from tokenarium.backend.runs.run import Run
 from tokenarium.backend.text_audit.result import AuditResult
 
 if TYPE_CHECKING:
+    from tokenarium.backend.imports.schema import RecordedLine
     from tokenarium.backend.runs.lab import Lab
 
 UNREADABLE = 2
 
 
 @dataclass(frozen=True)
-class AuditedFile:
-    """What became of the texts of a file."""
+class AuditedFiles:
+    """What became of the texts of files, in their order."""
 
     runs: tuple[Run, ...]
     """Of the texts that could be read."""
@@ -37,42 +43,82 @@ class AuditedFile:
         return f"[{','.join(lab.export(run.id) for run in self.runs)}]"
 
 
-def audit_file(
-    lab: "Lab", path: Path, model: str, dtype: DType, progress: Callable[[Event], None]
-) -> AuditedFile:
-    """Audit every line of a file of JSON lines.
+@dataclass(frozen=True)
+class _Text:
+    """A text that is to be judged."""
+
+    name: str
+    line: "RecordedLine"
+
+
+def audit_files(
+    lab: "Lab",
+    paths: Sequence[Path],
+    model: str,
+    dtype: DType,
+    progress: Callable[[Event], None],
+    cancel: CancelToken | None = None,
+) -> AuditedFiles:
+    """Audit every line of files of JSON lines.
 
     Args:
-        lab: whose models read.
-        path: of the file.
+        lab: whose models read, wherever its runs are computed.
+        paths: of the files; each text is named by its file, too, where there are several.
         model: to read with; empty for the one that each line names.
         dtype: to read in.
         progress: receives events.
+        cancel: stops it; texts that were judged are stored.
 
     Raises:
-        UserError: if the file itself cannot be read.
+        UserError: if a file itself cannot be read.
+        Cancelled: if it was cancelled.
     """
+    texts = [text for path in paths for text in _texts(path, several=len(paths) > 1)]
+    cancel = cancel or CancelToken()
+    done = 0
+
+    def judged(text: _Text) -> tuple[Run | None, str, int]:
+        nonlocal done
+        cancel.check()
+        found = _judged(lab, text, model, dtype, cancel)
+        done += 1
+        progress(Progress("judging texts", done, len(texts)))
+        return found
+
+    with ThreadPoolExecutor(lab.at_once) as pool:
+        try:
+            answers = list(pool.map(judged, texts))
+        except BaseException:
+            cancel.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    found = {status for _, _, status in answers}
+    status = next((each for each in (1, UNREADABLE, 3) if each in found), 0)
+    runs = tuple(run for run, _, _ in answers if run is not None)
+    return AuditedFiles(runs, tuple(line for _, line, _ in answers), status)
+
+
+def _texts(path: Path, *, several: bool) -> list[_Text]:
     with told_in_words():
         recorded = recorded_lines(Source.of(content_of(path)))
-    runs, lines, found = list[Run](), list[str](), set[int]()
-    for number, line in enumerate(recorded, 1):
-        name = line.id or f"line {number}"
-        try:
-            with told_in_words():
-                request = line.audit_request(model, dtype)
-            for event in lab.stream(request):
-                progress(event)
-                if isinstance(event, Finished):
-                    runs.append(event.run)
-                    result = event.run.result
-                    assert isinstance(result, AuditResult)
-                    found.add(result.exit_status)
-                    lines.append(f"{name}: {in_a_line(result)}")
-        except UserError as error:
-            found.add(UNREADABLE)
-            lines.append(f"{name}: unreadable: {error}")
-    status = next((each for each in (1, UNREADABLE, 3) if each in found), 0)
-    return AuditedFile(tuple(runs), tuple(lines), status)
+    names = [line.id or f"line {number}" for number, line in enumerate(recorded, 1)]
+    before = f"{path}, " if several else ""
+    return [_Text(f"{before}{name}", line) for name, line in zip(names, recorded, strict=True)]
+
+
+def _judged(
+    lab: "Lab", text: _Text, model: str, dtype: DType, cancel: CancelToken
+) -> tuple[Run | None, str, int]:
+    """Return the run of a text, what is said of it, and its status."""
+    try:
+        with told_in_words():
+            request = text.line.audit_request(model, dtype)
+        run = lab.run(request, cancel=CancelToken(cancel))
+    except UserError as error:
+        return None, f"{text.name}: unreadable: {error}", UNREADABLE
+    result = run.result
+    assert isinstance(result, AuditResult)
+    return run, f"{text.name}: {in_a_line(result)}", result.exit_status
 
 
 def in_a_line(result: AuditResult) -> str:

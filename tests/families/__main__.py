@@ -2,52 +2,43 @@
 
 Each family runs in a process of its own, with a time limit; what was found is kept in
 ``build/families.jsonl``, so that a run that was interrupted goes on. ``--again NAME ...`` measures
-some anew, ``--again all`` everything.
+some anew, ``--again all`` everything. With ``--engine ray`` Ray's workers measure them, as many at
+once as ``--workers`` says.
 """
 
 import argparse
-import contextlib
 import json
-import multiprocessing
-import os
-import sys
-import warnings
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-import torch
 import transformers
-from transformers.utils import logging
 
 from tests.families.building import causal_types
-from tests.families.measuring import Record, measure
+from tests.families.measuring import Record
+from tests.families.parts import FamiliesRequest, FamilyParts
 from tests.families.table import write
+from tokenarium.backend import Lab, Settings
 
 KEPT = Path("build/families.jsonl")
-TIMEOUT_S = 300
 
 
 def main() -> None:
     """Measure what is not kept yet, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--again", nargs="*", default=[], help="families to measure anew, or all")
-    again = parser.parse_args().again
+    parser.add_argument("--engine", default="local", help="local, ray or ray://HOST:PORT")
+    parser.add_argument("--workers", type=int, default=2, help="of Ray")
+    asked = parser.parse_args()
     version = transformers.__version__
-    found = {} if "all" in again else _kept(version)
-    for family in again:
+    found = {} if "all" in asked.again else _kept(version)
+    for family in asked.again:
         found.pop(family, None)
-    families = causal_types()
-    KEPT.parent.mkdir(exist_ok=True)
-    for family in families:
-        if family not in found:
-            found[family] = _apart(family)
-            print(f"{family}: {found[family]['verdict']} {found[family]['why']}", flush=True)
-            lines = (
-                json.dumps({"transformers": version, "family": name} | record)
-                for name, record in found.items()
-            )
-            KEPT.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    write({family: found[family] for family in families}, version)
+    settings = Settings(
+        hosted=False, engine=asked.engine, database="duckdb:///:memory:", device="cpu",
+        workers=asked.workers, model_workers_max=asked.workers,
+    )  # fmt: skip
+    with Lab(settings) as lab:
+        parts = FamilyParts(causal_types(), found, version, KEPT)
+        write(lab.in_parts(parts, FamiliesRequest(model="none")), version)
 
 
 def _kept(version: str) -> dict[str, Record]:
@@ -57,34 +48,6 @@ def _kept(version: str) -> dict[str, Record]:
     return {
         record.pop("family"): record for record in records if record.pop("transformers") == version
     }
-
-
-def _apart(family: str) -> Record:
-    """Measure a family in a process that is ended when it takes too long."""
-    ours, theirs = multiprocessing.Pipe(duplex=False)
-    # Forked, so that nothing is imported again; nothing computes here, so no thread is lost.
-    child = multiprocessing.get_context("fork").Process(target=_send, args=(family, theirs))
-    child.start()
-    theirs.close()
-    record: Record = {"verdict": "raw error", "why": f"no answer in {TIMEOUT_S} seconds"}
-    if ours.poll(TIMEOUT_S):
-        record = {"verdict": "raw error", "why": "the process ended without an answer"}
-        with contextlib.suppress(EOFError):
-            record = ours.recv()
-    child.kill()
-    child.join()
-    return record
-
-
-def _send(family: str, to: Connection) -> None:
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        os.dup2(nowhere.fileno(), sys.stderr.fileno())
-    to.send(measure(family))
 
 
 if __name__ == "__main__":

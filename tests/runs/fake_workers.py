@@ -2,13 +2,14 @@
 
 import pickle
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import torch
 
 from tokenarium.backend.models.model_cache import ModelCache
 from tokenarium.backend.models.registry import ModelRegistry
 from tokenarium.backend.runs.engine import LocalEngine
+from tokenarium.backend.runs.parts import Part
 from tokenarium.backend.runs.request import ModelRequest
 from tokenarium.backend.scale.engine import PartMemo, WorkersEngine
 from tokenarium.backend.scale.replicas import Bounds, Replicas
@@ -25,10 +26,10 @@ class FakeWorker:
     def __init__(self, inner: ModelWorker) -> None:
         self.inner = inner
         self.killed = threading.Event()
-        self.begun: list[tuple[str, Hashable | None]] = []
+        self.begun: list[tuple[str, Part | None]] = []
         self.ended = False
 
-    def begin(self, run: str, request: ModelRequest, part: Hashable | None) -> None:
+    def begin(self, run: str, request: ModelRequest, part: Part | None) -> None:
         self._alive()
         self.begun.append((run, part))
         self.inner.begin(*pickle.loads(pickle.dumps((run, request, part))))

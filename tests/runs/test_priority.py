@@ -15,7 +15,7 @@ from tokenarium.backend.scale.priority import stand_back
 
 other = threading.Thread(target=time.sleep, args=(60,), daemon=True)
 other.start()  # a thread that is there already
-found = stand_back(int(sys.argv[1]))
+found = stand_back(int(sys.argv[1]), 0)
 own = [os.getpriority(os.PRIO_PROCESS, int(task)) for task in os.listdir("/proc/self/task")]
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 print(json.dumps([found, own]), flush=True)
@@ -36,7 +36,7 @@ def begun(niceness: int) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=niceness == 0,
+        start_new_session=True,
     )
 
 
@@ -54,6 +54,6 @@ def test_a_process_that_stands_back_leaves_a_processor_to_another_session() -> N
 
 
 def test_nothing_changes_where_none_is_asked() -> None:
-    before = os.getsid(0)
-    assert stand_back(0) == 0
-    assert os.getsid(0) == before
+    before = [os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)]
+    assert stand_back(0, 0) == 0
+    assert [os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)] == before

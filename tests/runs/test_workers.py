@@ -1,7 +1,9 @@
 """Runs computed by workers: the same numbers and events, Cancel, a worker that ends, parts."""
 
+import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from tests.runs.stand_in import CountRequest, Watch
 from tokenarium.backend.benchmark.sweep.request import SweepRequest
 from tokenarium.backend.environment import StartUpError
 from tokenarium.backend.errors import UserError
+from tokenarium.backend.head_corpus.command import measure_heads
+from tokenarium.backend.head_corpus.corpus import read
 from tokenarium.backend.models.names import NO_MODEL
 from tokenarium.backend.runs.engine import Computed, Reports
 from tokenarium.backend.runs.events import (
@@ -28,6 +32,7 @@ from tokenarium.backend.scale.engine import AGAIN, PartMemo, WorkersEngine
 from tokenarium.backend.scale.replicas import Bounds, Replicas
 from tokenarium.backend.scale.worker import News, WorkerLost
 from tokenarium.backend.settings import Settings
+from tokenarium.backend.text_audit.command import audit_files
 from tokenarium.backend.trace.request import TraceRequest
 
 TIMES = ("prefill_ms", "step_ms_p50", "step_ms_p90")
@@ -315,3 +320,76 @@ def test_what_a_lost_worker_reported_of_smaller_runs_is_not_stored() -> None:
     reports = Reports(lambda event: None, lambda computed, asked: stored.append(computed))
     assert engine.compute(count(), NO_MODEL, reports, CancelToken()) is end
     assert stored == [children[1][0]]
+
+
+def work(cluster: FakeCluster) -> int:
+    return sum(len(worker.begun) for worker in cluster.workers)
+
+
+def test_heads_over_a_corpus_are_measured_text_by_text_and_go_on(
+    lab: Lab, make_lab: Callable[..., Lab], cluster: FakeCluster, tmp_path: Path
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(f"a cat {word} a cat" for word in ("saw", "is", "was", "bit", "or")))
+    stop, there = CancelToken(), tmp_path / "there"
+
+    def after_two(event: object) -> None:
+        if isinstance(event, Progress) and event.done >= 2:
+            stop.cancel()
+
+    with pytest.raises(Cancelled):
+        measure_heads(lab, MODEL, texts, there, after_two, stop)
+    before = work(cluster)
+    assert (there / "partial.npz").exists()
+    lab._executor._engine.memo = PartMemo()  # what was done is known from the file alone
+    measure_heads(lab, MODEL, texts, there)
+    assert 1 <= work(cluster) - before <= 3
+    assert not (there / "partial.npz").exists()
+    here = make_lab(database="duckdb:///:memory:")
+    measure_heads(here, MODEL, texts, tmp_path / "here")
+    found, expected = read(there), read(tmp_path / "here")
+    assert found is not None
+    assert expected is not None
+    assert found.about == expected.about
+    for name in ("mean", "deviation", "quantiles", "count", "strongest"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_texts_of_several_files_are_audited_by_all_workers(
+    lab: Lab, make_lab: Callable[..., Lab], cluster: FakeCluster, tmp_path: Path
+) -> None:
+    files = []
+    for name, ids in (("first", ([5, 6, 7], [8, 9, 10])), ("second", ([11, 12], [10**6]))):
+        files.append(tmp_path / f"{name}.jsonl")
+        lines = [{"prompt": "ab", "model": MODEL, "token_ids": each} for each in ids]
+        files[-1].write_text("\n".join(map(json.dumps, lines)))
+    said: list[Progress] = []
+    found = audit_files(lab, files, "", "float32", said.append)  # type: ignore[arg-type]
+    assert len(cluster.workers) == 2, "the texts went to both"
+    assert said[-1].done == said[-1].total == 4
+    here = make_lab(database="duckdb:///:memory:")
+    expected = audit_files(here, files, "", "float32", lambda _: None)
+    assert found.lines == expected.lines
+    assert [line.partition(": ")[0] for line in found.lines] == [
+        f"{file}, line {number}" for file in files for number in (1, 2)
+    ]
+    assert found.status == expected.status == 1
+    before = work(cluster)
+    assert audit_files(lab, files, "", "float32", lambda _: None).lines == found.lines
+    assert work(cluster) == before + 1, "what was judged is in the store; one cannot be read"
+
+
+def test_a_part_whose_worker_ends_is_computed_once_more_and_the_rest_goes_on(
+    lab: Lab, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    def end_first(worker: FakeWorker) -> None:
+        if len(cluster.workers) == 1:
+            worker.killed.set()
+
+    cluster.on_start = end_first
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a cat saw a cat\nan owl saw an owl")
+    said: list[str] = []
+    measure_heads(lab, MODEL, texts, tmp_path, lambda event: said.append(str(event)))
+    assert any(AGAIN in each for each in said)
+    assert read(tmp_path).about.texts == tuple(texts.read_text().split("\n"))  # type: ignore[union-attr]

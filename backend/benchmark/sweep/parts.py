@@ -56,6 +56,10 @@ class SweepParts:
         title = self._request.tried[point.policy].policy.recipe_title
         return title if not point.policy else f"{title} at {point.ratio:.3g} of the prompt"
 
+    def shown(self) -> SweepResult:
+        """Return what is known so far, once one point is."""
+        return self.result()
+
     def result(self) -> SweepResult:
         """Return what is known so far.
 
