@@ -42,6 +42,7 @@ def apply(
     budget: float,
     budget_unit: BudgetUnit = "tokens",
     seed: int = 0,
+    prompt_chunk: int | None = None,
     **parameters: Any,
 ) -> Iterator["AppliedPolicy"]:
     """Let a model keep its KV cache by a policy within a ``with`` block.
@@ -63,6 +64,8 @@ def apply(
         budget: what the cache may hold right after an eviction.
         budget_unit: tokens per KV head, ratio (share of the prompt), or megabytes.
         seed: of what the policy draws, anew for every text.
+        prompt_chunk: most tokens of a prompt that are read at once; after each such part the
+            policy drops, or later parts read what it selects. None reads a prompt whole.
         parameters: of the policy, where it is given by name.
     Yields: what the text read last keeps.
     Raises:
@@ -71,9 +74,11 @@ def apply(
         ModelRefused: if the model cannot be observed.
     """
     method = _method(policy, parameters)
+    if prompt_chunk is not None and prompt_chunk < 1:
+        raise ValueError(f"prompt_chunk={prompt_chunk} reads nothing: give 1 or more, or None")
     _refuse_applied(model)
     with observed(model) as loaded:
-        applied = AppliedPolicy(_Settings(loaded, method, budget, budget_unit, seed))
+        applied = AppliedPolicy(_Settings(loaded, method, budget, budget_unit, seed, prompt_chunk))
         with _replaced_forward(model, applied):
             yield applied
 
@@ -87,6 +92,7 @@ class _Settings:
     budget: float
     budget_unit: BudgetUnit
     seed: int
+    prompt_chunk: int | None
 
     def begin(self, prompt: int) -> CachedSequence:
         """Return an empty cache for a text that begins with so many tokens."""
@@ -95,7 +101,8 @@ class _Settings:
         )
         sizes = CacheSizes.of(self.loaded, len(windowed))
         budget = tokens_per_head(self.budget, self.budget_unit, prompt, sizes)
-        return CachedSequence(self.loaded, self.policy, budget, self.seed)
+        chunk = self.prompt_chunk
+        return CachedSequence(self.loaded, self.policy, budget, self.seed, prompt_chunk=chunk)
 
 
 class AppliedPolicy:

@@ -13,6 +13,7 @@ from tokenarium.backend.cache.head_roles import head_roles
 from tokenarium.backend.cache.layer_view import storage_bytes
 from tokenarium.backend.cache.passing_cache import PassingCache
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.prompt_parts import parts_of, refuse_parts
 from tokenarium.backend.cache.prompt_pruning import PromptPruner
 from tokenarium.backend.cache.recorder import CacheRecorder
 from tokenarium.backend.cache.rerotation import Rerotation
@@ -36,6 +37,8 @@ class CachedSequence:
         seed: of everything drawn at random.
         check: called in every layer; raises to stop.
         free_windows: whether layers with a window of their own free what leaves it.
+        prompt_chunk: most tokens of the prompt that are read at once; after each such part the
+            policy drops, and every later part reads what it selects. None reads all at once.
         probed: False believes that the model goes on from its states: for the trial that finds out.
     Raises:
         ValueError: if the budget is below what the policy needs, or the model does not place its
@@ -51,6 +54,7 @@ class CachedSequence:
         check: Callable[[], None] = lambda: None,
         free_windows: bool = True,
         probed: bool = True,
+        prompt_chunk: int | None = None,
     ) -> None:
         self.loaded, self.budget, self.free_windows = loaded, budget, free_windows
         self.attending = attention_layers(loaded.model.config)
@@ -61,6 +65,9 @@ class CachedSequence:
             self.roles = head_roles(loaded, policy.measurement_of_heads())
             self.policy = policy = policy.knowing(self.roles)
         self.seen = self.step = self.prompt = 0
+        self.prompt_chunk = prompt_chunk
+        self.parts = self.part = self.most_bytes = 0  # of the prompt; after it the part is -1
+        self.watches_parts = False
         self.check = check
         self.random = torch.Generator().manual_seed(seed)
         self.needs = needs_of(policy)
@@ -168,13 +175,40 @@ class CachedSequence:
             self.surprisal.last_logits = logits[-1:].clone()
         return logits
 
+    @property
+    def more(self) -> bool:
+        """Whether more of the prompt is to come after what is read now."""
+        return self.seen < self.prompt
+
+    def note_most(self) -> None:
+        """Count what all layers hold, before one of them drops, while parts of a prompt come."""
+        if self.parts > 1 and self.step == 0:
+            self.most_bytes = max(self.most_bytes, self.cache_bytes)
+
     def _forward(self, ids: list[int]) -> Tensor:
-        """Return the final states [n, D] of the tokens."""
+        """Return the final states [n, D] of the tokens; a prompt is read part by part."""
+        if self.seen:
+            return self._read_together(ids)
+        self.prompt = len(ids)
+        self.changes = self.policy.patches_prefill(self.loaded, self.budget, len(ids))
+        refuse_parts(self.policy, len(ids), self.prompt_chunk)
+        parts = parts_of(ids, self.prompt_chunk)
+        self.parts = len(parts)
+        self.watches_parts = self.parts > 1 and self.policy.watches_parts(len(ids))
+        keep_scores, found = self.keep_scores, []
+        for self.part, part in enumerate(parts):
+            last = self.part + 1 == self.parts
+            self.evictor.more, self.keep_scores = not last, keep_scores and last
+            found.append(self._read_together(part))
+            if not last and self.surprisal is not None:
+                self._logits(found[-1][-1:])
+        self.part = -1
+        return found[0] if self.parts == 1 else torch.cat(found)
+
+    def _read_together(self, ids: list[int]) -> Tensor:
+        """Return the final states [n, D] of tokens that are read in one pass."""
         device = self.loaded.device
         first = self.seen == 0
-        if first:
-            self.prompt = len(ids)
-            self.changes = self.policy.patches_prefill(self.loaded, self.budget, len(ids))
         if self.policy.positions != "original":
             refuse_crossing(
                 self.loaded,
@@ -183,12 +217,12 @@ class CachedSequence:
                 f"choose a policy that leaves positions as they are, as {self.policy.title} does "
                 "not, shorten the prompt or ask for fewer tokens",
             )
-        self.step += 0 if first else 1
+        self.step += 0 if self.part >= 0 else 1
         self.seen += len(ids)
         positions = torch.arange(self.seen - len(ids), self.seen, device=device)
         self.positions = positions
         self.selected = {}
-        if not first:
+        if self.step:
             self.evictor.open_step(self.step, self.seen, positions)
         pruned = self.pruner.over(len(ids)) if first and self.pruner else nullcontext()
         # Made anew each time: kept, it would hold this and all its entries in a cycle.
@@ -202,10 +236,10 @@ class CachedSequence:
         self.cache.advance(len(ids))
         hidden: Tensor = out.last_hidden_state[0]
         if self.surprisal is not None:
-            self.surprisal.add(ids, hidden)
+            self.surprisal.add(ids, hidden, turn=first or self.step > 0)
             for cache in self.layers:
                 cache.surprisal, cache.turns = self.surprisal.values, tuple(self.surprisal.turns)
-        if first and not self.free_windows:
+        if self.step == 0 and not self.free_windows:
             self._states = self.cache.states()
         self.evictor.end_step(self.step)
         return hidden

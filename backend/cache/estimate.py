@@ -1,7 +1,7 @@
 """What a run under policies will take, known before it starts and without a weight."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -9,6 +9,7 @@ from tokenarium.backend.cache.acting import where_it_acts
 from tokenarium.backend.cache.budget import CacheSizes, tokens_per_head
 from tokenarium.backend.cache.full_model import TOGETHER
 from tokenarium.backend.cache.policies.full import Full
+from tokenarium.backend.cache.prompt_parts import lengths_of_parts, refuse_parts
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cost.evidence import Evidence
@@ -48,7 +49,10 @@ class CacheEstimate:
     budget_tokens: int
     """Entries per KV head."""
     prefill_passes: int
-    """Forward passes over the prompt: one per policy, and one of the full model alongside."""
+    """Forward passes over the prompt: one per policy and part, and one of the full model
+    alongside."""
+    prompt_parts: int = field(default=1, kw_only=True)
+    """Parts in which each policy reads the prompt."""
     decode_passes: int
     """Forward passes of one token, all policies together."""
     full_passes: int
@@ -101,10 +105,12 @@ def estimate(
     sizes = CacheSizes.read(config, dtype, sum(window is not None for window in windows))
     budget = tokens_per_head(request.budget, request.budget_unit, prompt, sizes)
     costs = []
+    parts = len(lengths_of_parts(prompt, request.prompt_chunk))
     for spec in request.policies:
         policy = spec.policy.fitted(budget, len(windows), context)
         policy.refuse_below_smallest(budget)
-        nbytes = bytes_by_step(policy, budget, prompt, steps, windows, sizes)
+        refuse_parts(policy, prompt, request.prompt_chunk)
+        nbytes = bytes_by_step(policy, budget, prompt, steps, windows, sizes, request.prompt_chunk)
         acting = policy.acting_layers(budget, windows, prompt) if policy.label == "evict" else ()
         costs.append(
             PolicyCost(
@@ -113,7 +119,7 @@ def estimate(
                 policy.recipe_label,
                 int(nbytes[0]),
                 int(nbytes[-1]),
-                exact=(not policy.ragged or is_shared_out(policy, windows, sizes))
+                exact=(not policy.ragged or (parts == 1 and is_shared_out(policy, windows, sizes)))
                 and not (policy.forms and policy.when == "step")
                 and not any(windows[layer] for layer in acting),
                 acts=where_it_acts(policy, budget, windows, prompt),
@@ -125,16 +131,23 @@ def estimate(
         prompt_tokens=prompt,
         new_tokens=steps,
         budget_tokens=budget,
-        prefill_passes=len(costs) + request.oracle,
+        prefill_passes=parts * len(costs) + request.oracle,
+        prompt_parts=parts,
         decode_passes=len(costs) * (steps - 1),
         full_passes=len(costs) * -(-(steps - 1) // together) if request.oracle else 0,
         policies=tuple(costs),
-        full_bytes=full_bytes(prompt, steps, windows, sizes),
+        full_bytes=full_bytes(prompt, steps, windows, sizes, request.prompt_chunk),
         peak_bytes=bytes_of_cache_run(plan),
         free_bytes=free_bytes(device),
     )
 
 
-def full_bytes(prompt: int, steps: int, windows: Sequence[int | None], sizes: CacheSizes) -> int:
+def full_bytes(
+    prompt: int,
+    steps: int,
+    windows: Sequence[int | None],
+    sizes: CacheSizes,
+    prompt_chunk: int | None = None,
+) -> int:
     """Return the bytes of a cache that drops nothing, after the last step."""
-    return int(bytes_by_step(Full(), 1, prompt, steps, windows, sizes)[-1])
+    return int(bytes_by_step(Full(), 1, prompt, steps, windows, sizes, prompt_chunk)[-1])

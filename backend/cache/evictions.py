@@ -60,6 +60,8 @@ class Evictor:
         self.layers: list[LayerCache] = []
         self.dropped: list[Dropped] = []
         self.keep_scores = False
+        self.more = False
+        """Whether more of the prompt is to come: then nothing is stored in another form yet."""
         self.stacked: LayerCache | None = None
         """The layers in which the policy acts as one with all their heads, where it allows it."""
         self._policy, self._budget, self._rerotation = policy, budget, rerotation
@@ -143,7 +145,7 @@ class Evictor:
 
     def _pack(self, cache: LayerCache) -> None:
         """Store a layer's older entries in the forms of the recipe, once its prompt was reduced."""
-        if cache.window is not None or not self._policy.forms:
+        if cache.window is not None or not self._policy.forms or self.more:
             return
         if self._policy.forms[0].alone:
             self._pair(cache, self._policy.forms[0])

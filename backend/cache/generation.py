@@ -14,6 +14,7 @@ from tokenarium.backend.cache.ledger import Ledger, choices
 from tokenarium.backend.cache.null_model.kept import null_kept
 from tokenarium.backend.cache.null_model.scores import NullModelScores
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.prompt_parts import lengths_of_parts, told_of_parts
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.models.generating import end_of_text, wait
@@ -95,8 +96,13 @@ class Generation:
         self.ids: list[int] = []
         self.waiting: list[Tensor] = []  # logits the full model has not been compared with
         check, seed = progress.cancel.check, progress.request.seed
-        self.sequence = CachedSequence(self.loaded, policy, progress.budget, seed, check)
-        self.noise = NullModelScores(self.sequence, seed) if progress.request.noise else None
+        self.chunk = progress.request.prompt_chunk
+        self.sequence = CachedSequence(
+            self.loaded, policy, progress.budget, seed, check, prompt_chunk=self.chunk
+        )
+        parts = lengths_of_parts(len(progress.tokens.ids), self.chunk)
+        told = progress.request.noise and len(parts) == 1
+        self.noise = NullModelScores(self.sequence, seed) if told else None
         if oracle is not None:
             oracle.begin(self.ledger.evicted_at[number])
 
@@ -107,6 +113,8 @@ class Generation:
         logits, took = self._read(self.progress.tokens.ids, 0)
         numbers["prefill_ms"][number] = took
         self.ledger.notes[number] += self.sequence.policy.found(self.sequence.shared)
+        parts, most = self.sequence.parts, self.sequence.most_bytes
+        self.ledger.notes[number] += told_of_parts(parts, self.chunk, most)
         peak = _peak(self.loaded.device)
         stops = set() if self.given else end_of_text(self.loaded)
         for step in range(self.ledger.steps):

@@ -85,6 +85,8 @@ class Policy(Method):
     """What it reads of a ``LayerView`` beside plain numbers, positions and its own state: reading
     anything else raises. With surprisal its scope is the model; with keys, values, queries, rotary
     or surprisal its null scores are those of a shuffle, as noise has no content."""
+    at_once: ClassVar[str] = ""
+    """Why it cannot choose while a prompt is read in parts; empty where it can."""
     prunes_prompt: ClassVar[bool] = False
     """Whether only some of the prompt's tokens go on to later layers, by ``prompt_kept``."""
     ragged: ClassVar[bool] = False
@@ -322,6 +324,42 @@ class Policy(Method):
         Args:
             weights: [H, n, S] of the n newest queries over the layer's entries.
         """
+
+    def why_at_once(self) -> str:
+        """Return why a prompt must be read at once, after the policy's title; empty where not."""
+        if self.at_once:
+            return self.at_once
+        if self.prunes_prompt:
+            return "lets only some of a whole prompt's tokens go on to later layers"
+        if type(self).patches_prefill is not Policy.patches_prefill:
+            return "changes how a whole prompt is attended to"
+        return next((why for form in self._forms if (why := form.why_at_once())), "")
+
+    def watches_parts(self, length: int) -> bool:
+        """Return whether ``observe_part`` needs a part's attention; ``length`` tokens are read."""
+        from tokenarium.kernels.attention_stats import Want
+
+        return "attention" in self.all_needs() or self.want(length) != Want()
+
+    def observe_part(self, view: "LayerView", weights: "Tensor | None") -> None:
+        """Remember what matters of a later part of a prompt that is read in parts.
+
+        What watches decode steps sees the part as a step; what looks at a prompt's end alone takes
+        the part's end for it. Nothing is asked of a layer that reads a selection.
+
+        Args:
+            weights: [H, n, S] of the part's n queries over the entries held; None where nobody
+                ``watches_parts``.
+        """
+        from tokenarium.kernels.attention_stats import AttentionStats
+
+        if "attention" in self.all_needs() and weights is not None:
+            self.observe_step(view, weights)
+        elif self.label != "select":
+            last = 0 if weights is None else self.want(weights.shape[2]).last
+            votes = None if weights is None or not last else weights[:, -last:].sum(1)
+            received = None if weights is None else weights.sum(1)
+            self.observe_prompt(view, AttentionStats(received=received, last=votes))
 
     def prompt_kept(self, view: "LayerView") -> "Tensor | None":
         """Return the ascending indices of the prompt's tokens that go on after this layer.

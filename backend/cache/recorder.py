@@ -62,11 +62,14 @@ class CacheRecorder(Recorder):
                 "than a chunk, or choose a model with full or sliding-window attention"
             )
         refuse_biased(run.policy, call)
-        out, cache = self._prefill(call) if run.step == 0 else self._decode(call)
+        out, cache = self._prefill(call) if run.part == 0 else self._decode(call)
+        if run.step == 0 and not run.more:
+            run.evictor.choose_channels(cache)
         if cache.acts:
             out = run.policy.outputs(run.evictor.view(cache), out)
         if cache.window is not None and run.free_windows:
             run.evictor.free_outside(cache)
+        run.note_most()
         run.evictor.end_layer(cache)
         cache.queries = None
         return out[None]
@@ -104,7 +107,6 @@ class CacheRecorder(Recorder):
         view = run.evictor.view(cache)
         if acts:
             policy.observe_prompt(view, stats)
-        run.evictor.choose_channels(cache)
         cache.rows = None
         if run.pruner is not None and (going := policy.prompt_kept(view)) is not None:
             run.pruner.kept = going
@@ -151,7 +153,8 @@ class CacheRecorder(Recorder):
             if choice is not None:
                 return self._attend_selected(call, entries, choice), cache
         # An oracle acts in no layer with a window, and looks at all of them.
-        wants = "attention" in run.needs and (acts or not run.free_windows)
+        needed = run.watches_parts if run.step == 0 else "attention" in run.needs
+        wants = needed and (acts or not run.free_windows)
         if acts and cache.window is not None:
             out, weights = attend_within(call, entries, run.positions, cache.window, wants)
         else:
@@ -168,7 +171,9 @@ class CacheRecorder(Recorder):
                 bias=biases_of_entries(call, entries),
                 want_weights=wants,
             )
-        if weights is not None:
+        if run.step == 0 and acts:
+            run.policy.observe_part(evictor.view(cache), weights)
+        elif weights is not None:
             evictor.observe(cache, weights)
         return out, cache
 

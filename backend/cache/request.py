@@ -118,6 +118,16 @@ class CacheRequest(TextRequest):
         description="Whether it is told what the scores would be, and what would be kept, if "
         "attention said nothing.",
     )
+    prompt_chunk: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        title="Prompt in parts of",
+        description="Most tokens of the prompt that are read at once: after each such part a "
+        "policy drops down to its budget, or later parts read only what it selects; left open, "
+        "the whole prompt is read before anything is chosen.",
+        json_schema_extra={"since": 6},
+    )
     continuation: str = Field(
         "",
         max_length=200_000,

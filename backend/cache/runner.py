@@ -11,6 +11,7 @@ from tokenarium.backend.cache.full_model import FullModelReference
 from tokenarium.backend.cache.generation import CacheProgress, Generation, PreparedRun
 from tokenarium.backend.cache.ledger import Ledger
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.prompt_parts import refuse_parts
 from tokenarium.backend.cache.request import MOST_STEPS, CacheRequest
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cost.fits import past_context, refuse_unless_free
@@ -55,6 +56,7 @@ def follow_policies(
     for policy in policies:
         fitted = policy.fitted(budget, layout.attending, loaded.context)
         fitted.refuse_below_smallest(budget)
+        refuse_parts(fitted, len(tokens.ids), request.prompt_chunk)
     _refuse_unless_fits(request, loaded, len(tokens.ids), steps, budget)
     ledger = Ledger(len(policies), steps, len(loaded.layers), heads, len(tokens.ids))
     for number, policy in enumerate(policies):

@@ -22,15 +22,16 @@ class SurprisalTrack:
         self.turns: list[int] = []
         """Where each turn begins: the prompt, and every later reading of several tokens."""
 
-    def add(self, ids: Sequence[int], hidden: Tensor) -> None:
+    def add(self, ids: Sequence[int], hidden: Tensor, turn: bool = True) -> None:
         """Add what was just read.
 
         Args:
             ids: n tokens.
             hidden: [n, D] their states after the final norm.
+            turn: whether several tokens are a turn of their own, and no part of the one before.
         """
         seen = len(self.values)
-        if not seen or len(ids) > 1:
+        if turn and (not seen or len(ids) > 1):
             self.turns.append(seen)
         if seen:
             first = torch.tensor(ids[:1], device=hidden.device)

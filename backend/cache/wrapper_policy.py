@@ -121,6 +121,14 @@ class Wrapper(Policy):
         """Let the base see the prompt."""
         self.inner.observe_prompt(self._inner_view(view), stats)
 
+    def watches_parts(self, length: int) -> bool:
+        """Return whether the base does."""
+        return self.inner.watches_parts(length)
+
+    def observe_part(self, view: "LayerView", weights: "Tensor | None") -> None:
+        """Let the base see a later part of the prompt."""
+        self.inner.observe_part(self._inner_view(view), weights)
+
     def protects(self, budget: int, layer: int, prompt: int) -> Protected:
         """Return what the base protects."""
         return self.inner.protects(budget, layer, prompt)

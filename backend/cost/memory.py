@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tokenarium.backend.cache.budget import CacheSizes, entry_bytes
 from tokenarium.backend.cache.entries import room
 from tokenarium.backend.cache.policy import Policy
+from tokenarium.backend.cache.prompt_parts import lengths_of_parts
 from tokenarium.backend.cache.storage_form import plan_of
 from tokenarium.backend.cache.storage_plan import StoragePlan
 from tokenarium.backend.models.layer_kinds import LayerSizes
@@ -22,8 +23,8 @@ class _Head:
     def __init__(self, count: int) -> None:
         self.count, self.size = count, count + room(count)
 
-    def append(self) -> None:
-        self.count += 1
+    def append(self, new: int = 1) -> None:
+        self.count += new
         if self.count > self.size:
             self.size = self.count + room(self.count)
 
@@ -40,6 +41,7 @@ def bytes_by_step(
     steps: int,
     windows: Sequence[int | None],
     sizes: CacheSizes,
+    prompt_chunk: int | None = None,
 ) -> NDArray[np.int64]:
     """Return [steps] bytes of the storage a policy will hold after each step, the prompt first.
 
@@ -56,6 +58,7 @@ def bytes_by_step(
         windows: by layer that attends the most keys a query sees by the model's design; None for
             all.
         sizes: of the model.
+        prompt_chunk: most tokens of the prompt that are read at once; None for all.
     """
     layers = len(windows)
     if is_shared_out(policy, windows, sizes):
@@ -71,20 +74,21 @@ def bytes_by_step(
     )
     total = np.zeros(steps, np.int64)
     for (length, own, window, heads, stored_so), many in kinds.items():
-        room_at, evicted = _course(policy, own, due, length, window)
+        parts = lengths_of_parts(length, prompt_chunk)
+        room_at, evicted = _course(policy, own, due, parts, window)
         acts = policy.acts_within(window, own)
         each = np.full(steps, entry_bytes(heads, sizes.number_bytes), np.int64)
         if acts:
             each += heads.kv_heads * _NUMBER_BYTES * policy.state_per_token()
             key = heads.head_size * sizes.number_bytes
-            each += heads.kv_heads * _moving_bytes(policy, prompt, evicted, sizes, key)
+            each += heads.kv_heads * _moving_bytes(policy, prompt, evicted, sizes, key, parts)
         plan = plan_of(policy, heads.head_size) if window is None and stored_so else None
         if plan is None:
             total += many * each * room_at
         else:
             whole = 2 * heads.head_size * sizes.number_bytes
             rows = (each - heads.kv_heads * whole) * room_at
-            held = _course(policy, own, due, length, window, room=False)[0]
+            held = _course(policy, own, due, parts, window, room=False)[0]
             total += many * (rows + _packed_bytes(plan, heads, sizes.number_bytes, room_at, held))
     return total
 
@@ -130,7 +134,12 @@ def _stored_layers(policy: Policy, windows: Sequence[int | None]) -> list[bool]:
 
 
 def _moving_bytes(
-    policy: Policy, prompt: int, evicted: NDArray[np.bool_], sizes: CacheSizes, key: int
+    policy: Policy,
+    prompt: int,
+    evicted: NDArray[np.bool_],
+    sizes: CacheSizes,
+    key: int,
+    parts: Sequence[int],
 ) -> NDArray[np.int64]:
     """Return [steps] bytes per entry and KV head that say where a key was moved to.
 
@@ -139,11 +148,12 @@ def _moving_bytes(
     steps = np.arange(len(evicted))
     if policy.positions == "original":
         return np.zeros(len(steps), np.int64)
-    moved = evicted if policy.positions == "rolled" else steps > 0
+    after_first = steps >= int(len(parts) == 1)  # readings after the first look at old keys
+    moved = evicted if policy.positions == "rolled" else after_first
     far = evicted
     if policy.positions == "capped":
         cap = sizes.context - 1 if (own := policy.distance_cap()) is None else own
-        far = (steps > 0) & (prompt + steps - 1 > cap)
+        far = after_first & (prompt + steps - 1 > cap)
     whole = 0 if sizes.number_bytes == _NUMBER_BYTES else key
     return np.asarray(_NUMBER_BYTES * moved + whole * far, np.int64)
 
@@ -187,7 +197,7 @@ def _course(
     policy: Policy,
     budget: int,
     due: Sequence[bool],
-    length: int,
+    parts: Sequence[int],
     window: int | None,
     *,
     room: bool = True,
@@ -195,12 +205,16 @@ def _course(
     """Return by step how many entries a head has room for, and whether one was evicted by then.
 
     Without ``room``, it is how many entries the head holds.
+
+    Args:
+        parts: tokens of each part of the prompt; all but the last are read before step 0.
     """
-    head, acts = _Head(length), policy.acts_within(window, budget)
+    head, acts = _Head(parts[0]), policy.acts_within(window, budget)
     found, evicted = np.empty(len(due), np.int64), np.zeros(len(due), np.bool_)
-    for step in range(len(due)):
-        if step:
-            head.append()
+    readings = [(0, new) for new in parts] + [(step, 1) for step in range(1, len(due))]
+    for number, (step, new) in enumerate(readings):
+        if number:
+            head.append(new)
         if window is not None:
             head.count = min(head.count, window - 1)
         if acts and due[step] and head.count > budget:

@@ -52,7 +52,8 @@ def bytes_of_cache_run(plan: CacheRunPlan) -> int:
     for spec in request.policies:
         after = {"never": prompt + steps, "prefill": plan.budget + steps, "step": plan.budget}
         entries = min(prompt + steps, after[spec.policy.when])
-        largest = max(largest, (entries * sizes.layers + prompt) * sizes.entry_bytes)
+        at_once = min(prompt, request.prompt_chunk or prompt)
+        largest = max(largest, (entries * sizes.layers + at_once) * sizes.entry_bytes)
     ledger = Ledger.size_bytes(len(request.policies), steps, sizes.layers, model.kv_heads, prompt)
     total = work.total(prompt) + _KEPT * largest + (whole if request.oracle else 0) + 3 * ledger
     return int(total)

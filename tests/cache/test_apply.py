@@ -112,11 +112,30 @@ def test_other_families_do_too_or_are_refused_with_the_same_reason(
         {"budget": 0.5, "budget_unit": "ratio"},
         {"budget": 0.02, "budget_unit": "megabytes"},
         {"seed": 7},
+        {"prompt_chunk": 9},
     ],
     ids=str,
 )
 def test_budgets_and_seeds_mean_what_they_mean_in_a_run(models: Models, more: Any) -> None:
     check_same(models, "gemma2", PolicySpec("random"), **more)
+
+
+@pytest.mark.parametrize("slug", ["token_select", "snapkv", "infllm", "streaming_llm"])
+def test_a_prompt_in_parts_is_that_of_a_run(models: Models, slug: str) -> None:
+    check_same(models, "bundled", PolicySpec(slug), budget=10, prompt_chunk=8)
+
+
+def test_a_policy_that_needs_the_whole_prompt_refuses_parts(models: Models) -> None:
+    model, _ = models("bundled")
+    with tokenarium.apply("spatten", model, budget=24, prompt_chunk=60):
+        model(IDS)
+    said = "prompt_chunk=59 reads the prompt's 60 tokens in parts, but SpAtten lets only some"
+    applied = tokenarium.apply("spatten", model, budget=24, prompt_chunk=59)
+    with pytest.raises(ValueError, match=said), applied:
+        model(IDS)
+    applied = tokenarium.apply("snapkv", model, budget=24, prompt_chunk=0)
+    with pytest.raises(ValueError, match="prompt_chunk=0 reads nothing: give 1 or more"), applied:
+        pass
 
 
 def test_parameters_by_name_in_a_spec_or_in_a_policy_are_the_same(models: Models) -> None:

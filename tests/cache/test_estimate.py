@@ -65,6 +65,8 @@ def ran(loaded: LoadedModel, request: CacheRequest) -> CacheResult:
         {"add_bos": False, "budget": 0.5},
         {"continuation": "AND DREAMS OF FOXES"},
         {"policies": ("full", *KNOWN_BEFORE), "budget": 30, "budget_unit": "tokens"},
+        {"prompt_chunk": 7},
+        {"policies": ("full", "infllm", "snapkv"), "prompt_chunk": 9, "oracle": False},
     ],
 )
 def test_tokens_budget_bytes_are_the_runs(
@@ -86,7 +88,7 @@ def test_passes_are_those_of_the_model(
     home: Path, loaded: LoadedModel, oracle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths: list[int] = []
-    read = CachedSequence._forward
+    read = CachedSequence._read_together
 
     def counted(self: CachedSequence, ids: list[int]) -> torch.Tensor:
         lengths.append(len(ids))
@@ -94,9 +96,15 @@ def test_passes_are_those_of_the_model(
 
     request = asked(oracle=oracle)
     wanted = told(home, request)
-    monkeypatch.setattr(CachedSequence, "_forward", counted)
+    monkeypatch.setattr(CachedSequence, "_read_together", counted)
     ran(loaded, request)
     assert lengths.count(wanted.prompt_tokens) == wanted.prefill_passes
+    assert len(lengths) == wanted.prefill_passes + wanted.decode_passes + wanted.full_passes
+    lengths.clear()
+    request = asked(oracle=oracle, prompt_chunk=20, max_new_tokens=2)
+    wanted = told(home, request)
+    assert (wanted.prompt_parts, wanted.prefill_passes) == (3, 9 + oracle)
+    ran(loaded, request)
     assert len(lengths) == wanted.prefill_passes + wanted.decode_passes + wanted.full_passes
 
 

@@ -284,3 +284,18 @@ def test_scores_are_drawn_beside_their_noise(lab: Lab, page: Visit) -> None:
     (drawn,) = (trace for trace in figure.data if trace.name == "by chance")
     np.testing.assert_array_equal(drawn.y, told.noise_pooled)
     assert np.isfinite(told.noise_pooled).any()
+
+
+def test_a_prompt_in_parts_is_asked_for_told_before_and_reopened(lab: Lab) -> None:
+    page = Visit(lab, Cache)
+    page.fill(**USUAL, prompt_chunk=5)
+    (asked,) = page.page.requests(page.asked())
+    assert asked.prompt_chunk == 5
+    assert page.page.filled(asked)["prompt_chunk"] == 5
+    page.fill(prompt_chunk=0)
+    (plain,) = page.page.requests(page.asked())
+    assert plain.prompt_chunk is None
+    assert page.page.filled(plain)["prompt_chunk"] == 0
+    parts = -(-lab.estimate(asked).prompt_tokens // 5)
+    assert f"readings of the prompt in {parts} parts" in page.page.card(lab.estimate(asked), asked)
+    assert "parts" not in page.page.card(lab.estimate(plain), plain)

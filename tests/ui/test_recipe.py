@@ -9,8 +9,8 @@ import pytest
 from tests.labs import shipped_store
 from tests.models.conftest import save_model
 from tests.ui.browser_stub import Visit
-from tokenarium.backend import CacheResult, Lab, PolicySpec, Settings
-from tokenarium.ui.components.recipe import filled_policies, specs_of
+from tokenarium.backend import CacheRequest, CacheResult, Lab, PolicySpec, Settings
+from tokenarium.ui.components.recipe import filled, specs_of
 from tokenarium.ui.pages.cache import Cache
 
 ASKED: dict[str, Any] = {
@@ -46,7 +46,9 @@ def test_what_is_clicked_first_does_not_matter_and_no_form_is_no_recipe() -> Non
 
 def test_controls_are_filled_as_a_request_has_it() -> None:
     recipe = PolicySpec("h2o", then=["think", PolicySpec("kv_quant", bits=8)])
-    found = filled_policies([PolicySpec("full"), recipe])
+    policies = [PolicySpec("full"), recipe]
+    found = filled(CacheRequest(model="m", text="a", policies=policies, prompt_chunk=7))
+    assert found["prompt_chunk"] == 7
     assert found["policies"] == ["full"]
     assert (found["recipe_first"], found["recipe_then"]) == ("h2o", ["think", "kv_quant"])
     assert found["parameters"]["kv_quant"]["bits"] == 8

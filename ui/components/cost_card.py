@@ -24,7 +24,8 @@ def trace_card(cost: TraceEstimate) -> str:
 def cache_card(cost: CacheEstimate) -> str:
     """Return what a run under policies will take, as HTML."""
     passes = (
-        f"{many(cost.prefill_passes, 'reading')} of the prompt, "
+        f"{many(cost.prefill_passes, 'reading')} of the prompt"
+        f"{f' in {cost.prompt_parts} parts' if cost.prompt_parts > 1 else ''}, "
         f"{many(cost.decode_passes, 'decode step')}"
     )
     if cost.full_passes:

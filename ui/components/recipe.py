@@ -5,17 +5,17 @@ from typing import Any
 
 import gradio as gr
 
-from tokenarium.backend import Policy, PolicySpec
+from tokenarium.backend import CacheRequest, Policy
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.methods import choice_of
-from tokenarium.ui.shell.panel import Values
+from tokenarium.ui.shell.panel import Values, number
 
 FORMS = ("reshape", "quantise")
 """What a policy that can follow another one really does, in the order in which they follow."""
 
 
 def build_recipe(controls: Controls, policies: Sequence[type[Policy]]) -> None:
-    """Make the choice of what a recipe begins with and what follows."""
+    """Make the choice of what a recipe begins with and what follows, and of the prompt's parts."""
     forms = [policy for policy in policies if policy.label in FORMS]
     with gr.Row():
         first = choice_of(
@@ -35,6 +35,20 @@ def build_recipe(controls: Controls, policies: Sequence[type[Policy]]) -> None:
             elem_id="recipe-then",
         )
         controls.add("recipe_then", then)
+        parts = gr.Number(
+            0,
+            label="Prompt in parts of, tokens",
+            info="After each a policy drops, or later ones read what it selects; 0 for whole.",
+            minimum=0,
+            precision=0,
+            elem_id="prompt-chunk",
+        )
+        controls.add("prompt_chunk", parts)
+
+
+def parts_of(asked: Values) -> Values:
+    """Return how many tokens of the prompt are read at once, None for all, as a request's field."""
+    return {"prompt_chunk": int(number(asked["prompt_chunk"], 0, 1_000_000, 0)) or None}
 
 
 def specs_of(asked: Values) -> list[Any]:
@@ -52,12 +66,14 @@ def slugs_of(asked: Values) -> list[str]:
     return [*chosen, *_recipe(asked)]
 
 
-def filled_policies(specs: Sequence[PolicySpec]) -> Values:
-    """Return the controls as a request has its policies; of several recipes the last."""
+def filled(request: CacheRequest) -> Values:
+    """Return the controls as a request has its policies and parts; of several recipes the last."""
+    specs = request.policies
     recipe = next((spec for spec in reversed(specs) if spec.then), None)
     every = [one for spec in specs for one in (spec, *spec.then)]
     return {
         "policies": [spec.slug for spec in specs if not spec.then],
+        "prompt_chunk": request.prompt_chunk or 0,
         "recipe_first": recipe.slug if recipe else "snapkv",
         "recipe_then": [spec.slug for spec in recipe.then] if recipe else [],
         "parameters": {spec.slug: spec.parameters for spec in every},

@@ -16,7 +16,7 @@ from tokenarium.backend import (
 from tokenarium.ui.components.cache_table import declared_table
 from tokenarium.ui.components.cache_verdict import cache_sentence
 from tokenarium.ui.components.cost_card import cache_card
-from tokenarium.ui.components.recipe import build_recipe, filled_policies, slugs_of, specs_of
+from tokenarium.ui.components.recipe import build_recipe, filled, parts_of, slugs_of, specs_of
 from tokenarium.ui.components.run_csv import steps_csv
 from tokenarium.ui.components.turns import given, shown_again
 from tokenarium.ui.pages.edit import Edit
@@ -33,7 +33,7 @@ from tokenarium.ui.shell.selection import Chosen, Selection
 
 MOST_POLICIES = 5
 USUAL = ["full", "recent", "streaming_llm", "h2o"]
-UNITS = {"tokens": "tokens per head", "ratio": "share of the prompt", "megabytes": "MB"}
+UNITS = [("tokens per head", "tokens"), ("share of the prompt", "ratio"), ("MB", "megabytes")]
 FIELDS = ("model", "budget", "budget_unit", "max_new_tokens", "oracle")
 
 
@@ -70,8 +70,7 @@ class Cache(RunPage):
                 ),
             )
             controls.add("budget", gr.Number(48, label="Budget", minimum=0, elem_id="budget"))
-            titles = [(title, name) for name, title in UNITS.items()]
-            unit = gr.Dropdown(titles, value="tokens", label="Budget counts", elem_id="budget-unit")
+            unit = gr.Dropdown(UNITS, value="tokens", label="Budget counts", elem_id="budget-unit")
             controls.add("budget_unit", unit)
             steps = gr.Slider(1, 512, 48, step=1, label="New tokens", elem_id="max-new-tokens")
             controls.add("max_new_tokens", steps)
@@ -101,8 +100,9 @@ class Cache(RunPage):
             model=asked["model"],
             **given(asked["text"], asked["turns"]),
             policies=specs,
+            **parts_of(asked),
             budget=asked["budget"],
-            budget_unit=choice(asked["budget_unit"], tuple(UNITS), "tokens"),
+            budget_unit=choice(asked["budget_unit"], tuple(name for _, name in UNITS), "tokens"),
             max_new_tokens=int(number(asked["max_new_tokens"], 1, 4096, 64)),
             oracle=bool(asked["oracle"]),
         )
@@ -113,7 +113,7 @@ class Cache(RunPage):
         if isinstance(request, SweepRequest):
             return {}
         plain = {name: getattr(request, name) for name in FIELDS}
-        return {**plain, **shown_again(request), **filled_policies(request.policies)}
+        return {**plain, **shown_again(request), **filled(request)}
 
     def again(self, wanted: Selection) -> Selection:
         """Return the same policy, layer and head, right after the prompt."""

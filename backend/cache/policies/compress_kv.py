@@ -74,8 +74,9 @@ class CompressKV(SnapKV):
         import torch.nn.functional as F
 
         assert stats.last is not None
-        voting = min(self.window, view.seen)
-        votes = stats.last[self.voters(view), : view.seen - voting].mean(0, keepdim=True) / voting
+        held = stats.last.shape[1]
+        voting = min(self.window, held)
+        votes = stats.last[self.voters(view), : held - voting].mean(0, keepdim=True) / voting
         if votes.shape[1]:
             pool = F.avg_pool1d if self.pooling == "mean" else F.max_pool1d
             votes = pool(votes[None], self.kernel, stride=1, padding=self.kernel // 2)[0]

@@ -72,7 +72,7 @@ class ExpectedAttention(Policy):
         import torch
         import torch.nn.functional as F
 
-        sink = min(self.sink, view.seen)
+        sink = min(self.sink, view.seen)  # the sinks are always held
         if sink == view.seen:
             view.put("expected", torch.zeros_like(view.positions))
             return
@@ -91,8 +91,9 @@ class ExpectedAttention(Policy):
         """Return the mean [H, D] and covariance [H, D, D] of queries at the positions ahead."""
         import torch
 
-        queries = view.queries[:, sink:].float()
-        place = torch.arange(sink, view.seen, device=queries.device)
+        first = view.seen - view.queries.shape[1]
+        queries = view.queries[:, max(0, sink - first) :].float()
+        place = torch.arange(max(first, sink), view.seen, device=queries.device)
         rotary = view.rotary
         if rotary is not None:
             queries = rotary.turned(queries, -place)

@@ -44,8 +44,9 @@ class HiP(BlockPolicy):
     )
     paper: ClassVar[str] = "Lee et al., 2024, arXiv:2406.09827"
     differs: ClassVar[str] = (
-        "written from the paper's text; the prompt is read with full attention; the search is done "
-        "anew at every step, not every few; query heads that share a KV head search together"
+        "written from the paper's text; the prompt is read with full attention unless it is asked "
+        "for in parts; the search is done anew at every step, not every few; query heads that "
+        "share a KV head search together"
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"keys", "queries"})
     published: ClassVar[Mapping[str, Any]] = {"dense": 3}

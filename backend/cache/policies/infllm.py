@@ -34,7 +34,7 @@ class InfLLM(BlockPolicy):
     )
     paper: ClassVar[str] = "Xiao et al., 2024, arXiv:2402.04617"
     differs: ClassVar[str] = (
-        "the prompt is read with full attention, not in chunks that look blocks up too; blocks are "
+        "the prompt is read with full attention unless it is asked for in parts; blocks are "
         "chosen anew at every step; and all of them stay on one device, none is moved away"
     )
     scope: ClassVar[Scope] = "layer"

@@ -34,7 +34,7 @@ class InfLLMV2(BlockPolicy):
     paper: ClassVar[str] = "Zhao et al., 2025, arXiv:2509.24663"
     differs: ClassVar[str] = (
         "only the selection, without the training on which the paper's quality rests; the prompt "
-        "is read with full attention; blocks follow the budget"
+        "is read with full attention unless it is asked for in parts; blocks follow the budget"
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"keys", "queries"})
     published: ClassVar[Mapping[str, Any]] = {

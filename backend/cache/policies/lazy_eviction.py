@@ -76,9 +76,9 @@ class LazyEviction(Policy):
         positions = view.positions.float()
         view.put("active_at", positions)
         view.put("pause", torch.zeros_like(positions))
-        watched = min(self.eviction_interval(view.budget), view.prompt)
+        watched = min(self.eviction_interval(view.budget), view.seen)
         for rows in view.last_rows(watched):
-            self._watch(view, rows.weights, view.prompt - watched + rows.start)
+            self._watch(view, rows.weights, view.seen - watched + rows.start)
 
     def observe_step(self, view: "LayerView", weights: "Tensor") -> None:
         """Note which tokens the newest queries make active."""

@@ -36,6 +36,7 @@ class MiniCache(StorageForm):
         "quantisation follows"
     )
     label: ClassVar[Label] = "reshape"
+    at_once: ClassVar[str] = "compares neighbouring layers over a whole prompt"
     needs: ClassVar[frozenset[Need]] = frozenset({"keys", "values"})
     alone: ClassVar[bool] = True
     published: ClassVar[Mapping[str, Any]] = {"share": 0.6, "from_layer": 0.5}

@@ -42,6 +42,7 @@ class MPCache(Policy):
     )
     label: ClassVar[Label] = "select"
     when: ClassVar[When] = "never"
+    at_once: ClassVar[str] = "looks once at a whole prompt to say which of its tokens are ever read"
     needs: ClassVar[frozenset[Need]] = frozenset({"keys", "queries", "rows"})
     published: ClassVar[Mapping[str, Any]] = {"cluster": 16}
 

@@ -77,7 +77,7 @@ class Scissorhands(Policy):
         import torch
 
         assert self.history is not None
-        length = view.prompt
+        length = view.seen
         first = max(0, length - self.history)
         shape = (view.heads, length)
         counts = torch.zeros(shape, device=view.device)

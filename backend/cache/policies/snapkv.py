@@ -91,8 +91,9 @@ class SnapKV(Policy):
         import torch.nn.functional as F
 
         assert stats.last is not None
-        voters = min(self.window, view.seen)
-        votes = stats.last[:, : view.seen - voters] / voters
+        held = stats.last.shape[1]
+        voters = min(self.window, held)
+        votes = stats.last[:, : held - voters] / voters
         if votes.shape[1]:
             pool = F.avg_pool1d if self.pooling == "mean" else F.max_pool1d
             votes = pool(votes[None], self.kernel, stride=1, padding=self.kernel // 2)[0]

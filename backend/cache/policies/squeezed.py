@@ -40,6 +40,7 @@ class Squeezed(Policy):
     )
     label: ClassVar[Label] = "select"
     when: ClassVar[When] = "never"
+    at_once: ClassVar[str] = "puts the keys of a whole prompt into clusters before any is left out"
     needs: ClassVar[frozenset[Need]] = frozenset({"keys", "queries", "random"})
     published: ClassVar[Mapping[str, Any]] = {"removed": 0.7, "calibration": 100}
 

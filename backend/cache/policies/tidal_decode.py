@@ -89,8 +89,9 @@ class TidalDecode(Policy):
         """Return what was chosen last in this step; None where this layer is to choose."""
         assert self.selecting is not None
         assert self.reselecting is not None
-        step, layer, choice = view.shared.get("choice", (0, 0, None))
-        if view.layer < self.selecting or step != view.step or choice is None:
+        when, layer, choice = view.shared.get("choice", (None, 0, None))
+        now = (view.step, view.seen)  # all parts of a prompt are step 0
+        if view.layer < self.selecting or when != now or choice is None:
             return None
         if layer < self.reselecting <= view.layer:
             return None
@@ -108,4 +109,4 @@ class TidalDecode(Policy):
             return
         scores = view.per_kv_head(weights.sum(1))
         choice = highest(scores, view, budget, Protected(newest=queries), self.scope)
-        view.shared["choice"] = (view.step, view.layer, choice)
+        view.shared["choice"] = ((view.step, view.seen), view.layer, choice)

@@ -31,7 +31,7 @@ class TokenSelect(Policy):
     )
     paper: ClassVar[str] = "Wu et al., 2024, arXiv:2411.02886"
     differs: ClassVar[str] = (
-        "the prompt is read with full attention, not in chunks that select too; a vote is reused "
+        "the prompt is read with full attention unless it is asked for in parts; a vote is reused "
         "where all heads' queries as one vector are alike; and a head votes with the keys of its "
         "own group, where the authors' kernel takes heads in turn"
     )

@@ -1,6 +1,6 @@
 """A run in which steps read a selection, over full matrices: one pass, each row its own columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 
 import torch
@@ -22,21 +22,26 @@ TURNS = (24, 1, 1, 1, 3, 1, 1, 5, 1)
 
 
 def expected(
-    model: PreTrainedModel, rule: Rule, cap: int | None = None, whole: bool = False
+    model: PreTrainedModel,
+    rule: Rule,
+    cap: int | None = None,
+    whole: bool = False,
+    turns: Sequence[int] = TURNS,
 ) -> tuple[Read, Tensor]:
     """What is read, and the log-probabilities [N, V].
 
     Args:
         cap: of a Llama: keys stand no further than so many places before a step's newest token.
         whole: the rule is handed the queries of the text so far, not those of the step alone.
+        turns: tokens read at once, one after another; what the first reads is not chosen.
     """
     config = model.config
     groups = getattr(config, "num_key_value_heads", config.num_attention_heads)
-    read: Read = [[] for _ in TURNS[1:]]
+    read: Read = [[] for _ in turns[1:]]
 
     def edit(module: nn.Module, weights: Tensor, q: Tensor, k: Tensor) -> Tensor:
         weights, each = weights.clone(), len(q) // groups
-        for step, (start, stop) in enumerate(pairwise(accumulate(TURNS))):
+        for step, (start, stop) in enumerate(pairwise(accumulate(turns))):
             rows = slice(start, stop)
             own, keys = weights[:, rows, :stop], k[:, :stop]
             if cap is not None:
@@ -56,7 +61,7 @@ def expected(
             own /= own.sum(-1, keepdim=True)
         return weights
 
-    log_p = oracle.run(model, TOKENS[: sum(TURNS)], edit).log_p
+    log_p = oracle.run(model, TOKENS[: sum(turns)], edit).log_p
     return read, torch.from_numpy(log_p)
 
 

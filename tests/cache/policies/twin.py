@@ -1,6 +1,6 @@
 """The same run over full matrices: every step reads the whole text anew and hides what is gone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -43,12 +43,16 @@ class Twin:
     seen: list[Tensor] = field(default_factory=list)
     """By layer [G, N, N], true where a query sees a key."""
 
-    def run(self, ids: list[int] = TOKENS, prompt: int = PROMPT) -> Iterator[Kept]:
-        """Yield what is kept after the prompt and after every step."""
+    def run(
+        self, ids: list[int] = TOKENS, prompt: int = PROMPT, parts: Sequence[int] = ()
+    ) -> Iterator[Kept]:
+        """Yield what is kept after the prompt and after every step; and before that, after every
+        part of the prompt but the last, which end at ``parts``."""
         config = self.model.config
         causal = torch.ones(config.num_key_value_heads, len(ids) + 1, len(ids) + 1).tril().bool()
         self.seen = [causal.clone() for _ in range(config.num_hidden_layers)]
-        for step, length in enumerate(range(prompt, len(ids) + 1)):
+        for number, length in enumerate((*parts, *range(prompt, len(ids) + 1))):
+            step = max(0, number - len(parts))
             self.now = step, length
             expected = oracle.run(self.model, ids[:length], self._edit)
             self.after(expected)
@@ -86,10 +90,15 @@ class Twin:
 
 
 def kept_live(
-    loaded: LoadedModel, policy: Policy, budget: int, seed: int = 0, prompt: int = PROMPT
+    loaded: LoadedModel,
+    policy: Policy,
+    budget: int,
+    seed: int = 0,
+    prompt: int = PROMPT,
+    prompt_chunk: int | None = None,
 ) -> Iterator[Kept]:
-    """Yield the same of the engine."""
-    sequence = CachedSequence(loaded, policy, budget, seed)
+    """Yield the same of the engine, from the end of the prompt on."""
+    sequence = CachedSequence(loaded, policy, budget, seed, prompt_chunk=prompt_chunk)
     for ids in (TOKENS[:prompt], *([token] for token in TOKENS[prompt:])):
         sequence.read(ids)
         yield [
