@@ -58,6 +58,9 @@ class Passage:
     read: "Callable[[Sequence[int]], Tensor] | None" = None
     """Ids to their final-normed states, likewise; stops where the run is cancelled."""
 
+    check: Callable[[], None] = lambda: None
+    """Raises where the run is cancelled."""
+
     def __len__(self) -> int:
         return len(self.places)
 

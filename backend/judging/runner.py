@@ -70,7 +70,7 @@ def judge(
             def read(other: Sequence[int]) -> Tensor:
                 return last_states(loaded, other, lambda _: cancel.check())
 
-            passage = replace(passage, loaded=loaded, read=read)
+            passage = replace(passage, loaded=loaded, read=read, check=cancel.check)
         found.append(measure.judge(passage))
     return _result(tokens, ids, texts, places, reduced, measures, found)
 
