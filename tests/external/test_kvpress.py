@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from tests.cache.policies.conftest import kept
 from tokenarium.backend.cache.head_roles import head_roles
+from tokenarium.backend.cache.policies.cam import CaM
 
 pytestmark = [pytest.mark.external, pytest.mark.timeout(300)]
 
@@ -117,3 +119,33 @@ def test_kept_sets_equal_those_of_kvpress(tiny, tmp_path, family):
     thin = pair.under("think", BUDGET, ids, removed=0.4, window=32)
     channels = [layer.entries.channels.tolist() for layer in thin.layers]
     assert channels == answer["kept"]["think"]
+
+
+@pytest.mark.skipif(
+    not PYTHON, reason="TOKENARIUM_KVPRESS_PYTHON names no environment with kvpress 0.5.5"
+)
+def test_merged_values_equal_those_of_kvpress(tmp_path):
+    """CaM, where chance has nothing to say: dropped tokens have no mass, or more than all kept."""
+    draw = torch.Generator().manual_seed(8)
+    cases, ours = [], []
+    for budget, merged in ((5, 2), (7, 4), (3, 9)):
+        scores, values = torch.rand(14, generator=draw), torch.randn(14, 6, generator=draw)
+        stays = scores.topk(budget).indices.sort().values
+        mass = torch.where(torch.arange(14) % 3 == 0, 0.0, 9.0)
+        mass[stays] = 1 + torch.rand(budget, generator=draw)
+        case = {"budget": budget, "merged": merged, "scores": scores.tolist()}
+        cases.append(case | {"mass": mass.tolist(), "values": values.tolist()})
+        policy, view = CaM(merged=merged), SimpleNamespace(random=draw)
+        ours.append(policy._values(values, mass, stays, view)[stays])
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    script = Path(__file__).with_name("kvpress_merged.py")
+    run = subprocess.run(
+        [PYTHON, script, tmp_path / "cases.json"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout.splitlines()[-1])
+    assert answer["version"] == "0.5.5"
+    for own, theirs, case in zip(ours, answer["values"], cases, strict=True):
+        torch.testing.assert_close(own, torch.tensor(theirs), rtol=0, atol=1e-6)
+        plain = torch.tensor(case["values"])
+        assert not (own[:, None] == plain[None]).all(-1).any(1).all(), "nothing was merged"
