@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tokenarium.backend.cache.blocks import entries_of
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.layer_view import Choice, LayerView, SearchLevel
@@ -38,12 +39,25 @@ class Dropped:
 class Selected:
     """What the queries of a step read in one layer, where that was not everything."""
 
-    positions: list[Tensor]
-    """G original positions [n_g], ascending."""
+    entries: Entries
+    """Of the layer, until more is read."""
+    choice: Choice
     scores: Tensor | None = None
     """[G, S] what all entries were chosen by; where asked for."""
-    levels: Sequence[SearchLevel] = ()
-    """What was looked at to find them; none where nothing is searched."""
+
+    @property
+    def levels(self) -> Sequence[SearchLevel]:
+        """What was looked at to find them; none where nothing is searched."""
+        return self.choice.levels
+
+    @property
+    def positions(self) -> list[Tensor]:
+        """G original positions [n_g], ascending; looked up when asked for."""
+        found = []
+        for g, own in enumerate(self.choice.indices):
+            at = entries_of(own, self.choice.block, self.entries.counts[g])
+            found.append(self.entries.head("positions", g)[at])
+        return found
 
 
 class Evictor:

@@ -55,6 +55,9 @@ class Choice:
     """Consecutive entries that an index stands for; more than one where blocks are read."""
     levels: "Sequence[SearchLevel]" = ()
     """What was looked at to find them, the coarsest level first; none where nothing is searched."""
+    products: Tensor | None = None
+    """[H, S] float32, q k of the step's only query with all entries, where choosing has computed
+    them: then no key is read again."""
 
     def repeated(self, layers: int) -> "Choice":
         """Return the same choice for the heads of so many layers."""

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from tokenarium.backend.cache import merging
 from tokenarium.backend.cache.biased_keys import biases_of_entries, refuse_biased
-from tokenarium.backend.cache.blocks import entries_of
 from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.evictions import Dropped, Selected
 from tokenarium.backend.cache.layer_cache import LayerCache
@@ -180,13 +179,9 @@ class CacheRecorder(Recorder):
     def _attend_selected(self, call: AttentionCall, entries: Entries, choice: Choice) -> Tensor:
         """Attend over the chosen entries, and note which they were."""
         run = self._run
-        chosen = enumerate(choice.indices)
-        positions = [
-            entries.head("positions", g)[entries_of(own, choice.block, entries.counts[g])]
-            for g, own in chosen
-        ]
         scores = choice.scores if run.keep_scores else None
-        run.selected[call.layer] = Selected(positions, scores, choice.levels)
+        told = replace(choice, products=None, scores=None)
+        run.selected[call.layer] = Selected(entries, told, scores)
         return gather_attention(
             call.q[0],
             entries.attended("keys"),
@@ -198,6 +193,7 @@ class CacheRecorder(Recorder):
             scaling=call.scaling,
             softcap=call.softcap,
             sinks=call.sinks,
+            products=choice.products,
         )[0]
 
 

@@ -1,5 +1,7 @@
 """From scores to the entries that stay."""
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from tokenarium.backend.cache.kept_indices import AllBut
@@ -40,6 +42,8 @@ def highest(
 
 def _for_heads(rows: Tensor, share: int) -> Tensor:
     """Give every row to as many heads."""
+    if len(rows) == 1:  # no copy
+        return rows.expand(share, -1)
     return rows if share == 1 else rows.repeat_interleave(share, 0)
 
 
@@ -47,10 +51,11 @@ def _guarded(scores: Tensor, positions: Tensor, protected: Protected) -> Tensor:
     """Return scores [g, S] with those of protected entries infinite."""
     first, newest = protected
     own = scores.float()
-    if first:
-        own = own.masked_fill(positions < first, float("inf"))
-    if newest:
+    if first or newest:
         own = own.clone() if own is scores else own
+    if first:  # positions ascend, so that those below it are among as many
+        own[:, :first].masked_fill_(positions[:, :first] < first, float("inf"))
+    if newest:
         own[:, max(0, scores.shape[1] - newest) :] = float("inf")
     return own
 
@@ -58,8 +63,8 @@ def _guarded(scores: Tensor, positions: Tensor, protected: Protected) -> Tensor:
 def best(scores: Tensor, budget: int) -> Tensor:
     """Return [g, n] ascending indices of the highest scores [g, S], by a threshold: no sort."""
     budget = min(budget, scores.shape[1])
-    least = scores.topk(budget, 1, sorted=False).values.amin(1, keepdim=True)
-    if least.isnan().any():  # no number counts as the lowest, but is the highest for ``topk``
+    least, odd = _threshold(scores, budget)
+    if odd:  # no number counts as the lowest, but is the highest for ``topk``
         return best(scores.nan_to_num(float("-inf"), float("inf"), float("-inf")), budget)
     kept = (scores >= least).nonzero()[:, 1]
     if len(kept) == len(scores) * budget:  # no ties at the threshold
@@ -68,3 +73,13 @@ def best(scores: Tensor, budget: int) -> Tensor:
     spare = budget - above.sum(1, keepdim=True)
     chosen = above | (level & (level.cumsum(1) <= spare))
     return chosen.nonzero()[:, 1].view(len(scores), budget)
+
+
+def _threshold(scores: Tensor, budget: int) -> tuple[Tensor, bool]:
+    """Return [g, 1] the lowest of the ``budget`` highest scores, and whether one is no number."""
+    if scores.device.type != "cpu" or scores.dtype != torch.float32 or not budget:
+        least = scores.topk(budget, 1, sorted=False).values.amin(1, keepdim=True)
+        return least, bool(least.isnan().any())
+    # NumPy partitions with vector instructions; what is no number comes last there as well.
+    top = np.partition(scores.numpy(), -budget, axis=1)[:, -budget:]
+    return torch.from_numpy(top[:, :1].copy()), bool(np.isnan(top).any())

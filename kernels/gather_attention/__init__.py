@@ -1,6 +1,7 @@
 """Attention of a few new queries over chosen entries of a cache, each head's own choice."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 
@@ -24,6 +25,7 @@ def gather_attention(
     softcap: float | None = None,
     sinks: Tensor | None = None,
     want_weights: bool = False,
+    products: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Attend over what was chosen as if a cache held nothing else; what was not is never read.
 
@@ -44,6 +46,8 @@ def gather_attention(
         softcap: c bounds the logits as c tanh(x / c).
         sinks: [H] learned logits that join the denominator without a key.
         want_weights: whether to return the weights too.
+        products: [H, S] float32, q k of one query with the first S entries of its head, before
+            ``scaling``, where they are known: PyTorch then reads no key.
     Returns:
         The output [n, H, Dv] in the dtype of q, and the weights [H, n, m * block] in float32, m the
         largest number of chosen blocks, in the order of ``chosen`` and 0 where there is no entry;
@@ -59,11 +63,16 @@ def gather_attention(
             f"counts, {len(chosen)} choices and block={block} do not fit: q is [H, n, D] with H a "
             "multiple of the number of starts, counts and choices, keys [N, D], block at least 1"
         )
-    compute = reference.gather_attention
+    if products is not None and (products.shape[0] != q.shape[0] or q.shape[1] != 1):
+        raise ValueError(
+            f"products {tuple(products.shape)} does not fit q {tuple(q.shape)}: give [H, S] of one "
+            "query, or None"
+        )
+    compute = partial(reference.gather_attention, products=products)
     if why_not_triton(q.device) is None and fits_kernels(q, values):
         from tokenarium.kernels.gather_attention import triton  # not installed everywhere
 
-        compute = triton.gather_attention
+        compute = partial(triton.gather_attention)
     return compute(
         q,
         keys,

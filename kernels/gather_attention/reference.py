@@ -21,20 +21,26 @@ def gather_attention(
     softcap: float | None,
     sinks: Tensor | None,
     want_weights: bool,
+    products: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute what ``tokenarium.kernels.gather_attention`` documents."""
     groups, (heads, queries, _) = len(starts), q.shape
     index, held = _entries(chosen, counts, block)
     begin = torch.tensor(starts, device=q.device)[:, None]
     at = (index + begin).flatten()
-    k, v = (buffer.index_select(0, at).unflatten(0, index.shape) for buffer in (keys, values))
+    v = values.index_select(0, at).unflatten(0, index.shape)
     hidden = None if held is None else ~held[:, None]
     if queries > 1:
         last = torch.tensor(counts, device=q.device)[:, None, None] - queries
         later = index[:, None] > last + torch.arange(queries, device=q.device)[:, None]
         hidden = later if hidden is None else hidden | later
-    folded = q.reshape(groups, -1, q.shape[2])
-    logits = (folded @ k.mT).float().view(groups, heads // groups, queries, -1).mul_(scaling)
+    if products is None:
+        k = keys.index_select(0, at).unflatten(0, index.shape)
+        found = (q.reshape(groups, -1, q.shape[2]) @ k.mT).float()
+    else:
+        each = products.view(groups, heads // groups, -1)
+        found = each.gather(2, index[:, None].expand(-1, each.shape[1], -1))
+    logits = found.view(groups, heads // groups, queries, -1).mul_(scaling)
     if softcap is not None:
         logits = torch.tanh(logits / softcap) * softcap
     if hidden is not None:

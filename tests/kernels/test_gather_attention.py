@@ -131,3 +131,23 @@ def test_shapes_that_do_not_fit_are_refused(heads, counts, choices, block):
     chosen = [torch.tensor([0, 4])] * choices
     with pytest.raises(ValueError, match="do not fit"):
         gather_attention(q, keys, values, [0, 5], counts, chosen, scaling=1.0, block=block)
+
+
+def test_known_products_spare_the_keys():
+    draw = torch.Generator().manual_seed(1)
+    q = torch.randn(4, 1, 8, generator=draw)
+    keys, values = (torch.randn(40, 8, generator=draw) for _ in range(2))
+    starts, counts = [0, 20], [17, 17]
+    chosen = [torch.tensor([0, 3, 9, 16]), torch.tensor([1, 2, 5, 16])]
+    given = (q, keys, values, starts, counts, chosen)
+    out, weights = gather_attention(*given, scaling=0.3, want_weights=True)
+    held = torch.stack([keys[start : start + 17] for start in starts]).repeat_interleave(2, 0)
+    products = (held @ q.mT)[..., 0]
+    nothing = torch.full_like(keys, float("nan"))
+    again = gather_attention(
+        q, nothing, *given[2:], scaling=0.3, want_weights=True, products=products
+    )
+    torch.testing.assert_close(again[0], out, rtol=0, atol=1e-6)
+    torch.testing.assert_close(again[1], weights, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match=r"products \(3, 17\) does not fit q"):
+        gather_attention(*given, scaling=0.3, products=products[:3])

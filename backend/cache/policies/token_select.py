@@ -88,18 +88,20 @@ class TokenSelect(Policy):
         return Protected(self.first, self.newest)
 
     def scores(self, view: "LayerView") -> "Tensor":
-        """Return the votes [G, S]."""
+        """Return the votes [G, S]; what queries and keys multiply to is left for ``selects``."""
         import torch
 
         keys = view.keys
         queries = view.queries.mean(1).view(view.groups, -1, keys.shape[2])
-        logits = (queries @ keys.mT).float()
-        if self.scaled:
-            logits *= view.scaling
+        products = (queries @ keys.mT).float()
+        view.memory["products"] = products.flatten(0, 1)
+        logits = products * view.scaling if self.scaled else products
         return view.per_kv_head(torch.softmax(logits, -1).flatten(0, 1))
 
     def selects(self, view: "LayerView") -> "Choice | None":
         """Return what is voted for, the same in every head."""
+        from dataclasses import replace
+
         from tokenarium.backend.cache.topk import highest
 
         more = view.queries.shape[1] - 1  # each query beside the first brings an entry of its own
@@ -112,6 +114,9 @@ class TokenSelect(Policy):
         choice = highest(
             self.scores(view), view, budget, Protected(first, newest + more), self.scope
         )
+        products = view.memory.pop("products")
+        if not more:  # each key has been read once, and is not read again
+            choice = replace(choice, products=products)
         if self.reuse is not None:
             view.memory["query"] = view.queries.float().mean(1).flatten()
             voted = choice.indices[0]
