@@ -184,6 +184,11 @@ def _observed_attention(
             )
     if dropout:
         raise ValueError(f"dropout={dropout} is not instrumented: put the model in eval mode")
+    if softcap is not None and softcap <= 0:
+        raise UnknownArgument(
+            f"its attention is capped at softcap={softcap:g}, which must be above 0: correct the "
+            "field of its config.json"
+        )
     if position_bias is not None:
         raise ValueError("position_bias is not instrumented: use a model without learned biases")
     if attention_mask is None and not _is_causal(module, is_causal):

@@ -24,7 +24,8 @@ written by hand.
 `trace` is the largest difference from transformers' eager attention, of surprisal (nats) and of the
 weights that heads give to keys; `full cache` that of a decode step under the policy `full` from one
 forward pass of eager, in nats. Of {apart} only surprisal is compared: eager
-returns their weights before the learned sink takes its share. A policy that ran to its end is *ok*;
+returns their weights before the learned sink takes its share. Falcon with ALiBi, which is not the
+table's, is compared with sdpa: eager counts its bias twice. A policy that ran to its end is *ok*;
 a drafter shows the verdict of its audit. What is not possible is refused before any number is
 shown, with the reason.
 

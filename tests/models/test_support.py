@@ -2,18 +2,23 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, FalconConfig, FalconForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+from tests.models.conftest import byte_tokenizer
 from tokenarium.backend.models import loading
 from tokenarium.backend.models.loading import load
 from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.models.probes.observation import check
 from tokenarium.backend.models.refusal import ModelRefused
 from tokenarium.backend.observe import NAME, Recorder, plain_attention
+from tokenarium.backend.runs.events import CancelToken
+from tokenarium.backend.trace.request import TraceRequest
+from tokenarium.backend.trace.runner import trace
 
 
 def _make_wrong(monkeypatch, **wrong):
@@ -242,3 +247,44 @@ def test_an_adapter_beside_the_weights_is_not_passed_over(tmp_path, save):
     (save(tmp_path, "llama") / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelRefused, match="has an adapter"):
         _loaded(tmp_path)
+
+
+def test_a_model_that_sees_later_tokens_is_refused(tmp_path, save):
+    folder = save(tmp_path, "gemma3_text", use_bidirectional_attention=True)
+    with pytest.raises(ModelRefused, match=r"change with what follows them.*both sides of a token"):
+        load(ModelSource("m", folder, None, "m"), torch.float32, torch.device("cpu"), 512)
+
+
+@pytest.mark.parametrize("cap", [-2.0, 0.0])
+def test_a_cap_that_is_none_is_refused_by_its_name(tmp_path, save, cap):
+    folder = save(tmp_path, "gemma2", attn_logit_softcapping=cap)
+    with pytest.raises(ModelRefused, match=r"softcap=(-2|0), which must be above 0"):
+        load(ModelSource("m", folder, None, "m"), torch.float32, torch.device("cpu"), 512)
+
+
+def test_falcons_bias_by_distance_counts_once(tmp_path):
+    """Eager of transformers 5.23 adds it to the logits and once more with the mask; sdpa does not.
+
+    Press et al., 2022 (arXiv:2108.12409) and the model's own code add it once.
+    """
+    config = FalconConfig(
+        vocab_size=272, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=True,
+        bos_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    FalconForCausalLM(config).save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    loaded = load(ModelSource("f", tmp_path, None, "f"), torch.float32, torch.device("cpu"), 512)
+    request = TraceRequest(model="f", text="hello hello hello world")
+    result = trace(request, loaded, 512, lambda _: None, CancelToken())
+    with torch.no_grad():
+        own, ids = loaded.model.transformer, torch.tensor(result.token_ids.tolist())
+        first = own.h[0].self_attention
+        fused = first.query_key_value(own.h[0].input_layernorm(own.word_embeddings(ids))).double()
+    heads = fused.view(len(ids), 6, 8)  # four query heads, a key and a value
+    slopes = torch.tensor([2.0 ** (-2 * (head + 1)) for head in range(4)], dtype=torch.float64)
+    places = torch.arange(len(ids)).double()
+    logits = torch.einsum("qhd,kd->hqk", heads[:, :4], heads[:, 4]) + slopes[:, None, None] * places
+    hidden = torch.ones(len(ids), len(ids), dtype=torch.bool).triu(1)
+    weights = (logits / 8**0.5).masked_fill(hidden, -torch.inf).softmax(-1)
+    np.testing.assert_allclose(result.sink_score[0], weights[..., 0].mean(-1), atol=1e-6)
