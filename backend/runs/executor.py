@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
+from tokenarium.backend.cost.evidence import Evidence
 from tokenarium.backend.errors import in_words, told_in_words
 from tokenarium.backend.models.names import NO_MODEL, ModelSource
 from tokenarium.backend.models.registry import ModelRegistry
@@ -22,7 +23,7 @@ from tokenarium.backend.runs.events import (
 )
 from tokenarium.backend.runs.given import refuse_long
 from tokenarium.backend.runs.jobs import Job, Jobs, RunTicket, ticket
-from tokenarium.backend.runs.kind import kind_of
+from tokenarium.backend.runs.kind import imported, kind_of
 from tokenarium.backend.runs.lending import ModelLender
 from tokenarium.backend.runs.model_queue import ModelQueue
 from tokenarium.backend.runs.observed import ObservedRun, Observers
@@ -49,7 +50,8 @@ class RunExecutor:
         self._repository = library
         self._registry = registry
         self.lender = ModelLender(registry)
-        self._engine = _engine(settings, LocalEngine(settings, self.lender), registry)
+        local = LocalEngine(settings, self.lender)
+        self._engine = _engine(settings, local, registry, self._estimated_ms)
         shared = library.store.take_place if library.store.replicated else None
         self._queue = ModelQueue(
             settings.queue_size, _limits(settings), self._engine.at_once, shared
@@ -190,6 +192,18 @@ class RunExecutor:
                 job.thread.join(_CLOSING_S)
         self._engine.close()
 
+    def _estimated_ms(self, request: ModelRequest) -> float | None:
+        """Return what a run will take, going by those that everybody may know of."""
+        kind = kind_of(request)
+        if not kind.estimate:
+            return None
+        evidence = Evidence(self._settings, self._repository, self._registry, "")
+        try:
+            found: float | None = imported(kind.estimate)(request, evidence).total_ms
+        except ValueError:  # the run will say what is wrong
+            return None
+        return found
+
     def _identity(
         self, request: ModelRequest, source: ModelSource, most_bytes: int | None = None
     ) -> str | None:
@@ -283,10 +297,15 @@ class RunExecutor:
         return self._repository.save(run, replace=job.replaces)
 
 
-def _engine(settings: Settings, local: LocalEngine, registry: ModelRegistry) -> Engine:
+def _engine(
+    settings: Settings,
+    local: LocalEngine,
+    registry: ModelRegistry,
+    estimated_ms: Callable[[ModelRequest], float | None],
+) -> Engine:
     """Return where runs are computed."""
     if settings.engine == "local":
-        return lent_gpu(local, settings.hosted_max_seconds)
+        return lent_gpu(local, settings.hosted_max_seconds, estimated_ms)
     from tokenarium.backend.scale.ray_workers import workers_on_ray
 
     return workers_on_ray(settings, local, registry)

@@ -20,16 +20,25 @@ from tokenarium.backend.runs.request import ModelRequest
 MOST_S = 120
 """Seconds that the platform lends a GPU for at most without more rights."""
 
+START_S, MARGIN = 10, 2
+"""Seconds for the model to come to the GPU, and how many times what is estimated is asked for: what
+takes longer the platform ends, and who asks for less waits less."""
+
 _engines: dict[str, Engine] = {}
 """The engine of this process, and of those forked from it."""
 
 
-def lent_gpu(engine: Engine, seconds: float) -> Engine:
+def lent_gpu(
+    engine: Engine,
+    seconds: float,
+    estimated_ms: Callable[[ModelRequest], float | None] = lambda _: None,
+) -> Engine:
     """Return an engine that computes while a GPU is lent; ``engine`` itself elsewhere.
 
     Args:
         engine: that computes in this process.
-        seconds: longest computation, for which the GPU is asked for.
+        seconds: longest computation, for which the GPU is asked for where nothing is known.
+        estimated_ms: says what a run will take, as its cost card does; None where nobody can.
     """
     try:
         import spaces
@@ -39,7 +48,13 @@ def lent_gpu(engine: Engine, seconds: float) -> Engine:
     if not Config.zero_gpu:
         return engine
     _engines["local"] = engine
-    decorated = spaces.GPU(duration=min(MOST_S, round(seconds)))(_computed)
+    most = min(MOST_S, round(seconds))
+
+    def duration(request: ModelRequest, _: ModelSource) -> int:
+        known = estimated_ms(request)
+        return most if known is None else min(most, round(START_S + MARGIN * known / 1e3))
+
+    decorated = spaces.GPU(duration=duration)(_computed)
     return _LentGpu(decorated)
 
 

@@ -91,6 +91,7 @@ def test_a_space_starts_answers_and_says_whether_runs_last(
     with space(code, home, environment) as url:
         page = httpx.get(url, timeout=60).text
         assert ("no lasting disk" in page) == (disk == "absent")
+        assert "huggingface.co/spaces/someone/tokenarium?duplicate=true" in page
         said: Any = Client(url, verbose=False).predict(
             model="bundled/target", text="Once upon a time", api_name="/trace"
         )

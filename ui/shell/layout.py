@@ -1,5 +1,7 @@
 """Where everything stands on a page; the same on every page."""
 
+import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +22,7 @@ from tokenarium.ui.shell.selection import selection
 from tokenarium.ui.shell.stored import run_picker
 from tokenarium.ui.text import escape
 
+_SPACE = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 BEGINS = "tk-begins"
 """Class of a button that begins something which takes a while: the browser says so on it."""
 
@@ -92,7 +95,7 @@ class Layout:
                     self.buttons[MAIN] = self._run_and_cancel(page, "md", change())
             self._html(page, "status")
             if note := _mode_note(lab):
-                gr.HTML(f'<p class="tk-sub">{escape(note)}</p>')
+                gr.HTML(f'<p class="tk-sub">{escape(note)}{own_space()}</p>')
             with gr.Column(elem_id=CHANGE):
                 self.pill = gr.HTML("", elem_id="pill")
                 self._chips()
@@ -220,6 +223,18 @@ def _is_update(value: object) -> bool:
 
 def _id(section: Section, name: str) -> str:
     return name if section.slug == MAIN else f"{section.slug}-{name}"
+
+
+def own_space() -> str:
+    """Return a link by which a visitor of a Space gets a copy of it; empty elsewhere.
+
+    The copy belongs to the visitor's account, who chooses its hardware and disk.
+    """
+    space = os.environ.get("SPACE_ID", "")
+    if not _SPACE.fullmatch(space):
+        return ""
+    address = f"https://huggingface.co/spaces/{space}?duplicate=true"
+    return f' <a href="{address}">Duplicate this Space</a>'
 
 
 def _mode_note(lab: Lab) -> str:
