@@ -1,6 +1,7 @@
 """``make mutations``: puts one fault after another into a copy, and runs the tests that must fail.
 
-What is found is written into docs/tests.md. Words after the command choose mutations by name.
+What is found is written into docs/tests.md. Words after the command choose mutations by name; the
+rows of all others stay as they were written.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations import methods, program
+from tests.mutations import layers, methods, policies, program, strategies, tokenization
 from tests.mutations.mutation import Mutation
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -24,10 +25,14 @@ HEADING = "\n## Faults that the tests see\n"
 MUTATIONS = (
     *program.GLUE,
     *program.NUMBERS,
-    *methods.POLICIES,
+    *policies.POLICIES,
     *methods.RULES,
-    *methods.STRATEGIES,
+    *strategies.STRATEGIES,
     *methods.ATTRIBUTORS,
+    *methods.MEASURES,
+    *layers.REDUCTIONS,
+    *layers.DRAFTERS,
+    *tokenization.TOKENIZATION,
 )
 SAID = {0: "survived", 1: "killed"}
 """By pytest's exit status; with any other the tests themselves could not run."""
@@ -36,7 +41,7 @@ ELSEWHERE = ("torch", "transformers", "gradio", "plotly.graph_objects", "duckdb"
 
 
 def main() -> None:
-    """Try what is asked for; the table is written when everything was."""
+    """Try what is asked for, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="only mutations with one of these in their names")
     words = parser.parse_args().words
@@ -48,9 +53,10 @@ def main() -> None:
         if run(copy, sorted({test for each in wanted for test in each.tests})):
             sys.exit("tests fail without any fault: mend them first")
         found = {each: tried(copy, each) for each in wanted}
-    if not words:
-        head = DOCUMENT.read_text(encoding="utf-8").partition(HEADING)[0]
-        DOCUMENT.write_text(head + HEADING + "\n" + table(found), encoding="utf-8")
+    head, heading, before = DOCUMENT.read_text(encoding="utf-8").partition(HEADING)
+    known = written(before) | {each.name: said for each, said in found.items()}
+    rows = {each: known[each.name] for each in MUTATIONS if each.name in known}
+    DOCUMENT.write_text(head + heading + "\n" + table(rows), encoding="utf-8")
     sys.exit(any(said != "killed" for said in found.values()))
 
 
@@ -113,6 +119,12 @@ def _run(copy: Path, tests: Sequence[str], said: Path) -> None:
         os._exit(status)
 
 
+def written(text: str) -> dict[str, str]:
+    """Return what a table says of each fault, by its name."""
+    rows = [line.split(" | ") for line in text.splitlines() if line.endswith(" |")]
+    return {row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows[1:]}
+
+
 def table(found: dict[Mutation, str]) -> str:
     """Return a Markdown table of what was found."""
     rows = []
@@ -120,9 +132,11 @@ def table(found: dict[Mutation, str]) -> str:
         tests = ", ".join(f"`{test}`" for test in each.tests)
         rows.append(f"| {each.name} | `{each.file}` | {tests} | {said} |")
     killed = sum(said == "killed" for said in found.values())
+    more = len(MUTATIONS) - len(found)
+    untried = f"; {more} more that are declared were not tried yet" if more else ""
     head = (
         f"`make mutations` puts each into a copy and runs the tests named beside it: {killed} of "
-        f"{len(found)} are killed.\n\n| Fault | in | Tests | |\n|---|---|---|---|\n"
+        f"{len(found)} are killed{untried}.\n\n| Fault | in | Tests | |\n|---|---|---|---|\n"
     )
     return head + "\n".join(rows) + "\n"
 

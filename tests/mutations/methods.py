@@ -1,12 +1,6 @@
-"""Faults of methods: policies, rules, strategies, attributors."""
+"""Faults of acceptance rules, attributors and measures."""
 
 from tests.mutations.mutation import Mutation
-
-
-def _scores(slug: str, before: str, after: str) -> Mutation:
-    file = f"backend/cache/policies/{slug}.py"
-    tests = (f"cache/policies/test_{slug}.py",)
-    return Mutation(f"{slug} keeps the opposite", file, before, after, tests)
 
 
 def _rule(slug: str, what: str, before: str, after: str) -> Mutation:
@@ -15,35 +9,11 @@ def _rule(slug: str, what: str, before: str, after: str) -> Mutation:
     return Mutation(f"{slug} {what}", file, before, after, tests)
 
 
-def _strategy(slug: str, what: str, before: str, after: str, test: str = "") -> Mutation:
-    file = f"backend/decoding/strategies/{slug}.py"
-    tests = (f"decoding/strategies/test_{test or slug}.py",)
-    return Mutation(f"{slug} {what}", file, before, after, tests)
-
-
 def _attributor(slug: str, before: str, after: str, test: str) -> Mutation:
     file = f"backend/attribution/methods/{slug}.py"
     tests = (f"attribution/test_{test}.py",)
     return Mutation(f"{slug} with its sign turned", file, before, after, tests)
 
-
-POLICIES = (
-    _scores("knorm", "return -key_lengths(view)", "return key_lengths(view)"),
-    _scores("keydiff", "return -cosine", "return cosine"),
-    _scores("snapkv", 'return view.state("votes")', 'return -view.state("votes")'),
-    _scores("tova", 'return view.state("looked_at")', 'return -view.state("looked_at")'),
-    _scores("h2o", 'return view.state("mass")', 'return -view.state("mass")'),
-    _scores("scissorhands", 'return -view.state("unseen")', 'return view.state("unseen")'),
-    _scores("sirllm", "* self.fading**later", "* -(self.fading**later)"),
-    _scores("recent", "return view.positions.float()", "return -view.positions.float()"),
-    Mutation(
-        "snapkv's window is a token short",
-        "backend/cache/policies/snapkv.py",
-        "return Protected(newest=self.window)",
-        "return Protected(newest=self.window - 1)",
-        ("cache/policies/test_snapkv.py",),
-    ),
-)
 
 RULES = (
     Mutation(
@@ -102,99 +72,36 @@ RULES = (
     ),
 )
 
-STRATEGIES = (
+MEASURES = tuple(
     Mutation(
-        "sampling ignores its temperature",
-        "backend/decoding/strategy.py",
-        "return {name: getattr(self, name) for name in SampledStrategy.model_fields}",
-        "return {name: getattr(self, name) for name in SampledStrategy.model_fields} "
-        '| {"temperature": 1.0}',
-        ("decoding/test_pipeline.py",),
-    ),
-    Mutation(
-        "logits are multiplied by the temperature",
-        "backend/decoding/pipeline.py",
-        "logits = logits / self.temperature",
-        "logits = logits * self.temperature",
-        ("decoding/test_pipeline.py",),
-    ),
-    Mutation(
-        "typical keeps what is farthest from the entropy",
-        "backend/decoding/pipeline.py",
-        "(surprisal - entropy).abs()",
-        "-(surprisal - entropy).abs()",
-        ("decoding/test_pipeline.py",),
-    ),
-    _strategy("greedy", "takes another than the likeliest", "lane.now.best", "0", "first_tokens"),
-    Mutation(
-        "sampling draws nothing",
-        "backend/decoding/strategies/sampling.py",
-        "lane.drawn()",
-        "lane.now.best",
-        ("decoding/test_pipeline.py",),
-    ),
-    _strategy(
-        "beam",
-        "writes the worst text",
-        "self._write(lane, max(finished, key=self._score))",
-        "self._write(lane, min(finished, key=self._score))",
-    ),
-    _strategy(
-        "beam",
-        "multiplies by the length",
-        "self.log_prob / float(",
-        "self.log_prob * float(",
-    ),
-    _strategy(
-        "quadrants",
-        "draws cooler where tokens are alike",
-        '"flat": self.warmer, "lost": self.cooler',
-        '"flat": self.cooler, "lost": self.warmer',
-    ),
-    _strategy(
-        "quadrants",
-        "keeps the least likely path",
-        "best = max(tried",
-        "best = min(tried",
-    ),
-    _strategy(
-        "edt",
-        "is warmer where the model is sure",
-        "self.theta / max(entropy, LEAST_NATS)",
-        "self.theta * max(entropy, LEAST_NATS)",
-    ),
-    _strategy(
-        "contrastive",
-        "likes what is like the text",
-        "- self.alpha * alike",
-        "+ self.alpha * alike",
-    ),
-    _strategy(
-        "adadec",
-        "pauses where the model is sure",
-        "now.entropy_nats <= line",
-        "now.entropy_nats > line",
-    ),
-    _strategy("cntp", "keeps the worst trial", "best = max(tried", "best = min(tried"),
-    _strategy(
-        "layer_contrast",
-        "adds the early layer",
-        "last - self.weight * others[row]",
-        "last + self.weight * others[row]",
-    ),
-    _strategy(
-        "mirostat",
-        "moves its bound the wrong way",
-        "bound -= self.rate",
-        "bound += self.rate",
-    ),
-    _strategy(
-        "hapo_temperature",
-        "is cooler where the model is unsure",
-        "return 1 + self.tau",
-        "return 1 - self.tau",
-    ),
-)
+        f"diffadapt {what}",
+        "backend/judging/measures/diffadapt.py",
+        before,
+        after,
+        ("judging/test_diffadapt.py",),
+    )
+    for what, before, after in (
+        ("turns the entropy", "entropies.append(-float(", "entropies.append(float("),
+        ("sums entropies of an answer", "float(np.mean(entropies)), said", "float(np.sum("
+         "entropies)), said"),
+        ("asks a sum that is solved above", 'return f"{solved}{one} + {two} =", one + two',
+         'return f"{solved}{one} + {two} =", one + two + 1'),
+        ("turns the dip", 'min(doubt["easy"], doubt["hard"]) - doubt["middle"]',
+         'doubt["middle"] - min(doubt["easy"], doubt["hard"])'),
+        ("takes the higher side of the dip", 'min(doubt["easy"], doubt["hard"])',
+         'max(doubt["easy"], doubt["hard"])'),
+        ("marks beyond the least doubt", "passage.entropy > max(doubt.values())",
+         "passage.entropy > min(doubt.values())"),
+        ("compares with the levels' means alone",
+         "Null.of_draws([nats for each in found.values() for nats, _ in each], measured)",
+         "Null.of_draws([nats for nats, _ in found[\"easy\"]], measured)"),
+        ("draws sums without their last number", "draw.integers(low, high + 1, (SOLVED",
+         "draw.integers(low, high, (SOLVED"),
+        ("writes the least likely", "written.append(int(logs.argmax()))",
+         "written.append(int(logs.argmin()))"),
+        ("goes on after the line", 'and "\\n" not in said', ""),
+    )
+)  # fmt: skip
 
 ATTRIBUTORS = (
     _attributor(
