@@ -26,8 +26,8 @@ RULES = (
     Mutation(
         "the residual is what the draft gave too much",
         "backend/speculation/distribution.py",
-        "(target - draft).clamp_(min=0)",
-        "(draft - target).clamp_(min=0)",
+        "if known is None:\n        return left_over(target, draft)",
+        "if known is None:\n        return left_over(draft, target)",
         ("speculation/test_distribution.py",),
     ),
     _rule(
