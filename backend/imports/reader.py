@@ -1,5 +1,6 @@
 """What reads one format: a family, one file each in ``readers``."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from tokenarium.backend.runs.registry import Registry, modules_of
 
 MOST_LINES = 20_000
 _SHOWN = 60
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Source:
             return cls(text, (orjson.loads(text),))
         except orjson.JSONDecodeError as error:
             first = str(error)
-        lines = [line.strip().removeprefix("data:").strip() for line in text.splitlines()]
+        # Not splitlines: JSON may hold U+2028 and the like, which end lines too, as they are.
+        lines = [line.strip().removeprefix("data:").strip() for line in _LINE_END.split(text)]
         lines = [line for line in lines if line and line != "[DONE]"]
         if not lines or not lines[0].startswith(("{", "[")):
             return cls(text, (), "it does not begin with { or [")

@@ -75,8 +75,12 @@ class TargetProbs(Mapping[int, Tensor]):
         self._soft: Tensor | None = None
 
     def __getitem__(self, node: int) -> Tensor:
-        if node not in self._known and not self._processors.greedy and len(self) <= _FEW:
-            self.soft()
+        if node not in self._known and len(self) <= _FEW:
+            if self._processors.greedy:
+                probs = self._processors.probs(self._logits, self._paths)
+                self._known = dict(zip(self._rows, probs, strict=True))
+            else:
+                self.soft()
         if node not in self._known:
             row = self._rows[node]
             paths = self._paths and self._paths[row : row + 1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import log
 from typing import Literal, Protocol
 
@@ -27,7 +28,7 @@ class Verification:
     token: int
     """What follows the last of them."""
     ending: Ending
-    tests: dict[int, AcceptanceTest] = field(default_factory=dict)
+    tests: Mapping[int, AcceptanceTest] = field(default_factory=dict)
     """By node, the tests that were made."""
 
 
@@ -81,22 +82,52 @@ def verify_with(
         accept_uniforms: by node, the number in [0, 1) that its acceptance is compared with.
     """
     made: dict[int, AcceptanceTest] = {}
+    compared = _Compared(node_tests)
 
     def passing(node: int) -> Iterator[int]:
         """Yield the children that pass, testing no further than is asked."""
-        sampled = node_tests.next_token(node) if rule.one_sample and children[node] else None
         for child, test in zip(children[node], node_tests.tests(node), strict=False):
             made[child] = test
-            if (
-                accept_uniforms[child] < test.accept_prob
-                if sampled is None
-                else tokens[child] == sampled
-            ):
+            if accept_uniforms[child] < test.accept_prob:
                 yield child
 
+    def sampled(node: int) -> Iterator[int]:
+        """Yield the child that is what was sampled; its probability decides nothing."""
+        token = node_tests.next_token(node) if children[node] else None
+        for rank, child in enumerate(children[node]):
+            compared.places[child] = node, rank
+            if tokens[child] == token:
+                yield child
+
+    if rule.one_sample:
+        path = _first(sampled)
+        ending: Ending = "resampled" if children[path[-1]] else "bonus"
+        return Verification(path, node_tests.next_token(path[-1]), ending, compared)
     path = _longest(passing, made) if rule.longest_path else _first(passing)
-    ending: Ending = "resampled" if children[path[-1]] else "bonus"
+    ending = "resampled" if children[path[-1]] else "bonus"
     return Verification(path, node_tests.next_token(path[-1]), ending, made)
+
+
+class _Compared(Mapping[int, AcceptanceTest]):
+    """Tests of nodes that were compared with a sampled token, computed when looked up."""
+
+    def __init__(self, node_tests: NodeTests) -> None:
+        self._node_tests = node_tests
+        self.places: dict[int, tuple[int, int]] = {}
+        """By node, its parent and its place among the children."""
+
+    def __getitem__(self, node: int) -> AcceptanceTest:
+        parent, rank = self.places[node]
+        return next(islice(self._node_tests.tests(parent), rank, None))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 def _first(passing: Callable[[int], Iterator[int]]) -> list[int]:

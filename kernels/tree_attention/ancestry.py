@@ -67,6 +67,8 @@ class Ancestry:
             query sees a key, -inf elsewhere; None where all see all.
         """
         key = queries, text, window, repeats, dtype, device
+        if key not in self._biases and window is None:
+            self._biases[key] = 0, self._of_nodes(queries, text, repeats, dtype, device)
         if key not in self._biases:
             first = self.first_seen(queries, text, window)
             hidden = self._hidden(queries, text, window)[:, first:]
@@ -76,6 +78,18 @@ class Ancestry:
                 bias = bias.repeat(repeats, 1).to(device)
             self._biases[key] = first, bias
         return self._biases[key]
+
+    def _of_nodes(
+        self, queries: int, text: int, repeats: int, dtype: torch.dtype, device: torch.device
+    ) -> Tensor | None:
+        """Return the bias where all see the whole text, so that only nodes are to be hidden."""
+        bits = self._words(queries)[..., None] >> torch.arange(WORD) & 1
+        hidden = bits.flatten(1)[:, : len(self)] == 0
+        if not bool(hidden.any()):
+            return None
+        bias = torch.zeros(repeats, queries, text + len(self), dtype=dtype)
+        bias[..., text:].masked_fill_(hidden, -torch.inf)
+        return bias.flatten(0, 1).to(device)
 
     def table(self, queries: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return ancestor masks [n, ceil(M / 64)] of the newest nodes and depths [M], integers."""

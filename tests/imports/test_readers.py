@@ -210,6 +210,10 @@ HOSTILE = [
     ('{"token_ids": [1], "logprobs": [-1, -2]}', "line 1: token_ids has 1, logprobs has 2"),
     ('{"token_ids": ["<script>"]}', "line 1: token_ids.0"),
     ('{"token_ids": [-5]}', "line 1: token_ids.0=-5"),
+    ('{"text": "a"}\n[1, 2]', "line 2: 1 is no JSON object"),
+    ('null\n{"text": "a"}', "does not begin with"),
+    ('{"text": "a"}\n{"text": "b', "line 2: unexpected end of data"),
+    ('{"text": "a"}\n' * 20_001, "20,001 lines, over 20,000"),
     ('{"rounds": [{"drafted": 1, "accepted": 3}]}', "line 1: accepted=3 is above drafted=1"),
     ('{"rounds": [{"drafted": 1, "accepted": 0}], "x": 1}', "line 1: x="),
     (json.dumps({**VLLM, "acceptance_histogram": [10**12]}), "is no count"),
@@ -228,6 +232,13 @@ def test_what_cannot_be_read_is_refused_in_words(lab: Lab, content: str, words: 
     with pytest.raises(UserError, match=words) as raised:
         lab.import_run(content)
     assert len(str(raised.value)) < 1_500
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
+def test_lines_end_where_json_lines_do(lab: Lab, end: str) -> None:
+    texts = ("one\u2028two", "three\x85four", "five\u2029")
+    lines = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
+    assert lab.import_run(end.join(lines) + end).result.texts == texts  # type: ignore[attr-defined]
 
 
 def test_a_format_that_is_named_is_the_one_that_reads(lab: Lab) -> None:

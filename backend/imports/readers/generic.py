@@ -41,10 +41,15 @@ def recorded_lines(source: Source) -> list[RecordedLine]:
     """
     if not source.objects:
         raise ValueError(f"content has no JSON object a line: {source.why_not or 'it has others'}")
-    return [_line(number, value) for number, value in enumerate(source.objects, 1)]
+    found: list[Any] = []
+    for value in source.values:
+        found += value if isinstance(value, list) else [value]
+    return [_line(number, value) for number, value in enumerate(found, 1)]
 
 
-def _line(number: int, value: dict[str, Any]) -> RecordedLine:
+def _line(number: int, value: Any) -> RecordedLine:
+    if not isinstance(value, dict):
+        raise ValueError(f"line {number}: {value!r:.40} is no JSON object: remove it")
     try:
         return RecordedLine.model_validate(value)
     except ValidationError as error:
