@@ -125,12 +125,12 @@ class Settings(BaseSettings):
         600.0, gt=0, description="Time without a run after which a worker is ended."
     )
     worker_niceness: int = Field(
-        10,
+        5,
         ge=0,
         le=19,
         description="How far Ray's workers stand back for other programs of their machine, such as "
-        "the one that serves the pages: 0 not at all, 10 to a tenth, 19 to a seventieth of what it "
-        "has, where both want all.",
+        "the one that serves the pages: 0 not at all; 5 to a third, 10 to a tenth, 19 to a "
+        "seventieth of what it has, where both want all.",
     )
     statistics: Literal["auto", "panels", "native"] = Field(
         "auto",

@@ -23,7 +23,8 @@ def stand_back(niceness: int, before: int) -> int:
     threads = [int(task.name) for task in tasks.iterdir()] if tasks.exists() else [0]
     for thread in threads:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.setpriority(os.PRIO_PROCESS, thread, niceness)
+            own = os.getpriority(os.PRIO_PROCESS, thread)  # Ray has given it some
+            os.setpriority(os.PRIO_PROCESS, thread, max(own, niceness))
     if os.getsid(0) != before:
         with contextlib.suppress(OSError):
             Path("/proc/self/autogroup").write_text(str(niceness))

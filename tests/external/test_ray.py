@@ -138,10 +138,10 @@ def test_workers_stand_back_for_the_program_that_answers(labs: tuple[Lab, Lab]) 
     there, _ = labs
     there.run(TraceRequest(model=MODEL, text="Who goes first?"))
     for pid in worker_pids(there):
-        assert os.getpriority(os.PRIO_PROCESS, pid) == 10
+        assert os.getpriority(os.PRIO_PROCESS, pid) >= 5
         shared = Path(f"/proc/{pid}/autogroup")
         if os.getsid(pid) != os.getsid(0) and shared.exists():
-            assert shared.read_text().split()[-1] == "10"
+            assert shared.read_text().split()[-1] == "5"
 
 
 def timed(name: str) -> bool:
