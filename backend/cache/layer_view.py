@@ -11,7 +11,7 @@ from tokenarium.backend.cache.head_roles import HeadRoles
 from tokenarium.backend.cache.kept_indices import repeated
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.merging import MERGED
-from tokenarium.backend.cache.terms import Need
+from tokenarium.backend.cache.terms import Need, Reduction
 from tokenarium.backend.observe.rotary import Rotary
 from tokenarium.kernels.attention_stats import Rows
 
@@ -131,6 +131,11 @@ class LayerView:
     def scaling(self) -> float:
         """Factor on the logits q k."""
         return self._cache.scaling
+
+    @property
+    def reduction(self) -> Reduction:
+        """How query heads that share a KV head are reduced to one score."""
+        return self._cache.reduction
 
     @property
     def device(self) -> torch.device:

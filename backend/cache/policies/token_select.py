@@ -96,7 +96,10 @@ class TokenSelect(Policy):
         products = (queries @ keys.mT).float()
         view.memory["products"] = products.flatten(0, 1)
         logits = products * view.scaling if self.scaled else products
-        return view.per_kv_head(torch.softmax(logits, -1).flatten(0, 1))
+        votes = torch.softmax(logits, -1).flatten(0, 1)
+        if view.reduction == "mean":  # and a layer's heads share the mean of theirs
+            return votes.mean(0, keepdim=True).expand(view.groups, -1)
+        return view.per_kv_head(votes)
 
     def selects(self, view: "LayerView") -> "Choice | None":
         """Return what is voted for, the same in every head."""
