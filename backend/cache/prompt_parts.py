@@ -54,7 +54,7 @@ def told_of_parts(parts: int, chunk: int | None, most_bytes: int) -> list[str]:
     if parts < 2:
         return []
     return [
-        f"the prompt was read in {parts} parts of at most {chunk} tokens, and the cache held at "
-        f"most {most_bytes:,} bytes meanwhile; what noise alone would keep is told of prompts "
-        "that are read at once only"
+        f"the prompt was read in {parts} parts of at most {chunk} token{'s' * (chunk != 1)}, and "
+        f"the cache held at most {most_bytes:,} bytes meanwhile; what noise alone would keep is "
+        "told of prompts that are read at once only"
     ]
