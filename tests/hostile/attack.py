@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from tests.hostile.flood import free_port
 from tests.hostile.folders import change_json, copy, drawn, short
-from tests.hostile.parameters import PYTHONS, calls, requests
+from tests.hostile.parameters import calls, has_words, requests
 from tests.hostile.server_functions import answer, known_values, questions
 from tests.hostile.tokenizers import LOADED, STAGES, STUCK, TEMPLATES, texts, write_stage
 from tests.models.conftest import save_model
@@ -60,7 +60,7 @@ class Figures:
             self.answered += 1
         except (UserError, Cancelled) as refusal:
             self.refused += 1
-            if not (words := str(refusal)).strip() or PYTHONS.search(words):
+            if not has_words(words := str(refusal)):
                 self.faults.append(f"{name}: refused in no words of ours: {words[:200]!r}")
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):

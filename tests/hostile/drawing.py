@@ -55,14 +55,14 @@ def spoiled(given: dict[str, Any], odd: list[Any], draw: random.Random) -> dict[
     """Return a copy in which one to three places, however deep, hold something odd."""
     spoilt = copy.deepcopy(given)
     for _ in range(draw.choice((1, 1, 2, 3))):
-        places = list(_places(spoilt))
-        if places:
-            holder, at = draw.choice(places)
+        if found := list(places(spoilt)):
+            holder, at = draw.choice(found)
             holder[at] = copy.copy(draw.choice(odd))
     return spoilt
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Return every entry of lists and objects, however deep: what holds it, and where in that."""
     if isinstance(value, dict):
         entries = list(value)
     elif isinstance(value, list):
@@ -71,7 +71,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
         return
     for at in entries:
         yield value, at
-        yield from _places(value[at])
+        yield from places(value[at])
 
 
 def _methods(field: FieldInfo, name: str) -> list[type[Method]]:

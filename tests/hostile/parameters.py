@@ -1,5 +1,6 @@
 """Requests and arguments with odd values: of another type, past any range, or no text at all."""
 
+import copy
 import inspect
 import json
 import random
@@ -12,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tests.hostile.drawing import spoiled, values
+from tests.hostile.drawing import places, spoiled, values
 from tests.hostile.tokenizers import texts
 from tokenarium import Lab
 from tokenarium.backend.runs.request import ModelRequest
@@ -66,6 +67,8 @@ PYTHONS = re.compile(
     r"|truth value|unsupported operand|keyword argument|size of tensor|Sizes of tensors|^'\w+'$"
 )
 """What Python, NumPy or torch says where a refusal in words is due."""
+_QUOTED = re.compile(r"\(.*\)", re.DOTALL)
+"""What a refusal quotes of a library stands in parentheses, with words of ours around it."""
 SPOILED = 0.75
 """Share of the requests in which something is odd; the others are drawn within the bounds."""
 ATTEMPTS = 40
@@ -92,6 +95,12 @@ RESPONSE = {
     ],
 }
 """With log probabilities."""
+
+
+def has_words(refusal: str) -> bool:
+    """Return whether a refusal says something, and not in Python's words alone."""
+    own = _QUOTED.sub("", refusal)
+    return bool(own.strip()) and not PYTHONS.search(own)
 
 
 def requests(
@@ -182,3 +191,28 @@ def _called(method: Callable[..., object], given: list[Any], named: dict[str, An
     answer = method(*given, **named)
     if inspect.isgenerator(answer):
         deque(answer, maxlen=0)
+
+
+HUGE = ("🦊" * 1_000_000, "a " * 1_500_000)
+"""4 and 3 MB of text, where the longest that a host takes is far less."""
+
+
+def huge(seed: int, rounds: int = 6) -> Iterator[tuple[type[ModelRequest], str, dict[str, Any]]]:
+    """Return requests of every kind with a huge text in one place each, every place once.
+
+    Yields: the kind, the place in words, and values for its fields.
+    """
+    seen: set[tuple[str, str]] = set()
+    for kind, given in requests(seed, rounds * len(Lab.kinds()), odd=0):
+        texts_of = (name for name, field in kind.model_fields.items() if field.annotation is str)
+        whole = {**dict.fromkeys(texts_of, "a"), **given}
+        for number, (holder, at) in enumerate(places(whole)):
+            where = f"{at if isinstance(at, str) else 'entry'} {type(holder[at]).__name__} {number}"
+            if (kind.kind, where) in seen:
+                continue
+            seen.add((kind.kind, where))
+            for text in HUGE:
+                spoilt = copy.deepcopy(whole)
+                inside, key = list(places(spoilt))[number]
+                inside[key] = text
+                yield kind, where, spoilt

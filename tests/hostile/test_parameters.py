@@ -1,6 +1,7 @@
 """Whatever a request or a public method is given, it answers or refuses in words."""
 
 import random
+import time
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -9,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.hostile.drawing import values
-from tests.hostile.parameters import calls, requests
+from tests.hostile.parameters import calls, has_words, huge, requests
 from tests.labs import shipped_store
 from tokenarium import Lab, Settings
 from tokenarium.backend.benchmark.sweep.request import PointRequest
@@ -70,6 +71,30 @@ def test_every_public_method_refuses_odd_values_in_words(lab):
             _try(name, call)
     methods = {"lab.run", "lab.compare", "lab.note", "classes.join", "tokenizers.train"}
     assert methods <= called
+
+
+def test_words_of_python_alone_are_none():
+    assert not has_words("too many values to unpack (expected 1)")
+    assert not has_words("")
+    assert has_words("m could not be read (TypeError: unsupported operand type(s) for /): choose x")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_huge_text_in_any_place_of_any_request_is_refused_before_it_is_cut_into_tokens():
+    with Lab(Settings(database=shipped_store(), fetch=False, hosted=True)) as lab:
+        late, taken = {}, []
+        for kind, where, given in huge(seed=5):
+            before = time.process_time()
+            for act in (lab.estimate, lab.run):
+                with suppress(UserError):
+                    request = lab.request(kind, **given)
+                    _try(f"{kind.kind} {where}", partial(act, request, visitor="v" * 32))
+                    taken += [(kind.kind, where)] if act == lab.run else []
+            if (seconds := time.process_time() - before) > 3:
+                late[kind.kind, where] = seconds
+    assert late == {}
+    assert taken == []
 
 
 def test_a_point_of_a_sweep_that_is_several_is_refused_by_name(lab):
