@@ -65,6 +65,43 @@ def test_start_is_the_least_squares_map_and_training_improves_on_it(
     assert told[-1]["step"] == 20_000 // (4 * 20)
 
 
+class _StoppedError(Exception):
+    pass
+
+
+def test_a_training_taken_up_again_ends_at_the_same_weights_and_the_gate_stops_one(
+    target: Target, read: list[Read], tmp_path: Path
+) -> None:
+    steps = list[float]()
+
+    def trained(checkpoint: Path | None, stop: int = 0, passes: int = 4_000) -> Adapter:
+        def log(facts: dict[str, float]) -> None:
+            steps.append(facts["step"])
+            if facts["step"] == stop:
+                raise _StoppedError
+
+        torch.manual_seed(0)
+        adapter = Adapter(shape_of(target, 1, 4, 2))
+        closed_form(adapter, target, read[:2])
+        plan = AdapterPlan(passes=passes, batch=4, gate_passes=800)
+        gate = gates.append if checkpoint is None else lambda _: None
+        train(adapter, target, read[:2], plan, log, checkpoint=checkpoint, gate=lambda: gate(1))
+        return adapter
+
+    gates, kept = list[int](), tmp_path / "adapter" / "checkpoint.pt"
+    whole = trained(None)
+    assert gates == [1]
+    with pytest.raises(_StoppedError):
+        trained(kept, stop=40)
+    steps.clear()
+    resumed = trained(kept)
+    assert steps == [40, 50], "from the last checkpoint, which step 20 left"
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+    with pytest.raises(ValueError, match="made with another passes: take the settings"):
+        trained(kept, passes=8_000)
+
+
 def test_the_command_writes_a_file_that_reads_alike(
     model: LlamaForCausalLM, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,7 +111,14 @@ def test_the_command_writes_a_file_that_reads_alike(
     (folder / "config.json").write_text(json.dumps(config, default=str))
     save_file({k: v.clone() for k, v in model.state_dict().items()}, folder / "model.safetensors")
     words = f"adapter --target {folder} --out {out} --layers 1 --shards 2 --rows 4 --length 24"
-    asked = _parser().parse_args(f"{words} --passes 400".split())
+    asked = _parser().parse_args(f"{words} --passes 400 --gate 0.9".split())
+    for _ in range(2):  # the second time it begins where the gate refused
+        with pytest.raises(SystemExit) as refused:
+            asked.command(asked)
+        assert refused.value.code == 3
+        assert "is below gate=0.9" in capsys.readouterr().out
+    assert not (out / "config.json").exists()
+    asked = _parser().parse_args(f"{words} --passes 400 --gate 0.9 --past-gate".split())
     asked.command(asked)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [*lines[-1]] == ["trained"]

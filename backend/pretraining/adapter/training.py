@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ class AdapterPlan:
     share: float = 0.5
     """Of positions that are scored in one step."""
     seed: int = 0
+    gate_passes: int = 100_000
+    """After how many the gate asks whether to go on."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,21 @@ def train(
     read: Sequence[Read],
     plan: AdapterPlan,
     log: Callable[[dict[str, float]], None] = lambda _: None,
+    *,
+    checkpoint: Path | None = None,
+    gate: Callable[[], None] = lambda: None,
 ) -> None:
     """Train an adapter to the target's distribution at every token.
 
     Args:
         read: as of ``closed_form``.
         log: is told the loss in nats now and then.
+        checkpoint: a file that is written where the log is told; a training that finds it goes on
+            from there, to the same weights as one that was never interrupted.
+        gate: called once after ``plan.gate_passes``; raises to stop there.
+
+    Raises:
+        ValueError: if the checkpoint is of another plan or other texts.
     """
     rows = [
         (shard, row) for shard, (residual, _) in enumerate(read) for row in range(len(residual))
@@ -109,8 +121,14 @@ def train(
         groups, lr=plan.lr, betas=(0.9, 0.95), weight_decay=plan.weight_decay
     )
     warm = max(1, round(plan.warmup * steps))
-    began, lost = time.monotonic(), 0.0
-    for step in range(steps):
+    began, lost, first = time.monotonic(), 0.0, 0
+    made_with = {**vars(plan), "texts": len(rows), "length": length}
+    if checkpoint is not None and checkpoint.is_file():
+        first, lost = _resume(checkpoint, made_with, adapter, optimiser, draw)
+    gate_step = min(steps, -(-plan.gate_passes // (plan.batch * length)))
+    if first == gate_step:
+        gate()  # what refused it once is asked again
+    for step in range(first, steps):
         rate = min(1.0, (step + 1) / warm) * (1 - step / steps)
         for group in optimiser.param_groups:
             group["lr"] = plan.lr * rate
@@ -131,6 +149,56 @@ def train(
             since = step % 20 + 1
             log({"step": step + 1, "loss": lost / since, "seconds": time.monotonic() - began})
             lost = 0.0
+            if checkpoint is not None:
+                _save(checkpoint, made_with, (step + 1, lost), adapter, optimiser, draw)
+        if step + 1 == gate_step:
+            if checkpoint is not None:
+                _save(checkpoint, made_with, (step + 1, lost), adapter, optimiser, draw)
+            gate()
+
+
+def _save(
+    path: Path,
+    made_with: dict[str, Any],
+    done: tuple[int, float],
+    adapter: Adapter,
+    optimiser: torch.optim.Optimizer,
+    draw: torch.Generator,
+) -> None:
+    """Write under another name first, so that an interruption leaves a whole file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    state = {
+        "made_with": made_with,
+        "done": done,
+        "adapter": adapter.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "draw": draw.get_state(),
+    }
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def _resume(
+    path: Path,
+    made_with: dict[str, Any],
+    adapter: Adapter,
+    optimiser: torch.optim.Optimizer,
+    draw: torch.Generator,
+) -> tuple[int, float]:
+    """Take a training up again; return how many steps are done, and the loss not yet told."""
+    state = torch.load(path, weights_only=True)
+    apart = [name for name, value in made_with.items() if state["made_with"].get(name) != value]
+    if apart:
+        raise ValueError(
+            f"{path} was made with another {', '.join(apart)}: take the settings it was made with, "
+            "or another folder"
+        )
+    adapter.load_state_dict(state["adapter"])
+    optimiser.load_state_dict(state["optimiser"])
+    draw.set_state(state["draw"])
+    step, lost = state["done"]
+    return int(step), float(lost)
 
 
 def _loss(
