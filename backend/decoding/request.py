@@ -89,7 +89,7 @@ class DecodeRequest(TextRequest):
     constraint: ConstraintSpec | None = Field(
         None,
         description="What the new text must keep, from its first character on, in lanes of "
-        "strategies that follow a constraint: regex, words, no_letters, phrases or brackets.",
+        "strategies that follow a constraint: regex, words, no_letters, no_phrases or brackets.",
         json_schema_extra={"since": 2},
     )
 

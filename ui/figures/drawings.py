@@ -1,6 +1,7 @@
 """What strategies draw: premises and searches, one above the other."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
@@ -10,8 +11,10 @@ from tokenarium.ui.figures.style import AMBER, BLUE, GREEN, GREY, RED, finish
 from tokenarium.ui.text import plotly_text
 
 COLOURS = (GREY, RED, BLUE, AMBER, GREEN)
-ROW = 230
+ROW = 245
 """Height of a drawing, in pixels."""
+LINE = 40
+"""Characters of a title's line: as many as a phone shows."""
 JOINED = 40
 """Points of a series from which on they are a line alone."""
 
@@ -26,9 +29,11 @@ def drawings(found: Sequence[tuple[str, Drawing]], name: str, label: str) -> go.
     """
     if not found:
         return None
-    titles = [plotly_text(f"{title}: {drawing.title}") for title, drawing in found]
     figure = make_subplots(
-        rows=len(found), cols=1, subplot_titles=titles, vertical_spacing=0.32 / len(found)
+        rows=len(found),
+        cols=1,
+        subplot_titles=[_titled(title, drawing.title) for title, drawing in found],
+        vertical_spacing=0.36 / len(found),
     )
     for row, (_, drawing) in enumerate(found, 1):
         for place, series in enumerate(drawing.series):
@@ -54,3 +59,8 @@ def drawings(found: Sequence[tuple[str, Drawing]], name: str, label: str) -> go.
     # Names of series above the first drawing's title, also where they stand beneath each other.
     legend = {"yref": "container", "y": 1, "yanchor": "top"}
     return made.update_layout(margin={"t": 112, "l": 56}, legend=legend)
+
+
+def _titled(lane: str, title: str) -> str:
+    """Return what stands above a drawing, in lines that a narrow page shows whole."""
+    return "<br>".join(plotly_text(line) for line in [f"{lane}:", *wrap(title, LINE)])

@@ -84,7 +84,7 @@ class CriticalTokens(TwoModels):
             sum(critical) / len(tokens),
             MOST_SHARE,
             drawing=Drawing(
-                "What the contrast leaves to the tokens of plain decoding",
+                "What the contrast leaves plain decoding",
                 "step",
                 "share after the contrast",
                 (

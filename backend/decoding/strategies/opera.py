@@ -102,7 +102,7 @@ class Opera(Strategy):
             share,
             MOST_SHARE,
             drawing=Drawing(
-                "Which new token others lean on, along plain decoding",
+                "New tokens that newer ones lean on",
                 "step",
                 "new token that leads",
                 (Series("leads", steps, [float(one + 1) for one in leading[1:]]),),
