@@ -123,6 +123,22 @@ def test_rows_are_the_trials_of_the_next_seeds(lab: Lab, run: Run) -> None:
             assert bool(shown["right"][trial]) is lane.right
 
 
+def test_what_follows_the_first_line_does_not_count(lab: Lab) -> None:
+    text = "One day, Lily went home.\n"
+    asked = DecodeRequest(model="bundled/draft", text=text, answer="x", max_new_tokens=8)
+    result = lab.run(asked).result
+    assert isinstance(result, DecodeResult)
+    [lane] = result.lanes
+    assert lane.trial_rows is not None
+    [(_, count, log_prob, _)] = lane.trial_rows.tolist()
+    assert 0 < count < 8
+    written = "".join(lane.token_text[:count]).lstrip()
+    assert "\n" in written
+    assert "\n" not in "".join(lane.token_text[: count - 1]).lstrip()
+    summed = np.log(lane.tokens["probability"][:count].astype(np.float64)).sum()
+    assert log_prob == pytest.approx(summed, rel=1e-5)
+
+
 def test_the_page_draws_it_and_every_number_opens(lab: Lab, run: Run) -> None:
     result = result_of(run)
     html = decode_sentence(result)

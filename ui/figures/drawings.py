@@ -33,7 +33,7 @@ def drawings(found: Sequence[tuple[str, Drawing]], name: str, label: str) -> go.
         rows=len(found),
         cols=1,
         subplot_titles=[_titled(title, drawing.title) for title, drawing in found],
-        vertical_spacing=0.36 / len(found),
+        vertical_spacing=0.42 / len(found),
     )
     for row, (_, drawing) in enumerate(found, 1):
         for place, series in enumerate(drawing.series):
@@ -52,9 +52,9 @@ def drawings(found: Sequence[tuple[str, Drawing]], name: str, label: str) -> go.
                 row=row,
                 col=1,
             )
-        figure.update_xaxes(title=plotly_text(drawing.x), row=row, col=1)
+        figure.update_xaxes(title={"text": plotly_text(drawing.x), "standoff": 2}, row=row, col=1)
         figure.update_yaxes(title=plotly_text(drawing.y), row=row, col=1)
-    figure.update_annotations(font={"size": 12}, x=0, xanchor="left")
+    figure.update_annotations(font={"size": 12}, x=0, xanchor="left", align="left")
     made = finish(figure, ROW * len(found) + 120, name, label)
     # Names of series above the first drawing's title, also where they stand beneath each other.
     legend = {"yref": "container", "y": 1, "yanchor": "top"}
