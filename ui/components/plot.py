@@ -60,11 +60,9 @@ def map_json(values: Any, texts: Any, many: int) -> tuple[dict[str, Any], dict[s
     if (packed := _few_words(texts)) is not None:
         told["texts"] = packed
     numbers = np.asarray(values, np.float64)
-    if numbers.size > FEW_CELLS and (kinds := _whole(numbers)) is not None:
-        places, told["steps"] = kinds
-        cells["z"] = array(places)
-    elif numbers.size > many:
-        places, told["steps"] = stepped(numbers)
+    kinds = _whole(numbers) if numbers.size > FEW_CELLS else None
+    if kinds is not None or numbers.size > many:
+        places, told["steps"] = kinds or stepped(numbers)
         cells["z"] = array(places)
     return cells, told
 
