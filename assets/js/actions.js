@@ -22,7 +22,7 @@
     const say = (...said) => T.say(...said);
     const link = () => T.state.run ? T.copyLink() : say('No stored run to link to.');
     const save = (section, file) => T.saveFile(() => server.export_file({section, run: T.state[section], file}));
-    T.explain = (number, run) => server.explain_number({run, number});
+    T.explain = Object.assign((number, run) => server.explain_number({run, number}), {figures: true});
     const filesOf = ([section, [title, files]]) => {
       const nothing = section === 'run' ? [{items: [{text: 'Nothing is stored yet: press Run.', go: () => {}}]}] : [];
       const row = ([file, text]) => ({items: [{text, name: section === 'run' ? '' : `${title}: ${text}`, go: () => save(section, file)}]});

@@ -65,7 +65,7 @@
   const quoted = text => /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
   const written = value => {
     if (value === null || value === undefined || Number.isNaN(value)) return '';
-    return quoted(typeof value === 'string' && /^[=+@-]/.test(value) ? `'${value}` : String(value));
+    return quoted(typeof value === 'string' && /^[=+@\-\t\r]/.test(value) ? `'${value}` : String(value));
   };
   // Rows as CSV: columns in the order in which they first come, ``series`` before all others.
   T.csv = rows => {

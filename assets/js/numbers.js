@@ -20,6 +20,8 @@
   };
   const list = values => Array.isArray(values) || ArrayBuffer.isView(values) ? Array.from(values) : null;
 
+  // A number that can be pressed: its text, and which one of the figure it is.
+  const marked = (value, trace, key, ...at) => typeof value === 'number' && Number.isFinite(value) ? {text: written(value), why: `figure ${trace.at} ${key} ${at.join(' ')}`} : written(value);
   // Names of the cells of an axis: centres, or the whole numbers between two edges.
   const places = (values, count, names) => {
     if (names) return names.map(plain);
@@ -36,15 +38,15 @@
     const kinds = new Map((bar.ticktext ?? []).map((text, place) => [bar.tickvals[place], text]));
     const named = trace.coloraxis ? new Map() : kinds;
     const cell = (value, row, column) => {
-      const text = list(trace.text?.[row]) ? trace.text[row][column] : undefined;
-      if (text !== undefined && text !== null && !kinds.size) return `${plain(text)} (${written(value)})`;
-      return named.get(value) ?? written(value);
+      const text = list(trace.text?.[row]) ? trace.text[row][column] : undefined, number = marked(value, trace, 'z', row, column);
+      if (text !== undefined && text !== null && !kinds.size) return [`${plain(text)} (`, number, ')'];
+      return named.get(value) ?? number;
     };
     const down = titled(layout, axisOf(trace, 'y'), 'row'), across = titled(layout, axisOf(trace, 'x'), 'column');
-    const axis = layout[axisOf(trace, 'x')], marked = list(axis?.ticktext);
+    const axis = layout[axisOf(trace, 'x')], ticks = list(axis?.ticktext);
     return {
       name: [trace.name, plain(bar.title?.text)].filter(Boolean).join(', '),
-      head: [`${down} \\ ${across}`, ...marked && marked.length === values[0]?.length ? marked.map((text, place) => `${axis.tickvals[place]} ${plain(text)}`) : places(trace.x, values[0]?.length ?? 0, names?.columns)],
+      head: [`${down} \\ ${across}`, ...ticks && ticks.length === values[0]?.length ? ticks.map((text, place) => `${axis.tickvals[place]} ${plain(text)}`) : places(trace.x, values[0]?.length ?? 0, names?.columns)],
       rows: places(trace.y, values.length, names?.rows).map((name, row) => [name, ...values[row].map((value, column) => cell(value, row, column))]),
     };
   };
@@ -52,28 +54,30 @@
   const words = trace => list(trace.customdata)?.map(part => typeof part === 'string' ? plain(part) : null);
   const pointsTable = (traces, {layout, point}) => {
     const first = traces[0], lying = first.orientation === 'h', [along, up] = lying ? ['y', 'x'] : ['x', 'y'];
+    // A place in the text or the run is a name; what else stands along the axis is a number as well.
+    const placed = (at, trace, index) => layout.meta?.[along] || Number.isInteger(at) && at < 0 ? written(at) : marked(at, trace, along, index);
     const place = titled(layout, axisOf(first, along), lying ? 'which' : 'x'), value = titled(layout, axisOf(first, up), 'value');
     if (point) return {
       name: '', head: [...point, 'kind', place, value],
-      rows: traces.flatMap(trace => list(trace[along]).map((at, index) => [...point.map((_, part) => written(trace.customdata?.[index]?.[part])), plain(trace.name), written(at), written(list(trace[up])[index])])),
+      rows: traces.flatMap(trace => list(trace[along]).map((at, index) => [...point.map((_, part) => written(trace.customdata?.[index]?.[part])), plain(trace.name), placed(at, trace, index), marked(list(trace[up])[index], trace, up, index)])),
     };
     const found = new Map(), texts = traces.map(words), said = texts.find(text => text?.some(Boolean));
     traces.forEach((trace, number) => list(trace[along]).forEach((at, index) => {
       const key = String(at);
-      if (!found.has(key)) found.set(key, {at, text: '', cells: Array(traces.length).fill('')});
+      if (!found.has(key)) found.set(key, {at, shown: placed(at, trace, index), text: '', cells: Array.from(traces, () => [])});
       const row = found.get(key);
       row.text ||= texts[number]?.[index] ?? '';
-      row.cells[number] = [row.cells[number], written(list(trace[up])[index])].filter(Boolean).join('; ');
+      row.cells[number].push(...row.cells[number].length ? ['; '] : [], marked(list(trace[up])[index], trace, up, index));
     }));
     const rows = [...found.values()];
     if (rows.every(({at}) => typeof at === 'number')) rows.sort((one, other) => one.at - other.at);
     return {
       name: '', head: [place, ...said ? ['text'] : [], ...traces.map(trace => plain(trace.name) || value)],
-      rows: rows.map(({at, text, cells}) => [written(at), ...said ? [text] : [], ...cells]),
+      rows: rows.map(({shown, text, cells}) => [shown, ...said ? [text] : [], ...cells]),
     };
   };
   const tablesOf = (data, layout) => {
-    const meta = layout.meta ?? {}, shown = data.filter(trace => trace.hoverinfo !== 'skip')
+    const meta = layout.meta ?? {}, shown = data.map((trace, at) => ({...trace, at})).filter(trace => trace.hoverinfo !== 'skip')
       .map(trace => ({...trace, ...Object.fromEntries(['x', 'y', 'z', 'text', 'customdata'].map(key => [key, decoded(trace[key])]))}));
     const maps = shown.filter(trace => trace.type === 'heatmap'), points = shown.filter(trace => trace.type !== 'heatmap' && list(trace.x)?.length);
     const titles = (layout.annotations ?? []).filter(note => note.yanchor === 'bottom' && note.xref === 'paper').map(note => plain(note.text));
@@ -87,7 +91,12 @@
   };
 
   const make = (tag, text, more = {}) => Object.assign(document.createElement(tag), {textContent: text ?? '', ...more});
-  const drawn = ({name, head, rows}, label, from, column) => {
+  // A cell is a text, a number of the figure, or several of both.
+  const filled = (cell, parts, opens) => {
+    cell.append(...[parts].flat().map(part => part?.why ? opens ? T.number(part.text, part.why) : part.text : part));
+    return cell;
+  };
+  const drawn = ({name, head, rows}, label, from, column, opens) => {
     const box = make('div', '', {className: 'tk-table', tabIndex: 0}), table = make('table'), caption = make('caption', [label, name].filter(Boolean).join(' · '));
     box.setAttribute('role', 'region');
     box.setAttribute('aria-label', caption.textContent || 'Numbers of the figure');
@@ -97,7 +106,7 @@
     const body = make('tbody');
     body.append(...rows.slice(from, from + ROWS).map(row => {
       const line = make('tr');
-      line.append(...cells(row).map((text, place) => place ? make('td', text) : make('th', text, {scope: 'row'})));
+      line.append(...cells(row).map((parts, place) => filled(place ? make('td') : make('th', '', {scope: 'row'}), parts, opens)));
       return line;
     }));
     const part = make('thead');
@@ -107,11 +116,11 @@
     return box;
   };
   // A large table is turned over in parts, so that it costs the page little.
-  const turned = (table, label) => {
+  const turned = (table, label, opens) => {
     const box = make('div');
     let from = 0, column = 0;
     const show = () => {
-      const parts = [drawn(table, label, from, column)], bar = make('p', '', {className: 'tk-sub tk-turn'});
+      const parts = [drawn(table, label, from, column, opens)], bar = make('p', '', {className: 'tk-sub tk-turn'});
       const turn = (what, at, size, most, go) => {
         if (most <= size) return;
         for (const [sign, by] of [['◂', -size], ['▸', size]]) {
@@ -136,16 +145,16 @@
     const fill = () => {
       const found = details.open && figure();
       if (!found) { host.replaceChildren(); return; }
-      const tables = tablesOf(found.data, found.layout), {label = ''} = found.layout.meta ?? {};
+      const tables = tablesOf(found.data, found.layout), {label = ''} = found.layout.meta ?? {}, opens = Boolean(T.explain && details.closest('.tk-figure')?.asks?.());
       // Two tables of one name are told apart by a number, as regions of a page must be.
       const names = tables.map(({name}) => name ?? ''), count = at => names.slice(0, at).filter(name => name === names[at]).length;
-      host.replaceChildren(...tables.map((table, at) => turned(count(at) ? {...table, name: `${names[at]} (${count(at) + 1})`.trim()} : table, `${label}.`)));
+      host.replaceChildren(...tables.map((table, at) => turned(count(at) ? {...table, name: `${names[at]} (${count(at) + 1})`.trim()} : table, `${label}.`, opens)));
     };
     details.addEventListener('toggle', fill);
     return fill;
   };
   T.numbers.tablesOf = tablesOf;
-  T.numbers.parts = {plain, axisOf, decoded, list};
+  T.numbers.parts = {plain, axisOf, decoded, list, titled, written};
 
   // What scrolls can be reached by the keyboard, and is named; in a window of another size too.
   const named = new WeakMap(), sized = new ResizeObserver(entries => entries.forEach(({target}) => T.scrolls(target, named.get(target))));

@@ -83,6 +83,13 @@
   T.plot = (element, props, watch) => {
     framed(element);
     const host = element.querySelector('.tk-plot'), frame = element.querySelector('.tk-frame');
+    // What says of a number of it where that came from: the page's panel, or an answer that is kept.
+    const part = element.closest('[id^="plot-"]')?.id.slice('plot-'.length);
+    element.querySelector('.tk-figure').asks = () => {
+      const {of, with: told} = figure?.layout.meta ?? {};
+      return of ? {of} : part && T.explain?.figures ? {figure: part, with: told} : null;
+    };
+    const pointed = T.pointed?.(element, () => figure && {data: contents, layout: figure.layout});
     const lines = Object.fromEntries(['selected-x', 'selected-y', 'hover-x'].map(name => {
       const line = document.createElement('div');
       line.className = `tk-line tk-${name}`;
@@ -155,6 +162,7 @@
       host.on('plotly_click', event => {
         const meta = figure.layout.meta;
         if (meta?.opens) { T.bus.emit('open', event.points[0].customdata?.at(-1)); return; }
+        pointed?.at(event.points[0]);
         if (meta) T.select(values(meta, event.points[0]));
       });
       host.on('plotly_hover', event => {
@@ -201,6 +209,7 @@
       if (!host.dataset.wired) { host.dataset.wired = '1'; wire(); }
       overlay();
       numbers();
+      pointed?.again();
       return true;
     };
     // Of several changes only the newest value is drawn.

@@ -45,6 +45,12 @@
   };
   const filled = (...parts) => { box.replaceChildren(shut(), ...parts); place(); };
 
+  // A number of a figure is asked for with what the figure was drawn by.
+  const ofFigure = button => {
+    const [what, trace, key, ...at] = button.dataset.why.split(' '), asked = what === 'figure' && button.closest('.tk-figure')?.asks?.();
+    if (!asked) return null;
+    return asked.of ? [`figure_${key} ${[trace, ...at].join(' ')}`, asked.of] : [{...asked, at: [Number(trace), key, ...at.map(Number)], told: T.told()}, null];
+  };
   T.why = async button => {
     if (from === button) { close(true); return; }
     close(false);
@@ -70,8 +76,8 @@
     addEventListener('resize', place);
     let found;
     try {
-      const run = button.closest('[data-run]')?.dataset.run ?? T.state.run;
-      found = run && T.explain ? await T.explain(button.dataset.why, run) : {error: 'This run is not finished: its numbers are explained once it is stored.'};
+      const run = button.closest('[data-run]')?.dataset.run ?? T.state.run ?? (ofFigure(button) && 'figure');
+      found = run && T.explain ? await T.explain(...ofFigure(button) ?? [button.dataset.why, run]) : {error: 'This run is not finished: its numbers are explained once it is stored.'};
     } catch (error) { found = {error: `Not explained: ${error?.message ?? error}`}; }
     if (from === button) filled(...written(found));
   };
@@ -82,6 +88,52 @@
     if (run) button.dataset.run = run;
     return button;
   };
+  // Under a figure: the number of the point that was pressed last, also after it is drawn anew.
+  T.pointed = (element, figure) => {
+    let line = null, at = null;
+    const show = () => {
+      const found = at && figure(), section = element.querySelector('.tk-figure'), {plain, axisOf, decoded, titled, written: short} = T.numbers.parts;
+      line?.replaceChildren();
+      if (!found || !T.explain || !section.asks?.()) return;
+      const trace = found.data[at.trace], map = trace?.type === 'heatmap', sides = map ? ['y', 'x'] : trace?.orientation === 'h' ? ['y'] : ['x'];
+      const up = map ? 'z' : trace?.orientation === 'h' ? 'x' : 'y', values = decoded(trace?.[up]), value = map ? values?.[at.place[0]]?.[at.place[1]] : values?.[at.place[0]];
+      if (typeof value !== 'number' || !Number.isFinite(value)) return;
+      const names = found.layout.meta?.names, lies = (side, place) => {
+        const given = decoded(trace[side]), name = map && names?.[side === 'y' ? 'rows' : 'columns']?.[place] || (given ? given[place] : place);
+        return `${titled(found.layout, axisOf(trace, side), side)} ${typeof name === 'number' ? short(name) : plain(name)}`;
+      };
+      const where = sides.map((side, place) => lies(side, at.place[place])), bar = trace.colorbar ?? found.layout[trace.coloraxis]?.colorbar;
+      const what = plain(map ? bar?.title?.text : trace.name) || titled(found.layout, axisOf(trace, up), 'value');
+      if (!line) {
+        line = make('p', 'tk-sub tk-pointed');
+        line.setAttribute('role', 'status');
+        section.querySelector('.tk-frame').after(line);
+      }
+      line.append(`${where.join(', ')}: ${what} `, T.number(short(value), `figure ${at.trace} ${up} ${at.place.join(' ')}`));
+    };
+    return {
+      at: point => { at = {trace: point.curveNumber, place: [point.pointNumber ?? point.pointIndex].flat()}; show(); },
+      again: show,
+    };
+  };
+  // A line may break before and after any button: signs that belong to a number stay with it.
+  const BEFORE = /[(\[“‘"']+$/, AFTER = /^[)\]”’"'.,;:%!?]+/;
+  const together = button => {
+    const [before, after] = [button.previousSibling, button.nextSibling], text = node => node?.nodeType === Node.TEXT_NODE ? node.nodeValue : '';
+    const first = text(before).match(BEFORE)?.[0] ?? '', last = text(after).match(AFTER)?.[0] ?? '';
+    if (!first && !last || button.parentElement.classList.contains('tk-together')) return;
+    if (first) before.nodeValue = before.nodeValue.slice(0, -first.length);
+    if (last) after.nodeValue = after.nodeValue.slice(last.length);
+    const both = make('span', 'tk-together');
+    button.replaceWith(both);
+    both.append(first, button, last);
+  };
+  const told = '[data-why]:is(.tk-sentence *, .tk-sub *, li *, caption *, dd *)';
+  new MutationObserver(changes => {
+    for (const {addedNodes} of changes) for (const node of addedNodes)
+      if (node.nodeType === Node.ELEMENT_NODE && !node.closest('.tk-together')) for (const button of node.querySelectorAll(told)) together(button);
+  }).observe(document.documentElement, {childList: true, subtree: true});
+  document.querySelectorAll(told).forEach(together);
   document.addEventListener('click', event => {
     const button = event.target.closest('[data-why]');
     if (!button) return;

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ MOST_NUMBERS = 10_000
 """Numbers of a quantity that is returned without being named."""
 MOST_OF_ALL = 2**62
 """Numbers of a quantity, where all are returned."""
+FORMULA = r"^([=+@\-\t\r])"
+"""How a text begins that a spreadsheet takes for a formula, or may."""
 TableFormat = Literal["csv", "parquet"]
 Format = Literal["json", "csv", "parquet", "ipynb"]
 
@@ -136,7 +139,7 @@ def table_file(table: pa.Table, format: TableFormat) -> bytes:  # noqa: A002
         if format == "parquet":
             pyarrow.parquet.write_table(table, out)
         else:
-            pyarrow.csv.write_csv(_without_lists(table), out)
+            pyarrow.csv.write_csv(_without_formulas(_without_lists(table)), out)
     except pa.ArrowException as error:
         raise UserError(f"this table cannot be written as {format}: {error}") from error
     return out.getvalue()
@@ -151,6 +154,19 @@ def _without_lists(table: pa.Table) -> pa.Table:
                 for value in table.column(place).to_pylist()
             ]
             table = table.set_column(place, field.name, pa.array(texts))
+    return table
+
+
+def _without_formulas(table: pa.Table) -> pa.Table:
+    """Return the table with an apostrophe before each text that a spreadsheet would compute.
+
+    Texts are tokens of whatever was read, and a run is opened by whoever has its link. Parquet and
+    JSON have them as they are.
+    """
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            texts = pc.replace_substring_regex(table.column(place), FORMULA, r"'\1")
+            table = table.set_column(place, field.name, texts)
     return table
 
 

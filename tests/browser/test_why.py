@@ -1,5 +1,6 @@
 """A number opens what it is, by mouse and by keyboard, and Escape goes back to it."""
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Share, chosen
@@ -33,3 +34,26 @@ def test_a_number_opens_its_definition_and_python_and_escape_goes_back(shared: S
     assert chosen(page) == before, "the arrows of the open number are not the page's"
     page.mouse.click(5, 5)
     expect(box).to_be_hidden()
+
+
+def test_a_number_of_a_figure_opens_from_its_table_and_from_its_point(shared: Share) -> None:
+    page = shared("")
+    box = page.get_by_role("dialog", name="Why this number")
+    figure = page.locator("#plot-grid")
+    figure.locator(".tk-numbers summary").click()
+    cell = figure.locator("td [data-why]").nth(4)
+    cell.click()
+    expect(box.locator("pre")).to_contain_text("print(result.sink_score[")
+    value = box.locator("dd code").first.inner_text()
+    assert float(cell.inner_text()) == pytest.approx(float(value), rel=1e-3)
+    page.keyboard.press("Escape")
+    bare = "td:not(:has([data-why])):not(:empty)"
+    assert not [t for t in figure.locator(bare).all_inner_texts() if any(map(str.isdigit, t))]
+
+    figure.locator(".nsewdrag").click(position={"x": 40, "y": 30})
+    line = figure.locator(".tk-pointed")
+    expect(line).to_contain_text("layer")
+    at = chosen(page)
+    line.locator("[data-why]").click()
+    expect(box.locator("pre")).to_contain_text(f"sink_score[{at['layer']}, {at['head']}]")
+    page.keyboard.press("Escape")

@@ -94,7 +94,7 @@ def shown(lab: Lab, run: Run, visitor: str) -> Shown:
         return {
             "audit_said": of_run(audited.sentence_html(result, model), run.id),
             "audit_text": audited.tokens_html(result),
-            "audit_checks": audited.checks_html(result),
+            "audit_checks": of_run(audited.checks_html(result), run.id),
             **{name: _drawn(run, drawn) for name, drawn in audit_figures.figures(result).items()},
         }
     if isinstance(result, ImportResult):
@@ -104,7 +104,7 @@ def shown(lab: Lab, run: Run, visitor: str) -> Shown:
             "import_said": of_run(imported.sentence_html(result), run.id),
             "import_rounds": imported.rounds_html(result),
             "import_lengths": of_run(imported.definitions_html(result, own), run.id),
-            "import_checks": imported.checks_html(result),
+            "import_checks": of_run(imported.checks_html(result), run.id),
             "by_place": _drawn(run, drawn),
         }
     return {}

@@ -49,15 +49,16 @@ def facts_of(run: Run) -> str:
     """Return the line under the page: how this run was made."""
     environment = run.environment
     path = environment.get("attention_statistics")
+    took = number(f"{run.duration_ms:.0f} ms", source("duration"), run.id)
     known = [
-        f"run {run.id}",
-        f"computed in {run.duration_ms:.0f} ms" + (" (from the store)" if run.cached else ""),
         *(f"{key} {environment[key]}" for key in ("device", "dtype") if key in environment),
         *([f"attention statistics by {path}"] if path else []),
         f"commit {str(environment.get('commit', 'unknown'))[:10]}",
         *(f"{name}: {copy}" for name, copy in environment.get("weights", {}).items()),
     ]
-    return f'<p class="tk-sub">{escape(" · ".join(known))}</p>'
+    said = f"computed in {took}" + (" (from the store)" if run.cached else "")
+    facts = (escape(f"run {run.id}"), said, *map(escape, known))
+    return f'<p class="tk-sub">{" · ".join(facts)}</p>'
 
 
 def status(text: str, kind: str = "info", share: float | None = None) -> str:

@@ -21,6 +21,7 @@ from tokenarium.backend import (
 from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.said import marked
 
 Draw = Literal["deterministic", "iid", "without_replacement"]
 VERDICTS = {
@@ -220,8 +221,9 @@ def audit_badge(audit: Mapping[str, Any], about: str = ABOUT) -> str:
     checks = "".join(
         f'<li class="tk-check" data-verdict="{escape(check["verdict"])}">'
         f"<i>{VERDICTS[check['verdict']][0]}</i><b>{_worded(check['name'])}</b> "
-        f"<span>{escape(check['verdict'])}</span><p>{_worded(check['evidence'])}</p></li>"
-        for check in audit["checks"]
+        f"<span>{escape(check['verdict'])}</span>"
+        f"<p>{marked(_plain(check['evidence']), 'audit', '', place)}</p></li>"
+        for place, check in enumerate(audit["checks"])
     )
     return (
         f'<section class="tk-audit"><h2>Audit <span class="tk-verdict" '
@@ -241,8 +243,12 @@ def audit_link(run_id: str | None) -> str:
 
 
 def _worded(stored: str) -> str:
+    return escape(_plain(stored))
+
+
+def _plain(stored: str) -> str:
     """Return what a check says, in the words of the page; stored checks keep their own."""
-    return escape(re.sub(r"\blaw\b", "distribution", stored))
+    return re.sub(r"\blaw\b", "distribution", stored)
 
 
 def bias_table(biases: Sequence[RuleBiases], drafters: Sequence[type[Drafter]]) -> str:

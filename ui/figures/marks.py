@@ -13,7 +13,7 @@ from plotly.graph_objects import Figure
 
 Row = dict[str, Any]
 _TAG = re.compile(r"</?[a-z][^>]*>", re.IGNORECASE)
-_FORMULA = re.compile(r"[=+@-]")
+FORMULA = re.compile(r"[=+@\-\t\r]")
 
 
 def marks(figure: Figure) -> dict[str, list[Any]]:
@@ -67,7 +67,7 @@ def _written(row: Sequence[Any]) -> list[str]:
 def _cell(value: Any) -> str:
     text = str(value)
     # A spreadsheet shall not take a token for a formula.
-    return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text
+    return f"'{text}" if isinstance(value, str) and FORMULA.match(text) else text
 
 
 def _cells(trace: Any, figure: Figure) -> Iterator[Row]:

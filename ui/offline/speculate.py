@@ -9,6 +9,7 @@ from tokenarium.ui.components import speculation
 from tokenarium.ui.components.speculate_tables import audit_badge, measures_table
 from tokenarium.ui.components.trees import tree_value
 from tokenarium.ui.offline.part import Part, html_part
+from tokenarium.ui.why.number import unmarked
 
 
 def state(run: Run) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def _measures(run: Run) -> list[Part]:
     result = _result(run)
     return [
         html_part("measures", measures_table(result)),
-        html_part("audit", audit_badge(result.audit)),
+        html_part("audit", unmarked(audit_badge(result.audit))),
     ]
 
 

@@ -18,6 +18,7 @@ from tokenarium.ui.shell.section import File, Section
 from tokenarium.ui.text import escape
 from tokenarium.ui.why.number import number as why_number
 from tokenarium.ui.why.number import source
+from tokenarium.ui.why.said import marked
 
 PROMPT = ""
 """The task that is none: the prompt of the page is continued."""
@@ -83,10 +84,11 @@ class Sweep(Section):
         points = why_number(f"{result.points}", source("points"), run)
         done = f"{measured} of {points} points measured."
         verdict = f" {result.verdict[0].upper()}{result.verdict[1:]}." if result.verdict else ""
+        verdict = marked(verdict, "verdict", run)
         refused = sorted({reason for reason in result.refused if reason})[:4]
         left_out = "".join(f'<p class="tk-sub">{escape(reason)}</p>' for reason in refused)
         about = "".join(f'<p class="tk-sub">{escape(line)}</p>' for line in how_asked(scene))
-        return f'<p class="tk-sentence">{done}{escape(verdict)}</p>{about}{left_out}'
+        return f'<p class="tk-sentence">{done}{verdict}</p>{about}{left_out}'
 
     def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
         """Return what the sweep will take."""

@@ -99,7 +99,7 @@ class Drawing:
             panels += [*self.page.at_side, *([view] if view else [])]
         found: Values = {self.part(section, "sentence"): section.said(scene)}
         for panel in panels:
-            found |= panel.draw(scene)
+            found |= panel.draw(scene.of(panel))
         return found
 
     def _moved(self, asker: Asker) -> Values:
@@ -113,15 +113,15 @@ class Drawing:
         found: Values = {}
         for panel in (*page.shown, *page.at_side):
             if panel.uses & changed:
-                found |= panel.draw(replace(scene, before=before))
+                found |= panel.draw(scene.of(panel, before=before))
         if view and view.slug != kept.get("view"):
-            found |= view.draw(scene)
+            found |= view.draw(scene.of(view))
             if (
                 view.slug != told.tab
             ):  # else an answer that is late would close what was opened since
                 found["views"] = gr.Tabs(selected=view.slug)
         elif view and view.uses & changed:
-            found |= view.draw(replace(scene, before=before))
+            found |= view.draw(scene.of(view, before=before))
         return {**found, "drawn": self._kept(page, now, told, kept.get("runs"))}
 
     def _emptied(self, section: Section) -> Values:

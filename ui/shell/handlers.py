@@ -16,6 +16,8 @@ from tokenarium.ui.shell.panel import Action, Panel, Values
 from tokenarium.ui.shell.saving import saved
 from tokenarium.ui.shell.section import MAIN, Section
 from tokenarium.ui.shell.selection import PLACES, Selection, number_of
+from tokenarium.ui.why.cost import marked_card
+from tokenarium.ui.why.drawn import explained_figure
 from tokenarium.ui.why.explain import said_number
 
 NOTHING_RUNS = "Nothing is running now."
@@ -158,7 +160,7 @@ class Handlers(Following):
         """Draw a panel again as its controls say."""
         try:
             section = self._section_of(panel)
-            return panel.draw(self._scene(section, asker))
+            return panel.draw(self._scene(section, asker).of(panel))
         except UserError as error:
             return {"status": status(str(error), "error")}
 
@@ -168,14 +170,17 @@ class Handlers(Following):
         if view is None or asker.told.run is None or not isinstance(asked, dict):
             return {}
         try:
-            return view.zoom(self._scene(self.page, asker), asked)
+            zoomed = None if asked.get("reset") else asked
+            scene = self._scene(self.page, asker).of(view, zoomed=zoomed)
+            return view.zoom(scene, asked)
         except UserError as error:
             return {"status": status(str(error), "error")}
 
     def act(self, panel: Panel, action: Action, asker: Asker) -> Iterator[Values]:
         """Let a panel ask the lab, showing progress."""
         try:
-            yield from action.answer(self._scene(self._section_of(panel), asker))
+            scene = self._scene(self._section_of(panel), asker)
+            yield from action.answer(scene.of(panel))
         except (UserError, Cancelled) as error:
             yield {"status": status(str(error), "error")}
 
@@ -184,7 +189,7 @@ class Handlers(Following):
         try:
             requests = section.requests(asked)
             found = self.lab.estimate(requests[0], visitor=asker.visitor)
-            return "" if found is None else section.card(found, requests[0])
+            return "" if found is None else marked_card(self.lab, found, requests[0], section.card)
         except UserError as error:
             return refused_card(str(error))
 
@@ -221,8 +226,16 @@ class Handlers(Following):
             return {"error": str(error)}
 
     def explain(self, run: object, written: object) -> dict[str, str]:
-        """Return what opens at a number of the run in sight, or in ``error`` why nothing does."""
-        return said_number(self.lab, run, written)
+        """Return what opens at a number of the run in sight, or in ``error`` why nothing does.
+
+        ``written`` is where it came from, or of a number of a figure which one (``why.drawn``).
+        """
+        if not isinstance(written, dict):
+            return said_number(self.lab, run, written)
+        try:
+            return explained_figure(self.lab, self.page, written)
+        except (UserError, Cancelled) as error:
+            return {"error": str(error)}
 
     @staticmethod
     def _carried(carried: object) -> Values:

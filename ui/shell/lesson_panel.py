@@ -13,6 +13,7 @@ from tokenarium.ui.lessons.markup import inline, paragraphs
 from tokenarium.ui.lessons.reading import lessons
 from tokenarium.ui.shell.section import MAIN, RunPage, Section
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.cost import marked_card
 
 JS = "window.tokenarium.lesson(element, server);"
 
@@ -115,6 +116,6 @@ def _cost(step: Step, page: RunPage, lab: Lab) -> str:
     try:
         request: Any = lab.open(step.state[slug].split(".")[0]).request
         found = lab.estimate(request)
-        return "" if found is None else section.card(found, request)
+        return "" if found is None else marked_card(lab, found, request, section.card)
     except UserError as error:
         return refused_card(str(error))

@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import gradio as gr
 from plotly.graph_objects import Figure
@@ -24,6 +24,22 @@ Settings = Mapping[str, Any]
 """What controls say, by name; a browser may send anything."""
 
 
+_SENT = (str, int, float, list, dict)
+"""What a browser says of a control."""
+
+
+class _Read(dict[str, Any]):
+    """Settings that know which of them were read."""
+
+    def __init__(self, told: Settings) -> None:
+        super().__init__(told)
+        self.read: dict[str, None] = {}
+
+    def get(self, name: str, otherwise: Any = None) -> Any:
+        self.read[name] = None
+        return super().get(name, otherwise)
+
+
 @dataclass(frozen=True)
 class Scene(Generic[Result, Asked]):
     """What a page is about: a run, or what is known of it so far, and what is chosen in it."""
@@ -38,6 +54,10 @@ class Scene(Generic[Result, Asked]):
     """What was chosen when the panel was last drawn; None where it was not drawn yet."""
     runs: tuple[Run, ...] = ()
     """The stored runs that are shown; none while the first of them goes on."""
+    panel: "Panel | None" = None
+    """Which one draws."""
+    zoomed: Mapping[str, Any] | None = None
+    """The rectangle of a figure that is drawn finer."""
 
     @property
     def credit(self) -> str:
@@ -55,8 +75,33 @@ class Scene(Generic[Result, Asked]):
         return beginning(self.request)
 
     def drawn(self, figure: Figure | None) -> str | None:
-        """Return a figure as the browser reads it, with its caption."""
-        return None if figure is None else figure_json(caption(figure, self.credit, self.prompt))
+        """Return a figure as the browser reads it, with its caption.
+
+        What it was drawn with comes along (``meta.with``), so that it can be drawn again.
+        """
+        if figure is None:
+            return None
+        found = caption(figure, self.credit, self.prompt)
+        told = {"settings": self._changed(), "zoom": self.zoomed}
+        if more := {name: value for name, value in told.items() if value}:
+            found.update_layout(meta={**found.layout.meta, "with": more})
+        return figure_json(found)
+
+    def of(self, panel: "Panel", **changes: Any) -> Self:
+        """Return it for a panel, which has read no setting yet."""
+        return replace(self, panel=panel, settings=_Read(self.settings), **changes)
+
+    def having(self, **told: Any) -> Self:
+        """Return it with other settings."""
+        return replace(self, settings=_Read({**self.settings, **told}))
+
+    def _changed(self) -> Values:
+        """Return the settings that the panel read, but those that its controls begin with."""
+        controls = {} if self.panel is None else self.panel.controls
+        read = self.settings.read if isinstance(self.settings, _Read) else ()
+        begin = {name: ("", getattr(controls.get(name), "value", None)) for name in read}
+        told = {name: self.settings.get(name) for name in read}
+        return {n: v for n, v in told.items() if isinstance(v, _SENT) and v not in begin[n]}
 
 
 AnyScene = Scene[Any, Any]
@@ -88,6 +133,8 @@ class Panel(ABC):
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.parts: dict[str, Any] = {}
+        self.told: dict[str, tuple[str, str]] = {}
+        """By the name of a figure, its title and what it shows."""
         self.controls: dict[str, Any] = {}
         self.redraws: list[Any] = []
         self.pickers: list[tuple[Any, str]] = []
@@ -125,6 +172,7 @@ class Panel(ABC):
     def figure(self, name: str, title: str, explanation: str) -> None:
         """Make a host for a figure and add it to the parts."""
         self.parts[name] = plot(None, name, title, explanation)
+        self.told[name] = (title, explanation)
 
     def figures(self, told: Mapping[str, tuple[str, str]]) -> None:
         """Make hosts for figures, two beside each other, from title and explanation of each."""

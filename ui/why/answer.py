@@ -19,9 +19,12 @@ from tokenarium.backend import Lab, UserError
 
 OF = "kept:"
 """Before an answer's name, where numbers of a run have its id."""
+ESTIMATED = "cost:"
+"""The same of estimates, of which every change of a control makes one."""
+MOST_ESTIMATES = 512
 MOST = 64
 """Answers that are kept at a time, of all visitors."""
-_BUILTINS = {"len": len, "max": max, "min": min, "sum": sum, "round": round}
+_BUILTINS = {"len": len, "max": max, "min": min, "sum": sum, "round": round, "float": float}
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class Answer:
 class Kept:
     """The latest answers; safe to use from many threads."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most, self._lock = most, Lock()
+    def __init__(self, most: int = MOST, of: str = OF) -> None:
+        self._most, self._of, self._lock = most, of, Lock()
         self._answers: OrderedDict[str, Answer] = OrderedDict()
 
     def put(self, answer: Answer, *apart: str) -> str:
@@ -72,7 +75,7 @@ class Kept:
             self._answers.move_to_end(name)
             while len(self._answers) > self._most:
                 self._answers.popitem(last=False)
-        return OF + name
+        return self._of + name
 
     def explained(self, of: str, written: str) -> dict[str, str]:
         """Return what a number of an answer is, with the same parts as ``explain.explained``.
@@ -85,7 +88,7 @@ class Kept:
             UserError: if the answer is no longer kept, or has no such number.
         """
         with self._lock:
-            answer = self._answers.get(of.removeprefix(OF))
+            answer = self._answers.get(of.removeprefix(self._of))
         if answer is None:
             raise UserError(
                 "this answer is no longer kept: ask again on the page, and press the number"
@@ -127,10 +130,17 @@ def kept(lab: Lab) -> Kept:
         return _kept.setdefault(lab, Kept())
 
 
+def estimates(lab: Lab) -> Kept:
+    """Return the estimates that a lab's pages gave lately."""
+    with _lock:
+        return _estimates.setdefault(lab, Kept(MOST_ESTIMATES, ESTIMATED))
+
+
 def _indices(number: AnswerNumber) -> int:
     found = {part for _, part, _, _ in Formatter().parse(number.expression) if part is not None}
     return len(found)
 
 
+_estimates: WeakKeyDictionary[Lab, Kept] = WeakKeyDictionary()
 _kept: WeakKeyDictionary[Lab, Kept] = WeakKeyDictionary()
 _lock = Lock()

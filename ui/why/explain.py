@@ -1,5 +1,6 @@
 """What opens at a number: its definition, the slice it came from, its value, Python for it."""
 
+import re
 from collections.abc import Callable, Sequence
 from string import Formatter
 from typing import Any
@@ -16,10 +17,12 @@ from tokenarium.backend import (
     levels,
     trace_measures,
 )
+from tokenarium.ui.why.answer import ESTIMATED, estimates, kept
 from tokenarium.ui.why.answer import OF as ANSWERED
-from tokenarium.ui.why.answer import kept
 from tokenarium.ui.why.formula import Formula
 from tokenarium.ui.why.formulas import FORMULAS
+from tokenarium.ui.why.said import BEFORE
+from tokenarium.ui.why.said import expression as said
 from tokenarium.ui.why.usual import OF, explained_usual
 
 KNOWN = {
@@ -30,6 +33,18 @@ KNOWN = {
 }
 """What a formula may call beside NumPy's and the result's own."""
 BUILTINS = {"max": max, "len": len, "float": float}
+IMPORTS = {"np.": "import numpy as np", "re.": "import re"}
+"""By what a line has in it, what it needs beside the library."""
+RUN = {
+    "duration": Formula(
+        "",
+        "time of the computation",
+        "From the start of the run to its result, as it was stored.",
+        "run.duration_ms",
+        "ms",
+    )
+}
+"""Numbers of a run of any kind that are none of its result."""
 ELSEWHERE = (
     "Lab() has the runs of its own machine: to compute this one elsewhere, save it as a notebook."
 )
@@ -53,9 +68,14 @@ def explained(lab: Lab, run_id: str, written: str) -> dict[str, str]:
         UserError: if there is no such run, number or place.
     """
     run = lab.open(run_id)
-    shipped = any(example.run_id == run.id for example in lab.examples(run.request.kind))
     found = of_result(run, written, lambda expression: python(run.id, expression))
-    return {**found, "note": ELSEWHERE if lab.settings.hosted and not shipped else ""}
+    return {**found, "note": note(lab, run)}
+
+
+def note(lab: Lab, run: Run) -> str:
+    """Return what must be said of Python that opens a run: where it has it."""
+    shipped = any(example.run_id == run.id for example in lab.examples(run.request.kind))
+    return ELSEWHERE if lab.settings.hosted and not shipped else ""
 
 
 def of_result(run: Run, written: str, lines: Callable[[str], str]) -> dict[str, str]:
@@ -70,10 +90,16 @@ def of_result(run: Run, written: str, lines: Callable[[str], str]) -> dict[str, 
         UserError: if there is no such number or place.
     """
     name, places = _read(written)
-    formula = FORMULAS.get(run.request.kind, {}).get(name)
-    expression = _place(run.result, name, places) if formula is None else _filled(formula, places)
+    formula = {**RUN, **FORMULAS.get(run.request.kind, {})}.get(name)
+    field = name.removeprefix(BEFORE) if formula is None else formula.field
+    if field != name and formula is None:
+        expression = said(run.result, field, places)
+    else:
+        expression = (
+            _place(run.result, name, places) if formula is None else _filled(formula, places)
+        )
     value = _value(run, expression, written)
-    defined = run.result.quantities()[name if formula is None else formula.field]
+    defined = run.result.quantities().get(field) or Quantity("", "", "", "", "")
     return {
         **_definition(defined, formula),
         "slice": expression.replace("result.", ""),
@@ -91,6 +117,8 @@ def said_number(lab: Lab, run: object, written: object) -> dict[str, str]:
     try:
         if isinstance(run, str) and run.startswith(ANSWERED):
             return kept(lab).explained(run, str(written))
+        if isinstance(run, str) and run.startswith(ESTIMATED):
+            return estimates(lab).explained(run, str(written))
         if isinstance(run, str) and run.startswith(OF):
             return explained_usual(lab, run.removeprefix(OF), str(written))
         return explained(lab, str(run), str(written))
@@ -102,11 +130,13 @@ def python(run_id: str, expression: str) -> str:
     """Return lines that print the number again."""
     called = [name for name in KNOWN if f"{name}(" in expression]
     lines = ["from tokenarium import Lab"]
-    if "np." in expression:
-        lines.insert(0, "import numpy as np\n")
+    if imports := [line for of, line in IMPORTS.items() if of in expression]:
+        lines.insert(0, "\n".join(imports) + "\n")
     if called:
         lines.append(f"from tokenarium.backend import {', '.join(called)}")
-    opened = ["lab = Lab()", f'result = lab.open("{run_id}").result', f"print({expression})"]
+    run = f'run = lab.open("{run_id}")' if expression.startswith("run.") else ""
+    result = f'result = lab.open("{run_id}").result'
+    opened = ["lab = Lab()", run or result, f"print({expression})"]
     return "\n".join((*lines, "", *opened))
 
 
@@ -139,7 +169,7 @@ def _filled(formula: Formula, places: Sequence[int]) -> str:
 
 def _value(run: Run, expression: str, written: str) -> Any:
     """Return what a line of Python gives that was put together here."""
-    names = {"__builtins__": BUILTINS, **KNOWN, "result": run.result}
+    names = {"__builtins__": BUILTINS, **KNOWN, "result": run.result, "run": run, "re": re}
     try:
         # A formula of ours with whole numbers in it; nothing else of the browser's is in the line.
         value = eval(expression, names)  # noqa: S307
@@ -162,6 +192,6 @@ def _definition(defined: Quantity, formula: Formula | None) -> dict[str, str]:
     }
     if formula is not None:
         unit = defined.unit if formula.unit is None else formula.unit
-        of = f"{defined.title}: {defined.meaning}"
+        of = f"{defined.title}: {defined.meaning}" if defined.title else ""
         found |= {"title": formula.title, "meaning": formula.meaning, "of": of, "unit": unit}
     return found

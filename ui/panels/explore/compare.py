@@ -1,7 +1,6 @@
 """Compare: this run beside another one, on the same scales; which heads switch."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import ClassVar
 
 import gradio as gr
@@ -95,7 +94,7 @@ class Compare(Panel):
         same = {name: getattr(asked, name) for name in TraceRequest.model_fields.keys() - OF_TEXT}
         request = self.lab.request(TraceRequest, **same, text=text)
         run = yield from self.asked(scene, request)
-        measured = replace(scene, settings={**scene.settings, OTHER: run.id})
+        measured = scene.having(**{OTHER: run.id})
         yield {"status": "", **self.draw(measured)}
 
     def draw(self, scene: TraceScene) -> Values:

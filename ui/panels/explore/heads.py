@@ -1,7 +1,6 @@
 """Heads: every head as a point between two measures, and what kind of head it is."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import ClassVar
 
 import gradio as gr
@@ -83,7 +82,7 @@ class Heads(Panel):
         run = yield from self.asked(scene, request)
         assert isinstance(run.result, ProbeResult)
         told = {"heads_probe": run.id, "heads_across": "echo", "heads_up": "induction"}
-        measured = replace(scene, settings={**scene.settings, **told})
+        measured = scene.having(**told)
         yield {"status": "", **told, **self.draw(measured)}
 
     def draw(self, scene: TraceScene) -> Values:

@@ -70,7 +70,8 @@ class Heartbeat(Panel):
             **told[FORM.slug],
         )
         run = yield from self.asked(scene, request)
-        yield {"status": "", "heartbeat_run": run.id, **_shown(scene, run)}
+        measured = scene.having(heartbeat_run=run.id)
+        yield {"status": "", "heartbeat_run": run.id, **_shown(measured, run)}
 
     def draw(self, scene: TraceScene) -> Values:
         """Return what was measured last, if it is of this text and head."""

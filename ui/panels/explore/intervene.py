@@ -100,7 +100,8 @@ class Intervene(Panel):
             parameters=told | of_page,
         )
         run = yield from self.asked(scene, request)
-        yield {"status": "", "intervention_run": run.id, **_shown(scene, run)}
+        changed = scene.having(intervention_run=run.id)
+        yield {"status": "", "intervention_run": run.id, **_shown(changed, run)}
 
     def draw(self, scene: TraceScene) -> Values:
         """Return the last change, if it is one of this text."""

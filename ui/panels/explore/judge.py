@@ -79,7 +79,8 @@ class Judge(Panel):
         assert isinstance(result, JudgeResult)
         same = len(result.token_ids) == scene.result.length
         strip = {"strip": judged_patch(result)} if same else {}
-        yield {"status": "", "judge_run": run.id, **_shown(scene, run), **strip}
+        judged = scene.having(judge_run=run.id)
+        yield {"status": "", "judge_run": run.id, **_shown(judged, run), **strip}
 
     def draw(self, scene: TraceScene) -> Values:
         """Return the last judgement, if it is one of this text."""

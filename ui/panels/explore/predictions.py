@@ -61,7 +61,7 @@ class Predictions(Panel):
         try:
             for event in self.lab.follow(ticket.id, visitor=scene.visitor):
                 if isinstance(event, Finished):
-                    shown = _lens(scene, event.run)
+                    shown = _lens(scene.having(lens_run=event.run.id), event.run)
                     yield {"status": "", "running": None, "lens_run": event.run.id, **shown}
                 else:
                     yield {"status": told(event)}
