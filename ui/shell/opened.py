@@ -50,7 +50,8 @@ class Opened:
             )
         except UserError as error:
             gone = await loop.run_in_executor(self._threads, blocks.why_not_ready)
-            await refused(scope, receive, send, 503 if gone else 404, str(error))
+            # What is said of a store that does not answer names no address of it.
+            await refused(scope, receive, send, 503 if gone else 404, gone or str(error))
             return
         await _answer(found, Headers(scope=scope))(scope, receive, send)
 
