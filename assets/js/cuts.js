@@ -11,16 +11,20 @@
     Object.assign(strip, {tabIndex: 0, dir: 'auto'});
     strip.setAttribute('role', 'group');
     strip.setAttribute('aria-label', 'The text under each tokenizer; arrow keys go from token to token and from row to row');
-    let value = null, cells = [], chosen = null;
+    let value = null, run = '', cells = [], chosen = null;
 
+    // Text and numbers, each of which opens as that token's place in the run of all rows.
     const words = ({row, first, after}) => {
-      const {title, tokens} = value.rows[row];
-      const each = tokens.slice(first, after).map(([id, bytes, rank, pair]) =>
-        `id ${id}, bytes ${bytes || 'none'}, ${rank < 0 ? 'made by no merge' : `merge ${rank.toLocaleString('en')}: ${pair}`}`);
-      const several = each.length > 1 ? `${each.length} tokens spell this: ` : '';
-      return `${title}, token ${first + 1} of ${tokens.length}: ${several}${each.join('; ')}`;
+      const {title, tokens} = value.rows[row], before = value.rows.slice(0, row).reduce((sum, other) => sum + other.tokens.length, 0);
+      const each = tokens.slice(first, after).flatMap(([id, bytes, rank, pair], at) => {
+        const number = (text, field) => T.number(text, `${field} ${before + first + at}`, run);
+        const merge = rank < 0 ? ['made by no merge'] : ['merge ', number(rank.toLocaleString('en'), 'merge_rank'), `: ${pair}`];
+        return [at ? '; id ' : 'id ', number(String(id), 'token_ids'), `, bytes ${bytes || 'none'}, `, ...merge];
+      });
+      const several = after - first > 1 ? `${after - first} tokens spell this: ` : '';
+      return [`${title}, token ${first + 1} of `, T.number(String(tokens.length), `tokens ${row}`, run), `: ${several}`, ...each];
     };
-    const say = cell => { readout.textContent = cell ? words(cell) : 'Point at a piece, or press it, for its bytes, id and merge.'; };
+    const say = cell => readout.replaceChildren(...cell ? words(cell) : ['Point at a piece, or press it, for its bytes, id and merge.']);
     const choose = cell => {
       chosen?.part.removeAttribute('data-selected');
       chosen = cell ?? null;
@@ -39,8 +43,9 @@
       }
       return line;
     };
-    const draw = next => {
+    const draw = (next, of) => {
       value = next;
+      run = of;
       chosen = null;
       const numbers = value.rows.map(() => 0), rows = value.rows.map(() => []);
       strip.replaceChildren(...value.blocks.map(block => {

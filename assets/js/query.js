@@ -62,7 +62,7 @@
     const draw = () => {
       const chosen = Object.fromEntries(new FormData(form)), columns = {};
       for (const name of [chosen.x, chosen.y, chosen.colour]) if (name) columns[name] = answer.columns[answer.names.indexOf(name)];
-      send('draw', {chosen, columns});
+      send('draw', {chosen, columns, of: answer.of, names: answer.names});
     };
     const show = () => {
       const found = props.value;

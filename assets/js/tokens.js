@@ -140,7 +140,7 @@
       state = {...state, text: state.text || value.text, with: value.with, steps: value.steps};
       said.dataset.run = value.of;
       said.innerHTML = value.said;
-      draw(value.strip);
+      draw(value.strip, value.of);
       chipsOf(value);
       counts.innerHTML = value.counts;
       if (!state.view) open(VIEWS.some(([name]) => name === query().get('view')) ? query().get('view') : state.run ? 'added' : 'languages');

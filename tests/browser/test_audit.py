@@ -15,6 +15,11 @@ def test_a_fault_is_found_and_figures_are_read_and_open_again(visit: Visit) -> N
     expect(page.locator("#audit-said")).to_contain_text("Wrong")
     expect(page.locator("#audit-text [data-mark=wrong]").first).to_have_text("garden")
     page.wait_for_url("**/audit?run=*")
+    gaps = page.locator("#plot-audit-gaps")
+    gaps.locator("summary").click()
+    gaps.locator("[data-why]").last.click()
+    expect(page.get_by_role("dialog", name="Why this number")).to_contain_text("gap[")
+    page.keyboard.press("Escape")
     address = page.url
     page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as started:

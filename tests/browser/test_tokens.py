@@ -35,6 +35,10 @@ def test_a_text_is_cut_by_two_tokenizers_and_the_address_keeps_it(
     readout = page.locator("#cuts .tk-readout")
     expect(readout).to_contain_text("mine.json, token 1 of 7")
     expect(readout).to_contain_text("bytes 74 68, merge 0: t + h")
+    readout.get_by_role("button", name="0", exact=True).last.click()
+    expect(page.get_by_role("dialog", name="Why this number")).to_contain_text("merge_rank[2]")
+    page.keyboard.press("Escape")
+    strip.focus()
 
     expect(page.locator(".tk-cuts-languages")).to_contain_text("leaves out characters")
     page.get_by_role("tab", name="Merges").click()

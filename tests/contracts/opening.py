@@ -3,10 +3,16 @@
 import contextlib
 import io
 import re
+from collections.abc import Callable, Mapping
 from html import unescape
 from typing import Any
 
+import numpy as np
+import orjson
+import pytest
+
 from tests.contracts.test_why import SHOWN
+from tests.contracts.test_why_figures import arrays
 from tokenarium.ui.shell.page import Page
 
 MARK = re.compile(r'<button data-why="([^"]*)"(?: data-run="([^"]*)")?>([^<]*)</button>')
@@ -55,6 +61,43 @@ def given_again(page: Page, html: str, made: dict[str, dict[str, Any]]) -> int:
         assert told["meaning"]
         assert told["slice"] in told["python"].replace("result.", "")
     return len(numbers)
+
+
+def figure_given_again(
+    explained: Callable[[object, object], Mapping[str, str]],
+    text: str,
+    made: dict[str, dict[str, Any]],
+    most: int = 2,
+) -> int:
+    """Fail unless the last numbers of a figure's last arrays are what their Python prints.
+
+    Args:
+        explained: what answers for a number, as ``Page.explained``.
+        text: of the figure as a browser reads it.
+        made: as of ``given_again``.
+        most: arrays that are looked at.
+    """
+    drawn = orjson.loads(text)
+    of = drawn["layout"]["meta"]["of"]
+    found = arrays(drawn)[-most:]
+    for trace, key, values, step in found:
+        at = np.argwhere(np.isfinite(values))[-1].tolist()
+        told = explained(of, " ".join(map(str, (f"figure_{key}", trace, *at))))
+        assert "error" not in told, told
+        assert float(told["value"]) == pytest.approx(values[tuple(at)], rel=1e-6, abs=step)
+        lines, _, last = told["python"].rpartition("\n")
+        if lines not in made:
+            exec(lines, made.setdefault(lines, {}))
+        heard = io.StringIO()
+        with contextlib.redirect_stdout(heard):
+            exec(last, made[lines])
+        assert heard.getvalue().strip() == told["value"]
+        assert told["title"]
+        assert told["meaning"]
+        assert told["slice"] in told["python"].replace("result.", "")
+        for wrong in (f"figure_{key} {trace} 9999999", f"figure_{key} 99 0", "figure_q 0 0"):
+            assert "press one" in explained(of, wrong)["error"]
+    return len(found)
 
 
 def assert_rounded(text: str, value: float) -> None:

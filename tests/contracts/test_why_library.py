@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tokenarium
-from tests.contracts.opening import assert_all_open, given_again
+from tests.contracts.opening import assert_all_open, figure_given_again, given_again
 from tests.labs import shipped_lab
 from tokenarium.backend import Lab, Visitor
 from tokenarium.ui.library.asked import Asked
@@ -64,6 +64,17 @@ def test_every_number_of_a_query_is_given_again(quiet: Lab, page: Library) -> No
         )
         seen = given_again(page, f'<div data-run="{found["of"]}">{marks}</div>', {})
         assert seen >= len(found["columns"][0])
+    # The figure of the last one, and as it is drawn anew by what a browser sends back.
+    told = {"sql": question.sql, "of": found["of"], "names": found["names"]}
+    told["columns"] = dict(zip(found["names"], found["columns"], strict=True))
+    answer, first = page._answer(told, NOBODY)
+    _, again = page._draw({**told, "chosen": answer["chosen"]}, NOBODY)
+    for figure in (first, again):
+        assert figure is not None
+        assert figure_given_again(page.explained, figure, {}) >= 1
+    lost = page._draw({**told, "chosen": answer["chosen"], "of": "kept:nothing"}, NOBODY)[1]
+    assert lost is not None
+    assert "kept:" not in lost
 
 
 @pytest.mark.parametrize(

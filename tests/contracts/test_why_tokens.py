@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import tokenarium
-from tests.contracts.opening import assert_all_open, given_again
+from tests.contracts.opening import assert_all_open, figure_given_again, given_again
 from tokenarium.backend import Lab
 from tokenarium.ui.pages.tokens import Tokens
 from tokenarium.ui.tokens import apart
@@ -62,7 +62,8 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_number_of_a_view_is_given_again(
     lab: Lab, view: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = shown(lab, view)
+    found = answered(lab, view)
+    parts = shown(found, view)
     monkeypatch.setattr(tokenarium, "Lab", lambda: lab)
     monkeypatch.chdir(tmp_path)
     for name, text in {**OWN, "text.txt": CORPUS}.items():
@@ -79,6 +80,8 @@ def test_every_number_of_a_view_is_given_again(
                     "choose from" in error
                 )
     assert seen >= LEAST[view]
+    if view.startswith("sizes"):
+        assert figure_given_again(page.explained, found["figure"], made) == 2
 
 
 def test_an_answer_that_is_no_longer_kept_says_so(lab: Lab) -> None:
@@ -99,13 +102,18 @@ def test_a_number_of_another_text_is_not_that_of_the_first(lab: Lab) -> None:
     assert shares[0][1] != shares[1][1]
 
 
-def shown(lab: Lab, view: str) -> list[str]:
-    """Return the HTML that a view shows, its run finished."""
+def answered(lab: Lab, view: str) -> dict[str, Any]:
+    """Return what a view is sent, its run finished."""
     found: dict[str, Any] = {"busy": True}
     while "busy" in found:
         do = view.partition(",")[0]
         found = answer(lab, {"do": do, "run": do != "added", **VIEWS[view]})
     assert "error" not in found, found
+    return found
+
+
+def shown(found: dict[str, Any], view: str) -> list[str]:
+    """Return the HTML that a view shows."""
     parts = [found.get(name) or "" for name in ("said", "html", "counts", "steps")]
     notes = found.get("notes") or []
     parts += {"mixture": notes, "turkish": [notes]}.get(view, [])

@@ -27,8 +27,8 @@ from tokenarium.ui.components.sentence import status, told
 from tokenarium.ui.figures import audit as audit_figures
 from tokenarium.ui.figures.imports import by_place
 from tokenarium.ui.figures.picture import beginning, credit
-from tokenarium.ui.figures.style import caption
-from tokenarium.ui.why.number import of_run
+from tokenarium.ui.figures.style import caption, opening
+from tokenarium.ui.why.number import of_figure, of_run
 
 Shown = dict[str, Any]
 TAKEN = "Prompt, text and settings of that run are filled in: press Audit."
@@ -95,7 +95,10 @@ def shown(lab: Lab, run: Run, visitor: str) -> Shown:
             "audit_said": of_run(audited.sentence_html(result, model), run.id),
             "audit_text": audited.tokens_html(result),
             "audit_checks": of_run(audited.checks_html(result), run.id),
-            **{name: _drawn(run, drawn) for name, drawn in audit_figures.figures(result).items()},
+            **{
+                name: _drawn(run, name, drawn)
+                for name, drawn in audit_figures.figures(result).items()
+            },
         }
     if isinstance(result, ImportResult):
         drawn = by_place(result)
@@ -105,15 +108,16 @@ def shown(lab: Lab, run: Run, visitor: str) -> Shown:
             "import_rounds": imported.rounds_html(result),
             "import_lengths": of_run(imported.definitions_html(result, own), run.id),
             "import_checks": of_run(imported.checks_html(result), run.id),
-            "by_place": _drawn(run, drawn),
+            "by_place": _drawn(run, "by_place", drawn),
         }
     return {}
 
 
-def _drawn(run: Run, figure: Figure | None) -> str | None:
+def _drawn(run: Run, name: str, figure: Figure | None) -> str | None:
     """Return a figure as the browser reads it, with what stands under its picture."""
     if figure is None:
         return None
+    opening(figure, of_figure(name, [run.id]))
     if isinstance(run.request, ImportRequest):
         return figure_json(caption(figure, f"Tokenarium · run {run.id}"))
     return figure_json(

@@ -14,9 +14,10 @@ from tokenarium.ui.components.plot import figure_json
 from tokenarium.ui.components.table import Cell, Column, Link, Number, table_html
 from tokenarium.ui.figures.beside import SELECTS
 from tokenarium.ui.figures.picture import credit_of
-from tokenarium.ui.figures.style import caption
+from tokenarium.ui.figures.style import caption, opening
 from tokenarium.ui.shell.stored import stored_runs
 from tokenarium.ui.text import one_line
+from tokenarium.ui.why.number import of_figure
 
 TEMPLATE = """<div class="tk-compare"><div class="tk-compare-said tk-part" id="compare-said"
 aria-live="polite"></div><div class="tk-compare-runs tk-part"></div>
@@ -129,7 +130,8 @@ def _figures(found: RunComparison, measure: str) -> dict[str, str]:
 
 def _drawn(found: RunComparison, name: str, measure: str) -> str:
     """Return a figure as the browser reads it, with what stands under its picture."""
-    return figure_json(caption(found.figure(name, measure=measure), *credit_of(found.runs)))
+    figure = caption(found.figure(name, measure=measure), *credit_of(found.runs))
+    return figure_json(opening(figure, of_figure(name, [run.id for run in found.runs], measure)))
 
 
 def _heads(found: RunComparison, wanted: object) -> dict[str, Any] | None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from tokenarium.backend import BudgetChoice, ChosenBudget, SweepRequest, SweepResult
 from tokenarium.backend import budget_settings as settings_of
-from tokenarium.ui.components.table import Cell, Column, Copy, Link, table_html
+from tokenarium.ui.components.table import Cell, Column, Copy, Link, Number, Numbers, table_html
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.number import source
 
 NOTHING = "\N{EN DASH}"
 NOISE = 1e-6
@@ -23,7 +24,7 @@ SURE = (
 def budget_answer(
     result: SweepResult, request: SweepRequest, choice: BudgetChoice, *, timed: bool
 ) -> str:
-    """Return sentence, table and what they rest on, as HTML.
+    """Return sentence, table and what they rest on, as HTML; numbers of the table open.
 
     Args:
         result: of the sweep.
@@ -33,7 +34,7 @@ def budget_answer(
     """
     if not choice.budgets:
         return ""
-    rows = [_row(result, request, own, timed) for own in choice.budgets]
+    rows = [_row(result, request, place, own, timed) for place, own in enumerate(choice.budgets)]
     notes = "".join(
         f'<p class="tk-sub">{escape(note)}</p>' for note in _notes(result, request, choice, timed)
     )
@@ -82,41 +83,50 @@ def _columns(result: SweepResult, timed: bool) -> list[Column]:
 
 
 def _row(
-    result: SweepResult, request: SweepRequest, own: ChosenBudget, timed: bool
+    result: SweepResult, request: SweepRequest, place: int, own: ChosenBudget, timed: bool
 ) -> Sequence[Cell]:
     lengths = [] if result.bytes_at_tokens is None else result.bytes_at_tokens.tolist()
+    mean = Number(_number(own.value), source("value", place))
     if own.ratio is None or own.point is None:
         blank = [NOTHING] * (4 + len(lengths) + timed)
-        largest = f"{own.value:.3g} at the largest"
-        return [own.title, f"none of {own.measured}", largest, *blank, NOTHING]
+        tried = Numbers(("none of ", Number(str(own.measured), source("measured", place))))
+        return [own.title, tried, Numbers((mean, " at the largest")), *blank, NOTHING]
     copied = settings_of(request, result, own)
     return [
         Link(own.title, {"point": own.point}),
-        f"{own.ratio:.0%}",
-        _number(own.value),
-        _median(own),
-        _sure(own),
-        _size(own.cache_bytes),
-        *(_size(own.bytes_at[length]) for length in lengths),
-        *([f"{own.step_ms:.1f}"] if timed else []),
+        Number(f"{own.ratio:.0%}", source("budget", place)),
+        mean,
+        _median(own, place),
+        _sure(own, place),
+        Number(_size(own.cache_bytes), source("cache", place)),
+        *(Number(_size(own.bytes_at[n]), source("bytes_at", place, n)) for n in lengths),
+        *([Number(f"{own.step_ms:.1f}", source("step_ms", place))] if timed else []),
         Copy("Python", copied.python),
         Copy("kvpress", copied.kvpress),
     ]
 
 
-def _median(own: ChosenBudget) -> str:
+def _median(own: ChosenBudget, place: int) -> Cell:
     if own.median is None:
         return NOTHING
+    median = Number(_number(own.median), source("median", place))
     if own.interval is None:
-        return _number(own.median)
-    return f"{_number(own.median)} ({' to '.join(map(_number, own.interval))})"
+        return median
+    low, high = (
+        Number(_number(end), source("median_end", place, at)) for at, end in enumerate(own.interval)
+    )
+    return Numbers((median, " (", low, " to ", high, ")"))
 
 
-def _sure(own: ChosenBudget) -> str:
+def _sure(own: ChosenBudget, place: int) -> Cell:
     if own.holding is None:
         return NOTHING
-    found = f"{own.holding} of {own.exercises}"
-    return found if own.share is None else f"{found}; at least {own.share:.0%} of such exercises"
+    holding = Number(str(own.holding), source("holding", place))
+    found = (holding, " of ", Number(str(own.exercises), source("exercises", place)))
+    if own.share is None:
+        return Numbers(found)
+    share = Number(f"{own.share:.0%}", source("at_least", place))
+    return Numbers((*found, "; at least ", share, " of such exercises"))
 
 
 def _notes(

@@ -38,14 +38,11 @@ def query_figure(
     for name in (x, y, *([colour] if colour else [])):
         if name not in columns:
             raise UserError(f"column {name!r} is not in the result: choose {', '.join(columns)}")
-    kept = [place for place, value in enumerate(columns[y]) if _is_number(value)]
-    if not kept:
+    groups = drawn_rows(columns, y, colour)
+    if not groups:
         raise UserError(f"y: column {y!r} has no number to draw: choose another")
-    across = [columns[x][place] for place in kept]
-    counted = all(_is_number(value) for value in across)
-    groups: dict[str, list[int]] = {}
-    for number, place in enumerate(kept):
-        groups.setdefault(_word(columns[colour][place]) if colour else "", []).append(number)
+    across, kept = columns[x], sorted(row for rows in groups.values() for row in rows)
+    counted = all(_is_number(across[row]) for row in kept)
     if len(groups) > MOST_GROUPS:
         raise UserError(
             f"colour: column {colour!r} has {len(groups)} different values, and {MOST_GROUPS} can "
@@ -61,7 +58,7 @@ def query_figure(
                 number,
                 name=plotly_text(name),
                 x=[across[m] if counted else _word(across[m]) for m in members],
-                y=[columns[y][kept[m]] for m in members],
+                y=[columns[y][m] for m in members],
                 showlegend=bool(colour),
                 hovertemplate=f"{plotly_text(x)} %{{x}}<br>{plotly_text(y)} %{{y:.4g}}",
             )
@@ -69,11 +66,22 @@ def query_figure(
     figure.update_xaxes(title=plotly_text(x), automargin=True)
     if not counted:
         figure.update_xaxes(type="category", categoryorder="array")
-        figure.update_xaxes(categoryarray=list(dict.fromkeys(map(_word, across))))
+        figure.update_xaxes(categoryarray=list(dict.fromkeys(_word(across[row]) for row in kept)))
     figure.update_yaxes(title=plotly_text(y))
     figure.update_layout(barmode="group")
     by = f", by {colour}" if colour else ""
     return finish(figure, 340, "query", f"{y} against {x}{by}; {many(len(kept), 'row')}")
+
+
+def drawn_rows(
+    columns: Mapping[str, Sequence[Cell]], y: str, colour: str = ""
+) -> dict[str, list[int]]:
+    """Return the rows that are drawn, by the value of the colour: each a trace of the figure."""
+    groups: dict[str, list[int]] = {}
+    for row, value in enumerate(columns[y]):
+        if _is_number(value):
+            groups.setdefault(_word(columns[colour][row]) if colour else "", []).append(row)
+    return groups
 
 
 def _refuse_heaps(across: Sequence[Cell], groups: Mapping[str, Sequence[int]], x: str) -> None:

@@ -35,6 +35,12 @@ def caption(figure: Figure, text: str, prompt: str = "") -> Figure:
     return figure
 
 
+def opening(figure: Figure, of: str) -> Figure:
+    """Say what answers where one of its numbers is pressed: an answer that is kept, or a figure."""
+    figure.update_layout(meta={**figure.layout.meta, "of": of})
+    return figure
+
+
 def colour_bar(title: str) -> dict[str, Any]:
     return {
         "title": {"text": title, "side": "right"},

@@ -3,14 +3,16 @@
 import base64
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tokenarium.backend import Lab, UserError, Visitor
 from tokenarium.ui.components.plot import figure_json
 from tokenarium.ui.figures.query import Cell, query_figure
+from tokenarium.ui.figures.style import opening
 from tokenarium.ui.text import many
 from tokenarium.ui.why.answer import kept
-from tokenarium.ui.why.library import of_query
+from tokenarium.ui.why.library import of_drawn, of_query
 
 SHOWN = 200
 """Rows that the page shows; all that came are drawn."""
@@ -46,18 +48,49 @@ def answered(lab: Lab, sql: str, visitor: Visitor) -> dict[str, Any]:
     }
 
 
-def drawn(chosen: Mapping[str, Any], columns: Mapping[str, Sequence[Cell]]) -> str:
+@dataclass(frozen=True)
+class Opens:
+    """What a figure's numbers open: rows of a query that was answered."""
+
+    lab: Lab
+    of: object
+    """Name of its answer, as a browser sends it back."""
+    names: object
+    """Of all its columns, as a browser sends them back."""
+    visitor: Visitor
+
+    def put(self, columns: Mapping[str, Sequence[Cell]], chosen: Mapping[str, str]) -> str:
+        """Keep the figure as an answer and return its name; empty where the query's is gone."""
+        names = self.names if isinstance(self.names, list) else []
+        query = kept(self.lab).get(self.of) if isinstance(self.of, str) else None
+        if query is None or chosen["x"] not in names or chosen["y"] not in names:
+            return ""
+        if f"column_{names.index(chosen['y'])}" not in query.numbers:
+            return ""  # the answer to something else
+        figure = of_drawn(query, names, columns, chosen)
+        return kept(self.lab).put(figure, self.visitor, "figure", *chosen.values())
+
+
+def drawn(
+    chosen: Mapping[str, Any],
+    columns: Mapping[str, Sequence[Cell]],
+    opens: Opens | None = None,
+) -> str:
     """Return the figure of some columns as JSON.
 
     Args:
         chosen: ``chart``, ``x``, ``y`` and ``colour``.
         columns: by name; what is no list of cells is not there.
+        opens: what its numbers open; nothing where it is None.
 
     Raises:
         UserError: naming what cannot be drawn.
     """
     asked = {name: str(chosen.get(name) or "") for name in ("chart", "x", "y", "colour")}
-    return figure_json(query_figure(columns, **asked))
+    figure = query_figure(columns, **asked)
+    if opens is not None and (of := opens.put(columns, asked)):
+        opening(figure, of)
+    return figure_json(figure)
 
 
 def usual(names: Sequence[str], columns: Sequence[Sequence[Cell]]) -> dict[str, str] | None:

@@ -11,7 +11,7 @@ from tokenarium.ui.library.asked import Asked
 from tokenarium.ui.library.holdings import holdings_html
 from tokenarium.ui.library.listing import changed, listed
 from tokenarium.ui.library.parts import query_box, run_list
-from tokenarium.ui.library.query import answered, cells, drawn, file_of, usual
+from tokenarium.ui.library.query import Opens, answered, cells, drawn, file_of, usual
 from tokenarium.ui.shell.events import EAGER, QUIET
 from tokenarium.ui.shell.page import Page
 from tokenarium.ui.shell.saving import sent
@@ -111,16 +111,18 @@ class Library(Page):
         except UserError as error:
             return answer | {"refused": str(error)}, None
         try:
-            return answer, drawn(chosen, columns) if chosen else None
+            opens = Opens(self.lab, found["of"], found["names"], visitor)
+            return answer, drawn(chosen, columns, opens) if chosen else None
         except UserError:  # what an example draws, of a result without numbers
             return answer, None
 
-    def _draw(self, told: Told, visitor: Visitor) -> tuple[Told, str | None]:  # noqa: ARG002
+    def _draw(self, told: Told, visitor: Visitor) -> tuple[Told, str | None]:
         answer: Told = {"shown": "draw", "reply": told.get("reply")}
         chosen = told.get("chosen")
         try:
             columns = cells(told.get("columns"), self.lab.settings.query_rows)
-            return answer, drawn(chosen if isinstance(chosen, dict) else {}, columns)
+            opens = Opens(self.lab, told.get("of"), told.get("names"), visitor)
+            return answer, drawn(chosen if isinstance(chosen, dict) else {}, columns, opens)
         except UserError as error:
             return answer | {"refused": str(error)}, None
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import gradio as gr
 
-from tokenarium.backend import Lab, ModelRequest, Visitor
+from tokenarium.backend import Cancelled, Lab, ModelRequest, UserError, Visitor
 from tokenarium.ui.why.explain import said_number
+from tokenarium.ui.why.number import FIGURE
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,14 @@ class Page(ABC):
 
     def explained(self, run: object, written: object) -> Mapping[str, str]:
         """Return what opens at a number of the page, or in ``error`` why nothing does."""
-        return said_number(self.lab, run, written)
+        if not (isinstance(run, str) and run.startswith(FIGURE)):
+            return said_number(self.lab, run, written)
+        from tokenarium.ui.why.named import explained_named  # which imports pages' parts
+
+        try:
+            return explained_named(self.lab, run, str(written))
+        except (UserError, Cancelled) as error:
+            return {"error": str(error)}
 
     @abstractmethod
     def build(self, blocks: gr.Blocks) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from tokenarium.backend import Lab, SizeCurve, UserError, parallel_text
 from tokenarium.ui.components.plot import figure_json
 from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
+from tokenarium.ui.figures.style import opening
 from tokenarium.ui.figures.vocabulary_size import vocabulary_size
 from tokenarium.ui.text import escape, one_line
 from tokenarium.ui.tokens.bars import said_html
@@ -50,7 +51,7 @@ def sizes(lab: Lab, asked: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **shown,
         "said": of_run(said_html(said), of),
-        "figure": figure_json(vocabulary_size(curves, name)),
+        "figure": figure_json(opening(vocabulary_size(curves, name), of)),
         "html": of_run(_table(curves, name), of),
     }
 

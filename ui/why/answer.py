@@ -6,8 +6,8 @@ run. It says how Python gives it again; numbers of it are lines about it, writte
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from string import Formatter
 from threading import Lock
 from typing import Any
@@ -20,7 +20,7 @@ from tokenarium.backend import Lab, UserError
 OF = "kept:"
 """Before an answer's name, where numbers of a run have its id."""
 ESTIMATED = "cost:"
-"""The same of estimates, of which every change of a control makes one."""
+"""The same of estimates and quality lines, of which every change of a control makes one."""
 MOST_ESTIMATES = 512
 MOST = 64
 """Answers that are kept at a time, of all visitors."""
@@ -52,6 +52,8 @@ class Answer:
     lines: tuple[str, ...]
     """Python that makes them again."""
     note: str = ""
+    points: Mapping[str, tuple[str, Sequence[int]]] = field(default_factory=dict)
+    """By array of a figure, ``figure_y 0`` of its first trace: which number, and its last index."""
 
 
 class Kept:
@@ -77,6 +79,11 @@ class Kept:
                 self._answers.popitem(last=False)
         return self._of + name
 
+    def get(self, of: str) -> Answer | None:
+        """Return an answer by what ``put`` returned; None where it is no longer kept."""
+        with self._lock:
+            return self._answers.get(of.removeprefix(self._of))
+
     def explained(self, of: str, written: str) -> dict[str, str]:
         """Return what a number of an answer is, with the same parts as ``explain.explained``.
 
@@ -87,13 +94,12 @@ class Kept:
         Raises:
             UserError: if the answer is no longer kept, or has no such number.
         """
-        with self._lock:
-            answer = self._answers.get(of.removeprefix(self._of))
+        answer = self.get(of)
         if answer is None:
             raise UserError(
                 "this answer is no longer kept: ask again on the page, and press the number"
             )
-        name, *told = written[:200].split(" ")
+        name, *told = _pointed(answer, written[:200]).split(" ")
         number = answer.numbers.get(name)
         if number is None or len(told) != _indices(number) or not all(map(str.isdecimal, told)):
             raise UserError(
@@ -104,7 +110,7 @@ class Kept:
             # A line of ours with whole numbers in it; nothing else of the browser's is in it.
             names = {"__builtins__": _BUILTINS, "np": np, **answer.values()}
             value = eval(expression, names)  # noqa: S307
-        except (IndexError, OverflowError, ZeroDivisionError) as error:
+        except (LookupError, OverflowError, TypeError, ZeroDivisionError) as error:
             raise UserError(
                 f"number={written[:60]!r} is none of this answer: press one on the page"
             ) from error
@@ -134,6 +140,13 @@ def estimates(lab: Lab) -> Kept:
     """Return the estimates that a lab's pages gave lately."""
     with _lock:
         return _estimates.setdefault(lab, Kept(MOST_ESTIMATES, ESTIMATED))
+
+
+def _pointed(answer: Answer, written: str) -> str:
+    """Return which number of the answer is meant: of a point of its figure, the one it is."""
+    array, _, at = written.rpartition(" ")
+    name, last = answer.points.get(array, ("", ()))
+    return f"{name} {last[int(at)]}" if at.isdecimal() and int(at) < len(last) else written
 
 
 def _indices(number: AnswerNumber) -> int:

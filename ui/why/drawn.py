@@ -105,12 +105,12 @@ def explained_figure(lab: Lab, page: RunPage, value: Mapping[str, Any]) -> dict[
     runs = [lab.open(each) for each in ids.split(BETWEEN)]
     scene = _scene(section, runs, asked.told, asked.settings)
     figure = _drawn(panel, scene, asked.figure, asked.zoom)
-    array, number = _number(figure, asked)
+    array, number = number_in(figure, asked)
     if len(runs) == 1 and (place := slice_of(runs[0].result, array, asked.at)) is not None:
         found = of_result(runs[0], place.written(), lambda line: python(runs[0].id, line))
         return {**found, "note": note(lab, runs[0])}
     return {
-        **_defined(figure, asked, runs[0], panel.told.get(asked.figure, ("", ""))),
+        **defined(figure, asked, runs[0], panel.told.get(asked.figure, ("", ""))),
         "slice": asked.written(),
         "value": str(number),
         "python": _lines(ids, asked, panel, scene),
@@ -189,8 +189,12 @@ def _parts(panel: Panel, scene: AnyScene, zoom: Mapping[str, Any] | None) -> Map
     return panel.draw(scene) if zoom is None else panel.zoom(scene, dict(zoom))
 
 
-def _number(figure: Figure, asked: Asked) -> tuple[Any, float]:
-    """Return the array that holds the number, and the number."""
+def number_in(figure: Figure, asked: Asked) -> tuple[Any, float]:
+    """Return the array that holds the number, and the number.
+
+    Raises:
+        UserError: if the figure has no such number.
+    """
     try:
         array = np.asarray(getattr(figure.data[asked.trace], asked.key), np.float64)
         return array, float(array[asked.at])
@@ -198,7 +202,7 @@ def _number(figure: Figure, asked: Asked) -> tuple[Any, float]:
         raise UserError(GONE) from error
 
 
-def _defined(figure: Figure, asked: Asked, run: Run, said: tuple[str, str]) -> dict[str, str]:
+def defined(figure: Figure, asked: Asked, run: Run, said: tuple[str, str]) -> dict[str, str]:
     """Return what the figure says of a number: its axis, and the quantity that is named so."""
     title, explanation = said
     axis = one_line(_axis(figure, asked)) or title

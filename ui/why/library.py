@@ -1,9 +1,11 @@
 """What opens at numbers of the Library: of the list, of what the store holds, of a query's rows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tokenarium.backend import Lab, ListedRun, StoreContents
+from tokenarium.ui.figures.query import drawn_rows
 from tokenarium.ui.why.answer import Answer, AnswerNumber
 
 _LAB = ("from tokenarium import Lab", "", "lab = Lab()")
@@ -117,3 +119,27 @@ def of_query(sql: str, names: Sequence[str], columns: Sequence[Sequence[Any]]) -
         "columns = [column.to_pylist() for column in found.columns]",
     )
     return Answer(numbers, lambda: {"columns": columns}, lines, _OWN)
+
+
+def of_drawn(
+    query: Answer,
+    names: Sequence[str],
+    columns: Mapping[str, Sequence[Any]],
+    chosen: Mapping[str, str],
+) -> Answer:
+    """Return the figure of a query as an answer: each point is a row of two of its columns.
+
+    Args:
+        query: as ``of_query`` returned it.
+        names: of its columns, as they are told apart on the page.
+        columns: by name, at least those that are drawn.
+        chosen: ``x``, ``y`` and ``colour``.
+    """
+    sides = {key: names.index(chosen[key]) for key in ("x", "y")}
+    points = {
+        f"figure_{key} {trace}": (f"column_{place}", rows)
+        for trace, rows in enumerate(drawn_rows(columns, chosen["y"], chosen["colour"]).values())
+        for key, place in sides.items()
+    }
+    found = {place: columns[names[place]] for place in sides.values()}
+    return replace(query, values=lambda: {"columns": found}, points=points)

@@ -1,10 +1,13 @@
 """A number as it stands on a page, marked with where it came from."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenarium.ui.text import escape
 
+FIGURE = "figure:"
+"""Before what draws a figure by its name, where numbers of a run have its id."""
 _MARK = re.compile(r'<button data-why="[^>]*>(.*?)</button>', re.DOTALL)
 
 
@@ -37,6 +40,17 @@ def number(text: str, of: Source, run_id: str = "") -> str:
     """
     run = f' data-run="{escape(run_id)}"' if run_id else ""
     return f'<button data-why="{escape(of.written())}"{run}>{escape(text)}</button>'
+
+
+def of_figure(name: str, ids: Sequence[str], measure: str = "") -> str:
+    """Return what stands for a figure where other numbers have the id of their run.
+
+    Args:
+        name: as ``run.figure`` has it, or ``figure`` of a comparison.
+        ids: of the run, or of several beside each other.
+        measure: that is chosen of a comparison.
+    """
+    return f"{FIGURE}{name}:{'.'.join(ids)}:{measure}"
 
 
 def of_run(html: str, run_id: str) -> str:

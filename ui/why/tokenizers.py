@@ -11,6 +11,7 @@ from tokenarium.backend import (
     TurkishCount,
     TurkishWords,
 )
+from tokenarium.ui.figures.vocabulary_size import spread
 from tokenarium.ui.why.answer import Answer
 from tokenarium.ui.why.tokenizer_numbers import (
     CURVES,
@@ -144,7 +145,7 @@ def of_mixture(
 def of_cut_off(found: Sequence[SizeCurve], name: str, against: str) -> Answer:
     """Return the curves of a tokenizer that is cut off as an answer."""
     lines = (*_LAB, f"found = lab.tokenizers.cut_off_curves({name!r}, {against!r})")
-    return Answer(CURVES, lambda: {"found": found}, lines, _note((name,)))
+    return Answer(CURVES, lambda: {"found": found}, lines, _note((name,)), _points(found))
 
 
 def of_turkish(
@@ -179,7 +180,20 @@ def of_trained(
         f"samples = {{code: Path(name).read_text() for code, name in {dict(files)!r}.items()}}",
         f"found = lab.tokenizers.trained_curves(samples, {against!r}, {size!r}, words={words!r})",
     )
-    return Answer(CURVES, lambda: {"found": found}, lines, _note((), list(files.values())))
+    return Answer(
+        CURVES, lambda: {"found": found}, lines, _note((), list(files.values())), _points(found)
+    )
+
+
+def _points(found: Sequence[SizeCurve]) -> dict[str, tuple[str, list[int]]]:
+    """Return which number of the curves each point of their figure is."""
+    places = {id(curve): place for place, curve in enumerate(found)}
+    points = {}
+    for trace, curve in enumerate(spread(found)):
+        kept = [size for size, each in enumerate(curve.premiums) if each.tokens]
+        for key, name in (("x", "curve_entries"), ("y", "curve_premium")):
+            points[f"figure_{key} {trace}"] = (f"{name} {places[id(curve)]}", kept)
+    return points
 
 
 def _note(names: Sequence[str], own: Sequence[str] = ()) -> str:

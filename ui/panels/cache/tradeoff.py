@@ -10,7 +10,9 @@ from tokenarium.ui.components.table import Cell, Column, Link, Number, Numbers, 
 from tokenarium.ui.figures.tradeoff import tradeoff
 from tokenarium.ui.shell.panel import Panel, Scene, Values, choice
 from tokenarium.ui.text import escape
-from tokenarium.ui.why.number import of_run, source
+from tokenarium.ui.why.answer import estimates
+from tokenarium.ui.why.budgets import of_budgets
+from tokenarium.ui.why.number import of_run, source, unmarked
 
 COLUMNS = (
     Column("policy"),
@@ -72,11 +74,13 @@ class Points(Panel):
         chosen = result.choose(measure, **{"at_least" if higher else "at_most": line})
         run_id = scene.runs[0].id if scene.runs else ""
         here = (measured_here(run.environment, self.lab.settings) for run in scene.runs)
+        answer = budget_answer(result, scene.request, chosen, timed=all(here))
+        of = estimates(self.lab).put(of_budgets(run_id, chosen)) if run_id else ""
         return {
             "sweep_measure": measure,
             "sweep_line": quality_value(measure, line),
             "sweep_choice": lacking(result, measure)
-            or budget_answer(result, scene.request, chosen, timed=all(here)),
+            or (of_run(answer, of) if of else unmarked(answer)),
             "sweep_bytes": scene.drawn(tradeoff(result, measure, "bytes", line)),
             "sweep_ms": scene.drawn(tradeoff(result, measure, "ms", line)),
             "sweep_table": of_run(points_table(result), run_id),
