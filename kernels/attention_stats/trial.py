@@ -55,7 +55,7 @@ def difference(library: Library) -> float:
         for case in cases
     ]
     off += [_rows_apart(library, dtype) for dtype in rows.TAKEN]
-    off.append(_probs_apart(library))
+    off += [_probs_apart(library), _chosen_apart(library)]
     return max(off, key=lambda value: (value != value, value))
 
 
@@ -96,6 +96,22 @@ def _probs_apart(library: Library) -> float:
     left = (prob_reference.left_over(probs, others),
             native_probs.left_over(library, probs, others))  # fmt: skip
     return _pairs_apart([*pairs, named, near, draws, left])
+
+
+def _chosen_apart(library: Library) -> float:
+    """Compare products with chosen rows and sums of them, and products with all."""
+    from tokenarium.kernels.gather_attention.native import chosen  # which imports this package
+
+    draw = torch.Generator().manual_seed(3)
+    rows_, q = torch.randn(50, 83, generator=draw), torch.randn(2, 7, 83, generator=draw)
+    at = torch.stack([torch.randperm(50, generator=draw)[:21] for _ in range(2)])
+    weights = torch.rand(2, 7, 21, generator=draw)
+    pairs = (
+        (q @ rows_[at].mT, chosen.products(library, q, rows_, at)),
+        (q @ rows_.mT, chosen.products(library, q, rows_.expand(2, -1, -1), None)),
+        (weights @ rows_[at], chosen.sums(library, weights, rows_, at)),
+    )
+    return _pairs_apart(pairs)
 
 
 Found = tuple[Tensor, AttentionStats]

@@ -1,10 +1,12 @@
-"""Attention over chosen entries in PyTorch: one gather and one product for all heads."""
+"""Attention over chosen entries on a CPU, and in PyTorch where there is no compiled kernel."""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from tokenarium.kernels.gather_attention import rows
 
 
 @torch.inference_mode()
@@ -27,16 +29,14 @@ def gather_attention(
     groups, (heads, queries, _) = len(starts), q.shape
     index, held = _entries(chosen, counts, block)
     begin = torch.tensor(starts, device=q.device)[:, None]
-    at = (index + begin).flatten()
-    v = values.index_select(0, at).unflatten(0, index.shape)
+    at = index + begin
     hidden = None if held is None else ~held[:, None]
     if queries > 1:
         last = torch.tensor(counts, device=q.device)[:, None, None] - queries
         later = index[:, None] > last + torch.arange(queries, device=q.device)[:, None]
         hidden = later if hidden is None else hidden | later
     if products is None:
-        k = keys.index_select(0, at).unflatten(0, index.shape)
-        found = (q.reshape(groups, -1, q.shape[2]) @ k.mT).float()
+        found = rows.products(q.reshape(groups, -1, q.shape[2]), keys, at)
     else:
         each = products.view(groups, heads // groups, -1)
         found = each.gather(2, index[:, None].expand(-1, each.shape[1], -1))
@@ -49,7 +49,7 @@ def gather_attention(
     weights = _softmax(logits, sinks)
     if hidden is not None:  # where all are hidden, softmax has no answer
         weights.masked_fill_(hidden, 0)
-    out = weights.to(v.dtype).flatten(1, 2) @ v
+    out = rows.sums(weights.flatten(1, 2), values, at)
     out = out.view(heads, queries, -1).transpose(0, 1).to(q.dtype)
     return out, weights.flatten(0, 1) if want_weights else None
 

@@ -91,9 +91,11 @@ class TokenSelect(Policy):
         """Return the votes [G, S]; what queries and keys multiply to is left for ``selects``."""
         import torch
 
+        from tokenarium.kernels.gather_attention import rows
+
         keys = view.keys
         queries = view.queries.mean(1).view(view.groups, -1, keys.shape[2])
-        products = (queries @ keys.mT).float()
+        products = rows.products(queries, keys)
         view.memory["products"] = products.flatten(0, 1)
         logits = products * view.scaling if self.scaled else products
         votes = torch.softmax(logits, -1).flatten(0, 1)

@@ -14,7 +14,10 @@ import torch
 
 SOURCE = Path(__file__).with_name("attention.c")
 SHARED = Path(__file__).with_name("vectors.h")
-VOCAB = Path(__file__).parents[2] / "vocab_stats" / "native" / "vocab.c"
+KERNELS = Path(__file__).parents[2]
+VOCAB = KERNELS / "vocab_stats" / "native" / "vocab.c"
+CHOSEN = KERNELS / "gather_attention" / "native" / "chosen.c"
+SOURCES = (SOURCE, VOCAB, CHOSEN)
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
          "-shared", "-fPIC")  # fmt: skip
@@ -76,7 +79,7 @@ def _compiler() -> list[str]:
 def _identity(command: list[str]) -> str:
     """Return a name for what decides the compiled kernel."""
     said = "\n".join((*command, *FLAGS, torch.__version__, platform.machine(), _processor()))
-    written = b"".join(file.read_bytes() for file in (SOURCE, SHARED, VOCAB))
+    written = b"".join(file.read_bytes() for file in (SHARED, *SOURCES))
     return hashlib.sha256(written + said.encode()).hexdigest()[:16]
 
 
@@ -103,7 +106,7 @@ def _compile(command: list[str], target: Path) -> None:
                         *command,
                         *flags,
                         f"-I{SHARED.parent}",
-                        *map(str, (SOURCE, VOCAB)),
+                        *map(str, SOURCES),
                         "-o",
                         str(made),
                         "-lm",

@@ -8,7 +8,7 @@ _POINTER, _INTEGER, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 
 
 class Library(Protocol):
-    """What ``attention.c`` and ``vocab.c`` export; structures are handed over by ``byref``."""
+    """What the C files export; structures are handed over by ``byref``."""
 
     def attention_memory(self, layer: object) -> int:
         """Return the bytes of memory that a job of a layer needs."""
@@ -33,6 +33,12 @@ class Library(Protocol):
 
     def left_over(self, probs: int, other: int, size: int, out: int) -> None:
         """Write what one distribution has above another, as a distribution."""
+
+    def chosen_products(self, given: object, start: int, stop: int) -> None:
+        """Write products of queries with some of the chosen keys; other threads may go on."""
+
+    def chosen_sums(self, given: object) -> None:
+        """Write sums of the chosen values."""
 
 
 def _fields(kind: type, names: str) -> list[tuple[str, type]]:
@@ -86,6 +92,15 @@ class Probs(ctypes.Structure):
     )
 
 
+class Chosen(ctypes.Structure):
+    """``Chosen`` of ``chosen.c``, in its order."""
+
+    _fields_ = (
+        *_fields(_POINTER, "q rows at out"),
+        *_fields(_INTEGER, "groups count size width q_group q_row group row"),
+    )
+
+
 def load(path: Path) -> Library:
     """Open the compiled kernels.
 
@@ -110,4 +125,8 @@ def load(path: Path) -> Library:
     library.drawn.restype = _INTEGER
     library.left_over.argtypes = [_POINTER, _POINTER, _INTEGER, _POINTER]
     library.left_over.restype = None
+    library.chosen_products.argtypes = [_POINTER, _INTEGER, _INTEGER]
+    library.chosen_products.restype = None
+    library.chosen_sums.argtypes = [_POINTER]
+    library.chosen_sums.restype = None
     return cast(Library, library)
