@@ -1,8 +1,9 @@
-"""What state saves: ``python -m tests.benchmarks.speculation`` prints tokens per second.
+"""What drafting saves: ``python -m tests.benchmarks.speculation`` prints tokens per second.
 
-Greedy decoding of the bundled target by every drafter and without drafts, and by transformers:
-alone, with an assistant and with prompt lookup. Every prompt is continued by every method in turn,
-in an order that rotates; times are of whole calls, the prompt included.
+Greedy decoding of the bundled target, or of the model in ``--target``, by every drafter that it has
+what for, without drafts, and by transformers: alone, with an assistant and with prompt lookup.
+Every prompt is continued by every method in turn, in an order that rotates; times are of whole
+calls, the prompt included.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +25,6 @@ from tokenarium.backend.models.names import ModelSource
 from tokenarium.backend.settings import PROJECT
 from tokenarium.backend.speculation.autoregressive import StoppingCriteria, generate_autoregressive
 from tokenarium.backend.speculation.distribution import Processors
-from tokenarium.backend.speculation.draft_state import DraftState
 from tokenarium.backend.speculation.drafter import Drafter
 from tokenarium.backend.speculation.engine import Speculator
 from tokenarium.backend.speculation.reader import TreeReader
@@ -76,6 +77,16 @@ OURS: dict[str, tuple[str, dict[str, object], int, int]] = {
     "trie_lookahead": ("trie_lookahead", {}, 8, 16),
     "token_recycling": ("token_recycling", {}, 8, 16),
     "token_recycling, 32 nodes": ("token_recycling", {}, 8, 32),
+    "aded": ("aded", {}, 8, 16),
+    "jacobi": ("jacobi", {}, 8, 16),
+    "stochastic_beam": ("stochastic_beam", {}, 4, 16),
+    "spec_dec_pp": ("spec_dec_pp", {}, 8, 16),
+    "llmcad": ("llmcad", {}, 4, 16),
+    "s2d": ("s2d", {}, 4, 16),
+    "del": ("del", {}, 4, 16),
+    "kangaroo": ("kangaroo", {}, 4, 16),
+    "feature_head, 2": ("feature_head", {}, 2, 16),
+    "lookup_else": ("lookup_else", {}, 4, 16),
 }
 """Name in the table: drafter, its parameters, draft length, tree budget."""
 
@@ -86,6 +97,10 @@ def main() -> None:
         prog="python -m tests.benchmarks.speculation", description=__doc__
     )
     options.add_argument("--dtypes", nargs="*", default=["float32", "bfloat16"])
+    options.add_argument("--target", type=Path, default=FOLDERS["target"], help="a folder")
+    options.add_argument(
+        "--draft", type=Path, default=FOLDERS["draft"], help="a folder; of the bundled target only"
+    )
     options.add_argument("--tokens", type=int, default=64, help="new tokens of every prompt")
     options.add_argument("--only", nargs="*", default=None, help="methods, by name")
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -93,43 +108,62 @@ def main() -> None:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
-    print(f"commit {commit()}; bundled pair, {libraries}, on {device_name(asked.device)}, ", end="")
+    folders = {"target": asked.target, "draft": asked.draft}
+    if asked.target != FOLDERS["target"] and asked.draft == FOLDERS["draft"]:
+        folders["draft"] = None
+    named = " drafted for by ".join(folder.name for folder in folders.values() if folder)
+    print(f"commit {commit()}; {named}, {libraries}, on {device_name(asked.device)}, ", end="")
     print(f"{torch.get_num_threads()} threads; load average {os.getloadavg()[0]:.1f}")
     for dtype in asked.dtypes:
-        methods, tokenizer = methods_of(dtype, asked.device, asked.tokens)
+        methods, tokenizer = methods_of(folders, dtype, asked.device, asked.tokens)
         if asked.only is not None:
-            methods = {name: methods[name] for name in ("plain", *asked.only)}
+            methods = {name: methods[name] for name in ("plain", *asked.only) if name in methods}
         for kind, prompts in KINDS.items():
             ids = [tokenizer(text)["input_ids"] for text in prompts]
             _print_rows(f"{kind}, {dtype}", rows_of(methods, ids))
 
 
-def methods_of(dtype: str, device: str, count: int) -> tuple[dict[str, Method], AutoTokenizer]:
-    """Return every method by name, plain decoding first, and the tokenizer of the pair."""
+def methods_of(
+    folders: dict[str, Path | None], dtype: str, device: str, count: int
+) -> tuple[dict[str, Method], AutoTokenizer]:
+    """Return every method by name, plain decoding first, and the tokenizer of the target."""
     target, draft = (
-        load(ModelSource(name, folder, None, name), dtype, device, 1024)
-        for name, folder in FOLDERS.items()
+        folder and load(ModelSource(name, folder, None, name), dtype, device, 1024)
+        for name, folder in folders.items()
     )
     methods: dict[str, Method] = {"plain": _plain(target, count)}
     for name, (slug, parameters, draft_len, budget) in OURS.items():
-        methods[name] = _ours(target, draft, slug, parameters, draft_len, budget, count)
-    twins = [
-        AutoModelForCausalLM.from_pretrained(
+        drafter = Drafter.registry.find(slug).model_validate(parameters)
+        if drafter.source == "draft_model" and draft is None:
+            continue
+        method = _ours(target, draft, drafter, draft_len, budget, count)
+        try:
+            method([1, 2, 3])
+        except ValueError as error:
+            print(f"left out: {name}: {error}")
+            continue
+        methods[name] = method
+    twins = {
+        name: AutoModelForCausalLM.from_pretrained(
             folder, attn_implementation="sdpa", dtype=getattr(torch, dtype)
         )
         .to(device)
         .eval()
-        for folder in FOLDERS.values()
-    ]
-    twins[1].generation_config.num_assistant_tokens = 4
-    twins[1].generation_config.num_assistant_tokens_schedule = "constant"
-    twins[1].generation_config.assistant_confidence_threshold = 0.0
-    methods["transformers, plain"] = _theirs(twins[0], count)
-    methods["transformers, assistant"] = _theirs(twins[0], count, assistant_model=twins[1])
+        for name, folder in folders.items()
+        if folder
+    }
+    methods["transformers, plain"] = _theirs(twins["target"], count)
+    if "draft" in twins:
+        twins["draft"].generation_config.num_assistant_tokens = 4
+        twins["draft"].generation_config.num_assistant_tokens_schedule = "constant"
+        twins["draft"].generation_config.assistant_confidence_threshold = 0.0
+        methods["transformers, assistant"] = _theirs(
+            twins["target"], count, assistant_model=twins["draft"]
+        )
     methods["transformers, prompt lookup"] = _theirs(
-        twins[0], count, prompt_lookup_num_tokens=10, max_matching_ngram_size=2
+        twins["target"], count, prompt_lookup_num_tokens=10, max_matching_ngram_size=2
     )
-    return methods, AutoTokenizer.from_pretrained(FOLDERS["target"])
+    return methods, AutoTokenizer.from_pretrained(folders["target"])
 
 
 def _plain(target: LoadedModel, count: int) -> Method:
@@ -148,39 +182,28 @@ def _plain(target: LoadedModel, count: int) -> Method:
 
 def _ours(
     target: LoadedModel,
-    draft: LoadedModel,
-    slug: str,
-    parameters: dict[str, object],
+    draft: LoadedModel | None,
+    drafter: Drafter,
     draft_len: int,
     budget: int,
     count: int,
 ) -> Method:
-    drafter = Drafter.registry.find(slug).model_validate(parameters)
-    shared = compare(target, draft)
+    asks = drafter.source == "draft_model"
+    shared = compare(target, draft) if asks and draft else None
 
     def decode(prompt: list[int]) -> tuple[int, int]:
-        room = len(prompt) + count + budget + 1
-        reader = None
-        if drafter.source == "draft_model":
-            reader = TreeReader(draft, room)
-        elif drafter.source == "target_layers":
-            reader = TreeReader(target, room, layers=drafter.layers(len(target.layers)))
-        state = DraftState(
-            ids=list(prompt),
-            vocabulary=shared.width,
+        speculator = Speculator.of_models(
+            target,
+            draft if asks else None,
+            drafter,
+            Rule.registry.find("greedy")(),
+            Processors(),
+            prompt,
             draft_len=draft_len,
             tree_budget=budget,
-            processors=Processors(),
-            random=np.random.default_rng(1),
-            reader=reader,
-            shared=shared if drafter.source == "draft_model" else None,
-        )
-        speculator = Speculator(
-            TreeReader(target, room),
-            drafter,
-            state,
-            Rule.registry.find("greedy")(),
-            np.random.default_rng(2),
+            max_new_tokens=count,
+            seed=0,
+            shared=shared,
         )
         speculator.begin()
         stopping, new, ended, rounds = StoppingCriteria(target, count), list[int](), "", 0
