@@ -8,7 +8,7 @@ from tokenarium.backend.trace.request import TraceRequest
 TILES = 24
 """Fewer than usual: the attention of 270 heads is most of what is shipped."""
 SIDE = 32
-"""Of the small model's runs, for the same reason."""
+"""Of the small model's runs that stand beside another."""
 
 KIND = Kind(
     request=TraceRequest,
@@ -35,7 +35,7 @@ KIND = Kind(
             "small-model",
             "A small model",
             "The same text, read by a model of 15 million parameters: do its heads rest as well?",
-            TraceRequest(model="bundled/target", text=LIGHTHOUSE, tiles=SIDE, logit_lens=True),
+            TraceRequest(model="bundled/target", text=LIGHTHOUSE, logit_lens=True),
         ),
         Example(
             "one-wrong-word",
