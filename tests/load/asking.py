@@ -1,5 +1,6 @@
 """A visitor's requests over HTTP, and what became of each."""
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ class Asked:
     began: float
     ended: float = 0.0
     run: dict[str, Any] | None = None
+    """The answer; once it has ended, ``lean``: thousands of answers are kept."""
     refused: str = ""
     """Why it was not answered, where the program said so."""
     broken: str = ""
@@ -36,12 +38,30 @@ class Asked:
         return self.ended - self.began
 
 
+def digest(values: Any) -> str:
+    """Return a name of a run's values, the same before and after they travelled as JSON."""
+    plain = orjson.loads(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY))
+    return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def lean(run: dict[str, Any]) -> dict[str, Any]:
+    """Return of a run its id, its request, and the digest of its values in their place."""
+    return {"id": run["id"], "request": run["request"], "values": digest(run["values"])}
+
+
+_READ: dict[bytes, dict[str, Any]] = {}
+"""What bodies said, by their hashes: one that came before is not read again."""
+
+
 async def read(http: httpx.AsyncClient, headers: dict[str, str], asked: Asked) -> Asked:
     """Open a stored run, ``asked.text``, at its address; writes into ``asked``."""
     try:
         answer = await http.get(f"/runs/{asked.text}.json", headers=headers)
         if answer.status_code == 200:
-            asked.run = orjson.loads(answer.content)
+            body = hashlib.sha256(answer.content).digest()
+            if body not in _READ:
+                _READ[body] = lean(orjson.loads(answer.content))
+            asked.run = _READ[body]
         else:
             asked.refused = f"{answer.status_code}: {answer.text[:200]}"
     except (httpx.HTTPError, OSError, ValueError) as error:
@@ -76,7 +96,9 @@ async def ask(
         asked.broken = type(error).__name__
     finally:
         asked.ended = time.monotonic()
-    if asked.run is None and not asked.refused and not asked.broken:
+    if asked.run is not None:
+        asked.run = lean(asked.run)
+    elif not asked.refused and not asked.broken:
         asked.broken = "ended without an answer"
     return asked
 

@@ -1,12 +1,10 @@
 """What became of every run: whether it is there, whole, and its owner's alone."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import orjson
 from sqlalchemy import create_engine, text
 
-from tests.load.asking import Asked
+from tests.load.asking import Asked, digest
 from tests.load.figures import Checked
 from tests.load.visitors import Visitor
 from tokenarium.backend import Lab, Settings, UserError
@@ -44,11 +42,7 @@ def _is_lost(lab: Lab, owner: str, asked: Asked) -> bool:
         content = lab.content(asked.run["id"], visitor=owner)
     except UserError:
         return True
-    return _values(content) != _values(asked.run)
-
-
-def _values(run: dict[str, Any]) -> Any:
-    return orjson.loads(orjson.dumps(run["values"], option=orjson.OPT_SERIALIZE_NUMPY))
+    return digest(content["values"]) != asked.run["values"]
 
 
 def _is_half(lab: Lab, run_id: str) -> bool:
