@@ -73,7 +73,12 @@ OURS: dict[str, tuple[str, dict[str, object], int, int]] = {
     "iid_tree": ("iid_tree", {}, 4, 16),
     "early_exit": ("early_exit", {}, 4, 16),
     "prompt_lookup": ("prompt_lookup", {}, 8, 16),
-    "prompt_lookup as transformers'": ("prompt_lookup", {"longest": 2, "match": "first"}, 10, 16),
+    "prompt_lookup as transformers'": (
+        "prompt_lookup",
+        {"longest": 2, "match": "first", "goes_on": False},
+        10,
+        16,
+    ),
     "trie_lookahead": ("trie_lookahead", {}, 8, 16),
     "token_recycling": ("token_recycling", {}, 8, 16),
     "token_recycling, 32 nodes": ("token_recycling", {}, 8, 32),

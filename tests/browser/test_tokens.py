@@ -91,11 +91,15 @@ def test_a_domain_is_compared_with_a_file_and_lib_is_trained(visit: Visit, tmp_p
     page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
     page.set_viewport_size({"width": 1440, "height": 900})
     draw = Random(0)
-    words = ["".join(draw.choices("abcdefgh", k=7)) for _ in range(48_000)]
-    mine.write_text("".join(f"{' '.join(words[n : n + 8])}\n" for n in range(0, 48_000, 8)))
-    with page.expect_file_chooser() as chooser:
-        general.select_option("file")
-    chooser.value.set_files(mine)
+    words = ["".join(draw.choices("abcdefgh", k=7)) for _ in range(400_000)]
+    lines = [f"{' '.join(words[n : n + 8])}\n" for n in range(0, len(words), 8)]
+    for part, half in (("Domain", lines[::2]), ("General", lines[1::2])):
+        long = tmp_path / f"{part}.txt"
+        long.write_text("".join(half))
+        with page.expect_file_chooser() as chooser:
+            panel.get_by_label(part, exact=True).select_option("file")
+        chooser.value.set_files(long)
+        expect(panel.get_by_label(part, exact=True)).to_have_value(long.name)
     panel.get_by_label("Entries", exact=True).fill("32000")
     panel.get_by_role("button", name="Compare").click()
     panel.get_by_role("button", name="Cancel").click()

@@ -69,6 +69,13 @@ def test_prompt_lookup_copies_what_a_rescan_finds(match: str, length: int) -> No
         assert tree.sources[1:] == [f"{size}-gram"] * len(expected)
 
 
+def test_a_copy_that_may_not_go_on_ends_where_the_text_does() -> None:
+    ids = [5, 6, 7, 5, 6]
+    assert grown(PromptLookup(), ids, 10, draft_len=7).tokens == [6, 7, 5, 6, 7, 5, 6, 7]
+    assert grown(PromptLookup(goes_on=False), ids, 10, draft_len=7).tokens == [6, 7, 5, 6]
+    assert grown(PromptLookup(goes_on=False), ids, 10, draft_len=2).tokens == [6, 7, 5]
+
+
 def test_prompt_lookup_takes_the_recent_match_or_the_first() -> None:
     ids = [1, 2, 7, 7, 1, 2, 9, 8, 1, 2]
     assert grown(PromptLookup(), ids, 10, draft_len=2).tokens == [2, 9, 8]

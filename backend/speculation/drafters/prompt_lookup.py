@@ -29,7 +29,7 @@ class PromptLookup(Drafter):
     )
     differs: ClassVar[str] = (
         "takes the most recent match unless asked for the first, and a copy that reaches the end "
-        "of the text goes on with what it copied"
+        "of the text goes on with what it copied unless asked to end"
     )
     draw: ClassVar[Draw] = "deterministic"
     assisted_rule: ClassVar[str] = "sample_and_match"
@@ -41,6 +41,12 @@ class PromptLookup(Drafter):
     )
     match: Literal["recent", "first"] = Field(
         "recent", description="Which of several matches is copied: the most recent or the first."
+    )
+    goes_on: bool = Field(
+        True,
+        description="Whether a copy that reaches the end of the text goes on with what it copied; "
+        "transformers ends it there.",
+        json_schema_extra={"since": 4},
     )
 
     def begin(self, state: "DraftState") -> None:
@@ -57,6 +63,8 @@ class PromptLookup(Drafter):
         node, copied = ROOT, ids[start : start + state.draft_len]
         for place in range(min(state.draft_len, state.tree_budget)):
             if place == len(copied):
+                if not self.goes_on:
+                    break
                 copied.append(copied[place - (len(ids) - start)])
             node = tree.add(node, copied[place], source=f"{size}-gram")
         return tree
