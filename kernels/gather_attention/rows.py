@@ -42,7 +42,8 @@ def sums(weights: Tensor, values: Tensor, at: Tensor) -> Tensor:
     if library is not None:
         return chosen.sums(library, weights, values, at)
     found = values.index_select(0, at.flatten()).unflatten(0, at.shape)
-    return weights.to(values.dtype) @ found
+    summed: Tensor = weights.to(values.dtype) @ found
+    return summed
 
 
 def _library(one: Tensor, other: Tensor) -> Library | None:
