@@ -103,6 +103,8 @@ def test_what_does_not_compile_leaves_nothing_behind(
         ("VOCAB", "ahead ? value <= than", "ahead ? value < than"),
         ("VOCAB", "(below += p[at]) > reach", "(below += p[at]) > 0"),
         ("VOCAB", "probs_at(p, at, size) - probs_at(q, at, size)", "probs_at(q, at, size)"),
+        ("CHOSEN", "rest < size; rest++", "rest < size - 1; rest++"),
+        ("CHOSEN", "sums[r][n] += weights", "sums[r][n] -= weights"),
     ],
 )
 def test_a_kernel_that_computes_something_else_is_not_used(

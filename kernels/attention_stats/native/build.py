@@ -17,7 +17,6 @@ SHARED = Path(__file__).with_name("vectors.h")
 KERNELS = Path(__file__).parents[2]
 VOCAB = KERNELS / "vocab_stats" / "native" / "vocab.c"
 CHOSEN = KERNELS / "gather_attention" / "native" / "chosen.c"
-SOURCES = (SOURCE, VOCAB, CHOSEN)
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
          "-shared", "-fPIC")  # fmt: skip
@@ -66,6 +65,10 @@ def build() -> Path:
     return target
 
 
+def _sources() -> tuple[Path, ...]:
+    return SOURCE, VOCAB, CHOSEN
+
+
 def _compiler() -> list[str]:
     """Return the command of a C compiler: ``CC``'s, or the first that is found."""
     named = shlex.split(os.environ.get("CC", ""))
@@ -79,7 +82,7 @@ def _compiler() -> list[str]:
 def _identity(command: list[str]) -> str:
     """Return a name for what decides the compiled kernel."""
     said = "\n".join((*command, *FLAGS, torch.__version__, platform.machine(), _processor()))
-    written = b"".join(file.read_bytes() for file in (SHARED, *SOURCES))
+    written = b"".join(file.read_bytes() for file in (SHARED, *_sources()))
     return hashlib.sha256(written + said.encode()).hexdigest()[:16]
 
 
@@ -106,7 +109,7 @@ def _compile(command: list[str], target: Path) -> None:
                         *command,
                         *flags,
                         f"-I{SHARED.parent}",
-                        *map(str, SOURCES),
+                        *map(str, _sources()),
                         "-o",
                         str(made),
                         "-lm",
