@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -356,8 +357,20 @@ def test_heads_over_a_corpus_are_measured_text_by_text_and_go_on(
 
 
 def test_texts_of_several_files_are_audited_by_all_workers(
-    lab: Lab, make_lab: Callable[..., Lab], cluster: FakeCluster, tmp_path: Path
+    lab: Lab,
+    make_lab: Callable[..., Lab],
+    cluster: FakeCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    both, begin = threading.Event(), FakeWorker.begin
+
+    def begin_together(worker: FakeWorker, *given: Any) -> None:
+        assert both.wait(60), "no second worker was started while the first had work"
+        begin(worker, *given)
+
+    monkeypatch.setattr(FakeWorker, "begin", begin_together)
+    cluster.on_start = lambda _: both.set() if len(cluster.workers) == 2 else None
     files = []
     for name, ids in (("first", ([5, 6, 7], [8, 9, 10])), ("second", ([11, 12], [10**6]))):
         files.append(tmp_path / f"{name}.jsonl")
