@@ -1,6 +1,7 @@
 """The Audit page: a fault found where it stands, figures of an engine, both opened again."""
 
 import json
+import re
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -26,6 +27,7 @@ def test_a_fault_is_found_and_figures_are_read_and_open_again(visit: Visit) -> N
         page.get_by_role("menuitem", name="Numbers and their definitions (JSON)").click()
     assert json.loads(Path(started.value.path()).read_text("utf-8"))["kind"] == "audit"
     page.get_by_role("button", name="vLLM, detailed").click()
+    expect(page.locator("#import-log textarea")).to_have_value(re.compile("speculative_decoding"))
     page.locator("#import-read").click()
     expect(page.locator("#import-said")).to_contain_text("19 of 38 drafted tokens accepted")
     expect(page.locator(".tk-import-round")).to_have_count(10)

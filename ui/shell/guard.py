@@ -93,7 +93,7 @@ class Guard:
         read = method in ("GET", "HEAD") and (open_here or signing_in)
         if read and (called := _ANSWER.fullmatch(path)) and not waits(scope["app"], called[1]):
             await refused(scope, receive, send, 404, _NOT_HERE)
-        elif read and path == STREAM and not knows(scope["app"], _caller(scope)):
+        elif read and path == STREAM and not _listens(scope) and not _known(scope):
             await refused(scope, receive, send, 404, _NOBODY)
         elif read or (path == MCP and method == "DELETE"):  # the end of a session
             await self._app(scope, receive, send)
@@ -168,6 +168,15 @@ async def refused(scope: Scope, receive: Receive, send: Send, status: int, words
             _PAGE.format(words=escape(words), home=escape(f"{scope.get('root_path', '')}/")), status
         )
     await answer(scope, receive, send)
+
+
+def _listens(scope: Scope) -> bool:
+    """Return whether a page asks: left and opened again, it may come late, and Gradio ends it."""
+    return "text/event-stream" in Headers(scope=scope).get("accept", "")
+
+
+def _known(scope: Scope) -> bool:
+    return knows(scope["app"], _caller(scope))
 
 
 def _caller(scope: Scope) -> str:
