@@ -107,6 +107,11 @@ class Strategy(Method):
         """
         return ()
 
+    @property
+    def builds_on_something(self) -> bool:
+        """Whether it says with ``premise`` what it takes for granted about a model."""
+        return type(self).premise is not Strategy.premise
+
     def premise(self, lane: "Lane") -> "Premise | None":  # noqa: ARG002
         """Measure what it builds on, before it writes; None where nothing is asked of the model.
 

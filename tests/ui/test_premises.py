@@ -112,7 +112,12 @@ def test_the_page_says_the_verdict_first_and_draws_it(lab: Lab, run: Run) -> Non
     assert unfinished["premises"] == found["premises"]
     assert unfinished["premise_figure"] is None
     older = replace(result, premise_columns=None, premise_words=None, drawing_points=None)
-    assert "None of these strategies" in premises(older)
+    said = premises(older)
+    assert said.count("<li>") == said.count("builds on was not measured in this run") == 3
+    assert "Greedy" not in said
+    assert "None of these strategies" not in said
+    plain = replace(older, strategies=("greedy",) * len(result.lanes))
+    assert "None of these strategies" in premises(plain)
 
 
 def test_a_search_is_drawn_by_what_it_tried(lab: Lab) -> None:

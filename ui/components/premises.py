@@ -1,12 +1,13 @@
 """What strategies take for granted about a model, and whether it holds there, in words."""
 
-from tokenarium.backend import DecodeResult
+from tokenarium.backend import DecodedLane, DecodeResult, Strategy
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, source
 
 VERDICTS = {True: "holds", False: "does not hold here", None: "was not measured"}
 
 NOTHING = "None of these strategies builds on something that is measured of a model."
+UNMEASURED = "was not measured in this run"
 IMPORTED = "Another server wrote this: what its model lacks cannot be measured here."
 
 
@@ -16,6 +17,8 @@ def premises(result: DecodeResult) -> str:
     for lane in result.lanes:
         premise = lane.premise
         if premise is None:
+            if not result.imported and _builds_on_something(lane):
+                lines.append(f"<li>What <b>{escape(lane.title)}</b> builds on {UNMEASURED}.</li>")
             continue
         verdict = f"<mark>{VERDICTS[False]}</mark>" if premise.holds is False else ""
         compared = ""
@@ -32,3 +35,8 @@ def premises(result: DecodeResult) -> str:
     if not lines:
         return f'<p class="tk-sub">{IMPORTED if result.imported else NOTHING}</p>'
     return f'<ul class="tk-premises tk-sentence">{"".join(lines)}</ul>'
+
+
+def _builds_on_something(lane: DecodedLane) -> bool:
+    known = {each.slug: each for each in Strategy.registry.all()}
+    return lane.strategy in known and known[lane.strategy]().builds_on_something
