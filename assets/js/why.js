@@ -124,7 +124,7 @@
     if (!first && !last || button.parentElement.classList.contains('tk-together')) return;
     if (first) before.nodeValue = before.nodeValue.slice(0, -first.length);
     if (last) after.nodeValue = after.nodeValue.slice(last.length);
-    const both = make('span', 'tk-together');
+    const both = make('tk-together', 'tk-together'); // no span: those have looks of their own
     button.replaceWith(both);
     both.append(first, button, last);
   };

@@ -26,6 +26,27 @@ def test_what_was_found_and_how_to_change_it_are_on_the_first_screen(
         assert page.locator(part).first.evaluate(BOTTOM) <= 900, part
 
 
+@pytest.mark.parametrize("path", ["cache", "speculate"])
+def test_a_number_and_the_sign_beside_it_look_as_their_sentence(shared: Share, path: str) -> None:
+    page = shared(path)
+    page.wait_for_function(SHOWN[path])
+    found = page.locator(".tk-together").evaluate_all(
+        "all => all.map(e => { const [own, around] = [e, e.parentElement].map(getComputedStyle);"
+        " return own.color === around.color && own.borderTopWidth === '0px'; })"
+    )
+    assert found
+    assert all(found)
+
+
+def test_a_card_is_not_wider_than_its_frame(visit: Visit) -> None:
+    page = visit("?run=example-first-token&token=0&layer=18&head=8", wait=False)
+    page.set_viewport_size({"width": 800, "height": 900})
+    expect(page.locator(".tk-row-usual").first).to_contain_text("here")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.tk-row data')].every(e => e.scrollWidth <= e.clientWidth)"
+    )
+
+
 def test_only_the_sink_glows(page: Page) -> None:
     page.evaluate("window.tokenarium.select({metric: null})")
     glow = page.locator("#strip .tk-token").evaluate_all(

@@ -60,12 +60,12 @@ def _row(name: str, corpus: HeadCorpus, place: tuple[int, int, int], here: float
     fewer = int(corpus.count[place]) < len(corpus.about.texts)
     over = f" over {marked['count']} texts" if fewer else ""
     known, usual = math.isfinite(here), f"usually {marked['median']} "
-    # A range is not broken between its numbers.
-    said = f"{usual}<span>({marked['low']} to {marked['high']}{over}){', ' * known}</span>"
+    # A range is not broken between its numbers, but after it: the space stands outside.
+    said = f"{usual}<span>({marked['low']} to {marked['high']}{over}){',' * known}</span>"
     if known:
         outside = not float(low) <= float(f"{here:.2f}") <= float(high)
         own = number(f"{here:.2f}", source(f"here_{name}", *place[1:]))
-        said += f"here {f'<strong>{own}</strong>' if outside else own}"
+        said += f" here {f'<strong>{own}</strong>' if outside else own}"
     text = " ".join(corpus.about.texts[int(corpus.strongest[place])].split())[:TEXT_SHOWN]
     # Beside the summary, not in it: a button in what is a button itself is read by nobody.
     return (
