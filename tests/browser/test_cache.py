@@ -97,6 +97,10 @@ def test_a_budget_that_cannot_be_is_said(cache: Page) -> None:
     page.locator("#run").click()
     expect(page.locator("#status [role=alert]")).to_contain_text("budget")
     page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    fill_budget(page, -5)
+    page.locator("#run").click()
+    expect(page.locator("#status [role=alert]")).to_contain_text("budget=-5")
+    expect(page.locator("#run")).to_be_enabled()
 
 
 def kinds(page: Page, lane: int) -> list[str]:

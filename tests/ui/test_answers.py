@@ -2,10 +2,20 @@
 
 import asyncio
 
+import gradio as gr
 import pytest
+from gradio.state_holder import SessionState
 
-from tokenarium.backend import UserError
-from tokenarium.ui.shell.answers import OWN_AT_ONCE, OWN_WAITING, Share, Shares, words_of
+from tokenarium.backend import Lab, Settings, UserError
+from tokenarium.ui.shell.answers import (
+    OWN_AT_ONCE,
+    OWN_WAITING,
+    Share,
+    Shares,
+    answer_in_words,
+    words_of,
+)
+from tokenarium.ui.shell.panel import unchecked
 
 
 def test_calls_of_one_address_wait_for_one_another_and_no_other() -> None:
@@ -75,3 +85,27 @@ def test_a_defect_is_said_without_what_was_sent(
 ) -> None:
     assert "secret" not in words_of(error) + caplog.text
     assert words_of(UserError("steps=3 is odd: take 4")) == "steps=3 is odd: take 4"
+
+
+@pytest.mark.parametrize(
+    ("made", "sent"),
+    [
+        (lambda: gr.Number(1, minimum=0, maximum=9), -5),
+        (lambda: gr.Slider(0, 9, 1), 10),
+        (lambda: gr.Dropdown(["a", "b"], value="a"), "c"),
+    ],
+)
+def test_a_part_that_an_event_has_changed_still_hands_on_what_was_sent(made, sent) -> None:
+    with gr.Blocks() as blocks:
+        part, heard = unchecked(made()), gr.Textbox()
+        part.change(lambda: gr.update(info="of another run"), None, part)
+        part.change(repr, part, heard)
+    settings = Settings(database="duckdb:///:memory:", fetch=False)
+    with Lab(settings) as lab:
+        answer_in_words(blocks, lab)
+        state = SessionState(blocks)
+        changes, tells = blocks.fns
+        asyncio.run(blocks.process_api(changes, [], state=state))
+        assert state[part._id] is not part
+        told = asyncio.run(blocks.process_api(tells, [sent], state=state))
+    assert told["data"] == [repr(sent)]

@@ -48,7 +48,7 @@ def build_recipe(controls: Controls, policies: Sequence[type[Policy]]) -> None:
 
 def parts_of(asked: Values) -> Values:
     """Return how many tokens of the prompt are read at once, None for all, as a request's field."""
-    return {"prompt_chunk": int(number(asked["prompt_chunk"], 0, 1_000_000, 0)) or None}
+    return {"prompt_chunk": int(number(asked["prompt_chunk"], -1_000_000, 1_000_000, 0)) or None}
 
 
 def specs_of(asked: Values) -> list[Any]:

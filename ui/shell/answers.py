@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from tokenarium.backend import Cancelled, Lab, UserError, in_words
+from tokenarium.ui.shell.panel import stay_unchecked
 from tokenarium.ui.shell.visitor import visitor_of
 
 AT_ONCE = 3
@@ -46,9 +47,11 @@ def answer_in_words(blocks: gr.Blocks, lab: Lab) -> None:
     shares = Shares()
 
     async def answered(block_fn: Any, *given: Any, **named: Any) -> dict[str, Any]:
+        found = blocks.fns.get(block_fn) if isinstance(block_fn, int) else block_fn
         try:
+            stay_unchecked(found.inputs if found else (), named.get("state"))
             # A run waits in a queue of its own, and its steps hold no share.
-            if not lab.settings.hosted or _is_generator(blocks, block_fn):
+            if not lab.settings.hosted or (found is not None and found.types_generator):
                 return await process(block_fn, *given, **named)
             asker = visitor_of(lab, named.get("request"))
             async with shares.of(str(asker), asker.address, asker.group):
@@ -140,11 +143,6 @@ class Shares:
             elif address:
                 await turns.enter_async_context(self._addresses.of(address))
             yield
-
-
-def _is_generator(blocks: gr.Blocks, block_fn: Any) -> bool:
-    found = blocks.fns.get(block_fn) if isinstance(block_fn, int) else block_fn
-    return bool(found is not None and found.types_generator)
 
 
 def _place(error: BaseException) -> str:

@@ -227,8 +227,27 @@ def unchecked(component: Any) -> Any:
     stop every event without any.
     """
     assert isinstance(component, gr.components.Component)
-    component.preprocess = lambda sent: sent  # type: ignore[method-assign,assignment]
+    component.preprocess = _handed_on  # type: ignore[method-assign,assignment]
     return component
+
+
+def stay_unchecked(inputs: Sequence[Any], state: Any) -> None:
+    """Let parts whose values are handed on do so in a session, too.
+
+    A session has a component of its own once an event has changed it, such as the controls that
+    follow a run: Gradio makes it anew from its arguments, and it would check again.
+
+    Args:
+        inputs: components of a function, as the application has them.
+        state: the session's, which has its own by id; None outside of one.
+    """
+    for component in inputs:
+        if state is not None and getattr(component, "preprocess", None) is _handed_on:
+            state[component._id].preprocess = _handed_on  # noqa: SLF001 - Gradio names no other
+
+
+def _handed_on(sent: Any) -> Any:
+    return sent
 
 
 def choice(value: object, allowed: Sequence[str], otherwise: str) -> str:
