@@ -81,7 +81,6 @@ load: $(VENV)/.installed-test
 
 # What each request takes, measured, and how many visitors go together, simulated.
 simulate: $(VENV)/.installed-test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check simpy==4.1.2
 	mkdir -p build
 	$(BIN)/python -m tests.load.service build/service.json
 	$(BIN)/python -m tests.load.simulation build/service.json --visitors 200

@@ -120,7 +120,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.editing.request import EditRequest, TextEdit
     from tokenarium.backend.editing.result import EditResult
     from tokenarium.backend.environment import measured_here
-    from tokenarium.backend.errors import UserError, in_words
+    from tokenarium.backend.errors import NoAnswer, UserError, in_words
     from tokenarium.backend.follow.request import FollowRequest
     from tokenarium.backend.follow.result import FollowResult
     from tokenarium.backend.head_corpus.corpus import (

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
-from tokenarium.storage import StoreError
+from tokenarium.storage import DatabaseFailed, StoreError, StoreUnavailable
 
 _LONGEST_VALUE = 60
 _FROM_VALIDATORS = ("Value error, ", "Assertion failed, ")
@@ -13,6 +13,10 @@ _FROM_VALIDATORS = ("Value error, ", "Assertion failed, ")
 
 class UserError(ValueError):
     """A message for a person: argument, value, allowed range, remedy."""
+
+
+class NoAnswer(UserError):  # noqa: N818
+    """The run store did not answer; what was asked may be right."""
 
 
 def in_words(error: BaseException) -> UserError | None:
@@ -30,6 +34,8 @@ def in_words(error: BaseException) -> UserError | None:
         return UserError(
             "the memory is used up: take a shorter text, a smaller model, or dtype=bfloat16"
         )
+    if isinstance(error, DatabaseFailed | StoreUnavailable):
+        return NoAnswer(str(error))
     if isinstance(error, StoreError | ValueError):
         return UserError(str(error))
     # pyo3's PanicException, by which a tokenizer ends: it would pass every ``except Exception``.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenarium.storage.errors import (
         ArraysDropped,
+        DatabaseFailed,
+        DatabaseGone,
         QueryRefused,
         RunNotFound,
         StoreError,
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArraysDropped",
+    "DatabaseFailed",
+    "DatabaseGone",
     "QueryRefused",
     "RunNotFound",
     "RunRecord",

@@ -31,6 +31,13 @@ class DatabaseFailed(StoreError):  # noqa: N818
         super().__init__(f"{said}{again} ({reason.strip().splitlines()[0][:200]})")
 
 
+class DatabaseGone(DatabaseFailed):
+    """The connection to a database server was lost, or none came about; it names no address."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection was lost: try again in a moment")
+
+
 class RunNotFound(StoreError, KeyError):  # noqa: N818
     """No run has this id."""
 

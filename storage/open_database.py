@@ -9,17 +9,19 @@ from typing import TypeVar
 import duckdb
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 from tokenarium.storage.copied import DuckSource, Source
 from tokenarium.storage.database import Database, open_database
 from tokenarium.storage.door import QueryDoor
-from tokenarium.storage.errors import DatabaseFailed, StoreUnavailable
+from tokenarium.storage.errors import DatabaseFailed, DatabaseGone, StoreUnavailable
 from tokenarium.storage.replicas import alone_with
 from tokenarium.storage.shared_limits import SharedLimits
 
 Answer = TypeVar("Answer")
 Door = Callable[[Source], QueryDoor]
+_NO_CONNECTION = ("08", "57P")
+"""Beginnings of PostgreSQL's SQLSTATE: connection exceptions, and a server that is shut down."""
 
 
 class OpenDatabase:
@@ -63,7 +65,7 @@ class OpenDatabase:
     def read(self, work: Callable[[Connection], Answer]) -> Answer:
         """Return what ``work`` returns of a connection; it is done twice where the first fails.
 
-        Raises: DatabaseFailed.
+        Raises: DatabaseFailed, of which DatabaseGone.
         """
         try:
             return self._read(work)
@@ -116,6 +118,8 @@ class OpenDatabase:
         except IntegrityError:
             raise
         except (SQLAlchemyError, duckdb.Error) as error:
+            if _is_lost(error, database):
+                raise DatabaseGone from error
             cause = error.orig if isinstance(error, DBAPIError) else error
             ended = _has_ended(error, database)
             if ended:
@@ -157,6 +161,15 @@ class OpenDatabase:
             with suppress(SQLAlchemyError, duckdb.Error):
                 self._now.close()
         self._door = self._now = None
+
+
+def _is_lost(error: Exception, database: Database) -> bool:
+    """Return whether there is no connection to the server of a database any more."""
+    if database.engine.dialect.name != "postgresql" or not isinstance(error, OperationalError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    # One that could not be made has no SQLSTATE: the server said nothing.
+    return error.connection_invalidated or state is None or state.startswith(_NO_CONNECTION)
 
 
 def _has_ended(error: Exception, database: Database) -> bool:

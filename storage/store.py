@@ -14,11 +14,13 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tokenarium.storage import packing
+from tokenarium.storage.again import done_again
 from tokenarium.storage.classes import ClassTables
 from tokenarium.storage.door import QueryDoor
 from tokenarium.storage.errors import (
     ArraysDropped,
     DatabaseFailed,
+    DatabaseGone,
     QueryRefused,
     StoreError,
     StoreUnavailable,
@@ -125,7 +127,24 @@ class RunStore(ListedRuns):
                 tags and note.
         Returns: notes for a person, such as how many older runs lost their arrays.
         Raises: ValueError for an undeclared table or column, a time without zone, an id that is
-            stored already; StoreError if the database refuses.
+            stored already; StoreError if the database refuses, or its server stays away.
+        """
+        return done_again(
+            lambda: self._saved(record, tables, arrays, replace=replace),
+            lambda: [] if self._holds(record) else None,
+        )
+
+    def _saved(
+        self,
+        record: RunRecord,
+        tables: Mapping[str, pa.Table],
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        replace: bool,
+    ) -> list[str]:
+        """Store a run once.
+
+        Raises: as ``save``; DatabaseGone where the server's connection was lost.
         """
         check_tables(tables)
         array_rows, parts = packing.pack(record.id, arrays)
@@ -156,6 +175,8 @@ class RunStore(ListedRuns):
                 return drop_arrays_over(self._limit_bytes, connection, keep=record.id)
         except IntegrityError as error:
             raise ValueError(f"id={record.id!r} is stored already: use a new one") from error
+        except DatabaseGone:
+            raise
         except (DatabaseFailed, StoreUnavailable) as error:
             if getattr(error, "reopened", False) and self._holds(
                 record

@@ -28,6 +28,7 @@ from tokenarium.ui.shell.sessions import MOST_SESSIONS, KeepLittle
 from tokenarium.ui.shell.visitor import visitor_of
 from tokenarium.ui.shell.web import served
 from tokenarium.ui.shell.wiring import Wiring
+from tokenarium.ui.shell.without_matplotlib import look_for_no_matplotlib
 
 TITLE = "Tokenarium"
 ENDPOINTS = "endpoints"
@@ -63,6 +64,7 @@ class Pages(gr.Blocks):
 
 def build(lab: Lab) -> gr.Blocks:
     """Return the application: pages over one lab, no endpoint exposed but those named here."""
+    look_for_no_matplotlib()
     first, *others = every_page()
     blocks: Pages
     with Pages(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:

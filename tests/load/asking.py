@@ -31,6 +31,8 @@ class Asked:
     """Places in the queue as they were said."""
     tried_again: bool = False
     """Whether a worker ended and that was said."""
+    not_stored: str = ""
+    """What the answer said of its not being stored, where it did."""
 
     @property
     def seconds(self) -> float:
@@ -97,6 +99,8 @@ async def ask(
     finally:
         asked.ended = time.monotonic()
     if asked.run is not None:
+        said = asked.run["environment"].get("storage", "")
+        asked.not_stored = said if said.startswith("not stored") else ""
         asked.run = lean(asked.run)
     elif not asked.refused and not asked.broken:
         asked.broken = "ended without an answer"

@@ -47,6 +47,7 @@ def table(
     waited = sum(bool(each.places) for each in asked)
     rows.append(("queue: waited, highest place", f"{waited}, {max(places, default=0)}"))
     rows.append(("refused: busy; connection lost", f"{_refused(asked)}; {_broken(asked)}"))
+    rows.append(("answers that said they are not stored", str(_not_stored(asked))))
     rows.append(("second tries said", str(sum(each.tried_again for each in asked))))
     rows.append(("mean wait of a small run by visitor, s", fairness(asked)))
     for name, held in megabytes.items():
@@ -94,6 +95,10 @@ def _refused(asked: Iterable[Asked]) -> str:
     busy = reasons.pop("busy", 0)
     others = "; ".join(f"{number} x {reason[:120]}" for reason, number in reasons.items())
     return f"{busy} ({others})" if others else str(busy)
+
+
+def _not_stored(asked: Iterable[Asked]) -> int:
+    return sum(bool(each.not_stored) for each in asked)
 
 
 def _broken(asked: Iterable[Asked]) -> str:

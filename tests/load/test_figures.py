@@ -17,7 +17,7 @@ def test_a_table_counts_what_visitors_saw() -> None:
         asked("endpoint", "a", 0.25),
         asked("trace", "b", 1.0, places=[3, 2, 1]),
         asked("trace", "b", 3.0, tried_again=True),
-        asked("trace", "c", 8.0),
+        asked("trace", "c", 8.0, not_stored="not stored, so its link will not work"),
         asked("trace", "c", 9.0, run=None, refused="busy: 4 requests of yours"),
         asked("sweep", "d", 9.0, run=None, broken="ReadError"),
     ]
@@ -35,6 +35,8 @@ def test_a_table_counts_what_visitors_saw() -> None:
         "| killed |",
     ):
         assert row in found, row
+    said = next(line for line in found.splitlines() if "they are not stored" in line)
+    assert said.split("|")[2].strip() == "1"
 
 
 def test_what_is_said_of_a_request_is_taken_by_what_it_is() -> None:

@@ -1,6 +1,7 @@
 """Several replicas of the program on one PostgreSQL database."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ from tokenarium.backend.runs.events import CancelToken, Finished, Progress
 from tokenarium.backend.runs.model_queue import ModelQueue
 from tokenarium.backend.runs.places import Limits
 from tokenarium.backend.runs.replicas import ELSEWHERE
-from tokenarium.storage import RunStore
+from tokenarium.storage import DatabaseGone, RunStore, StoreError
+from tokenarium.storage.again import done_again
 
 
 @pytest.fixture
@@ -144,6 +146,54 @@ def test_a_server_that_was_restarted_is_found_again(two, make_record, postgresql
     postgresql.start()
     assert two[0].why_no_answer() == ""
     assert two[1].find("k").id == "a"
+
+
+def test_a_run_is_kept_although_the_server_is_restarted_meanwhile(two, make_record, postgresql):
+    postgresql.stop("immediate")
+    with ThreadPoolExecutor(1) as pool:
+        saved = pool.submit(two[0].save, make_record(id="a", key="k"), {}, {"x": np.arange(3)})
+        time.sleep(0.2)
+        assert not saved.done()
+        postgresql.start()
+        assert saved.result(30) == []
+    assert two[1].find("k").id == "a"
+    assert two[1].arrays("a")["x"].tolist() == [0, 1, 2]
+
+
+def test_a_server_that_stays_away_is_named_to_nobody(
+    two, make_record, postgresql, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tokenarium.storage.again.AGAIN_S", 0.0)
+    two[0].save(make_record(id="a"), {}, {})
+    postgresql.stop("fast")
+    try:
+        for ask in (
+            lambda: two[0].record("a"),
+            lambda: two[1].search(),
+            lambda: two[0].pin("a", True),
+            lambda: two[0].save(make_record(id="b"), {}, {}),
+        ):
+            with pytest.raises(StoreError, match="the connection was lost: try again") as failed:
+                ask()
+            assert str(postgresql._folder) not in str(failed.value)
+            assert "socket" not in str(failed.value)
+    finally:
+        postgresql.start()
+    assert two[1].record("a").id == "a"
+
+
+def test_what_was_kept_although_its_answer_was_lost_is_not_kept_twice():
+    kept = []
+
+    def work():
+        kept.append(1)
+        raise DatabaseGone
+
+    assert done_again(work, lambda: "kept", pause=0) == "kept"
+    assert kept == [1]
+    with pytest.raises(DatabaseGone):
+        done_again(work, lambda: None, seconds=0.05, pause=0.01)
+    assert len(kept) > 2
 
 
 def test_the_same_request_at_two_replicas_is_computed_once(

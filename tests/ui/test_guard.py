@@ -14,9 +14,11 @@ from starlette.testclient import TestClient
 from tests.labs import shipped_store
 from tests.ui.served import serving
 from tokenarium.backend import Settings
+from tokenarium.storage import DatabaseFailed
 from tokenarium.ui import api
 from tokenarium.ui.pages import every_page
 from tokenarium.ui.shell.guard import HOSTED_SENT_BYTES, SENT_BYTES, Guard
+from tokenarium.ui.shell.opened import AWAY
 from tokenarium.ui.shell.visitor import CALLER, passed_on, visitor_of
 
 API = "/gradio_api"
@@ -214,6 +216,17 @@ def test_a_stored_run_has_an_address_of_its_own(served: SimpleNamespace) -> None
     for path in ("/runs/a/b.json", "/runs/.json", f"/runs/{run}", "/runs/"):
         assert served.http.get(path).status_code == 404, path
     assert served.http.post(f"/runs/{run}.json", json={}).status_code == 404
+
+
+def test_a_store_that_does_not_answer_is_no_missing_run_and_names_no_address(
+    served: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(run_id: str) -> None:
+        raise DatabaseFailed("connection to server on socket /secret/.s failed")
+
+    monkeypatch.setattr(served.lab._repository.store, "created", away)
+    found = served.http.get(f"/runs/{served.lab.examples('trace')[0].run_id}.json")
+    assert (found.status_code, found.json()["error"]) == (503, AWAY)
 
 
 def test_tools_answer(served: SimpleNamespace) -> None:

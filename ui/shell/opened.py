@@ -16,10 +16,11 @@ from starlette.responses import Response
 from starlette.routing import get_route_path  # type: ignore[attr-defined]
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tokenarium.backend import Packed, UserError
+from tokenarium.backend import NoAnswer, Packed, UserError
 from tokenarium.ui.shell.guard import refused
 
 _PATH = re.compile(r"runs/([\w.-]{1,200})\.json")
+AWAY = "the run store does not answer: try again in a moment"
 _AT_ONCE = 4
 """Openings that look into the store at once; the others wait."""
 
@@ -48,10 +49,11 @@ class Opened:
             found = await loop.run_in_executor(
                 self._threads, lambda: open_(run_id, everything=everything)
             )
+        except NoAnswer:  # which may name an address of the store: not to everybody
+            await refused(scope, receive, send, 503, AWAY)
+            return
         except UserError as error:
-            gone = await loop.run_in_executor(self._threads, blocks.why_not_ready)
-            # What is said of a store that does not answer names no address of it.
-            await refused(scope, receive, send, 503 if gone else 404, gone or str(error))
+            await refused(scope, receive, send, 404, str(error))
             return
         await _answer(found, Headers(scope=scope))(scope, receive, send)
 
