@@ -25,6 +25,7 @@ from tokenarium.backend import (
     Finished,
     Kind,
     Lab,
+    ModelRequest,
     Progress,
     Result,
     Settings,
@@ -191,6 +192,40 @@ def test_every_kind_is_cancelled_there_and_stores_nothing(
         assert not stored or kind.endpoint in QUICK
     else:
         assert kind.endpoint in QUICK, "it ended before it was told"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.endpoint)
+def test_every_kind_outlives_its_killed_worker_with_the_same_numbers(
+    kind: Kind, labs: tuple[Lab, Lab]
+) -> None:
+    there, here = labs
+    asked = Lab.request(kind.request, **ASKED[kind.endpoint], model=MODEL, seed=2)
+    if not asked.reads_model:
+        pytest.skip("it is computed in the program itself")
+    there.run(TraceRequest(model=MODEL, text="So that a worker is there."))
+    before, killed, said = len(there.search(limit=1_000)), [], []
+    for event in there.stream(asked):
+        if isinstance(event, Progress):
+            said.append(event.doing)
+        if isinstance(event, Progress | Partial) and not killed:
+            killed = worker_pids(there)
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+    assert killed or kind.endpoint in QUICK
+    assert any(AGAIN in doing for doing in said) or kind.endpoint in QUICK
+    own = here.run(asked)
+    found, expected = plain(event.run.result), plain(own.result)
+    expected.pop("source", None)  # the smaller run that it was taken from has an id of its own
+    assert not [name for name, value in expected.items() if found.get(name) != value]
+    assert len(there.search(limit=1_000)) - before == _runs_of(here, asked)
+
+
+def _runs_of(lab: Lab, asked: ModelRequest) -> int:
+    """Return how many runs a request stores, with the smaller ones that it needs."""
+    before = len(lab.search(limit=1_000))
+    again = asked.model_copy(update={"seed": 3})
+    lab.run(again)
+    return len(lab.search(limit=1_000)) - before
 
 
 def test_the_grid_is_measured_cell_by_cell_with_the_same_numbers(
