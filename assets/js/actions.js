@@ -28,7 +28,7 @@
       const row = ([file, text]) => ({items: [{text, name: section === 'run' ? '' : `${title}: ${text}`, go: () => save(section, file)}]});
       return {title, rows: T.state[section] ? Object.entries({...files, ...all}).map(row) : nothing};
     };
-    const share = () => ({title: 'Share', rows: T.state.run ? [{items: [{text: 'Copy link to what is shown', go: link}]}, {items: [{text: 'Embed in another page', go: () => T.embedding(T.inSight().map(({view}) => blockOf(view)))}]}] : []});
+    const share = () => ({title: 'Share', rows: T.state.run ? [{items: [{text: 'Copy link to what is shown', go: link}]}, {items: [{text: 'Embed in another page', go: () => T.embedding([...T.framedLesson(), ...T.inSight().map(({view}) => blockOf(view))])}]}] : []});
     // Another page has those that a run can stand beside; the runs of a race stand beside each other.
     const beside = () => ({title: 'Compare', rows: Object.entries(own).filter(([section]) => T.state[section]).map(([section, [title]]) => {
       const ids = T.state[section].split('.'), text = ids.length > 1 ? 'Compare these runs' : 'Compare with…';

@@ -8,6 +8,7 @@
 
   if (embed) {
     document.documentElement.classList.add('tk-embed');
+    document.documentElement.classList.toggle('tk-alone', embed.ids.length === 1);
     const link = make('a', 'tk-whole', {target: '_blank', rel: 'noopener', textContent: 'Open in Tokenarium ↗'});
     const follow = () => { link.href = T.link(); };
     T.bus.on('select', follow);
@@ -30,28 +31,28 @@
   }
 
   const LINK = 44, LEAST = 120, WIDE = 900;
-  const frame = views => {
-    const url = new URL(T.link());
+  const frame = (views, state) => {
+    const url = new URL(state);
     url.searchParams.set('embed', views.map(({name}) => name).join(','));
     const height = Math.max(LEAST, Math.ceil(views.flatMap(({elements}) => elements).reduce((sum, {offsetHeight}) => sum + offsetHeight + 16, LINK)));
     const address = url.href.replace(/%2C/g, ',').replace(/&/g, '&amp;').replace(/"/g, '&quot;');
     return `<iframe src="${address}" width="${WIDE}" height="${height}" style="border:0;max-width:100%" loading="lazy" title="Tokenarium"></iframe>`;
   };
   // Asks which of the views in sight shall be shown, each with its ``name`` in an address, what it is
-  // called and its ``elements``, and gives the text to paste.
-  T.embedding = views => {
+  // called and its ``elements``, and gives the text to paste. One that is ``alone`` is chosen by itself at first.
+  T.embedding = (views, state = T.link()) => {
     const dialog = make('dialog', 'tk-embedding'), code = make('textarea', '', {readOnly: true, rows: 5}), choices = make('div', 'tk-embed-choices');
     dialog.setAttribute('aria-label', 'Embed');
     code.setAttribute('aria-label', 'Text to paste into a page');
     const boxes = views.map((view, place) => {
-      const label = make('label', ''), box = make('input', '', {type: 'checkbox', checked: place < 2, onchange: () => fill()});
+      const label = make('label', ''), box = make('input', '', {type: 'checkbox', checked: place < (views[0].alone ? 1 : 2), onchange: () => fill()});
       label.append(box, ` ${view.named}`);
       choices.append(label);
       return box;
     });
     const fill = () => {
       const picked = views.filter((_, place) => boxes[place].checked);
-      code.value = picked.length ? frame(picked) : 'Choose at least one part.';
+      code.value = picked.length ? frame(picked, state) : 'Choose at least one part.';
     };
     const copy = make('button', '', {type: 'button', textContent: 'Copy', onclick: async () => {
       code.select();

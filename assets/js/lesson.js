@@ -3,7 +3,7 @@
 (() => {
   const T = window.tokenarium;
   if (T.lesson) return;
-  const KEPT = 'tokenarium_lessons', FOLDED = 'tokenarium_lesson_folded', WAIT_MS = 250, WIDE = '(min-width: 1200px)';
+  const KEPT = 'tokenarium_lessons', FOLDED = 'tokenarium_lesson_folded', WAIT_MS = 250, STEP_HEIGHT = 620, WIDE = '(min-width: 1200px)';
   const read = (store, key) => { try { return JSON.parse(window[store].getItem(key)); } catch { return null; } };
   const write = (store, key, value) => { try { window[store].setItem(key, JSON.stringify(value)); } catch { /* lasts as long as the page */ } };
   const passed = lesson => (read('localStorage', KEPT) ?? {})[lesson] ?? [];
@@ -57,6 +57,13 @@
       fold.setAttribute('aria-expanded', String(!on));
       fold.textContent = on ? '▲ Open' : '▼ Fold';
     };
+    // Steps of a frame lead to steps in a frame; what is computed, to the whole page.
+    const inFrame = address => {
+      const url = new URL(address, location.href), theme = new URL(location.href).searchParams.get('__theme');
+      url.searchParams.set('embed', 'lesson');
+      if (theme) url.searchParams.set('__theme', theme);
+      return url;
+    };
     const open = on => {
       aside.hidden = !on;
       if (!on) look('');
@@ -68,7 +75,8 @@
       const part = id && document.getElementById(id);
       if (!part) return;
       part.classList.add('tk-looked');
-      part.scrollIntoView({block: 'start'});
+      if (!T.embed) part.scrollIntoView({block: 'start'}); // a frame would scroll the page around it
+      else if (getComputedStyle(aside).position === 'fixed') scrollTo({top: part.getBoundingClientRect().top + scrollY - 16});
     };
     const hear = ({passed: right, said: words, learned: more}) => {
       line.textContent = said.textContent = `${right ? '✓ ' : ''}${words}`;
@@ -107,6 +115,7 @@
     };
     // A step of the run that is shown moves the page; another page, or another run, is opened whole.
     const go = address => {
+      if (T.embed) { location.assign(inFrame(address)); return; }
       const url = new URL(address, location.href), runs = [...new Set(['run', ...Object.keys(T.told().runs)])];
       const here = url.pathname === location.pathname && runs.every(key => (url.searchParams.get(key) ?? null) === (T.state[key] ?? null));
       if (!here) { location.assign(url); return; }
@@ -124,7 +133,7 @@
       aside.classList.toggle('tk-no-lesson', Boolean(found.missing));
       // Where only the lesson is named, its step opens as it begins: else what happens to be selected may pass it.
       const begins = new URL(found.addresses?.[now.step - 1] ?? '', location.href);
-      const bare = [...new URL(location.href).searchParams.keys()].every(key => key.startsWith('lesson'));
+      const bare = !T.embed && [...new URL(location.href).searchParams.keys()].every(key => key.startsWith('lesson'));
       if (!found.missing && bare && begins.href !== location.href) { location.replace(begins); return; }
       open(true);
       if (found.missing) {
@@ -139,11 +148,12 @@
       where.textContent = `${found.title} · step ${now.step} of ${found.names.length}`;
       name.textContent = found.name;
       body.innerHTML = found.html;
+      if (T.embed && found.live) body.append(make('p', {className: 'tk-lesson-whole'}, 'A frame computes nothing: ', make('a', {href: begins.href, textContent: 'do this step in Tokenarium ↗'}), '.'));
       for (const part of [said, learned, hints]) part.replaceChildren();
       said.classList.remove('tk-right');
       hint.disabled = false;
       back.disabled = now.step === 1;
-      next.textContent = now.step === found.names.length ? 'Finish' : 'Next →';
+      next.textContent = now.step < found.names.length ? 'Next →' : T.embed ? 'All lessons ↗' : 'Finish';
       inside.scrollTop = 0;
       mark();
       if (moved) name.focus({preventScroll: true});
@@ -167,8 +177,8 @@
       check: judge,
       back: () => go(shown.addresses[now.step - 2]),
       again: () => { over = false; learned.replaceChildren(); go(shown.addresses[now.step - 1]); },
-      next: () => now.step === shown.names.length ? location.assign(new URL('learn', location.href)) : go(shown.addresses[now.step]),
-      link: () => copy(T.address().href, text => { done.textContent = text; }),
+      next: () => now.step < shown.names.length ? go(shown.addresses[now.step]) : T.embed ? window.open(new URL('learn', location.href), '_blank', 'noopener') : location.assign(new URL('learn', location.href)),
+      link: () => copy(T.link(), text => { done.textContent = text; }),
     };
     aside.addEventListener('click', event => {
       const {do: what, to} = event.target.closest('button, a')?.dataset ?? {};
@@ -177,6 +187,8 @@
       if (to) go(shown.addresses[to - 1]); else does[what]?.();
     });
     aside.addEventListener('submit', event => { event.preventDefault(); judge(); });
+    // What of it can stand in a frame, as the parts of the page.
+    T.framedLesson = () => shown ? [{name: 'lesson', named: 'This step, with what it is about', alone: true, elements: [{offsetHeight: STEP_HEIGHT}]}] : [];
     folded(!matchMedia(WIDE).matches && read('sessionStorage', FOLDED) === true);
     window.addEventListener('popstate', () => load(true));
     for (const heard of ['select', 'show', 'going', 'arrived']) T.bus.on(heard, later);
@@ -208,6 +220,7 @@
       const say = text => { card.querySelector('.tk-lesson-copied').textContent = text; };
       if (what === 'link') copy(card.querySelector('.tk-steps a').href, say);
       if (what === 'paper') paper(card.dataset.lesson, server, say);
+      if (what === 'embed') T.embedding([{name: 'lesson', named: 'Its steps, each with what it is about', elements: [{offsetHeight: STEP_HEIGHT}]}], card.querySelector('.tk-steps a').href);
     });
     T.pressed.arrived(); // the cards stand, whatever the address says of a class
   };

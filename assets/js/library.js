@@ -10,6 +10,8 @@
     const compared = new Map(); // by run, its kind: kept over pages and searches
     let asked = 0, page = 0, waits = 0;
     const filters = () => Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
+    // In a frame of another site the address says so still, and the history is that site's.
+    const kept = T.embed ? [...new URL(location.href).searchParams].filter(([name]) => ['embed', '__theme'].includes(name)) : [];
     const send = (event, more = {}) => {
       props.value = {filters: filters(), page, visitor: T.visitor, reply: ++asked, ...more};
       trigger(event);
@@ -19,8 +21,8 @@
       clearTimeout(waits);
       page = to;
       const url = new URL(location.href);
-      url.search = new URLSearchParams(filters());
-      if (url.href !== location.href) history[how](how === 'pushState' ? {} : history.state, '', url);
+      url.search = new URLSearchParams([...Object.entries(filters()), ...kept]);
+      if (url.href !== location.href) history[T.embed ? 'replaceState' : how](how === 'pushState' ? {} : history.state, '', url);
       send('ask');
     };
     const fill = (field, value) => {

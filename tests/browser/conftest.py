@@ -17,6 +17,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.browser.another_site import pages_elsewhere
 from tests.browser.deep_model import TEMPLATE, save_deep_model
 from tests.browser.served import App, free_port, wait_for_app
 from tests.browser.watch import Watch
@@ -144,6 +145,13 @@ def deep_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_deep_model(folder / "deep")
     save_deep_model(folder / "chat", 2, TEMPLATE)
     return folder
+
+
+@pytest.fixture
+def another_site() -> Iterator[Callable[[str], str]]:
+    """A function that serves a page from another origin and returns its address."""
+    with pages_elsewhere() as serve:
+        yield serve
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """A lesson beside the real page: passed, failed, helped, found again by its address."""
 
 import re
+from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DRAWN, Visit, chosen
+from tests.browser.conftest import DRAWN, App, Visit, chosen
 from tokenarium.ui.lessons.reading import lessons
 
 SAID = ".tk-lesson-said"
@@ -94,6 +95,49 @@ def test_a_hand_out_is_saved_from_the_learn_page(visit: Visit) -> None:
         card.get_by_role("button", name="Download the hand-out").click()
     assert saved.value.suggested_filename == "tokenarium-lesson-heavy.html"
     assert "<h2>Answers</h2>" in saved.value.path().read_text("utf-8")
+
+
+def test_a_lesson_in_a_frame_is_failed_passed_and_goes_on(
+    browser: Browser, app: App, visit: Visit, another_site: Callable[[str], str]
+) -> None:
+    page = begin(visit, 1)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("menuitem", name="Embed in another page").click()
+    dialog = page.get_by_role("dialog", name="Embed")
+    expect(dialog.get_by_role("checkbox", checked=True)).to_have_count(1)
+    snippet = dialog.get_by_role("textbox").input_value()
+    assert "embed=lesson" in snippet
+    assert "lesson_step=1" in snippet
+
+    other = browser.new_page(viewport={"width": 1000, "height": 800})
+    other.goto(another_site(f"<body style='margin:0'>{snippet}</body>"))
+    framed = other.frame_locator("iframe")
+    panel, said = framed.get_by_role("complementary", name="Lesson"), framed.locator(SAID)
+    expect(said).to_contain_text("look for the highest")
+    for hidden in ("#run", ".tk-head", "#views", "[data-do=close]", ".tk-lesson-fold"):
+        expect(framed.locator(hidden).first).to_be_hidden()
+    panel.get_by_role("button", name="Hint").click()
+    expect(panel.locator(".tk-lesson-hints li")).to_have_count(1)
+    framed.locator("#strip .tk-token").first.click()
+    expect(said).to_contain_text("✓ “The” (token 0)")
+    # The next step stands in the frame too, with another part; the link leads to the whole page.
+    panel.get_by_role("button", name="Next").click()
+    expect(panel).to_contain_text("Find a head that rests on it")
+    expect(framed.locator("#plot-sink_grid .main-svg").first).to_be_visible()
+    expect(framed.locator("#strip")).to_be_hidden()
+    back = framed.get_by_role("link", name="Open in Tokenarium").get_attribute("href")
+    assert back is not None
+    assert "lesson_step=2" in back
+    assert "embed" not in back
+    # What computes is done on the whole page.
+    panel.get_by_role("link", name="Step 8").click()
+    live = panel.get_by_role("link", name="do this step in Tokenarium")
+    expect(live).to_have_attribute("href", re.compile("lesson_step=8$"))
+    with other.context.expect_page() as opened:
+        live.click()
+    assert "embed" not in opened.value.url
+    assert other.evaluate("scrollY") == 0
+    other.close()
 
 
 def test_on_a_small_screen_the_lesson_folds_to_a_line(visit: Visit) -> None:

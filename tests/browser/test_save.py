@@ -5,9 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.etree import ElementTree
 
@@ -160,32 +158,6 @@ def test_a_picture_says_what_it_is_of_and_is_dark_on_white_from_a_dark_page(visi
         page.get_by_role("menuitem", name="Who is attended to: Picture (SVG)").click()
 
 
-@pytest.fixture
-def another_site() -> Iterator[Callable[[str], str]]:
-    """A function that serves a page from another origin and returns its address."""
-    servers = []
-
-    def serve(body: str) -> str:
-        class Page(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("content-type", "text/html; charset=utf-8")
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Page))
-        Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}/"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
 def test_parts_stand_in_a_frame_of_another_site_and_lead_back(
     browser: Browser, app: App, visit: Visit, another_site: Callable[[str], str]
 ) -> None:
@@ -228,6 +200,9 @@ PAGES = {
     "heads?layer=3&head=5&embed=head": ("#usual-head h2", ".tk-usual-bar, #usual-list"),
     "compare?runs=example-one-wrong-word,example-said-twice&embed=text": (
         ".tk-place-stack", ".tk-compare-runs, #compare-said, #compare-places, #compare-table",
+    ),
+    "library?text=lighthouse&kind=cache&embed=runs": (
+        "#library tr[data-run]", ".tk-lib-filters, #query, #holdings, tr [data-do], tr input",
     ),
 }  # fmt: skip
 """By address, what a frame shows and what it hides."""

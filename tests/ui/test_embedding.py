@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
 
@@ -10,6 +11,9 @@ from tests.labs import shipped_store
 from tests.ui.browser_stub import Visit, layout_of
 from tests.ui.served import serving
 from tokenarium.backend import Settings, UserError
+from tokenarium.ui.lessons.framed import beside
+from tokenarium.ui.lessons.lesson import Lesson
+from tokenarium.ui.lessons.reading import lessons
 from tokenarium.ui.pages import find_pages
 from tokenarium.ui.shell.embedding import ONLY_SHOWN, Part, chosen, embedded, parts_of
 from tokenarium.ui.shell.section import MAIN, RunPage
@@ -50,6 +54,11 @@ def test_only_an_embed_may_be_framed_by_anybody(served: SimpleNamespace) -> None
         ("/?embed=", "choose sentence, strip"),
         ("/?embed=%3Cscript%3E", "embed=&#x27;&lt;script&gt;&#x27;"),
         ("/?embed=map,lens", "map in attention, lens in predictions: embed one of them"),
+        ("/?embed=lesson", "lesson=&#x27;&#x27; is no lesson: choose tokens, sink"),
+        ("/learn?embed=lesson&lesson=%3Cb%3E", "lesson=&#x27;&lt;b&gt;&#x27; is no lesson"),
+        ("/learn?embed=lesson&lesson=sink&lesson_step=99", "of &#x27;sink&#x27;: choose 1 to 8"),
+        ("/learn?embed=cards", "embed=&#x27;cards&#x27; is no part of this page: choose lessons"),
+        ("/library?embed=sql", "embed=&#x27;sql&#x27; is no part of this page: choose runs"),
         ("/endpoints?embed=strip", "page=/endpoints has no parts to embed: take one of /, /cache"),
     ],
 )
@@ -90,6 +99,35 @@ def test_parts_of_one_view_stand_together() -> None:
     assert chosen(parts, "a, b,c") == (("a", "p", "q"), "v")
     with pytest.raises(UserError, match="choose a, b, c"):
         chosen(parts, " , ")
+
+
+@pytest.mark.parametrize("lesson", lessons().values(), ids=lambda lesson: lesson.slug)
+def test_every_step_is_framed_with_the_part_that_it_is_about(
+    served: SimpleNamespace, lesson: Lesson
+) -> None:
+    pages = {page.path: parts_of(layout_of(served.lab, page).page) for page in find_pages()}
+    for number, step in enumerate(lesson.steps, 1):
+        asked = {"embed": "lesson", "lesson": lesson.slug, "lesson_step": str(number)}
+        moved = served.http.get("/learn", params={**asked, "__theme": "dark"})
+        assert moved.status_code == 307
+        begins = urlsplit(urljoin("/learn", moved.headers["location"]))
+        assert begins.path == f"/{step.page}"
+        assert dict(parse_qsl(begins.query)) == {**step.state, **asked, "__theme": "dark"}
+        shown = served.http.get(begins.geturl())
+        assert (shown.status_code, framing(shown)) == (200, ("frame-ancestors 'self' *", None))
+        parts = pages[step.page]
+        panel = beside(step, {name: part.ids for name, part in parts.items()})
+        assert panel is not None, f"{lesson.slug} {number}: {step.look} cannot be framed"
+        assert step.look in parts[panel].ids
+        told = "".join(f', "{each}"' for each in parts[panel].ids)
+        assert f'window.tokenariumEmbed={{"ids": ["lesson"{told}]}}' in shown.text
+
+
+def test_a_step_of_another_page_is_led_there_and_named_parts_stay(served: SimpleNamespace) -> None:
+    asked = "lesson=heavy&lesson_step=4&embed=lesson,strip"
+    assert served.http.get(f"/?run=r&{asked}").headers["location"].startswith("cache?run=example-")
+    own = "/cache?run=r&lesson=heavy&lesson_step=4&embed=lesson,lanes"
+    assert 'tokenariumEmbed={"ids": ["lesson", "lanes"]}' in served.http.get(own).text
 
 
 def event(referer: str) -> Any:

@@ -55,6 +55,27 @@ def test_list_shows_texts_escaped_and_where_each_run_opens(lab: Lab, run_id: str
     assert ("trace", f"Trace ({lab.count(kind='trace')})") in found["choices"]["kind"]
 
 
+def test_a_frame_lists_and_opens_runs_and_changes_none(lab: Lab, run_id: str) -> None:
+    told = {"query": "?kind=trace&text=alert&embed=runs", "framed": True}
+    rows = listed(lab, Asked.read(told), NOBODY, arrived=True)["rows"].partition("<tbody>")[2]
+    assert f'href="./?run={run_id}"' in rows
+    assert "<script>" not in rows
+    assert not [each for each in ("data-do", "<input", "<details") if each in rows]
+    asked = Asked.read({"framed": True, "do": "delete", "run": run_id})
+    assert "an embed only lists runs" in changed(lab, asked, NOBODY)["refused"]
+    assert lab.open(run_id).id == run_id
+
+
+def test_the_page_knows_a_frame_by_its_address(lab: Lab) -> None:
+    def told(address: str) -> dict[str, Any]:
+        headers = {"referer": f"http://h/{address}"}
+        request: Any = SimpleNamespace(headers=headers, cookies={}, session_hash="s")
+        return Library(lab)._seen(lambda asked, _: asked)({"framed": "no"}, request)
+
+    assert told("library?embed=runs")["framed"] is True
+    assert told("library?text=embed")["framed"] is False
+
+
 @pytest.mark.usefixtures("lab")
 def test_runs_open_on_the_page_of_their_kind() -> None:
     assert address_of("cache") == "cache?run="

@@ -24,6 +24,8 @@ class Asked:
     """A tag, or a note."""
     reply: int = 0
     """Number of the question, so that the browser knows the answer to its newest one."""
+    framed: bool = False
+    """Whether it comes from a frame of another site, where nothing is changed."""
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -41,6 +43,7 @@ class Asked:
             _text(told.get("run")),
             _text(told.get("said")),
             _whole(told.get("reply")),
+            told.get("framed") is True,
         )
 
     @property

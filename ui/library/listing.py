@@ -36,7 +36,13 @@ def listed(
         of = kept(lab).put(of_list(runs, found, asked.wanted, AT_ONCE, offset), visitor)
         hosted = lab.settings.hosted
         rows = [
-            Row(run, lab.is_example(run.id), not hosted or run.owner == str(visitor), not hosted)
+            Row(
+                run,
+                lab.is_example(run.id),
+                own=not asked.framed and (not hosted or run.owner == str(visitor)),
+                pins=not hosted,
+                plain=asked.framed,
+            )
             for run in runs
         ]
         answer |= {
@@ -66,6 +72,8 @@ def changed(lab: Lab, asked: Asked, visitor: Visitor) -> dict[str, Any]:
 
 def _change(lab: Lab, asked: Asked, visitor: Visitor) -> str:
     run_id, said = asked.run_id, asked.said
+    if asked.framed:
+        raise UserError("an embed only lists runs: open the whole page to change one")
 
     def pinned(how: bool) -> str:
         lab.pin(run_id, how)

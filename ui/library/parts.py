@@ -36,7 +36,7 @@ def run_list(*, pins: bool, compare: bool) -> gr.HTML:
     style = (FOLDER / "library.css").read_text("utf-8")
     return gr.HTML(
         html_template=f"""<style>{style}</style>
-<form class="tk-lib-filters" role="search">
+<form class="tk-lib-filters tk-part" role="search">
   <label class="tk-lib-text">Text or note<input type="search" name="text" maxlength="300"></label>
   {lists}
   <label>From<input type="date" name="since"></label>
@@ -44,12 +44,13 @@ def run_list(*, pins: bool, compare: bool) -> gr.HTML:
   {pinned + "</label>" if pins else ""}
   <button type="reset">Clear</button>
 </form>
+<div class="tk-part" id="library-runs">
 <div class="tk-lib-bar"><span class="tk-lib-count" role="status"></span>
   <a class="tk-lib-compare" data-page="{"compare" if compare else ""}" hidden></a>
   <span class="tk-lib-turn"><button type="button" data-do="before">Previous</button>
   <button type="button" data-do="next">Next</button></span></div>
 <p class="tk-status tk-lib-said" role="status" hidden></p>
-<div class="tk-lib-found"></div>""",
+<div class="tk-lib-found"></div></div>""",
         js_on_load=_LIST_JS,
         elem_id="library",
         elem_classes="tk-block",

@@ -23,6 +23,8 @@ class Row:
     """Whether tags and note may be changed, and the run deleted unless it is an example."""
     pins: bool
     """Whether runs can be pinned here."""
+    plain: bool = False
+    """Whether nothing in it filters or compares, as in a frame of another site."""
 
 
 def rows_html(rows: Sequence[Row], empty: str, of: str = "") -> str:
@@ -91,15 +93,17 @@ def measured(text: str, name: str, *index: int, of: str = "") -> str:
 def _row(row: Row, place: int, of: str) -> str:
     run, run_id = row.run, escape(row.run.id)
     methods = "".join(
-        f'<button type="button" data-do="method" data-value="{escape(slug)}" '
-        f'title="{escape(family)}">{escape(slug)}</button>'
+        _filter("method", slug, f'title="{escape(family)}"', plain=row.plain)
         for family, slugs in run.methods.items()
         for slug in slugs
     )
     kept = size(run.array_bytes)
-    cells = (
+    compare = (
         f'<input type="checkbox" data-compare="{escape(run.kind)}" '
-        f'aria-label="Compare {escape(short(run.text, 40))}">',
+        f'aria-label="Compare {escape(short(run.text, 40))}">'
+    )
+    cells = (
+        "" if row.plain else compare,
         _text(row),
         escape(titles().get(run.kind, run.kind)),
         escape(run.model),
@@ -128,14 +132,22 @@ def _text(row: Row) -> str:
         else f'<span title="No page shows runs of this kind: open it from Python">{words}</span>'
     )
     marks = "".join(
-        f'<button type="button" class="tk-lib-tag" data-do="tagged" data-value="{escape(tag)}">'
-        f"{escape(tag)}</button>"
-        for tag in run.tags
+        _filter("tagged", tag, 'class="tk-lib-tag"', plain=row.plain) for tag in run.tags
     )
     example = '<span class="tk-note">example</span>' if row.example else ""
     pinned = '<span class="tk-note">pinned</span>' if run.pinned and not row.example else ""
     note = f'<p class="tk-lib-note">{escape(short(run.note, 400))}</p>' if run.note else ""
     return f"{opened} {example}{pinned}{marks}{note}"
+
+
+def _filter(does: str, value: str, more: str, *, plain: bool) -> str:
+    """Return a word that the list is filtered by when it is pressed; plain, the word alone."""
+    if plain:
+        return f"<span {more}>{escape(value)}</span>"
+    return (
+        f'<button type="button" data-do="{does}" data-value="{escape(value)}" {more}>'
+        f"{escape(value)}</button>"
+    )
 
 
 def _untold(run: ListedRun) -> str:

@@ -7,10 +7,11 @@ import gradio as gr
 
 from tokenarium.backend import Visitor
 from tokenarium.ui.classes.classroom import classroom
+from tokenarium.ui.lessons.framed import FRAMED
 from tokenarium.ui.lessons.handout import handout
 from tokenarium.ui.lessons.lesson import Lesson
 from tokenarium.ui.lessons.reading import lessons
-from tokenarium.ui.shell.page import Page
+from tokenarium.ui.shell.page import Framed, Page
 from tokenarium.ui.shell.saving import sent
 from tokenarium.ui.text import escape
 
@@ -29,6 +30,10 @@ class Learn(Page):
     files: ClassVar[Mapping[str, str]] = {
         f"{lesson.slug}.html": f"Hand-out: {lesson.title} (web page, offline)"
         for lesson in lessons().values()
+    }
+    parts: ClassVar[Mapping[str, Framed]] = {
+        "lessons": Framed("All lessons", ("lessons",)),
+        FRAMED: Framed("A step of a lesson", ()),  # which stands beside its own page
     }
     intro: ClassVar[str] = (
         "Lessons beside the real pages: do something, and see at once whether it shows what it "
@@ -73,5 +78,6 @@ def _card(lesson: Lesson) -> str:
         f'<div><a class="tk-begin" href="{escape(lesson.address(1))}">Begin</a>'
         f'<button type="button" data-do="link" aria-label="Copy the link of: {title}">Copy link'
         '</button><button type="button" data-do="paper" aria-label="Download the hand-out of: '
-        f'{title}">Hand-out</button><span class="tk-lesson-copied" role="status"></span></div></li>'
+        f'{title}">Hand-out</button><button type="button" data-do="embed" aria-label="Embed: '
+        f'{title}">Embed</button><span class="tk-lesson-copied" role="status"></span></div></li>'
     )

@@ -12,8 +12,9 @@ from tokenarium.ui.library.holdings import holdings_html
 from tokenarium.ui.library.listing import changed, listed
 from tokenarium.ui.library.parts import query_box, run_list
 from tokenarium.ui.library.query import Opens, answered, cells, drawn, file_of, usual
+from tokenarium.ui.shell.embedding import embedded
 from tokenarium.ui.shell.events import EAGER, QUIET
-from tokenarium.ui.shell.page import Page
+from tokenarium.ui.shell.page import Framed, Page
 from tokenarium.ui.shell.saving import sent
 from tokenarium.ui.shell.visitor import visitor_of
 from tokenarium.ui.why.answer import kept
@@ -33,6 +34,9 @@ class Library(Page):
     files: ClassVar[Mapping[str, str]] = {
         "runs.csv": "The list, as it is filtered (CSV)",
         "runs.parquet": "The list, as it is filtered (Parquet)",
+    }
+    parts: ClassVar[Mapping[str, Framed]] = {
+        "runs": Framed("The list, as it is filtered", ("library-runs",)),
     }
     intro: ClassVar[str] = "Every stored run: find it, open it, keep it, compare it, count over it."
 
@@ -78,6 +82,7 @@ class Library(Page):
 
         def handle(told: object, request: gr.Request) -> Any:
             asked = told if isinstance(told, dict) else {}
+            asked = {**asked, "framed": embedded(request)}
             return handler(asked, visitor_of(self.lab, request, asked))
 
         return handle

@@ -14,6 +14,8 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tokenarium.backend import UserError
+from tokenarium.ui.lessons.framed import FRAMED as LESSON
+from tokenarium.ui.lessons.framed import beside, moved_to, step_of
 from tokenarium.ui.shell.section import RunPage
 from tokenarium.ui.text import escape
 
@@ -43,7 +45,7 @@ def parts_of(page: RunPage) -> dict[str, Part]:
         found |= {each.removeprefix(_PLOT): Part((each,), view) for each in ids}
         if ids:
             found[panel.slug] = Part(tuple(ids), view)
-    return found
+    return {**found, LESSON: Part((LESSON,), None)}
 
 
 def chosen(parts: Mapping[str, Part], asked: str) -> tuple[tuple[str, ...], str | None]:
@@ -52,7 +54,7 @@ def chosen(parts: Mapping[str, Part], asked: str) -> tuple[tuple[str, ...], str 
     Raises:
         UserError: if a name is unknown, or parts are in several tabs.
     """
-    names = [name.strip() for name in asked.split(",") if name.strip()]
+    names = _names(asked)
     unknown = [name for name in names if name not in parts]
     if unknown or not names:
         wrong = unknown[0][:60] if unknown else ""
@@ -89,7 +91,13 @@ class Embeds:
             if path not in pages:
                 whole = ", ".join(f"/{each}" for each in pages)
                 raise UserError(f"page=/{path[:60]} has no parts to embed: take one of {whole}")
-            ids, view = chosen(pages[path], asked[EMBED])
+            names = _names(asked[EMBED])
+            if LESSON in names and LESSON in pages[path]:
+                if begins := moved_to(asked, path):
+                    await RedirectResponse(begins, 307)(scope, receive, send)
+                    return
+                names += _beside(asked, pages[path]) if names == [LESSON] else []
+            ids, view = chosen(pages[path], ",".join(names))
         except UserError as error:
             await _refused(str(error))(scope, receive, send)
             return
@@ -105,6 +113,17 @@ def embedded(request: Any) -> bool:
     """Return whether an event comes from an embed: the browser says which page sends it."""
     told = getattr(request, "headers", None) or {}
     return EMBED in parse_qs(urlsplit(told.get("referer") or "").query, keep_blank_values=True)
+
+
+def _names(asked: str) -> list[str]:
+    return [name.strip() for name in asked.split(",") if name.strip()]
+
+
+def _beside(asked: Mapping[str, str], parts: Mapping[str, Part]) -> list[str]:
+    """Return what a step alone is shown with; nothing where its part cannot be framed."""
+    lesson, number = step_of(asked)
+    found = beside(lesson.steps[number - 1], {name: part.ids for name, part in parts.items()})
+    return [] if found is None else [found]
 
 
 def _asked(scope: Scope) -> dict[str, str] | None:

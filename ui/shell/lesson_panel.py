@@ -75,6 +75,7 @@ def _shown(lesson: Lesson, number: int, page: RunPage, lab: Lab) -> dict[str, An
         "do": step.do.replace("*", ""),
         "look": step.look,
         "asks": step.question is not None,
+        "live": step.live,
         "hints": [inline(hint) for hint in step.hints],
         "addresses": [lesson.address(each) for each in range(1, len(lesson.steps) + 1)],
         "names": [each.title for each in lesson.steps],
