@@ -196,12 +196,14 @@
         if (box.top < inside.top || box.bottom > inside.bottom) built.text.scrollTop += box.top - inside.top - inside.height / 2;
       }
       const unit = shown.unit ? ` ${shown.unit}` : '';
-      built.readout.textContent = Number.isInteger(at) && at < shown.count
-        ? `${shown.axis} ${at}: ${shown.lanes.map((lane, number_) => `${lane.name} ${number(shown.values[number_][at])}`).join('; ')}${unit}` : '';
+      // What is chosen, in each run: names, and numbers that open.
+      const said = (line, there, place, each) => line.replaceChildren(...there ? T.sentence([[`${place}: `], ...each.flatMap(([name, value, why], at) => [[`${at ? '; ' : ''}${name} `], [number(value), Number.isFinite(value) ? why : undefined]])], true, shown.of) : []);
+      said(built.readout, Number.isInteger(at) && at < shown.count, `${shown.axis} ${at}`, shown.lanes.map((lane, row) => [lane.name, shown.values[row][at], `value ${row} ${at}`]));
+      if (unit && built.readout.childNodes.length) built.readout.append(unit);
       built.table.querySelectorAll('[data-select]').forEach(button => button.closest('tr').classList.toggle('tk-selected', JSON.parse(button.dataset.select)[shown.axis] === at));
       const {layer, head} = state;
-      built.headRead.textContent = shown.heads && Number.isInteger(layer) && Number.isInteger(head)
-        ? `layer ${layer}, head ${head}: ${shown.heads.names.map((name, run) => `${name} ${number(shown.heads.values[run][layer]?.[head])}`).join('; ')}` : '';
+      said(built.headRead, shown.heads && Number.isInteger(layer) && Number.isInteger(head), `layer ${layer}, head ${head}`,
+        shown.heads?.names.map((name, run) => [name, shown.heads.values[run][layer]?.[head], `head ${shown.heads.number} ${run} ${layer} ${head}`]) ?? []);
     };
 
     const draw = value => {

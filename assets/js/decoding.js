@@ -27,6 +27,11 @@
       cell.append(button);
       return cell;
     };
+    const saying = (tag, parts) => {
+      const line = make(tag, 'tk-sub');
+      line.append(...T.sentence(parts, Boolean(value.run)));
+      return line;
+    };
     const facts = (found, rows) => {
       const list = make('dl', 'tk-facts');
       for (const [name, text, meaning, why] of rows) {
@@ -79,15 +84,21 @@
     const show = found => {
       const head = make('h3', 'tk-card-title');
       head.append(make('span', 'tk-big', found.text), make('span', 'tk-sub', `step ${found.step + 1}, ${found.title}`));
+      const of = (text, name, one) => text === '–' ? [text] : [text, `${name} ${found.lane} ${one.at}`];
       const tried = found.tried.map(one => {
         const item = make('li', one.kept ? 'tk-hit' : '');
-        item.append(make('code', '', one.text), make('span', 'tk-sub', ` ln p ${plain(one.log_prob)}${one.score === null ? '' : `, score ${one.score}`}${one.kept ? `, ${one.kept} kept` : ''}`));
+        item.append(make('code', '', one.text), saying('span', [
+          [' ln p '], of(plain(one.log_prob), 'branch_log_prob', one),
+          ...one.score === null ? [] : [[', score '], of(String(one.score), 'branch_score', one)],
+          ...one.kept ? [[', '], of(String(one.kept), 'branch_kept', one), [' kept']] : [],
+        ]));
         return item;
       });
       const done = found.done.map(one => {
         const item = make('li', '');
         item.title = one.meaning;
-        item.append(make('b', '', one.action), ' ', make('code', '', one.text), make('span', 'tk-sub', [one.probability === null ? '' : ` p ${share(one.probability)}`, one.score === null ? '' : `score ${one.score}`, one.reason].filter(Boolean).join(', ')));
+        const facts = [one.probability === null ? [] : [[' p '], of(share(one.probability), 'journal_probability', one)], one.score === null ? [] : [['score '], of(String(one.score), 'journal_score', one)], one.reason];
+        item.append(make('b', '', one.action), ' ', make('code', '', one.text), saying('span', facts.filter(part => part.length).flatMap((part, at) => at ? [[', '], ...part] : part)));
         return item;
       });
       if (found.more) done.push(make('li', 'tk-sub', `and ${found.more.toLocaleString('en')} more, which the export has`));
@@ -124,7 +135,7 @@
           const item = make('li', ''), inside = one.step < count;
           const place = make(inside ? 'button' : 'span', inside ? 'tk-road' : 'tk-sub', inside ? `step ${one.step + 1}` : 'after the text');
           if (inside) { place.type = 'button'; place.addEventListener('click', () => { stop(); go(one.step, number, 'pushState'); }); }
-          item.append(place, ' ', make('b', '', one.action), ' ', make('span', 'tk-sub', one.reason + (one.times > 1 ? ` (${one.times} times)` : '')));
+          item.append(place, ' ', make('b', '', one.action), ' ', saying('span', [...one.reason, [one.times > 1 ? ` (${one.times} times)` : '']]));
           return item;
         }));
         if (told.length > MOST_REMARKS) list.append(make('li', 'tk-sub', `and ${(told.length - MOST_REMARKS).toLocaleString('en')} more, which the export has`));
@@ -158,7 +169,7 @@
       cards = new Map();
       shown = '';
       find('.tk-dec-prompt').textContent = value.prompt;
-      find('.tk-dec-notes').replaceChildren(...(value.notes ?? []).map(note => make('p', 'tk-sub', note)));
+      find('.tk-dec-notes').replaceChildren(...(value.notes ?? []).map(note => saying('p', note)));
       range.max = Math.max(0, value.steps - 1);
       const apart = value.lanes.map(each => each.apart).filter(each => each !== null);
       jump.disabled = !apart.length;
@@ -188,9 +199,7 @@
         strip.tabIndex = 0;
         strip.setAttribute('role', 'group');
         strip.setAttribute('aria-label', `Text by ${each.title}; press a token to see its step`);
-        const lines = each.lines.map(([name, nats]) => `${name} ${nats.toFixed(2)} nats`).join(', ');
-        const said = [each.cost, each.ended, lines ? `line: ${lines}` : ''].filter(Boolean).join(' · ');
-        box.append(head, make('p', 'tk-sub', said), strip, ...remarks(each, number, spans.length));
+        box.append(head, saying('p', [each.cost, each.ended ? [[each.ended]] : [], each.acts].filter(part => part.length).flatMap((part, at) => at ? [[' · '], ...part] : part)), strip, ...remarks(each, number, spans.length));
         return {box, strip, spans};
       });
       host.replaceChildren(...lanes.map(({box}) => box));

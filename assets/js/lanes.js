@@ -38,7 +38,9 @@
         });
         const end = lane.spans[Math.min(prompt + step, lane.spans.length - 1)];
         if (end) lane.strip.scrollTop = end.offsetTop - lane.strip.offsetTop - lane.strip.clientHeight + 2 * end.offsetHeight;
-        lane.count.textContent = absent ? 'nothing: the layer has no such key-value head' : `holds ${held}${bits ? `, reads ${read}` : ''} of ${prompt + step} tokens`;
+        const place = `${lane.number} ${T.state.layer ?? 0} ${T.state.head ?? 0} ${step}`;
+        const counted = [['holds '], [String(held), `held ${place}`], ...bits ? [[', reads '], [String(read), `read_of ${place}`]] : [], [' of '], [`${prompt + step} tokens`, `seen ${step}`]];
+        lane.count.replaceChildren(...T.sentence(absent ? [['nothing: the layer has no such key-value head']] : counted, Boolean(T.state.run)));
       }
     };
     // The step is a part of the page's selection: figures follow at once, Python when it rests.
@@ -66,7 +68,7 @@
       apart = differing.length ? Math.min(...differing) : null;
       jump.disabled = apart === null;
       jump.textContent = apart === null ? 'no difference' : 'to the first difference';
-      lanes = value.lanes.map(lane => {
+      lanes = value.lanes.map((lane, number) => {
         const box = make('section', 'tk-lane'), head = make('h2', ''), strip = make('div', 'tk-lane-strip');
         head.append(make('span', '', lane.title), make('span', 'tk-note', lane.label));
         const count = head.appendChild(make('span', 'tk-sub'));
@@ -86,7 +88,7 @@
         host.appendChild(box);
         const gone = shorts(lane.gone), dropped = gone.filter(step => step >= 0);
         const selected = new Map(lane.selected.map(([step, bits]) => [step, bytes(bits)]));
-        return {...lane, spans, strip, count, gone, selected, chosenFrom: dropped.length ? dropped.reduce((a, b) => Math.min(a, b)) : Infinity};
+        return {...lane, number, spans, strip, count, gone, selected, chosenFrom: dropped.length ? dropped.reduce((a, b) => Math.min(a, b)) : Infinity};
       });
       follow();
     };

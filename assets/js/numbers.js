@@ -154,6 +154,8 @@
     return fill;
   };
   T.numbers.tablesOf = tablesOf;
+  // A sentence of texts and of numbers, each with where it came from; a file has no server to ask.
+  T.sentence = (parts, opens = true, run = undefined) => parts.map(([text, why]) => why && opens && T.explain ? T.number(text, why, run) : document.createTextNode(text));
   T.numbers.parts = {plain, axisOf, decoded, list, titled, written};
 
   // What scrolls can be reached by the keyboard, and is named; in a window of another size too.

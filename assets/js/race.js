@@ -18,12 +18,14 @@
         lane.spans.forEach((span, index) => { span.hidden = index >= tokens; });
         lane.bar.style.width = `${100 * tokens / Math.max(1, lane.spans.length)}%`;
         const rate = done ? 1e3 * tokens / (lane.ends[done - 1] || 1) : 0;
-        lane.count.textContent = `${tokens} tokens, ${rate.toFixed(0)} a second, ${(tokens / Math.max(1, done)).toFixed(2)} a pass`;
-        lane.place.textContent = done === lane.ends.length ? `${lane.rank}. after ${end.toFixed(0)} ms` : '';
+        // While it moves the numbers change too fast to be pressed.
+        const opens = done && !moving, of = (text, name, ...at) => [text, [`race_${lane.plain ? 'plain_' : ''}${name}`, ...at].join(' ')];
+        lane.count.replaceChildren(...T.sentence([of(`${tokens} tokens`, 'tokens', done), [', '], of(rate.toFixed(0), 'rate', done), [' a second, '], of((tokens / Math.max(1, done)).toFixed(2), 'pass', done), [' a pass']], opens, lane.run));
+        lane.place.replaceChildren(...done === lane.ends.length ? T.sentence([[`${lane.rank}. after `], of(`${end.toFixed(0)} ms`, 'ms')], opens, lane.run) : []);
         lane.strip.scrollTop = spent < end ? lane.strip.scrollHeight : lane.strip.scrollTop;
       }
     };
-    const stop = () => { cancelAnimationFrame(frame); moving = false; play.textContent = '▶'; play.setAttribute('aria-label', 'Play'); };
+    const stop = () => { cancelAnimationFrame(frame); moving = false; if (lanes.length) draw(Number(range.value) / 1000); play.textContent = '▶'; play.setAttribute('aria-label', 'Play'); };
     const start = () => {
       if (Number(range.value) >= 1000) range.value = 0;
       moving = true;

@@ -74,8 +74,16 @@
       const mine = road === first, box = make('div', `tk-road-line${mine ? ' tk-own' : ''}`), head = make('p', 'tk-road-head'), words = make('div', 'tk-road-words');
       let same = 0;
       while (same < Math.min(road.ids.length, first.ids.length) && road.ids[same] === first.ids[same]) same += 1;
-      const facts = [road.name && road.title, `${road.ids.length} tokens${road.given ? `, ${road.given} given` : ''}`, `mean ln p ${road.mean_log_prob.toFixed(2)}`, `mean entropy ${road.entropy.toFixed(2)} nats`, `${road.passes} passes, ${road.token_steps} tokens read`, `${road.seconds.toFixed(2)} s`, !mine && (same < road.ids.length ? `differs at step ${same + 1}` : 'ends within it')].filter(Boolean).join(' · ');
-      head.append(make('b', '', road.name || road.title), ' ', make('span', 'tk-sub', facts));
+      const of = (text, name) => [text, `${name} ${road.lane}`];
+      const facts = [
+        road.name && [[road.title]], [of(`${road.ids.length} tokens`, 'lane_tokens'), [road.given ? `, ${road.given} given` : '']],
+        [['mean ln p '], of(road.mean_log_prob.toFixed(2), 'mean_log_prob')], [['mean entropy '], of(`${road.entropy.toFixed(2)} nats`, 'mean_entropy')],
+        [of(`${road.passes} passes`, 'lane_passes'), [', '], of(`${road.token_steps} tokens`, 'lane_steps'), [' read']], [of(`${road.seconds.toFixed(2)} s`, 'lane_seconds')],
+        !mine && [[same < road.ids.length ? `differs at step ${same + 1}` : 'ends within it']],
+      ].filter(Boolean).flatMap((part, at) => at ? [[' · '], ...part] : part);
+      const about = make('span', 'tk-sub');
+      about.append(...T.sentence(facts, true, road.run));
+      head.append(make('b', '', road.name || road.title), ' ', about);
       const tools = make('span', 'tk-road-tools');
       if (road.run !== value.run) tools.append(Object.assign(make('a', '', 'open'), {href: `decode?run=${road.run}&node=${road.lane}`}));
       if (road.on) tools.append(Object.assign(make('a', '', 'continue'), {href: `decode?branch=${road.on}`, title: 'Write more tokens after its last one'}));

@@ -31,14 +31,21 @@
       Object.assign(nodes[last], {parent: found.end, depth: nodes[found.end].depth + 1, text: found.said.at(-1), q_raw: null});
       return {nodes, fates: [...found.fates, found.ending], signs: value.signs, names: value.names};
     };
+    // Texts and numbers; those of a run that goes on open nothing yet.
+    const saying = (tag, name, parts) => {
+      const made = make(tag, name);
+      made.append(...T.sentence(parts.map(([text, why]) => text === '–' ? [text] : [text, why]), Boolean(value.run)));
+      return made;
+    };
     const listed = texts => texts.map(text => `“${text}”`).join(' ');
     const describe = () => {
       const found = other(), round = value.rounds[tree.round];
       const said = tree.nodes.filter(each => ['accepted', 'bonus', 'residual_resample', 'cut'].includes(each.status)).map(each => each.text);
       title.textContent = `Round ${tree.round + 1} of ${value.rounds.length}`;
-      const words = [`${round.verified} guesses checked in one pass of ${round.verify.toFixed(1)} ms: ${round.accepted_len} accepted. Added: ${listed(said)}`];
-      if (found) words.push(`By ${found.title} it would have been ${found.said.length - 1} accepted, adding: ${listed(found.said)}`);
-      outcome.replaceChildren(...words.map(text => make('span', '', text)));
+      const of = (text, name) => [String(text), `${name} ${tree.round}`];
+      const words = [[of(round.verified, 'round_verified'), [' guesses checked in one pass of '], of(`${round.verify.toFixed(1)} ms`, 'round_verify_ms'), [': '], of(round.accepted_len, 'round_accepted_len'), [` accepted. Added: ${listed(said)}`]]];
+      if (found) words.push([[`By ${found.title} it would have been `], [String(found.said.length - 1), `replayed ${found.number} ${tree.round}`], [` accepted, adding: ${listed(found.said)}`]]);
+      outcome.replaceChildren(...words.map(parts => saying('span', '', parts)));
     };
     // Where nothing was chosen, the first guess that stayed, or the first one.
     const usual = () => Math.max(tree.nodes.findIndex(each => each.status === 'accepted'), Math.min(1, tree.nodes.length - 1));
@@ -52,13 +59,14 @@
       link.append(code);
       return link;
     };
-    const bars = (heading, probs, hit, own, node = -1) => {
+    const bars = (heading, whose, probs, hit, own, from, node = -1) => {
+      const place = tree.first + from;
       const known = own === null || own === undefined || probs.some(([text]) => text === hit);
       const choices = known || !probs.length ? probs : [...probs, [hit, own]];
       const list = make('ol', 'tk-bars');
       choices.forEach(([text, p], rank) => {
         const item = list.appendChild(make('li', text === hit ? 'tk-hit' : '')), code = make('code', '', text);
-        item.append(Object.assign(make('span', 'tk-bar'), {style: `width:${100 * p}%`}), node < 0 || rank >= probs.length ? code : forked(code, node, rank), make('data', '', share(p)));
+        item.append(Object.assign(make('span', 'tk-bar'), {style: `width:${100 * p}%`}), node < 0 || rank >= probs.length ? code : forked(code, node, rank), saying('data', '', [[share(p), rank < probs.length ? `${whose} ${place} ${rank}` : `node_${whose === 'draft_top' ? 'q' : 'p'}_raw ${tree.first + Number(host.dataset.chosen)}`]]));
       });
       const box = make('div', '');
       box.append(make('h4', 'tk-card-part', heading), choices.length ? list : make('p', 'tk-sub', 'no distribution: it does not come from a model'));
@@ -66,10 +74,10 @@
     };
     const facts = rows => {
       const list = make('dl', 'tk-facts');
-      for (const [name, text, meaning] of rows) {
+      for (const [name, parts, meaning] of rows) {
         const term = make('dt', '', name);
         term.title = meaning;
-        list.append(term, make('dd', '', text));
+        list.append(term, saying('dd', '', parts));
       }
       return list;
     };
@@ -84,47 +92,47 @@
       const head = make('h3', 'tk-card-title'), badge = make('span', `tk-fate tk-f-${fate}`);
       badge.append(make('i', '', value.signs[fate]), value.names[fate]);
       head.append(make('span', 'tk-big', one.text), badge);
-      const parts = [head];
-      if (!other() || one.parent < 0) parts.push(make('p', 'tk-why', one.why));
+      const parts = [head], here = tree.first + index, of = (text, name) => [text, `node_${name} ${here}`];
+      if (!other() || one.parent < 0) parts.push(saying('p', 'tk-why', one.why));
       else parts.push(make('p', 'tk-why', `In the run: ${value.names[tree.nodes[index].status]}. Judged by ${other().title}: ${value.names[fate]}.`));
       if (one.order >= 0) parts.push(facts([
-        ['small model', share(one.q_raw), 'Probability by the draft after what stands before it.'],
-        ['large model', share(one.p_raw), 'Probability by the target after what stands before it.'],
+        ['small model', [of(share(one.q_raw), 'q_raw')], 'Probability by the draft after what stands before it.'],
+        ['large model', [of(share(one.p_raw), 'p_raw')], 'Probability by the target after what stands before it.'],
         ...one.again === undefined ? [] : [
-          ['large model again', share(one.again), 'Probability by the target in its second reading, which follows the draft and asks to correct it.'],
-          ['mean of both', share(one.p_used), 'What the rule makes of both readings of the large model, and tests the guess by.'],
+          ['large model again', [[share(one.again), `second_prob ${here}`]], 'Probability by the target in its second reading, which follows the draft and asks to correct it.'],
+          ['mean of both', [of(share(one.p_used), 'p_used')], 'What the rule makes of both readings of the large model, and tests the guess by.'],
         ],
-        ['at its turn', `${share(one.q_used)} / ${share(one.p_used)}`, 'The same two, small / large, once its elder siblings have failed.'],
-        ['accepted with', share(one.accept_prob), 'Probability that the rule accepts it at its turn.'],
-        ['number drawn', plain(one.u), 'It is accepted if this is below the probability; rules that draw one token look for it instead.'],
-        ['tested with', share(one.p_reach), 'Probability that the rule comes to test it, given this tree.'],
-        ['stays with', share(one.p_accept_path), 'Probability that it and everything above it are accepted.'],
-        ['expected', share(one.est_value), 'What the drafter expected of it.'],
-        ['its rank', `${one.rank + 1} / ${one.choice + 1}`, 'Place among its siblings by the small model / among all tokens by the large one.'],
-        ...one.source ? [['guessed by', one.source, 'Where the guess comes from.']] : [],
+        ['at its turn', [of(share(one.q_used), 'q_used'), [' / '], of(share(one.p_used), 'p_used')], 'The same two, small / large, once its elder siblings have failed.'],
+        ['accepted with', [of(share(one.accept_prob), 'accept')], 'Probability that the rule accepts it at its turn.'],
+        ['number drawn', [of(plain(one.u), 'u')], 'It is accepted if this is below the probability; rules that draw one token look for it instead.'],
+        ['tested with', [of(share(one.p_reach), 'reach')], 'Probability that the rule comes to test it, given this tree.'],
+        ['stays with', [of(share(one.p_accept_path), 'stays')], 'Probability that it and everything above it are accepted.'],
+        ['expected', [of(share(one.est_value), 'expected')], 'What the drafter expected of it.'],
+        ['its rank', [of(String(one.rank + 1), 'rank'), [' / '], of(String(one.choice + 1), 'choice')], 'Place among its siblings by the small model / among all tokens by the large one.'],
+        ...one.source ? [['guessed by', [[one.source]], 'Where the guess comes from.']] : [],
       ]));
       else if (one.parent >= 0 && !other()) parts.push(facts([
-        ['large model', share(one.p_raw), 'Probability by the target after what stands before it.'],
-        ['in what was left', share(one.p_used), 'Probability in the distribution that it was really drawn from.'],
+        ['large model', [of(share(one.p_raw), 'p_raw')], 'Probability by the target after what stands before it.'],
+        ['in what was left', [of(share(one.p_used), 'p_used')], 'Probability in the distribution that it was really drawn from.'],
       ]));
       if (from) {
-        const sides = make('div', 'tk-expect'), small = bars('Small model', from.draft, one.text, one.q_raw);
-        const large = title => bars(title, from.target, one.text, one.p_raw, one.parent);
+        const sides = make('div', 'tk-expect'), small = bars('Small model', 'draft_top', from.draft, one.text, one.q_raw, one.parent);
+        const large = title => bars(title, 'target_top', from.target, one.text, one.p_raw, one.parent, one.parent);
         // What the large model said before it had read the draft, beside what it says when asked to correct it.
         const twice = from.second?.length, readings = make('div', 'tk-expect tk-readings');
-        if (twice) readings.append(large('Large model, first'), bars('asked to correct', from.second, one.text, one.again));
+        if (twice) readings.append(large('Large model, first'), bars('asked to correct', 'second_top', from.second, one.text, one.again, one.parent));
         sides.append(small, ...twice ? [] : [large('Large model')]);
-        parts.push(make('h4', 'tk-card-part tk-after', `After “${from.text}”`), ...twice ? [readings] : [], sides, facts(distributions(from)));
+        parts.push(make('h4', 'tk-card-part tk-after', `After “${from.text}”`), ...twice ? [readings] : [], sides, facts(distributions(from, one.parent)));
       }
-      if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-card-part tk-after', 'After this token'), facts(distributions(one)));
+      if (one.target_entropy !== null && index < tree.nodes.length - 1) parts.push(make('h4', 'tk-card-part tk-after', 'After this token'), facts(distributions(one, index)));
       card.replaceChildren(...parts);
       T.speculating = {round: tree.round, node: index};
     };
-    const distributions = one => [
-      ...one.second?.length ? [['both readings', share(one.again_overlap), 'Sum of the smaller of both probabilities: how much of what the large model says it says again when asked to correct the draft.']] : [],
-      ['entropy', `${plain(one.draft_entropy)} / ${plain(one.target_entropy)} nats`, 'How unsure the small / the large model is.'],
-      ['divergence', `${plain(one.kl_nats)} nats`, 'KL(large || small): how far apart their distributions are.'],
-      ['overlap', share(one.tv_overlap), 'Sum of the smaller of both probabilities: the chance that one drawn guess is accepted.'],
+    const distributions = (one, index) => [
+      ...one.second?.length ? [['both readings', [[share(one.again_overlap), `second_overlap ${tree.first + index}`]], 'Sum of the smaller of both probabilities: how much of what the large model says it says again when asked to correct the draft.']] : [],
+      ['entropy', [[plain(one.draft_entropy), `node_draft_entropy ${tree.first + index}`], [' / '], [plain(one.target_entropy), `node_target_entropy ${tree.first + index}`], [' nats']], 'How unsure the small / the large model is.'],
+      ['divergence', [[plain(one.kl_nats), `node_kl ${tree.first + index}`], [' nats']], 'KL(large || small): how far apart their distributions are.'],
+      ['overlap', [[share(one.tv_overlap), `node_overlap ${tree.first + index}`]], 'Sum of the smaller of both probabilities: the chance that one drawn guess is accepted.'],
     ];
 
     // With a line of what stands before it.

@@ -143,6 +143,7 @@
       if (steps && span.closest('.tk-chunk')) requestAnimationFrame(() => reveal(steps - 1));
     };
     const text = (from, to, most) => clipped(texts.slice(from, to).join('').replace(/\n/g, ''), most);
+    const opens = (metric, value, from, to) => Number.isFinite(value) && metric.why ? [metric.why, from, to, ...metric.of ?? []].join(' ') : undefined;
     const describe = token => {
       const place = extent(token), metric = metrics[chosen];
       if (!place || !metric || !fresh(metric)) { readout.textContent = ''; return; }
@@ -151,12 +152,13 @@
       const how = several ? ` (${metric.total ? 'sum' : 'mean'} of its tokens)` : '';
       const said = [
         density === 'pixel' ? name : `${name} “${text(from, to, 80)}”`,
-        `${metric.title} ${V.shown(numbers[unitOf(token)])} ${metric.unit}`.trim() + how,
+        [[`${metric.title} `], [V.shown(numbers[unitOf(token)]), opens(metric, numbers[unitOf(token)], from, to)], [` ${metric.unit}`.trimEnd() + how]],
         few(from) ? `fewer than ${texts.length - metric.few} later tokens to look at it` : '',
         context !== null && to > context ? `never trained: beyond ${context} tokens` : '',
         density === 'pixel' ? `… ${text(Math.max(0, from - 8), from, 60)}▸${text(from, to, 60)}◂${text(to, to + 8, 60)} …` : '',
       ];
-      readout.textContent = said.filter(Boolean).join(' · ');
+      const parts = said.filter(Boolean).flatMap((part, at) => [...at ? [[' · ']] : [], ...typeof part === 'string' ? [[part]] : part]);
+      readout.replaceChildren(...T.sentence(parts, Boolean(run), metric.whose));
       if (density === 'pixel') host.setAttribute('aria-valuetext', readout.textContent);
     };
     const hover = token => {

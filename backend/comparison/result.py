@@ -197,6 +197,16 @@ class RunComparison:
             batch_means(row * weight, weight) for row, weight in zip(values, weights, strict=True)
         )
 
+    def compared(self, name: str = "") -> int:
+        """Return at how many places a lane and its reference both have a number."""
+        known = ~np.isnan(self.measure(name).values)
+        both = [
+            known[at] & known[lane.reference]
+            for at, lane in enumerate(self.lanes)
+            if lane.reference != at
+        ]
+        return int(np.any(both, axis=0).sum()) if both else 0
+
     @property
     def tables(self) -> tuple[str, ...]:
         """Names of its tables."""

@@ -81,6 +81,20 @@ class Allowed:
         text, rest = _decoded(before)
         return text is not None and not rest and self.constraint.complete(text)
 
+    def broken_at(self, tokens: Sequence[int], given: int = 0) -> int | None:
+        """Return the first of the new tokens that may not follow those before it; None for none.
+
+        Args:
+            tokens: of the new text.
+            given: how many of them were not chosen; what breaks among them is not told.
+        """
+        before = self.text(tokens[:given])
+        for place, token in enumerate(tokens[given:], given):
+            if not self.may_follow(before, token):
+                return place
+            before += self.text([token])
+        return None
+
     def mask(self, before: bytes) -> NDArray[np.bool_]:
         """Return which tokens [V] may follow the new text so far; it is read, never written to.
 

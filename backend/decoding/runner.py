@@ -121,10 +121,23 @@ class _Run:
             if not lane.ended:
                 strategy.decode(lane)
             self.took.append(time.perf_counter() - start)
+            self._note_what_broke(number, strategy, lane)
             self.tried.append(self._tried(strategy, lane))
             if number == 0:
                 self._measure_premises()
         return self._result()
+
+    def _note_what_broke(self, number: int, strategy: Strategy, lane: Lane) -> None:
+        """Say of a strategy that is to keep the constraint where it did not."""
+        if self.allowed is None or not strategy.constrained:
+            return
+        broken = self.allowed.broken_at(lane.new, len(self.request.begin))
+        if broken is not None:
+            self.notes += (
+                f"{self._title(number, strategy)} breaks the constraint at step {broken + 1}: it "
+                "found no text that keeps it, and writes on as without one. Loosen the constraint, "
+                "or let it try more.",
+            )
 
     def _measure_premises(self) -> None:
         """Measure what strategies build on, by the unchanged model, before they write."""

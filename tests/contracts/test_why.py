@@ -5,7 +5,6 @@ import io
 import re
 from collections.abc import Iterable
 from html import unescape
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from tokenarium.ui.why.number import number, source, unmarked
 
 MARK = re.compile(r'<button data-why="([^"]*)">([^<]*)</button>')
 ELSEWHERE = re.compile(r'<button data-why="([^"]*)" data-run="([^"]*)">([^<]*)</button>')
+ANY = re.compile(r'<button data-why="([^"]*)"(?: data-run="([^"]*)")?>([^<]*)</button>')
 SHOWN = re.compile(r"-?[\d,]+(?:\.\d+)?(?:e[-+]?\d+)?")
 RANDOM = re.compile(r"over [\d,]+ random pairs .*? below 1e-12")
 """Of the table of rules, which is of no run."""
@@ -52,10 +52,13 @@ WRONG = (
 
 def marked(values: Iterable[object], run_id: str = "") -> set[tuple[str, str]]:
     """Return source and text of every marked number: of the run in sight, or of one named."""
-    texts = (value for value in values if isinstance(value, str))
-    texts = (text for text in texts if (f'data-run="{run_id}"' in text) == bool(run_id))
-    found = chain.from_iterable(MARK.findall(text) for text in texts)
-    return {(unescape(written), unescape(text)) for written, text in found}
+    found = set()
+    for text in (value for value in values if isinstance(value, str)):
+        around = re.search(r'<div data-run="([^"]+)">', text)
+        for written, own, said in ANY.findall(text):
+            if (own or (around[1] if around else "")) == run_id:
+                found.add((unescape(written), unescape(said)))
+    return found
 
 
 def assert_captions_open(values: Iterable[object]) -> None:

@@ -168,3 +168,13 @@ def test_a_request_names_a_constraint_and_somebody_who_follows_it() -> None:
         DecodeRequest(model="m", text="t", constraint="no_letters")
     plain = DecodeRequest(model="m", text="t", strategies="masked")
     assert plain.key() != asked.key()
+
+
+def test_where_a_text_breaks_a_constraint_is_told() -> None:
+    allowed = Allowed(RegularExpression(pattern="ab?"), Vocabulary(SPELLED, {10}, 12))
+    # By hand: "a" and "ab" may stand, "abc" and "b" may not; 10 ends a text.
+    for tokens, given, wanted in (
+        ([1, 4, 10], 0, None), ([1, 4, 4], 0, 2), ([3], 0, 0), ([4, 1], 0, 0), ([], 0, None),
+        ([10], 0, 0), ([1, 10], 1, None), ([1, 3], 1, 1),
+    ):  # fmt: skip
+        assert allowed.broken_at(tokens, given) == wanted, tokens

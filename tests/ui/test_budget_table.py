@@ -57,15 +57,16 @@ def test_settings_are_carried_by_their_buttons() -> None:
     ],
 )
 def test_sentence_says_who_holds_the_line(line: float, said: str) -> None:
-    assert said in sentence(RESULT.choose("kl", at_most=line))
+    assert said in sentence(RESULT.choose("kl", at_most=line)).text
 
 
 def test_sentence_is_withheld_where_the_full_cache_fails() -> None:
-    said = sentence(RESULT.choose("agree", at_least=1))
+    said = sentence(RESULT.choose("agree", at_least=1)).text
     assert "No policy" in said
     bad = swept({"full": {1.0: [0.7] * 8}, "h2o": {0.5: [0.6] * 8}})
-    assert "The full cache itself does not hold it (0)" in sentence(
-        bad.choose("accuracy", at_least=1)
+    assert (
+        "The full cache itself does not hold it (0)"
+        in sentence(bad.choose("accuracy", at_least=1)).text
     )
 
 

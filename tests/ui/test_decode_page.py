@@ -1,6 +1,7 @@
 """A step's card is what the run knows, as JSON can hold it; a click names a road."""
 
 import json
+import re
 from math import prod
 
 import orjson
@@ -66,10 +67,11 @@ def test_what_a_strategy_notes_is_shown_with_the_notes_of_the_run(lab: Lab) -> N
     result = lab.run(asked).result
     value = orjson.loads(decoding_value(result, "x"))  # type: ignore[arg-type]
     plain, masked = value["lanes"]
-    assert value["notes"] == list(result.notes)  # type: ignore[attr-defined]
+    said = ["".join(text for text, *_ in note) for note in value["notes"]]
+    assert said == list(result.notes)  # type: ignore[attr-defined]
     assert plain["ended"] == "ended at the length"
     assert plain["remarks"] == []
-    left = [one for one in masked["remarks"] if "was left by the mask" in one["reason"]]
+    left = [one for one in masked["remarks"] if "was left by the mask" in str(one["reason"])]
     assert [one["step"] for one in left] == [*range(len(masked["texts"]))]
     assert all(one["times"] == 1 for one in left)
 
@@ -79,7 +81,7 @@ def test_equal_remarks_after_one_another_are_one(lab: Lab) -> None:
                           max_new_tokens=5)  # fmt: skip
     result = lab.run(asked).result
     [lane] = orjson.loads(decoding_value(result, None))["lanes"]  # type: ignore[arg-type]
-    assert lane["remarks"] == [{"step": 0, "action": "take", "reason": "given", "times": 3}]
+    assert lane["remarks"] == [{"step": 0, "action": "take", "reason": [["given"]], "times": 3}]
 
 
 def test_the_card_says_what_the_small_model_takes(lab: Lab) -> None:
@@ -148,7 +150,8 @@ def test_a_pasted_response_is_shown_without_a_model(lab: Lab) -> None:
     assert lane["texts"] == ["He", "y"]
     assert lane["entropy"][0] > 0
     assert lane["entropy"][1] is None
-    assert lane["cost"] == f"2 tokens · mean entropy at least {lane['entropy'][0]:.2f} nats"
+    said = "".join(text for text, *_ in lane["cost"])
+    assert said == f"2 tokens · mean entropy at least {lane['entropy'][0]:.2f} nats"
     found = orjson.loads(orjson.dumps(step_value(result, 0, 0)))
     assert found["passes"] is None
     assert found["stages"][0][1] is None
@@ -172,3 +175,19 @@ def test_a_response_left_behind_a_chat_is_not_asked_again(lab: Lab) -> None:
 def test_a_prompt_in_braces_is_no_response() -> None:
     assert not is_response('{"name": "Ada"')
     assert not is_response('say "logprobs"')
+
+
+def test_a_strategy_that_does_not_keep_the_constraint_says_so(lab: Lab) -> None:
+    both = [StrategySpec("rectification"), StrategySpec("masked")]
+    asked = DecodeRequest(model="bundled/draft", text="Once upon a time", max_new_tokens=4,
+                          strategies=both)  # fmt: skip
+    for pattern, kept in (("[0-9]{9}", False), ("[a-z ,]+", True)):
+        form = ConstraintSpec("regex", pattern=pattern)
+        result = lab.run(asked.model_copy(update={"constraint": form})).result
+        assert isinstance(result, DecodeResult)
+        told = [note for note in result.notes if "breaks the constraint" in note]
+        text = result.lanes[1].text
+        assert bool(re.fullmatch("[0-9]*" if not kept else pattern, text)) is kept
+        assert [note.split(": ")[0] for note in told] == (
+            [] if kept else ["Dead-end rectification breaks the constraint at step 1"]
+        )

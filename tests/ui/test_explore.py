@@ -92,8 +92,8 @@ def test_predictions_ask_for_the_rows_in_sight(explore: Visit, reader: Reader) -
     explore.told["view"] = "predictions"
     found = read(explore, "s" * 130)
     assert [request.rows for request in reader.lenses] == [tuple(range(64))]
-    assert "64 of 130 tokens, products in bfloat16" in found["lens_said"]
-    assert "KL by 0.046 nats" in found["lens_said"]
+    assert "64 of 130 tokens, products in bfloat16" in words(found["lens_said"])
+    assert "KL by 0.046 nats" in words(found["lens_said"])
     shown, said = lens_of(found)
     assert shown == list(range(14))
     assert said == list(hand_made.trace(130).lens_text[-1][:14])
@@ -115,7 +115,7 @@ def test_the_whole_map_is_decoded_once_by_choice(explore: Visit, reader: Reader)
     assert steps[0]["running"]
     assert last["running"] is None
     assert reader.lenses[-1].rows == ()
-    assert "100 of 100 tokens" in last["lens_said"]
+    assert "100 of 100 tokens" in words(last["lens_said"])
     asked = len(reader.lenses)
     explore.pick(token=99)
     assert len(reader.lenses) == asked
@@ -125,7 +125,7 @@ def test_a_lens_waits_where_the_model_is_not_loaded(explore: Visit, reader: Read
     explore.told["view"] = "predictions"
     found = read(explore, "not loaded")
     assert found["lens"] is None
-    assert "The model is not loaded" in found["lens_said"]
+    assert "The model is not loaded" in words(found["lens_said"])
     assert reader.lenses == []
 
 
@@ -138,7 +138,7 @@ def test_a_token_changes_the_card_only(explore: Visit) -> None:
     read(explore)
     found = explore.pick(token=3)
     assert set(found) == {"card", "drawn"}
-    assert "token 3 of 5" in found["card"]
+    assert "token 3 of 5" in words(found["card"])
     assert found["drawn"]["place"]["token"] == 3
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.ui.browser_stub import Visit
 from tests.ui.conftest import Reader
 from tests.ui.explore_visit import PARTS, explore, read, running, until_part
+from tests.ui.test_sentence import words
 from tokenarium.backend import Lab
 from tokenarium.ui.pages.explore import Explore
 from tokenarium.ui.shell.panel import Values
@@ -52,11 +53,11 @@ def test_a_part_can_be_explored_while_it_lasts_and_once_it_was_stopped(
     reader.gate.clear()
     steps = running(explore, "piece")
     until_part(explore, steps)
-    assert "token 2 of 5" in explore.pick(token=2)["card"]
+    assert "token 2 of 5" in words(explore.pick(token=2)["card"])
     explore.cancel()
     explore.every(steps)
     assert explore.messages[-1]["why"] == "stop"
-    assert "token 3 of 5" in explore.pick(token=3)["card"]
+    assert "token 3 of 5" in words(explore.pick(token=3)["card"])
 
 
 def test_the_address_opens_run_and_selection(explore: Visit, lab: Lab) -> None:

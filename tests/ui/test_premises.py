@@ -20,6 +20,7 @@ from tokenarium.ui.panels.decode.doubt import Doubt
 from tokenarium.ui.panels.decode.premises import Premises
 from tokenarium.ui.shell.panel import Scene
 from tokenarium.ui.shell.selection import Chosen
+from tokenarium.ui.why.number import unmarked
 
 ASKED = DecodeRequest(
     model="bundled/draft",
@@ -103,7 +104,7 @@ def test_the_page_says_the_verdict_first_and_draws_it(lab: Lab, run: Run) -> Non
     result = result_of(run)
     panel = Premises(lab)
     found = panel.draw(Scene(result, ASKED, Chosen(run.id), runs=(run,)))
-    assert "<mark>does not hold here</mark>: at 12 of 12 steps" in found["premises"]
+    assert "<mark>does not hold here</mark>: at 12 of 12 steps" in unmarked(found["premises"])
     assert 'data-why="premise_value 2"' in found["premises"]
     figure = json.loads(found["premise_figure"])
     names = [trace["name"] for trace in figure["data"]]

@@ -16,6 +16,7 @@ from tokenarium.ui.components.speculate_tables import audit_badge
 from tokenarium.ui.components.table import Cell, Column, Number, table_html
 from tokenarium.ui.text import escape, many, one_line
 from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.said import NOTE, notes
 
 MOST_ROUNDS = 600
 OWN = 3
@@ -61,12 +62,11 @@ def rounds_html(result: ImportResult) -> str:
         )
     more = len(rounds) - len(parts)
     rest = f'<span class="tk-sub"> and {more:,} more</span>' if more > 0 else ""
-    notes = "".join(f'<p class="tk-sub">{escape(note)}</p>' for note in result.notes)
     return (
         '<div class="tk-import-rounds" role="region" tabindex="0" aria-label="Rounds">'
         f"{''.join(parts)}{rest}</div>"
         '<p class="tk-sub">■ accepted, □ drafted and not accepted; each round adds one token '
-        f"more.</p>{notes}"
+        f"more.</p>{notes(result, tag=NOTE)}"
     )
 
 

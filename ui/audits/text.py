@@ -7,6 +7,7 @@ from tokenarium.ui.characters import displayed
 from tokenarium.ui.components.speculate_tables import audit_badge
 from tokenarium.ui.text import escape, many, one_line
 from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.said import NOTE, notes
 
 MOST_TOKENS = 4_000
 SIGNS = {
@@ -98,6 +99,5 @@ def tokens_html(result: AuditResult) -> str:
 
 def checks_html(result: AuditResult) -> str:
     """Return the checks with their evidence, and notes."""
-    notes = "".join(f'<p class="tk-sub">{escape(note)}</p>' for note in result.notes)
     about = "What the verdict rests on: the model read the text once."
-    return audit_badge(result.audit, about) + notes
+    return audit_badge(result.audit, about) + notes(result, tag=NOTE)

@@ -17,7 +17,9 @@ from tokenarium.ui.figures.picture import credit_of
 from tokenarium.ui.figures.style import caption, opening
 from tokenarium.ui.shell.stored import stored_runs
 from tokenarium.ui.text import one_line
-from tokenarium.ui.why.number import of_figure
+from tokenarium.ui.why.answer import estimates
+from tokenarium.ui.why.beside import of_comparison
+from tokenarium.ui.why.number import of_figure, of_run, source
 
 TEMPLATE = """<div class="tk-compare"><div class="tk-compare-said tk-part" id="compare-said"
 aria-live="polite"></div><div class="tk-compare-runs tk-part"></div>
@@ -55,8 +57,12 @@ def answer(
         UserError: if they cannot be compared.
     """
     found = lab.compare(ids, visitor=visitor)
+    told = shown(found, measure, heads)
+    of = estimates(lab).put(of_comparison(lab, found, told["measure"]))
     return {
-        **shown(found, measure, heads),
+        **told,
+        **{name: of_run(told[name], of) for name in ("sentence", "table")},
+        "of": of,
         "ids": list(ids),
         "offers": offers(lab, found.kind, visitor, ids),
     }
@@ -143,6 +149,7 @@ def _heads(found: RunComparison, wanted: object) -> dict[str, Any] | None:
         "measure": name,
         "measures": {key: [MEASURES[key].title, MEASURES[key].definition] for key in found.heads},
         "values": [_sent(grid) for grid in values],
+        "number": [*found.heads].index(name),
         "names": [lane.name for lane in found.lanes],
         "figures": {
             each: _drawn(found, each, name) for each in ("head_differences", "head_values")
@@ -169,7 +176,7 @@ def _table(found: RunComparison, name: str, selects: str) -> str:
         [
             Link(_called(found, place), {selects: place}),
             *(_number(found, name, lane, place) for lane in range(len(found.lanes))),
-            number(float(apart[place]), measure.unit),
+            Number(number(float(apart[place]), measure.unit), source("largest", place)),
         ]
         for place in order
         if apart[place] > 0

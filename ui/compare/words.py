@@ -3,6 +3,7 @@
 from tokenarium.backend import Alignment, Interval, PlaceMeasure, RunComparison
 from tokenarium.ui.compare.numbers import value_source
 from tokenarium.ui.text import escape, many, one_line
+from tokenarium.ui.why.number import Source, source
 from tokenarium.ui.why.number import number as marked
 
 LEAST = 0.005
@@ -45,13 +46,11 @@ def _largest(comparison: RunComparison, name: str) -> str:
     measure = comparison.measure(name)
     if not comparison.places:
         return "Nothing of these texts is aligned: no token can be compared with another."
-    if not _compared(comparison, measure):
+    if not comparison.compared(name):
         return f"The {escape(measure.title)} is not known at any place of two of these runs."
     largest = comparison.largest(name)
     if largest is None or abs(largest.difference) < LEAST * _scale(measure):
-        count = many(
-            _compared(comparison, measure), f"{_aligned_word(comparison)}{comparison.axis}"
-        )
+        count = _counting(comparison.compared(name), comparison, source("compared"))
         return f"They do not differ in {escape(measure.title)} at any of {count}."
     lane = comparison.lanes[largest.lane]
     two = sum(at != each.reference for at, each in enumerate(comparison.lanes)) == 1
@@ -84,8 +83,8 @@ def _means(comparison: RunComparison, name: str) -> str:
     if measure.paired:
         return _paired(comparison, name)
     found = [
-        (lane.name, mean)
-        for lane, mean in zip(comparison.lanes, comparison.mean(name), strict=True)
+        ((lane.name, at), mean)
+        for at, (lane, mean) in enumerate(zip(comparison.lanes, comparison.mean(name), strict=True))
         if not lane.baseline
     ]
     known = sorted(
@@ -95,20 +94,21 @@ def _means(comparison: RunComparison, name: str) -> str:
     )
     if len(known) < len(found) or len(known) < 2 or _timed_apart(comparison, name):
         return ""
-    best, mean = known[0]
-    alike = [who for who, other in known[1:] if other.overlaps(mean)]
+    (best, place), mean = known[0]
+    alike = [who for (who, _), other in known[1:] if other.overlaps(mean)]
     word = "lowest" if name in LOWER_IS_BETTER else "highest"
-    least = min(each.n for _, each in known)
-    over = many(least, comparison.axis)
+    least, of = min((each.n, at) for (_, at), each in known)
+    over = marked(many(least, comparison.axis), source("n", of))
     if alike:
         return (
             f"Over {over} none has the {word} mean for certain: {escape(best)} "
-            f"({_interval(mean, measure)}) and {escape(', '.join(alike))} overlap."
+            f"({_interval(mean, measure, place)}) and {escape(', '.join(alike))} overlap."
         )
-    then, other = known[1]
+    (then, at), other = known[1]
     return (
         f"Over {over} the mean is {word} for <b>{escape(best)}</b> "
-        f"({_interval(mean, measure)}); next is {escape(then)} ({_interval(other, measure)})."
+        f"({_interval(mean, measure, place)}); next is {escape(then)} "
+        f"({_interval(other, measure, at)})."
     )
 
 
@@ -116,32 +116,40 @@ def _paired(comparison: RunComparison, name: str) -> str:
     """Say how far each later run is from the first on average, where the interval leaves out 0."""
     measure, found = comparison.measure(name), []
     first = comparison.lanes[0].name
-    for lane, mean in list(zip(comparison.lanes, comparison.mean(name), strict=True))[1:]:
+    every = enumerate(zip(comparison.lanes, comparison.mean(name), strict=True))
+    for at, (lane, mean) in list(every)[1:]:
         if mean is None or comparison.axis == "point":
             continue
-        over = many(mean.n, f"{_aligned_word(comparison)}{comparison.axis}")
+        over = _counting(mean.n, comparison, source("n", at))
         if mean.low <= 0 <= mean.high:
             found.append(
                 f"Over {over} neither has the higher mean for certain (difference "
-                f"{_interval(mean, measure)})."
+                f"{_interval(mean, measure, at)})."
             )
             continue
         high, low = (lane.name, first) if mean.value > 0 else (first, lane.name)
         found.append(
             f"Over {over} the mean is higher in <b>{escape(high)}</b> than in {escape(low)}, by "
-            f"{number(abs(mean.value), measure.unit)} (difference {_interval(mean, measure)})."
+            f"{marked(number(abs(mean.value), measure.unit), source('mean_size', at))} "
+            f"(difference {_interval(mean, measure, at)})."
         )
     return " ".join(found)
 
 
-def _interval(mean: Interval, measure: PlaceMeasure) -> str:
-    return (
-        f"{number(mean.value, measure.unit)}, 95% interval {number(mean.low)} to "
-        f"{number(mean.high)}"
-        if measure.unit != "bytes"
-        else f"{number(mean.value, 'bytes')}, 95% interval {number(mean.low, 'bytes')} to "
-        f"{number(mean.high, 'bytes')}"
+def _interval(mean: Interval, measure: PlaceMeasure, lane: int) -> str:
+    unit = "bytes" if measure.unit == "bytes" else ""
+    value = marked(number(mean.value, measure.unit), source("mean", lane))
+    low, high = (
+        marked(number(end, unit), source(name, lane))
+        for name, end in (("low", mean.low), ("high", mean.high))
     )
+    return f"{value}, 95% interval {low} to {high}"
+
+
+def _counting(count: int, comparison: RunComparison, of: Source) -> str:
+    """Return how many places there are, as HTML."""
+    aligned = "aligned " if comparison.axis == "token" else ""
+    return marked(many(count, f"{aligned}{comparison.axis}"), of)
 
 
 def _timed_apart(comparison: RunComparison, name: str) -> bool:
@@ -157,35 +165,24 @@ def _aligned(comparison: RunComparison) -> list[str]:
     """Say in numbers what of each text has a counterpart."""
     lanes = comparison.lanes
     return [
-        f"{escape(lane.name)}: {_counted(found)}."
-        for lane, found in zip(lanes, comparison.alignments, strict=True)
+        f"{escape(lane.name)}: {_counted(found, at)}."
+        for at, (lane, found) in enumerate(zip(lanes, comparison.alignments, strict=True))
         if found is not None and not lane.baseline
     ]
 
 
-def _counted(found: Alignment) -> str:
+def _counted(found: Alignment, lane: int) -> str:
+    def of(shown: str, name: str) -> str:
+        return marked(shown, source(name, lane))
+
     how = "token by token" if found.by == "token" else "by characters, as the tokenizers differ"
     same = "the same text, " if found.same_text else ""
     return (
-        f"{same}{found.second_aligned} of {many(found.second_tokens, 'token')} aligned with "
-        f"{found.first_aligned} of {found.first_tokens} {how}"
+        f"{same}{of(f'{found.second_aligned}', 'second_aligned')} of "
+        f"{of(many(found.second_tokens, 'token'), 'second_tokens')} aligned with "
+        f"{of(f'{found.first_aligned}', 'first_aligned')} of "
+        f"{of(f'{found.first_tokens}', 'first_tokens')} {how}"
     )
-
-
-def _aligned_word(comparison: RunComparison) -> str:
-    return "aligned " if comparison.axis == "token" else ""
-
-
-def _compared(comparison: RunComparison, measure: PlaceMeasure) -> int:
-    """Return at how many places two lanes have a number."""
-    values = measure.values
-    others = [at for at, lane in enumerate(comparison.lanes) if lane.reference != at]
-    both = [
-        (values[at] == values[at])
-        & (values[comparison.lanes[at].reference] == values[comparison.lanes[at].reference])
-        for at in others
-    ]
-    return int(sum(both).astype(bool).sum()) if both else 0
 
 
 def _scale(measure: PlaceMeasure) -> float:

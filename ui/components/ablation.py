@@ -5,21 +5,21 @@ import numpy as np
 from tokenarium.backend import AblateEstimate, AblateResult
 from tokenarium.ui.components.attribution import target_words, verdict_said
 from tokenarium.ui.components.cost_card import card
-from tokenarium.ui.text import escape, many
+from tokenarium.ui.text import many
 from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.said import notes
 
 
 def ablation_sentence(result: AblateResult) -> str:
     """Return the parts that matter most, and whether the check agrees, as HTML."""
-    draw = 0
     head = np.unravel_index(int(np.nanargmax(result.head_nats.mean(0))), result.head_nats.shape[1:])
     mlp, layer = (int(each.mean(0).argmax()) for each in (result.mlp_nats, result.layer_nats))
     layer_, head_ = (int(each) for each in head)
     mean = " on average" if len(result.head_nats) > 1 else ""
 
     def fall(values: np.ndarray, name: str, *place: int) -> str:
-        shown = f"{values.mean(0)[place]:+.2f}"
-        return number(shown, source(name, draw, *place)) if not mean else shown
+        of = source(f"mean_{name}", *place) if mean else source(name, 0, *place)
+        return number(f"{values.mean(0)[place]:+.2f}", of)
 
     said = (
         f"{target_words(result)} It falls most without head {head_} of layer {layer_} "
@@ -27,11 +27,10 @@ def ablation_sentence(result: AblateResult) -> str:
         f"({fall(result.mlp_nats, 'mlp_nats', mlp)}), all of layer {layer} "
         f"({fall(result.layer_nats, 'layer_nats', layer)}){mean}."
     )
-    notes = "".join(f'<span class="tk-note">{escape(note)}</span> ' for note in result.notes)
     passes = number(many(result.passes, "reading"), source("passes"))
     return (
         f'<p class="tk-sentence">{said} {verdict_said(result.faithfulness, "head", result)}</p>'
-        f'<p class="tk-sub">{passes}. {notes}</p>'
+        f'<p class="tk-sub">{passes}. {notes(result)}</p>'
     )
 
 

@@ -19,6 +19,7 @@ from tokenarium.ui.components.cost_card import card
 from tokenarium.ui.shell.panel import Values
 from tokenarium.ui.text import escape, many, one_line, visible
 from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.said import notes
 
 LEVELS = 10
 MOST_CLICKED = 1500
@@ -98,12 +99,11 @@ def attribution_sentence(result: AttributeResult) -> str:
             f" Most for it did <b>“{_quoted(result.unit_text[best])}”</b> "
             f"({number(f'{result.scores[best]:+.3g}{unit}', source('scores', best))})."
         )
-    notes = "".join(f'<span class="tk-note">{escape(note)}</span> ' for note in result.notes)
     passes = number(many(result.passes, "text"), source("passes"))
     cost = f"{passes} read, {number(many(result.token_steps, 'token'), source('token_steps'))}."
     return (
         f'<p class="tk-sentence">{said} {verdict_words(result)}</p>'
-        f'<p class="tk-sub">{cost} {notes}</p>'
+        f'<p class="tk-sub">{cost} {notes(result)}</p>'
     )
 
 
@@ -131,14 +131,15 @@ def verdict_said(found: Faithfulness, unit: str, result: AttributeResult | Ablat
         unit: the word for one of what is left out.
         result: what it is of.
     """
-    units = f"the highest {unit}" if found.k == 1 else f"the {found.k} highest {unit}s"
+    k = number(f"{found.k}", source("check_k"))
+    units = f"the highest {unit}" if found.k == 1 else f"the {k} highest {unit}s"
     what = "its log probability" if result.against_id < 0 else "that difference (ln)"
-    others = "one at random" if found.k == 1 else f"{found.k} at random"
+    others = "one at random" if found.k == 1 else f"{k} at random"
     drop = number(f"{found.drop:.2f} nats", source("check_drop_nats"))
     mean = number(f"{found.mean:.2f}", source("chance_drop"))
     said = f"Without {units} {what} falls by {drop}, without {others} by {mean} on average"
     if found.verdict == "too few units":
-        sets = many(len(found.random), "set")
+        sets = number(many(len(found.random), "set"), source("check_sets"))
         return f"{said}; with {sets} of {unit}s in all, chance cannot be told apart."
     p = number(f"{found.p:.2g}", source("check_p"))
     beats = "<b>beats chance</b>" if found.verdict == "beats chance" else (

@@ -1,11 +1,11 @@
 """The answer to a quality line: the smallest budget of each policy, and how sure that is."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from tokenarium.backend import BudgetChoice, ChosenBudget, SweepRequest, SweepResult
 from tokenarium.backend import budget_settings as settings_of
 from tokenarium.ui.components.table import Cell, Column, Copy, Link, Number, Numbers, table_html
-from tokenarium.ui.text import escape
 from tokenarium.ui.why.number import source
 
 NOTHING = "\N{EN DASH}"
@@ -22,45 +22,55 @@ SURE = (
 
 
 def budget_answer(
-    result: SweepResult, request: SweepRequest, choice: BudgetChoice, *, timed: bool
+    result: SweepResult,
+    request: SweepRequest,
+    choice: BudgetChoice,
+    *,
+    timed: bool,
+    run_id: str = "",
 ) -> str:
-    """Return sentence, table and what they rest on, as HTML; numbers of the table open.
+    """Return sentence, table and what they rest on, as HTML; every number opens.
 
     Args:
         result: of the sweep.
         request: of the sweep.
         choice: of ``result.choose``.
         timed: whether its times are those of this machine.
+        run_id: of the sweep.
     """
     if not choice.budgets:
         return ""
     rows = [_row(result, request, place, own, timed) for place, own in enumerate(choice.budgets)]
     notes = "".join(
-        f'<p class="tk-sub">{escape(note)}</p>' for note in _notes(result, request, choice, timed)
+        f'<p class="tk-sub">{note.html}</p>'
+        for note in (*_whys(choice), *_notes(result, request, choice, timed, run_id))
     )
     return (
-        f'<p class="tk-sentence">{escape(sentence(choice))}</p>'
+        f'<p class="tk-sentence">{sentence(choice).html}</p>'
         f"{table_html(_columns(result, timed), rows, CAPTION, '')}{notes}"
     )
 
 
-def sentence(choice: BudgetChoice) -> str:
+def sentence(choice: BudgetChoice) -> Numbers:
     """Return which policies hold the line with how little, and which do not."""
-    full, *others = choice.budgets
-    line = choice.words
+    full = choice.budgets[0]
+    line = f"Line: {choice.words}. "
     if full.ratio is None:
-        return (
-            f"Line: {line}. The full cache itself does not hold it ({full.value:.3g}): no policy "
-            "can be judged by this line."
-        )
-    holding = sorted((own for own in others if own.ratio is not None), key=_ratio)
-    missing = [own.title for own in others if own.ratio is None]
+        value = Number(f"{full.value:.3g}", source("value", 0))
+        end = "): no policy can be judged by this line."
+        return Numbers((line, "The full cache itself does not hold it (", value, end))
+    others = list(enumerate(choice.budgets))[1:]
+    holding = sorted((own for own in others if own[1].ratio is not None), key=_ratio)
+    missing = [own.title for _, own in others if own.ratio is None]
     if not holding:
-        return f"Line: {line}. No policy holds it at a budget that was measured."
-    held = ", ".join(f"{own.title} with {_ratio(own):.0%}" for own in holding)
+        return Numbers((line, "No policy holds it at a budget that was measured."))
     verb = "holds" if len(missing) == 1 else "hold"
     none = f" {_listed(missing)} {verb} it at no budget that was measured." if missing else ""
-    return f"Line: {line}. Held by {held} of the prompt.{none}"
+    held: list[str | Number] = []
+    for place, own in holding:
+        held += [", " if held else "Held by ", f"{own.title} with "]
+        held.append(Number(f"{own.ratio:.0%}", source("budget", place)))
+    return Numbers((line, *held, f" of the prompt.{none}"))
 
 
 def _columns(result: SweepResult, timed: bool) -> list[Column]:
@@ -129,24 +139,37 @@ def _sure(own: ChosenBudget, place: int) -> Cell:
     return Numbers((*found, "; at least ", share, " of such exercises"))
 
 
+def _whys(choice: BudgetChoice) -> Iterator[Numbers]:
+    """Yield what cannot be said, each once: how many exercises were tried, and how few are few."""
+    whys = {own.why: place for place, own in reversed(list(enumerate(choice.budgets))) if own.why}
+    for why, place in reversed(whys.items()):
+        of = iter((source("exercises", place), source("fewest", place)))
+        parts = re.split(r"(\d+)", f"{why[0].upper()}{why[1:]}.")
+        yield Numbers(tuple(Number(p, next(of)) if at % 2 else p for at, p in enumerate(parts)))
+
+
 def _notes(
-    result: SweepResult, request: SweepRequest, choice: BudgetChoice, timed: bool
-) -> list[str]:
-    whys = list(dict.fromkeys(own.why for own in choice.budgets if own.why))
-    notes = [f"{why[0].upper()}{why[1:]}." for why in whys]
+    result: SweepResult, request: SweepRequest, choice: BudgetChoice, timed: bool, run_id: str
+) -> Iterator[Numbers]:
+    def of(value: float, field: str, *index: int) -> Number:
+        return Number(f"{value:,.0f}", source(field, *index), run_id)
+
     if any(own.share is not None for own in choice.budgets):
-        notes.append(SURE)
-    prompt = float(result.budget_tokens[0])
-    said = f"Quality was measured at prompts of about {prompt:,.0f} tokens"
+        yield Numbers((SURE,))
+    prompt = of(float(result.budget_tokens[0]), "budget_tokens", 0)
+    said: list[str | Number] = ["Quality was measured at prompts of about ", prompt, " tokens"]
     if result.bytes_at_tokens is not None and result.context:
-        said += f"; bytes of longer ones are computed, in {request.dtype}"
-        past = [f"{n:,}" for n in result.bytes_at_tokens.tolist() if n > result.context]
+        said.append(f"; bytes of longer ones are computed, in {request.dtype}")
+        lengths = enumerate(result.bytes_at_tokens.tolist())
+        past = [of(n, "bytes_at_tokens", at) for at, n in lengths if n > result.context]
+        for at, number in enumerate(past):
+            said += [" (" if not at else " and " if at == len(past) - 1 else ", ", number]
         if past:
-            said += f" ({_listed(past)} tokens are past the model's context of {result.context:,})"
-    notes.append(f"{said}.")
+            context = of(result.context, "context")
+            said += [" tokens are past the model's context of ", context, ")"]
+    yield Numbers((*said, "."))
     if not timed:
-        notes.append("Times were not measured on this machine.")
-    return notes
+        yield Numbers(("Times were not measured on this machine.",))
 
 
 def _number(value: float) -> str:
@@ -157,8 +180,8 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _ratio(own: ChosenBudget) -> float:
-    return own.ratio or 1.0
+def _ratio(own: tuple[int, ChosenBudget]) -> float:
+    return own[1].ratio or 1.0
 
 
 def _size(count: float) -> str:

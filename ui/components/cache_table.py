@@ -10,6 +10,7 @@ from tokenarium.ui.components.cost_card import size
 from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import Source, source
+from tokenarium.ui.why.said import marked
 
 COLUMNS = (
     Column("policy"),
@@ -35,7 +36,7 @@ def cache_table(result: CacheResult) -> str:
     runs = result.runs
     rows: list[list[Cell]] = [_row(run, runs[0]) for run in runs if run.steps]
     notes = "".join(
-        f'<p class="tk-sub">{escape(result.titles[run.number])}: {escape("; ".join(run.notes))}</p>'
+        f'<p class="tk-sub">{escape(result.titles[run.number])}: {_noted(run)}</p>'
         for run in runs
         if run.notes
     )
@@ -58,7 +59,7 @@ def _row(run: PolicyRun, base: PolicyRun) -> list[Cell]:
     prefill = Number(f"{run.prefill_ms:.0f} ms", source("prefill_ms", run.number))
     return [
         result.titles[run.number],
-        run.label + _acting(run),
+        _acting(run),
         _cache(run, base),
         _times(run),
         prefill,
@@ -68,6 +69,11 @@ def _row(run: PolicyRun, base: PolicyRun) -> list[Cell]:
         "never" if parts < 0 else step,
         run.text.replace("\n", " ")[:160],
     ]
+
+
+def _noted(run: PolicyRun) -> str:
+    notes = enumerate(run.notes)
+    return "; ".join(marked(note, "notes", "", run.number, place) for place, note in notes)
 
 
 def _cache(run: PolicyRun, base: PolicyRun) -> Cell:
@@ -88,12 +94,15 @@ def _times(run: PolicyRun) -> Cell:
     return Numbers((median, " (", slow, ")"))
 
 
-def _acting(run: PolicyRun) -> str:
-    """Return in how many layers the policy acts, where that is not all of them."""
+def _acting(run: PolicyRun) -> Cell:
+    """Return what the policy does, and in how many layers where that is not all of them."""
     budgets = run.result.layer_budgets[run.number]
     acting = int((budgets >= 0).sum())
-    whole = run.label == "nothing" or acting == len(budgets)
-    return "" if whole else f"; acts in {acting} of {len(budgets)} layers"
+    if run.label == "nothing" or acting == len(budgets):
+        return run.label
+    layers = Number(f"{acting}", source("acting_layers", run.number))
+    every = Number(f"{len(budgets)}", source("all_layers"))
+    return Numbers((f"{run.label}; acts in ", layers, " of ", every, " layers"))
 
 
 def _mean(values: np.ndarray[Any, Any], form: str, of: Source) -> Cell:

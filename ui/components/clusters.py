@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from tokenarium.backend import PolicyRun
-from tokenarium.ui.components.table import Column, table_html
+from tokenarium.ui.components.table import Column, Number, Numbers, table_html
 from tokenarium.ui.figures.grouping import Cluster, clusters_of
 from tokenarium.ui.text import escape, many, visible
+from tokenarium.ui.why.number import source
 
 MOST_TOKENS = 2_000
 """Tokens that are shown; of more, the first."""
@@ -34,15 +35,31 @@ def clusters_html(run: PolicyRun, step: int, layer: int, head: int) -> str:
     if not found:
         return ""
     texts = run.result.prompt_text
-    title = escape(run.result.titles[run.number])
-    count = sum(bool(own.read) for own in found)
-    told = "" if found[0].read is None else f"; step {step} reads {count}, underlined"
+    title = run.result.titles[run.number]
+
+    def of(shown: str, name: str, *at: int) -> Number:
+        return Number(shown, source(name, run.number, layer, head, *at))
+
+    count = of(f"{sum(bool(own.read) for own in found)}", "clusters_read", step)
+    told: tuple[str | Number, ...] = ()
+    if found[0].read is not None:
+        told = (f"; step {step} reads ", count, ", underlined")
     cut = f" The first {MOST_TOKENS:,} tokens." if len(texts) > MOST_TOKENS else ""
-    head_line = (
-        f'<p class="tk-sentence">{title}, layer {layer}, KV head {head}: '
-        f"{many(len(found), 'cluster')} of keys{told}.{cut}</p>"
-    )
-    return f"{head_line}{_text(found, texts)}{_table(found, texts)}"
+    clusters = of(many(len(found), "cluster"), "cluster_count")
+    said = (f"{title}, layer {layer}, KV head {head}: ", clusters, " of keys", *told, f".{cut}")
+    head_line = f'<p class="tk-sentence">{Numbers(said).html}</p>'
+    rows = [
+        (
+            str(own.number),
+            of(str(len(own.tokens)), "cluster_tokens", own.number),
+            _said(own).removeprefix(", ") or "not recorded",
+            " · ".join(visible(texts[at]).strip() for at in own.tokens[:FEW]),
+        )
+        for own in found[:MOST_ROWS]
+    ]
+    shown = "The clusters" if len(found) <= MOST_ROWS else f"{MOST_ROWS} of the clusters"
+    table = table_html(COLUMNS, rows, f"{shown} of this head", "None.")
+    return f"{head_line}{_text(found, texts)}{table}"
 
 
 def _text(found: Sequence[Cluster], texts: Sequence[str]) -> str:
@@ -65,17 +82,3 @@ def _span(text: str, own: Cluster | None) -> str:
 
 def _said(own: Cluster) -> str:
     return "" if own.read is None else ", read" if own.read else ", not read"
-
-
-def _table(found: Sequence[Cluster], texts: Sequence[str]) -> str:
-    rows = [
-        (
-            str(own.number),
-            str(len(own.tokens)),
-            _said(own).removeprefix(", ") or "not recorded",
-            " · ".join(visible(texts[at]).strip() for at in own.tokens[:FEW]),
-        )
-        for own in found[:MOST_ROWS]
-    ]
-    shown = "The clusters" if len(found) <= MOST_ROWS else f"{MOST_ROWS} of the clusters"
-    return table_html(COLUMNS, rows, f"{shown} of this head", "None.")

@@ -46,16 +46,18 @@ def decode_sentence(result: DecodeResult) -> str:
     worst = int(np.nanargmax(plain.entropy_nats))
     most = number(f"{plain.entropy_nats[worst]:.2f} nats", source("step_entropy", 0, worst))
     mean = number(f"{plain.entropy_nats[known].mean():.2f}", source("mean_entropy", 0))
-    said = [
-        f"<b>{escape(plain.title)}</b> was most unsure at step {worst + 1} ({most}, mean {mean})."
-    ]
+    step = number(f"{worst + 1}", source("unsure_step", 0))
+    said = [f"<b>{escape(plain.title)}</b> was most unsure at step {step} ({most}, mean {mean})."]
     if result.imported:
         what = "the given tokens' share of each distribution: entropies are lower bounds."
         return f'<p class="tk-sentence">{said[0]} Computed from {what}</p>'
     for lane in others:
         both = min(len(plain.token_ids), len(lane.token_ids))
         apart = np.flatnonzero(plain.token_ids[:both] != lane.token_ids[:both])
-        where = f"leaves it at step {apart[0] + 1}" if len(apart) else "writes the same"
+        where = "writes the same"
+        if len(apart):
+            at = number(f"{apart[0] + 1}", source("parting_step", lane.number))
+            where = f"leaves it at step {at}"
         passes = number(many(lane.passes, "pass", "passes"), source("lane_passes", lane.number))
         read = number(f"{lane.token_steps:,} tokens", source("lane_steps", lane.number))
         said.append(f"{escape(lane.title)} {where}, for {passes}, {read} read.")
@@ -71,8 +73,8 @@ def _told_apart(result: DecodeResult) -> list[str]:
     base = plain.trials_right / plain.trials
     if not LEAST_BASE <= base <= MOST_BASE:
         return [
-            f"Plain decoding is right in {base:.0%} of its trials: outside 20 to 80 %, trials "
-            "tell little about strategies."
+            f"Plain decoding is right in {number(f'{base:.0%}', source('right_share', 0))} of its "
+            "trials: outside 20 to 80 %, trials tell little about strategies."
         ]
     low, high = plain.right_interval
     apart = [
@@ -108,10 +110,12 @@ def _calibrated(result: DecodeResult) -> list[str]:
             f"{'above' if more else 'not above'} the "
             f"{of('trial_chance', known.null.high)} that a calibrated model would show in so many."
         )
-    few = [lane.trials for lane in result.lanes if 1 < lane.trials < LEAST_TRIALS]
+    few = [lane for lane in result.lanes if 1 < lane.trials < LEAST_TRIALS]
     if few:
+        most = max(few, key=lambda lane: lane.trials)
+        trials = number(many(most.trials, "trial"), source("trials", most.number))
         said.append(
-            f"{many(max(few), 'trial')} of a prompt are too few to say whether the model is right "
+            f"{trials} of a prompt are too few to say whether the model is right "
             f"as often as it is sure: ask for at least {LEAST_TRIALS}."
         )
     return said

@@ -1,6 +1,6 @@
 """Lanes of a decoding run: text under which its entropy stands, events, the chosen step's card."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
 from typing import Any
 
@@ -11,8 +11,11 @@ import orjson
 from tokenarium.backend import ACTIONS, DecodedLane, DecodeResult, UserError
 from tokenarium.ui.characters import displayed, written
 from tokenarium.ui.components.speculation import visible_text
+from tokenarium.ui.components.table import Number, Numbers
 from tokenarium.ui.shell.selection import number_of
 from tokenarium.ui.text import escape, many
+from tokenarium.ui.why.number import source
+from tokenarium.ui.why.said import parted
 
 MARKS = {
     "pause": ("‖", "paused"),
@@ -70,7 +73,7 @@ def decoding_value(result: DecodeResult, run: str | None) -> str:
         "run": run,
         "imported": result.imported,
         "prompt": visible_text(written(result.prompt_text)),
-        "notes": list(result.notes),
+        "notes": [parted(note, "notes", place) for place, note in enumerate(result.notes)],
         "lanes": lanes,
         "steps": max((len(lane["texts"]) for lane in lanes), default=0),
         "most": max(
@@ -145,29 +148,18 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
         for name, value in lane.parameters.items()
         if value != "" and NEUTRAL.get(name) != value
     )
-    known = lane.entropy_nats[np.isfinite(lane.entropy_nats)]
-    cost = [many(len(lane.token_ids), "token")]
-    if lane.right is not None:
-        cost.insert(0, score_words(lane) or ("right" if lane.right else "wrong"))
-    if lane.passes >= 0:
-        cost += [many(lane.passes, "pass", "passes"), f"{lane.seconds:.2f} s"]
     guessed = np.flatnonzero(lane.guessed).tolist()
-    if guessed:
-        cost.append(f"{many(len(guessed), 'token')} guessed ahead")
-    if lane.small_passes:
-        cost.append(many(lane.small_passes, "pass", "passes") + " of the small model")
-    if len(known):
-        bound = "" if lane.passes >= 0 else "at least "
-        cost.append(f"mean entropy {bound}{float(known.mean()):.2f} nats")
+    lines = [(name, nats) for name, nats in lane.thresholds.items() if isfinite(nats)]
     return {
         "title": lane.title,
         "note": parameters,
-        "cost": " · ".join(cost),
+        "cost": joined(cost_of(lane), " · ").sent,
+        "acts": lines_of(lane).sent,
         "texts": displayed(lane.token_text),
         "entropy": [
             round(float(value), 4) if isfinite(value) else None for value in lane.entropy_nats
         ],
-        "lines": [[name, nats] for name, nats in lane.thresholds.items() if isfinite(nats)],
+        "lines": [list(line) for line in lines],
         "marks": _marks(lane),
         "guessed": guessed,
         "small": np.flatnonzero(lane.written_by_small).tolist(),
@@ -177,26 +169,83 @@ def _lane(result: DecodeResult, lane: DecodedLane) -> dict[str, Any]:
     }
 
 
+def cost_of(lane: DecodedLane) -> Iterator[Numbers]:
+    """Yield what a lane took and came to, a phrase each; its numbers open."""
+
+    def of(shown: str, name: str, *at: int) -> Number:
+        return Number(shown, source(name, lane.number, *at))
+
+    if lane.right is not None:
+        yield _score(lane) if lane.trials > 1 else Numbers(("right" if lane.right else "wrong",))
+    yield Numbers((of(many(len(lane.token_ids), "token"), "lane_tokens"),))
+    if lane.passes >= 0:
+        yield Numbers((of(many(lane.passes, "pass", "passes"), "lane_passes"),))
+        yield Numbers((of(f"{lane.seconds:.2f} s", "lane_seconds"),))
+    if guessed := int(lane.guessed.sum()):
+        yield Numbers((of(many(guessed, "token"), "lane_guessed"), " guessed ahead"))
+    if small := lane.small_passes:
+        passes = of(many(small, "pass", "passes"), "lane_small_passes")
+        yield Numbers((passes, " of the small model"))
+    known = lane.entropy_nats[np.isfinite(lane.entropy_nats)]
+    if len(known):
+        bound = "" if lane.passes >= 0 else "at least "
+        mean = of(f"{float(known.mean()):.2f} nats", "mean_entropy")
+        yield Numbers((f"mean entropy {bound}", mean))
+
+
+def lines_of(lane: DecodedLane) -> Numbers:
+    """Return at which entropies a lane acts; its numbers open."""
+    lines = [
+        Numbers((f"{name} ", Number(f"{nats:.2f} nats", source("threshold", lane.number, place))))
+        for place, (name, nats) in enumerate(lane.thresholds.items())
+        if isfinite(nats)
+    ]
+    return Numbers(("line: ", *joined(lines, ", ").parts) if lines else ())
+
+
+def joined(phrases: Iterable[Numbers], between: str) -> Numbers:
+    """Return phrases as one, with a text between them."""
+    parts: list[str | Number] = []
+    for phrase in phrases:
+        parts += [between, *phrase.parts] if parts else phrase.parts
+    return Numbers(tuple(parts))
+
+
 def score_words(lane: DecodedLane) -> str:
     """Return how many trials of a lane are right; empty where it was written once."""
     if lane.trials < 2:
         return ""
-    low, high = (round(100 * share) for share in lane.right_interval)
-    share = round(100 * lane.trials_right / lane.trials)
-    counted = f"right in {lane.trials_right} of {lane.trials} trials"
-    return f"{counted} ({share} %, 95 % interval {low} to {high} %)"
+    return _score(lane).text
+
+
+def _score(lane: DecodedLane) -> Numbers:
+    def of(shown: str, name: str, *at: int) -> Number:
+        return Number(shown, source(name, lane.number, *at))
+
+    low, high = (
+        of(f"{100 * share:.0f}", "right_end", end) for end, share in enumerate(lane.right_interval)
+    )
+    right = of(f"{lane.trials_right}", "trials_right")
+    share = of(f"{100 * lane.trials_right / lane.trials:.0f} %", "right_share")
+    counted = ("right in ", right, " of ", of(f"{lane.trials}", "trials"), " trials (", share)
+    return Numbers((*counted, ", 95 % interval ", low, " to ", high, " %)"))
 
 
 def _remarks(result: DecodeResult, lane: DecodedLane) -> list[dict[str, Any]]:
     """Return what the strategy wrote into the journal in words, equal ones after another once."""
     found: list[dict[str, Any]] = []
+    parts: list[list[list[str]]] = []
     for row in lane.journal[lane.journal["reason"] >= 0]:
         action, reason = ACTIONS[row["action"]], result.reasons[row["reason"]]
         if found and (found[-1]["action"], found[-1]["reason"]) == (action, reason):
             found[-1]["times"] += 1
             continue
         found.append({"step": int(row["step"]), "action": action, "reason": reason, "times": 1})
-    return [{**one, "action": one["action"].replace("_", " ")} for one in found]
+        parts.append(parted(reason, "reasons", int(row["reason"])))
+    return [
+        {**one, "action": one["action"].replace("_", " "), "reason": said}
+        for one, said in zip(found, parts, strict=True)
+    ]
 
 
 def _marks(lane: DecodedLane) -> dict[str, str]:

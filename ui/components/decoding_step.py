@@ -3,8 +3,11 @@
 from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from tokenarium.backend import ACTIONS, MEANINGS, DecodedLane, DecodeResult
 from tokenarium.ui.text import one_line
+from tokenarium.ui.why.said import parted
 
 MOST_ROWS = 60
 """Rows of the journal that are shown of one step."""
@@ -51,7 +54,8 @@ def step_value(result: DecodeResult, lane_number: int, step: int) -> dict[str, A
 def _branches(result: DecodeResult, lane: DecodedLane, step: int) -> list[dict[str, Any]]:
     """Return the branches that began at this step, each with its text."""
     found = []
-    for branch in lane.branches[lane.branches["start"] == step]:
+    for place in np.flatnonzero(lane.branches["start"] == step).tolist():
+        branch = lane.branches[place]
         rows = lane.journal[lane.journal["branch"] == branch["branch"]]
         tried = rows[[ACTIONS[row] in ("branch", "look_ahead") for row in rows["action"]]]
         found.append(
@@ -61,6 +65,7 @@ def _branches(result: DecodeResult, lane: DecodedLane, step: int) -> list[dict[s
                 "kept": int(branch["kept"]),
                 "log_prob": _number(branch["log_prob"]),
                 "score": _number(branch["score"]),
+                "at": place,
             }
         )
     return found
@@ -69,7 +74,8 @@ def _branches(result: DecodeResult, lane: DecodedLane, step: int) -> list[dict[s
 def _rows(result: DecodeResult, lane: DecodedLane, step: int) -> list[dict[str, Any]]:
     """Return what the journal says of this step, without the tokens of branches."""
     found = []
-    for row in lane.journal[lane.journal["step"] == step]:
+    for place in np.flatnonzero(lane.journal["step"] == step).tolist():
+        row = lane.journal[place]
         action = ACTIONS[row["action"]]
         if action in ("branch", "look_ahead", "take") and row["reason"] < 0:
             continue
@@ -80,10 +86,15 @@ def _rows(result: DecodeResult, lane: DecodedLane, step: int) -> list[dict[str, 
                 "text": _text(result, row["token"]) if row["token"] >= 0 else "",
                 "probability": _number(row["probability"]),
                 "score": _number(row["score"]),
-                "reason": result.reasons[row["reason"]] if row["reason"] >= 0 else "",
+                "reason": _reason(result, int(row["reason"])),
+                "at": place,
             }
         )
     return found
+
+
+def _reason(result: DecodeResult, place: int) -> list[list[str]]:
+    return parted(result.reasons[place], "reasons", place) if place >= 0 else []
 
 
 def _text(result: DecodeResult, key: object) -> str:

@@ -7,6 +7,7 @@ from tokenarium.ui.components.cost_card import card, size
 from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, of_run, source
+from tokenarium.ui.why.said import NOTE, notes
 
 COLUMNS = (
     Column("cache", "How the cache of the edited prompt was made."),
@@ -35,8 +36,8 @@ def edited_table(result: EditResult, run_id: str = "") -> str:
             " after. One prompt, not the distribution.",
         )
     )
-    notes = "".join(f'<p class="tk-sub">{escape(note)}</p>' for note in result.notes)
-    told = place_of_edit(result) + table_html(COLUMNS, rows, caption, "Nothing yet.") + notes
+    told = place_of_edit(result) + table_html(COLUMNS, rows, caption, "Nothing yet.")
+    told += notes(result, tag=NOTE)
     return of_run(told, run_id)
 
 

@@ -12,7 +12,7 @@ PREFIX = "judge_"
 """Stands before a measure's slug where it is a colouring of the strip, in addresses too."""
 
 
-def judged_patch(result: JudgeResult) -> dict[str, Any]:
+def judged_patch(result: JudgeResult, run_id: str = "") -> dict[str, Any]:
     """Return the colourings of the strip that a judged text adds to it, one for each measure."""
     found: dict[str, Any] = {}
     for number, slug in enumerate(result.measures):
@@ -30,6 +30,8 @@ def judged_patch(result: JudgeResult) -> dict[str, Any]:
                 "formula": measure.each_formula,
                 "total": False,
                 "few": None,
+                "why": f"judged_unit {number}",
+                "whose": run_id,
                 **packed_numbers(values),
             }
     return {"patch": found}

@@ -10,6 +10,7 @@ from tokenarium.ui.components.judged import PREFIX
 from tokenarium.ui.components.table import Cell, Column, Link, Number, Numbers, table_html
 from tokenarium.ui.text import escape
 from tokenarium.ui.why.number import number, of_run, source
+from tokenarium.ui.why.said import notes
 
 COLUMNS = (
     Column("measure", "Press one to colour the text by it and to draw it below."),
@@ -18,15 +19,15 @@ COLUMNS = (
     Column("by chance", "95 % range of the score where its cause is absent."),
     Column("verdict", "Whether the score lies outside what chance gives."),
 )
+NOTHING = "-"
 
 
 def judged_sentence(result: JudgeResult, run_id: str = "") -> str:
     """Return how much was judged and what the scores cannot say, as HTML."""
     judged = number(f"{int(result.judged.sum())}", source("judged_tokens"))
-    notes = "".join(f'<span class="tk-note">{escape(note)}</span> ' for note in result.notes)
     said = (
         f'<p class="tk-sub">{judged} tokens judged. What chance gives is made anew for this text '
-        f"and this model, and no score says by itself who wrote a text. {notes}</p>"
+        f"and this model, and no score says by itself who wrote a text. {notes(result)}</p>"
     )
     return of_run(said, run_id)
 
@@ -58,7 +59,7 @@ def _verdict(score: float, low: float, high: float) -> str:
 
 
 def _said(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "-"
+    return f"{value:.3g}" if math.isfinite(value) else NOTHING
 
 
 def _number(value: float, field: str, row: int) -> str | Number:
@@ -68,17 +69,18 @@ def _number(value: float, field: str, row: int) -> str | Number:
 
 def _range(ends: tuple[float, float], fields: tuple[str, str], row: int) -> Cell:
     if not math.isfinite(ends[0]):
-        return "-"
+        return NOTHING
     low, high = (_number(end, field, row) for end, field in zip(ends, fields, strict=True))
     return Numbers((low, " to ", high))
 
 
-def judged_definitions(result: JudgeResult) -> str:
+def judged_definitions(result: JudgeResult, run_id: str = "") -> str:
     """Return how each measure, its interval and its chance are defined, as HTML."""
     parts = []
-    for slug in result.measures:
+    for row, slug in enumerate(result.measures):
         measure = Measure.registry.find(slug)
         found = result.details.get(slug, {})
+        places = {name: place for place, name in enumerate(found)}
         lines = [
             ("Score", measure.formula),
             ("Of a token", f"{measure.each_title}: {measure.each_formula}"),
@@ -88,12 +90,13 @@ def judged_definitions(result: JudgeResult) -> str:
         ]
         if measure.differs != "no":
             lines.append(("Variant", measure.differs))
-        lines += [
-            (f"{name} = {_said(found.get(name, math.nan))}", formula)
-            for name, formula in measure.details.items()
-        ]
         said = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in lines)
+        for name, formula in measure.details.items():
+            shown = _said(found.get(name, math.nan))
+            if shown != NOTHING:
+                shown = number(shown, source("detail", row, places[name]))
+            said += f"<dt>{escape(name)} = {shown}</dt><dd>{escape(formula)}</dd>"
         parts.append(
             f"<details><summary>{escape(measure.title)}</summary><dl>{said}</dl></details>"
         )
-    return f'<div class="tk-definitions">{"".join(parts)}</div>'
+    return of_run(f'<div class="tk-definitions">{"".join(parts)}</div>', run_id)

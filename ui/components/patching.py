@@ -6,6 +6,7 @@ from tokenarium.backend import PatchEstimate, PatchResult
 from tokenarium.ui.components.cost_card import card
 from tokenarium.ui.text import escape, many, one_line
 from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.said import notes
 
 NAMES = {"residual": "residual stream", "attention": "attention's output", "mlp": "MLP's output"}
 
@@ -21,9 +22,9 @@ def patch_sentence(result: PatchResult, into: str) -> str:
         f"Into the reading of {base}: "
     )
     best = "; ".join(_best(result, number_) for number_ in range(len(result.sites)))
-    notes = "".join(f'<span class="tk-note">{escape(note)}</span> ' for note in result.notes)
     passes = number(many(result.passes, "reading"), source("passes"))
-    return f'<p class="tk-sentence">{said}{best}.</p><p class="tk-sub">{passes}. {notes}</p>'
+    about = f"{passes}. {notes(result)}"
+    return f'<p class="tk-sentence">{said}{best}.</p><p class="tk-sub">{about}</p>'
 
 
 def _best(result: PatchResult, site: int) -> str:

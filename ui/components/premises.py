@@ -3,6 +3,7 @@
 from tokenarium.backend import DecodedLane, DecodeResult, Strategy
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.said import marked
 
 VERDICTS = {True: "holds", False: "does not hold here", None: "was not measured"}
 
@@ -27,10 +28,12 @@ def premises(result: DecodeResult) -> str:
             bound = number(f"{premise.bound:.3g}", source("premise_bound", lane.number))
             side = "at most" if premise.below else "at least"
             spent = many(lane.premise_passes, "pass", "passes")
+            spent = number(spent, source("premise_passes", lane.number))
             compared = f" ({value}, it needs {side} {bound}; {spent})"
         lines.append(
             f"<li><b>{escape(lane.title)}</b> builds on this: {escape(premise.claim)}. "
-            f"It {verdict or VERDICTS[premise.holds]}: {escape(premise.measured)}{compared}.</li>"
+            f"It {verdict or VERDICTS[premise.holds]}: "
+            f"{marked(premise.measured, 'premise_words', '', lane.number, 1)}{compared}.</li>"
         )
     if not lines:
         return f'<p class="tk-sub">{IMPORTED if result.imported else NOTHING}</p>'

@@ -41,7 +41,7 @@ def race_value(runs: Sequence[Run]) -> str:
     lanes = [_drafted(run) for run in runs]
     first = _result(runs[0]) if runs else None
     if first is not None and len(first.plain_ids):
-        lanes.append(_plain(first))
+        lanes.append({**_plain(first), "run": runs[0].id, "plain": True})
     said, prompt = credit_of(runs)
     name = "-".join(run.id for run in runs)
     meta = {"caption": said, "prompt": prompt}
@@ -73,6 +73,7 @@ def _drafted(run: Run) -> dict[str, Any]:
     return {
         "title": titles[asked.drafter.slug],
         "note": titles[asked.rule.slug],
+        "run": run.id,
         "texts": displayed(result.token_text),
         "marks": [STATUSES[place] for place in places],
         "counts": rounds["new_tokens"].tolist(),

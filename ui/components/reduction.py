@@ -4,6 +4,7 @@ from tokenarium.backend import ReduceEstimate, ReduceResult, Reduction
 from tokenarium.ui.components.cost_card import card
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.said import notes
 
 
 def reduction_sentence(result: ReduceResult, slug: str) -> str:
@@ -22,10 +23,11 @@ def reduction_sentence(result: ReduceResult, slug: str) -> str:
     if result.enumerated:
         every = number(f"{result.enumerated:,}", source("enumerated"))
         said += f" Every one of {every} models was read for “{escape(result.exact)}”."
-    notes = "".join(f'<span class="tk-note">{escape(note)}</span> ' for note in result.notes)
     readings = number(f"{result.readings:.1f} readings", source("readings"))
-    tokens = f"{many(result.length, 'token')} held out, {result.calibration_tokens} to calibrate"
-    return f'<p class="tk-sentence">{said}</p><p class="tk-sub">{tokens}; {readings}. {notes}</p>'
+    held_out = number(many(result.length, "token"), source("held_out"))
+    calibrated = number(f"{result.calibration_tokens}", source("calibration_tokens"))
+    about = f"{held_out} held out, {calibrated} to calibrate; {readings}. {notes(result)}"
+    return f'<p class="tk-sentence">{said}</p><p class="tk-sub">{about}</p>'
 
 
 def _beside(result: ReduceResult, place: int) -> str:

@@ -7,6 +7,7 @@ from tokenarium.ui.characters import named
 from tokenarium.ui.components.colouring import attention_share
 from tokenarium.ui.text import escape, many, one_line
 from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.said import notes
 
 SHORTEST_FOR_SINKS = 64
 """Tokens below which no sink rate is stated: at 9 tokens even uniform attention passes 0.3."""
@@ -38,10 +39,9 @@ def sentence(result: TraceResult, model: str, partial: bool = False) -> str:
         f"{escape(model)} read {_tokens(result)}: one text, not the distribution.",
         "Click any token, or step with the arrow keys.",
     ]
-    notes = "".join(f'<span class="tk-note">{escape(note)}</span>' for note in result.notes)
     return (
         f'<p class="tk-sentence">{" ".join(filter(None, said))}</p>'
-        f'<p class="tk-sub">{" ".join(filter(None, about))} {notes}</p>'
+        f'<p class="tk-sub">{" ".join(filter(None, about))} {notes(result)}</p>'
     )
 
 
@@ -87,15 +87,15 @@ def pill(info: ModelInfo, note: str = "") -> str:
     """
     said = info.detail if info.state == "fetching" else info.state
     lines = [note, info.detail if info.state == "refused" else ""]
-    notes = "".join(f'<p class="tk-sub">{escape(line)}</p>' for line in lines if line)
+    more = "".join(f'<p class="tk-sub">{escape(line)}</p>' for line in lines if line)
     if info.weights:
         meaning = UNMEASURED if info.weights.startswith("dequantised") else PUBLISHED
-        notes += (
+        more += (
             f'<details class="tk-sub"><summary>{escape(info.weights)}</summary>{meaning}</details>'
         )
     return (
         f'<span class="tk-pill tk-{escape(info.state)}" title="{escape(info.detail)}">'
-        f"{escape(info.title)}: {escape(said)}</span>{notes}"
+        f"{escape(info.title)}: {escape(said)}</span>{more}"
     )
 
 

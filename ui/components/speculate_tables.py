@@ -18,7 +18,7 @@ from tokenarium.backend import (
     replay_round,
     speculation_verdict,
 )
-from tokenarium.ui.components.table import Cell, Column, Number, table_html
+from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
 from tokenarium.ui.text import escape, many
 from tokenarium.ui.why.number import number, source
 from tokenarium.ui.why.said import marked
@@ -66,10 +66,12 @@ def _judgement(result: SpeculationResult, found: SpeculationVerdict | None) -> s
     """Return whether it paid; that is left open where intervals overlap or samples are few."""
     if found is None:
         n = min(len(result.rounds), len(result.plain_ids))
+        of = "passes" if n == len(result.rounds) else "plain_steps"
+        passes = number(f"{n}", source(of))
         return (
             f"With guesses the text came {_times(pace(result).speedup)} than by plain decoding"
-            f"{_because(result)}. From n = {n} passes, fewer than {LEAST_SAMPLES}, it cannot be "
-            "said whether guessing ahead pays."
+            f"{_because(result)}. From n = {passes} passes, fewer than {LEAST_SAMPLES}, it cannot "
+            "be said whether guessing ahead pays."
         )
     if not found.decided:
         return (
@@ -187,14 +189,16 @@ def measures_table(result: SpeculationResult) -> str:
 def others_table(result: SpeculationResult, titles: Mapping[str, str]) -> str:
     """Return what every rule would have accepted of the same trees, the run's own first."""
     rows: list[tuple[float, list[Cell]]] = []
-    for rule in result.rules:
+    for place, rule in enumerate(result.rules):
         replayed = [replay_round(result, rule, number) for number in range(len(result.rounds))]
         known = [one for one in replayed if one is not None]
         if not known:
             continue
         mean = sum(len(one.path) for one in known) / len(known)
         own = " (this run)" if rule == result.rule else ""
-        rows.append((mean, [titles.get(rule, rule) + own, f"{mean:.2f}", str(len(known))]))
+        judged = Number(str(len(known)), source("replayed_rounds", place))
+        accepted = Number(f"{mean:.2f}", source("replayed_mean", place))
+        rows.append((mean, [titles.get(rule, rule) + own, accepted, judged]))
     if len(rows) < 2:
         return ""
     columns = (
@@ -255,23 +259,37 @@ def bias_table(biases: Sequence[RuleBiases], drafters: Sequence[type[Drafter]]) 
     """Return how far every rule is from the target's distribution, by how children are drawn."""
     columns = [Column("rule"), *(Column(how.capitalize()) for how in HOW.values())]
     rows: list[list[Cell]] = [
-        [found.title, *(_bias(found.by_draw[draw]) for draw in HOW)] for found in biases
+        [
+            found.title,
+            *(_bias(found.by_draw[draw], (row, [*found.by_draw].index(draw))) for draw in HOW),
+        ]
+        for row, found in enumerate(biases)
     ]
     drawing = [[drafter.title for drafter in drafters if drafter.draw == draw] for draw in HOW]
     rows.append(["drafters that draw so", *(", ".join(titles) or "none" for titles in drawing)])
     one = biases[0].by_draw["iid"]
-    caption = (
-        f"Total variation distance of the next token's distribution from the target's, mean "
-        f"(largest) over {one.pairs} random pairs of distributions of {one.vocabulary} tokens, "
-        f"every draw of {one.children} guesses gone through. Exact means below 1e-12."
+    caption = Numbers(
+        (
+            "Total variation distance of the next token's distribution from the target's, mean "
+            "(largest) over ",
+            Number(f"{one.pairs}", source("pairs")),
+            " random pairs of distributions of ",
+            Number(f"{one.vocabulary}", source("vocabulary")),
+            " tokens, every draw of ",
+            Number(f"{one.children}", source("children")),
+            " guesses gone through. Exact means below 1e-12.",
+        )
     )
     return table_html(columns, rows, caption, "")
 
 
-def _bias(found: Any) -> str:
+def _bias(found: Any, place: tuple[int, int]) -> Cell:
     if found.largest < _EXACT:
         return "✓ exact"
-    return f"✕ {found.mean:.2f} ({found.largest:.2f})"
+    mean = Number(f"{found.mean:.2f}", source("mean", *place))
+    return Numbers(
+        ("✕ ", mean, " (", Number(f"{found.largest:.2f}", source("largest", *place)), ")")
+    )
 
 
 def _ratio(part: float, whole: float, name: str, unit: str = "") -> Cell:

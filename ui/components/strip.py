@@ -14,6 +14,7 @@ from tokenarium.ui.characters import readable, written
 from tokenarium.ui.components.colouring import COLOURINGS, USUAL, Numbers
 from tokenarium.ui.shell.selection import Chosen
 from tokenarium.ui.text import visible
+from tokenarium.ui.why.colours import BEFORE
 
 TEMPLATE = """
 <div class="tk-strip-head">
@@ -109,7 +110,7 @@ def _metrics(result: TraceResult, chosen: Chosen, names: list[str]) -> dict[str,
     found: dict[str, Any] = {}
     for name in names:
         colouring = COLOURINGS[name]
-        found[name] = colouring.described(result)
+        found[name] = {**colouring.described(result), "why": f"{BEFORE}{name}"}
         if colouring.of_head:
             found[name]["of"] = [chosen.layer, chosen.head]
         if every or name == shown:

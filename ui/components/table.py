@@ -64,6 +64,14 @@ class Numbers:
         """As it stands on the page."""
         return "".join(map(_part, self.parts))
 
+    @property
+    def sent(self) -> list[list[str]]:
+        """As a script reads it: texts, and numbers each with its source."""
+        return [
+            [part] if isinstance(part, str) else [part.text, part.of.written()]
+            for part in self.parts
+        ]
+
 
 Cell = str | Link | Copy | Number | Numbers
 

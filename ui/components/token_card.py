@@ -25,14 +25,18 @@ def token_card(result: TraceResult, chosen: Chosen, usual: HeadCorpus | None = N
     """
     t, layer, head = chosen.token, chosen.layer, chosen.head
     start, stop = result.offsets[t].tolist()
-    place = "added, not typed" if result.special[t] else f"characters {start} to {stop}"
+    place = "added, not typed"
+    if not result.special[t]:
+        ends = (number(f"{end}", source("offsets", t, at)) for at, end in enumerate((start, stop)))
+        place = f"characters {' to '.join(ends)}"
     place += _kind_and_turn(result, t)
     group = next((g for g in groups(result.token_text) if g.start <= t < g.stop), None)
     text = group.text if group else result.token_text[t]
     return (
         f'<section class="tk-card" aria-label="Token card">'
         f'<h2 class="tk-card-title"><span class="tk-big">{escape(one_line(text))}</span></h2>'
-        f'<p class="tk-sub">token {t} of {result.length} · id {result.token_ids[t]} · {place}'
+        f'<p class="tk-sub">token {t} of {number(f"{result.length}", source("tokens"))} · id '
+        f"{number(f'{result.token_ids[t]}', source('token_ids', t))} · {place}"
         f"{_why(t, chosen.run)}</p>"
         f"{_parts(result, t, group) if group else ''}"
         f'<div class="tk-parts"><div>{_numbers(result, t)}</div>'

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from tokenarium.backend import REASONS, STATUSES, SpeculationResult, replay_round, tree_rows
+from tokenarium.ui.components.table import Number, Numbers
 from tokenarium.ui.text import one_line
+from tokenarium.ui.why.number import source
 
 FATES: dict[str, tuple[str, str]] = {
     "root": ("■", "newest token"),
@@ -72,7 +74,7 @@ def _node(result: SpeculationResult, place: int, first: int) -> dict[str, Any]:
         "status": status,
         "source": result.sources[row["source"]],
         "choice": int(row["target_rank"]),
-        "why": _why(result, place),
+        "why": _why(result, place).sent,
         **{name: _number(row[name]) for name in _SHOWN},
         "target": _tops(result, "target", place),
         "draft": _tops(result, "draft", place),
@@ -102,30 +104,34 @@ def _tops(result: SpeculationResult, whose: str, place: int) -> list[list[Any]]:
     ]
 
 
-def _why(result: SpeculationResult, place: int) -> str:
+def _why(result: SpeculationResult, place: int) -> Numbers:
     """Return one sentence on what became of a node, with the numbers that decided."""
     row = result.node_columns[place]
     status = STATUSES[row["status"]]
     if status in ("bonus", "residual_resample"):
-        return _why_it_follows(result, place, status)
+        return Numbers((_why_it_follows(result, place, status),))
     if status not in ("accepted", "rejected"):
-        return f"{REASONS[status].capitalize()}."
+        return Numbers((f"{REASONS[status].capitalize()}.",))
     accept, drawn = float(row["accept_prob"]), float(row["u"])
     if not result.processors["temperature"]:
-        rank = int(row["target_rank"]) + 1
+        rank = Number(f"{int(row['target_rank']) + 1}", source("node_choice", place))
         here = result.node_columns["target_argmax"][row["parent"]]
         best = f"“{_text(result, here)}”"
         if status == "accepted":
-            return "It is the large model's first choice here."
-        return f"The large model's first choice here is {best}; this guess is its choice {rank}."
+            return Numbers(("It is the large model's first choice here.",))
+        said = f"The large model's first choice here is {best}; this guess is its choice "
+        return Numbers((said, rank, "."))
     if accept in (0.0, 1.0):
-        return f"The rule {'always' if accept else 'never'} takes it here."
+        return Numbers((f"The rule {'always' if accept else 'never'} takes it here.",))
     below = drawn < accept
-    chance = f"Its chance to be accepted was {accept:.3g}"
+    chance = Number(f"{accept:.3g}", source("node_accept", place))
+    told = ("Its chance to be accepted was ", chance, "; the ")
     if below == (status == "accepted"):
-        return f"{chance}; the number drawn, {drawn:.3g}, is {'below' if below else 'not below'}."
+        number = Number(f"{drawn:.3g}", source("node_u", place))
+        end = f", is {'below' if below else 'not below'}."
+        return Numbers((*told, "number drawn, ", number, end))
     which = "this one" if status == "accepted" else "another"
-    return f"{chance}; the token that was drawn from the large model is {which}."
+    return Numbers((*told, f"token that was drawn from the large model is {which}."))
 
 
 def _why_it_follows(result: SpeculationResult, place: int, status: str) -> str:
@@ -149,6 +155,7 @@ def _other(
     said = [_text(result, nodes["token_id"][node]) for node in found.path]
     return {
         "rule": rule,
+        "number": result.rules.index(rule),
         "title": titles.get(rule, rule),
         "own": rule == result.rule,
         "fates": list(found.outcomes),

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from tokenarium.backend import AttributeRequest, Attributor, Lab, ModelRequest, UserError
 from tokenarium.ui.components.attribution_form import attribution_request
-from tokenarium.ui.components.methods import compared_of, methods_sentence
+from tokenarium.ui.components.methods import compared_of, ids_of, methods_sentence
 from tokenarium.ui.panels.attribution.compared import MethodsBeside
 from tokenarium.ui.panels.attribution.scene import AttributionScene
 from tokenarium.ui.shell.controls import Controls
@@ -12,6 +12,8 @@ from tokenarium.ui.shell.drawing import BETWEEN
 from tokenarium.ui.shell.methods import choice_of
 from tokenarium.ui.shell.panel import Values
 from tokenarium.ui.shell.section import Section
+from tokenarium.ui.why.answer import opening
+from tokenarium.ui.why.views import of_methods
 
 MOST = 6
 USUAL = ["occlusion", "logit_attribution", "gradient_input"]
@@ -63,7 +65,11 @@ class Methods(Section):
 
     def said(self, scene: AttributionScene) -> str:
         """Return which maps beat chance, and which agree least."""
-        return methods_sentence(compared_of(scene.runs)) if scene.runs else ""
+        if not scene.runs:
+            return ""
+        compared, ids = compared_of(scene.runs), ids_of(scene.runs)
+        found = of_methods(self.lab, [ids[title] for title in compared])
+        return opening(self.lab, methods_sentence(compared), found)
 
     def doing(self, request: Any) -> str:
         """Return which method it is about."""

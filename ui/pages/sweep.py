@@ -15,7 +15,6 @@ from tokenarium.ui.panels.cache.tradeoff import Points
 from tokenarium.ui.shell.controls import Controls
 from tokenarium.ui.shell.panel import Scene, Values, number
 from tokenarium.ui.shell.section import File, Section
-from tokenarium.ui.text import escape
 from tokenarium.ui.why.number import number as why_number
 from tokenarium.ui.why.number import source
 from tokenarium.ui.why.said import marked
@@ -86,8 +85,11 @@ class Sweep(Section):
         verdict = f" {result.verdict[0].upper()}{result.verdict[1:]}." if result.verdict else ""
         verdict = marked(verdict, "verdict", run)
         refused = sorted({reason for reason in result.refused if reason})[:4]
-        left_out = "".join(f'<p class="tk-sub">{escape(reason)}</p>' for reason in refused)
-        about = "".join(f'<p class="tk-sub">{escape(line)}</p>' for line in how_asked(scene))
+        left_out = "".join(
+            f'<p class="tk-sub">{marked(reason, "refused", run, result.refused.index(reason))}</p>'
+            for reason in refused
+        )
+        about = "".join(f'<p class="tk-sub">{line}</p>' for line in how_asked(scene, run))
         return f'<p class="tk-sentence">{done}{verdict}</p>{about}{left_out}'
 
     def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
@@ -107,8 +109,8 @@ class Sweep(Section):
         return asked.point(int(result.policy[number]), ratio, known)
 
 
-def how_asked(scene: Scene[SweepResult, SweepRequest]) -> Iterator[str]:
-    """Yield what one must know of how a sweep was measured."""
+def how_asked(scene: Scene[SweepResult, SweepRequest], run: str = "") -> Iterator[str]:
+    """Yield what one must know of how a sweep was measured, as HTML."""
     result = scene.result
     if result.asked_as is None:
         yield (
@@ -121,8 +123,10 @@ def how_asked(scene: Scene[SweepResult, SweepRequest]) -> Iterator[str]:
     if result.acts_in is not None and result.layers is not None and any(measured):
         fewest = int(result.acts_in[measured].min())
         if fewest < result.layers:
+            layers = why_number(f"{result.layers}", source("layers"), run)
+            acting = why_number(f"{fewest}", source("fewest_layers"), run)
             yield (
-                f"Some points act in {fewest} of {result.layers} layers only: the others keep to a "
+                f"Some points act in {acting} of {layers} layers only: the others keep to a "
                 "window of the model, which is smaller than the budget."
             )
 

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from tokenarium.backend import Lab, UserError
+from tokenarium.ui.why.number import of_run, unmarked
 
 OF = "kept:"
 """Before an answer's name, where numbers of a run have its id."""
@@ -24,7 +25,15 @@ ESTIMATED = "cost:"
 MOST_ESTIMATES = 512
 MOST = 64
 """Answers that are kept at a time, of all visitors."""
-_BUILTINS = {"len": len, "max": max, "min": min, "sum": sum, "round": round, "float": float}
+_BUILTINS = {
+    "len": len,
+    "max": max,
+    "min": min,
+    "sum": sum,
+    "round": round,
+    "float": float,
+    "list": list,
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class Kept:
             "axes": number.axes,
             "unit": number.unit,
             "paper": number.paper,
-            "slice": expression,
+            "slice": expression.replace("result.", ""),
             "value": str(value),
             "python": "\n".join((*head, *answer.lines, f"print({expression})")),
             "note": answer.note,
@@ -140,6 +149,11 @@ def estimates(lab: Lab) -> Kept:
     """Return the estimates that a lab's pages gave lately."""
     with _lock:
         return _estimates.setdefault(lab, Kept(MOST_ESTIMATES, ESTIMATED))
+
+
+def opening(lab: Lab, html: str, answer: Answer | None) -> str:
+    """Return HTML whose numbers are of an answer, which is kept; plain text where there is none."""
+    return unmarked(html) if answer is None else of_run(html, estimates(lab).put(answer))
 
 
 def _pointed(answer: Answer, written: str) -> str:

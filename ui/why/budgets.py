@@ -27,6 +27,13 @@ BUDGETS = {
         "exercises that hold the line", f"Each by itself. {_OF}", "found.budgets[{0}].holding"
     ),
     "exercises": AnswerNumber("exercises", _OF, "found.budgets[{0}].exercises"),
+    "fewest": AnswerNumber(
+        "exercises that it takes",
+        "From so many on, half of such exercises are sure to hold a line that all tried ones hold, "
+        "95 % for all budgets of the policy together.",
+        "found.budgets[{0}].fewest",
+        paper="Clopper and Pearson, 1934",
+    ),
     "at_least": AnswerNumber(
         "share of such exercises",
         f"At least so many hold the line, 95 % for all budgets of the policy together. {_OF}",

@@ -13,8 +13,15 @@ from tokenarium.backend import (
     Result,
     Run,
     UserError,
+    acceptance_vector,
     batch_means,
+    by_rank,
+    expected_tokens,
     levels,
+    optimal_tree,
+    over_neighbours,
+    received_noise_by_layer,
+    replay_round,
     trace_measures,
 )
 from tokenarium.ui.why.answer import ESTIMATED, estimates, kept
@@ -27,12 +34,28 @@ from tokenarium.ui.why.usual import OF, explained_usual
 
 KNOWN = {
     "np": np,
+    "acceptance_vector": acceptance_vector,
     "batch_means": batch_means,
+    "by_rank": by_rank,
+    "expected_tokens": expected_tokens,
     "levels": levels,
+    "optimal_tree": optimal_tree,
+    "over_neighbours": over_neighbours,
+    "received_noise_by_layer": received_noise_by_layer,
+    "replay_round": replay_round,
     "trace_measures": trace_measures,
 }
 """What a formula may call beside NumPy's and the result's own."""
-BUILTINS = {"max": max, "len": len, "float": float}
+BUILTINS = {
+    "max": max,
+    "min": min,
+    "len": len,
+    "float": float,
+    "list": list,
+    "range": range,
+    "zip": zip,
+    "sum": sum,
+}
 IMPORTS = {"np.": "import numpy as np", "re.": "import re"}
 """By what a line has in it, what it needs beside the library."""
 RUN = {
@@ -173,7 +196,7 @@ def _value(run: Run, expression: str, written: str) -> Any:
     try:
         # A formula of ours with whole numbers in it; nothing else of the browser's is in the line.
         value = eval(expression, names)  # noqa: S307
-    except (IndexError, OverflowError, AttributeError, TypeError) as error:
+    except (LookupError, ArithmeticError, AttributeError, TypeError, ValueError) as error:
         raise UserError(
             f"number={written[:60]!r} is none of this run: press one on the page"
         ) from error

@@ -6,12 +6,16 @@ run again. Of a browser it takes whole numbers only, for what stands in its brac
 
 from collections.abc import Mapping
 
-from tokenarium.ui.why.attribute import ATTRIBUTE
+from tokenarium.ui.why.attribute import ABLATE, ATTRIBUTE, REDUCE
+from tokenarium.ui.why.colours import COLOURS
 from tokenarium.ui.why.decode import DECODE
 from tokenarium.ui.why.editing import EDIT
 from tokenarium.ui.why.formula import Formula
+from tokenarium.ui.why.held import CLUSTERS, HELD
+from tokenarium.ui.why.lanes import LANES
 from tokenarium.ui.why.speculate import SPECULATE
 from tokenarium.ui.why.tokenization import LETTERS, NEW_TOKENS, TOKENIZE
+from tokenarium.ui.why.trees import TREES
 
 _HERE = {
     "sink": ("sink_score", "sink score"),
@@ -186,18 +190,77 @@ CACHE = {
     ),
 }
 SWEEP = {
+    "fewest_layers": Formula(
+        "acts_in",
+        "fewest layers in which a point acts",
+        "Of the points that were not refused.",
+        "min(acts for acts, why in zip(result.acts_in, result.refused) if not why)",
+        "layers",
+    ),
     "points_done": Formula(
         "policy",
         "points measured",
         "Policies, budgets and depths that are done.",
         "len(result.policy)",
         "points",
+    ),
+}
+LENS = {
+    "lens_rows": Formula(
+        "rows", "decoded tokens", "After how many the layers are read.", "len(result.rows)", ""
     )
 }
+INTERVENTION = {
+    "sinks_before": Formula(
+        "sink_score",
+        "heads with a sink, before",
+        "Heads that give the first token over 30 % of their attention.",
+        "(result.sink_score > 0.3).sum()",
+        "heads",
+    ),
+    "sinks_after": Formula(
+        "changed_sink_score",
+        "heads with a sink, after",
+        "Heads that give the first token over 30 % of their attention, with the change.",
+        "(result.changed_sink_score > 0.3).sum()",
+        "heads",
+    ),
+    "touched_heads": Formula(
+        "touched", "changed heads", "How many were changed.", "result.touched.sum()", "heads"
+    ),
+    "all_heads": Formula(
+        "touched", "heads", "Query heads of all layers.", "result.touched.size", "heads"
+    ),
+    "doubt_before": Formula(
+        "entropy_nats",
+        "mean entropy, before",
+        "The mean over the tokens that both runs have.",
+        "result.entropy_nats[result.aligned[result.aligned >= 0]].mean()",
+    ),
+    "doubt_after": Formula(
+        "changed_entropy_nats",
+        "mean entropy, after",
+        "The mean over the tokens that both runs have.",
+        "result.changed_entropy_nats[result.aligned >= 0].mean()",
+    ),
+}
 JUDGE = {
+    "judged_unit": Formula(
+        "token_score",
+        "number of a piece of text",
+        "Of a token, or the mean over the tokens of a word or sentence.",
+        "np.nanmean(result.token_score[{0}, {1}:{2}], dtype=float)",
+    ),
+    "detail": Formula(
+        "details",
+        "a further number of a measure",
+        "By its place among those that the measure gives; its definition stands beside it.",
+        "list(result.details[result.measures[{0}]].values())[{1}]",
+        "",
+    ),
     "judged_tokens": Formula(
         "judged", "judged tokens", "How many tokens count.", "result.judged.sum()", "tokens"
-    )
+    ),
 }
 AUDIT = {
     "audited_tokens": Formula(
@@ -225,16 +288,19 @@ IMPORT = {
     },
 }
 FORMULAS: Mapping[str, Mapping[str, Formula]] = {
-    "trace": TRACE,
-    "cache": CACHE,
-    "point": CACHE,
-    "speculate": SPECULATE,
-    "decode": DECODE,
-    "logprobs": DECODE,
+    "trace": {**TRACE, **COLOURS},
+    "cache": {**CACHE, **HELD, **CLUSTERS},
+    "point": {**CACHE, **HELD, **CLUSTERS},
+    "speculate": {**SPECULATE, **TREES},
+    "decode": {**DECODE, **LANES},
+    "logprobs": {**DECODE, **LANES},
     "attribute": ATTRIBUTE,
-    "ablate": ATTRIBUTE,
+    "ablate": ABLATE,
+    "reduce": REDUCE,
     "sweep": SWEEP,
     "judge": JUDGE,
+    "lens": LENS,
+    "intervention": INTERVENTION,
     "edit": EDIT,
     "audit": AUDIT,
     "import": IMPORT,

@@ -72,6 +72,9 @@ SPECULATE = {
         "By batch means over consecutive steps (Schmeiser, 1982).",
         "batch_means(result.plain_step_ms).high",
     ),
+    "plain_steps": Formula(
+        "plain_ids", "plain steps", "Tokens of plain decoding.", "len(result.plain_ids)", "steps"
+    ),
     "draft_cost": Formula(
         "rounds",
         "drafting, in plain tokens",

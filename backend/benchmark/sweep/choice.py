@@ -111,6 +111,11 @@ class ChosenBudget:
     why: str
     """What cannot be said, in a sentence; empty where all is."""
 
+    @property
+    def fewest(self) -> int:
+        """Exercises from which a bound says more than nothing, for so many budgets."""
+        return fewest_exercises((1 - CONFIDENCE) / self.measured)
+
 
 @dataclass(frozen=True)
 class BudgetChoice:

@@ -1,6 +1,6 @@
 """Attribution methods of one text: maps, agreement, curves, and who beats chance."""
 
-from tokenarium.ui.components.methods import compared_of, methods_table
+from tokenarium.ui.components.methods import compared_of, ids_of, methods_table
 from tokenarium.ui.components.table import table
 from tokenarium.ui.figures.methods import agreement, drop_curves, maps_beside
 from tokenarium.ui.panels.attribution.scene import AttributionScene
@@ -40,7 +40,7 @@ class MethodsBeside(Panel):
         if not compared:
             return self.empty()
         return {
-            "methods_table": methods_table(compared),
+            "methods_table": methods_table(compared, ids_of(scene.runs)),
             "methods_maps": scene.drawn(maps_beside(compared)),
             "methods_curves": scene.drawn(drop_curves(compared)),
             "methods_agreement": scene.drawn(agreement(compared)),

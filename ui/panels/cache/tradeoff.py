@@ -10,9 +10,9 @@ from tokenarium.ui.components.table import Cell, Column, Link, Number, Numbers, 
 from tokenarium.ui.figures.tradeoff import tradeoff
 from tokenarium.ui.shell.panel import Panel, Scene, Values, choice
 from tokenarium.ui.text import escape
-from tokenarium.ui.why.answer import estimates
+from tokenarium.ui.why.answer import opening
 from tokenarium.ui.why.budgets import of_budgets
-from tokenarium.ui.why.number import of_run, source, unmarked
+from tokenarium.ui.why.number import of_run, source
 
 COLUMNS = (
     Column("policy"),
@@ -74,13 +74,12 @@ class Points(Panel):
         chosen = result.choose(measure, **{"at_least" if higher else "at_most": line})
         run_id = scene.runs[0].id if scene.runs else ""
         here = (measured_here(run.environment, self.lab.settings) for run in scene.runs)
-        answer = budget_answer(result, scene.request, chosen, timed=all(here))
-        of = estimates(self.lab).put(of_budgets(run_id, chosen)) if run_id else ""
+        answer = budget_answer(result, scene.request, chosen, timed=all(here), run_id=run_id)
+        found = of_budgets(run_id, chosen) if run_id else None
         return {
             "sweep_measure": measure,
             "sweep_line": quality_value(measure, line),
-            "sweep_choice": lacking(result, measure)
-            or (of_run(answer, of) if of else unmarked(answer)),
+            "sweep_choice": lacking(result, measure) or opening(self.lab, answer, found),
             "sweep_bytes": scene.drawn(tradeoff(result, measure, "bytes", line)),
             "sweep_ms": scene.drawn(tradeoff(result, measure, "ms", line)),
             "sweep_table": of_run(points_table(result), run_id),
@@ -98,12 +97,14 @@ def lacking(result: SweepResult, measure: str) -> str:
     )
 
 
-def _acting(result: SweepResult, n: int) -> str:
-    """Return in how many layers a point acts, where that is not all of them."""
-    if result.acts_in is None or result.layers is None:
-        return ""
-    acting = int(result.acts_in[n])
-    return "" if acting == result.layers else f"; acts in {acting} of {result.layers} layers"
+def _budget(result: SweepResult, n: int) -> Cell:
+    """Return a point's budget, and in how many layers it acts, where that is not all of them."""
+    ratio = Number(f"{result.ratio[n]:.0%}", source("ratio", n))
+    if result.acts_in is None or result.layers is None or result.acts_in[n] == result.layers:
+        return ratio
+    acting = Number(f"{int(result.acts_in[n])}", source("acts_in", n))
+    layers = Number(f"{result.layers}", source("layers"))
+    return Numbers((ratio, "; acts in ", acting, " of ", layers, " layers"))
 
 
 def points_table(result: SweepResult) -> str:
@@ -111,8 +112,10 @@ def points_table(result: SweepResult) -> str:
     rows: list[list[Cell]] = [
         [
             Link(result.titles[result.policy[n]], {"point": n}),
-            f"{result.ratio[n]:.0%}{_acting(result, n)}",
-            "any" if np.isnan(result.depth[n]) else f"{result.depth[n]:g}",
+            _budget(result, n),
+            "any"
+            if np.isnan(result.depth[n])
+            else Number(f"{result.depth[n]:g}", source("depth", n)),
             Numbers((_one(result, "correct", n, "d"), " of ", _one(result, "trials", n, "d"))),
             Numbers(
                 (

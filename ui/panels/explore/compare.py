@@ -14,7 +14,7 @@ from tokenarium.backend import (
     UserError,
     compare,
 )
-from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.components.table import Cell, Column, Link, Number, table, table_html
 from tokenarium.ui.figures.compare import difference_grid, side_by_side, switching_heads
 from tokenarium.ui.panels.explore.other_run import OTHER, Other, name_of, other_run
 from tokenarium.ui.panels.explore.scene import TraceScene
@@ -22,6 +22,9 @@ from tokenarium.ui.panels.explore.sinks import length_of, threshold_of
 from tokenarium.ui.shell.panel import Action, Panel, Values, choice
 from tokenarium.ui.shell.stored import run_picker
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.answer import opening
+from tokenarium.ui.why.number import number, source
+from tokenarium.ui.why.views import of_switching
 
 COLUMNS = (
     Column("head", "Press one to open it."),
@@ -102,16 +105,18 @@ class Compare(Panel):
         other = other_run(self.lab, scene)
         if other.run is None or other.result is None:
             return {**EMPTY, OTHER: gr.Dropdown(value=None), "compare_said": _offer(other)}
-        found = compare(scene.result, other.result, threshold_of(scene), length_of(scene))
+        told = (threshold_of(scene), length_of(scene))
+        found = compare(scene.result, other.result, *told)
+        of = of_switching(self.lab, scene.runs[0], other.run, *told) if scene.runs else None
         measure = choice(scene.settings.get("compare_measure"), _ALWAYS, "sink")
         here, name = name_of(scene.result), other.name
         return {
             **self._picked(scene, other.run),
-            "compare_said": _said(found, name, other.refused),
+            "compare_said": opening(self.lab, _said(found, name, other.refused), of),
             "switching": scene.drawn(switching_heads(found, here, name)),
             "difference": scene.drawn(difference_grid(found, measure)),
             "side_by_side": scene.drawn(side_by_side(found, measure, here, name)),
-            "compare_table": _table(found),
+            "compare_table": opening(self.lab, _table(found), of),
         }
 
     @staticmethod
@@ -138,10 +143,12 @@ def _offer(other: Other) -> str:
 
 
 def _said(found: Comparison, name: str, refused: str) -> str:
-    count = int(found.switched.sum())
+    count = number(f"{int(found.switched.sum())}", source("switched"))
+    heads = number(f"{found.switched.size}", source("heads"))
+    length = number(f"{found.length}", source("length"))
     return (
-        f'<p class="tk-sentence"><b>{count} of {found.switched.size}</b> heads switch between this '
-        f"run and {escape(name)}: their sink score over the first {found.length} tokens is above "
+        f'<p class="tk-sentence"><b>{count} of {heads}</b> heads switch between this '
+        f"run and {escape(name)}: their sink score over the first {length} tokens is above "
         f"{found.threshold:.0%} in one and not in the other.</p>"
         f'<p class="tk-sub">{escape(refused)} Threshold and queries are those of the Sinks view.'
         "</p>"
@@ -153,8 +160,8 @@ def _table(found: Comparison) -> str:
     rows: list[list[Cell]] = [
         [
             Link(f"layer {layer}, head {head}", {"layer": int(layer), "head": int(head)}),
-            f"{here[layer, head]:.2f}",
-            f"{there[layer, head]:.2f}",
+            Number(f"{here[layer, head]:.2f}", source("first", layer, head)),
+            Number(f"{there[layer, head]:.2f}", source("second", layer, head)),
         ]
         for layer, head in zip(*found.switched.nonzero(), strict=True)
     ]

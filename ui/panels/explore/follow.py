@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from tokenarium.backend import Cancelled, FollowRequest, FollowResult, Run, UserError
 from tokenarium.ui.characters import named
 from tokenarium.ui.components.sentence import status
-from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.components.table import Cell, Column, Link, Number, table, table_html
 from tokenarium.ui.figures.follow import followed
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.panel import Action, Panel, Values
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.why.number import of_run, source
 
 KEPT_TOKENS = 4096
 """Queries and keys of texts up to this long are kept, so that following a token is immediate."""
@@ -99,23 +100,24 @@ def _shown(scene: TraceScene, run: Run) -> Values:
         f"{now.layer}, head {now.head}.</p>",
         "follow_go": gr.Button(visible=False),
         "follow": scene.drawn(figure),
-        "follow_table": _table(scene, found),
+        "follow_table": of_run(_table(scene, found), run.id),
     }
 
 
 def _table(scene: TraceScene, found: FollowResult) -> str:
-    left, right = (_strongest(scene, values) for values in (found.looks_at, found.looked_at_by))
+    left, right = (_strongest(scene, found, name) for name in ("looks_at", "looked_at_by"))
     rows = [[*one, *other] for one, other in zip(left, right, strict=True) if one[1] or other[1]]
     return table_html(COLUMNS, rows, f"The {ROWS} strongest links each way", "No links.")
 
 
-def _strongest(scene: TraceScene, values: NDArray[np.float32]) -> list[list[Cell]]:
+def _strongest(scene: TraceScene, found: FollowResult, name: str) -> list[list[Cell]]:
+    values: NDArray[np.float32] = getattr(found, name)
     order = np.argsort(-np.nan_to_num(values, nan=-1.0), kind="stable")[:ROWS].tolist()
     known = [t for t in order if np.isfinite(values[t]) and t != scene.chosen.token]
     rows: list[list[Cell]] = [
         [
             Link(f"{t} {one_line(named(scene.result.token_text)[t])}", {"token": t}),
-            f"{values[t]:.3f}",
+            Number(f"{values[t]:.3f}", source(name, t)),
         ]
         for t in known
     ]

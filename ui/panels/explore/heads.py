@@ -17,7 +17,7 @@ from tokenarium.backend import (
     head_labels,
     head_measures,
 )
-from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.components.table import Cell, Column, Link, Number, table, table_html
 from tokenarium.ui.figures.sinks import window
 from tokenarium.ui.figures.taxonomy import head_scatter
 from tokenarium.ui.panels.explore.other_run import other_run
@@ -25,6 +25,9 @@ from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.panels.explore.sinks import length_of, threshold_of
 from tokenarium.ui.shell.panel import Action, Panel, Values, choice
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.answer import opening
+from tokenarium.ui.why.number import source
+from tokenarium.ui.why.views import of_kinds
 
 NEEDS = {
     "echo": "the probe",
@@ -89,9 +92,13 @@ class Heads(Panel):
         """Return scatter and table."""
         other = other_run(self.lab, scene)
         length = length_of(scene)
-        probe = self._probed(scene)
+        probe, probed = self._probed(scene), str(scene.settings.get("heads_probe"))
         found = head_measures(HeadEvidence(scene.result, other.result, probe, length))
         labels = head_labels(found, threshold_of(scene))
+        runs = {"other": other.run.id if other.run else "", "probe": probed if probe else ""}
+        more = {name: each for name, each in runs.items() if each}
+        told = (more, threshold_of(scene), length)
+        of = of_kinds(self.lab, scene.runs[0], *told) if scene.runs else None
         across, up = (
             choice(scene.settings.get(f"heads_{axis}"), tuple(found), otherwise)
             for axis, otherwise in (("across", "sink"), ("up", "previous"))
@@ -110,7 +117,7 @@ class Heads(Panel):
                     window(scene.result, length),
                 )
             ),
-            "heads_table": _table(labels),
+            "heads_table": opening(self.lab, _table(labels), of),
         }
 
     def _probed(self, scene: TraceScene) -> ProbeResult | None:
@@ -143,11 +150,12 @@ def _said(found: Mapping[str, NDArray[np.floating]], other: str) -> str:
 
 def _table(labels: NDArray[np.str_]) -> str:
     rows: list[list[Cell]] = []
-    for rule in LABEL_RULES:
+    for place, rule in enumerate(LABEL_RULES):
         here = np.argwhere(labels == rule.label)
         if not len(here):
             continue
-        layer, head = (int(place) for place in here[0])
+        layer, head = map(int, here[0])
         link = Link(f"layer {layer}, head {head}", {"layer": layer, "head": head})
-        rows.append([rule.label, str(len(here)), rule.definition, link])
+        count = Number(str(len(here)), source("of_kind", place))
+        rows.append([rule.label, count, rule.definition, link])
     return table_html(COLUMNS, rows, "Kinds of heads, by stated rules", "Nothing measured yet.")

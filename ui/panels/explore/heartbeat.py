@@ -10,11 +10,20 @@ from tokenarium.backend import HeartbeatRequest, HeartbeatResult, Run, UserError
 from tokenarium.ui.characters import named
 from tokenarium.ui.components.form import Group, read_form
 from tokenarium.ui.components.sentence import status
-from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.components.table import (
+    Cell,
+    Column,
+    Link,
+    Number,
+    Numbers,
+    table,
+    table_html,
+)
 from tokenarium.ui.figures.heartbeat import heartbeat_gaps, heartbeat_raster
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.panel import Action, Panel, Values
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.why.number import number, of_run, source
 
 FORM = Group("heartbeat", HeartbeatRequest, ("threshold", "measured_in", "bins"))
 ROWS = 12
@@ -108,17 +117,18 @@ def _shown(scene: TraceScene, run: Run) -> Values:
         result.raster, result.edges, result.edges, asked.layer, asked.head, active
     )
     return {
-        "heartbeat_said": _said(result, asked, active),
+        "heartbeat_said": of_run(_said(result, asked, active), run.id),
         "heartbeat": scene.drawn(raster),
         "gaps": scene.drawn(heartbeat_gaps(gaps, named(result.token_text), active)),
-        "heartbeat_table": _table(result),
+        "heartbeat_table": of_run(_table(result), run.id),
     }
 
 
 def _said(result: HeartbeatResult, asked: HeartbeatRequest, active: str) -> str:
+    share = number(f"{result.active_share:.1%}", source("active_share"))
     return (
         f'<p class="tk-sentence">In layer {asked.layer}, head {asked.head}, '
-        f"<b>{result.active_share:.1%}</b> of all pairs are active: their {escape(active)}.</p>"
+        f"<b>{share}</b> of all pairs are active: their {escape(active)}.</p>"
         f'<p class="tk-sub">From {escape(result.source)}.</p>'
     )
 
@@ -128,9 +138,11 @@ def _table(result: HeartbeatResult) -> str:
     rows: list[list[Cell]] = [
         [
             Link(f"{t} {one_line(named(result.token_text)[t])}", {"token": t}),
-            str(result.activations[t]),
-            f"{result.longest_gap[t]} tokens",
-            f"token {result.next_expected[t]}" if result.next_expected[t] >= 0 else "never",
+            Number(str(result.activations[t]), source("activations", t)),
+            Numbers((Number(str(result.longest_gap[t]), source("longest_gap", t)), " tokens")),
+            Numbers(("token ", Number(str(result.next_expected[t]), source("next_expected", t))))
+            if result.next_expected[t] >= 0
+            else "never",
         ]
         for t in order.tolist()
     ]

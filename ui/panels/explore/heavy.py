@@ -17,13 +17,24 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.characters import named
 from tokenarium.ui.components.choice import Choice
-from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.components.table import (
+    Cell,
+    Column,
+    Link,
+    Number,
+    Numbers,
+    table,
+    table_html,
+)
 from tokenarium.ui.figures.classes import class_bars
 from tokenarium.ui.figures.heavy import accumulated, coverage_curves, coverage_grid, persistence
 from tokenarium.ui.figures.overlap import overlap_of_heads, overlap_of_layers
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.panel import Panel, Values, choice, number
 from tokenarium.ui.text import one_line
+from tokenarium.ui.why.answer import opening
+from tokenarium.ui.why.number import source
+from tokenarium.ui.why.views import of_heavy
 
 SCOPES = {"head": "the chosen head", "layer": "its layer", "all": "all heads"}
 ROWS = 12
@@ -125,7 +136,7 @@ class Heavy(Panel):
             "classes": scene.drawn(class_bars(classes)),
             "persistence": scene.drawn(persistence(result, layer, head)),
             "overlap_heads": scene.drawn(overlap_of_heads(result, layer, count, factor)),
-            "heavy_table": _table(scene, factor, count),
+            "heavy_table": self._table(scene, factor, count),
         }
         if scene.before is None:
             found |= {
@@ -134,6 +145,11 @@ class Heavy(Panel):
                 "heavy_factor": _factors(result, factor),
             }
         return found
+
+    def _table(self, scene: TraceScene, factor: float, count: int) -> str:
+        run = scene.runs[0] if scene.runs else None
+        of = None if run is None else of_heavy(self.lab, run, factor, *_place(scene))
+        return opening(self.lab, _table(scene, factor, count), of)
 
 
 def _factor(scene: TraceScene) -> float:
@@ -163,8 +179,8 @@ def _table(scene: TraceScene, factor: float, count: int) -> str:
         [
             Link(f"{t} {one_line(named(result.token_text)[t])}", {"token": t}),
             CLASSES[classes[t]],
-            f"{mass[t]:.3g}",
-            f"{chance[t]:.2f} x",
+            Number(f"{mass[t]:.3g}", source("mass", t)),
+            Numbers((Number(f"{chance[t]:.2f}", source("times", t)), " x")),
         ]
         for t in sorted(shown.tolist(), key=lambda t: -mass[t])
     ]

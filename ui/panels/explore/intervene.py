@@ -26,7 +26,11 @@ from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.panel import Action, Panel, Values, choice
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.why.number import number, of_run, source
+from tokenarium.ui.why.said import notes
 
+SINK = 0.3
+"""Share of a head's attention from which it is said to have a sink."""
 CHOSEN = ("layer", "head")
 """Parameters that are taken from the selection: the head that the whole page is about."""
 
@@ -161,22 +165,33 @@ def _said(result: InterventionResult, run: Run) -> str:
     change, error = result.loss_difference_nats, result.loss_error_nats
     clear = abs(change) > 2 * error if error == error else False
     verdict = ("worse" if change > 0 else "better") if clear else "the same within chance"
-    threshold = 0.3
+
+    def of(value: float, name: str, form: str = "d", *index: int) -> str:
+        return number(format(value, form), source(name, *index))
+
     before, after = (
-        int((scores > threshold).sum()) for scores in (result.sink_score, result.changed_sink_score)
+        of(int((scores > SINK).sum()), name)
+        for scores, name in (
+            (result.sink_score, "sinks_before"),
+            (result.changed_sink_score, "sinks_after"),
+        )
     )
     assert isinstance(run.request, InterventionRequest)
-    notes = "".join(f'<span class="tk-note">{escape(note)}</span> ' for note in result.notes)
-    return (
+    error_said = of(error, "loss_error_nats", ".3f") if error == error else f"{error}"
+    said = (
         f'<p class="tk-sentence"><b>{escape(run.request.method.title)}</b>: the loss over '
-        f"{result.compared_tokens} tokens goes from {result.loss_nats:.3f} to "
-        f"{result.changed_loss_nats:.3f} nats ({change:+.3f} ± {error:.3f}): predictions are "
-        f"<b>{verdict}</b>.{_doubt(result)} Heads that give the first token over {threshold:.0%} "
+        f"{of(result.compared_tokens, 'compared_tokens')} tokens goes from "
+        f"{of(result.loss_nats, 'loss_nats', '.3f')} to "
+        f"{of(result.changed_loss_nats, 'changed_loss_nats', '.3f')} nats "
+        f"({of(change, 'loss_difference_nats', '+.3f')} ± {error_said}): predictions are "
+        f"<b>{verdict}</b>.{_doubt(result)} Heads that give the first token over {SINK:.0%} "
         f"of their attention: {before} before, <b>{after}</b> after.{_most_moved(result)}</p>"
-        f'<p class="tk-sub">{int(result.touched.sum())} of {result.touched.size} heads were '
+        f'<p class="tk-sub">{of(int(result.touched.sum()), "touched_heads")} of '
+        f"{of(result.touched.size, 'all_heads')} heads were "
         f"changed ({escape(result.acts)}); it saves neither memory nor time. ± is one standard "
-        f"error over tokens of this one text. {notes}</p>"
+        f"error over tokens of this one text. {notes(result)}</p>"
     )
+    return of_run(said, run.id)
 
 
 def _doubt(result: InterventionResult) -> str:
@@ -185,7 +200,9 @@ def _doubt(result: InterventionResult) -> str:
     before, after = result.entropy_nats[result.aligned[both]], result.changed_entropy_nats[both]
     if not len(before):
         return ""
-    return f" The mean entropy goes from {before.mean():.3f} to {after.mean():.3f} nats."
+    first = number(f"{before.mean():.3f}", source("doubt_before"))
+    second = number(f"{after.mean():.3f}", source("doubt_after"))
+    return f" The mean entropy goes from {first} to {second} nats."
 
 
 def _most_moved(result: InterventionResult) -> str:
@@ -193,4 +210,5 @@ def _most_moved(result: InterventionResult) -> str:
         return ""
     t = int(np.nanargmax(result.kl_nats))
     text = escape(one_line(named(result.changed_text)[t]).strip())
-    return f" The prediction moves most after <b>“{text}”</b> ({result.kl_nats[t]:.2f} nats)."
+    moved = number(f"{result.kl_nats[t]:.2f} nats", source("kl_nats", t))
+    return f" The prediction moves most after <b>“{text}”</b> ({moved})."

@@ -78,7 +78,7 @@ class Judge(Panel):
         result = run.result
         assert isinstance(result, JudgeResult)
         same = len(result.token_ids) == scene.result.length
-        strip = {"strip": judged_patch(result)} if same else {}
+        strip = {"strip": judged_patch(result, run.id)} if same else {}
         judged = scene.having(judge_run=run.id)
         yield {"status": "", "judge_run": run.id, **_shown(judged, run), **strip}
 
@@ -134,5 +134,5 @@ def _shown(scene: TraceScene, run: Run) -> Values:
         "judge_table": judged_table(result, run.id),
         "judged": scene.drawn(judged_line(result, slug, named(result.token_text))),
         "reliability": scene.drawn(drawn) if (drawn := reliability(result)) else None,
-        "judge_definitions": judged_definitions(result),
+        "judge_definitions": judged_definitions(result, run.id),
     }

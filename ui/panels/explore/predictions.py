@@ -21,6 +21,7 @@ from tokenarium.ui.figures.lines import predictability
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.panel import Action, Panel, Values
 from tokenarium.ui.text import escape
+from tokenarium.ui.why.number import number, of_run, source
 
 ROWS, STEP = 64, 32
 """Tokens decoded at once, from a multiple of ``STEP`` on: the lens moves on within them."""
@@ -114,21 +115,29 @@ def _lens(scene: TraceScene, run: Run) -> Values:
     found = run.result
     assert isinstance(found, LensResult)
     rows = len(found.rows)
-    said = f"All layers after {rows} of {found.length} tokens, products in {found.products}."
+
+    def of(form: str, name: str) -> str:
+        return number(format(getattr(found, name), form), source(name))
+
+    decoded = number(f"{rows}", source("lens_rows"))
+    said = (
+        f"All layers after {decoded} of {of('d', 'length')} tokens, products in "
+        f"{escape(found.products)}."
+    )
     if found.checked_cells:
         said += (
-            f" Against float32 in {found.checked_cells} of the cells: entropy off by at most "
-            f"{found.entropy_error_nats:.2g} nats, KL by {found.kl_error_nats:.2g} nats, the same "
-            f"first guess in {found.same_first:.0%}."
+            f" Against float32 in {of('d', 'checked_cells')} of the cells: entropy off by at most "
+            f"{of('.2g', 'entropy_error_nats')} nats, KL by {of('.2g', 'kl_error_nats')} nats, the "
+            f"same first guess in {of('.0%', 'same_first')}."
         )
     filled = _filled(scene.result, found)
-    return _shown(scene, filled, said, whole=rows == found.length)
+    return _shown(scene, filled, of_run(said, run.id), whole=rows == found.length)
 
 
 def _shown(scene: TraceScene, result: TraceResult, said: str, *, whole: bool) -> Values:
     return {
         "lens": scene.drawn(logit_lens(result, scene.chosen.token)),
-        "lens_said": f'<p class="tk-sub">{escape(said)}</p>' if said else "",
+        "lens_said": f'<div class="tk-sub">{said}</div>' if said else "",
         "lens_go": gr.Button(visible=not whole),
     }
 

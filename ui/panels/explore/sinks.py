@@ -6,12 +6,24 @@ import gradio as gr
 
 from tokenarium.backend import LATER_QUERIES, Sink, TraceResult, find_sinks, sink_rate, sink_scores
 from tokenarium.ui.characters import named
-from tokenarium.ui.components.table import Cell, Column, Link, table, table_html
+from tokenarium.ui.components.table import (
+    Cell,
+    Column,
+    Link,
+    Number,
+    Numbers,
+    table,
+    table_html,
+)
 from tokenarium.ui.figures.lines import norms
 from tokenarium.ui.figures.sinks import sink_grid, sink_layers, sink_norms
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.shell.panel import Panel, Values, number
 from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.why.answer import opening
+from tokenarium.ui.why.number import number as number_of
+from tokenarium.ui.why.number import source
+from tokenarium.ui.why.views import of_sinks
 
 MOST_ROWS = 40
 USUAL_THRESHOLD = 0.3
@@ -98,15 +110,17 @@ class Sinks(Panel):
             return lines
         threshold, length = threshold_of(scene), length_of(scene)
         found = find_sinks(result, threshold, most=MOST_ROWS)
+        told = (threshold, length, MOST_ROWS)
+        of = of_sinks(self.lab, scene.runs[0], *told) if scene.runs else None
         if threshold != _shown_threshold(scene):
             lines["sink_threshold_shown"] = gr.Slider(value=threshold)
         return lines | {
             "sink_threshold_of": result.sink_threshold,
-            "sinks_said": _said(result, threshold, length),
+            "sinks_said": opening(self.lab, _said(result, threshold, length), of),
             "sink_grid": scene.drawn(sink_grid(result, threshold, length)),
             "sink_layers": scene.drawn(sink_layers(result, threshold, length)),
             "sink_norms": scene.drawn(sink_norms(result, found)),
-            "sinks_table": _table(result, found, threshold),
+            "sinks_table": opening(self.lab, _table(result, found, threshold), of),
         }
 
 
@@ -138,7 +152,10 @@ def _window_title(length: int) -> str:
 def _said(result: TraceResult, threshold: float, length: int | None) -> str:
     scores = sink_scores(result, length)
     heads, used = int((scores > threshold).sum()), length or result.length
-    over = f"first {used}" if length else f"whole text of {used}"
+    whole = number_of(f"{used}", source("tokens"))
+    over = f"first {used}" if length else f"whole text of {whole}"
+    above = number_of(f"{heads}", source("heads_above"))
+    rate = number_of(f"{sink_rate(scores, threshold):.2f}", source("rate"))
     careful = (
         f" Below {LENGTH_TOKENS} tokens even uniform attention scores high: do not compare with "
         "published rates."
@@ -146,9 +163,9 @@ def _said(result: TraceResult, threshold: float, length: int | None) -> str:
         else ""
     )
     return (
-        f'<p class="tk-sentence">Over the {over} tokens, <b>{heads} of {scores.size}</b> '
-        f"heads give the first token more than {threshold:.0%} of their attention: a sink rate of "
-        f"<b>{sink_rate(scores, threshold):.2f}</b>.{escape(careful)}</p>"
+        f'<p class="tk-sentence">Over the {over} tokens, <b>{above} of '
+        f"{number_of(f'{scores.size}', source('heads'))}</b> heads give the first token more than "
+        f"{threshold:.0%} of their attention: a sink rate of <b>{rate}</b>.{escape(careful)}</p>"
     )
 
 
@@ -156,28 +173,34 @@ def _table(result: TraceResult, found: tuple[Sink, ...], threshold: float) -> st
     which = f"The {MOST_ROWS} strongest tokens" if len(found) == MOST_ROWS else "Every token"
     return table_html(
         COLUMNS,
-        [_row(result, sink) for sink in found],
+        [_row(result, place, sink) for place, sink in enumerate(found)],
         f"{which} that some head gives more than {threshold:.0%} of its attention",
         f"No token with at least {LATER_QUERIES} later ones gets more than {threshold:.0%} of any "
         "head's attention.",
     )
 
 
-def _row(result: TraceResult, sink: Sink) -> list[Cell]:
+def _row(result: TraceResult, place: int, sink: Sink) -> list[Cell]:
     text = one_line(named(result.token_text)[sink.position])
-    dimensions = ", ".join(
-        f"{d.dim}{'*' if d.massive else ''} ({d.value:+.3g}, {d.times_median:.0f} x median)"
-        for d in sink.dimensions
-    )
+
+    def of(shown: str, name: str, *at: int) -> Number:
+        return Number(shown, source(name, place, *at))
+
+    dimensions: list[str | Number] = []
+    for at, found in enumerate(sink.dimensions):
+        dimensions += [", " if at else "", f"{found.dim}{'*' if found.massive else ''} ("]
+        dimensions += [of(f"{found.value:+.3g}", "dimension", at), ", "]
+        dimensions += [of(f"{found.times_median:.0f}", "dimension_times", at), " x median)"]
+    peak = of(f"{sink.residual_ratio:.1f}", "residual_ratio")
     return [
         Link(f"{sink.position} {text}", {"token": sink.position}),
         sink.token_class,
-        str(len(sink.heads)),
+        of(str(len(sink.heads)), "sink_heads"),
         Link(f"layer {sink.layer}, head {sink.head}", {"layer": sink.layer, "head": sink.head}),
-        f"{sink.score:.2f}",
-        str(sink.queries),
-        f"{sink.value_ratio:.2f} x",
-        f"{sink.key_ratio:.2f} x",
-        f"{sink.residual_ratio:.1f} x entering layer {sink.residual_layer}",
-        dimensions,
+        of(f"{sink.score:.2f}", "score"),
+        of(str(sink.queries), "queries"),
+        Numbers((of(f"{sink.value_ratio:.2f}", "value_ratio"), " x")),
+        Numbers((of(f"{sink.key_ratio:.2f}", "key_ratio"), " x")),
+        Numbers((peak, f" x entering layer {sink.residual_layer}")),
+        Numbers(tuple(dimensions)),
     ]

@@ -6,6 +6,8 @@ from tokenarium.backend import Drafter, biases
 from tokenarium.ui.components.speculate_tables import bias_table
 from tokenarium.ui.shell.events import EAGER
 from tokenarium.ui.shell.panel import AnyScene, Panel, Values
+from tokenarium.ui.why.answer import opening
+from tokenarium.ui.why.biases import of_biases
 
 
 class Bias(Panel):
@@ -25,4 +27,5 @@ class Bias(Panel):
 
     def biases(self) -> str:
         """Return how far each rule is off, for every way to draw."""
-        return bias_table(biases(), self.lab.methods(Drafter))
+        table = bias_table(biases(), self.lab.methods(Drafter))
+        return opening(self.lab, table, of_biases())
