@@ -106,3 +106,24 @@ def test_a_measure_that_an_older_version_lacks_is_said_and_never_drawn() -> None
     assert older.choose("recall", at_least=0.9).budgets == ()
     assert not tradeoff(older, "recall", "bytes").data
     assert "n/a" in points_table(older)
+
+
+def test_policies_without_a_score_are_named_and_no_other_stands_for_the_full_cache() -> None:
+    nothing = [float("nan")] * 8
+    found = words(answer(result=swept({"full": {1.0: nothing}, "recent": {0.5: [0.01] * 8}})))
+    assert "Held by Recent only with 50% of the prompt." in found
+    assert "No score of Full cache is known" in found
+    found = words(answer(result=swept({"full": {1.0: nothing}, "recent": {0.5: [0.3] * 8}})))
+    assert "No policy holds it" in found
+    one = [0.01] * 7 + nothing[:1]
+    found = words(answer(result=swept({"full": {1.0: [0.0] * 8}, "recent": {0.5: one}})))
+    assert "No policy holds it" in found
+    assert "No score of Recent only is known" in found
+    assert "No point has a score" in answer(result=swept({"full": {1.0: nothing}}))
+
+
+def test_how_many_exercises_it_takes_is_said_once() -> None:
+    few = {"full": {1.0: [0.0]}, "recent": {0.5: [0.0], 0.25: [0.0]}}
+    found = words(answer(result=swept(few)))
+    assert found.count("says little of others") == 1
+    assert "it takes 6 or more" in found

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from tokenarium.backend import BudgetChoice, ChosenBudget, SweepRequest, SweepResult
 from tokenarium.backend import budget_settings as settings_of
 from tokenarium.ui.components.table import Cell, Column, Copy, Link, Number, Numbers, table_html
+from tokenarium.ui.text import escape
 from tokenarium.ui.why.number import source
 
 NOTHING = "\N{EN DASH}"
+FULL = 0
+"""The number of the full cache among the policies of a sweep."""
 NOISE = 1e-6
 """Below what single precision can tell from nothing."""
 CAPTION = "The smallest budget of each policy that holds the line"
@@ -39,11 +42,15 @@ def budget_answer(
         run_id: of the sweep.
     """
     if not choice.budgets:
-        return ""
+        return f'<p class="tk-sentence">Line: {escape(choice.words)}. No point has a score.</p>'
     rows = [_row(result, request, place, own, timed) for place, own in enumerate(choice.budgets)]
     notes = "".join(
         f'<p class="tk-sub">{note.html}</p>'
-        for note in (*_whys(choice), *_notes(result, request, choice, timed, run_id))
+        for note in (
+            *_unscored(result, choice),
+            *_whys(choice),
+            *_notes(result, request, choice, timed, run_id),
+        )
     )
     return (
         f'<p class="tk-sentence">{sentence(choice).html}</p>'
@@ -55,11 +62,11 @@ def sentence(choice: BudgetChoice) -> Numbers:
     """Return which policies hold the line with how little, and which do not."""
     full = choice.budgets[0]
     line = f"Line: {choice.words}. "
-    if full.ratio is None:
+    if full.policy == FULL and full.ratio is None:
         value = Number(f"{full.value:.3g}", source("value", 0))
         end = "): no policy can be judged by this line."
         return Numbers((line, "The full cache itself does not hold it (", value, end))
-    others = list(enumerate(choice.budgets))[1:]
+    others = [own for own in enumerate(choice.budgets) if own[0]]
     holding = sorted((own for own in others if own[1].ratio is not None), key=_ratio)
     missing = [own.title for _, own in others if own.ratio is None]
     if not holding:
@@ -139,9 +146,20 @@ def _sure(own: ChosenBudget, place: int) -> Cell:
     return Numbers((*found, "; at least ", share, " of such exercises"))
 
 
+def _unscored(result: SweepResult, choice: BudgetChoice) -> Iterator[Numbers]:
+    """Yield which policies were measured and have no score, such as one of 0 / 0."""
+    known = {own.policy for own in choice.budgets}
+    measured = {int(p) for p, why in zip(result.policy, result.refused, strict=True) if not why}
+    for title in (result.titles[policy] for policy in sorted(measured - known)):
+        yield Numbers((f"No score of {title} is known: nothing is said of it.",))
+
+
 def _whys(choice: BudgetChoice) -> Iterator[Numbers]:
     """Yield what cannot be said, each once: how many exercises were tried, and how few are few."""
-    whys = {own.why: place for place, own in reversed(list(enumerate(choice.budgets))) if own.why}
+    # The full cache has one budget: what few others take is said of policies, if any holds.
+    told = [(place, own) for place, own in enumerate(choice.budgets) if own.why]
+    told = [one for one in told if one[1].policy != FULL] or told
+    whys = {own.why: place for place, own in reversed(told)}
     for why, place in reversed(whys.items()):
         of = iter((source("exercises", place), source("fewest", place)))
         parts = re.split(r"(\d+)", f"{why[0].upper()}{why[1:]}.")
