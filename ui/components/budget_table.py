@@ -66,7 +66,7 @@ def sentence(choice: BudgetChoice) -> Numbers:
         value = Number(f"{full.value:.3g}", source("value", 0))
         end = "): no policy can be judged by this line."
         return Numbers((line, "The full cache itself does not hold it (", value, end))
-    others = [own for own in enumerate(choice.budgets) if own[0]]
+    others = [own for own in enumerate(choice.budgets) if own[1].policy != FULL]
     holding = sorted((own for own in others if own[1].ratio is not None), key=_ratio)
     missing = [own.title for _, own in others if own.ratio is None]
     if not holding:
