@@ -1,5 +1,6 @@
 """One text read and continued under a policy: one forward pass a step, entries really dropped."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -17,6 +18,7 @@ from tokenarium.backend.cache.prompt_parts import parts_of, refuse_parts
 from tokenarium.backend.cache.prompt_pruning import PromptPruner
 from tokenarium.backend.cache.recorder import CacheRecorder
 from tokenarium.backend.cache.rerotation import Rerotation
+from tokenarium.backend.cache.shared_passes import SHARED, ModelPass, Noting, Trail
 from tokenarium.backend.cache.storage_form import needs_of
 from tokenarium.backend.cache.surprisal import SurprisalTrack
 from tokenarium.backend.models import capabilities
@@ -40,6 +42,7 @@ class CachedSequence:
         prompt_chunk: most tokens of the prompt that are read at once; after each such part the
             policy drops, and every later part reads what it selects. None reads all at once.
         probed: False believes that the model goes on from its states: for the trial that finds out.
+        shares: whether passes that another such sequence made alike are taken from there.
     Raises:
         ValueError: if the budget is below what the policy needs, or the model does not place its
             tokens as the policy asks, or cannot go on with some of them.
@@ -55,6 +58,7 @@ class CachedSequence:
         free_windows: bool = True,
         probed: bool = True,
         prompt_chunk: int | None = None,
+        shares: bool = False,
     ) -> None:
         self.loaded, self.budget, self.free_windows = loaded, budget, free_windows
         self.attending = attention_layers(loaded.model.config)
@@ -87,6 +91,10 @@ class CachedSequence:
         if probed and self.cache.has_states:
             capabilities.refuse_unless_continues(loaded, self._trial)
         self._states: list[dict[str, Any]] = []  # of the prompt's end, to go back to
+        self._shares = shares
+        self._trail: Trail | None = None
+        self.spared_ms = 0.0
+        """What the model took for the newest pass, where another sequence had made it."""
 
     @property
     def keep_scores(self) -> bool:
@@ -166,6 +174,8 @@ class CachedSequence:
             cache.entries.forget_newest(since)
         self.cache.advance(-since)
         self.cache.restore(self._states)
+        if self._trail is not None:
+            self._trail.rewind()
         self.seen, self.step = self.prompt, 0
 
     def _logits(self, hidden: Tensor) -> Tensor:
@@ -195,6 +205,7 @@ class CachedSequence:
         parts = parts_of(ids, self.prompt_chunk)
         self.parts = len(parts)
         self.watches_parts = self.parts > 1 and self.policy.watches_parts(len(ids))
+        self._trail = self._begin_trail()
         keep_scores, found = self.keep_scores, []
         for self.part, part in enumerate(parts):
             last = self.part + 1 == self.parts
@@ -224,17 +235,20 @@ class CachedSequence:
         self.selected = {}
         if self.step:
             self.evictor.open_step(self.step, self.seen, positions)
-        pruned = self.pruner.over(len(ids)) if first and self.pruner else nullcontext()
-        # Made anew each time: kept, it would hold this and all its entries in a cycle.
-        with recording(CacheRecorder(self)), pruned:
-            out = self.loaded.body(
-                input_ids=torch.tensor([ids], device=device),
-                position_ids=positions[None],
-                past_key_values=self.cache,
-                use_cache=True,
-            )
+        key = None if self._trail is None else self._trail.key(ids)
+        made = None if key is None else SHARED.find(key)
+        self.spared_ms = 0.0 if made is None else made.model_ms
+        if made is not None:
+            hidden = CacheRecorder(self).replay(made)
+        elif key is None:
+            hidden = self._computed(ids, CacheRecorder(self))
+        else:
+            noting, start = Noting(), time.perf_counter()
+            hidden = self._computed(ids, CacheRecorder(self, noting))
+            model_ms = (time.perf_counter() - start) * 1e3 - noting.attention_ms
+            if noting.calls:
+                SHARED.put(key, ModelPass(tuple(noting.calls), hidden, model_ms), noting.nbytes)
         self.cache.advance(len(ids))
-        hidden: Tensor = out.last_hidden_state[0]
         if self.surprisal is not None:
             self.surprisal.add(ids, hidden, turn=first or self.step > 0)
             for cache in self.layers:
@@ -243,3 +257,29 @@ class CachedSequence:
             self._states = self.cache.states()
         self.evictor.end_step(self.step)
         return hidden
+
+    def _computed(self, ids: list[int], recorder: CacheRecorder) -> Tensor:
+        """Return the final states [n, D] of tokens that the model reads now."""
+        first, device = self.seen == len(ids), self.loaded.device
+        pruned = self.pruner.over(len(ids)) if first and self.pruner else nullcontext()
+        # The recorder is made anew each time: kept, it would hold all entries in a cycle.
+        with recording(recorder), pruned:
+            out = self.loaded.body(
+                input_ids=torch.tensor([ids], device=device),
+                position_ids=self.positions[None],
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+        hidden: Tensor = out.last_hidden_state[0]
+        return hidden
+
+    def _begin_trail(self) -> Trail | None:
+        """Return what passes are shared by, where the policy reads a prompt as the model does."""
+        policy = self.policy
+        if not self._shares or self.loaded.device.type != "cpu":
+            return None
+        changes = bool(self.changes) or type(policy).outputs is not Policy.outputs
+        if changes or self.pruner or self.parts > 1 or self.cache.has_states:
+            return None
+        follows = policy.label == "nothing" and not policy.forms
+        return Trail(self.loaded, f"{sorted(self.needs)} {self.free_windows}" if follows else "")

@@ -49,8 +49,8 @@ class CacheEstimate:
     budget_tokens: int
     """Entries per KV head."""
     prefill_passes: int
-    """Forward passes over the prompt: one per policy and part, and one of the full model
-    alongside."""
+    """Readings of the prompt: one per policy and part, and one of the full model alongside; on a
+    CPU those that read it alike share one forward pass."""
     prompt_parts: int = field(default=1, kw_only=True)
     """Parts in which each policy reads the prompt."""
     decode_passes: int

@@ -50,7 +50,9 @@ class FullModelReference:
         """
         self.missed = Missed(len(prompt), places)
         policy = _Observed(see=self.missed.look)
-        self._sequence = CachedSequence(loaded, policy, 1, check=check, free_windows=False)
+        self._sequence = CachedSequence(
+            loaded, policy, 1, check=check, free_windows=False, shares=True
+        )
         self.first = self._sequence.read(prompt).float()
         """[V] logits after the prompt."""
         self.attending = self._sequence.attending

@@ -86,7 +86,7 @@ class Ledger:
         numbers = sum(values.nbytes for values in self.numbers.values())
         selected = sum(bits.nbytes for bits in self._selected)
         noise = len(self._noise_at) * self.places
-        records = len(self._records) * _RECORD_BYTES
+        records = sum(len(record[0]) for record in self._records) * _RECORD_BYTES
         merged = sum(rows.nbytes for rows in self._merged)
         grouping = self._grouping.nbytes
         return self.evicted_at.nbytes + numbers + records + selected + noise + merged + grouping
@@ -260,7 +260,10 @@ class Ledger:
             *(np.zeros((0, size), np.float32) for size in (NEAR, PARTS) * 2),
         )
         columns = zip(empty, *self._records, strict=True)
-        return {name: np.concatenate(column) for name, column in zip(names, columns, strict=True)}
+        # Put together once: an unfinished result is asked for several times a second.
+        whole = tuple(map(np.concatenate, columns))
+        self._records = [whole]
+        return dict(zip(names, whole, strict=True))
 
 
 def choices(sequence: CachedSequence) -> list[Dropped]:

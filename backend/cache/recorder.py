@@ -1,5 +1,6 @@
 """What happens in each layer of a forward pass over a cache."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from tokenarium.backend.cache.entries import Entries
 from tokenarium.backend.cache.evictions import Dropped, Selected
 from tokenarium.backend.cache.layer_cache import LayerCache
 from tokenarium.backend.cache.layer_view import Choice
+from tokenarium.backend.cache.shared_passes import ModelPass, Noting
 from tokenarium.backend.cache.window_attention import attend_within
 from tokenarium.backend.observe import AttentionCall, Recorder
 from tokenarium.backend.observe.layer import Layer
@@ -37,11 +39,12 @@ class CacheRecorder(Recorder):
 
     Args:
         run: the text that is read.
+        noting: takes down what the layers see, for others that read the same.
     """
 
-    def __init__(self, run: "CachedSequence") -> None:
+    def __init__(self, run: "CachedSequence", noting: Noting | None = None) -> None:
         super().__init__()
-        self._run = run
+        self._run, self._noting = run, noting
 
     def attend(self, call: AttentionCall) -> Tensor:
         """Return the outputs [1, Hq, n, D] of a layer's attention over its entries.
@@ -49,6 +52,21 @@ class CacheRecorder(Recorder):
         Raises:
             ValueError: if the layer sees what a cache cannot follow.
         """
+        if self._noting is None:
+            return self._attended(call)
+        start = time.perf_counter()
+        self._noting.see(call.newest())
+        out = self._attended(call)
+        self._noting.attention_ms += (time.perf_counter() - start) * 1e3
+        return out
+
+    def replay(self, made: ModelPass) -> Tensor:
+        """Let every layer see what it saw in a pass that was made, and return the states [n, D]."""
+        for call in made.calls:
+            self._attended(call)
+        return made.hidden
+
+    def _attended(self, call: AttentionCall) -> Tensor:
         run = self._run
         run.check()
         call = call.newest()

@@ -105,7 +105,8 @@ class StepQuantities(Result):
         "time to first token",
         "P",
         "ms",
-        "wall time of reading the prompt, scores and evictions included",
+        "wall time of reading the prompt, scores and evictions included; what the model computes "
+        "alike for several policies on a CPU was done once, and counts with what it took then",
         "How long until the first token is known.",
     )
     step_ms: Floats = quantity(

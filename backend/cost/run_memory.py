@@ -8,6 +8,7 @@ from transformers import PretrainedConfig
 from tokenarium.backend.cache.budget import CacheSizes
 from tokenarium.backend.cache.ledger import Ledger
 from tokenarium.backend.cache.request import CacheRequest
+from tokenarium.backend.cache.shared_passes import MOST_BYTES as MOST_SHARED
 from tokenarium.backend.cost.work import Choices, Sizes, on_device
 from tokenarium.backend.speculation.request import SpeculateRequest
 
@@ -55,8 +56,11 @@ def bytes_of_cache_run(plan: CacheRunPlan) -> int:
         at_once = min(prompt, request.prompt_chunk or prompt)
         largest = max(largest, (entries * sizes.layers + at_once) * sizes.entry_bytes)
     ledger = Ledger.size_bytes(len(request.policies), steps, sizes.layers, model.kv_heads, prompt)
+    read = sizes.entry_bytes + plan.dtype.itemsize * model.heads * model.head_size
+    passes = sizes.layers * (prompt + steps) * read
+    shared = min(MOST_SHARED, passes) if plan.device.type == "cpu" else 0
     total = work.total(prompt) + _KEPT * largest + (whole if request.oracle else 0) + 3 * ledger
-    return int(total)
+    return int(total + shared)
 
 
 def bytes_of_speculation(

@@ -1,0 +1,138 @@
+"""Forward passes that several readings share: the model computes them once, on a CPU.
+
+A policy that reads a prompt as the model does has the queries, keys and values of every other one:
+what it measures, keeps and drops comes after them. The full cache goes on like that. So a pass is
+kept by what was read up to its end; a later reading attends over its own entries again, and takes
+the rest from there, bit by bit the same. On a GPU, where a pass is short and the memory that it
+took is measured, nothing is shared.
+"""
+
+import hashlib
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from tokenarium.backend.models.loaded import LoadedModel
+from tokenarium.backend.observe import AttentionCall
+
+MOST_BYTES = 64 * 2**20
+"""All passes together; those that were used longest ago go first."""
+
+Key = tuple[int, bytes]
+
+
+@dataclass(frozen=True)
+class ModelPass:
+    """What a forward pass over n tokens gave."""
+
+    calls: tuple[AttentionCall, ...]
+    """What each layer that attends was about to compute, of these tokens alone, in order."""
+    hidden: Tensor
+    """[n, D] final states."""
+    model_ms: float
+    """What it took, attention and all that a policy did left out."""
+
+
+@dataclass
+class Noting:
+    """Takes down what the layers of a pass see, as long as that stays small."""
+
+    calls: list[AttentionCall] = field(default_factory=list)
+    nbytes: int = 0
+    attention_ms: float = 0.0
+
+    def see(self, call: AttentionCall) -> None:
+        """Take down what a layer is about to compute."""
+        if self.nbytes > MOST_BYTES:
+            return
+        self.nbytes += _nbytes(call.q, call.k, call.v)
+        self.calls.append(call)
+        if self.nbytes > MOST_BYTES:
+            self.calls.clear()
+
+
+class SharedPasses:
+    """Passes of all models, by model and what it had read. Thread-safe."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._passes: OrderedDict[Key, tuple[ModelPass, int]] = OrderedDict()
+        self._bytes = 0
+        self._models: set[int] = set()
+
+    def find(self, key: Key) -> ModelPass | None:
+        """Return a pass that was made already."""
+        with self._lock:
+            found = self._passes.get(key)
+            if found is None:
+                return None
+            self._passes.move_to_end(key)
+            return found[0]
+
+    def put(self, key: Key, made: ModelPass, nbytes: int) -> None:
+        """Keep a pass, if there is room for it beside others."""
+        nbytes += _nbytes(made.hidden)
+        if nbytes > self._most_bytes:
+            return
+        with self._lock:
+            _, before = self._passes.pop(key, (None, 0))
+            self._passes[key] = (made, nbytes)
+            self._bytes += nbytes - before
+            while self._bytes > self._most_bytes:
+                _, (_, gone) = self._passes.popitem(last=False)
+                self._bytes -= gone
+
+    def watch(self, loaded: LoadedModel) -> int:
+        """Return the number that stands for a model; its passes go when it goes."""
+        number = id(loaded.model)
+        with self._lock:
+            if number not in self._models:
+                self._models.add(number)
+                weakref.finalize(loaded.model, self._forget, number)
+        return number
+
+    def _forget(self, number: int) -> None:
+        with self._lock:
+            self._models.discard(number)
+            for key in [key for key in self._passes if key[0] == number]:
+                self._bytes -= self._passes.pop(key)[1]
+
+
+SHARED = SharedPasses()
+
+
+class Trail:
+    """What one sequence has read so far, as far as that decides what the model computes next.
+
+    Args:
+        loaded: the model.
+        goes_on: how the sequence reads after the prompt, where that is what the full cache does;
+            empty where entries are dropped or not read, so that only the prompt is shared.
+    """
+
+    def __init__(self, loaded: LoadedModel, goes_on: str) -> None:
+        self._model = SHARED.watch(loaded)
+        self._goes_on = goes_on
+        self._prompt = self._digest = b""
+
+    def key(self, ids: Sequence[int]) -> Key | None:
+        """Return what stands for a pass over the next tokens; None where it is not shared."""
+        if self._digest and not self._goes_on:
+            return None
+        told = f"{self._goes_on if self._digest else ''} {','.join(map(str, ids))}"
+        digest = hashlib.sha256(self._digest + told.encode()).digest()
+        self._prompt, self._digest = self._prompt or digest, digest
+        return self._model, digest
+
+    def rewind(self) -> None:
+        """Go back to the end of the prompt."""
+        self._digest = self._prompt
+
+
+def _nbytes(*tensors: Tensor) -> int:
+    return sum(each.untyped_storage().nbytes() for each in tensors)
