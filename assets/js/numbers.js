@@ -160,9 +160,15 @@
 
   // What scrolls can be reached by the keyboard, and is named; in a window of another size too.
   const named = new WeakMap(), sized = new ResizeObserver(entries => entries.forEach(({target}) => T.scrolls(target, named.get(target))));
+  // On which sides something is out of sight: a shadow and words say so.
+  const ends = element => {
+    const left = element.scrollLeft, sides = [left > 1 && 'left', left + element.clientWidth < element.scrollWidth - 1 && 'right'].filter(Boolean).join(' ');
+    if (sides) element.dataset.more = sides; else delete element.dataset.more;
+  };
   T.scrolls = (element, name) => {
-    if (!named.has(element)) sized.observe(element);
+    if (!named.has(element)) { sized.observe(element); element.addEventListener('scroll', () => ends(element), {passive: true}); }
     named.set(element, name);
+    ends(element);
     const scrolls = element.scrollWidth > element.clientWidth + 1 || element.scrollHeight > element.clientHeight + 1;
     if (scrolls === (element.getAttribute('role') === 'region')) return;
     if (!scrolls) { for (const key of ['role', 'tabindex', 'aria-label']) element.removeAttribute(key); return; }

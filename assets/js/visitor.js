@@ -26,9 +26,12 @@
   let first = null, tries = 150; // a page without a text never has one
   const settled = () => { first ??= here(); if (!first && tries--) setTimeout(settled, 200); };
   settled();
+  // A model that is refused stays where it was typed: another page begins with one that can be had.
+  const wrong = () => Boolean(document.querySelector('#pill :is(.tk-error, .tk-refused)'));
   window.addEventListener('pagehide', () => {
     const now = here();
     if (!now) return;
+    if (wrong()) now.model = first && first.model !== now.model ? first.model : '';
     const own = kept('sessionStorage', CARRIED) || T.fromAddress().run || now.text !== first?.text || now.model !== first?.model || now.turns?.chat;
     if (own) keep('sessionStorage', CARRIED, JSON.stringify(now));
   });

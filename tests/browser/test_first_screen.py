@@ -26,6 +26,15 @@ def test_what_was_found_and_how_to_change_it_are_on_the_first_screen(
         assert page.locator(part).first.evaluate(BOTTOM) <= 900, part
 
 
+LINES = """e => { const range = document.createRange(); range.selectNodeContents(e);
+  return new Set([...range.getClientRects()].map(line => Math.round(line.top))).size; }"""
+
+
+@pytest.mark.parametrize("path", FIRST)
+def test_what_a_page_is_for_stands_in_one_line(shared: Share, path: str) -> None:
+    assert shared(path).locator(".tk-head p").evaluate(LINES) == 1
+
+
 @pytest.mark.parametrize("path", ["cache", "speculate"])
 def test_a_number_and_the_sign_beside_it_look_as_their_sentence(shared: Share, path: str) -> None:
     page = shared(path)

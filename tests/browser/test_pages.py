@@ -22,6 +22,17 @@ def test_text_and_model_go_along(visit: Visit) -> None:
         expect(page.locator("#model input")).to_have_value("bundled/draft")
 
 
+def test_a_model_that_is_refused_stays_where_it_was_typed(visit: Visit) -> None:
+    page = visit()
+    begins = page.locator("#model input").input_value()
+    choose_model(page, "no/such-model")
+    page.locator("#text textarea").fill("The text goes along all the same.")
+    expect(page.locator("#pill :is(.tk-error, .tk-refused)")).to_be_visible()
+    go(page, "Cache")
+    expect(page.locator("#text textarea")).to_have_value("The text goes along all the same.")
+    expect(page.locator("#model input")).to_have_value(begins)
+
+
 def test_a_run_goes_on_while_another_page_is_looked_at(visit: Visit) -> None:
     page = visit()
     choose_model(page, "local/deep")

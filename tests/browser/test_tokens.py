@@ -50,6 +50,21 @@ def test_a_text_is_cut_by_two_tokenizers_and_the_address_keeps_it(
     expect(page.get_by_role("tab", name="Merges")).to_have_attribute("aria-selected", "true")
 
 
+def test_a_table_says_on_which_side_more_of_it_is_out_of_sight(visit: Visit) -> None:
+    page = visit("tokens?with=bundled/target", wait=False)
+    page.set_viewport_size({"width": 390, "height": 800})
+    table = page.locator(".tk-cuts-languages .tk-table")
+    expect(table).to_have_attribute("data-more", "right")
+    said = "e => getComputedStyle(e, '::after').content"
+    assert "scroll sideways" in table.locator("caption").evaluate(said)
+    table.evaluate("e => { e.scrollLeft = 1e6; }")
+    expect(table).to_have_attribute("data-more", "left")
+    page.set_viewport_size({"width": 1440, "height": 800})
+    expect(table.locator("tbody tr")).to_have_count(29)
+    expect(table).not_to_have_attribute("data-more", "left")
+    assert table.locator("caption").evaluate(said) == "none"
+
+
 def test_a_model_scores_cuts_and_says_the_next_byte(visit: Visit) -> None:
     page = visit("tokens?view=byte", wait=False)
     panel = page.get_by_role("tabpanel")

@@ -19,7 +19,7 @@ from tests.benchmarks.grid_table import Measured
 from tests.contracts.test_endpoints import ASKED, KINDS
 from tests.families.parts import FamiliesRequest, FamilyParts
 from tests.runs.conftest import until
-from tests.runs.test_workers import TIMES
+from tests.runs.workers.test_parts import TIMES
 from tokenarium.backend import (
     Cancelled,
     Finished,

@@ -19,7 +19,7 @@ from tokenarium.backend import (
     usual_heads,
 )
 from tokenarium.ui.heads.answer import MOST_ROWS, answer, heads_html
-from tokenarium.ui.heads.search import found
+from tokenarium.ui.heads.search import EXAMPLE, found
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,7 @@ def test_a_search_finds_limits_places_and_words(corpus: HeadCorpus) -> None:
     np.testing.assert_array_equal(both, (sink > 0.5) & (previous < 0.1))
     assert 0 < both.sum() < both.size
     assert np.argwhere(found(corpus, "layer=3 head=5", 0)).tolist() == [[3, 5]]
+    assert found(corpus, EXAMPLE, 0).any(), "what the empty field suggests finds something"
     word = corpus.about.texts[corpus.strongest[0, 4, 1]].split()[3]
     assert found(corpus, word.replace("<", ""), 0)[4, 1] or set(word) & set("<>=")
     assert not found(corpus, "nosuchword", 0).any()

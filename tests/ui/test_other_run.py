@@ -90,6 +90,14 @@ def test_kinds_of_heads_name_the_other_text() -> None:
     assert "chosen in Compare" in Heads(lab).draw(scene(HERE))["heads_said"]
 
 
+def test_both_views_say_that_the_newest_run_is_compared_with() -> None:
+    lab, newest = Stored(HERE, run("new", OWN), run("old", OWN)), "newest other run of this model"
+    for panel, said in ((Compare(lab), "compare_said"), (Heads(lab), "heads_said")):
+        for told in (None, "gone", "new"):
+            assert newest in panel.draw(scene(HERE, **{OTHER: told}))[said]
+        assert newest not in panel.draw(scene(HERE, **{OTHER: "old"}))[said]
+
+
 def test_the_choice_follows_what_is_compared() -> None:
     lab = Stored(HERE, run("new", OWN))
     picked = Compare(lab).draw(scene(HERE, **{OTHER: "gone"}))[OTHER]

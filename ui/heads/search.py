@@ -9,7 +9,8 @@ from tokenarium.backend import MEASURED, HeadCorpus, UserError
 
 _LIMIT = re.compile(rf"({'|'.join(MEASURED)})([<>])(\d*\.?\d+)")
 _PLACE = re.compile(r"(layer|head)=(\d{1,4})")
-EXAMPLE = "sink>0.5 layer=3 lamp"
+EXAMPLE = "sink>0.5 layer=17 words"
+"""Finds heads of the default model."""
 
 
 def found(corpus: HeadCorpus, wanted: str, measure: int) -> NDArray[np.bool_]:

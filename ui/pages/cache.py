@@ -42,8 +42,8 @@ class Cache(RunPage):
 
     path, title, order = "cache", "Cache", 2
     intro = (
-        "A policy drops a part of what a model remembers of a text, to save memory. The same text "
-        "under several policies: what each has dropped is struck out."
+        "A policy drops part of what a model remembers, to save memory. "
+        "What each has dropped of one text is struck out."
     )
     text_label = "Prompt"
     text_hint = "Type or paste a text that the model shall continue."

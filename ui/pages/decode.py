@@ -44,7 +44,7 @@ class Decode(RunPage):
     path, title, order = "decode", "Decode", 4
     intro = (
         "A model says how likely every next token is; a strategy chooses. See where it hesitates, "
-        "what each strategy does there, and press another token to go on from it."
+        "and press another token to go on from it."
     )
     text_label = "Prompt"
     text_hint = (

@@ -16,7 +16,7 @@ from tokenarium.backend import (
 )
 from tokenarium.ui.components.table import Cell, Column, Link, Number, table, table_html
 from tokenarium.ui.figures.compare import difference_grid, side_by_side, switching_heads
-from tokenarium.ui.panels.explore.other_run import OTHER, Other, name_of, other_run
+from tokenarium.ui.panels.explore.other_run import NEWEST, OTHER, Other, name_of, other_run
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.panels.explore.sinks import length_of, threshold_of
 from tokenarium.ui.shell.panel import Action, Panel, Values, choice
@@ -112,7 +112,7 @@ class Compare(Panel):
         here, name = name_of(scene.result), other.name
         return {
             **self._picked(scene, other.run),
-            "compare_said": opening(self.lab, _said(found, name, other.refused), of),
+            "compare_said": opening(self.lab, _said(found, other), of),
             "switching": scene.drawn(switching_heads(found, here, name)),
             "difference": scene.drawn(difference_grid(found, measure)),
             "side_by_side": scene.drawn(side_by_side(found, measure, here, name)),
@@ -142,16 +142,17 @@ def _offer(other: Other) -> str:
     )
 
 
-def _said(found: Comparison, name: str, refused: str) -> str:
+def _said(found: Comparison, other: Other) -> str:
     count = number(f"{int(found.switched.sum())}", source("switched"))
     heads = number(f"{found.switched.size}", source("heads"))
     length = number(f"{found.length}", source("length"))
+    usual = f"{escape(other.name)} is the {NEWEST}: choose another above. " if other.newest else ""
     return (
         f'<p class="tk-sentence"><b>{count} of {heads}</b> heads switch between this '
-        f"run and {escape(name)}: their sink score over the first {length} tokens is above "
+        f"run and {escape(other.name)}: their sink score over the first {length} tokens is above "
         f"{found.threshold:.0%} in one and not in the other.</p>"
-        f'<p class="tk-sub">{escape(refused)} Threshold and queries are those of the Sinks view.'
-        "</p>"
+        f'<p class="tk-sub">{escape(other.refused)} {usual}Threshold and queries are those of the '
+        "Sinks view.</p>"
     )
 
 

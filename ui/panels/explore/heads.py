@@ -20,7 +20,7 @@ from tokenarium.backend import (
 from tokenarium.ui.components.table import Cell, Column, Link, Number, table, table_html
 from tokenarium.ui.figures.sinks import window
 from tokenarium.ui.figures.taxonomy import head_scatter
-from tokenarium.ui.panels.explore.other_run import other_run
+from tokenarium.ui.panels.explore.other_run import NEWEST, Other, other_run
 from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.panels.explore.sinks import length_of, threshold_of
 from tokenarium.ui.shell.panel import Action, Panel, Values, choice
@@ -105,7 +105,7 @@ class Heads(Panel):
         )
         chosen = scene.chosen
         return {
-            "heads_said": _said(found, other.name),
+            "heads_said": _said(found, other),
             "scatter": scene.drawn(
                 head_scatter(
                     found,
@@ -138,10 +138,12 @@ def _titled(name: str) -> str:
     return MEASURES[name].title + (f" (needs {need})" if need else "")
 
 
-def _said(found: Mapping[str, NDArray[np.floating]], other: str) -> str:
+def _said(found: Mapping[str, NDArray[np.floating]], other: Other) -> str:
     missing = sorted({need for name, need in NEEDS.items() if name not in found})
     told = f" Not measured yet: needs {' and '.join(missing)}." if missing else ""
-    beside = f" The other text is {other}; another is chosen in Compare." if other else ""
+    which = f", the {NEWEST}" if other.newest else ""
+    text = f" The other text is {other.name}{which}; another is chosen in Compare."
+    beside = text if other.name else ""
     return (
         '<p class="tk-sub">One text shows what heads do here, not what they do in general.'
         f"{escape(beside)}{escape(told)} Threshold and queries are those of the Sinks view.</p>"

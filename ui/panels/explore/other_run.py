@@ -9,6 +9,8 @@ from tokenarium.ui.panels.explore.scene import TraceScene
 from tokenarium.ui.text import one_line
 
 OTHER = "other_run"
+NEWEST = "newest other run of this model"
+"""What is compared with where nothing is chosen; the next run of the model takes its place."""
 MOST = 8
 """Stored runs of a model that are looked at before none is said to fit."""
 
@@ -20,6 +22,8 @@ class Other:
     run: Run | None = None
     refused: str = ""
     """Why the run that was chosen is not it, as a sentence."""
+    newest: bool = False
+    """Whether it is the newest one of the model: what is taken where none is chosen."""
 
     @property
     def result(self) -> TraceResult | None:
@@ -46,9 +50,10 @@ def other_run(lab: Lab, scene: TraceScene) -> Other:
     elif isinstance(chosen, str) and chosen:
         run = _opened(lab, scene, chosen)
         if run is not None and _fits(run, scene):
-            return Other(run)
+            return Other(run, newest=run.id == next(_names(lab, scene), ""))
         refused = _refusal(run)
-    return Other(next(_of_model(lab, scene), None), refused)
+    newest = next(_of_model(lab, scene), None)
+    return Other(newest, refused, newest is not None)
 
 
 def name_of(result: TraceResult) -> str:
@@ -59,14 +64,17 @@ def name_of(result: TraceResult) -> str:
 
 
 def _of_model(lab: Lab, scene: TraceScene) -> Iterator[Run]:
-    model = scene.request.model
-    records = lab.search(visitor=scene.visitor, kind="trace", model=model, limit=MOST)
-    for record in records:
-        if record.id == scene.chosen.run or record.model != model:
-            continue
-        run = _opened(lab, scene, record.id)
+    for run_id in _names(lab, scene):
+        run = _opened(lab, scene, run_id)
         if run is not None and _fits(run, scene):
             yield run
+
+
+def _names(lab: Lab, scene: TraceScene) -> Iterator[str]:
+    """Yield ids of other stored runs of the model, the newest first."""
+    model = scene.request.model
+    records = lab.search(visitor=scene.visitor, kind="trace", model=model, limit=MOST)
+    yield from (r.id for r in records if r.id != scene.chosen.run and r.model == model)
 
 
 def _opened(lab: Lab, scene: TraceScene, run_id: str) -> Run | None:
