@@ -185,6 +185,7 @@ if TYPE_CHECKING:
     from tokenarium.backend.runs.lab import Lab
     from tokenarium.backend.runs.message import Message
     from tokenarium.backend.runs.method import Method
+    from tokenarium.backend.runs.notebook import lab_lines
     from tokenarium.backend.runs.packed import Packed
     from tokenarium.backend.runs.request import ModelRequest, Request, TextRequest
     from tokenarium.backend.runs.result import Quantity, Result

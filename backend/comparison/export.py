@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tokenarium.backend.runs.export import TableFormat, table_file
-from tokenarium.backend.runs.notebook import asking, code, packed, words
+from tokenarium.backend.runs.notebook import asking, code, lab_lines, packed, words
 
 if TYPE_CHECKING:
     from tokenarium.backend.comparison.result import RunComparison
@@ -85,7 +85,7 @@ def as_notebook(comparison: "RunComparison") -> str:
             f"# {len(comparison.runs)} runs beside each other\n\nRuns {ids}. It needs the package "
             "`tokenarium` and, for models that are not shipped, these models."
         ),
-        code("from tokenarium import Lab\n\nlab = Lab()\nruns = []"),
+        code(f"{lab_lines([run.request for run in comparison.runs])}\nruns = []"),
     ]
     cells += [
         *(

@@ -9,9 +9,12 @@ from typing import Any
 import orjson
 
 from tokenarium.backend.runs.kind import KINDS
+from tokenarium.backend.runs.request import ModelRequest, Request
 from tokenarium.backend.runs.run import Run
 
 NBFORMAT = {"nbformat": 4, "nbformat_minor": 5}
+OWN = "local/"
+"""How the name of a model begins that lies in a models folder."""
 MOST_COMPARED = 12
 """Single numbers of a stored run that stand beside those of the new one."""
 
@@ -26,7 +29,7 @@ def as_notebook(run: Run) -> str:
         run: as computed or opened.
     """
     asked = f"{asking(run)}\nrun = lab.run(request)\nrun"
-    cells = [words(_title(run)), code("from tokenarium import Lab\n\nlab = Lab()"), code(asked)]
+    cells = [words(_title(run)), code(lab_lines([run.request])), code(asked)]
     if compared := _numbers(run):
         cells += [
             words("That run had these numbers; another processor rounds otherwise."),
@@ -38,6 +41,36 @@ def as_notebook(run: Run) -> str:
             code(f"run.figure({names[0]!r})"),
         ]
     return packed(cells)
+
+
+def lab_lines(requests: Sequence[Request]) -> str:
+    """Return the lines of Python that make ``lab`` for some requests.
+
+    Models of a models folder are named, and the folder is left to whoever computes: where it lay
+    on another machine says nothing.
+
+    >>> print(lab_lines([TraceRequest(model="local/mine", text="Hi")]))  # doctest: +SKIP
+    from tokenarium import Lab, Settings
+    <BLANKLINE>
+    # Name the folder in which 'mine' lies on this machine.
+    lab = Lab(Settings(models_dir="models"))
+    """
+    used = {name for request in requests for name in _models_of(request)}
+    own = sorted(repr(name.removeprefix(OWN)) for name in used if name.startswith(OWN))
+    if not own:
+        return "from tokenarium import Lab\n\nlab = Lab()"
+    lies = "lies" if len(own) == 1 else "lie"
+    return (
+        "from tokenarium import Lab, Settings\n\n"
+        f"# Name the folder in which {' and '.join(own)} {lies} on this machine.\n"
+        'lab = Lab(Settings(models_dir="models"))'
+    )
+
+
+def _models_of(request: Request) -> tuple[str, ...]:
+    if not isinstance(request, ModelRequest):
+        return ()
+    return (request.home, *request.beside, *request.tokenizers_read)
 
 
 def packed(cells: Sequence[dict[str, Any]]) -> str:

@@ -78,6 +78,8 @@ def test_the_run_bar_is_one_line_until_it_is_used(visit: Visit) -> None:
     expect(controls).to_be_visible()
     expect(page.get_by_role("button", name="Close")).to_have_attribute("aria-expanded", "true")
     assert bar.bounding_box()["height"] > 200
+    room = "e => parseFloat(getComputedStyle(e).paddingRight)"
+    assert page.locator("#model input").evaluate(room) >= 24, "a long name ends before the arrow"
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.title)

@@ -128,3 +128,14 @@ def test_the_page_has_room_at_every_width(visit: Visit) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(200)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_what_is_stored_is_a_table_with_bars(visit: Visit) -> None:
+    page = visit("library", wait=False)
+    page.locator(".tk-lib-held summary").press("Enter")
+    expect(page.locator(".tk-lib-kinds")).to_be_visible()
+    bars = page.locator(".tk-lib-share b").evaluate_all(
+        "all => all.map(bar => [bar.offsetWidth, bar.offsetHeight])"
+    )
+    assert all(height > 5 for _, height in bars)
+    assert max(bars)[0] > 70, "traces have most of the arrays"

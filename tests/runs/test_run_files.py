@@ -29,7 +29,7 @@ def run(lab: Lab) -> Run:
 
 def executed(notebook: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run the cells of a notebook in one namespace, with ``lab`` in place of the usual one."""
-    monkeypatch.setattr(tokenarium, "Lab", lambda: lab, raising=False)
+    monkeypatch.setattr(tokenarium, "Lab", lambda settings=None: lab, raising=False)
     content = json.loads(notebook)
     assert (content["nbformat"], content["nbformat_minor"]) == (4, 5)
     assert len({cell["id"] for cell in content["cells"]}) == len(content["cells"])
@@ -56,6 +56,27 @@ def test_a_notebook_asks_for_the_same_run(
         f"{name}: {value:.6g} stored, {getattr(run.result, name):.6g} here"
         for name, value in space.get("stored", {}).items()
     ]
+
+
+def test_a_notebook_of_a_models_folder_computes_where_that_is_named(
+    run: Run, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run.request.model == MODEL == "local/tiny"
+    source = "\n\n".join(
+        cell["source"]
+        for cell in json.loads(run.notebook())["cells"]
+        if cell["cell_type"] == "code" and "figure" not in cell["source"]
+    )
+    assert "folder in which 'tiny' lies" in source
+    named = source.replace('"models"', repr(str(models_dir)))
+    monkeypatch.setenv("TOKENARIUM_DATABASE", "duckdb:///:memory:")
+    space: dict[str, Any] = {}
+    exec(compile(named, "notebook", "exec"), space)
+    try:
+        assert not space["run"].cached
+        np.testing.assert_array_equal(space["run"].result.surprisal_nats, run.result.surprisal_nats)
+    finally:
+        space["lab"].close()
 
 
 def test_a_run_is_one_line(run: Run) -> None:

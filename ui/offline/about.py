@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pprint import pformat
 from typing import Any
 
-from tokenarium.backend import Run
+from tokenarium.backend import Run, lab_lines
 from tokenarium.ui.components.sentence import facts_of
 from tokenarium.ui.text import escape
 
@@ -80,20 +80,16 @@ def heading(name: str, facts: str, more: str) -> str:
 
 def foot(run: Run) -> str:
     """Return how the run was made, and the lines of Python that compute it again."""
-    called = f"\n\nlab = Lab()\nrun = lab.run({_asked(run)})"
-    return ending(
-        f"from tokenarium import Lab, {type(run.request).__name__}{called}", facts_of(run)
-    )
+    asks = f"from tokenarium import {type(run.request).__name__}\n{lab_lines([run.request])}"
+    return ending(f"{asks}\nrun = lab.run({_asked(run)})", facts_of(run))
 
 
 def foot_of(runs: Sequence[Run]) -> str:
     """Return the same of runs beside each other."""
-    names = ", ".join(sorted({"Lab", *(type(run.request).__name__ for run in runs)}))
+    names = ", ".join(sorted({type(run.request).__name__ for run in runs}))
     asked = "".join(f"    lab.run({_asked(run)}),\n" for run in runs)
-    code = (
-        f"from tokenarium import {names}\n\nlab = Lab()\nruns = [\n{asked}]\n"
-        "found = lab.compare([run.id for run in runs])"
-    )
+    asks = f"from tokenarium import {names}\n{lab_lines([run.request for run in runs])}"
+    code = f"{asks}\nruns = [\n{asked}]\nfound = lab.compare([run.id for run in runs])"
     return ending(code, "".join(map(facts_of, runs)))
 
 

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
-from tokenarium.backend import Lab, ModelRequest
+from tokenarium.backend import Lab, ModelRequest, lab_lines
 from tokenarium.ui.text import escape
 from tokenarium.ui.why.answer import Answer, AnswerNumber, estimates
 from tokenarium.ui.why.number import of_run, source
@@ -166,9 +166,8 @@ def _asking(request: ModelRequest) -> str:
     name = type(request).__name__
     values = request.model_dump(mode="json", exclude={"kind"}, exclude_defaults=True)
     given = ", ".join(f"{key}={value!r}" for key, value in values.items())
-    return (
-        f"from tokenarium import Lab, {name}\n\nlab = Lab()\nrequest = lab.request({name}, {given})"
-    )
+    asks = f"from tokenarium import {name}\n{lab_lines([request])}"
+    return f"{asks}\nrequest = lab.request({name}, {given})"
 
 
 def _buttons(html: str) -> str:
