@@ -18,7 +18,7 @@ from tokenarium.backend.cache.prompt_parts import parts_of, refuse_parts
 from tokenarium.backend.cache.prompt_pruning import PromptPruner
 from tokenarium.backend.cache.recorder import CacheRecorder
 from tokenarium.backend.cache.rerotation import Rerotation
-from tokenarium.backend.cache.shared_passes import SHARED, ModelPass, Noting, Trail
+from tokenarium.backend.cache.shared_passes import ModelPass, Noting, SharedPasses, Trail
 from tokenarium.backend.cache.storage_form import needs_of
 from tokenarium.backend.cache.surprisal import SurprisalTrack
 from tokenarium.backend.models import capabilities
@@ -42,7 +42,7 @@ class CachedSequence:
         prompt_chunk: most tokens of the prompt that are read at once; after each such part the
             policy drops, and every later part reads what it selects. None reads all at once.
         probed: False believes that the model goes on from its states: for the trial that finds out.
-        shares: whether passes that another such sequence made alike are taken from there.
+        shared_passes: what other sequences of a run computed alike; None shares nothing.
     Raises:
         ValueError: if the budget is below what the policy needs, or the model does not place its
             tokens as the policy asks, or cannot go on with some of them.
@@ -58,7 +58,7 @@ class CachedSequence:
         free_windows: bool = True,
         probed: bool = True,
         prompt_chunk: int | None = None,
-        shares: bool = False,
+        shared_passes: SharedPasses | None = None,
     ) -> None:
         self.loaded, self.budget, self.free_windows = loaded, budget, free_windows
         self.attending = attention_layers(loaded.model.config)
@@ -91,7 +91,7 @@ class CachedSequence:
         if probed and self.cache.has_states:
             capabilities.refuse_unless_continues(loaded, self._trial)
         self._states: list[dict[str, Any]] = []  # of the prompt's end, to go back to
-        self._shares = shares
+        self._passes = shared_passes
         self._trail: Trail | None = None
         self.spared_ms = 0.0
         """What the model took for the newest pass, where another sequence had made it."""
@@ -236,18 +236,19 @@ class CachedSequence:
         if self.step:
             self.evictor.open_step(self.step, self.seen, positions)
         key = None if self._trail is None else self._trail.key(ids)
-        made = None if key is None else SHARED.find(key)
+        kept = self._passes
+        made = None if key is None or kept is None else kept.find(key)
         self.spared_ms = 0.0 if made is None else made.model_ms
         if made is not None:
             hidden = CacheRecorder(self).replay(made)
-        elif key is None:
+        elif key is None or kept is None:
             hidden = self._computed(ids, CacheRecorder(self))
         else:
             noting, start = Noting(), time.perf_counter()
             hidden = self._computed(ids, CacheRecorder(self, noting))
             model_ms = (time.perf_counter() - start) * 1e3 - noting.attention_ms
             if noting.calls:
-                SHARED.put(key, ModelPass(tuple(noting.calls), hidden, model_ms), noting.nbytes)
+                kept.put(key, ModelPass(tuple(noting.calls), hidden, model_ms), noting.nbytes)
         self.cache.advance(len(ids))
         if self.surprisal is not None:
             self.surprisal.add(ids, hidden, turn=first or self.step > 0)
@@ -276,10 +277,10 @@ class CachedSequence:
     def _begin_trail(self) -> Trail | None:
         """Return what passes are shared by, where the policy reads a prompt as the model does."""
         policy = self.policy
-        if not self._shares or self.loaded.device.type != "cpu":
+        if self._passes is None or self.loaded.device.type != "cpu":
             return None
         changes = bool(self.changes) or type(policy).outputs is not Policy.outputs
         if changes or self.pruner or self.parts > 1 or self.cache.has_states:
             return None
         follows = policy.label == "nothing" and not policy.forms
-        return Trail(self.loaded, f"{sorted(self.needs)} {self.free_windows}" if follows else "")
+        return Trail(f"{sorted(self.needs)} {self.free_windows}" if follows else "")

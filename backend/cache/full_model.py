@@ -12,6 +12,7 @@ from torch import Tensor
 from tokenarium.backend.cache.engine import CachedSequence
 from tokenarium.backend.cache.layer_view import LayerView
 from tokenarium.backend.cache.policies.full import Full
+from tokenarium.backend.cache.shared_passes import SharedPasses
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.rotary_crossing import rotary_crossing
 
@@ -38,7 +39,12 @@ class FullModelReference:
     """One full cache for all policies: the prompt is read once, and each continuation after it."""
 
     def __init__(
-        self, loaded: LoadedModel, prompt: list[int], check: Callable[[], None], places: int
+        self,
+        loaded: LoadedModel,
+        prompt: list[int],
+        check: Callable[[], None],
+        places: int,
+        shared_passes: SharedPasses | None = None,
     ) -> None:
         """Read the prompt.
 
@@ -47,11 +53,12 @@ class FullModelReference:
             prompt: T tokens.
             check: called in every layer; raises to stop.
             places: positions of the prompt and of every step together.
+            shared_passes: of the run that this is beside.
         """
         self.missed = Missed(len(prompt), places)
         policy = _Observed(see=self.missed.look)
         self._sequence = CachedSequence(
-            loaded, policy, 1, check=check, free_windows=False, shares=True
+            loaded, policy, 1, check=check, free_windows=False, shared_passes=shared_passes
         )
         self.first = self._sequence.read(prompt).float()
         """[V] logits after the prompt."""

@@ -17,6 +17,7 @@ from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.prompt_parts import lengths_of_parts, told_of_parts
 from tokenarium.backend.cache.request import CacheRequest
 from tokenarium.backend.cache.result import CacheResult
+from tokenarium.backend.cache.shared_passes import SharedPasses
 from tokenarium.backend.models.generating import end_of_text, wait
 from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.models.text import Tokens, decode_each
@@ -51,6 +52,8 @@ class CacheProgress(ProgressReporter):
         self.request, self.loaded, self.tokens = run.request, run.loaded, run.tokens
         self.budget, self.ledger = run.budget, run.ledger
         self._notes = run.tokens.notes + run.notes
+        self.shared_passes = SharedPasses()
+        """What the model computed for one policy as it does for others."""
 
     def report_step(self, doing: str, number: int, step: int = 0) -> None:
         """Report a step of policy ``number``."""
@@ -98,7 +101,13 @@ class Generation:
         check, seed = progress.cancel.check, progress.request.seed
         self.chunk = progress.request.prompt_chunk
         self.sequence = CachedSequence(
-            self.loaded, policy, progress.budget, seed, check, prompt_chunk=self.chunk, shares=True
+            self.loaded,
+            policy,
+            progress.budget,
+            seed,
+            check,
+            prompt_chunk=self.chunk,
+            shared_passes=progress.shared_passes,
         )
         parts = lengths_of_parts(len(progress.tokens.ids), self.chunk)
         told = progress.request.noise and len(parts) == 1

@@ -66,7 +66,10 @@ def follow_policies(
     oracle = None
     if request.oracle:
         progress.report_step("reading the prompt with the full model", 0)
-        oracle = FullModelReference(loaded, tokens.ids, cancel.check, len(tokens.ids) + steps)
+        places = len(tokens.ids) + steps
+        oracle = FullModelReference(
+            loaded, tokens.ids, cancel.check, places, progress.shared_passes
+        )
     for number, policy in enumerate(policies):
         Generation(number, policy, progress, oracle, given).run()
     _compare_texts(request, ledger)

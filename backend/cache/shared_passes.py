@@ -1,28 +1,24 @@
-"""Forward passes that several readings share: the model computes them once, on a CPU.
+"""Forward passes that the policies of a run share: the model computes them once, on a CPU.
 
 A policy that reads a prompt as the model does has the queries, keys and values of every other one:
 what it measures, keeps and drops comes after them. The full cache goes on like that. So a pass is
 kept by what was read up to its end; a later reading attends over its own entries again, and takes
-the rest from there, bit by bit the same. On a GPU, where a pass is short and the memory that it
-took is measured, nothing is shared.
+the rest from there, bit by bit the same. Nothing is taken from another run: its times are those of
+another moment, and beside this run's they would say nothing. On a GPU, where a pass is short and
+the memory that it took is measured, nothing is shared.
 """
 
 import hashlib
-import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from tokenarium.backend.models.loaded import LoadedModel
 from tokenarium.backend.observe import AttentionCall
 
-MOST_BYTES = 64 * 2**20
-"""All passes together; those that were used longest ago go first."""
-
-Key = tuple[int, bytes]
+MOST_BYTES = 256 * 2**20
+"""All passes of a run together; those that were used longest ago go first."""
 
 
 @dataclass(frozen=True)
@@ -56,78 +52,58 @@ class Noting:
 
 
 class SharedPasses:
-    """Passes of all models, by model and what it had read. Thread-safe."""
+    """Passes of a run by what the model had read.
+
+    Args:
+        most_bytes: that all of them hold together.
+    """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._lock = threading.Lock()
-        self._passes: OrderedDict[Key, tuple[ModelPass, int]] = OrderedDict()
+        self._passes: OrderedDict[bytes, tuple[ModelPass, int]] = OrderedDict()
         self._bytes = 0
-        self._models: set[int] = set()
 
-    def find(self, key: Key) -> ModelPass | None:
+    def find(self, key: bytes) -> ModelPass | None:
         """Return a pass that was made already."""
-        with self._lock:
-            found = self._passes.get(key)
-            if found is None:
-                return None
-            self._passes.move_to_end(key)
-            return found[0]
+        found = self._passes.get(key)
+        if found is None:
+            return None
+        self._passes.move_to_end(key)
+        return found[0]
 
-    def put(self, key: Key, made: ModelPass, nbytes: int) -> None:
+    def put(self, key: bytes, made: ModelPass, nbytes: int) -> None:
         """Keep a pass, if there is room for it beside others."""
         nbytes += _nbytes(made.hidden)
         if nbytes > self._most_bytes:
             return
-        with self._lock:
-            _, before = self._passes.pop(key, (None, 0))
-            self._passes[key] = (made, nbytes)
-            self._bytes += nbytes - before
-            while self._bytes > self._most_bytes:
-                _, (_, gone) = self._passes.popitem(last=False)
-                self._bytes -= gone
-
-    def watch(self, loaded: LoadedModel) -> int:
-        """Return the number that stands for a model; its passes go when it goes."""
-        number = id(loaded.model)
-        with self._lock:
-            if number not in self._models:
-                self._models.add(number)
-                weakref.finalize(loaded.model, self._forget, number)
-        return number
-
-    def _forget(self, number: int) -> None:
-        with self._lock:
-            self._models.discard(number)
-            for key in [key for key in self._passes if key[0] == number]:
-                self._bytes -= self._passes.pop(key)[1]
-
-
-SHARED = SharedPasses()
+        _, before = self._passes.pop(key, (None, 0))
+        self._passes[key] = (made, nbytes)
+        self._bytes += nbytes - before
+        while self._bytes > self._most_bytes:
+            _, (_, gone) = self._passes.popitem(last=False)
+            self._bytes -= gone
 
 
 class Trail:
     """What one sequence has read so far, as far as that decides what the model computes next.
 
     Args:
-        loaded: the model.
         goes_on: how the sequence reads after the prompt, where that is what the full cache does;
             empty where entries are dropped or not read, so that only the prompt is shared.
     """
 
-    def __init__(self, loaded: LoadedModel, goes_on: str) -> None:
-        self._model = SHARED.watch(loaded)
+    def __init__(self, goes_on: str) -> None:
         self._goes_on = goes_on
         self._prompt = self._digest = b""
 
-    def key(self, ids: Sequence[int]) -> Key | None:
+    def key(self, ids: Sequence[int]) -> bytes | None:
         """Return what stands for a pass over the next tokens; None where it is not shared."""
         if self._digest and not self._goes_on:
             return None
         told = f"{self._goes_on if self._digest else ''} {','.join(map(str, ids))}"
         digest = hashlib.sha256(self._digest + told.encode()).digest()
         self._prompt, self._digest = self._prompt or digest, digest
-        return self._model, digest
+        return digest
 
     def rewind(self) -> None:
         """Go back to the end of the prompt."""
