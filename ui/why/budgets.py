@@ -1,7 +1,8 @@
 """What opens at numbers of the answer to a quality line: the budgets that hold it."""
 
-from tokenarium.backend import BudgetChoice
+from tokenarium.backend import BudgetChoice, Lab, Run
 from tokenarium.ui.why.answer import Answer, AnswerNumber
+from tokenarium.ui.why.explain import note
 
 _OF = "At the policy's smallest budget that holds the line, as all larger ones do."
 BUDGETS = {
@@ -54,13 +55,13 @@ BUDGETS = {
 """By name, what the table marks."""
 
 
-def of_budgets(run_id: str, choice: BudgetChoice) -> Answer:
+def of_budgets(lab: Lab, run: Run, choice: BudgetChoice) -> Answer:
     """Return the answer to a quality line of a stored sweep."""
     line = "at_least" if choice.higher else "at_most"
     lines = (
         "from tokenarium import Lab",
         "",
-        f'result = Lab().open("{run_id}").result',
+        f'result = Lab().open("{run.id}").result',
         f'found = result.choose("{choice.measure}", {line}={choice.line!r})',
     )
-    return Answer(BUDGETS, lambda: {"found": choice}, lines)
+    return Answer(BUDGETS, lambda: {"found": choice}, lines, note(lab, run))

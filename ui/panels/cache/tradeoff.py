@@ -75,7 +75,7 @@ class Points(Panel):
         run_id = scene.runs[0].id if scene.runs else ""
         here = (measured_here(run.environment, self.lab.settings) for run in scene.runs)
         answer = budget_answer(result, scene.request, chosen, timed=all(here), run_id=run_id)
-        found = of_budgets(run_id, chosen) if run_id else None
+        found = of_budgets(self.lab, scene.runs[0], chosen) if scene.runs else None
         return {
             "sweep_measure": measure,
             "sweep_line": quality_value(measure, line),
