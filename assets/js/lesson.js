@@ -86,6 +86,9 @@
       if (!right) return;
       pass(now.lesson, now.step);
       mark();
+      // What was found may stand below what a run takes.
+      const [low, high] = [learned, inside].map(part => part.getBoundingClientRect().bottom);
+      if (low > high) inside.scrollTop += Math.min(low - high + 12, said.offsetTop - inside.offsetTop - inside.scrollTop);
     };
     const judge = async () => {
       const mine = ++judged, question = shown?.asks ? answer() : null;
@@ -97,7 +100,12 @@
       if (mine === judged) hear(found);
     };
     const settle = () => {
-      if (ready && shown && !looked) { looked = true; look(shown.look); }
+      if (ready && shown && !looked) {
+        looked = true;
+        look(shown.look);
+        // Tab goes on in the lesson: it would begin at what was scrolled to, perhaps a table of numbers.
+        if (!T.embed && document.activeElement === document.body) name.focus({preventScroll: true});
+      }
       if (shown && (!shown.asks || waits)) judge();
     };
     const later = () => { clearTimeout(timer); timer = setTimeout(settle, WAIT_MS); };

@@ -58,6 +58,8 @@ def test_a_lesson_is_failed_with_help_then_passed_and_kept(visit: Visit) -> None
 def test_an_answer_is_judged_when_it_is_given_also_by_the_keyboard(visit: Visit) -> None:
     page = begin(visit, 4)
     said = page.locator(SAID)
+    # Tab begins in the lesson, whatever the page was scrolled to.
+    expect(page.get_by_role("heading", name="How many heads rest?")).to_be_focused()
     answer = page.get_by_label("How many of the 270 heads")
     answer.fill("120")
     answer.press("Enter")

@@ -24,7 +24,7 @@ def _bytes(run: PolicyRun) -> float:
 MEASURES: dict[str, tuple[Callable[[PolicyRun], float], Callable[[float], str], str]] = {
     "kl": (_kl, "changes the predictions by {:.3f} nats".format, "changes them"),
     "lost": (_lost, "loses {:.0%} of the attention".format, "loses"),
-    "bytes": (_bytes, "holds {:,.0f} bytes at the end".format, "holds"),
+    "bytes": (_bytes, lambda held: f"holds {held / 2**20:.2f} MiB at the end", "holds"),
 }
 """By name: the number of a policy, the sentence on it, and its verb."""
 
@@ -69,7 +69,7 @@ def step_moved(seen: Seen, value: float) -> Verdict:
     run, step = seen.policy, seen.chosen.step
     known = run.kl_nats
     found = float(known[step]) if step < len(known) else float("nan")
-    said = f"At step {step}, {_title(run)} changes the prediction by {found:.2f} nats"
+    said = f"At step {step}, {_title(run)} changes the prediction by {found:.3f} nats"
     if found >= value:
         return Verdict(True, f"{said}.")
     return Verdict(False, f"{said}; look for a step with {value:g} or more.")
