@@ -54,6 +54,11 @@ def many(count: int, thing: str, things: str = "") -> str:
     return f"{count:,} {thing if count == 1 else things or f'{thing}s'}"
 
 
+def by_model(model: str) -> str:
+    """Return a model's name as an aside after what it did; nothing where it is not known."""
+    return f", {escape(model)}" if model else ""
+
+
 def _visible_character(character: str) -> str:
     if character == "\n":
         return _NEWLINE

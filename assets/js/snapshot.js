@@ -28,15 +28,17 @@
   };
   const words = (root, into) => {
     const frame = root.getBoundingClientRect();
-    for (const element of root.querySelectorAll('*')) {
-      if (!element.checkVisibility()) continue;
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
+    // In the order of the document: a sentence with a number in it is read as it stands.
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const own = node.nodeType === Node.ELEMENT_NODE, element = own ? node : node.parentElement;
+      if (!element.checkVisibility() || !own && !node.data.trim()) continue;
       const style = getComputedStyle(element), under = parseFloat(style.borderBottomWidth);
-      for (const rect of element.getClientRects()) {
+      if (own) for (const rect of element.getClientRects()) {
         const at = {x: rect.left - frame.left, width: rect.width};
         if (!clear(style.backgroundColor)) shape('rect', {...at, y: rect.top - frame.top, height: rect.height, rx: 2, fill: style.backgroundColor}, into);
         if (under && style.display === 'inline' && !clear(style.borderBottomColor)) shape('rect', {...at, y: rect.bottom - frame.top - under, height: under, fill: style.borderBottomColor}, into);
-      }
-      for (const node of element.childNodes) if (node.nodeType === Node.TEXT_NODE && node.data.trim()) for (const [text, rect] of lines(node)) {
+      } else for (const [text, rect] of lines(node)) {
         const size = parseFloat(style.fontSize);
         shape('text', {x: rect.left - frame.left, y: rect.top - frame.top + rect.height / 2 + size * .35, textLength: rect.width, lengthAdjust: 'spacingAndGlyphs', 'font-size': size, 'font-weight': style.fontWeight, fill: style.color, 'text-decoration': style.textDecorationLine, 'xml:space': 'preserve'}, into, text);
       }

@@ -272,7 +272,7 @@ def test_words_and_trees_are_pictures_too(
         return Path(started.value.path()).read_bytes()
 
     picture = of("SVG").decode()
-    told = " ".join(ElementTree.fromstring(picture).itertext())
+    told = " ".join(" ".join(ElementTree.fromstring(picture).itertext()).split())
     assert all(word in told for word in (title, f"run={run}", *words)), told
     assert 'fill="#fff"' in picture
     assert of("PNG").startswith(b"\x89PNG")

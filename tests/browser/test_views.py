@@ -58,11 +58,12 @@ def test_a_row_of_a_table_chooses_its_token_and_its_head(page: Page) -> None:
     open_view(page, "Sinks")
     page.evaluate("window.tokenarium.select({token: 20, layer: 0, head: 0})")
     row = page.locator("#table-sinks tbody tr").first
-    token = re.findall(r"\d+", row.locator("button").nth(0).inner_text())[0]
-    row.locator("button").nth(0).click()
+    choosing = row.locator("button[data-select]")
+    token = re.findall(r"\d+", choosing.nth(0).inner_text())[0]
+    choosing.nth(0).click()
     expect(page.locator("#card")).to_contain_text(f"token {token} of")
-    named = re.findall(r"\d+", row.locator("button").nth(1).inner_text())
-    row.locator("button").nth(1).click()
+    named = re.findall(r"\d+", choosing.nth(1).inner_text())
+    choosing.nth(1).click()
     expect(page.locator("#card")).to_contain_text(f"In layer {named[0]}, head {named[1]}")
     assert [chosen(page)["layer"], chosen(page)["head"]] == [int(n) for n in named]
 

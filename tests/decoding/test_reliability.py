@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.labs import shipped_lab
+from tests.ui.test_sentence import words
 from tokenarium.backend import DecodeRequest, DecodeResult, Lab, Run, StrategySpec
 from tokenarium.backend.decoding.answer import first_line
 from tokenarium.backend.decoding.reliability import LEAST_TRIALS, TRIAL, Reliability
@@ -159,7 +160,7 @@ def test_the_page_draws_it_and_every_number_opens(lab: Lab, run: Run) -> None:
         assert trace.yaxis == "y2"
     few = lab.run(DecodeRequest.model_validate({**ASKED, "trials": 3})).result
     assert isinstance(few, DecodeResult)
-    assert "3 trials of a prompt are too few" in decode_sentence(few)
+    assert "3 trials of a prompt are too few" in words(decode_sentence(few))
     plain = scatter(few)
     assert plain is not None
     assert "yaxis2" not in plain.layout.to_plotly_json()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.labs import shipped_lab
+from tests.ui.test_sentence import words
 from tokenarium.backend import DecodeEstimate, DecodeRequest, DecodeResult, Lab, StrategySpec
 from tokenarium.ui.components.decode_card import decode_sentence
 from tokenarium.ui.components.decoding import score_words
@@ -72,4 +73,4 @@ def test_trials_cost_their_passes_and_say_where_they_tell_nothing(lab: Lab) -> N
         costs.append([lane.passes for lane in cost.lanes])
     assert costs[1] == [4 * costs[0][0], 4 * costs[0][1], costs[0][2]]
     never = decoded(lab, answer="zebra", trials=3)
-    assert "right in 0% of its trials: outside 20 to 80 %" in decode_sentence(never)
+    assert "right in 0% of its trials: outside 20 to 80 %" in words(decode_sentence(never))

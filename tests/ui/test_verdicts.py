@@ -32,13 +32,14 @@ def guessed() -> SpeculationResult:
 
 
 def test_the_verdict_names_least_and_worst_and_why(kept: CacheResult) -> None:
-    said = words(cache_sentence(kept))
+    said = words(cache_sentence(kept, "some/model"))
     lost, nats = float(np.nanmean(kept.lost_mass[1])), kept.kl_nats.mean(1)
     assert said.startswith("At 37% of the memory H2O and StreamingLLM change the predictions least")
     assert f"({nats[3]:.3f} and {nats[2]:.3f} nats: too close to rank after 48 steps)" in said
     assert f"; Recent only {nats[1] / nats[3]:.0f} times more, because it loses" in said
     assert f"loses {lost:.0%} of the attention, and misses the first token, “The”, most." in said
-    assert "n = 48 steps of one prompt" in said
+    assert "n = 48 steps of one prompt, some/model. 95% intervals" in said
+    assert "n = 48 steps of one prompt. 95% intervals" in words(cache_sentence(kept))
     assert "SnapKV holds 67% and changes them by" in said
 
 
@@ -59,8 +60,12 @@ def test_without_a_full_cache_the_size_stands_for_its_share(kept: CacheResult) -
 
 
 def test_guessing_ahead_pays_or_does_not(guessed: SpeculationResult) -> None:
-    said = words(speculate_sentence(guessed))
-    assert said.startswith("Guessing ahead pays here: on this machine the text came 3.56 times")
+    said = words(speculate_sentence(guessed, "some/model"))
+    assert " of the large model, some/model, " in said
+    rounds = guessed.rounds
+    each = (rounds["draft_ms"] + rounds["verify_ms"] + rounds["other_ms"]).sum() / 96
+    times = f"{guessed.plain_step_ms.mean() / each:.2f} times"
+    assert said.startswith(f"Guessing ahead pays here: on this machine the text came {times}")
     assert "n = 20 rounds and 96 plain steps; 95% intervals" in said
     slow = dataclasses.replace(guessed, plain_step_ms=guessed.plain_step_ms / 10)
     assert words(speculate_sentence(slow)).startswith("Guessing ahead does not pay here")

@@ -8,12 +8,17 @@ import numpy as np
 from tokenarium.backend import CacheResult, CacheVerdict, Judged, PolicyRun, cache_verdict
 from tokenarium.ui.characters import named
 from tokenarium.ui.components.cost_card import size
-from tokenarium.ui.text import escape, one_line
+from tokenarium.ui.text import by_model, escape, one_line
 from tokenarium.ui.why.number import Source, number, source
 
 
-def cache_sentence(result: CacheResult) -> str:
-    """Return the verdict as HTML, or what the caches take where nothing says what they cost."""
+def cache_sentence(result: CacheResult, model: str = "") -> str:
+    """Return the verdict as HTML, or what the caches take where nothing says what they cost.
+
+    Args:
+        result: of the run in sight.
+        model: name of what read the prompt; the run bar may hold another one.
+    """
     found = cache_verdict(result)
     if found is None:
         return _taken(result)
@@ -23,7 +28,7 @@ def cache_sentence(result: CacheResult) -> str:
     sure = f" 95% intervals in nats: {close}." if close else ""
     return (
         f'<p class="tk-sentence">{_at(found)} {said}.</p>'
-        f'<p class="tk-sub">n = {_fewest(found)} steps of one prompt.{sure}'
+        f'<p class="tk-sub">n = {_fewest(found)} steps of one prompt{by_model(model)}.{sure}'
         f"{_otherwise(found)}</p>"
     )
 

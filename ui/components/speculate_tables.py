@@ -19,7 +19,7 @@ from tokenarium.backend import (
     speculation_verdict,
 )
 from tokenarium.ui.components.table import Cell, Column, Number, Numbers, table_html
-from tokenarium.ui.text import escape, many
+from tokenarium.ui.text import by_model, escape, many
 from tokenarium.ui.why.number import number, source
 from tokenarium.ui.why.said import marked
 
@@ -38,8 +38,13 @@ HOW: dict[Draw, str] = {
 _EXACT = 1e-12
 
 
-def speculate_sentence(result: SpeculationResult) -> str:
-    """Return whether guessing ahead paid, as HTML, and what happened."""
+def speculate_sentence(result: SpeculationResult, model: str = "") -> str:
+    """Return whether guessing ahead paid, as HTML, and what happened.
+
+    Args:
+        result: of the run in sight.
+        model: name of the large one; the run bar may hold another one.
+    """
     rounds = len(result.rounds)
     checked, accepted = int(result.rounds["verified"].sum()), int(result.accepted_in_text.sum())
     found = speculation_verdict(result)
@@ -52,8 +57,8 @@ def speculate_sentence(result: SpeculationResult) -> str:
     passes = number(many(rounds, "pass", "passes"), source("passes"))
     guesses = number(many(checked, "guess", "guesses"), source("verified"))
     counted = (
-        f"<b>{tokens} in {passes}</b> of the large model, {_a_pass(result)} a pass: "
-        f"{number(f'{accepted}', source('accepted'))} of {guesses} accepted."
+        f"<b>{tokens} in {passes}</b> of the large model{by_model(model)}, {_a_pass(result)} a "
+        f"pass: {number(f'{accepted}', source('accepted'))} of {guesses} accepted."
     )
     if not said:
         return f'<p class="tk-sentence">{counted}</p>'

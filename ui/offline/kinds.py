@@ -136,9 +136,9 @@ def _sentence(run: Run) -> str:
     if isinstance(result, TraceResult):
         return sentence(result, str(getattr(run.request, "model", "")))
     if isinstance(result, CacheResult):
-        return cache_sentence(result)
+        return cache_sentence(result, str(getattr(run.request, "model", "")))
     if isinstance(result, SpeculationResult):
-        return speculate_sentence(result)
+        return speculate_sentence(result, str(getattr(run.request, "model", "")))
     if isinstance(result, AuditResult | ImportResult):
         return audit.sentence(run)
     if isinstance(result, PatchResult):

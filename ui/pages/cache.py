@@ -139,7 +139,7 @@ class Cache(RunPage):
 
     def said(self, scene: CacheScene) -> str:
         """Return who keeps least, and what it costs."""
-        return cache_sentence(scene.result)
+        return cache_sentence(scene.result, scene.request.model)
 
     def card(self, cost: Any, request: Any) -> str:  # noqa: ARG002
         """Return passes, bytes and time."""

@@ -143,7 +143,7 @@ class Speculate(RunPage):
 
     def said(self, scene: SpeculateScene) -> str:
         """Return what happened, in one or two sentences."""
-        return speculate_sentence(scene.result)
+        return speculate_sentence(scene.result, scene.request.model)
 
     def card(self, cost: Any, request: Any) -> str:
         """Return whether drafting is expected to pay."""

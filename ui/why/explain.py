@@ -71,6 +71,7 @@ RUN = {
 ELSEWHERE = (
     "Lab() has the runs of its own machine: to compute this one elsewhere, save it as a notebook."
 )
+HELD = "One program at a time opens a DuckDB store: end this one before you run these lines."
 _MOST_PLACES = 8
 
 
@@ -98,7 +99,10 @@ def explained(lab: Lab, run_id: str, written: str) -> dict[str, str]:
 def note(lab: Lab, run: Run) -> str:
     """Return what must be said of Python that opens a run: where it has it."""
     shipped = any(example.run_id == run.id for example in lab.examples(run.request.kind))
-    return ELSEWHERE if lab.settings.hosted and not shipped else ""
+    if lab.settings.hosted:
+        return "" if shipped else ELSEWHERE
+    own = lab.settings.database.startswith("duckdb:///") and ":memory:" not in lab.settings.database
+    return HELD if own else ""
 
 
 def of_result(run: Run, written: str, lines: Callable[[str], str]) -> dict[str, str]:
