@@ -41,11 +41,20 @@
     const host = element.querySelector('.tk-form');
     let groups = [], drawn = '';
     const tell = () => { drawn = JSON.stringify(groups); props.value = {groups: JSON.parse(drawn)}; edited(); };
+    // Other fields for another choice; what was typed while the answer was on its way stays.
+    const kept = told => {
+      const own = new Map(groups.flatMap(group => group.fields.map(field => [`${group.slug} ${field.name}`, field.value])));
+      for (const group of told) for (const field of group.fields) {
+        const name = `${group.slug} ${field.name}`;
+        if (own.has(name)) field.value = own.get(name);
+      }
+      return told;
+    };
     const draw = () => {
       const found = JSON.stringify(props.value?.groups ?? []);
       if (found === drawn) return;
-      drawn = found;
-      groups = JSON.parse(found);
+      groups = props.value?.keeps ? kept(JSON.parse(found)) : JSON.parse(found);
+      drawn = JSON.stringify(groups);
       host.replaceChildren(...groups.map(group => {
         const box = make('fieldset', 'tk-method'), shows = {};
         if (group.title) {
@@ -71,6 +80,7 @@
         if (buttons.length) box.appendChild(make('div', 'tk-presets')).append(...buttons);
         return box;
       }));
+      if (drawn !== found) tell();
     };
     draw();
     watch('value', draw);

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import (
     DRAWN,
@@ -158,6 +158,31 @@ def test_parameters_are_drawn_for_the_chosen_policies(cache: Page) -> None:
     group.get_by_role("button", name="Scaled defaults").click()
     expect(sink).to_have_value("4")
     expect(page.locator("#cost")).to_contain_text("48 entries per head")
+
+
+def test_what_is_typed_while_other_fields_are_fetched_stays(example: Page) -> None:
+    page, held, holding = example, [], [True]
+    fill_budget(page, 48)
+    page.get_by_role("button", name="Options and stored runs").click()
+    sink = page.get_by_label("Sink", exact=True)
+    expect(page.locator("#cost")).to_contain_text("48 entries per head")
+
+    def late(route: Route) -> None:
+        held.append(route) if holding[0] else route.continue_()
+
+    groups = page.locator(".tk-method")
+    many = groups.count()
+    page.route(re.compile("queue/join"), late)
+    with page.expect_request(re.compile("queue/join")):
+        page.locator("#policies").get_by_role("button", name=re.compile("Remove")).last.click()
+    sink.fill("60")
+    page.keyboard.press("Tab")
+    holding[0] = False
+    for route in held:
+        route.continue_()
+    expect(groups).to_have_count(many - 1)
+    expect(sink).to_have_value("60")
+    expect(page.locator("#cost")).to_contain_text("raise budget to at least 61")
 
 
 def test_a_run_has_an_address_and_back_works(example: Page, visit: Visit) -> None:

@@ -13,7 +13,8 @@ JS = """
 window.tokenarium.form(element, props, watch, () => trigger('edit'));
 """
 FormValue = dict[str, Any]
-"""``groups``, each with its fields and their values; a browser sends it back whole."""
+"""``groups``, each with its fields and their values; a browser sends it back whole. With ``keeps``
+only its fields are taken, and values of those that are there already stay."""
 
 
 @dataclass(frozen=True)

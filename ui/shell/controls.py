@@ -94,7 +94,8 @@ class Controls:
 
     def _reformed(self, name: str, told: Values) -> dict[str, Any]:
         """Return a form after what it follows has changed; what was typed stays."""
-        return form_value(self.forms[name](told), typed_in(told.get(name)))
+        # What is typed until the browser has it stays there.
+        return {**form_value(self.forms[name](told), typed_in(told.get(name))), "keeps": True}
 
     def filled(self, values: Mapping[str, Any]) -> Values:
         """Return new values of components from values by name; forms by group and name."""
