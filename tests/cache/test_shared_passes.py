@@ -10,7 +10,7 @@ import torch
 
 from tests.cache.asking import ask, run
 from tests.families.building import build
-from tokenarium.backend.cache import engine
+from tokenarium.backend.cache import engine, full_model
 from tokenarium.backend.cache.policy import Policy
 from tokenarium.backend.cache.result import CacheResult
 from tokenarium.backend.cache.shared_passes import ModelPass, SharedPasses
@@ -88,6 +88,15 @@ def test_a_prompt_is_computed_once_in_a_run_and_anew_in_another(twins, letters, 
     found = run(loaded, ask(letters(60), **alike, max_new_tokens=9))
     assert found.text[0] == found.text[1]
     assert (passes.count(60), passes.count(8)) == (1, 1), "the full model has read that text"
+
+
+def test_what_is_timed_is_not_taken_from_the_full_model_alongside(
+    twins, letters, passes, monkeypatch
+) -> None:
+    loaded, _ = twins("llama")
+    monkeypatch.setattr(full_model, "TOGETHER", 1)
+    run(loaded, ask(letters(60), policies=["full"], add_bos=False, max_new_tokens=9))
+    assert (passes.count(60), passes.count(1)) == (1, 8 + 8), "each read every step by itself"
 
 
 def test_what_reads_a_prompt_otherwise_shares_none(twins, letters, passes, monkeypatch) -> None:

@@ -98,9 +98,9 @@ def explained(lab: Lab, run_id: str, written: str) -> dict[str, str]:
 
 def note(lab: Lab, run: Run) -> str:
     """Return what must be said of Python that opens a run: where it has it."""
-    shipped = any(example.run_id == run.id for example in lab.examples(run.request.kind))
     if lab.settings.hosted:
-        return "" if shipped else ELSEWHERE
+        examples = lab.examples(run.request.kind)
+        return "" if any(each.run_id == run.id for each in examples) else ELSEWHERE
     own = lab.settings.database.startswith("duckdb:///") and ":memory:" not in lab.settings.database
     return HELD if own else ""
 
