@@ -18,7 +18,7 @@ from tokenarium.backend.cache.prompt_parts import parts_of, refuse_parts
 from tokenarium.backend.cache.prompt_pruning import PromptPruner
 from tokenarium.backend.cache.recorder import CacheRecorder
 from tokenarium.backend.cache.rerotation import Rerotation
-from tokenarium.backend.cache.shared_passes import ModelPass, Noting, SharedPasses, Trail
+from tokenarium.backend.cache.shared_passes import Noting, SharedPasses, Trail
 from tokenarium.backend.cache.storage_form import needs_of
 from tokenarium.backend.cache.surprisal import SurprisalTrack
 from tokenarium.backend.models import capabilities
@@ -235,20 +235,7 @@ class CachedSequence:
         self.selected = {}
         if self.step:
             self.evictor.open_step(self.step, self.seen, positions)
-        key = None if self._trail is None else self._trail.key(ids)
-        kept = self._passes
-        made = None if key is None or kept is None else kept.find(key)
-        self.spared_ms = 0.0 if made is None else made.model_ms
-        if made is not None:
-            hidden = CacheRecorder(self).replay(made)
-        elif key is None or kept is None:
-            hidden = self._computed(ids, CacheRecorder(self))
-        else:
-            noting, start = Noting(), time.perf_counter()
-            hidden = self._computed(ids, CacheRecorder(self, noting))
-            model_ms = (time.perf_counter() - start) * 1e3 - noting.attention_ms
-            if noting.calls:
-                kept.put(key, ModelPass(tuple(noting.calls), hidden, model_ms), noting.nbytes)
+        hidden = self._pass_over(ids)
         self.cache.advance(len(ids))
         if self.surprisal is not None:
             self.surprisal.add(ids, hidden, turn=first or self.step > 0)
@@ -257,6 +244,19 @@ class CachedSequence:
         if self.step == 0 and not self.free_windows:
             self._states = self.cache.states()
         self.evictor.end_step(self.step)
+        return hidden
+
+    def _pass_over(self, ids: list[int]) -> Tensor:
+        """Return the final states [n, D]; of a pass that was made already, if there is one."""
+        trail, self.spared_ms = self._trail, 0.0
+        if trail is None or not trail.goes_over(ids):
+            return self._computed(ids, CacheRecorder(self))
+        if (made := trail.made) is not None:
+            self.spared_ms = made.model_ms
+            return CacheRecorder(self).replay(made)
+        noting, start = Noting(), time.perf_counter()
+        hidden = self._computed(ids, CacheRecorder(self, noting))
+        trail.keep(noting, hidden, (time.perf_counter() - start) * 1e3)
         return hidden
 
     def _computed(self, ids: list[int], recorder: CacheRecorder) -> Tensor:
@@ -283,4 +283,4 @@ class CachedSequence:
         if changes or self.pruner or self.parts > 1 or self.cache.has_states:
             return None
         follows = policy.label == "nothing" and not policy.forms
-        return Trail(f"{sorted(self.needs)} {self.free_windows}" if follows else "")
+        return Trail(self._passes, f"{sorted(self.needs)} {self.free_windows}" if follows else "")

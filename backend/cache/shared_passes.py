@@ -88,26 +88,38 @@ class Trail:
     """What one sequence has read so far, as far as that decides what the model computes next.
 
     Args:
+        passes: of the run.
         goes_on: how the sequence reads after the prompt, where that is what the full cache does;
             empty where entries are dropped or not read, so that only the prompt is shared.
     """
 
-    def __init__(self, goes_on: str) -> None:
-        self._goes_on = goes_on
-        self._prompt = self._digest = b""
+    def __init__(self, passes: SharedPasses, goes_on: str) -> None:
+        self._passes, self._goes_on = passes, goes_on
+        self._prompt = self._read = b""
 
-    def key(self, ids: Sequence[int]) -> bytes | None:
-        """Return what stands for a pass over the next tokens; None where it is not shared."""
-        if self._digest and not self._goes_on:
-            return None
-        told = f"{self._goes_on if self._digest else ''} {','.join(map(str, ids))}"
-        digest = hashlib.sha256(self._digest + told.encode()).digest()
-        self._prompt, self._digest = self._prompt or digest, digest
-        return digest
+    def goes_over(self, ids: Sequence[int]) -> bool:
+        """Go on over the next tokens; return whether a pass over them can be shared."""
+        if self._read and not self._goes_on:
+            return False
+        told = f"{self._goes_on if self._read else ''} {','.join(map(str, ids))}"
+        self._read = hashlib.sha256(self._read + told.encode()).digest()
+        self._prompt = self._prompt or self._read
+        return True
+
+    @property
+    def made(self) -> ModelPass | None:
+        """The pass over the newest tokens, if another sequence has made it."""
+        return self._passes.find(self._read)
+
+    def keep(self, noting: Noting, hidden: Tensor, took_ms: float) -> None:
+        """Keep the pass over the newest tokens for others, unless it was too large."""
+        if noting.calls:
+            made = ModelPass(tuple(noting.calls), hidden, took_ms - noting.attention_ms)
+            self._passes.put(self._read, made, noting.nbytes)
 
     def rewind(self) -> None:
         """Go back to the end of the prompt."""
-        self._digest = self._prompt
+        self._read = self._prompt
 
 
 def _nbytes(*tensors: Tensor) -> int:
