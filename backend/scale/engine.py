@@ -157,9 +157,13 @@ class WorkersEngine:
                     ) from lost
                 event = _second(reports.event)
                 event(Progress(STARTING, 0, 1))
+            except (
+                BaseException
+            ):  # smaller runs that ended before it did are whole, as they are here
+                _report(children, reports)
+                raise
             else:
-                for child, asked in children:
-                    reports.child(child, asked)
+                _report(children, reports)
                 return computed
         raise AssertionError("the second try returns or raises")
 
@@ -169,6 +173,11 @@ class WorkersEngine:
         key = parts.key(part)
         identity = self._identity(source) if key else None
         return f"{identity} {key}" if identity else ""
+
+
+def _report(children: Sequence[tuple[Computed, ModelRequest]], reports: Reports) -> None:
+    for child, asked in children:
+        reports.child(child, asked)
 
 
 def _followed(

@@ -75,11 +75,24 @@ def work(cluster: FakeCluster) -> int:
 
 
 def test_heads_over_a_corpus_are_measured_text_by_text_and_go_on(
-    lab: Lab, make_lab: Callable[..., Lab], cluster: FakeCluster, tmp_path: Path
+    lab: Lab,
+    make_lab: Callable[..., Lab],
+    cluster: FakeCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(f"a cat {word} a cat" for word in ("saw", "is", "was", "bit", "or")))
     stop, there = CancelToken(), tmp_path / "there"
+    begin = FakeWorker.begin
+
+    def begin_two(worker: FakeWorker, *given: Any) -> None:
+        if work(cluster) >= 2:  # the third is on its way as it is told to stop
+            until(lambda: stop.cancelled, 60)
+            stop.check()
+        begin(worker, *given)
+
+    monkeypatch.setattr(FakeWorker, "begin", begin_two)
 
     def after_two(event: object) -> None:
         if isinstance(event, Progress) and event.done >= 2:
@@ -88,6 +101,7 @@ def test_heads_over_a_corpus_are_measured_text_by_text_and_go_on(
     with pytest.raises(Cancelled):
         measure_heads(lab, MODEL, texts, there, after_two, stop)
     before = work(cluster)
+    monkeypatch.setattr(FakeWorker, "begin", begin)
     assert (there / "partial.npz").exists()
     lab._executor._engine.memo = PartMemo()  # what was done is known from the file alone
     measure_heads(lab, MODEL, texts, there)

@@ -138,34 +138,53 @@ def test_without_ray_the_program_says_what_to_install(
         make_lab(engine="ray")
 
 
-def test_what_a_lost_worker_reported_of_smaller_runs_is_not_stored() -> None:
-    children = [(Computed(number, 1.0, {}), count(str(number))) for number in range(2)]  # type: ignore[arg-type]
-    end = Computed("whole", 1.0, {})  # type: ignore[arg-type]
-    scripts = [
-        [News(children=(children[0],)), WorkerLost("killed")],
-        [News(children=(children[1],)), News(outcome=end)],
-    ]
+class Scripted(FakeWorker):
+    """A worker that says what stands in a script."""
 
-    class Scripted(FakeWorker):
-        def __init__(self, script: list[object]) -> None:
-            self.script = script
+    def __init__(self, script: list[object]) -> None:
+        self.script = script
 
-        def begin(self, *given: object) -> None:
-            """Nothing is computed."""
+    def begin(self, *given: object) -> None:
+        """Nothing is computed."""
 
-        def news(self, run: str, wait_s: float) -> News:
-            said = self.script.pop(0)
-            if isinstance(said, Exception):
-                raise said
-            return said
+    def news(self, run: str, wait_s: float) -> News:
+        said = self.script.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
 
-        def end(self) -> None:
-            """Nothing runs."""
+    def end(self) -> None:
+        """Nothing runs."""
 
+
+CHILDREN = [(Computed(number, 1.0, {}), count(str(number))) for number in range(2)]  # type: ignore[arg-type]
+
+
+def scripted(scripts: list[list[object]]) -> tuple[WorkersEngine, Reports, list[object]]:
+    """Return an engine whose workers follow scripts, reports to it, and the smaller runs stored."""
     bounds = Bounds(most=1, least_each=0, most_each=1, idle_s=60)
     replicas = Replicas(lambda name: Scripted(scripts.pop(0)), bounds)
     engine = WorkersEngine(Settings(), None, replicas, lambda source: None, PartMemo())  # type: ignore[arg-type]
     stored: list[object] = []
     reports = Reports(lambda event: None, lambda computed, asked: stored.append(computed))
+    return engine, reports, stored
+
+
+def test_what_a_lost_worker_reported_of_smaller_runs_is_not_stored() -> None:
+    end = Computed("whole", 1.0, {})  # type: ignore[arg-type]
+    engine, reports, stored = scripted(
+        [
+            [News(children=(CHILDREN[0],)), WorkerLost("killed")],
+            [News(children=(CHILDREN[1],)), News(outcome=end)],
+        ]
+    )
     assert engine.compute(count(), NO_MODEL, reports, CancelToken()) is end
-    assert stored == [children[1][0]]
+    assert stored == [CHILDREN[1][0]]
+
+
+@pytest.mark.parametrize("error", [Cancelled("cancelled"), UserError("a wrong value")])
+def test_smaller_runs_that_ended_before_a_run_was_stopped_are_stored(error: Exception) -> None:
+    engine, reports, stored = scripted([[News(children=(CHILDREN[0],)), News(outcome=error)]])
+    with pytest.raises(type(error)):
+        engine.compute(count(), NO_MODEL, reports, CancelToken())
+    assert stored == [CHILDREN[0][0]]
