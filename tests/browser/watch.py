@@ -16,17 +16,14 @@ from playwright.sync_api import (
 
 from tests.browser.served import App
 
-GONE = "Unexpected error 404"
 ABORTED = (
-    GONE,
+    "Unexpected error 404",
     "AbortError: signal is aborted",
     "AbortError: BodyStreamBuffer was aborted",
     "onnection errored out",
     "TypeError: network error",
 )
 """What Gradio's script logs of a stream that was open when its page was left for another."""
-CUT = "net::ERR_INCOMPLETE_CHUNKED_ENCODING"
-"""What the browser says of the second of two streams: Gradio ends it so when the first is left."""
 LEAVING = "(while the page was being left)"
 MARK_LEAVING = """mark => {
   let leaving = false;
@@ -44,8 +41,6 @@ class Watch:
 
     wrong: list[str] = field(default_factory=list)
     requests: defaultdict[Page, list[str]] = field(default_factory=lambda: defaultdict(list))
-    left: bool = False
-    """Whether Gradio said of a page that was being left that its session is gone."""
 
     def follow(self, context: BrowserContext, app: App) -> None:
         context.on("request", lambda request: self._asked(request, app))
@@ -71,8 +66,7 @@ class Watch:
 
     def _logged(self, text: str) -> None:
         leaving = text.startswith(LEAVING) and any(words in text for words in ABORTED)
-        self.left |= leaving and GONE in text
-        if not (leaving or (self.left and CUT in text)):
+        if not leaving:
             self.wrong.append(f"console error: {text}")
 
     def _refuse(self, dialog: Any) -> None:

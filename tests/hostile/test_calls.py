@@ -3,11 +3,14 @@
 import json
 import logging
 import random
-from collections.abc import Iterator
+import time
+from asyncio import Queue
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gradio.server_messages import HeartbeatMessage
 
 from tests.hostile.server_functions import SECRET, answer, functions, known_values, questions
 from tests.labs import shipped_store
@@ -32,6 +35,13 @@ def served(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
     settings = Settings(database=shipped_store(), device="cpu", hosted=request.param, fetch=False)
     with serving(settings) as app:
         yield app
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def call(served: SimpleNamespace, index: int, data: list[Any], session: str) -> str:
@@ -88,6 +98,38 @@ def test_a_session_that_asked_nothing_is_refused_and_nothing_is_logged(
     heard = capfd.readouterr()
     assert SECRET not in heard.out + heard.err + caplog.text
     assert "Traceback" not in heard.err
+
+
+def test_streams_of_sessions_that_are_gone_end_in_words_and_nothing_is_logged(
+    served: SimpleNamespace, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    page = {"accept": "text/event-stream"}
+    address = f"{API}/queue/data?session_hash={SECRET}"
+    told = served.http.get(address, headers=page)
+    assert (told.status_code, told.text.count("session_not_found")) == (200, 1)
+
+    queue = served.blocks._queue
+    queue.pending_messages_per_session[SECRET] = Queue()
+    queue.pending_event_ids_session[SECRET] = {"never"}
+    with (
+        served.http.stream("GET", address, headers=page) as one,
+        served.http.stream("GET", address, headers=page) as other,
+    ):
+        assert (one.status_code, other.status_code) == (200, 200)
+    # Both were left; Gradio forgets the session at the first.
+    until(lambda: SECRET not in queue.pending_messages_per_session)
+    time.sleep(0.5)
+
+    queue.pending_messages_per_session[SECRET] = Queue()
+    with served.http.stream("GET", address, headers=page, timeout=30) as stream:
+        box = queue.pending_messages_per_session[SECRET]
+        until(lambda: box._loop is not None)  # somebody waits for a message
+        del queue.pending_messages_per_session[SECRET]  # as where answers took too much room
+        box._loop.call_soon_threadsafe(box.put_nowait, HeartbeatMessage())
+        assert "session_not_found" in "".join(stream.iter_lines())
+    heard = capfd.readouterr()
+    assert SECRET not in heard.out + heard.err + caplog.text
+    assert "Traceback" not in heard.err + caplog.text
 
 
 def test_a_panic_and_a_defect_end_in_words(

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from starlette.datastructures import Headers, QueryParams
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import get_route_path  # type: ignore[attr-defined]
@@ -95,6 +96,8 @@ class Guard:
             await refused(scope, receive, send, 404, _NOT_HERE)
         elif read and path == STREAM and not _listens(scope) and not _known(scope):
             await refused(scope, receive, send, 404, _NOBODY)
+        elif read and path == STREAM:
+            await self._stream(scope, receive, send)
         elif read or (path == MCP and method == "DELETE"):  # the end of a session
             await self._app(scope, receive, send)
         elif method == "POST" and _SENT.fullmatch(path):
@@ -142,6 +145,16 @@ class Guard:
         name = CALLER.encode()
         others = [pair for pair in scope["headers"] if pair[0].lower() != name]
         return {**scope, "headers": [*others, passed_on(self._address(scope, headers))]}
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a page its messages; Gradio tells it that a session is gone, and then fails."""
+        try:
+            await self._app(scope, receive, send)
+        except RuntimeError as error:
+            cause = error.__cause__
+            if not (isinstance(cause, HTTPException) and cause.status_code == 404):
+                raise
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _words(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; what fails before anything is answered is answered in words."""

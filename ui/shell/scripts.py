@@ -21,6 +21,7 @@ MOST_KEPT = 512
 _HASHED = re.compile(r"[\w.]+-[\w-]{8,}\.(js|css)")
 NAMES = (
     "selection",
+    "stream",
     "pressed",
     "lesson",
     "visitor",

@@ -95,6 +95,11 @@ class Mailboxes(OrderedDict[str, Mailbox]):
             self._drop(next(iter(self)))
         super().__setitem__(caller, Mailbox(self))
 
+    def __delitem__(self, caller: str) -> None:
+        """Forget a mailbox, which each of two streams of a page that is left asks for."""
+        if caller in self:
+            super().__delitem__(caller)
+
     def __missing__(self, caller: str) -> Mailbox:
         """Return a mailbox that nobody reads, for what is left of a caller's event."""
         return Mailbox(Mailboxes(self._ids))
