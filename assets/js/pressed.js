@@ -45,7 +45,7 @@
     if (!arrived) {
       event.preventDefault();
       event.stopImmediatePropagation();
-      held.push(pressed);
+      held.push({one: pressed, told: pressed.outerHTML, part: pressed.closest('[id]')?.id});
       document.body.classList.add('tk-arriving');
       return;
     }
@@ -72,6 +72,12 @@
     const next = left => left ? (document.hidden ? setTimeout : requestAnimationFrame)(() => next(left - 1)) : setTimeout(done);
     next(frames);
   });
+  // What was pressed, or what stands in its place since the run was opened: by its name, else the same words there.
+  const again = ({one, told, part}) => {
+    if (one.isConnected) return one;
+    const within = document.getElementById(part);
+    return one.id ? within : [...within?.querySelectorAll(HELD) ?? []].find(each => each.outerHTML === told);
+  };
   T.pressed = {
     // What a button began is over, whether or not it went well.
     over: id => { begun.delete(id); show(); },
@@ -85,7 +91,7 @@
       T.bus.emit('arrived', {});
       const waiting = held;
       held = [];
-      for (const one of waiting) (one.isConnected ? one : document.getElementById(one.id))?.click();
+      waiting.forEach(each => again(each)?.click());
     },
   };
   // A page whose opening is never heard of must not stay deaf.

@@ -172,7 +172,9 @@
     });
   };
 
+  let ticks = 0;
   window.tokenarium = {
+    next: () => ++ticks, // never the same twice: a signal that many events raise
     bus: {on, emit}, state, running, select, open, viewed, settle, show, tell, told, fromAddress, address, connect,
     named: () => named(new URL(location.href)),
     page: {slug: '', arrows: 'token'},

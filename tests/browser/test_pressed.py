@@ -92,3 +92,18 @@ def test_a_press_before_the_run_is_opened_waits_for_it(visit: Visit, app: App) -
     expect(page.locator("#card")).to_contain_text("token 3 of 105")
     page.wait_for_url(re.compile("token=3"))
     assert chosen(page)["token"] == 3
+
+
+def test_a_word_without_a_name_is_pressed_where_it_stands_when_the_run_is_opened(
+    visit: Visit, app: App
+) -> None:
+    page = visit("about:blank", wait=False)
+    page.add_init_script(SLOWLY)
+    page.goto(f"{app.url}/why?run=example-why-warsaw")
+    word = page.get_by_role("button", name="physics", exact=True)
+    word.dispatch_event("click")
+    assert page.locator("body.tk-arriving").count() == 1
+    # The map is drawn anew, as it is for a run with other words.
+    word.evaluate("word => word.closest('.tk-attributed').outerHTML += ''")
+    page.wait_for_function("window.tokenarium.state.run === 'example-why-warsaw'")
+    page.wait_for_url(re.compile("run=(?!example)"))

@@ -1,9 +1,10 @@
-"""Answers reach a page whatever else is on its way."""
+"""Answers reach a page whatever else is on its way, and it asks no more than it has to."""
 
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit, choose_model, finished, open_controls, run_text
 from tests.browser.served import App
+from tests.browser.watch import Watch
 
 LATE_MS = 1_500
 LATE_END = """late => {
@@ -49,3 +50,13 @@ def test_what_is_asked_while_a_stream_ends_is_answered(visit: Visit, app: App) -
         expect(page.locator(TARGET)).to_have_text(f" {word}")
     # Nothing is asked any more, and no stream stays open for it.
     page.wait_for_function("() => window.tokenarium.stream.asked.size === 0")
+
+
+def test_a_page_that_has_come_asks_for_nothing_more(visit: Visit, watch: Watch) -> None:
+    page = visit("why?patch=example-where-paris-is", wait=False)
+    expect(page.locator("#plot-patch_residual .main-svg").first).to_be_visible()
+    page.wait_for_timeout(3_000)
+    asked = watch.asked(page)
+    assert 3 <= asked < 12
+    page.wait_for_timeout(3_000)
+    assert watch.asked(page) == asked

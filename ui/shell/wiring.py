@@ -10,9 +10,9 @@ from tokenarium.ui.components.sentence import status
 from tokenarium.ui.shell.controls import Offer
 from tokenarium.ui.shell.drawing import Asker
 from tokenarium.ui.shell.embedding import ONLY_SHOWN, embedded
-from tokenarium.ui.shell.events import EAGER, QUIET
+from tokenarium.ui.shell.events import EAGER, QUIET, Signal
 from tokenarium.ui.shell.layout import BEGINS, Layout
-from tokenarium.ui.shell.panel import Panel, Values, hidden
+from tokenarium.ui.shell.panel import Panel, Values
 from tokenarium.ui.shell.section import MAIN, RunPage, Section
 from tokenarium.ui.shell.selection import Selection
 from tokenarium.ui.shell.stored import stored_runs
@@ -43,7 +43,7 @@ class Wiring(Layout):
         self.every = list(dict.fromkeys(parts.values()))
         # Controls that a run leaves alone are no outputs of it: each would report a change.
         self.results = [part for part in self.every if part not in chosen]
-        self.anew = hidden()
+        self.anew = Signal()
         told = parts["selection"]
         # Past the queue: a click shall not wait for its turn, and the queue costs 50 ms more.
         told.pick(self._seen(handlers.pick), self.seeing, self.every, queue=False, **EAGER)
@@ -96,7 +96,7 @@ class Wiring(Layout):
         stop.click(stopped, {running, self.parts["selection"]}, status, queue=False, **QUIET)
         self._over(ran, go)
         # A run teaches what such a run takes.
-        self._estimates_anew(ran)
+        self.anew.raised_after(ran)
 
     def _panel_events(self, panel: Panel) -> None:
         shown = [self.parts["status"], *panel.parts.values()]
@@ -145,19 +145,27 @@ class Wiring(Layout):
                 return {self.parts[name]: value for name, value in offer.make(asked).items()}
 
             outputs = [self.parts[name] for name in offer.changed]
-            changes = [controls.parts[name].change for name in offer.on]
-            gr.on(changes, again, set(controls.parts.values()), outputs, **EAGER)
+            signal = Signal()
+            signal.raised_by([controls.parts[name].change for name in offer.on])
+            signal.heard(again, set(controls.parts.values()), outputs)
 
     def _costs(self, arriving: Any) -> None:
-        changes = [
-            part.edit if hasattr(part, "edit") else part.change
-            for name, part in self.controls.parts.items()
-        ]
+        """Say what the runs of all sections take, whenever something may have changed it."""
+        self.anew.raised_by(
+            [
+                part.edit if hasattr(part, "edit") else part.change
+                for part in self.controls.parts.values()
+            ]
+        )
+        self.anew.raised_after(arriving)
+        outputs = {each: self._cost_of(each) for each in self.page.sections.values()}
+
+        def estimated(told: Told, request: gr.Request) -> dict[Any, str]:
+            asked, asker = self._asked(told), self._asker(told, request)
+            return {out: self.handlers.cost(each, asked, asker) for each, out in outputs.items()}
+
         # One event for all causes: the answers of two could come in the wrong order.
-        for section in self.page.sections.values():
-            cost, output = self._cost(section), self._cost_of(section)
-            gr.on([*changes, self.anew.change], cost, self.asking, output, **EAGER)
-        self._estimates_anew(arriving)
+        self.anew.heard(estimated, self.asking, [*outputs.values()])
 
     def _model_state(self) -> None:
         timer = gr.Timer(1.5, active=True)
@@ -175,19 +183,11 @@ class Wiring(Layout):
 
         outputs = [self.pill, timer]
         ticked = timer.tick(state, model, [*outputs, model], **EAGER)
-        self._estimates_anew(ticked)  # what a run takes is known once it is here
-        model.change(warm, model, outputs, **EAGER)
+        self.anew.raised_after(ticked)  # what a run takes is known once it is here
+        chosen = Signal()
+        chosen.raised_by([model.change])
+        chosen.heard(warm, model, outputs)
         self.blocks.load(warm, model, outputs, **EAGER)
-
-    def _estimates_anew(self, after: Any) -> None:
-        """Let what runs will take be said again after an event that changes no control."""
-        after.then(None, None, self.anew, js="() => performance.now()", **QUIET)
-
-    def _cost(self, section: Section) -> Callable[..., str]:
-        def estimated(told: Told, request: gr.Request) -> str:
-            return self.handlers.cost(section, self._asked(told), self._asker(told, request))
-
-        return estimated
 
     def _only_shown(self, section: Section) -> Values:
         """Return what an embed answers where something would be computed."""
