@@ -20,13 +20,12 @@
     return answer;
   };
 
-  // Whether a stream ends with these messages, once what they say of events is known.
-  const over = messages => messages.map(message => {
+  const hear = message => {
     const name = event(message);
     if (kind(message) === 'process_completed' && name && !asked.delete(name)) early.add(name);
     if (kind(message) === 'unexpected_error') asked.clear(); // the session is gone, and what it asked
-    return kind(message) === 'close_stream';
-  }).includes(true);
+  };
+  const closes = message => kind(message) === 'close_stream';
   const ends = signal => {
     ending = new Promise(done => {
       signal?.addEventListener('abort', done, {once: true});
@@ -45,8 +44,9 @@
         if (done) { if (rest) out.enqueue(write.encode(rest)); out.close(); return; }
         const parts = (rest + read.decode(value, {stream: true})).split('\n\n');
         rest = parts.pop();
-        const end = over(parts), goes = end && asked.size > 0;
-        const said = goes ? parts.filter(message => kind(message) !== 'close_stream') : parts;
+        parts.forEach(hear);
+        const end = parts.some(closes), goes = end && asked.size > 0;
+        const said = goes ? parts.filter(message => !closes(message)) : parts;
         if (said.length) out.enqueue(write.encode(said.map(message => `${message}\n\n`).join('')));
         if (goes) reader = (await whole(what, init)).body.getReader();
         else if (end) { ends(what.signal ?? init?.signal); out.close(); reader.cancel(); return; }

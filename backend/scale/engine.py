@@ -157,9 +157,8 @@ class WorkersEngine:
                     ) from lost
                 event = _second(reports.event)
                 event(Progress(STARTING, 0, 1))
-            except (
-                BaseException
-            ):  # smaller runs that ended before it did are whole, as they are here
+            except BaseException:
+                # Smaller runs that ended before it did are whole, as they are here.
                 _report(children, reports)
                 raise
             else:

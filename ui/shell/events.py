@@ -11,6 +11,7 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 """No endpoint of its own, no veil over what it changes."""
 EAGER: dict[str, Any] = {**QUIET, "concurrency_limit": None, "trigger_mode": "always_last"}
 """Only the newest of many is answered, and none waits for others' turns."""
+_NEXT = "() => window.tokenarium.next()"
 
 
 class Signal:
@@ -32,9 +33,6 @@ class Signal:
         """Raise it when the answer to an event has come."""
         event.then(None, None, self._told, js=_NEXT, **QUIET)
 
-    def heard(self, answer: Callable[..., Any], inputs: Any, outputs: Any) -> Any:
-        """Let a handler answer it; return its event."""
-        return self._told.change(answer, inputs, outputs, **EAGER)
-
-
-_NEXT = "() => window.tokenarium.next()"
+    def heard(self, answer: Callable[..., Any], inputs: Any, outputs: Any) -> None:
+        """Let a handler answer it."""
+        self._told.change(answer, inputs, outputs, **EAGER)
