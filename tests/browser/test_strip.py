@@ -343,10 +343,9 @@ def state(page: Page) -> dict[str, Any]:
 
 
 def number(page: Page, title: str) -> float:
-    """Return the number of a metric that the readout tells."""
-    found = re.search(rf"{title} ([0-9.e+-]+)", readout(page).inner_text())
-    assert found
-    return float(found[1])
+    """Return the number of a metric that the readout tells; between two answers it tells none."""
+    told = "title => document.querySelector('.tk-readout').innerText.match(`${title} ([0-9.e+-]+)`)"
+    return float(page.wait_for_function(told, arg=title).json_value()[1])
 
 
 def scale(values: np.ndarray) -> tuple[np.ndarray, float, float]:
